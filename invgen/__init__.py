@@ -1,0 +1,52 @@
+"""invgen: images from incomplete, noisy measurements, with generative models as priors.
+
+``measurement = noise(operator(image))``; a solver combines operator, measurement, noise and prior:
+
+>>> import invgen as ig
+>>> A = ig.operators.Radon((512, 512), angles=60)
+>>> problem = ig.Problem(A, y, noise=ig.noise.Gaussian(0.5))
+>>> image = ig.solvers.PDHG(ig.priors.TotalVariation())(problem).x
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import version as _version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from invgen import errors, io, metrics, noise, operators, phantoms, priors, solvers, testing
+    from invgen.problem import Problem
+    from invgen.reconstruction import Reconstruction
+
+__version__ = _version("invgen")
+
+_MODULES = ("errors", "io", "metrics", "noise", "operators", "phantoms", "priors", "solvers", "testing")
+_CLASSES = {"Problem": "invgen.problem", "Reconstruction": "invgen.reconstruction"}
+
+__all__ = [
+    "Problem",
+    "Reconstruction",
+    "errors",
+    "io",
+    "metrics",
+    "noise",
+    "operators",
+    "phantoms",
+    "priors",
+    "solvers",
+    "testing",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a submodule when it is first used: importing invgen stays as fast as importing torch."""
+    if name in _MODULES:
+        return importlib.import_module(f"invgen.{name}")
+    if name in _CLASSES:
+        return getattr(importlib.import_module(_CLASSES[name]), name)
+    raise AttributeError(f"module 'invgen' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__
