@@ -1,0 +1,208 @@
+import math
+import tempfile
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from invgen import phantoms
+from invgen.errors import DataError, ParameterError, ShapeError
+from invgen.simulate import simulate_ct
+
+
+def scan(source="foam", **settings):
+    """Simulate a small scan; return its arrays (float64), its attributes and its bytes."""
+    settings = {"size": 48, "views": 12, "seed": 0} | settings
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "scan.h5"
+        simulate_ct(path, source, **settings)
+        with h5py.File(path) as file:
+            arrays = {
+                name: file[f"exchange/{name}"][()] for name in ("data", "data_white", "data_dark", "theta")
+            }
+            arrays["truth"] = file["truth/image"][()]
+            attributes = dict(file["truth"].attrs)
+        return {name: array.astype(float) for name, array in arrays.items()}, attributes, path.read_bytes()
+
+
+def line_integrals(arrays):
+    """Minus log of the flat-field corrected counts, shape (slices, views, columns)."""
+    dark = arrays["data_dark"].mean(0)
+    beam = arrays["data_white"].mean(0) - dark
+    return -np.log((arrays["data"] - dark) / beam).swapaxes(0, 1)
+
+
+def analytic(phantom, arrays, attributes):
+    """The projections that the attributes promise, in optical depths."""
+    columns = arrays["data"].shape[2]
+    angles = torch.from_numpy(np.deg2rad(arrays["theta"]))
+    geometry = attributes["detector_spacing"], attributes["detector_offset"]
+    sinogram = phantom.sinogram(angles, columns, *geometry)
+    return (sinogram * attributes["absorption"] / sinogram.max()).numpy()
+
+
+def test_file_is_a_data_exchange_scan(tmp_path):
+    simulate_ct(
+        tmp_path / "scan.h5", size=32, views=10, slices=3, flats=4, darks=5, pixel_size=1.5, unit="um"
+    )
+    with h5py.File(tmp_path / "scan.h5") as file:
+        exchange = file["exchange"]
+        columns = exchange["data"].shape[2]
+        assert exchange["data"].shape == (10, 3, columns)
+        assert exchange["data_white"].shape == (4, 3, columns)
+        assert exchange["data_dark"].shape == (5, 3, columns)
+        assert exchange["data"].dtype == np.uint16
+        np.testing.assert_allclose(exchange["theta"], np.arange(10) * 18.0)
+        assert exchange["theta"].attrs["units"] == "degrees"
+        assert file["truth/image"].shape == (3, 32, 32)
+        assert file["truth/image"].attrs["units"] == "1/um"
+        pixel = file["measurement/instrument/detector/x_pixel_size"]
+        assert (pixel[()], pixel.attrs["units"]) == (1.5, "um")
+    assert [item.name for item in tmp_path.iterdir()] == ["scan.h5"]
+
+
+def test_counts_follow_beer_and_lambert_within_their_poisson_noise():
+    phantom = phantoms.foam(0, 24.0)
+    arrays, attributes, _ = scan(phantom, views=40, flats=200, darks=50)
+    expected = analytic(phantom, arrays, attributes)
+    measured = line_integrals(arrays)[0]
+    beam = (arrays["data_white"].mean(0) - arrays["data_dark"].mean(0)) / attributes["counts_per_photon"]
+    deviation = (measured - expected) * np.sqrt(beam * np.exp(-expected))  # in standard deviations
+    assert abs(deviation.mean()) < 0.1
+    assert deviation.std() == pytest.approx(1, abs=0.07)
+
+
+def test_variance_of_the_counts_is_gain_times_mean():
+    arrays, attributes, _ = scan(flats=2000, views=1, size=32)
+    received = arrays["data_white"].mean(0) - 100  # without the pedestal
+    ratio = arrays["data_white"].var(0) / received / attributes["counts_per_photon"]
+    assert ratio.mean() == pytest.approx(1, abs=0.03)
+
+
+def test_white_field_is_uneven_and_fills_the_camera():
+    arrays, _, _ = scan(size=128)
+    white = arrays["data_white"].mean((0, 1))
+    assert white.max() / white.min() > 1.2
+    assert 40_000 < white.max() < 60_000
+
+
+@pytest.mark.parametrize("center_offset", [None, 0.0, 2.3, -4.75])
+@pytest.mark.parametrize("pixel_size", [1.0, 0.4])
+def test_the_axis_is_where_the_attributes_say(center_offset, pixel_size):
+    source = phantoms.disc(12.0 * pixel_size)
+    arrays, attributes, _ = scan(source, center_offset=center_offset, pixel_size=pixel_size, photons=1e9)
+    depth = line_integrals(arrays)[0]
+    columns = depth.shape[1]
+    centroid = (depth * np.arange(columns)).sum(1) / depth.sum(1)
+    center = attributes["rotation_center"]
+    np.testing.assert_allclose(centroid, center, atol=0.02)  # what is left is the 16 bit's rounding
+    assert center == pytest.approx((columns - 1) / 2 - attributes["detector_offset"] / pixel_size)
+    assert center - (columns - 1) / 2 == pytest.approx(0.6 if center_offset is None else center_offset)
+
+
+@pytest.mark.parametrize("pixel_size", [1.0, 0.25])
+def test_truth_is_in_the_units_of_a_reconstruction(pixel_size):
+    arrays, _, _ = scan(absorption=1.5, pixel_size=pixel_size, photons=1e7)
+    depth = line_integrals(arrays)[0]
+    assert depth.max() == pytest.approx(1.5, abs=0.01)
+    mass = arrays["truth"].sum() * pixel_size**2
+    np.testing.assert_allclose(depth.sum(1) * pixel_size, mass, rtol=0.005)
+
+
+def test_truth_is_the_box_average_of_the_phantom():
+    arrays, _, _ = scan("shepp-logan", size=64)
+    image = phantoms.shepp_logan(32.0).image((64, 64), 1.0).numpy()
+    truth = arrays["truth"][0]
+    np.testing.assert_allclose(truth / truth.max(), image / image.max(), atol=1e-6)
+
+
+def test_slices_fade_to_half():
+    arrays, _, _ = scan(slices=3, photons=1e8)
+    truth, depth = arrays["truth"], line_integrals(arrays)
+    for row, fade in enumerate((1, 0.75, 0.5)):
+        np.testing.assert_allclose(truth[row], fade * truth[0], rtol=1e-5, atol=1e-8)
+        np.testing.assert_allclose(depth[row], fade * depth[0], atol=0.01)
+
+
+def test_stripes_are_constant_along_the_views():
+    phantom = phantoms.disc(15.0)
+    arrays, attributes, _ = scan(phantom, size=128, views=60, stripes=0.05, photons=1e7, flats=50)
+    drift = line_integrals(arrays)[0] - analytic(phantom, arrays, attributes)
+    assert drift.mean(0).std() == pytest.approx(0.05, rel=0.2)
+    assert drift.std(0).max() < 0.005
+
+
+def test_angular_range_of_a_full_turn():
+    arrays, _, _ = scan(views=8, angular_range=2 * math.pi)
+    np.testing.assert_allclose(arrays["theta"], np.arange(8) * 45.0)
+
+
+def test_same_seed_same_file_and_no_global_state():
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    first = scan(stripes=0.02, slices=2)[2]
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(2)
+    assert scan(stripes=0.02, slices=2)[2] == first
+    assert scan(stripes=0.02, slices=2, seed=1)[2] != first
+
+
+def test_an_image_is_projected_as_its_phantom_is():
+    phantom = phantoms.shepp_logan(24.0)
+    image = phantom.image((192, 192), 0.25)
+    analytic_scan, attributes, _ = scan(phantom, photons=1e9)
+    image_scan, image_attributes, _ = scan(7.0 * image, photons=1e9)  # any scale: the absorption sets it
+    expected, measured = line_integrals(analytic_scan), line_integrals(image_scan)
+    assert np.linalg.norm(measured - expected) < 0.01 * np.linalg.norm(expected)
+    truth, image_truth = analytic_scan["truth"], image_scan["truth"]
+    assert np.linalg.norm(image_truth - truth) < 0.01 * np.linalg.norm(truth)
+    assert image_attributes["rotation_center"] == attributes["rotation_center"]
+
+
+@pytest.mark.parametrize("shape", [(20, 48), (96, 96), (150, 131)])
+def test_an_image_of_any_shape_is_centered_and_cut_to_what_every_view_sees(shape):
+    arrays, _, _ = scan(torch.ones(shape), photons=1e8, center_offset=3.0)
+    truth = arrays["truth"][0]
+    columns = arrays["data"].shape[2]
+    y, x = np.indices(truth.shape) - 23.5
+    outside = np.hypot(x, y) > columns / 2 - 3.0 + 1
+    assert outside.any()
+    assert not truth[outside].any()
+    middle = truth / truth.max()
+    assert middle[23, 23] == pytest.approx(1)
+    assert (middle * y).sum() / middle.sum() == pytest.approx(0, abs=0.5)
+    assert (middle * x).sum() / middle.sum() == pytest.approx(0, abs=0.5)
+    assert (middle.sum(1) > 1).sum() == pytest.approx(min(columns - 6, 48 * shape[0] / max(shape)), abs=2)
+
+
+def test_what_cannot_be_scanned_is_refused_and_leaves_no_file(tmp_path):
+    path = tmp_path / "scan.h5"
+    with pytest.raises(ParameterError, match="'foam', 'shepp-logan'"):
+        simulate_ct(path, "foma")
+    with pytest.raises(ParameterError, match="views is a positive"):
+        simulate_ct(path, views=0)
+    with pytest.raises(ParameterError, match="photons"):
+        simulate_ct(path, photons=math.nan)
+    with pytest.raises(ParameterError, match="rotation axis"):
+        simulate_ct(path, detector_count=64, center_offset=40.0)
+    with pytest.raises(ParameterError, match="stripes"):
+        simulate_ct(path, stripes=-0.1)
+    with pytest.raises(ShapeError, match="grey slice"):
+        simulate_ct(path, torch.ones(3, 8, 8))
+    with pytest.raises(DataError, match="not negative"):
+        simulate_ct(path, -torch.ones(8, 8))
+    with pytest.raises(DataError, match="inside the field"):
+        simulate_ct(path, phantoms.disc(1.0, center=(9000.0, 0.0)), views=1)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_interrupted_simulation_leaves_no_file(tmp_path, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch, "poisson", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        simulate_ct(tmp_path / "scan.h5", size=16)
+    assert not list(tmp_path.iterdir())
