@@ -1,0 +1,23 @@
+"""Operators: the physics of a measurement."""
+
+from invgen.operators.algebra import stack
+from invgen.operators.base import SVD, LinearOperator, Operator
+from invgen.operators.basic import FunctionOperator, Identity, MatrixOperator, from_scipy
+from invgen.operators.gradient import Gradient
+from invgen.operators.space import ProductSpace, Space
+from invgen.operators.tomography import Radon
+
+__all__ = [
+    "SVD",
+    "FunctionOperator",
+    "Gradient",
+    "Identity",
+    "LinearOperator",
+    "MatrixOperator",
+    "Operator",
+    "ProductSpace",
+    "Radon",
+    "Space",
+    "from_scipy",
+    "stack",
+]

@@ -1,0 +1,182 @@
+"""A problem: what was measured, through which operator, with which noise."""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from invgen.errors import CapabilityError, DtypeError, ShapeError
+from invgen.noise import Gaussian, Noise, Transmission
+from invgen.operators import LinearOperator, Operator, ProductSpace
+from invgen.operators.frozen import Frozen
+from invgen.operators.krylov import largest_eigenvalue
+
+__all__ = ["Problem"]
+
+
+class Problem(Frozen):
+    """``measurement = noise(operator(image))``, to be solved for the image.
+
+    Parameters
+    ----------
+    operator : Operator
+    measurement : tensor, shape (*batch, *operator.range.shape)
+    noise : Noise, optional
+        None where it is unknown; the data term is then ``|A x - y|^2 / 2``.
+
+    Raises
+    ------
+    ShapeError, DtypeError, DataError
+        Where the measurement does not fit the operator, or holds NaN or Inf.
+    """
+
+    def __init__(self, operator: Operator, measurement: Any, noise: Noise | None = None) -> None:
+        if not isinstance(operator, Operator):
+            raise DtypeError(
+                f"Problem expects an operator first; got {type(operator).__name__}. "
+                "Wrap a matrix by MatrixOperator, functions by FunctionOperator."
+            )
+        if noise is not None and not isinstance(noise, Noise):
+            raise DtypeError(f"noise is a model such as noise.Gaussian(std); got {type(noise).__name__}.")
+        operator.range.check(measurement, "Problem's measurement")
+        if noise is not None and isinstance(operator.range, ProductSpace):
+            raise CapabilityError("Noise models need a single measurement; stack operators of equal ranges.")
+        if noise is not None:
+            noise.check(measurement)
+        if isinstance(noise, Gaussian) and (std := noise.std) is not None:
+            try:
+                fits = torch.broadcast_shapes(std.value.shape, measurement.shape) == measurement.shape
+            except RuntimeError:
+                fits = False
+            if not fits:
+                raise ShapeError(f"std {tuple(std.value.shape)} does not fit the measurement {tuple(measurement.shape)}.")
+        self.operator = operator
+        self.measurement = measurement
+        self.noise = noise
+
+    @property
+    def batch_shape(self) -> torch.Size:
+        """Leading axes of the measurement."""
+        return self.operator.range.batch_shape(self.measurement)
+
+    @property
+    def linear_operator(self) -> LinearOperator:
+        """The operator, for methods that need a linear one."""
+        if not isinstance(self.operator, LinearOperator):
+            raise CapabilityError(f"This method needs a linear operator; {self.operator.name} is not linear.")
+        return self.operator
+
+    @property
+    def _first(self) -> torch.Tensor:
+        return self.measurement[0] if isinstance(self.operator.range, ProductSpace) else self.measurement
+
+    def zeros(self) -> torch.Tensor:
+        """An image of zeros for each batch element, on the measurement's device and in its precision."""
+        y, space = self._first, self.operator.domain
+        dtype = y.dtype.to_real() if space.field == "real" else y.dtype.to_real().to_complex()
+        return torch.zeros(*self.batch_shape, *space.shape, dtype=dtype, device=y.device)
+
+    @cached_property
+    def _uniform_weight(self) -> float | torch.Tensor | None:
+        """``1 / std^2`` where it is one number for each batch element: then the data term runs on the gram."""
+        if self.noise is None:
+            return 1.0
+        if not isinstance(self.noise, Gaussian):
+            return None
+        w = self.noise.weights(self.operator.range.axes)
+        if w is None or w.ndim == 0:
+            return None if w is None else float(w)
+        return w.to(self._first.device, self._first.dtype.to_real()).expand(self.batch_shape)
+
+    def _weighted(self, w: float | torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        return self.operator.domain.per_sample(w) * x
+
+    @cached_property
+    def backprojection(self) -> torch.Tensor:
+        """``A.H W y``, W the inverse covariance of the noise: the data, as the gradient needs them."""
+        A, y, w = self.linear_operator, self.measurement, self._uniform_weight
+        if w is not None:
+            return self._weighted(w, A.H(y))
+        if isinstance(self.noise, Gaussian):
+            return A.H(self.noise.whiten(y))
+        raise CapabilityError(f"{type(self.noise).__name__} noise has no weighted backprojection.")
+
+    def normal(self, x: torch.Tensor) -> torch.Tensor:
+        """``A.H W A x``: the Hessian of a Gaussian data term."""
+        A, w = self.linear_operator, self._uniform_weight
+        if w is not None:
+            return self._weighted(w, A.gram(x))
+        if isinstance(self.noise, Gaussian):
+            return A.H(self.noise.whiten(A(x)))
+        raise CapabilityError(f"{type(self.noise).__name__} noise has no constant Hessian.")
+
+    def gradient(self, x: torch.Tensor) -> torch.Tensor:
+        """Gradient of the negative log-likelihood at `x`, through ``A.gram`` where the noise is uniform."""
+        if isinstance(self.operator, LinearOperator):
+            if self.noise is None or isinstance(self.noise, Gaussian):
+                return self.normal(x) - self.backprojection
+            return self.operator.H(self.noise.gradient(self.operator(x), self.measurement))
+        return self.operator.vjp(x, self._likelihood.gradient(self.operator(x), self.measurement))
+
+    @property
+    def _likelihood(self) -> Noise:
+        return self.noise or Gaussian(1.0)
+
+    def negative_log_likelihood(self, x: torch.Tensor) -> torch.Tensor:
+        """Data term at `x`, shape of the batch."""
+        if isinstance(self.operator.range, ProductSpace):
+            return self.residual_norm(x) ** 2 / 2
+        return self._likelihood.negative_log_likelihood(self.operator(x), self.measurement, self.operator.range.axes)
+
+    def residual_norm(self, x: torch.Tensor) -> torch.Tensor:
+        """``|A x - y|``, for transmission data of the counts, shape of the batch."""
+        prediction = self.operator(x)
+        if isinstance(self.noise, Transmission):
+            prediction = self.noise.expected(prediction)
+        if isinstance(self.operator.range, ProductSpace):
+            difference = tuple(p - q for p, q in zip(prediction, self.measurement, strict=True))
+        else:
+            difference = prediction - self.measurement
+        return self.operator.range.norm(difference)
+
+    @cached_property
+    def _curvature_bound(self) -> torch.Tensor:
+        A, w = self.linear_operator, self._uniform_weight
+        if w is not None:
+            return torch.as_tensor(w, dtype=torch.float64) * A.norm() ** 2
+        if isinstance(self.noise, Gaussian):
+            space, like = A.domain, self.zeros()
+            start = space.random(seed=0, dtype=like.dtype.to_real()).to(like).expand(like.shape)
+            # the largest Ritz value comes from below; the margin covers what is still to come at 1e-4
+            return largest_eigenvalue(self.normal, start, space, tolerance=1e-4) * 1.001
+        if isinstance(self.noise, Transmission):
+            return torch.tensor(A.norm() ** 2 * float(self.noise.I0.value.max()), dtype=torch.float64)
+        raise CapabilityError(
+            f"{type(self.noise).__name__} noise has unbounded curvature, so that no step size is safe: "
+            "use a method made for it, or describe the data by Gaussian weights."
+        )
+
+    def lipschitz(self) -> float | torch.Tensor:
+        """Lipschitz constant of `gradient`: a number, or one for each batch element."""
+        bound = self._curvature_bound
+        return float(bound) if bound.ndim == 0 else bound
+
+    def scaled(self, factor: float) -> Problem:
+        """The same problem for `factor` times the image: data and noise level go along.
+
+        Learned priors have a value range; this is the one place where a problem is brought into it.
+        """
+        if not (math.isfinite(factor) and factor > 0):
+            raise CapabilityError(f"scaled needs a positive factor; got {factor}.")
+        A = self.linear_operator
+        if isinstance(self.noise, Transmission):  # counts stay counts; the operator undoes the scale
+            return Problem(A * (1 / factor), self.measurement, self.noise)
+        y = self.measurement
+        y = tuple(factor * part for part in y) if isinstance(A.range, ProductSpace) else factor * y
+        return Problem(A, y, None if self.noise is None else self.noise.scaled(factor))
+
+    def __repr__(self) -> str:
+        return f"Problem({self.operator}, batch {tuple(self.batch_shape)}, noise {type(self.noise).__name__})"

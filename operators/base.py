@@ -1,0 +1,290 @@
+"""Operators: the physics of a measurement, as maps between spaces with exact derivatives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from invgen.errors import CapabilityError, ParameterError, ShapeError
+from invgen.operators.frozen import Frozen
+from invgen.operators.krylov import conjugate_gradients, largest_eigenvalue
+from invgen.operators.space import Data, ProductSpace, Space, as_space
+
+__all__ = ["SVD", "LinearOperator", "Operator"]
+
+
+class Operator(Frozen):
+    """A differentiable map from images to measurements.
+
+    A subclass gives ``_apply``; its derivatives are PyTorch's unless it knows better.
+
+    Parameters
+    ----------
+    domain, range : Space, ProductSpace or tuple of int
+        What goes in and what comes out, without batch axes. A tuple is the shape of real arrays.
+    """
+
+    def __init__(self, domain: Any, range: Any) -> None:
+        self.domain = as_space(domain)
+        self.range = as_space(range)
+
+    def _apply(self, x: Data) -> Data:
+        raise NotImplementedError
+
+    def __call__(self, x: Data) -> Data:
+        """Apply the operator to `x`, of the shape ``(*batch, *domain.shape)``."""
+        self.domain.check(x, self.name)
+        return self._apply(x)
+
+    def jvp(self, x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        """Derivative at `x` in the direction `v`."""
+        self.domain.check(x, self.name)
+        self.domain.check(v, self.name)
+        return torch.func.jvp(self._apply, (x,), (v,))[1]
+
+    def vjp(self, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+        """Adjoint of the derivative at `x`, applied to `w`."""
+        self.domain.check(x, self.name)
+        self.range.check(w, self.name)
+        return torch.func.vjp(self._apply, x)[1](w)[0]
+
+    @property
+    def name(self) -> str:
+        """Name of the class, for messages."""
+        return type(self).__name__
+
+    def __repr__(self) -> str:
+        return f"{self.name}({_show(self.domain)} -> {_show(self.range)})"
+
+
+@dataclass(frozen=True)
+class SVD:
+    """Singular value decomposition ``A = U diag(s) V.H`` with isometries `U` and `V`.
+
+    Attributes
+    ----------
+    U, V : LinearOperator
+        From coefficients, shape ``(r,)`` or any fixed shape, to the range and to the domain.
+    s : tensor
+        Singular values, of the coefficients' shape, not sorted unless said so.
+    """
+
+    U: LinearOperator
+    s: torch.Tensor
+    V: LinearOperator
+
+
+class LinearOperator(Operator):
+    """A linear map with its exact Euclidean adjoint.
+
+    A subclass gives ``_apply`` and ``_adjoint``, and where its structure allows ``_gram``, ``_solve``,
+    ``_norm`` and ``svd``. Checks, batch axes, derivatives and algebra are done here.
+    """
+
+    #: True where no entry of the operator's matrix is negative.
+    nonnegative = False
+
+    def _adjoint(self, y: Data) -> Data:
+        raise NotImplementedError
+
+    def _gram(self) -> LinearOperator:
+        from invgen.operators.algebra import Gram
+
+        return Gram(self)
+
+    def _solve(self, b: torch.Tensor, shift: float | torch.Tensor) -> torch.Tensor:
+        """Closed form of ``(A.H A + shift)^-1 b``; overridden where there is one."""
+        raise NotImplementedError
+
+    def _norm(self) -> float:
+        # A.H has the same singular values and may have the plain domain that Lanczos needs
+        A = self.H if isinstance(self.domain, ProductSpace) else self
+        start = A.domain.random(seed=0, dtype=torch.float64)
+        return float(largest_eigenvalue(A.gram._apply, start, A.domain)) ** 0.5
+
+    def __call__(self, x: Data) -> Data:
+        """Apply the operator to `x`, of the shape ``(*batch, *domain.shape)``."""
+        self.domain.check(x, self.name)
+        return apply_linear(self, x)
+
+    def jvp(self, x: Data, v: Data) -> Data:
+        """Derivative in the direction `v`: the operator itself."""
+        self.domain.check(x, self.name)
+        return self(v)
+
+    def vjp(self, x: Data, w: Data) -> Data:
+        """Adjoint of the derivative: the adjoint."""
+        self.domain.check(x, self.name)
+        return self.H(w)
+
+    @cached_property
+    def H(self) -> LinearOperator:
+        """The Euclidean adjoint, unweighted; ``A.H.H is A``."""
+        from invgen.operators.algebra import Adjoint
+
+        return Adjoint(self)
+
+    @cached_property
+    def gram(self) -> LinearOperator:
+        """``A.H @ A``, with the structure that the operator knows."""
+        return self._gram()
+
+    @cached_property
+    def _spectral_norm(self) -> float:
+        return self._norm()
+
+    def norm(self) -> float:
+        """Largest singular value (computed once, then kept)."""
+        return self._spectral_norm
+
+    @property
+    def has_closed_form_solve(self) -> bool:
+        """Whether ``solve`` without weights is a formula rather than an iteration."""
+        return type(self)._solve is not LinearOperator._solve
+
+    @property
+    def svd(self) -> SVD | None:
+        """Singular value decomposition where it is known, else None."""
+        return None
+
+    def solve(
+        self, b: torch.Tensor, shift: float | torch.Tensor = 0.0, weights: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Solve ``(A.H W A + shift) x = b``.
+
+        Closed form where there is one; else conjugate gradients to 1e-6 (float32) or 1e-12 (float64)
+        of the right-hand side, preconditioned by the unweighted closed form where that exists.
+
+        Parameters
+        ----------
+        b : tensor, shape (*batch, *domain.shape)
+        shift : non-negative number, or one for each batch element
+        weights : real non-negative tensor that broadcasts to the range, optional
+            Diagonal of W.
+        """
+        self.domain.check(b, f"{self.name}.solve")
+        return apply_linear(Inverse(self, shift, weights), b)
+
+    def pinv(self, y: Data) -> torch.Tensor:
+        """Least-squares solution of smallest norm."""
+        self.range.check(y, f"{self.name}.pinv")
+        if self.svd is None:
+            return self.solve(self.H(y))
+        U, s, V = self.svd.U, self.svd.s, self.svd.V
+        coefficients = U.H(y)
+        s = s.to(device=coefficients.device, dtype=coefficients.dtype)
+        # as in numpy.linalg.pinv, what rounding alone could have made is zero
+        keep = s.abs() > s.abs().max() * max(self.range.size, self.domain.size) * torch.finfo(s.dtype).eps
+        return V(torch.where(keep, coefficients / torch.where(keep, s, 1), 0))
+
+    def __matmul__(self, other: Any) -> LinearOperator:
+        from invgen.operators.algebra import Product
+
+        return Product(self, other) if isinstance(other, LinearOperator) else NotImplemented
+
+    def __add__(self, other: Any) -> LinearOperator:
+        from invgen.operators.algebra import Sum
+
+        return Sum(self, other) if isinstance(other, LinearOperator) else NotImplemented
+
+    def __sub__(self, other: Any) -> LinearOperator:
+        return self + (-1.0) * other if isinstance(other, LinearOperator) else NotImplemented
+
+    def __neg__(self) -> LinearOperator:
+        return (-1.0) * self
+
+    def __mul__(self, scalar: Any) -> LinearOperator:
+        from invgen.operators.algebra import Scaled
+
+        return Scaled(scalar, self) if isinstance(scalar, int | float | complex) else NotImplemented
+
+    __rmul__ = __mul__
+
+
+class _Linear(torch.autograd.Function):
+    """A linear operator in PyTorch's graph: its derivative is itself, its backward its adjoint."""
+
+    @staticmethod
+    def forward(operator: LinearOperator, *parts: torch.Tensor) -> Data:
+        return operator._apply(parts if isinstance(operator.domain, ProductSpace) else parts[0])
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.operator = inputs[0]
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> Any:
+        adjoint = ctx.operator.H
+        result = apply_linear(adjoint, grads if isinstance(adjoint.domain, ProductSpace) else grads[0])
+        return None, *(result if isinstance(result, tuple) else (result,))
+
+    @staticmethod
+    def jvp(ctx: Any, _: None, *tangents: torch.Tensor) -> Data:
+        operator = ctx.operator
+        return apply_linear(operator, tangents if isinstance(operator.domain, ProductSpace) else tangents[0])
+
+
+def apply_linear(operator: LinearOperator, x: Data) -> Data:
+    """Apply to checked data, entering PyTorch's graph where a gradient is wanted."""
+    parts = tuple(x) if isinstance(operator.domain, ProductSpace) else (x,)
+    return _Linear.apply(operator, *parts)
+
+
+class Inverse(LinearOperator):
+    """``(A.H W A + shift)^-1``, self-adjoint: so that ``solve`` has exact derivatives too."""
+
+    def __init__(
+        self, operator: LinearOperator, shift: float | torch.Tensor, weights: torch.Tensor | None
+    ) -> None:
+        if isinstance(operator.domain, ProductSpace):
+            raise CapabilityError(f"{operator.name} acts on tuples; solve needs a single domain.")
+        if bool(torch.as_tensor(shift).lt(0).any()):
+            raise ParameterError(f"shift must not be negative; got {shift}.")
+        if weights is not None:
+            _check_weights(operator, weights)
+        super().__init__(operator.domain, operator.domain)
+        self._operator, self._shift, self._weights = operator, shift, weights
+
+    def _apply(self, b: torch.Tensor) -> torch.Tensor:
+        A, space, W = self._operator, self.domain, self._weights
+        shift = self._shift
+        if isinstance(shift, torch.Tensor):
+            shift = space.per_sample(shift.to(device=b.device, dtype=b.dtype.to_real()))
+        if W is None:
+            if A.has_closed_form_solve:
+                return A._solve(b, shift)
+            return conjugate_gradients(lambda x: A.gram._apply(x) + shift * x, b, space)
+        W = W.to(device=b.device, dtype=b.dtype.to_real())
+        precondition = None
+        if A.has_closed_form_solve and (mean := float(W.mean())) > 0:
+            # a singular closed form (shift = 0) could not be applied; any positive shift preconditions
+            scaled_shift = shift / mean + (1e-3 * A.norm() ** 2 if self._shift_may_vanish else 0.0)
+            precondition = lambda r: A._solve(r, scaled_shift) / mean  # noqa: E731
+        return conjugate_gradients(
+            lambda x: A._adjoint(W * A._apply(x)) + shift * x, b, space, precondition=precondition
+        )
+
+    @property
+    def _shift_may_vanish(self) -> bool:
+        return bool(torch.as_tensor(self._shift).eq(0).any())
+
+    _adjoint = _apply
+
+
+def _check_weights(operator: LinearOperator, weights: torch.Tensor) -> None:
+    if isinstance(operator.range, ProductSpace):
+        raise CapabilityError("weights need an operator with a single range; weight the stacked operators instead.")
+    shape, own = operator.range.shape, tuple(weights.shape[-len(operator.range.shape) :])
+    if len(own) > len(shape) or any(a not in (1, b) for a, b in zip(own[::-1], shape[::-1], strict=False)):
+        raise ShapeError(f"weights must broadcast to {shape}; got {tuple(weights.shape)}.")
+    if weights.is_complex() or not bool((weights >= 0).all()) or not bool(torch.isfinite(weights).all()):
+        raise ParameterError("weights must be real, finite and not negative.")
+
+
+def _show(space: Space | ProductSpace) -> str:
+    if isinstance(space, ProductSpace):
+        return " + ".join(map(_show, space.spaces))
+    return f"{space.shape}{' complex' if space.field == 'complex' else ''}"

@@ -1,0 +1,199 @@
+"""Operators from what a user has: nothing, a matrix, two functions, a SciPy operator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+
+from invgen.errors import ShapeError
+from invgen.operators.base import SVD, LinearOperator
+from invgen.operators.frozen import Constant
+from invgen.operators.space import Space
+
+__all__ = ["FunctionOperator", "Identity", "MatrixOperator", "from_scipy"]
+
+
+class Identity(LinearOperator):
+    """``y = x``: denoising.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of the image.
+    field : {"real", "complex"}
+    """
+
+    nonnegative = True
+
+    def __init__(self, shape: tuple[int, ...], field: str = "real") -> None:
+        super().__init__(Space(shape, field), Space(shape, field))
+
+    def _apply(self, x: torch.Tensor) -> torch.Tensor:
+        return x.clone()
+
+    _adjoint = _apply
+
+    def _gram(self) -> LinearOperator:
+        return self
+
+    def _norm(self) -> float:
+        return 1.0
+
+    def _solve(self, b: torch.Tensor, shift: float | torch.Tensor) -> torch.Tensor:
+        return b / (1 + shift)
+
+    @property
+    def svd(self) -> SVD:
+        """All singular values are one."""
+        return SVD(self, torch.ones(self.domain.shape), self)
+
+
+class MatrixOperator(LinearOperator):
+    """``y = M x`` for a dense matrix.
+
+    Parameters
+    ----------
+    matrix : real or complex tensor or array, shape (m, n)
+    image_shape : tuple of int, optional
+        Shape of the images, with n entries in row-major order; the default is vectors, ``(n,)``.
+    """
+
+    def __init__(self, matrix: Any, image_shape: tuple[int, ...] | None = None) -> None:
+        matrix = torch.as_tensor(matrix)
+        if matrix.ndim != 2:
+            raise ShapeError(f"MatrixOperator expects a matrix (m, n); got the shape {tuple(matrix.shape)}.")
+        if not (matrix.is_floating_point() or matrix.is_complex()):
+            matrix = matrix.double()
+        field = "complex" if matrix.is_complex() else "real"
+        domain = Space(image_shape or (matrix.shape[1],), field)
+        if domain.size != matrix.shape[1]:
+            raise ShapeError(f"image_shape {domain.shape} has {domain.size} entries; the matrix has {matrix.shape[1]} columns.")
+        super().__init__(domain, Space((matrix.shape[0],), field))
+        self._matrix = Constant(matrix)
+        self.nonnegative = not matrix.is_complex() and bool((matrix >= 0).all())
+
+    def _apply(self, x: torch.Tensor) -> torch.Tensor:
+        batch = self.domain.batch_shape(x)
+        return _multiply(self._matrix.like(x), x.reshape(-1, self.domain.size)).reshape(*batch, -1)
+
+    def _adjoint(self, y: torch.Tensor) -> torch.Tensor:
+        x = _multiply(self._matrix.like(y).mH, y.reshape(-1, self.range.size))
+        return x.reshape(*y.shape[:-1], *self.domain.shape)
+
+    @cached_property
+    def _factors(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        return torch.linalg.svd(self._matrix.value, full_matrices=False)
+
+    def _norm(self) -> float:
+        return float(self._factors[1].max())
+
+    @property
+    def has_closed_form_solve(self) -> bool:
+        """Through the SVD."""
+        return True
+
+    def _solve(self, b: torch.Tensor, shift: float | torch.Tensor) -> torch.Tensor:
+        _, s, Vh = (Constant(factor).like(b) for factor in self._factors)
+        flat = b.reshape(*self.domain.batch_shape(b), -1)
+        if isinstance(shift, torch.Tensor) and shift.ndim:
+            shift = shift.reshape(*self.domain.batch_shape(shift), 1)
+        coefficients = (Vh @ flat.unsqueeze(-1)).squeeze(-1)
+        # on the row space divide by s^2 + shift, on its complement by the shift alone
+        denominator = s**2 + shift
+        small = denominator <= (s.max() * max(self._matrix.value.shape) * torch.finfo(s.dtype).eps) ** 2
+        inside = torch.where(small, 0, coefficients / torch.where(small, 1, denominator))
+        x = (Vh.mH @ inside.unsqueeze(-1)).squeeze(-1)
+        if not isinstance(shift, torch.Tensor) and shift == 0:
+            return x.reshape(b.shape)
+        rest = flat - (Vh.mH @ coefficients.unsqueeze(-1)).squeeze(-1)
+        return (x + rest / shift).reshape(b.shape)
+
+    @cached_property
+    def svd(self) -> SVD:
+        """By LAPACK, once."""
+        U, s, Vh = self._factors
+        return SVD(MatrixOperator(U), s, MatrixOperator(Vh.mH.contiguous()))
+
+
+class FunctionOperator(LinearOperator):
+    """A user's own physics: a linear function and its adjoint.
+
+    Check it with ``invgen.testing.check_operator``.
+
+    Parameters
+    ----------
+    forward, adjoint : callable
+        Take and give tensors ``(*batch, *shape)``; must not change their argument.
+    domain, range : Space or tuple of int
+    """
+
+    def __init__(
+        self,
+        forward: Callable[[torch.Tensor], torch.Tensor],
+        adjoint: Callable[[torch.Tensor], torch.Tensor],
+        domain: Space | tuple[int, ...],
+        range: Space | tuple[int, ...],
+    ) -> None:
+        super().__init__(domain, range)
+        self._forward_function, self._adjoint_function = forward, adjoint
+
+    def _apply(self, x: torch.Tensor) -> torch.Tensor:
+        return self._checked(self._forward_function(x), self.range, x, "forward")
+
+    def _adjoint(self, y: torch.Tensor) -> torch.Tensor:
+        return self._checked(self._adjoint_function(y), self.domain, y, "adjoint")
+
+    def _checked(self, result: torch.Tensor, space: Space, given: torch.Tensor, which: str) -> torch.Tensor:
+        expected = (*(given.shape[: given.ndim - len((self.domain if which == "forward" else self.range).shape)]), *space.shape)
+        if tuple(result.shape) != expected:
+            raise ShapeError(f"The {which} function should give the shape {expected}; it gave {tuple(result.shape)}.")
+        return result
+
+
+def from_scipy(operator: Any, image_shape: tuple[int, ...] | None = None) -> LinearOperator:
+    """A SciPy sparse matrix or ``scipy.sparse.linalg.LinearOperator`` as an operator on tensors.
+
+    Data on a GPU travel to the CPU and back.
+
+    Parameters
+    ----------
+    operator : sparse matrix, sparse array or LinearOperator, shape (m, n)
+    image_shape : tuple of int, optional
+        Shape of the images, with n entries in row-major order; the default is ``(n,)``.
+    """
+    return _SciPyOperator(operator, image_shape)
+
+
+class _SciPyOperator(LinearOperator):
+    def __init__(self, operator: Any, image_shape: tuple[int, ...] | None) -> None:
+        m, n = operator.shape
+        field = "complex" if np.issubdtype(operator.dtype, np.complexfloating) else "real"
+        domain = Space(image_shape or (n,), field)
+        if domain.size != n:
+            raise ShapeError(f"image_shape {domain.shape} has {domain.size} entries; the operator has {n} columns.")
+        super().__init__(domain, Space((m,), field))
+        self._operator = operator
+
+    def _apply(self, x: torch.Tensor) -> torch.Tensor:
+        return self._run(self._operator.dot, x, self.domain, self.range)
+
+    def _adjoint(self, y: torch.Tensor) -> torch.Tensor:
+        adjoint = getattr(self._operator, "H", None)
+        if adjoint is None:  # sparse arrays have no .H
+            adjoint = self._operator.conj().T
+        return self._run(adjoint.dot, y, self.range, self.domain)
+
+    @staticmethod
+    def _run(function: Callable[[Any], Any], x: torch.Tensor, given: Space, wanted: Space) -> torch.Tensor:
+        rows = [function(row) for row in x.reshape(-1, given.size).cpu().numpy()]
+        result = torch.as_tensor(np.stack(rows) if rows else np.zeros((0, wanted.size)))
+        return result.to(device=x.device, dtype=x.dtype).reshape(*given.batch_shape(x), *wanted.shape)
+
+
+def _multiply(matrix: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """``matrix @ row`` for each row on its own: a blocked product would round with the batch size."""
+    return torch.bmm(matrix.expand(len(rows), *matrix.shape), rows.unsqueeze(-1)).squeeze(-1)

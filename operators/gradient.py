@@ -1,0 +1,58 @@
+"""Finite differences of images."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from invgen.errors import ShapeError
+from invgen.operators.base import LinearOperator
+from invgen.operators.space import Space
+
+__all__ = ["Gradient"]
+
+
+class Gradient(LinearOperator):
+    """Forward differences along `axes`, zero across the far edge (Neumann boundary).
+
+    The range has a new first axis, one entry for each direction: ``(len(axes), *shape)``.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of the image.
+    axes : tuple of negative int
+        Axes to differentiate along, counted from the end.
+    field : {"real", "complex"}
+    """
+
+    def __init__(self, shape: tuple[int, ...], axes: tuple[int, ...] = (-2, -1), field: str = "real") -> None:
+        if any(not -len(shape) <= axis < 0 for axis in axes) or len(set(axes)) != len(axes):
+            raise ShapeError(f"Gradient along the axes {axes} does not fit images of shape {tuple(shape)}.")
+        super().__init__(Space(shape, field), Space((len(axes), *shape), field))
+        self._axes = tuple(axes)
+
+    def _apply(self, x: torch.Tensor) -> torch.Tensor:
+        batch = self.domain.batch_shape(x)
+        g = x.new_empty(*batch, *self.range.shape)
+        directions = g.unbind(len(batch))
+        for part, axis in zip(directions, self._axes, strict=True):
+            n = x.shape[axis]
+            torch.sub(x.narrow(axis, 1, n - 1), x.narrow(axis, 0, n - 1), out=part.narrow(axis, 0, n - 1))
+            part.narrow(axis, n - 1, 1).zero_()
+        return g
+
+    def _adjoint(self, y: torch.Tensor) -> torch.Tensor:
+        parts = y.unbind(y.ndim - len(self.range.shape))
+        x = torch.zeros_like(parts[0])
+        for part, axis in zip(parts, self._axes, strict=True):
+            inner = part.narrow(axis, 0, part.shape[axis] - 1)
+            x.narrow(axis, 1, inner.shape[axis]).add_(inner)
+            x.narrow(axis, 0, inner.shape[axis]).sub_(inner)
+        return x
+
+    def _norm(self) -> float:
+        # the eigenvalues of a path graph's Laplacian are 4 sin^2(pi k / 2 n), k < n
+        sizes = (self.domain.shape[axis] for axis in self._axes)
+        return math.sqrt(sum(4 * math.sin(math.pi * (n - 1) / (2 * n)) ** 2 for n in sizes))

@@ -1,0 +1,92 @@
+"""Krylov methods on batches: conjugate gradients and Lanczos, each batch element on its own."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import torch
+
+from invgen.errors import InvgenWarning
+from invgen.operators.space import Space
+
+Apply = Callable[[torch.Tensor], torch.Tensor]
+
+
+def conjugate_gradients(
+    apply: Apply,
+    b: torch.Tensor,
+    space: Space,
+    *,
+    precondition: Apply | None = None,
+    tolerance: float | None = None,
+    iterations: int = 2000,
+) -> torch.Tensor:
+    """Solve ``apply(x) = b`` for a positive semi-definite `apply`, Hestenes and Stiefel (1952).
+
+    Starts at zero, so that a singular consistent system gives the solution of smallest norm. Each
+    batch element stops by itself, when its residual is `tolerance` times its right-hand side (1e-6 in
+    float32, 1e-12 in float64), which makes a batch equal to its elements one by one.
+    """
+    if tolerance is None:
+        tolerance = 1e-12 if b.dtype in (torch.float64, torch.complex128) else 1e-6
+    x, r = torch.zeros_like(b), b
+    z = precondition(r) if precondition else r
+    p, rz = z, space.inner(r, z).real
+    target = tolerance * space.norm(b)
+    active = space.norm(r) > target
+    for _ in range(iterations):
+        if not active.any():
+            return x
+        Ap = apply(p)
+        # an element that has converged takes steps of length zero
+        alpha = space.per_sample(torch.where(active, rz / space.inner(p, Ap).real, 0))
+        x, r = x + alpha * p, r - alpha * Ap
+        z = precondition(r) if precondition else r
+        rz_old, rz = rz, space.inner(r, z).real
+        p = z + space.per_sample(torch.where(active, rz / rz_old, 0)) * p
+        active = active & (space.norm(r) > target)
+    if active.any():
+        reached = float((space.norm(r) / space.norm(b))[active].max())
+        warnings.warn(
+            f"Conjugate gradients stopped after {iterations} iterations at a relative residual of "
+            f"{reached:.1e} (wanted {tolerance:.0e}): the system is badly conditioned; a larger shift helps.",
+            InvgenWarning,
+            stacklevel=2,
+        )
+    return x
+
+
+def largest_eigenvalue(
+    apply: Apply, start: torch.Tensor, space: Space, *, tolerance: float = 1e-9, iterations: int = 300
+) -> torch.Tensor:
+    """Largest eigenvalue of a positive semi-definite map, for each batch element of `start`, by Lanczos.
+
+    Without reorthogonalization: rounding makes copies of the extreme eigenvalues, never wrong ones
+    (Paige 1980). Stops when the largest Ritz value has settled to `tolerance`.
+    """
+    v, v_old = start * space.per_sample(1 / space.norm(start)), torch.zeros_like(start)
+    value = beta = torch.zeros_like(space.norm(start))
+    alphas: list[torch.Tensor] = []
+    betas: list[torch.Tensor] = []
+    for step in range(iterations):
+        w = apply(v)
+        alphas.append(space.inner(v, w).real)
+        w = w - space.per_sample(alphas[-1]) * v - space.per_sample(beta) * v_old
+        if step < 5 or step % 5 == 0:
+            old, value = value, _largest_ritz_value(alphas, betas)
+            if bool(((value - old).abs() <= tolerance * value).all()):
+                break
+        beta = space.norm(w)
+        betas.append(beta)
+        # where the Krylov space is exhausted beta vanishes, and zero vectors change nothing more
+        v_old, v = v, w * space.per_sample(torch.where(beta > 0, 1 / beta, 0))
+    return value
+
+
+def _largest_ritz_value(alphas: list[torch.Tensor], betas: list[torch.Tensor]) -> torch.Tensor:
+    T = torch.diag_embed(torch.stack(alphas, -1).cpu().double())
+    if betas:
+        off = torch.stack(betas, -1).cpu().double()
+        T = T + torch.diag_embed(off, 1) + torch.diag_embed(off, -1)
+    return torch.linalg.eigvalsh(T)[..., -1].to(alphas[0])

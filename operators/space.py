@@ -1,0 +1,160 @@
+"""Spaces: the shape and field of what an operator takes and gives, and their inner products."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from invgen.errors import DataError, DtypeError, ParameterError, ShapeError
+
+#: A tensor, or a tuple of tensors for an element of a `ProductSpace`.
+Data = Any
+
+_DTYPES = {
+    "real": (torch.float32, torch.float64),
+    "complex": (torch.complex64, torch.complex128),
+}
+
+
+@dataclass(frozen=True)
+class Space:
+    """Arrays of one shape over the real or complex numbers.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of one element, without batch axes.
+    field : {"real", "complex"}
+        Precision is not part of a space: it is the input's.
+    """
+
+    shape: tuple[int, ...]
+    field: str = "real"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
+        if any(n < 1 for n in self.shape):
+            raise ShapeError(f"A space needs positive sizes; got the shape {self.shape}.")
+        if self.field not in _DTYPES:
+            raise ParameterError(f"field is 'real' or 'complex'; got {self.field!r}.")
+
+    @property
+    def size(self) -> int:
+        """Number of entries of one element."""
+        return math.prod(self.shape)
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """The element's own axes, counted from the end (the leading ones are batch)."""
+        return tuple(range(-len(self.shape), 0))
+
+    def check(self, x: Data, who: str) -> None:
+        """Raise unless `x` is a finite tensor of this space, with any leading batch axes."""
+        if not isinstance(x, torch.Tensor):
+            raise DtypeError(
+                f"{who} expects a torch.Tensor; got {type(x).__name__}. Convert it with torch.as_tensor."
+            )
+        if x.shape[x.ndim - len(self.shape) :] != self.shape or x.ndim < len(self.shape):
+            sizes = ", ".join(["...", *map(str, self.shape)])
+            raise ShapeError(f"{who} expects the shape ({sizes}); got {tuple(x.shape)}.")
+        if x.dtype not in _DTYPES[self.field]:
+            names = " or ".join(str(d).removeprefix("torch.") for d in _DTYPES[self.field])
+            raise DtypeError(f"{who} expects {names}; got {str(x.dtype).removeprefix('torch.')}.")
+        check_finite(x, who)
+
+    def batch_shape(self, x: Data) -> torch.Size:
+        """Leading axes of `x` that are not the element's own."""
+        return x.shape[: x.ndim - len(self.shape)]
+
+    def flatten(self, x: Data) -> tuple[torch.Tensor, torch.Size]:
+        """`x` with exactly one batch axis, and the batch shape that `reshape` restores."""
+        batch = self.batch_shape(x)
+        return x.reshape(-1, *self.shape), batch
+
+    def inner(self, x: Data, y: Data) -> torch.Tensor:
+        """Inner product ``sum conj(x) y`` of each pair of elements, shape of the batch."""
+        return (x.conj() * y).sum(dim=self.axes) if self.shape else x.conj() * y
+
+    def norm(self, x: Data) -> torch.Tensor:
+        """Euclidean norm of each element, shape of the batch."""
+        return torch.linalg.vector_norm(x, dim=self.axes) if self.shape else x.abs()
+
+    def per_sample(self, value: float | torch.Tensor) -> float | torch.Tensor:
+        """A number per batch element, shaped to multiply elements of this space."""
+        if isinstance(value, torch.Tensor):
+            return value.reshape(*value.shape, *(1,) * len(self.shape))
+        return value
+
+    def random(self, batch: tuple[int, ...] = (), *, seed: int, dtype: torch.dtype, device: Any = None) -> Data:
+        """Standard normal elements; `dtype` is real and gives the precision."""
+        generator = torch.Generator().manual_seed(seed)
+        kind = dtype if self.field == "real" else dtype.to_complex()
+        return torch.randn(*batch, *self.shape, generator=generator, dtype=kind).to(device)
+
+
+class ProductSpace:
+    """Tuples of elements of several spaces that share their batch axes.
+
+    Parameters
+    ----------
+    spaces : sequence of Space
+    """
+
+    def __init__(self, spaces: Any) -> None:
+        self.spaces = tuple(spaces)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ProductSpace) and self.spaces == other.spaces
+
+    def __hash__(self) -> int:
+        return hash(self.spaces)
+
+    def __repr__(self) -> str:
+        return f"ProductSpace({', '.join(map(repr, self.spaces))})"
+
+    @property
+    def size(self) -> int:
+        """Number of entries of all parts."""
+        return sum(space.size for space in self.spaces)
+
+    def check(self, x: Data, who: str) -> None:
+        """Raise unless `x` is a tuple with one element of each space and one batch shape."""
+        if not isinstance(x, tuple | list) or len(x) != len(self.spaces):
+            raise ShapeError(f"{who} expects a tuple of {len(self.spaces)} tensors, one for each stacked operator.")
+        for i, (space, part) in enumerate(zip(self.spaces, x, strict=True)):
+            space.check(part, f"{who}, part {i},")
+        if len({self.spaces[i].batch_shape(part) for i, part in enumerate(x)}) > 1:
+            raise ShapeError(f"{who} expects the same batch axes in each part.")
+
+    def batch_shape(self, x: Data) -> torch.Size:
+        """Leading axes that all parts share."""
+        return self.spaces[0].batch_shape(x[0])
+
+    def inner(self, x: Data, y: Data) -> torch.Tensor:
+        """Sum of the parts' inner products."""
+        return sum(s.inner(a, b) for s, a, b in zip(self.spaces, x, y, strict=True))  # type: ignore[return-value]
+
+    def norm(self, x: Data) -> torch.Tensor:
+        """Euclidean norm of the whole tuple."""
+        return torch.stack([s.norm(a) for s, a in zip(self.spaces, x, strict=True)]).square().sum(0).sqrt()
+
+    def random(self, batch: tuple[int, ...] = (), *, seed: int, dtype: torch.dtype, device: Any = None) -> Data:
+        """Standard normal tuples."""
+        return tuple(
+            s.random(batch, seed=seed + i, dtype=dtype, device=device) for i, s in enumerate(self.spaces)
+        )
+
+
+def as_space(space: Space | ProductSpace | tuple[int, ...]) -> Space | ProductSpace:
+    """A space, from itself or from the shape of real arrays."""
+    return space if isinstance(space, Space | ProductSpace) else Space(tuple(space))
+
+
+def check_finite(x: torch.Tensor, who: str) -> None:
+    """Raise where `x` holds NaN or Inf. Skipped on a GPU, where looking would stall the device's queue."""
+    if x.device.type == "cpu" and not torch.isfinite(x).all():
+        bad = int((~torch.isfinite(x)).sum())
+        raise DataError(f"{who} got {bad} NaN or infinite values of {x.numel()}. Mask or repair them first.")

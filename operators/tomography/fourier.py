@@ -1,0 +1,146 @@
+"""Parallel-beam projection through the Fourier slice theorem, by non-uniform FFT."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from scipy.fft import next_fast_len
+
+from invgen.operators.base import LinearOperator
+from invgen.operators.frozen import Constant, Frozen
+from invgen.operators.nufft import NUFFT
+from invgen.operators.space import Space
+from invgen.operators.tomography.geometry import ParallelBeam
+
+__all__ = ["Convolution", "FourierProjector", "FourierSlices"]
+
+
+class FourierSlices(Frozen):
+    """The slices of an image's Fourier transform that belong to the views of a scan.
+
+    For each view t, frequencies ``sigma_k = k / length``, ``0 <= k < n / 2``, along ``(cos t, sin t)``.
+    The conjugate half follows because images are real. The Nyquist frequency of an even n is left out:
+    a real signal holds only part of it, which would break the slice's convolution structure.
+
+    Parameters
+    ----------
+    geometry : ParallelBeam
+    n : int
+        Number of samples of a detector row, of ``detector_spacing`` each, repeated periodically.
+    """
+
+    def __init__(self, geometry: ParallelBeam, n: int) -> None:
+        self._n = n
+        self._spacing = geometry.detector_spacing
+        p, t = geometry.pixel_size, geometry.angles[:, None]
+        sigma = torch.arange((n + 1) // 2, dtype=torch.float64) / (n * self._spacing)
+        self.sigma = sigma
+        kx, ky = sigma * t.cos() * p, sigma * t.sin() * p  # cycles per pixel; rows run against y
+        self._nufft = NUFFT(geometry.image_shape, torch.stack([-ky, kx], dim=-1).reshape(-1, 2))
+        # the NUFFT counts from pixel N // 2, the image from its middle
+        rows, columns = (n // 2 - (n - 1) / 2 for n in geometry.image_shape)
+        phase = kx * columns - ky * rows
+        # where the detector's first bin is: its centre lies at this s
+        first = geometry.detector_offset - (geometry.detector_count - 1) / 2 * self._spacing
+        phase = phase - sigma * first
+        self._shift = Constant(torch.polar(torch.ones_like(phase), -2 * math.pi * phase))
+        self.frequencies = torch.stack([-ky, kx], dim=-1)
+        # how pixels that are boxes weigh each frequency
+        self.pixel_response = torch.sinc(kx) * torch.sinc(ky) * p**2
+
+    def project(self, x: torch.Tensor) -> torch.Tensor:
+        """Real images (batch, H, W) to half spectra (batch, views, frequencies) of point-sampled projections."""
+        slices = self._nufft.forward(x.to(x.dtype.to_complex()))
+        return slices.reshape(len(x), *self._shift.value.shape) * self._shift.like(slices)
+
+    def backproject(self, spectra: torch.Tensor) -> torch.Tensor:
+        """Adjoint of `project` over the real numbers."""
+        spectra = spectra * self._shift.like(spectra).conj()
+        return self._nufft.adjoint(spectra.reshape(len(spectra), -1)).real
+
+    def to_detector(self, spectra: torch.Tensor) -> torch.Tensor:
+        """Half spectra to n samples of each detector row."""
+        return torch.fft.irfft(spectra, n=self._n, dim=-1) / self._spacing
+
+    def from_detector(self, y: torch.Tensor) -> torch.Tensor:
+        """Adjoint of `to_detector` over the real numbers; rows shorter than n are taken as padded by zeros."""
+        spectra = torch.fft.rfft(y, n=self._n, dim=-1)[..., : len(self.sigma)]
+        spectra[..., 1:] *= 2  # each stands for its conjugate too
+        return spectra / (self._n * self._spacing)
+
+
+class FourierProjector(Frozen):
+    """Projection of images whose pixels are boxes onto detector bins that average over their width.
+
+    The detector row is periodic. Where it is as wide as the image's shadow nothing truncates around, nothing
+    needs cropping, and projection followed by its adjoint is a convolution. Where it is narrower the
+    projection is made on a longer row and cropped.
+    """
+
+    def __init__(self, geometry: ParallelBeam, truncates: bool) -> None:
+        self._geometry = geometry
+        n = geometry.detector_count
+        if truncates:
+            # what leaves the long row on one side must not come back into the detector on the other
+            needed = (geometry.shadow + abs(geometry.detector_offset)) / geometry.detector_spacing + n / 2
+            n = next_fast_len(math.ceil(needed) + 8, real=True)
+        self._truncates = truncates
+        self._slices = FourierSlices(geometry, n)
+        response = self._slices.pixel_response * torch.sinc(self._slices.sigma * geometry.detector_spacing)
+        self._response = Constant(response)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        spectra = self._slices.project(x)
+        y = self._slices.to_detector(spectra * self._response.like(spectra))
+        return y[..., : self._geometry.detector_count].contiguous() if self._truncates else y
+
+    def adjoint(self, y: torch.Tensor) -> torch.Tensor:
+        spectra = self._slices.from_detector(y)
+        return self._slices.backproject(spectra * self._response.like(spectra))
+
+    def gram_kernel(self) -> torch.Tensor:
+        """Point response of projection and adjoint, float64 (2H, 2W), origin at (H, W).
+
+        With D the squared response, ``A.H A`` sums ``D exp(2 pi i k . (n - m))`` over all frequencies k:
+        a function of n - m alone, itself one adjoint NUFFT on twice the grid.
+        """
+        slices, g = self._slices, self._geometry
+        power = self._response.value**2 / (slices._n * g.detector_spacing**2)
+        power[:, 1:] *= 2
+        height, width = g.image_shape
+        nufft = NUFFT((2 * height, 2 * width), slices.frequencies.reshape(-1, 2))
+        return nufft.adjoint(power.reshape(1, -1).to(torch.complex128))[0].real
+
+
+class Convolution(LinearOperator):
+    """Convolution with an even real kernel, the image padded by zeros: one padded FFT pair.
+
+    Parameters
+    ----------
+    kernel : float64 tensor, shape (2H, 2W)
+        Origin at (H, W); ``kernel[H + i, W + j] == kernel[H - i, W - j]``.
+    mask : bool tensor (H, W), optional
+        Pixels that take part; the operator is mask, convolution, mask.
+    """
+
+    def __init__(self, kernel: torch.Tensor, mask: Constant | None = None) -> None:
+        shape = (kernel.shape[0] // 2, kernel.shape[1] // 2)
+        super().__init__(Space(shape), Space(shape))
+        self._padded = tuple(next_fast_len(2 * n - 1, real=True) for n in shape)
+        wrapped = torch.zeros(self._padded, dtype=torch.float64)
+        rows, columns = (torch.arange(1 - n, n) for n in shape)
+        wrapped[rows[:, None] % self._padded[0], columns % self._padded[1]] = kernel[1:, 1:]
+        # the transform of an even real kernel is real
+        self._transfer = Constant(torch.fft.rfft2(wrapped).real.contiguous())
+        self._mask = mask
+
+    def _apply(self, x: torch.Tensor) -> torch.Tensor:
+        if self._mask is not None:
+            x = x * self._mask.like(x)
+        spectrum = torch.fft.rfft2(x, s=self._padded)
+        height, width = self.domain.shape
+        y = torch.fft.irfft2(spectrum * self._transfer.like(x), s=self._padded)[..., :height, :width]
+        return y * self._mask.like(x) if self._mask is not None else y.contiguous()
+
+    _adjoint = _apply
