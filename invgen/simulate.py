@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -26,15 +26,14 @@ _RESPONSE = 0.02  # standard deviation of the pixels' sensitivity
 
 
 def simulate_ct(
-    path: str | os.PathLike[str],
+    path: str | Path,
     source: Source = "foam",
     *,
     size: int = 512,
     views: int = 60,
     angular_range: float = math.pi,
     detector_count: int | None = None,
-    pixel_size: float = 1.0,
-    unit: str = "pixel",
+    pixel_size: float | None = None,
     absorption: float = 2.0,
     photons: float = 1e5,
     center_offset: float | None = None,
@@ -53,12 +52,12 @@ def simulate_ct(
 
     Parameters
     ----------
-    path : path-like
+    path : str or Path
         The file to write; it appears under this name only when it is complete.
     source : {"foam", "shepp-logan"}, Ellipses or Tensor of shape (h, w)
         The object. Named phantoms fill the image (foam with the given seed); `Ellipses` are in length
-        units; an image, not negative, is centered and scaled to fill the square, and cut to the disc that
-        every view sees.
+        units (see `pixel_size`); an image, not negative, is centered, scaled to fill the square, and cut
+        to the disc that every view sees.
     size : int
         The truth is an image of (size, size) pixels.
     views : int
@@ -67,10 +66,9 @@ def simulate_ct(
         In radians.
     detector_count : int, optional
         Detector columns; by default `size`, or what it takes to see 94 % of the image's width in every view.
-    pixel_size : float
-        Side of an image pixel and width of a detector column, in units of `unit`.
-    unit : str
-        Name of the length unit, as in "um".
+    pixel_size : float, optional
+        Side of an image pixel and width of a detector column, in millimeters; by default the file tells
+        no size and the length unit is the pixel.
     absorption : float
         Optical depth of the densest ray of the scan; it scales the object's values.
     photons : float
@@ -106,6 +104,7 @@ def simulate_ct(
 
     from invgen.io.output import atomic_path
 
+    unit, pixel_size = ("pixel", 1.0) if pixel_size is None else ("mm", pixel_size)
     center_offset = size / 80 if center_offset is None else center_offset
     if not math.isfinite(center_offset):
         raise ParameterError(f"center_offset is a finite number of columns; got {center_offset}.")
@@ -158,9 +157,10 @@ def simulate_ct(
         data, white, dark, images = _layout(file, angles, slices, detector_count, size, flats, darks)
         file["truth"].attrs.update(attributes)
         images.attrs.update(units=f"1/{unit}", pixel_size=pixel_size)
-        for name in ("x_pixel_size", "y_pixel_size"):
-            file[f"measurement/instrument/detector/{name}"] = pixel_size
-            file[f"measurement/instrument/detector/{name}"].attrs["units"] = unit
+        if unit != "pixel":
+            for axis in "xy":
+                file[f"measurement/instrument/detector/actual_pixel_size_{axis}"] = pixel_size
+                file[f"measurement/instrument/detector/actual_pixel_size_{axis}"].attrs["units"] = unit
         for row in range(slices):
             fade = scale * (1 - 0.5 * row / max(1, slices - 1))
             beam = photons * _beam(detector_count, random)
@@ -174,10 +174,11 @@ def simulate_ct(
 def _layout(file: h5py.File, angles: Tensor, slices: int, columns: int, size: int, flats: int, darks: int):
     """Create the datasets of a raw scan (De Carlo et al., J. Synchrotron Rad. 21, 2014), and the truth's."""
     file["implements"] = "exchange:measurement"
+    file["measurement/instrument/detector/bit_depth"] = 16
     datasets = []
     for name, frames in (("data", len(angles)), ("data_white", flats), ("data_dark", darks)):
         dataset = file.create_dataset(f"exchange/{name}", (frames, slices, columns), "uint16")
-        dataset.attrs["units"] = "counts"
+        dataset.attrs.update(units="counts", axes="theta:y:x")
         datasets.append(dataset)
     file["exchange/theta"] = angles.rad2deg().numpy()
     file["exchange/theta"].attrs["units"] = "degrees"

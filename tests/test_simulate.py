@@ -9,6 +9,7 @@ import torch
 
 from invgen import phantoms
 from invgen.errors import DataError, ParameterError, ShapeError
+from invgen.io import open_scan
 from invgen.simulate import simulate_ct
 
 
@@ -44,9 +45,7 @@ def analytic(phantom, arrays, attributes):
 
 
 def test_file_is_a_data_exchange_scan(tmp_path):
-    simulate_ct(
-        tmp_path / "scan.h5", size=32, views=10, slices=3, flats=4, darks=5, pixel_size=1.5, unit="um"
-    )
+    simulate_ct(tmp_path / "scan.h5", size=32, views=10, slices=3, flats=4, darks=5, pixel_size=1.5)
     with h5py.File(tmp_path / "scan.h5") as file:
         exchange = file["exchange"]
         columns = exchange["data"].shape[2]
@@ -57,10 +56,24 @@ def test_file_is_a_data_exchange_scan(tmp_path):
         np.testing.assert_allclose(exchange["theta"], np.arange(10) * 18.0)
         assert exchange["theta"].attrs["units"] == "degrees"
         assert file["truth/image"].shape == (3, 32, 32)
-        assert file["truth/image"].attrs["units"] == "1/um"
-        pixel = file["measurement/instrument/detector/x_pixel_size"]
-        assert (pixel[()], pixel.attrs["units"]) == (1.5, "um")
+        assert file["truth/image"].attrs["units"] == "1/mm"
+        pixel = file["measurement/instrument/detector/actual_pixel_size_x"]
+        assert (pixel[()], pixel.attrs["units"]) == (1.5, "mm")
     assert [item.name for item in tmp_path.iterdir()] == ["scan.h5"]
+
+
+@pytest.mark.parametrize("pixel_size", [None, 0.02])
+def test_our_own_reader_finds_the_same_geometry_units_and_center(tmp_path, pixel_size):
+    simulate_ct(tmp_path / "scan.h5", size=96, views=90, slices=2, pixel_size=pixel_size)
+    with h5py.File(tmp_path / "scan.h5") as file, open_scan(tmp_path / "scan.h5") as scan:
+        truth = file["truth"].attrs
+        assert (scan.views, scan.slices) == (90, 2)
+        assert (scan.pixel_size, scan.unit) == (truth["detector_spacing"], truth["length_unit"])
+        assert scan.has_flats
+        assert scan.has_darks
+        assert not scan.notes
+        assert float(scan.find_center(0)) == pytest.approx(truth["rotation_center"], abs=0.25)
+        np.testing.assert_allclose(scan.angles, np.arange(90) * np.pi / 90)
 
 
 def test_counts_follow_beer_and_lambert_within_their_poisson_noise():
@@ -89,26 +102,28 @@ def test_white_field_is_uneven_and_fills_the_camera():
 
 
 @pytest.mark.parametrize("center_offset", [None, 0.0, 2.3, -4.75])
-@pytest.mark.parametrize("pixel_size", [1.0, 0.4])
+@pytest.mark.parametrize("pixel_size", [None, 0.4])
 def test_the_axis_is_where_the_attributes_say(center_offset, pixel_size):
-    source = phantoms.disc(12.0 * pixel_size)
+    width = pixel_size or 1.0
+    source = phantoms.disc(12.0 * width)
     arrays, attributes, _ = scan(source, center_offset=center_offset, pixel_size=pixel_size, photons=1e9)
     depth = line_integrals(arrays)[0]
     columns = depth.shape[1]
     centroid = (depth * np.arange(columns)).sum(1) / depth.sum(1)
     center = attributes["rotation_center"]
     np.testing.assert_allclose(centroid, center, atol=0.02)  # what is left is the 16 bit's rounding
-    assert center == pytest.approx((columns - 1) / 2 - attributes["detector_offset"] / pixel_size)
+    assert center == pytest.approx((columns - 1) / 2 - attributes["detector_offset"] / width)
     assert center - (columns - 1) / 2 == pytest.approx(0.6 if center_offset is None else center_offset)
 
 
-@pytest.mark.parametrize("pixel_size", [1.0, 0.25])
+@pytest.mark.parametrize("pixel_size", [None, 0.25])
 def test_truth_is_in_the_units_of_a_reconstruction(pixel_size):
     arrays, _, _ = scan(absorption=1.5, pixel_size=pixel_size, photons=1e7)
     depth = line_integrals(arrays)[0]
     assert depth.max() == pytest.approx(1.5, abs=0.01)
-    mass = arrays["truth"].sum() * pixel_size**2
-    np.testing.assert_allclose(depth.sum(1) * pixel_size, mass, rtol=0.005)
+    width = pixel_size or 1.0
+    mass = arrays["truth"].sum() * width**2
+    np.testing.assert_allclose(depth.sum(1) * width, mass, rtol=0.005)
 
 
 def test_truth_is_the_box_average_of_the_phantom():
