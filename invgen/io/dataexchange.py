@@ -1,0 +1,104 @@
+"""Data Exchange files, De Carlo et al. (2014), doi:10.1107/S160057751401604X."""
+
+from __future__ import annotations
+
+import math
+
+import h5py
+
+from invgen.errors import ParameterError
+from invgen.io.contents import Contents, Options, given_angles, given_frames
+from invgen.io.hdf5 import find_object, get_dataset, read_all, text_attribute
+from invgen.io.stack import Frames, Stack, parse_axes
+from invgen.io.units import angles_in_radians
+
+_DATA = "exchange/data"
+_DETECTOR = "measurement/instrument/detector"
+
+
+def recognise(file: h5py.File) -> bool:
+    """Whether the file has the one dataset that the format requires."""
+    return isinstance(find_object(file, _DATA), h5py.Dataset)
+
+
+def read(file: h5py.File, options: Options) -> Contents:
+    """Read the layout of the file: frames lazily, angles and metadata at once."""
+    notes: list[str] = []
+    data = _stack(file, _DATA, options, notes)
+
+    def load(name: str) -> h5py.Dataset:
+        return get_dataset(file, name)
+
+    flats = given_frames(options.flats, load, data.axes, "flats") or _frames(
+        file, "exchange/data_white", options, notes
+    )
+    darks = given_frames(options.darks, load, data.axes, "darks") or _frames(
+        file, "exchange/data_dark", options, notes
+    )
+    pixel_size, unit = _pixel_size(file, notes)
+    bits = _number(file, "bit_depth")
+    return Contents(
+        format="Data Exchange",
+        dataset=_DATA,
+        projections=Frames(data),
+        flats=flats,
+        darks=darks,
+        angles=_angles(file, options),
+        counts=True,
+        pixel_size=pixel_size,
+        unit=unit,
+        saturation=2.0**bits - 1 if bits and 0 < bits <= 32 else None,
+        notes=tuple(notes),
+    )
+
+
+def _angles(file: h5py.File, options: Options):
+    if options.angles is not None:
+        return given_angles(options)
+    name = options.angles_dataset or "exchange/theta"
+    if options.angles_dataset is None and find_object(file, name) is None:
+        return None
+    dataset = get_dataset(file, name)
+    stated = text_attribute(dataset, "units") or ("deg" if options.angles_dataset is None else None)
+    return angles_in_radians(read_all(dataset), stated=stated, option=options.angle_unit, what=name)
+
+
+def _frames(file: h5py.File, name: str, options: Options, notes: list[str]) -> Frames | None:
+    dataset = find_object(file, name)
+    if not isinstance(dataset, h5py.Dataset) or not dataset.shape or 0 in dataset.shape:
+        return None
+    return Frames(_stack(file, name, options, notes))
+
+
+def _stack(file: h5py.File, name: str, options: Options, notes: list[str]) -> Stack:
+    """Frames of a dataset; its ``axes`` attribute is mandatory where the order is not theta, y, x."""
+    dataset = get_dataset(file, name)
+    default = "theta:y:x" if len(dataset.shape) == 3 else "theta:x"
+    stated = text_attribute(dataset, "axes")
+    if options.axes is None and stated is not None:
+        try:
+            return Stack(dataset, parse_axes(stated, dataset.shape, name), name)
+        except ParameterError:
+            notes.append(
+                f"the axes attribute of {name}, {stated!r}, names no order; "
+                f"{default}, the format's own, is taken"
+            )
+    return Stack(dataset, parse_axes(options.axes or default, dataset.shape, name), name)
+
+
+def _pixel_size(file: h5py.File, notes: list[str]) -> tuple[float, str]:
+    """Read the distance of the columns at the sample (``pixel_size_x`` is before the optics) and its unit."""
+    for name in ("actual_pixel_size_x", "x_pixel_size"):
+        size = _number(file, name)
+        if size is not None and size > 0 and math.isfinite(size):
+            return size, text_attribute(get_dataset(file, f"{_DETECTOR}/{name}"), "units") or "m"
+        if size is not None:
+            notes.append(f"{_DETECTOR}/{name} is {size}, which is no length, and is not used")
+    return 1.0, "pixel"
+
+
+def _number(file: h5py.File, name: str) -> float | None:
+    dataset = find_object(file, f"{_DETECTOR}/{name}")
+    if not isinstance(dataset, h5py.Dataset) or dataset.size != 1 or dataset.dtype.kind not in "uif":
+        return None
+    return float(read_all(dataset).reshape(-1)[0])

@@ -1,0 +1,143 @@
+"""Steps that find what a detector got wrong: frames, pixels and single rays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from invgen.errors import DataError
+from invgen.io.projections import Projections, require
+
+MAX_DEAD = 0.05
+"""Largest fraction of dead columns that is repaired; with more, something other than pixels is wrong."""
+
+
+@dataclass(frozen=True)
+class DropBadFrames:
+    """Leave out frames without an image: NaN throughout, constant, or far from the intensity around them.
+
+    Parameters
+    ----------
+    tolerance : float
+        A frame of counts or transmission is bad when its mean is further than this fraction from the median
+        of the means of the seven views around it (a lost beam, a shutter that did not open).
+    """
+
+    tolerance: float = 0.5
+
+    def __call__(self, projections: Projections) -> Projections:
+        """Leave out the bad frames."""
+        data = projections.data
+        nan = torch.isnan(data).all(1)
+        constant = ~nan & (data == data[:, :1]).all(1)
+        if projections.quantity == "absorption" and (constant | nan).all():
+            constant = torch.zeros_like(constant)  # a slice of air
+        bad = nan | constant
+        odd = torch.zeros_like(bad)
+        if projections.quantity != "absorption" and (~bad).sum() >= 3:
+            mean = data[~bad].double().mean(1)
+            around = median_filter(mean[:, None], 7, 0)[:, 0]
+            odd[~bad] = (mean - around).abs() > self.tolerance * around.abs()
+            bad = bad | odd
+        if bad.sum() > len(bad) // 2:
+            raise DataError(
+                f"{int(bad.sum())} of {len(bad)} frames have no image ({int(nan.sum())} all NaN, "
+                f"{int(constant.sum())} constant, {int(odd.sum())} of odd intensity): this is no scan, "
+                "or the order of the axes is not the one given."
+            )
+        if not bad.any():
+            return projections
+        which = ", ".join(str(i) for i in torch.nonzero(bad).reshape(-1).tolist()[:8])
+        return projections.selected(~bad).reported(
+            f"left out {int(bad.sum())} of {len(bad)} frames ({int(nan.sum())} all NaN, "
+            f"{int(constant.sum())} constant, {int(odd.sum())} of odd intensity), first views {which}"
+        )
+
+
+@dataclass(frozen=True)
+class DeadPixels:
+    """Mark columns that do not respond to the beam, and fill them from their neighbors.
+
+    A column is dead when its flat field, less the dark field, is not positive, when all its frames of any
+    kind are the same, or when its response is further than `ratio` times from the median around it.
+
+    Parameters
+    ----------
+    ratio : float
+        How many times darker or brighter than the eleven columns around it a column may be.
+    """
+
+    ratio: float = 2.0
+
+    def __call__(self, projections: Projections) -> Projections:
+        """Mark and fill the dead columns."""
+        require(projections, "DeadPixels", "counts")
+        if projections.flats is None:
+            return projections
+        response = projections.flats.double().median(0).values
+        stuck = torch.zeros_like(response, dtype=torch.bool)
+        if projections.darks is not None:
+            response = response - projections.darks.double().median(0).values
+            every = torch.cat([projections.data, projections.flats, projections.darks])
+            stuck = (every == every[:1]).all(0)
+        around = median_filter(response[None], 11, 1)[0]
+        odd = (response < around / self.ratio) | (response > around * self.ratio)
+        dead = (response <= 0) | stuck | odd
+        if not dead.any():
+            return projections
+        if dead.double().mean() > MAX_DEAD:
+            raise DataError(
+                f"{int(dead.sum())} of {len(dead)} columns do not respond to the beam as their neighbors do "
+                f"({int((response <= 0).sum())} are no brighter in the flat than in the dark fields): "
+                "the flat fields are not of this scan, or were taken without beam."
+            )
+        which = ", ".join(map(str, torch.nonzero(dead).reshape(-1).tolist()[:8]))
+        out = projections.with_dead(dead.expand(projections.views, -1))
+        return out.reported(
+            f"{int(dead.sum())} dead columns, beginning with {which}, were filled from their neighbors"
+        )
+
+
+@dataclass(frozen=True)
+class Zingers:
+    """Mark single rays that are too bright (direct hits on the camera), and fill them from their neighbors.
+
+    A ray is a zinger when it exceeds both the median of five views and that of five columns around it.
+
+    Parameters
+    ----------
+    threshold : float
+        By how much, in transmission (1 is the open beam); an excess that the noise explains, less than
+        eight standard deviations, is left alone.
+    """
+
+    threshold: float = 0.2
+
+    def __call__(self, projections: Projections) -> Projections:
+        """Mark and fill the zingers."""
+        require(projections, "Zingers", "transmission")
+        data = projections.data
+        if projections.views < 3:
+            return projections
+        around = torch.maximum(median_filter(data, 5, 0), median_filter(data, 5, 1))
+        limit = torch.full_like(data, self.threshold)
+        if projections.std is not None:
+            limit = torch.maximum(limit, 8 * projections.std)
+        zingers = data - around > limit
+        count = int(zingers.sum())
+        if count == 0:
+            return projections
+        return projections.with_dead(zingers).reported(
+            f"{count} zingers ({count / data.numel():.2g} of the rays) were filled from their neighbors"
+        )
+
+
+def median_filter(data: torch.Tensor, size: int, axis: int) -> torch.Tensor:
+    """Take the running median of an odd `size` along an axis of a matrix; at its ends values repeat."""
+    half = size // 2
+    length = data.shape[axis]
+    index = (torch.arange(length)[:, None] + torch.arange(-half, half + 1)).clamp(0, length - 1)
+    if axis == 0:
+        return data[index].median(1).values
+    return data[:, index].median(2).values

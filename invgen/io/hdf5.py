@@ -1,0 +1,205 @@
+"""HDF5 as a hostile format: what is read lies in the file itself, and errors are in the user's words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from invgen.errors import FileError
+
+_MAX_OBJECTS = 10_000  # visited in a search; a file with more is searched no further
+_MAX_LINKS = 16  # soft links to follow before calling it a loop
+
+
+def open_hdf5(path: Path) -> h5py.File:
+    """Open a file for reading.
+
+    Raises
+    ------
+    FileError
+        When the file is missing, empty, truncated or not HDF5.
+    """
+    check_regular(path)
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        if "truncated" in str(error):
+            raise FileError(
+                f"{path} is truncated: the file is shorter than its own header says. "
+                "The copy or the acquisition was cut short; copy it again."
+            ) from error
+        if not h5py.is_hdf5(path):
+            raise FileError(f"{path} is no HDF5 file, or its beginning is damaged.") from error
+        raise FileError(f"{path} cannot be opened as HDF5: {error}") from error
+
+
+def check_regular(path: Path) -> None:
+    """Refuse what is not a file with something in it (a pipe would hang, a folder confuses libraries)."""
+    try:
+        if path.is_dir():
+            raise FileError(f"{path} is a folder; give the file of the scan.")
+        if not path.exists():
+            raise FileError(f"{path} does not exist.")
+        if not path.is_file():
+            raise FileError(f"{path} is no regular file.")
+        if path.stat().st_size == 0:
+            raise FileError(f"{path} is empty (0 bytes).")
+        with path.open("rb"):
+            pass
+    except OSError as error:
+        raise FileError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def find_object(root: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:
+    """Object under `root` at a path, or None where nothing is there.
+
+    Links are followed one by one and only inside of the file.
+
+    Raises
+    ------
+    FileError
+        On an external link, external storage, a virtual dataset of other files, or a loop of links.
+    """
+    return _walk(root, name, _MAX_LINKS)
+
+
+def _walk(root: h5py.Group, name: str, hops: int) -> h5py.Group | h5py.Dataset | None:
+    here: h5py.Group | h5py.Dataset = root.file if name.startswith("/") else root
+    for part in (part for part in name.split("/") if part not in ("", ".")):
+        if not isinstance(here, h5py.Group):
+            return None
+        try:
+            link = here.get(part, getlink=True)
+        except KeyError:
+            return None
+        if link is None:
+            return None
+        if isinstance(link, h5py.ExternalLink):
+            raise FileError(
+                f"{root.file.filename}: {part!r} is an external link to {link.filename!r}; "
+                "links out of a file are not followed. Write one file that contains the data."
+            )
+        if isinstance(link, h5py.SoftLink):
+            if hops == 0:
+                raise FileError(f"{root.file.filename}: the link {part!r} leads to itself.")
+            target = _walk(here, link.path, hops - 1)
+        else:
+            target = _get(here, part)
+        if target is None:
+            return None
+        here = target
+    if isinstance(here, h5py.Dataset):
+        _check_storage(here, hops)
+    return here
+
+
+def _get(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:
+    try:
+        return group[name]
+    except (KeyError, OSError, RuntimeError) as error:
+        raise FileError(
+            f"{group.file.filename}: {name!r} cannot be read, the file is damaged: {error}"
+        ) from error
+
+
+def _check_storage(dataset: h5py.Dataset, hops: int) -> None:
+    file, name = dataset.file.filename, dataset.name
+    if dataset.external:
+        raise FileError(
+            f"{file}: {name} keeps its values in another file ({dataset.external[0][0]!r}), "
+            "which is not read. Write one file that contains the data."
+        )
+    if dataset.is_virtual:
+        for source in dataset.virtual_sources():
+            if source.file_name != "." or hops == 0:
+                raise FileError(
+                    f"{file}: {name} is a virtual dataset of other files ({source.file_name!r}), "
+                    "which are not read. Write one file that contains the data, for example with h5repack."
+                )
+            _walk(dataset.file, "/" + source.dset_name.lstrip("/"), hops - 1)
+
+
+def get_dataset(file: h5py.File, name: str) -> h5py.Dataset:
+    """Open the dataset of that name.
+
+    Raises
+    ------
+    FileError
+        When there is none; the message lists those that are there.
+    """
+    found = find_object(file, name)
+    if isinstance(found, h5py.Dataset):
+        return found
+    raise FileError(f"{file.filename} has no dataset {name!r}. {describe_datasets(file)}")
+
+
+def describe_datasets(file: h5py.File, limit: int = 20) -> str:
+    """One sentence: the numeric arrays of the file and their shapes."""
+    arrays = [o for o in walk(file) if isinstance(o, h5py.Dataset) and o.shape and o.dtype.kind in "uif"]
+    if not arrays:
+        return "It has no numeric array."
+    shown = ", ".join(f"{o.name.lstrip('/')} {o.shape}" for o in arrays[:limit])
+    return f"Its arrays: {shown}{', ...' if len(arrays) > limit else ''}."
+
+
+def walk(group: h5py.Group) -> Iterator[h5py.Group | h5py.Dataset]:
+    """All groups and datasets below a group, by hard links only, each once, breadth first."""
+    seen: set[int] = set()
+    queue = [group]
+    while queue and len(seen) < _MAX_OBJECTS:
+        here = queue.pop(0)
+        for name in here:
+            if not isinstance(here.get(name, getlink=True), h5py.HardLink):
+                continue
+            found = _get(here, name)
+            if not isinstance(found, h5py.Group | h5py.Dataset):
+                continue
+            key = h5py.h5o.get_info(found.id).addr
+            if key in seen:
+                continue
+            seen.add(key)
+            yield found
+            if isinstance(found, h5py.Group):
+                queue.append(found)
+
+
+def read_all(dataset: h5py.Dataset, limit: int = 2**27) -> np.ndarray:
+    """Read a small dataset (angles, keys) whole; `limit` is in bytes."""
+    if dataset.dtype.kind not in "uif":
+        raise FileError(
+            f"{dataset.file.filename}: {dataset.name} should hold numbers; it holds {dataset.dtype}."
+        )
+    if dataset.shape is None or dataset.size * dataset.dtype.itemsize > limit:
+        raise FileError(f"{dataset.file.filename}: {dataset.name} has an absurd size, {dataset.shape}.")
+    try:
+        return np.asarray(dataset[()])
+    except (OSError, RuntimeError) as error:
+        raise FileError(
+            f"{dataset.file.filename}: {dataset.name} cannot be read, the file is damaged: {error}"
+        ) from error
+
+
+def text_attribute(item: h5py.Group | h5py.Dataset, name: str) -> str | None:
+    """Read an attribute as text; None where it is not there or is no text."""
+    try:
+        return _text(item.attrs.get(name))
+    except (OSError, RuntimeError):  # an attribute of a type that h5py cannot read
+        return None
+
+
+def text_value(dataset: object) -> str | None:
+    """Read a dataset that holds one string; None for anything else."""
+    if not isinstance(dataset, h5py.Dataset) or dataset.size != 1 or dataset.dtype.kind not in "OSU":
+        return None
+    return _text(dataset[()])
+
+
+def _text(value: object) -> str | None:
+    if isinstance(value, np.ndarray) and value.size == 1:
+        value = value.reshape(-1)[0]
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return value if isinstance(value, str) else None

@@ -1,0 +1,158 @@
+"""Plain arrays: HDF5, NPY, MAT and TIFF files that hold numbers and do not say what they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from invgen.errors import FileError, ParameterError
+from invgen.io.contents import Contents, Options, given_angles, given_frames
+from invgen.io.hdf5 import check_regular, describe_datasets, get_dataset, read_all, text_attribute
+from invgen.io.stack import Frames, Stack, parse_axes
+from invgen.io.units import angles_in_radians
+
+_Load = Callable[[str], Any]
+
+
+def read_hdf5(file: h5py.File, options: Options, *, matlab: bool = False) -> Contents:
+    """Array of an HDF5 file, by the name of its dataset.
+
+    MATLAB's version 7.3 is HDF5 with the axes reversed; for ``matlab=True`` the order of the axes is
+    MATLAB's, the same as for its older files.
+    """
+    if options.dataset is None:
+        raise FileError(
+            f"{file.filename} is neither Data Exchange nor NXtomo. Say which array holds the projections "
+            "and the order of its axes, dataset=... and axes=... (command line: --dataset, --axes). "
+            f"{describe_datasets(file)}"
+        )
+    kind = "MAT array" if matlab else "HDF5 array"
+    return _contents(kind, options.dataset, lambda name: get_dataset(file, name), options, reverse=matlab)
+
+
+def read_mat(path: Path, options: Options) -> Contents:
+    """Array of a MATLAB file of version 5, by the name of its variable (``struct/field`` in a struct)."""
+    if options.dataset is None:
+        from scipy.io import whosmat
+
+        try:
+            names = ", ".join(f"{name} {shape}" for name, shape, _ in whosmat(path))
+        except Exception as error:
+            raise _damaged(path, "a MATLAB file", error) from error
+        raise FileError(
+            f"{path} holds several variables ({names}). Say which holds the projections and the order "
+            "of its axes, dataset=... and axes=... (command line: --dataset, --axes)."
+        )
+    return _contents("MAT array", options.dataset, lambda name: _load_mat(path, name), options)
+
+
+def read_npy(path: Path, options: Options) -> Contents:
+    """Array of a NPY file, mapped into memory; other datasets are other NPY files."""
+    return _contents("NPY array", str(path), _load_npy, options)
+
+
+def read_tiff(path: Path, options: Options) -> Contents:
+    """Pages of a TIFF file; mapped into memory where they are not compressed, else read whole."""
+    return _contents("TIFF array", str(path), _load_tiff, options)
+
+
+def _contents(kind: str, name: str, load: _Load, options: Options, *, reverse: bool = False) -> Contents:
+    array = load(name)
+    if options.axes is None:
+        raise ParameterError(
+            f"{name!r} has the shape {array.shape}, which does not tell what its axes are. "
+            'Say their order, as in axes="angle,row,column" or axes="column,angle" (command line: --axes).'
+        )
+    if array.dtype.kind not in "uif":
+        raise FileError(f"{name!r} should hold real numbers; it holds {array.dtype}.")
+    axes = parse_axes(options.axes, array.shape, repr(name))
+    if reverse:
+        axes = axes[::-1]
+    return Contents(
+        format=kind,
+        dataset=name,
+        projections=Frames(Stack(array, axes, repr(name))),
+        flats=given_frames(options.flats, load, axes, "flats"),
+        darks=given_frames(options.darks, load, axes, "darks"),
+        angles=_angles(load, options),
+        counts=False,
+    )
+
+
+def _angles(load: _Load, options: Options) -> np.ndarray | None:
+    if options.angles is not None:
+        return given_angles(options)
+    if options.angles_dataset is None:
+        return None
+    array = load(options.angles_dataset)
+    stated = None
+    if isinstance(array, h5py.Dataset):
+        array, stated = read_all(array), text_attribute(array, "units")
+    return angles_in_radians(
+        array, stated=stated, option=options.angle_unit, what=repr(options.angles_dataset)
+    )
+
+
+def _load_mat(path: Path, name: str) -> np.ndarray:
+    from scipy.io import loadmat
+
+    top, *fields = name.strip("/").split("/")
+    try:
+        value = loadmat(path, variable_names=[top]).get(top)
+    except (
+        Exception
+    ) as error:  # scipy raises what its parser runs into: ValueError, TypeError, zlib.error, ...
+        raise _damaged(path, "a MATLAB file", error) from error
+    for field in fields:
+        if value is not None and value.dtype.names and field in value.dtype.names and value.size == 1:
+            value = value[field].reshape(-1)[0]
+        else:
+            value = None
+    if not isinstance(value, np.ndarray):
+        raise FileError(f"{path} has no array {name!r}; leave out the dataset to see what is there.")
+    if value.dtype.names:
+        raise FileError(
+            f"{name!r} is a struct; name one of its fields: "
+            f"{', '.join(f'{name}/{field}' for field in value.dtype.names)}."
+        )
+    return value
+
+
+def _load_npy(name: str) -> np.ndarray:
+    path = Path(name)
+    check_regular(path)
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # a header is parsed as a literal: SyntaxError, ValueError, MemoryError, ...
+        if "Object arrays" in str(error) or "object" in str(error):
+            raise FileError(
+                f"{path} holds pickled Python objects, which are never executed; save plain numbers."
+            ) from error
+        raise _damaged(path, "a NPY file", error) from error
+
+
+def _load_tiff(name: str) -> np.ndarray:
+    import tifffile
+
+    path = Path(name)
+    check_regular(path)
+    try:
+        with tifffile.TiffFile(path) as file:
+            series = file.series[0]
+            if series.size * series.dtype.itemsize > 64 * max(path.stat().st_size, 2**20):
+                raise FileError(f"{path} claims an absurd shape, {series.shape}, for a file of its size.")
+            if series.dataoffset is not None:
+                return tifffile.memmap(path, mode="r")
+            return series.asarray()
+    except FileError:
+        raise
+    except Exception as error:  # its parser raises what it runs into
+        raise _damaged(path, "a TIFF file", error) from error
+
+
+def _damaged(path: Path, kind: str, error: Exception) -> FileError:
+    return FileError(f"{path} cannot be read as {kind}, it is damaged: {error}")

@@ -1,0 +1,32 @@
+"""The steps from raw projections to line integrals, each a callable ``Projections -> Projections``."""
+
+from __future__ import annotations
+
+from invgen.io.center import Center
+from invgen.io.flatfield import FlatField, MinusLog
+from invgen.io.frames import DeadPixels, DropBadFrames, Zingers
+from invgen.io.projections import Bin, Projections, Quantity, SelectViews, Step
+from invgen.io.stripes import Stripes
+
+__all__ = [
+    "Bin",
+    "Center",
+    "DeadPixels",
+    "DropBadFrames",
+    "FlatField",
+    "MinusLog",
+    "Projections",
+    "SelectViews",
+    "Step",
+    "Stripes",
+    "Zingers",
+    "default_steps",
+]
+
+
+def default_steps(quantity: Quantity, bin: int = 1) -> tuple[Step, ...]:
+    """Build the steps that take projections of a quantity to line integrals; `bin` comes before the log."""
+    if quantity == "absorption":
+        return DropBadFrames(), Bin(bin)
+    division = (DeadPixels(), FlatField()) if quantity == "counts" else ()
+    return DropBadFrames(), *division, Zingers(), Bin(bin), MinusLog()

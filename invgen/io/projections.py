@@ -1,0 +1,200 @@
+"""The projections of one slice, and the steps that only choose or average them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import torch
+
+from invgen.errors import DataError, ParameterError
+
+Quantity = Literal["counts", "transmission", "absorption"]
+
+
+@dataclass(frozen=True)
+class Projections:
+    """Projections of one slice.
+
+    Attributes
+    ----------
+    data : tensor, shape (views, columns), float32
+        What `quantity` says: counts, transmission ``I / I0``, or line integrals ``-log(I / I0)``.
+    angles : tensor, shape (views,), float64
+        Radians, increasing.
+    quantity : {"counts", "transmission", "absorption"}
+        What the data are.
+    flats, darks : tensor, shape (k, columns), or None
+        Frames without the object, and without the beam; only for counts.
+    std : tensor, shape (views, columns), or None
+        Standard deviation of the noise of each ray, infinite for a dead one; None where it is not known.
+    dead : bool tensor, shape (views, columns), or None
+        Rays that carry no measurement: their data are interpolated, their std is infinite once it is known.
+    center : float or None
+        Detector column, counted from 0, to which the rotation axis projects.
+    spacing : float
+        Distance of the columns.
+    saturation : float or None
+        The count at which the detector clips.
+    report : tuple of str
+        What the steps have changed, one sentence each.
+    """
+
+    data: torch.Tensor
+    angles: torch.Tensor
+    quantity: Quantity
+    flats: torch.Tensor | None = None
+    darks: torch.Tensor | None = None
+    std: torch.Tensor | None = None
+    dead: torch.Tensor | None = None
+    center: float | None = None
+    spacing: float = 1.0
+    saturation: float | None = None
+    report: tuple[str, ...] = ()
+
+    @property
+    def views(self) -> int:
+        """Number of views."""
+        return self.data.shape[0]
+
+    @property
+    def columns(self) -> int:
+        """Number of detector columns."""
+        return self.data.shape[1]
+
+    def reported(self, sentence: str) -> Projections:
+        """Return the same projections with a sentence added to the report."""
+        return replace(self, report=(*self.report, sentence))
+
+    def selected(self, keep: torch.Tensor | slice) -> Projections:
+        """Return some of the views, by a boolean mask or a slice."""
+        return replace(
+            self,
+            data=self.data[keep],
+            angles=self.angles[keep],
+            std=None if self.std is None else self.std[keep],
+            dead=None if self.dead is None else self.dead[keep],
+        )
+
+    def with_dead(self, dead: torch.Tensor) -> Projections:
+        """Return the same projections with more dead rays: data interpolated, std infinite.
+
+        `dead` is a boolean tensor, shape (views, columns).
+        """
+        dead = dead if self.dead is None else dead | self.dead
+        if not dead.any():
+            return self
+        std = None if self.std is None else torch.where(dead, math.inf, self.std)
+        return replace(self, data=interpolated(self.data, dead), std=std, dead=dead)
+
+
+Step = Callable[[Projections], Projections]
+
+
+def interpolated(data: torch.Tensor, dead: torch.Tensor) -> torch.Tensor:
+    """Fill the dead entries of each row linearly from the living; a row without any is left at zero."""
+    out, masks = data.numpy().copy(), dead.numpy()
+    columns = np.arange(data.shape[1])
+    for row, mask in zip(out, masks, strict=True):
+        if mask.all():
+            row[:] = 0
+        elif mask.any():
+            row[mask] = np.interp(columns[mask], columns[~mask], row[~mask])
+    return torch.from_numpy(out)
+
+
+def require(projections: Projections, step: str, *quantities: Quantity) -> None:
+    """Refuse projections that a step cannot work on: another quantity, or values that are not finite.
+
+    Raises
+    ------
+    ParameterError
+        When the steps are in an order that makes no sense.
+    DataError
+        On NaN or infinity.
+    """
+    if projections.quantity not in quantities:
+        raise ParameterError(
+            f"{step} works on {' or '.join(quantities)}; the projections are {projections.quantity}. "
+            "The usual order is DropBadFrames, DeadPixels, FlatField, Zingers, Bin, MinusLog, Stripes."
+        )
+    require_finite(projections.data, "projections", "view")
+    for name, frames in (("flat fields", projections.flats), ("dark fields", projections.darks)):
+        if frames is not None:
+            require_finite(frames, name, "frame")
+
+
+def require_finite(data: torch.Tensor, what: str, row: str) -> None:
+    """Raise a DataError that counts the NaN and infinities and says where they are."""
+    bad = ~torch.isfinite(data)
+    if not bad.any():
+        return
+    rows = torch.nonzero(bad.any(1)).reshape(-1).tolist()
+    shown = ", ".join(map(str, rows[:8])) + (", ..." if len(rows) > 8 else "")
+    raise DataError(
+        f"the {what} hold {int(bad.sum())} values that are NaN or infinite, in {len(rows)} of {len(data)} "
+        f"{row}s ({shown}). DropBadFrames leaves out frames that are NaN throughout; "
+        "repair the others, or select views without them."
+    )
+
+
+@dataclass(frozen=True)
+class SelectViews:
+    """Keep the views of a slice, as in ``SelectViews(slice(None, None, 4))`` for every fourth."""
+
+    views: slice
+
+    def __call__(self, projections: Projections) -> Projections:
+        """Select."""
+        out = projections.selected(self.views)
+        if out.views == 0:
+            raise ParameterError(f"{self.views} selects none of the {projections.views} views.")
+        if out.angles.numel() > 1 and out.angles[0] > out.angles[-1]:
+            out = out.selected(torch.argsort(out.angles, stable=True))
+        return out.reported(f"kept {out.views} of {projections.views} views")
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Average `n` neighboring columns: the transmission before the logarithm, line integrals after it.
+
+    Columns left over at the right edge are cut. The rotation axis at column ``c`` moves to
+    ``(c - (n - 1) / 2) / n``, the spacing grows `n` times, and the noise of a mean of m living rays is
+    ``sqrt(sum std^2) / m``; a bin without any is dead.
+    """
+
+    n: int
+
+    def __call__(self, projections: Projections) -> Projections:
+        """Average."""
+        if self.n < 1 or self.n > projections.columns:
+            raise ParameterError(f"Bin({self.n}) should be between 1 and the {projections.columns} columns.")
+        if self.n == 1:
+            return projections
+        require(projections, "Bin", "transmission", "absorption")
+        bins = projections.columns // self.n
+        cut = projections.columns - bins * self.n
+
+        def grouped(x: torch.Tensor) -> torch.Tensor:
+            return x[:, : bins * self.n].reshape(-1, bins, self.n)
+
+        data, dead = grouped(projections.data), projections.dead
+        alive = torch.ones_like(data) if dead is None else 1 - grouped(dead).to(data.dtype)
+        count = alive.sum(-1)
+        std = projections.std
+        if std is not None:
+            variance = torch.where(alive > 0, grouped(std), 0.0).square().sum(-1)
+            std = torch.where(count > 0, variance.sqrt() / count.clamp(min=1), math.inf)
+        out = replace(
+            projections,
+            data=torch.where(count > 0, (data * alive).sum(-1) / count.clamp(min=1), data.mean(-1)),
+            std=std,
+            dead=None if dead is None else count == 0,
+            center=None if projections.center is None else (projections.center - (self.n - 1) / 2) / self.n,
+            spacing=projections.spacing * self.n,
+        )
+        left = f"; {cut} columns at the right edge were cut" if cut else ""
+        return out.reported(f"averaged {self.n} columns into one: {bins} columns of {out.spacing:g}{left}")
