@@ -267,7 +267,7 @@ def foam(seed: int = 0, half_width: float = 1.0) -> Ellipses:
     random = torch.Generator().manual_seed(seed)
     matrix = 0.5
     rows = [_disc(0.6, 0, 0, 0.92), _disc(-0.6, 0, 0, 0.88), _disc(matrix, 0, 0, 0.84)]
-    sizes = torch.tensor([0.15] * 4 + [0.11] * 6 + [0.075] * 14 + [0.045] * 36 + [0.025] * 90 + [0.011] * 150)
+    sizes = torch.tensor([0.15] * 3 + [0.11] * 6 + [0.075] * 10 + [0.045] * 18 + [0.025] * 36 + [0.011] * 60)
     sizes = sizes * (0.85 + 0.3 * torch.rand(len(sizes), generator=random))
     centers = _pack(sizes.tolist(), 0.82, gap=0.008, random=random)
     for index, (x, y, radius) in enumerate(centers):
