@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from invgen.io.center import CenterEstimate, find_center
-from invgen.io.output import Reconstructed, ReconstructionWriter, atomic_path, read_reconstruction
+from invgen.io.output import (
+    Reconstructed,
+    ReconstructionWriter,
+    atomic_hdf5,
+    atomic_path,
+    read_reconstruction,
+)
 from invgen.io.preprocess import (
     Bin,
     Center,
@@ -37,6 +43,7 @@ __all__ = [
     "Stripes",
     "Truncation",
     "Zingers",
+    "atomic_hdf5",
     "atomic_path",
     "default_steps",
     "find_center",

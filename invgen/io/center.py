@@ -11,11 +11,13 @@ import torch
 
 from invgen.errors import DataError, InvgenWarning, ParameterError
 from invgen.io.projections import Projections, require
+from invgen.io.truncation import truncation
 
 _MAX_HARMONIC = 360  # more would cost time and gain nothing: low frequencies carry the object
 _SEARCH = (0.1, 0.9)  # of the detector
 _MAX_GAP = math.radians(10)
 _FINE = 0.01  # columns
+_BAND = 8  # frequencies of one noise level: of a single one, chance can make a perfect fit
 _COUNTED = 4  # each sample is counted twice by mirroring and twice by padding
 _TRUSTED = 10.0  # log-likelihood by which the best centre must beat any other place
 
@@ -82,6 +84,7 @@ def find_center(projections: Projections) -> CenterEstimate:
     frequency the log-likelihood is the sum of the logarithms of the residuals. That weighting keeps beam
     hardening and drifts, which live at the lowest frequencies, from deciding.
     Views over 360 degrees need no special case: the fit then compares views with their opposites.
+    Truncated views, whose cut edges would pull the centre to the middle of the detector, are first filtered.
 
     Parameters
     ----------
@@ -108,15 +111,20 @@ def find_center(projections: Projections) -> CenterEstimate:
     _require_half_turn(angles)
     n = projections.columns
     middle = (n - 1) / 2
-    residual = _residual(projections.data.double(), angles)
+    data = projections.data.double()
+    if truncation(projections):
+        data = _without_pedestal(data)
+    residual = _residual(data, angles)
     if not len(residual.freedom) or not residual.constant.max() > 0:
         return _distrusted(middle, math.inf, "the projections have no structure to find it from")
 
     coarse = torch.arange(_SEARCH[0] * n, _SEARCH[1] * n, 0.25, dtype=torch.float64) - middle
-    values = residual.cost(coarse)
+    levels = residual.levels(coarse)
+    weights = residual.weights(levels)
+    values = weights @ levels.log()
     best = float(coarse[values.argmin()])
     fine = best + _FINE * torch.arange(-50, 51, dtype=torch.float64)
-    near = residual.cost(fine)
+    near = weights @ residual.levels(fine).log()
     i = int(near.argmin().clamp(1, len(fine) - 2))
     left, least, right = near[i - 1 : i + 2].tolist()
     curvature = (left - 2 * least + right) / _FINE**2
@@ -130,21 +138,52 @@ def find_center(projections: Projections) -> CenterEstimate:
     return CenterEstimate(center, uncertainty)
 
 
+def _without_pedestal(data: torch.Tensor) -> torch.Tensor:
+    """Take away what varies slowly along the detector, and fade out its edges."""
+    n = data.shape[1]
+    width = n / 16
+    reach = math.ceil(3 * width)
+    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, dtype=data.dtype) / width) ** 2)
+    padded = torch.nn.functional.pad(data[:, None], (reach, reach), mode="replicate")
+    slow = torch.nn.functional.conv1d(padded, (kernel / kernel.sum())[None, None])[:, 0]
+    edge = torch.arange(n, dtype=data.dtype).add(0.5).minimum(n - 0.5 - torch.arange(n)) / (0.1 * n)
+    return (data - slow) * torch.sin(edge.clamp(max=1) * math.pi / 2) ** 2
+
+
 @dataclass(frozen=True)
 class _Residual:
-    """Residual ``constant - 2 Re(cross exp(2 i w c))`` of the fit at each frequency w, and its freedom."""
+    """Residual ``constant - 2 Re(cross exp(2 i w c))`` of the fit at each frequency, of `freedom` numbers."""
 
+    views: int
     frequency: torch.Tensor
     cross: torch.Tensor
     constant: torch.Tensor
     freedom: torch.Tensor
+    total: torch.Tensor  # sum of squares of the data, 2 * views numbers
 
-    def cost(self, offsets: torch.Tensor) -> torch.Tensor:
-        """Minus log-likelihood of centres ``middle + offsets``, with an unknown noise level per frequency."""
-        phase = torch.exp(2j * self.frequency[:, None] * offsets)
-        residual = self.constant[:, None] - 2 * (self.cross[:, None] * phase).real
-        level = residual.maximum(1e-9 * self.constant[:, None])  # rounding, where the fit is exact
-        return (self.freedom[:, None] * level.log()).sum(0) / _COUNTED
+    def levels(self, offsets: torch.Tensor) -> torch.Tensor:
+        """Residuals of centres ``middle + offsets``, summed over each band: shape (bands, offsets)."""
+        rows = []
+        parts = (x.split(_BAND) for x in (self.frequency, self.cross, self.constant))
+        for frequency, cross, constant in zip(*parts, strict=True):
+            phase = torch.exp(2j * frequency[:, None] * offsets)
+            level = constant.sum() - 2 * (cross[:, None] * phase).real.sum(0)
+            rows.append(level.maximum(1e-9 * constant.sum()))  # rounding, where the fit is exact
+        return torch.stack(rows)
+
+    def weights(self, levels: torch.Tensor) -> torch.Tensor:
+        """Weights of the logarithms of the levels in minus the log-likelihood, shape (bands,).
+
+        Half the number of residuals, times the fraction of the fitted power that is not noise: bands of
+        nothing but noise would fit well at some wrong centre or other.
+        """
+        freedom, total = (
+            torch.stack([part.sum() for part in x.split(_BAND)]) for x in (self.freedom, self.total)
+        )
+        fitted = 2 * self.views * torch.tensor([len(part) for part in self.total.split(_BAND)]) - freedom
+        noise = levels.min(1).values / freedom
+        power = (total - levels.min(1).values) / fitted
+        return freedom / _COUNTED * (1 - noise / power).clamp(min=0)
 
 
 def _residual(data: torch.Tensor, angles: torch.Tensor) -> _Residual:
@@ -171,7 +210,8 @@ def _residual(data: torch.Tensor, angles: torch.Tensor) -> _Residual:
 
     order = (2 * highest).clamp(max=len(new) - 1)
     freedom = 2 * views - new.cumsum(0)[order]
-    keep = (freedom > 0) & ((highest <= most) | complete)
+    # a fit that leaves hardly a residual fits noise anywhere
+    keep = (freedom > 0.2 * views) & ((highest <= most) | complete)
     transform, order = transform[:, keep], order[keep]
     first, second = (half.T.to(transform.dtype) @ transform for half in basis.split(views))
 
@@ -179,11 +219,14 @@ def _residual(data: torch.Tensor, angles: torch.Tensor) -> _Residual:
         return terms.cumsum(0).gather(0, order[None])[0]
 
     fitted = up_to_order(first.abs() ** 2 + second.abs() ** 2)
+    total = 2 * (transform.abs() ** 2).sum(0)
     return _Residual(
+        views=views,
         frequency=frequency[keep],
         cross=up_to_order(first * second),
-        constant=2 * (transform.abs() ** 2).sum(0) - fitted,
+        constant=total - fitted,
         freedom=freedom[keep],
+        total=total,
     )
 
 

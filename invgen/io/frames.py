@@ -134,10 +134,11 @@ class Zingers:
 
 
 def median_filter(data: torch.Tensor, size: int, axis: int) -> torch.Tensor:
-    """Take the running median of an odd `size` along an axis of a matrix; at its ends values repeat."""
+    """Take the running median of an odd `size` along an axis of a matrix, mirrored at its ends."""
     half = size // 2
     length = data.shape[axis]
-    index = (torch.arange(length)[:, None] + torch.arange(-half, half + 1)).clamp(0, length - 1)
+    index = (torch.arange(length)[:, None] + torch.arange(-half, half + 1)).abs()
+    index = (length - 1 - (length - 1 - index).abs()).clamp(0, length - 1)
     if axis == 0:
         return data[index].median(1).values
     return data[:, index].median(2).values

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import platform
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -70,6 +71,81 @@ def _publish(beside: Path, target: Path) -> None:
 def _reason(error: OSError) -> str:
     text = error.strerror or str(error)
     return "the disk is full" if error.errno == 28 or "No space left" in str(error) else text
+
+
+@contextmanager
+def atomic_hdf5(path: str | Path) -> Iterator[h5py.File]:
+    """Give an HDF5 file to write, which appears under the name `path` when the block ends well.
+
+    Raises
+    ------
+    FileError
+        When the folder cannot be written to, or the disk is full.
+    """
+    with atomic_path(path) as beside, _guarded_hdf5(beside) as (file, _):
+        yield file
+
+
+class _Guard(io.RawIOBase):
+    """A file that keeps the first error of writing, and tells it when asked.
+
+    HDF5 cannot close a file that it cannot write: it tries again when Python ends, and crashes there.
+    """
+
+    def __init__(self, path: Path):
+        self._file = path.open("r+b", buffering=0)
+        self._error: OSError | None = None
+
+    def check(self) -> None:
+        """Raise the error that writing has met."""
+        if self._error is not None:
+            raise self._error
+
+    def write(self, data) -> int:
+        """Write all the data, or nothing more once something has failed."""
+        rest = memoryview(data).cast("B")
+        try:
+            while rest and self._error is None:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            self._error = error
+        return len(data)
+
+    def truncate(self, size: int | None = None) -> int:
+        """Set the length of the file."""
+        try:
+            if self._error is None:
+                self._file.truncate(size)
+        except OSError as error:
+            self._error = error
+        return self.tell() if size is None else size
+
+    def readinto(self, buffer) -> int:
+        """Read into the buffer, zeros where nothing was written."""
+        view = memoryview(buffer).cast("B")
+        count = self._file.readinto(view)
+        view[count:] = bytes(len(view) - count)
+        return len(view)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a place of the file."""
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """Tell the place in the file."""
+        return self._file.tell()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+@contextmanager
+def _guarded_hdf5(path: Path) -> Iterator[tuple[h5py.File, _Guard]]:
+    with closing(_Guard(path)) as guard:
+        with h5py.File(guard, "w") as file:
+            yield file, guard
+        guard.check()
 
 
 class ReconstructionWriter:
@@ -135,7 +211,7 @@ class ReconstructionWriter:
     def __enter__(self) -> ReconstructionWriter:
         with ExitStack() as stack:
             beside = stack.enter_context(atomic_path(self._path))
-            file = stack.enter_context(_closing(beside))
+            file, self._guard = stack.enter_context(_guarded_hdf5(beside))
             file.attrs.update(self._attributes)
             angles = file.create_dataset("geometry/angles", data=self._angles)
             angles.attrs["units"] = "rad"
@@ -156,6 +232,8 @@ class ReconstructionWriter:
         self._volume[index] = image
         self._report[index] = "\n".join(report)
         self._written.add(index)
+        self._volume.file.flush()
+        self._guard.check()  # a disk that is full stops the run here, not at its end
 
     def __exit__(self, kind, error, traceback) -> None:
         if error is None and len(self._written) < self._slices:
@@ -166,22 +244,6 @@ class ReconstructionWriter:
             self._stack.__exit__(type(error), error, None)
             raise error
         self._stack.__exit__(kind, error, traceback)
-
-
-@contextmanager
-def _closing(path: Path) -> Iterator[h5py.File]:
-    """Open an HDF5 file for writing; what HDF5 cannot flush is an OSError."""
-    file = h5py.File(path, "w")
-    try:
-        yield file
-    except BaseException:
-        with suppress(OSError, RuntimeError):  # the first error is the one to tell
-            file.close()
-        raise
-    try:
-        file.close()
-    except RuntimeError as error:
-        raise OSError(str(error)) from error
 
 
 @dataclass(frozen=True)

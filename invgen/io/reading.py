@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import h5py
 
@@ -80,6 +80,8 @@ def open_scan(
         raise ParameterError(f'angle_unit should be "deg" or "rad"; got {angle_unit!r}.')
     if quantity not in (None, "transmission", "absorption"):
         raise ParameterError(f'quantity should be "transmission" or "absorption"; got {quantity!r}.')
+    if format is not None and format not in get_args(Format):
+        raise ParameterError(f"format should be one of {', '.join(get_args(Format))}; got {format!r}.")
     options = Options(dataset, axes, angles, angles_dataset, angle_unit, flats, darks)
     check_regular(path)
     kind = format or _recognise(path)
@@ -124,8 +126,6 @@ def _read_hdf5(file: h5py.File, kind: str, options: Options) -> Contents:
         return plain.read_hdf5(file, options, matlab=True)
     if kind in readers:
         return readers[kind](file, options)
-    if kind != "any hdf5":
-        raise ParameterError(f"format={kind!r} is not known; it can be {', '.join(readers)}, npy, mat, tiff.")
     if options.dataset is None and dataexchange.recognise(file):
         return dataexchange.read(file, options)
     if options.dataset is None and nxtomo.recognise(file):

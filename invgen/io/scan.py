@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
-from invgen.errors import DataError, InvgenError, InvgenWarning, ParameterError
+from invgen.errors import DataError, InvgenWarning, ParameterError
 from invgen.io.center import Center, CenterEstimate, find_center
 from invgen.io.contents import Contents
 from invgen.io.preprocess import Bin, Projections, Quantity, SelectViews, Step, default_steps
@@ -21,8 +21,6 @@ from invgen.io.truncation import truncation
 
 if TYPE_CHECKING:
     from invgen.problem import Problem
-
-_CHEAP = 2**24  # rays of a slice that `info` still reads, to look at the data themselves
 
 
 class Scan:
@@ -38,6 +36,8 @@ class Scan:
         Projections, detector rows and detector columns.
     quantity : {"transmission", "absorption"}
         Whether the projections are still to be put through minus the logarithm.
+    stored : {"counts", "transmission", "absorption"}
+        What the numbers in the file are; counts are divided by flat fields first.
     pixel_size : float
         Distance of the detector columns at the sample, in `unit`.
     unit : str
@@ -47,6 +47,8 @@ class Scan:
         Type of the stored projections.
     notes : tuple of str
         What was assumed or left out in reading the file.
+    contents : Contents
+        What the reader found, in the order of the file.
     """
 
     def __init__(
@@ -68,13 +70,13 @@ class Scan:
         self.quantity: Literal["transmission", "absorption"] = (
             "transmission" if raw else quantity or "absorption"
         )
-        self._stored: Quantity = "counts" if raw else self.quantity
+        self.stored: Quantity = "counts" if raw else self.quantity
         if not (contents.counts or self.has_flats or quantity):
             self.notes += (
                 "there are no flat fields, so that the numbers are taken as line integrals, with minus the "
                 'logarithm taken already (quantity="transmission" says otherwise)',
             )
-        self._contents, self._close = contents, close
+        self.contents, self._close = contents, close
         self._angles, order = contents.angles, None
         if contents.angles is not None and (np.diff(contents.angles) < 0).any():
             order = np.argsort(contents.angles, kind="stable")
@@ -83,6 +85,11 @@ class Scan:
         self._frames = contents.projections if order is None else contents.projections.ordered(order)
         self._centers: dict[int, CenterEstimate] = {}
         self._warned = False
+
+    @property
+    def has_angles(self) -> bool:
+        """Whether the angles of the views are known."""
+        return self._angles is not None
 
     @property
     def angles(self) -> np.ndarray:
@@ -107,7 +114,7 @@ class Scan:
             raise ParameterError(
                 f"there is no slice {slice}: the scan has {self.slices}, 0 to {self.slices - 1}."
             )
-        counts = self._stored == "counts"
+        counts = self.stored == "counts"
 
         def read(frames: Frames | None) -> torch.Tensor | None:
             return None if frames is None or not counts else _tensor(frames.read(row))
@@ -115,9 +122,9 @@ class Scan:
         return Projections(
             data=_tensor(self._frames.read(row)),
             angles=torch.from_numpy(self.angles.copy()),
-            quantity=self._stored,
-            flats=read(self._contents.flats),
-            darks=read(self._contents.darks),
+            quantity=self.stored,
+            flats=read(self.contents.flats),
+            darks=read(self.contents.darks),
             spacing=self.pixel_size,
             saturation=self._saturation() if counts else None,
         )
@@ -125,7 +132,7 @@ class Scan:
     def preprocess(self, slice: int, *steps: Step) -> Projections:
         """Projections of one slice after the given steps; without any, after the default ones."""
         projections = self.projections(slice)
-        for step in steps or default_steps(self._stored):
+        for step in steps or default_steps(self.stored):
             projections = step(projections)
         return projections
 
@@ -160,7 +167,7 @@ class Scan:
             projections = SelectViews(views)(projections)
         # before Bin, which maps the centre; found from all views, whatever the choice of views
         projections = Center(self.find_center() if center == "auto" else center)(projections)
-        chain: tuple[Step, ...] = default_steps(self._stored, bin) if steps is None else (*steps, Bin(bin))
+        chain: tuple[Step, ...] = default_steps(self.stored, bin) if steps is None else (*steps, Bin(bin))
         for step in chain:
             projections = step(projections)
         require(projections, "a reconstruction", "absorption")
@@ -214,61 +221,14 @@ class Scan:
 
         Reads the middle slice, where it is not too large, to tell truncation and unusable data.
         """
-        missing = ["angles"] if self._angles is None else []
-        if self._stored == "counts":
-            missing += [
-                name for name, there in (("flats", self.has_flats), ("darks", self.has_darks)) if not there
-            ]
-        if self.unit == "pixel":
-            missing.append("pixel size")
-        problems: list[str] = []
-        if self._angles is not None and self.views * self.columns <= _CHEAP:
-            problems = self._look()
-        return {
-            "path": str(self.path),
-            "format": self.format,
-            "dataset": self._contents.dataset,
-            "quantity": self.quantity,
-            "views": self.views,
-            "slices": self.slices,
-            "columns": self.columns,
-            "dtype": str(self.dtype),
-            "angles": self._angle_info(),
-            "pixel_size": self.pixel_size,
-            "unit": self.unit,
-            "flats": 0 if self._contents.flats is None else len(self._contents.flats),
-            "darks": 0 if self._contents.darks is None else len(self._contents.darks),
-            "missing": missing,
-            "notes": list(self.notes),
-            "warnings": problems,
-        }
+        from invgen.io.info import describe
 
-    def _look(self) -> list[str]:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", InvgenWarning)
-                truncated = truncation(self.preprocess(self.slices // 2))
-        except InvgenError as error:
-            return [str(error)]
-        return [str(truncated)] if truncated else []
-
-    def _angle_info(self) -> dict[str, Any] | None:
-        if self._angles is None:
-            return None
-        degrees = np.rad2deg(self._angles)
-        steps = np.diff(degrees)
-        return {
-            "unit": "degrees",
-            "first": float(degrees[0]),
-            "last": float(degrees[-1]),
-            "step": float(np.median(steps)) if len(steps) else None,
-            "uniform": bool(len(steps) and np.ptp(steps) <= 1e-3 * abs(np.median(steps))),
-        }
+        return describe(self)
 
     def _saturation(self) -> float | None:
         """Value at which the detector clips: as the file tells, else the largest of an integer type."""
-        if self._contents.saturation is not None:
-            return self._contents.saturation
+        if self.contents.saturation is not None:
+            return self.contents.saturation
         return float(np.iinfo(self.dtype).max) if self.dtype.kind in "ui" else None
 
     def close(self) -> None:

@@ -1,0 +1,134 @@
+"""Outputs are there whole, or not at all."""
+
+import json
+import subprocess
+import sys
+import textwrap
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from invgen.errors import FileError, ParameterError
+from invgen.io import ReconstructionWriter, atomic_path, read_reconstruction
+
+
+@pytest.fixture
+def about():
+    return {
+        "slices": 3,
+        "image_shape": (8, 6),
+        "pixel_size": 0.5,
+        "unit": "mm",
+        "source": "scan.h5",
+        "settings": {"solver": "fbp", "views": [0, 60, 1]},
+        "angles": np.linspace(0, 3, 20),
+        "center": 2.25,
+    }
+
+
+def test_what_is_written_is_read(tmp_path, about):
+    volume = torch.arange(3 * 8 * 6, dtype=torch.float32).reshape(3, 8, 6)
+    with ReconstructionWriter(tmp_path / "out.h5", **about) as writer:
+        for index in (2, 0, 1):
+            writer.write(index, volume[index], (f"slice {index}", "took the logarithm"))
+    with read_reconstruction(tmp_path / "out.h5") as found:
+        assert np.array_equal(found.volume[:], volume)
+        assert found.volume.chunks == (1, 8, 6)
+        assert (found.pixel_size, found.unit, found.center, found.source) == (0.5, "mm", 2.25, "scan.h5")
+        assert found.settings == about["settings"]
+        assert np.array_equal(found.angles, about["angles"])
+        assert found.report(2) == ("slice 2", "took the logarithm")
+        assert set(found.versions) == {"python", "invgen", "torch", "numpy", "h5py"}
+    assert [p.name for p in tmp_path.iterdir()] == ["out.h5"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError, FileError])
+def test_an_interrupted_run_leaves_the_old_output_and_nothing_else(tmp_path, about, error):
+    (tmp_path / "out.h5").write_text("the old one")
+
+    def run():
+        with ReconstructionWriter(tmp_path / "out.h5", **about) as writer:
+            writer.write(0, torch.zeros(8, 6))
+            raise error
+
+    with pytest.raises(error):
+        run()
+    assert [p.name for p in tmp_path.iterdir()] == ["out.h5"]
+    assert (tmp_path / "out.h5").read_text() == "the old one"
+
+
+def test_missing_slices_are_an_error_and_no_file(tmp_path, about):
+    with (
+        pytest.raises(FileError, match="2 of 3 slices are missing"),
+        ReconstructionWriter(tmp_path / "out.h5", **about) as writer,
+    ):
+        writer.write(1, torch.zeros(8, 6))
+    assert not list(tmp_path.iterdir())
+
+
+def test_wrong_slices_are_refused(tmp_path, about):
+    with (
+        pytest.raises(ParameterError, match=r"slice 0 to 2 of shape \(8, 6\)"),
+        ReconstructionWriter(tmp_path / "out.h5", **about) as writer,
+    ):
+        writer.write(3, torch.zeros(8, 6))
+
+
+def test_places_that_cannot_be_written(tmp_path):
+    for path, words in {tmp_path: "a folder", tmp_path / "no" / "out.h5": "cannot be written"}.items():
+        with pytest.raises(FileError, match=words), atomic_path(path):
+            pass
+    with pytest.raises(FileError, match="cannot be written"), atomic_path("/proc/out.h5"):
+        pass
+
+
+def test_output_has_the_usual_permissions_and_follows_a_link(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    with atomic_path(tmp_path / "link") as beside:
+        beside.write_text("new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_text() == "new"
+    (tmp_path / "ordinary").touch()
+    assert (tmp_path / "real").stat().st_mode == (tmp_path / "ordinary").stat().st_mode
+
+
+def test_a_full_disk_is_an_error_in_words_and_no_file(tmp_path):
+    """A limit on the size of files stands for the disk."""
+    script = """
+        import resource, sys
+        from invgen.errors import FileError
+        from invgen.io import ReconstructionWriter
+        import torch
+        resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+        try:
+            with ReconstructionWriter(sys.argv[1], slices=50, image_shape=(100, 100), pixel_size=1,
+                    unit="pixel", source="s", settings={}, angles=[0.0], center=1.0) as writer:
+                for index in range(50):
+                    writer.write(index, torch.ones(100, 100))
+        except FileError as error:
+            print(error)
+            sys.exit(7)
+    """
+    run = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script), str(tmp_path / "out.h5")],
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 7, run.stderr
+    assert "cannot be written" in run.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_files_are_no_reconstructions(tmp_path, data_exchange, about):
+    with pytest.raises(FileError, match="no reconstruction"):
+        read_reconstruction(data_exchange())
+    with ReconstructionWriter(tmp_path / "out.h5", **about) as writer:
+        for index in range(3):
+            writer.write(index, torch.zeros(8, 6))
+    with h5py.File(tmp_path / "out.h5", "a") as file:
+        assert json.loads(file.attrs["settings"])
+        del file.attrs["center"]
+    with pytest.raises(FileError, match="damaged"):
+        read_reconstruction(tmp_path / "out.h5")
