@@ -6,6 +6,7 @@ the prediction. Measurements carry any leading batch axes; an `axes` argument na
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -43,6 +44,19 @@ class Noise(Frozen):
         """Logarithm of the likelihood, up to a constant of the measurement."""
         return -self.negative_log_likelihood(prediction, measurement, axes)
 
+    def deviance(self, prediction: torch.Tensor, measurement: torch.Tensor, axes: Axes) -> torch.Tensor:
+        """Twice the log-likelihood ratio to a perfect fit: at the truth, about one for each real number measured."""
+        perfect = self.negative_log_likelihood(self._perfect(measurement), measurement, axes)
+        return 2 * (self.negative_log_likelihood(prediction, measurement, axes) - perfect)
+
+    def count(self, measurement: torch.Tensor, axes: Axes) -> torch.Tensor | float:
+        """How many real numbers were measured, dead pixels not counted: what to expect of `deviance`."""
+        entries = math.prod(measurement.shape[-len(axes) :])
+        return float(entries * (2 if measurement.is_complex() else 1))
+
+    def _perfect(self, measurement: torch.Tensor) -> torch.Tensor:
+        return measurement
+
     def scaled(self, factor: float) -> Noise:
         """The noise of `factor` times the measurement."""
         raise NotImplementedError
@@ -60,8 +74,8 @@ class Gaussian(Noise):
         Standard deviation, for complex data that of the real and of the imaginary part. An infinite entry
         is a dead pixel, of weight zero.
     covariance : Hermitian positive definite tensor (k, k), optional
-        Instead of `std`: covariance between the k entries along `axis`, such as receiver coils. For complex
-        data twice the covariance of the real parts, ``E[n n.H] / 2`` per part being std^2.
+        Instead of `std`: couples the k entries along `axis`, such as receiver coils; ``std^2`` times the
+        identity is independent noise (for complex data, ``E[n n.H] / 2``).
     axis : int
         Axis of the measurement that `covariance` couples, counted from the end.
     """
@@ -116,6 +130,13 @@ class Gaussian(Noise):
     def diagonal(self) -> torch.Tensor | None:
         """``1 / std^2`` as it broadcasts to the measurement, or None with a covariance."""
         return None if self.std is None else self._weights.value
+
+    def count(self, measurement: torch.Tensor, axes: Axes) -> torch.Tensor | float:
+        """Entries of finite standard deviation."""
+        if self.std is None or bool(torch.isfinite(self.std.value).all()):
+            return super().count(measurement, axes)
+        alive = torch.isfinite(self.std.value).to(measurement.device).expand(measurement.shape)
+        return alive.sum(axes) * (2.0 if measurement.is_complex() else 1.0)
 
     def negative_log_likelihood(self, prediction, measurement, axes):  # type: ignore[no-untyped-def]
         """``|A x - y|^2 / (2 std^2)``."""
@@ -224,6 +245,10 @@ class Transmission(Noise):
     def curvature(self, prediction, measurement):  # type: ignore[no-untyped-def]
         """``I0 exp(-A x)``, at most I0 where line integrals are not negative."""
         return self.expected(prediction)
+
+    def _perfect(self, measurement: torch.Tensor) -> torch.Tensor:
+        # no line integral explains zero counts perfectly; half a count comes closest in the limit
+        return torch.log(self.I0.like(measurement) / measurement.clamp(min=0.5))
 
     check = Poisson.check
 

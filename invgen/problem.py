@@ -113,6 +113,21 @@ class Problem(Frozen):
             return A.H(self.noise.whiten(A(x)))
         raise CapabilityError(f"{type(self.noise).__name__} noise has no constant Hessian.")
 
+    def majorant(self, x: torch.Tensor) -> torch.Tensor:
+        """A constant map that is never below the Hessian of the data term, applied to `x`.
+
+        For normal noise the Hessian itself; for transmission ``I0 A.H A``, valid where line integrals are
+        not negative.
+        """
+        if isinstance(self.noise, Transmission):
+            return float(self.noise.I0.value.max()) * self.linear_operator.gram(x)
+        if self.noise is None or isinstance(self.noise, Gaussian):
+            return self.normal(x)
+        raise CapabilityError(
+            f"{type(self.noise).__name__} noise has unbounded curvature, so that no step size is safe: "
+            "use a method made for it, or describe the data by Gaussian weights."
+        )
+
     def gradient(self, x: torch.Tensor) -> torch.Tensor:
         """Gradient of the negative log-likelihood at `x`, through ``A.gram`` where the noise is uniform."""
         if isinstance(self.operator, LinearOperator):
@@ -125,44 +140,54 @@ class Problem(Frozen):
     def _likelihood(self) -> Noise:
         return self.noise or Gaussian(1.0)
 
+    def fit(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Negative log-likelihood and residual norm ``|A x - y|`` (of the counts, for transmission data).
+
+        Both have the shape of the batch, and share the one projection that they cost.
+        """
+        prediction, y, space = self.operator(x), self.measurement, self.operator.range
+        if isinstance(space, ProductSpace):
+            residual = space.norm(tuple(p - q for p, q in zip(prediction, y, strict=True)))
+            return residual**2 / 2, residual
+        expected = self.noise.expected(prediction) if isinstance(self.noise, Transmission) else prediction
+        return self._likelihood.negative_log_likelihood(prediction, y, space.axes), space.norm(expected - y)
+
     def negative_log_likelihood(self, x: torch.Tensor) -> torch.Tensor:
         """Data term at `x`, shape of the batch."""
-        if isinstance(self.operator.range, ProductSpace):
-            return self.residual_norm(x) ** 2 / 2
-        return self._likelihood.negative_log_likelihood(self.operator(x), self.measurement, self.operator.range.axes)
+        return self.fit(x)[0]
 
     def residual_norm(self, x: torch.Tensor) -> torch.Tensor:
         """``|A x - y|``, for transmission data of the counts, shape of the batch."""
-        prediction = self.operator(x)
-        if isinstance(self.noise, Transmission):
-            prediction = self.noise.expected(prediction)
-        if isinstance(self.operator.range, ProductSpace):
-            difference = tuple(p - q for p, q in zip(prediction, self.measurement, strict=True))
-        else:
-            difference = prediction - self.measurement
-        return self.operator.range.norm(difference)
+        return self.fit(x)[1]
+
+    def misfit(self, x: torch.Tensor) -> torch.Tensor:
+        """Deviance of the prediction from the measurement; ``|A x - y|^2 / std^2``, or without std, for normal noise."""
+        if self.noise is None:
+            return self.residual_norm(x) ** 2
+        return self.noise.deviance(self.operator(x), self.measurement, self.operator.range.axes)
+
+    def expected_misfit(self) -> torch.Tensor | None:
+        """What `misfit` comes to at the truth, shape of the batch; None where noise is neither known nor estimable."""
+        if self.noise is not None:
+            count = self.noise.count(self.measurement, self.operator.range.axes)
+            return torch.as_tensor(count, dtype=torch.float64, device=self._first.device).expand(self.batch_shape)
+        std = self.operator.estimate_noise(self.measurement)
+        return None if std is None else self.operator.range.size * std.double() ** 2
 
     @cached_property
     def _curvature_bound(self) -> torch.Tensor:
         A, w = self.linear_operator, self._uniform_weight
         if w is not None:
             return torch.as_tensor(w, dtype=torch.float64) * A.norm() ** 2
-        if isinstance(self.noise, Gaussian):
-            space, like = A.domain, self.zeros()
-            start = space.random(seed=0, dtype=like.dtype.to_real()).to(like).expand(like.shape)
-            # the largest Ritz value comes from below; the margin covers what is still to come at 1e-4
-            return largest_eigenvalue(self.normal, start, space, tolerance=1e-4) * 1.001
-        if isinstance(self.noise, Transmission):
-            return torch.tensor(A.norm() ** 2 * float(self.noise.I0.value.max()), dtype=torch.float64)
-        raise CapabilityError(
-            f"{type(self.noise).__name__} noise has unbounded curvature, so that no step size is safe: "
-            "use a method made for it, or describe the data by Gaussian weights."
-        )
+        space, like = A.domain, self.zeros()
+        start = space.random(seed=0, dtype=like.dtype.to_real()).to(like).expand(like.shape)
+        # the largest Ritz value comes from below; the margin covers what is still to come at 1e-4
+        return largest_eigenvalue(self.majorant, start, space, tolerance=1e-4) * 1.001
 
     def lipschitz(self) -> float | torch.Tensor:
         """Lipschitz constant of `gradient`: a number, or one for each batch element."""
         bound = self._curvature_bound
-        return float(bound) if bound.ndim == 0 else bound
+        return float(bound) if bound.ndim == 0 else bound.to(self._first.device, self._first.dtype.to_real())
 
     def scaled(self, factor: float) -> Problem:
         """The same problem for `factor` times the image: data and noise level go along.

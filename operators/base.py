@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from invgen.errors import CapabilityError, ParameterError, ShapeError
-from invgen.operators.frozen import Frozen
+from invgen.operators.counting import record_call
+from invgen.operators.frozen import Constant, Frozen
 from invgen.operators.krylov import conjugate_gradients, largest_eigenvalue
 from invgen.operators.space import Data, ProductSpace, Space, as_space
 
@@ -38,6 +39,10 @@ class Operator(Frozen):
         """Apply the operator to `x`, of the shape ``(*batch, *domain.shape)``."""
         self.domain.check(x, self.name)
         return self._apply(x)
+
+    def estimate_noise(self, y: Data) -> torch.Tensor | None:
+        """Standard deviation of white noise on `y`, shape of the batch, where the physics lets one tell; else None."""
+        return None
 
     def jvp(self, x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         """Derivative at `x` in the direction `v`."""
@@ -150,6 +155,15 @@ class LinearOperator(Operator):
         """Singular value decomposition where it is known, else None."""
         return None
 
+    @property
+    def spectrum(self) -> Constant | None:
+        """Symbol of a periodic convolution that is close to the gram operator, or None.
+
+        Non-negative, on the frequencies of ``torch.fft.fftn`` over all axes of the domain. It
+        preconditions: nothing rests on how close it is but speed.
+        """
+        return None
+
     def solve(
         self, b: torch.Tensor, shift: float | torch.Tensor = 0.0, weights: torch.Tensor | None = None
     ) -> torch.Tensor:
@@ -229,6 +243,7 @@ class _Linear(torch.autograd.Function):
 
 def apply_linear(operator: LinearOperator, x: Data) -> Data:
     """Apply to checked data, entering PyTorch's graph where a gradient is wanted."""
+    record_call(operator)
     parts = tuple(x) if isinstance(operator.domain, ProductSpace) else (x,)
     return _Linear.apply(operator, *parts)
 
@@ -256,7 +271,7 @@ class Inverse(LinearOperator):
         if W is None:
             if A.has_closed_form_solve:
                 return A._solve(b, shift)
-            return conjugate_gradients(lambda x: A.gram._apply(x) + shift * x, b, space)
+            return conjugate_gradients(lambda x: apply_linear(A.gram, x) + shift * x, b, space)
         W = W.to(device=b.device, dtype=b.dtype.to_real())
         precondition = None
         if A.has_closed_form_solve and (mean := float(W.mean())) > 0:
@@ -264,7 +279,7 @@ class Inverse(LinearOperator):
             scaled_shift = shift / mean + (1e-3 * A.norm() ** 2 if self._shift_may_vanish else 0.0)
             precondition = lambda r: A._solve(r, scaled_shift) / mean  # noqa: E731
         return conjugate_gradients(
-            lambda x: A._adjoint(W * A._apply(x)) + shift * x, b, space, precondition=precondition
+            lambda x: apply_linear(A.H, W * apply_linear(A, x)) + shift * x, b, space, precondition=precondition
         )
 
     @property

@@ -46,6 +46,11 @@ class Identity(LinearOperator):
     def _solve(self, b: torch.Tensor, shift: float | torch.Tensor) -> torch.Tensor:
         return b / (1 + shift)
 
+    @cached_property
+    def spectrum(self) -> Constant:
+        """One at every frequency."""
+        return Constant(torch.ones(self.domain.shape, dtype=torch.float64))
+
     @property
     def svd(self) -> SVD:
         """All singular values are one."""

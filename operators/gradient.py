@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 
 import torch
 
 from invgen.errors import ShapeError
 from invgen.operators.base import LinearOperator
+from invgen.operators.frozen import Constant
 from invgen.operators.space import Space
 
 __all__ = ["Gradient"]
@@ -51,6 +53,15 @@ class Gradient(LinearOperator):
             x.narrow(axis, 1, inner.shape[axis]).add_(inner)
             x.narrow(axis, 0, inner.shape[axis]).sub_(inner)
         return x
+
+    @cached_property
+    def spectrum(self) -> Constant:
+        """Of the periodic differences, which are never below: they add the differences across the edge."""
+        symbol = torch.zeros(self.domain.shape, dtype=torch.float64)
+        for axis in self._axes:
+            frequency = torch.fft.fftfreq(self.domain.shape[axis], dtype=torch.float64)
+            symbol += (4 * torch.sin(math.pi * frequency) ** 2).reshape(-1, *(1,) * (-1 - axis))
+        return Constant(symbol)
 
     def _norm(self) -> float:
         # the eigenvalues of a path graph's Laplacian are 4 sin^2(pi k / 2 n), k < n

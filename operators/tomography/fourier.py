@@ -31,13 +31,13 @@ class FourierSlices(Frozen):
     """
 
     def __init__(self, geometry: ParallelBeam, n: int) -> None:
-        self._n = n
+        self.n = n
         self._spacing = geometry.detector_spacing
         p, t = geometry.pixel_size, geometry.angles[:, None]
         sigma = torch.arange((n + 1) // 2, dtype=torch.float64) / (n * self._spacing)
         self.sigma = sigma
         kx, ky = sigma * t.cos() * p, sigma * t.sin() * p  # cycles per pixel; rows run against y
-        self._nufft = NUFFT(geometry.image_shape, torch.stack([-ky, kx], dim=-1).reshape(-1, 2))
+        self.nufft = NUFFT(geometry.image_shape, torch.stack([-ky, kx], dim=-1).reshape(-1, 2))
         # the NUFFT counts from pixel N // 2, the image from its middle
         rows, columns = (n // 2 - (n - 1) / 2 for n in geometry.image_shape)
         phase = kx * columns - ky * rows
@@ -51,23 +51,23 @@ class FourierSlices(Frozen):
 
     def project(self, x: torch.Tensor) -> torch.Tensor:
         """Real images (batch, H, W) to half spectra (batch, views, frequencies) of point-sampled projections."""
-        slices = self._nufft.forward(x.to(x.dtype.to_complex()))
+        slices = self.nufft.forward(x.to(x.dtype.to_complex()))
         return slices.reshape(len(x), *self._shift.value.shape) * self._shift.like(slices)
 
     def backproject(self, spectra: torch.Tensor) -> torch.Tensor:
         """Adjoint of `project` over the real numbers."""
         spectra = spectra * self._shift.like(spectra).conj()
-        return self._nufft.adjoint(spectra.reshape(len(spectra), -1)).real
+        return self.nufft.adjoint(spectra.reshape(len(spectra), -1)).real
 
     def to_detector(self, spectra: torch.Tensor) -> torch.Tensor:
         """Half spectra to n samples of each detector row."""
-        return torch.fft.irfft(spectra, n=self._n, dim=-1) / self._spacing
+        return torch.fft.irfft(spectra, n=self.n, dim=-1) / self._spacing
 
     def from_detector(self, y: torch.Tensor) -> torch.Tensor:
         """Adjoint of `to_detector` over the real numbers; rows shorter than n are taken as padded by zeros."""
-        spectra = torch.fft.rfft(y, n=self._n, dim=-1)[..., : len(self.sigma)]
+        spectra = torch.fft.rfft(y, n=self.n, dim=-1)[..., : len(self.sigma)]
         spectra[..., 1:] *= 2  # each stands for its conjugate too
-        return spectra / (self._n * self._spacing)
+        return spectra / (self.n * self._spacing)
 
 
 class FourierProjector(Frozen):
@@ -106,7 +106,7 @@ class FourierProjector(Frozen):
         a function of n - m alone, itself one adjoint NUFFT on twice the grid.
         """
         slices, g = self._slices, self._geometry
-        power = self._response.value**2 / (slices._n * g.detector_spacing**2)
+        power = self._response.value**2 / (slices.n * g.detector_spacing**2)
         power[:, 1:] *= 2
         height, width = g.image_shape
         nufft = NUFFT((2 * height, 2 * width), slices.frequencies.reshape(-1, 2))

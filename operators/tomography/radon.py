@@ -6,12 +6,13 @@ from functools import cached_property
 from typing import Any
 
 import torch
+from scipy.fft import next_fast_len
 
 from invgen.errors import ParameterError
 from invgen.operators.base import LinearOperator
 from invgen.operators.frozen import Constant
 from invgen.operators.space import Space
-from invgen.operators.tomography.fourier import Convolution, FourierProjector
+from invgen.operators.tomography.fourier import Convolution, FourierProjector, FourierSlices
 from invgen.operators.tomography.geometry import parallel_beam
 from invgen.operators.tomography.joseph import JosephProjector
 
@@ -85,6 +86,35 @@ class Radon(LinearOperator):
     def angles(self) -> torch.Tensor:
         """View angles in radians, float64 (views,)."""
         return self.geometry.angles
+
+    @cached_property
+    def padded_slices(self) -> FourierSlices:
+        """Fourier slices of detector rows padded to twice their length, which filtering needs."""
+        return FourierSlices(self.geometry, next_fast_len(2 * self.geometry.detector_count, real=True))
+
+    @cached_property
+    def spectrum(self) -> Constant:
+        """Of the circulant matrix nearest to the gram operator, T. Chan (1988)."""
+        height, width = self.domain.shape
+        projector = self._projector if self.method == "fourier" else FourierProjector(self.geometry, False)
+        kernel = projector.gram_kernel()[1:, 1:]
+        rows, columns = (torch.arange(1 - n, n) for n in (height, width))
+        kernel = kernel * (1 - rows.abs() / height)[:, None] * (1 - columns.abs() / width)
+        wrapped = kernel.new_zeros(height, width)
+        places = (rows % height)[:, None].expand(kernel.shape), (columns % width).expand(kernel.shape)
+        wrapped.index_put_(places, kernel, accumulate=True)
+        return Constant(torch.fft.fft2(wrapped).real.clamp(min=0).contiguous())
+
+    def estimate_noise(self, y: torch.Tensor) -> torch.Tensor | None:
+        """From second differences along the detector, robustly (Donoho and Johnstone 1994, sec. 4.2).
+
+        Projections are continuous, so that most second differences are noise; the median looks past edges.
+        """
+        if y.shape[-1] < 3:
+            return None
+        second = torch.diff(y, n=2, dim=-1).flatten(-2).abs()
+        # the differences have the variance 1 + 4 + 1; half of a normal distribution is within 0.6745 of it
+        return second.median(dim=-1).values / (0.6745 * 6**0.5)
 
     def mask(self, x: torch.Tensor) -> torch.Tensor:
         """`x` with what lies outside of the field of view set to zero."""

@@ -1,0 +1,60 @@
+"""Proximable functions that composite priors are made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from invgen.operators.frozen import Frozen
+
+__all__ = ["GroupL1", "NonNegativity"]
+
+
+class Function(Frozen):
+    """A convex function with a closed-form proximal map."""
+
+    def prox(self, z: torch.Tensor, step: Any) -> torch.Tensor:
+        """``argmin_u g(u) + |u - z|^2 / (2 step)``."""
+        raise NotImplementedError
+
+    def conjugate_prox(self, z: torch.Tensor, step: Any) -> torch.Tensor:
+        """Proximal map of the convex conjugate, by Moreau's identity."""
+        return z - step * self.prox(z / step, 1 / step)
+
+
+class GroupL1(Function):
+    """``weight * sum |z|``, the magnitude taken jointly along `axis`, and of complex numbers.
+
+    Parameters
+    ----------
+    weight : number or tensor
+        A tensor must broadcast to the data with `axis` kept.
+    axis : int, optional
+        Axis of the groups, counted from the end; None where every entry is its own.
+    """
+
+    def __init__(self, weight: float | torch.Tensor, axis: int | None = None) -> None:
+        self.weight, self._axis = weight, axis
+
+    def magnitude(self, z: torch.Tensor) -> torch.Tensor:
+        """Magnitude of each group, the axis kept."""
+        return z.abs() if self._axis is None else torch.linalg.vector_norm(z, dim=self._axis, keepdim=True)
+
+    def prox(self, z: torch.Tensor, step: Any) -> torch.Tensor:
+        """Shrink each group's magnitude by ``step * weight``."""
+        size = self.magnitude(z)
+        return z * ((size - step * self.weight).clamp(min=0) / size.clamp(min=torch.finfo(size.dtype).tiny))
+
+    def conjugate_prox(self, z: torch.Tensor, step: Any) -> torch.Tensor:
+        """Project each group onto the ball of radius `weight`, whatever the step."""
+        size = self.magnitude(z)
+        return z * (self.weight / size.clamp(min=torch.finfo(size.dtype).tiny)).clamp(max=1)
+
+
+class NonNegativity(Function):
+    """Zero for images without a negative pixel, else infinite."""
+
+    def prox(self, z: torch.Tensor, step: Any) -> torch.Tensor:
+        """Project onto the non-negative images."""
+        return z.clamp(min=0)

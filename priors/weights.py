@@ -1,0 +1,80 @@
+"""The weight of a prior without ground truth."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from invgen.errors import ParameterError
+from invgen.priors.base import Composite, Weight
+from invgen.priors.primal_dual import PrimalDual
+from invgen.problem import Problem
+
+__all__ = ["check_weight", "discrepancy_weight"]
+
+#: Where the noise is neither known nor can be told from the data, it is taken to be one percent of them.
+_ASSUMED_NOISE = 0.01
+
+
+def check_weight(weight: Weight) -> None:
+    """Raise unless `weight` is "auto" or positive."""
+    if isinstance(weight, str):
+        if weight != "auto":
+            raise ParameterError(f"weight is a positive number or 'auto'; got {weight!r}.")
+    elif not bool((torch.as_tensor(weight) > 0).all()):
+        raise ParameterError(f"weight must be positive; got {weight}.")
+
+
+@torch.no_grad()
+def discrepancy_weight(problem: Problem, prior: Composite, iterations: int = 300) -> float | torch.Tensor:
+    """Weight whose minimiser misfits the data by as much as the noise does (Morozov 1966).
+
+    The noise level is that of the problem, else what the operator tells from the data
+    (`Operator.estimate_noise`), else one percent of the data's root mean square.
+
+    One primal-dual run, in which every tenth iteration corrects the weight by the misfit that it led to,
+    after Wen and Chan (2012), sec. 3; it ends when misfit and noise agree to two percent.
+
+    Returns
+    -------
+    float, or tensor of the batch's shape
+    """
+    target = problem.expected_misfit()
+    if target is None:
+        norm = problem.operator.range.norm(problem.measurement)
+        target = (_ASSUMED_NOISE * norm.double()) ** 2
+    method = PrimalDual(problem, replace(prior, weight=1.0))
+    like = problem.zeros().real
+    target = target.to(like)
+    per_weight = method.dual_step_per_weight()
+    weight = _first_weight(problem, method, target)
+    lowest, highest = 1e-4 * weight, 1e4 * weight
+    x, duals = method.guess(), method.start()
+    settled = torch.zeros_like(target, dtype=torch.bool)
+    for k in range(1, iterations + 1):
+        functions = [g for _, g in replace(prior, weight=weight).terms(problem.operator.domain)]
+        x, duals = method.step(x, duals, functions, weight * per_weight)
+        if k % 10 == 0:
+            ratio = target / problem.misfit(x).clamp(min=torch.finfo(like.dtype).tiny)
+            settled = settled | (((ratio - 1).abs() < 0.02) & (k >= 50))
+            if bool(settled.all()):
+                break
+            corrected = (weight * ratio.clamp(1 / 3, 3)).clamp(lowest, highest)
+            weight = torch.where(settled, weight, corrected)
+    return float(weight) if weight.ndim == 0 else weight
+
+
+def _first_weight(problem: Problem, method: PrimalDual, target: torch.Tensor) -> torch.Tensor:
+    """Weight at the level of what noise alone does to the dual variable.
+
+    White noise of the level in `target`, backprojected, has the power spectrum of the curvature, and a
+    dual variable ``K (K.H K)^-1`` of it that spectrum over the penalty's; three times its median.
+    """
+    curvature = method.curvature.expand(*problem.batch_shape, *method.curvature.shape[-len(method.space.shape) :])
+    penalty: Any = method.penalty
+    level = (curvature / penalty.clamp(min=1e-3)).flatten(-len(method.space.shape)).median(dim=-1).values.sqrt()
+    if problem.noise is None:  # the objective then counts in units of the data, not of their noise
+        level = level * (target / problem.operator.range.size).sqrt()
+    return 3 * level

@@ -1,0 +1,74 @@
+"""Checkpoints: a run's state on disk, so that a long reconstruction survives an interruption."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from invgen.errors import FileError
+from invgen.files import atomic_path
+
+if TYPE_CHECKING:
+    from invgen.solvers.base import Solver, _Run
+
+__all__ = ["Checkpoint"]
+
+_SECONDS = 60.0
+
+
+class Checkpoint:
+    """The file that one run writes to and goes on from.
+
+    Parameters
+    ----------
+    path : Path
+    solver : Solver
+        Its hyper-parameters are kept along: a checkpoint of another solver is refused.
+    """
+
+    def __init__(self, path: Path, solver: Solver) -> None:
+        self._path, self._solver = path, repr(solver)
+        self._saved = time.monotonic()
+
+    def restore(self, run: _Run) -> None:
+        """Go on from the file, where it exists."""
+        from invgen.solvers.base import State
+
+        if not self._path.exists():
+            return
+        try:
+            saved = torch.load(self._path, map_location=run.state.x.device, weights_only=True)
+        except Exception as error:
+            raise FileError(f"{self._path} is not a checkpoint that can be read: {error}.") from error
+        measured = run.problem.backprojection_norm
+        if saved.get("solver") != self._solver or not torch.allclose(saved["data"], measured.cpu(), rtol=1e-5):
+            raise FileError(f"{self._path} belongs to another solver or problem; remove it, or name another file.")
+        run.state = State(saved["x"], **saved["variables"])
+        for name in ("iteration", "active", "needed", "result", "changes", "records"):
+            setattr(run, name, saved[name])
+
+    def save_if_due(self, run: _Run) -> None:
+        """Save when the last time was a minute ago."""
+        if time.monotonic() - self._saved > _SECONDS:
+            self.save(run)
+
+    def save(self, run: _Run) -> None:
+        """Write the state beside, and rename."""
+        content: dict[str, Any] = {
+            "solver": self._solver,
+            "data": run.problem.backprojection_norm.cpu(),
+            "x": run.state.x,
+            "variables": run.state.variables,
+        }
+        for name in ("iteration", "active", "needed", "result", "changes", "records"):
+            content[name] = getattr(run, name)
+        with atomic_path(self._path) as temporary:
+            torch.save(content, temporary)
+        self._saved = time.monotonic()
+
+    def remove(self) -> None:
+        """The run has ended: nothing is left to go on from."""
+        self._path.unlink(missing_ok=True)

@@ -1,0 +1,70 @@
+"""Conjugate gradients as a reconstruction method."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from invgen.errors import ParameterError
+from invgen.problem import Problem
+from invgen.solvers.base import Solver, State
+
+__all__ = ["CG"]
+
+
+@dataclass(frozen=True)
+class CG(Solver):
+    """Conjugate gradients on the normal equations, Hestenes and Stiefel (1952).
+
+    Minimises ``-log p(y | A x) + weight / 2 |x|^2`` for Gaussian (also weighted, also unknown) noise.
+
+    Parameters
+    ----------
+    weight : non-negative number or "auto"
+        Tikhonov weight, absolute in that objective. "auto" adds no penalty and lets the iteration
+        regularize: where the noise level is known, or can be estimated from the data, each batch element
+        stops when its residual is down to the noise (discrepancy principle, Hanke 1995, sec. 3.3).
+    iterations, tolerance
+        Else it stops when the gradient is down to `tolerance` times its initial norm.
+    """
+
+    weight: float | str = "auto"
+    iterations: int = 200
+    tolerance: float = 1e-6
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.weight != "auto" and not (isinstance(self.weight, int | float) and self.weight >= 0):
+            raise ParameterError(f"weight is 'auto' or a number that is not negative; got {self.weight!r}.")
+
+    def penalty(self, problem: Problem, x: torch.Tensor) -> torch.Tensor | float:
+        """``weight / 2 |x|^2``."""
+        return 0.0 if self.weight == "auto" else float(self.weight) / 2 * problem.operator.domain.norm(x) ** 2
+
+    def iterate(self, problem: Problem, x0: State | torch.Tensor) -> Iterator[State]:
+        """Yield the iterates of the algorithm; the residual's norm falls out of its recurrence."""
+        space = problem.operator.domain
+        weight = 0.0 if self.weight == "auto" else float(self.weight)
+        noise_floor = problem.expected_misfit() if self.weight == "auto" else None
+        state = State.start(x0)
+        x = state.x
+        r = state.get("r", problem.backprojection - problem.normal(x) - weight * x)
+        p = state.get("p", r)
+        size = state.get("size", space.norm(problem.backprojection))
+        misfit = state.get("misfit", problem.misfit(x))
+        rr = space.norm(r) ** 2
+        while True:
+            q = problem.normal(p) + weight * p
+            curvature = space.inner(p, q).real
+            alpha = torch.where(curvature > 0, rr / curvature, 0)
+            x = x + space.per_sample(alpha) * p
+            r = r - space.per_sample(alpha) * q
+            misfit = misfit - alpha * rr
+            rr_old, rr = rr, space.norm(r) ** 2
+            p = r + space.per_sample(torch.where(rr_old > 0, rr / rr_old, 0)) * p
+            optimality = torch.where(size > 0, rr.sqrt() / size, 0)
+            if noise_floor is not None:
+                optimality = torch.where(misfit <= noise_floor, 0, optimality)
+            yield State(x, optimality=optimality, r=r, p=p, size=size, misfit=misfit)
