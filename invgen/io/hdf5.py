@@ -71,23 +71,20 @@ def _walk(root: h5py.Group, name: str, hops: int) -> h5py.Group | h5py.Dataset |
     for part in (part for part in name.split("/") if part not in ("", ".")):
         if not isinstance(here, h5py.Group):
             return None
-        try:
-            link = here.get(part, getlink=True)
-        except KeyError:
+        kind = link_type(here, part)
+        if kind is None:
             return None
-        if link is None:
-            return None
-        if isinstance(link, h5py.ExternalLink):
-            raise FileError(
-                f"{root.file.filename}: {part!r} is an external link to {link.filename!r}; "
-                "links out of a file are not followed. Write one file that contains the data."
-            )
-        if isinstance(link, h5py.SoftLink):
+        if kind == h5py.h5l.TYPE_HARD:
+            target = _get(here, part)
+        elif kind == h5py.h5l.TYPE_SOFT:
             if hops == 0:
                 raise FileError(f"{root.file.filename}: the link {part!r} leads to itself.")
-            target = _walk(here, link.path, hops - 1)
+            target = _walk(here, here.id.links.get_val(_encoded(part)).decode("utf-8", "replace"), hops - 1)
         else:
-            target = _get(here, part)
+            raise FileError(
+                f"{root.file.filename}: {part!r} is an external link; links out of a file are not followed. "
+                "Write one file that contains the data."
+            )
         if target is None:
             return None
         here = target
@@ -96,7 +93,21 @@ def _walk(root: h5py.Group, name: str, hops: int) -> h5py.Group | h5py.Dataset |
     return here
 
 
-def _get(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:
+def link_type(group: h5py.Group, name: str | bytes) -> int | None:
+    """Kind of a link (``h5py.h5l.TYPE_HARD``, ...), None where there is none.
+
+    Unlike ``name in group``, it does not look what an external link leads to.
+    """
+    if not group.id.links.exists(_encoded(name)):
+        return None
+    return group.id.links.get_info(_encoded(name)).type
+
+
+def _encoded(name: str | bytes) -> bytes:
+    return name if isinstance(name, bytes) else name.encode()  # h5py leaves names that are no text as bytes
+
+
+def _get(group: h5py.Group, name: str | bytes) -> h5py.Group | h5py.Dataset | None:
     try:
         return group[name]
     except (KeyError, OSError, RuntimeError) as error:
@@ -152,7 +163,7 @@ def walk(group: h5py.Group) -> Iterator[h5py.Group | h5py.Dataset]:
     while queue and len(seen) < _MAX_OBJECTS:
         here = queue.pop(0)
         for name in here:
-            if not isinstance(here.get(name, getlink=True), h5py.HardLink):
+            if link_type(here, name) != h5py.h5l.TYPE_HARD:
                 continue
             found = _get(here, name)
             if not isinstance(found, h5py.Group | h5py.Dataset):

@@ -14,6 +14,7 @@ from invgen.io.hdf5 import (
     describe_datasets,
     find_object,
     get_dataset,
+    link_type,
     read_all,
     text_attribute,
     text_value,
@@ -22,7 +23,7 @@ from invgen.io.hdf5 import (
 from invgen.io.stack import Frames, Stack, parse_axes
 from invgen.io.units import angles_in_radians
 
-_PROJECTION, _FLAT, _DARK, _INVALID = 0, 1, 2, 3
+_PROJECTION, _FLAT, _DARK = 0, 1, 2  # and 3, invalid
 
 
 def recognise(file: h5py.File) -> bool:
@@ -88,7 +89,7 @@ def _entries(file: h5py.File) -> Iterator[h5py.Group]:
 
 def _detectors(entry: h5py.Group) -> Iterator[h5py.Group]:
     for group in walk(entry):
-        if isinstance(group, h5py.Group) and "image_key" in group and "data" in group:
+        if isinstance(group, h5py.Group) and link_type(group, "image_key") is not None:
             yield group
 
 

@@ -94,7 +94,7 @@ def open_scan(
     except InvgenError:
         file.close()
         raise
-    except (OSError, RuntimeError, KeyError) as error:  # what h5py raises on damage behind a sound header
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:  # damage that h5py meets
         file.close()
         raise FileError(f"{path} cannot be read, the file is damaged: {error}") from error
 

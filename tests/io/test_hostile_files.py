@@ -106,6 +106,17 @@ def test_external_links_and_storage_are_refused(data_exchange, tmp_path):
             open_scan(path)
 
 
+def test_a_link_to_a_pipe_is_not_even_looked_at(nxtomo, tmp_path):
+    """Asking h5py whether a name is in a group opens what an external link leads to: a pipe hangs."""
+    os.mkfifo(tmp_path / "pipe.h5")
+    path = nxtomo()
+    with h5py.File(path, "a") as file:
+        del file["entry/instrument/detector/image_key"]
+        file["entry/instrument/detector/image_key"] = h5py.ExternalLink(str(tmp_path / "pipe.h5"), "/key")
+    with pytest.raises(FileError, match="external link"):
+        open_scan(path)
+
+
 def test_links_that_lead_to_themselves_end(data_exchange):
     path = data_exchange(data=None)
     with h5py.File(path, "a") as file:
