@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
+from invgen.files import atomic_path
 from invgen.io.center import CenterEstimate, find_center
-from invgen.io.output import (
-    Reconstructed,
-    ReconstructionWriter,
-    atomic_hdf5,
-    atomic_path,
-    read_reconstruction,
-)
+from invgen.io.guarded import atomic_hdf5
+from invgen.io.output import Reconstructed, ReconstructionWriter, read_reconstruction
 from invgen.io.preprocess import (
     Bin,
     Center,

@@ -43,54 +43,59 @@ class FlatField:
                 'Give flats=... (command line: --flats), or say quantity="transmission" or '
                 '"absorption" for data that are divided already.'
             )
-        flats = projections.flats.double()
-        flat, dark = self._combined(flats), torch.zeros(projections.columns, dtype=torch.float64)
-        darks = projections.darks
-        if darks is not None:
-            dark = self._combined(darks.double())
-        dead, sentences = _unusable(projections, flat, flat - dark)
-
-        gain, sentence = (
-            (self.gain, "given") if self.gain is not None else (estimate_gain(flats, darks), "from the flats")
-        )
-        if gain is None:
-            gain, sentence = (
-                1.0,
-                "assumed, for want of three flat fields: the noise of rays is known up to a factor only",
-            )
-        read = _pooled_variance(darks.double()) if darks is not None and len(darks) > 2 else 0.0
+        flats, darks = projections.flats.double(), projections.darks
+        darks = None if darks is None else darks.double()
+        flat = self._combined(flats)
+        dark = torch.zeros_like(flat) if darks is None else self._combined(darks)
+        dead, defects = _unusable(projections, flat, flat - dark)
+        gain, origin = self._gain(flats, darks)
 
         span = torch.where(flat - dark > 0, flat - dark, 1.0)
         counts = projections.data.double() - dark
         ratio = counts / span
-        loss = (
-            math.pi / 2 if self.method == "median" and len(flats) > 2 else 1.0
-        )  # of the median against the mean
-        var_counts = gain * counts.clamp(min=gain) + read
-        var_flat = loss * (gain * span + read) / len(flats)
-        var_dark = loss * read / max(1, len(darks) if darks is not None else 1)
-        variance = (var_counts + ratio**2 * var_flat + (1 - ratio) ** 2 * var_dark) / span**2
         out = replace(
             projections,
             data=ratio.float(),
-            std=variance.sqrt().float(),
+            std=(self._variance(counts, span, gain, flats, darks).sqrt() / span).float(),
             quantity="transmission",
             flats=None,
             darks=None,
             saturation=None,
         ).with_dead(dead)
-        fields = f"the {self.method} of {len(flats)} flat fields" + (
-            f", less that of {len(darks)} dark fields"
-            if darks is not None
-            else "; no dark fields, taken as zero"
-        )
+        less = "no dark fields, taken as zero" if darks is None else f"less that of {len(darks)} dark fields"
         out = out.reported(
-            f"divided by {fields}: transmission {out.data.min():.3g} to {out.data.max():.3g}; "
-            f"gain {gain:.3g} counts per quantum, {sentence}"
+            f"divided by the {self.method} of {len(flats)} flat fields, {less}: transmission "
+            f"{out.data.min():.3g} to {out.data.max():.3g}; gain {gain:.3g} counts per quantum, {origin}"
         )
-        for each in sentences:
-            out = out.reported(each)
-        return out
+        return replace(out, report=(*out.report, *defects))
+
+    def _gain(self, flats: torch.Tensor, darks: torch.Tensor | None) -> tuple[float, str]:
+        if self.gain is not None:
+            return self.gain, "given"
+        gain = estimate_gain(flats, darks)
+        if gain is not None:
+            return gain, "from the flats"
+        return 1.0, "assumed, for want of three flat fields: the noise of rays is known up to a factor only"
+
+    def _variance(
+        self,
+        counts: torch.Tensor,
+        span: torch.Tensor,
+        gain: float,
+        flats: torch.Tensor,
+        darks: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """Variance of ``(F - D) T``, shape (views, columns)."""
+        read = _read_variance(darks)
+        ratio = counts / span
+        of_counts = gain * counts.clamp(min=gain) + read
+        of_flat = self._spread(len(flats)) * (gain * span + read)
+        of_dark = 0.0 if darks is None else self._spread(len(darks)) * read
+        return of_counts + ratio**2 * of_flat + (1 - ratio) ** 2 * of_dark
+
+    def _spread(self, frames: int) -> float:
+        """Variance of the combination of frames, relative to that of one."""
+        return (math.pi / 2 if self.method == "median" and frames > 2 else 1.0) / frames
 
     def _combined(self, frames: torch.Tensor) -> torch.Tensor:
         return frames.mean(0) if self.method == "mean" else frames.quantile(0.5, dim=0)
@@ -151,20 +156,18 @@ def estimate_gain(flats: torch.Tensor, darks: torch.Tensor | None) -> float | No
     if len(flats) < 3:
         return None
     flats = flats.double()
-    dark, read = torch.zeros(flats.shape[1], dtype=torch.float64), 0.0
-    if darks is not None:
-        dark = darks.double().mean(0)
-        read = _pooled_variance(darks.double()) if len(darks) > 2 else 0.0
-    signal = flats - dark
+    signal = flats if darks is None else flats - darks.double().mean(0)
     signal = signal * (signal.mean() / signal.mean(1, keepdim=True))
-    ratio = (_skew_free(signal.var(0), len(flats)) - read) / signal.mean(0)
+    ratio = (_skew_free(signal.var(0), len(flats)) - _read_variance(darks)) / signal.mean(0)
     gain = float(ratio[torch.isfinite(ratio)].quantile(0.5)) if torch.isfinite(ratio).any() else 0.0
     return gain if gain > 0 else None
 
 
-def _pooled_variance(frames: torch.Tensor) -> float:
-    """Variance of a pixel between frames, one robust number for all columns."""
-    return float(_skew_free(frames.var(0), len(frames)).quantile(0.5))
+def _read_variance(darks: torch.Tensor | None) -> float:
+    """Variance of a pixel between dark frames, one robust number for all columns; zero if not known."""
+    if darks is None or len(darks) < 3:
+        return 0.0
+    return float(_skew_free(darks.double().var(0), len(darks)).quantile(0.5))
 
 
 def _skew_free(variance: torch.Tensor, frames: int) -> torch.Tensor:
