@@ -1,0 +1,7 @@
+"""The command line: ``invgen info | recon | simulate | view | demo``."""
+
+from __future__ import annotations
+
+from invgen.cli.app import app, run
+
+__all__ = ["app", "run"]

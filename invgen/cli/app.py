@@ -1,0 +1,67 @@
+"""The commands under one name. What they need is imported when they run, so that help comes at once."""
+
+from __future__ import annotations
+
+import signal
+from typing import Annotated
+
+import typer
+
+from invgen.cli.console import Command, Group, out
+from invgen.cli.demo import demo
+from invgen.cli.info import info
+from invgen.cli.recon import recon
+from invgen.cli.simulate import simulate
+from invgen.cli.view import view
+
+app = typer.Typer(
+    name="invgen",
+    cls=Group,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from invgen import __version__
+
+        out.print(f"invgen {__version__}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback(
+    epilog="Try it: [bold]invgen demo[/bold] makes a scan, reconstructs it and shows the picture. "
+    "[bold]invgen COMMAND --help[/bold] tells more of each command."
+)
+def main(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the whole traceback of an error; may follow any command.")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Reconstruct images from incomplete, noisy measurements."""
+
+
+for command, example in (
+    (info, "invgen info scan.h5"),
+    (recon, "invgen recon scan.h5 -o image.h5 --solver tv --slices 100:200"),
+    (view, "invgen view image.h5 -o picture.png --slices 0:4"),
+    (demo, "invgen demo --output-dir demo"),
+):
+    app.command(cls=Command, no_args_is_help=command is not demo, epilog=f"Example: [bold]{example}[/bold]")(
+        command
+    )
+app.add_typer(simulate)
+
+
+def run() -> None:
+    """Entry point of the installed command."""
+    # a batch system's SIGTERM then cleans up as Ctrl-C does
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    app()

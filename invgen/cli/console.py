@@ -1,0 +1,78 @@
+"""What the command line says: results on stdout; progress, warnings and errors, a line each, on stderr."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+from typer.core import TyperCommand, TyperGroup
+
+from invgen.errors import InvgenError, InvgenWarning
+
+out = Console()
+err = Console(stderr=True)
+
+
+def say(label: str, style: str, message: object) -> None:
+    """Print a message on stderr, its label in color; the terminal wraps it, so that paths stay whole."""
+    err.print(Text.assemble((f"{label}: ", style), str(message)), soft_wrap=True)
+
+
+class Command(TyperCommand):
+    """A command whose failures are one message on stderr and an exit code: 1, or 130 at Ctrl-C."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        debug = ctx.find_root().params.get("debug", False)
+        try:
+            with _warnings_in_lines(debug):
+                return super().invoke(ctx)
+        except (typer.Exit, typer.Abort, typer.BadParameter):
+            raise
+        except KeyboardInterrupt:
+            err.print("Interrupted; nothing half-written is left.")
+            raise typer.Exit(130) from None
+        except Exception as error:
+            if debug:
+                raise
+            say("Error", "bold red", error if isinstance(error, InvgenError) else _unexpected(error))
+            raise typer.Exit(1) from None
+
+
+class Group(TyperGroup):
+    """The commands; ``--debug`` is understood after them as well, where one adds it when something failed."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Bring ``--debug`` to the front."""
+        if "--debug" in args:
+            args = ["--debug", *(arg for arg in args if arg != "--debug")]
+        return super().parse_args(ctx, args)
+
+
+def _unexpected(error: Exception) -> str:
+    what = f"{type(error).__name__}: {error}".splitlines()[0].rstrip(".")
+    return f"{what}. This was not foreseen: run the command again with --debug, and report what it shows."
+
+
+@contextmanager
+def _warnings_in_lines(debug: bool) -> Iterator[None]:
+    """Show the package's own warnings as lines, and those of its libraries only when debugging."""
+    with warnings.catch_warnings():
+        if not debug:
+            warnings.simplefilter("ignore")
+        warnings.simplefilter("always", InvgenWarning)
+        plain = warnings.showwarning
+
+        def show(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
+            if issubclass(category, InvgenWarning):
+                say("Warning", "yellow", message)
+            else:
+                plain(message, category, *where, **more)
+
+        warnings.showwarning = show
+        yield

@@ -1,0 +1,118 @@
+"""``invgen info``: what is in a file."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from invgen.cli import options
+from invgen.cli.console import out, say
+from invgen.errors import FileError
+
+
+def info(
+    scan: options.ScanFile,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+    dataset: options.Dataset = None,
+    axes: options.Axes = None,
+    angles: options.Angles = None,
+    angle_unit: options.Unit = None,
+    flats: options.Flats = None,
+    darks: options.Darks = None,
+    quantity: options.What = None,
+    format: options.FileFormat = None,
+) -> None:
+    """Tell what a scan is: shapes, units, angles, and what is missing.
+
+    Of a file that [bold]invgen recon[/bold] wrote, it tells how it was made and the command to repeat it.
+    """
+    reading = options.Reading(dataset, axes, angles, angle_unit, flats, darks, quantity, format)
+    described = _reconstruction(scan)
+    if described is None:
+        with reading.open(scan) as opened:
+            described = opened.info()
+    if as_json:
+        print(json.dumps(described, indent=2))
+    elif described["format"] == "reconstruction":
+        _print(described)
+    else:
+        _print(_scan_in_words(described))
+        for note in described["notes"]:
+            say("Note", "blue", note)
+        for warning in described["warnings"]:
+            say("Warning", "yellow", warning)
+
+
+def _reconstruction(path: Any) -> dict[str, Any] | None:
+    """Describe an output of invgen recon; None for any other file."""
+    from invgen.io import read_reconstruction
+
+    try:
+        with read_reconstruction(path) as file:
+            settings = dict(file.settings)
+            slices, height, width = file.volume.shape
+            return {
+                "path": str(path),
+                "format": "reconstruction",
+                "slices": slices,
+                "height": height,
+                "width": width,
+                "pixel_size": file.pixel_size,
+                "unit": file.unit,
+                "views": len(file.angles),
+                "center": file.center,
+                "source": file.source,
+                "created": file.created,
+                "versions": file.versions,
+                "command": settings.pop("command", None),
+                "settings": settings,
+                "report": list(file.report(slices // 2)),
+            }
+    except FileError:
+        return None
+
+
+def _scan_in_words(scan: dict[str, Any]) -> dict[str, Any]:
+    angles, unit = scan["angles"], scan["unit"]
+    size = "not told; lengths are in pixels" if unit == "pixel" else f"{scan['pixel_size']:g} {unit}"
+    turn = "not told"
+    if angles:
+        turn = f"{angles['first']:g} to {angles['last']:g} degrees"
+        if angles["step"] is not None:
+            turn += f", in {'steps' if angles['uniform'] else 'uneven steps, most'} of {angles['step']:.4g}"
+    return {
+        "file": scan["path"],
+        "format": f"{scan['format']}, {scan['dataset']}",
+        "projections": f"{scan['views']} views, {scan['slices']} slices, {scan['columns']} columns, "
+        f"{scan['dtype']}",
+        "values": f"{scan['quantity']}" + (", counts to be divided" if scan["flats"] else ""),
+        "angles": turn,
+        "column width": size,
+        "flats, darks": f"{scan['flats']}, {scan['darks']}",
+        "missing": ", ".join(scan["missing"]) or "nothing",
+    }
+
+
+def _print(lines: dict[str, Any]) -> None:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", justify="right")
+    table.add_column(overflow="fold")
+    for name, value in lines.items():
+        for part in _flattened(name, value):
+            table.add_row(*part)
+    out.print(table)
+
+
+def _flattened(name: str, value: Any) -> list[tuple[str, Text]]:
+    """Rows of a value: one for each entry of a list, those of a dict on one line."""
+    if isinstance(value, list):
+        return [(name if i == 0 else "", Text(str(entry))) for i, entry in enumerate(value)]
+    if isinstance(value, dict):
+        return [
+            (name, Text(", ".join(f"{key} {entry}" for key, entry in value.items() if entry is not None)))
+        ]
+    return [(name, Text(str(value)))]

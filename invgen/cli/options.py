@@ -1,0 +1,199 @@
+"""Options that several commands share, and the reading of what is typed into them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from invgen.io import Scan
+
+_READING = "Reading the scan (what the file does not say itself)"
+
+
+class AngleUnit(StrEnum):
+    """Units of angles in files."""
+
+    deg = "deg"
+    rad = "rad"
+
+
+class Quantity(StrEnum):
+    """What projections can be without flat fields."""
+
+    transmission = "transmission"
+    absorption = "absorption"
+
+
+class Format(StrEnum):
+    """Files that are read."""
+
+    dataexchange = "dataexchange"
+    nxtomo = "nxtomo"
+    hdf5 = "hdf5"
+    npy = "npy"
+    mat = "mat"
+    tiff = "tiff"
+
+
+ScanFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="SCAN", help="File of the scan: Data Exchange, NXtomo, or any HDF5, NPY, MAT or TIFF array."
+    ),
+]
+Dataset = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Array of the projections.", rich_help_panel=_READING),
+]
+Axes = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ORDER",
+        help="Order of its axes: angle,row,column or, for one slice, angle,column or column,angle.",
+        rich_help_panel=_READING,
+    ),
+]
+Angles = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ANGLES",
+        help="Angles of the projections, in the file's order: START:STOP:COUNT in degrees, STOP left out "
+        "(0:180:60 is 0, 3, ... 177); a text or NPY file, in --angle-unit; or an array of the scan's file.",
+        rich_help_panel=_READING,
+    ),
+]
+Unit = Annotated[
+    AngleUnit | None,
+    typer.Option(help="Unit of the angles in files that do not state it.", rich_help_panel=_READING),
+]
+Flats = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Array of the frames without object (open beam); of NPY and TIFF scans, another such file.",
+        rich_help_panel=_READING,
+    ),
+]
+Darks = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Likewise, of the frames without beam.", rich_help_panel=_READING),
+]
+What = Annotated[
+    Quantity | None,
+    typer.Option(
+        help="What projections without flats are: I / I0, or line integrals -log(I / I0).",
+        rich_help_panel=_READING,
+    ),
+]
+FileFormat = Annotated[
+    Format | None,
+    typer.Option(help="What the file is, if not what it looks like.", rich_help_panel=_READING),
+]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was said about how to read a scan; None where the file is asked."""
+
+    dataset: str | None = None
+    axes: str | None = None
+    angles: str | None = None
+    angle_unit: AngleUnit | None = None
+    flats: str | None = None
+    darks: str | None = None
+    quantity: Quantity | None = None
+    format: Format | None = None
+
+    def open(self, path: Path) -> Scan:
+        """Open the scan."""
+        from invgen.io import open_scan
+
+        angles = None if self.angles is None else _typed_angles(self.angles, self.angle_unit)
+        return open_scan(
+            path,
+            dataset=self.dataset,
+            axes=self.axes,
+            angles=angles,
+            angles_dataset=self.angles if angles is None else None,
+            angle_unit=None if self.angle_unit is None else self.angle_unit.value,
+            flats=self.flats,
+            darks=self.darks,
+            quantity=None if self.quantity is None else self.quantity.value,
+            format=None if self.format is None else self.format.value,
+        )
+
+
+def _typed_angles(text: str, unit: AngleUnit | None) -> np.ndarray | None:
+    """Angles in radians from a range or a file; None where the text can only be the name of an array."""
+    import numpy as np
+
+    if span := re.fullmatch(r"([^:/]+):([^:/]+):(\d+)", text):
+        try:
+            start, stop, count = float(span[1]), float(span[2]), int(span[3])
+        except ValueError:
+            return None
+        return np.deg2rad(np.linspace(start, stop, count, endpoint=False))
+    path = Path(text)
+    return _angles_of_file(path, unit) if path.is_file() else None
+
+
+def _angles_of_file(path: Path, unit: AngleUnit | None) -> np.ndarray:
+    import numpy as np
+
+    from invgen.errors import FileError
+    from invgen.io.units import angles_in_radians
+
+    try:
+        if path.suffix == ".npy":
+            values = np.load(path, allow_pickle=False)
+        else:
+            values = np.array(re.split(r"[\s,;]+", path.read_text().strip()), dtype=np.float64)
+    except (OSError, ValueError) as error:  # also text that is no UTF-8, and a pickle
+        raise FileError(f"{path} is no list of angles: {error}") from error
+    return angles_in_radians(values, stated=None, option=unit, what=str(path))
+
+
+def parse_slice(text: str | None, option: str) -> slice:
+    """Read ``a:b``, ``a:b:step`` or a single number; None means all."""
+    if text is None:
+        return slice(None)
+    try:
+        numbers = [int(part) if part else None for part in text.split(":")]
+    except ValueError:
+        numbers = []
+    if len(numbers) == 1 and numbers[0] is not None:
+        return slice(numbers[0], numbers[0] + 1 or None)
+    if 2 <= len(numbers) <= 3 and numbers[2:] != [0]:
+        return slice(*numbers)
+    raise typer.BadParameter(
+        f"{text!r} is no range; write a:b, a:b:step or one number, counted from 0, b left out.",
+        param_hint=option,
+    )
+
+
+def parse_number(text: str, option: str) -> float | None:
+    """Read a number, or None for ``auto``."""
+    if text == "auto":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is neither a number nor auto.", param_hint=option) from None
+
+
+def chosen(selection: slice, count: int, option: str) -> range:
+    """List the indices that a selection leaves of `count` slices."""
+    from invgen.errors import ParameterError
+
+    indices = range(count)[selection]
+    if not indices:
+        raise ParameterError(f"{option} selects none of the {count} slices, 0 to {count - 1}.")
+    return indices

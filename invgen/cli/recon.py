@@ -1,0 +1,211 @@
+"""``invgen recon``: from a scan to images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from invgen.cli import options
+from invgen.cli.console import err, out
+from invgen.cli.reconstruct import Advance, Recipe, Summary, reconstruct
+
+_DATA = "Data"
+_METHOD = "Method"
+
+
+class Solver(StrEnum):
+    """Methods of reconstruction."""
+
+    fbp = "fbp"
+    tv = "tv"
+    cg = "cg"
+    sirt = "sirt"
+
+
+class Window(StrEnum):
+    """Windows on the ramp filter."""
+
+    ram_lak = "ram-lak"
+    shepp_logan = "shepp-logan"
+    cosine = "cosine"
+    hamming = "hamming"
+    hann = "hann"
+
+
+class Device(StrEnum):
+    """Where to compute."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+def recon(
+    scan: options.ScanFile,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="HDF5 file to write.")],
+    solver: Annotated[
+        Solver,
+        typer.Option(
+            help="fbp: filtered backprojection, the fastest. tv: total variation, for few or noisy views of "
+            "objects with sharp edges. cg: least squares by conjugate gradients, stopped at the noise. "
+            "sirt: least squares by simultaneous iteration.",
+            rich_help_panel=_METHOD,
+        ),
+    ] = Solver.fbp,
+    slices: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A:B", help="Slices (detector rows), from 0, B left out.", rich_help_panel=_DATA
+        ),
+    ] = None,
+    views: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A:B:STEP",
+            help="Views to use, counted by increasing angle: ::4 is every fourth.",
+            rich_help_panel=_DATA,
+        ),
+    ] = None,
+    center: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|COLUMN",
+            help="Detector column, from 0 and before binning, to which the rotation axis projects.",
+            rich_help_panel=_DATA,
+        ),
+    ] = "auto",
+    bin: Annotated[
+        int, typer.Option(min=1, help="Detector columns to average into one.", rich_help_panel=_DATA)
+    ] = 1,
+    remove_stripes: Annotated[
+        bool,
+        typer.Option(
+            "--remove-stripes",
+            help="Smooth stripes of the sinogram, which are rings in the image; fine structure suffers.",
+            rich_help_panel=_DATA,
+        ),
+    ] = False,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Width and height of the image in pixels, as wide as a (binned) detector column; "
+            "by default as many as there are columns.",
+            rich_help_panel=_METHOD,
+        ),
+    ] = None,
+    window: Annotated[
+        Window | None,
+        typer.Option(
+            help="fbp: window on the ramp filter, from sharp to smooth; hann if not given.",
+            rich_help_panel=_METHOD,
+        ),
+    ] = None,
+    weight: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|NUMBER",
+            help="tv: weight of the total variation; auto lets the misfit equal the noise, on the middle "
+            "slice, and keeps the weight for all. cg: Tikhonov weight; auto stops at the noise instead.",
+            rich_help_panel=_METHOD,
+        ),
+    ] = "auto",
+    iterations: Annotated[
+        int | None,
+        typer.Option(min=1, help="tv, cg, sirt: at most so many.", rich_help_panel=_METHOD),
+    ] = None,
+    nonnegative: Annotated[
+        bool | None,
+        typer.Option(
+            "--nonnegative/--no-nonnegative",
+            help="tv, sirt: allow no negative attenuation; the default.",
+            show_default=False,
+            rich_help_panel=_METHOD,
+        ),
+    ] = None,
+    device: Annotated[
+        Device, typer.Option(help="Where to compute; auto takes a GPU where there is one.")
+    ] = Device.auto,
+    seed: Annotated[
+        int, typer.Option(help="Of random numbers, kept with the settings; these solvers draw none.")
+    ] = 0,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print warnings and errors only.")] = False,
+    dataset: options.Dataset = None,
+    axes: options.Axes = None,
+    angles: options.Angles = None,
+    angle_unit: options.Unit = None,
+    flats: options.Flats = None,
+    darks: options.Darks = None,
+    quantity: options.What = None,
+    format: options.FileFormat = None,
+) -> None:
+    """Reconstruct the slices of a scan into an HDF5 file.
+
+    Raw counts become line integrals (bad frames, dead pixels, flat and dark fields, zingers, logarithm),
+    the centre of rotation is found, and each slice is reconstructed with the noise of each ray in mind.
+    The image is in 1/length, in the unit that the scan states, or 1/pixel.
+
+    The output appears under its name when it is complete. It holds [bold]/reconstruction[/bold],
+    axes (slice, y, x), what was done to each slice, and the command that makes it again:
+    see [bold]invgen info[/bold].
+    """
+    reading = options.Reading(dataset, axes, angles, angle_unit, flats, darks, quantity, format)
+    recipe = Recipe(
+        solver=solver.value,
+        slices=slices,
+        views=views,
+        center=options.parse_number(center, "--center"),
+        bin=bin,
+        size=size,
+        remove_stripes=remove_stripes,
+        weight=options.parse_number(weight, "--weight"),
+        iterations=iterations,
+        window=None if window is None else window.value,
+        nonnegative=nonnegative,
+        device=device.value,
+        seed=seed,
+    )
+    options.parse_slice(slices, "--slices"), options.parse_slice(views, "--views")
+    summary = run(scan, output, reading, recipe, quiet=quiet)
+    if not quiet:
+        _tell(summary, output)
+
+
+def run(
+    scan: Path, output: Path, reading: options.Reading, recipe: Recipe, *, quiet: bool = False
+) -> Summary:
+    """Open a scan and reconstruct it, with a progress bar."""
+    notice = (lambda text: None) if quiet else (lambda text: err.print(text, highlight=False))
+    with reading.open(scan) as opened, _progress(recipe.solver, quiet) as advance:
+        return reconstruct(opened, scan, output, reading, recipe, notice, advance)
+
+
+@contextmanager
+def _progress(solver: str, quiet: bool) -> Iterator[Advance]:
+    columns = (TextColumn(solver.upper()), BarColumn(), MofNCompleteColumn(), TextColumn("slices"))
+    with Progress(*columns, TimeRemainingColumn(), console=err, disable=quiet, transient=True) as bar:
+        task = bar.add_task(solver, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _tell(summary: Summary, output: Path) -> None:
+    recipe, solver = summary.recipe, type(summary.solver).__name__
+    rows, (height, width) = summary.rows, summary.image_shape
+    lines = {
+        "slices": f"{len(rows)} ({rows[0]} to {rows[-1]}), {height} x {width} pixels",
+        "centre": f"column {summary.center:.2f}",
+        "solver": f"{recipe.solver} ({solver}), at most {summary.iterations} iterations a slice",
+        "weight": "" if recipe.weight is None else f"{recipe.weight:.4g}",
+        "device": recipe.device,
+        "time": f"{summary.seconds:.1f} s, {summary.seconds / len(rows):.2f} s a slice",
+        "output": str(output),
+    }
+    for name, value in lines.items():
+        if value:
+            out.print(f"{name:>8}  {value}", highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,249 @@
+"""Reconstruct the slices of a scan one at a time, into a file: memory does not grow with their number."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from invgen.cli.options import Reading, chosen
+from invgen.errors import FileError, InvgenError, ParameterError
+
+if TYPE_CHECKING:
+    from invgen.io import Scan
+    from invgen.operators import Radon
+    from invgen.problem import Problem
+    from invgen.solvers.base import Solver
+
+#: Which options each solver understands.
+SOLVERS = {
+    "fbp": {"window"},
+    "tv": {"weight", "iterations", "nonnegative"},
+    "cg": {"weight", "iterations"},
+    "sirt": {"iterations", "nonnegative"},
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What `invgen recon` is told of a reconstruction; None where the program chooses."""
+
+    solver: str = "fbp"
+    slices: str | None = None
+    views: str | None = None
+    center: float | None = None
+    bin: int = 1
+    size: int | None = None
+    remove_stripes: bool = False
+    weight: float | None = None
+    iterations: int | None = None
+    window: str | None = None
+    nonnegative: bool | None = None
+    device: str = "auto"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("weight", "iterations", "window", "nonnegative"):
+            if getattr(self, name) is not None and name not in SOLVERS[self.solver]:
+                takers = ", ".join(solver for solver, known in SOLVERS.items() if name in known)
+                raise ParameterError(
+                    f"--{name} means nothing to the solver {self.solver}; it is for {takers}."
+                )
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How a reconstruction went."""
+
+    rows: range
+    center: float
+    solver: Solver
+    recipe: Recipe
+    image_shape: tuple[int, int]
+    iterations: int  # the most that a slice took
+    seconds: float
+
+
+Notice = Callable[[str], None]
+Advance = Callable[[float, int], None]
+
+
+def reconstruct(
+    scan: Scan, path: Path, output: Path, reading: Reading, recipe: Recipe, notice: Notice, advance: Advance
+) -> Summary:
+    """Reconstruct slices of a scan and write them to a file.
+
+    Parameters
+    ----------
+    scan : Scan
+        Opened from `path` as `reading` says.
+    output : Path
+        The file to write; it appears when all slices are in it.
+    notice : callable(str)
+        Told what was chosen automatically.
+    advance : callable(done, total)
+        Told how many slices are done, with a fraction for the one at work.
+    """
+    from invgen.cli.options import parse_slice
+    from invgen.io import ReconstructionWriter
+
+    rows = chosen(parse_slice(recipe.slices, "--slices"), scan.slices, "--slices")
+    _refuse_to_overwrite(path, output)
+    recipe = replace(recipe, device=_device(recipe.device))
+    center = recipe.center
+    if center is None:
+        center = scan.find_center()
+        notice(f"Centre of rotation at column {center:.2f} (standard error {center.uncertainty:.2g}).")
+    recipe = replace(recipe, center=float(center))
+    problems = _Problems(scan, recipe, center)
+    began, iterations = time.perf_counter(), 0
+    middle = rows[len(rows) // 2]
+    advance(0, len(rows))
+    first, _ = problems(middle)
+    image_shape = first.operator.domain.shape
+    _require_room(output, 4 * len(rows) * image_shape[0] * image_shape[1])
+    solver = _solver(recipe).resolved(first)
+    if recipe.solver == "tv" and recipe.weight is None:
+        recipe = replace(recipe, weight=float(solver.prior.weight))
+        notice(f"TV weight {recipe.weight:.4g}, chosen on slice {middle} and kept for all slices.")
+    geometry = problems.operator.geometry
+    del first
+
+    with ReconstructionWriter(
+        output,
+        slices=len(rows),
+        image_shape=image_shape,
+        pixel_size=geometry.pixel_size,
+        unit=scan.unit,
+        source=path.resolve(),
+        settings=_settings(path, output, reading, recipe, rows),
+        angles=geometry.angles.numpy(),
+        center=center,
+    ) as writer:
+        for done, row in enumerate(rows):
+            try:
+                problem, report = problems(row)
+                result = solver(
+                    problem,
+                    seed=recipe.seed,
+                    callback=lambda k, _, done=done: advance(done + k / (solver.iterations + 1), len(rows)),
+                )
+            except InvgenError as error:
+                raise type(error)(f"Slice {row}: {error}") from error
+            writer.write(done, result.x, report)
+            iterations = max(iterations, result.stats["iterations"])
+            advance(done + 1, len(rows))
+    seconds = time.perf_counter() - began
+    return Summary(rows, center, solver, recipe, image_shape, iterations, seconds)
+
+
+class _Problems:
+    """The problem of each slice, with one operator as long as the geometry stays: its plans are made once."""
+
+    operator: Radon
+
+    def __init__(self, scan: Scan, recipe: Recipe, center: float):
+        from invgen.cli.options import parse_slice
+        from invgen.io import Stripes, default_steps
+
+        self._scan, self._recipe, self._center = scan, recipe, center
+        self._views = None if recipe.views is None else parse_slice(recipe.views, "--views")
+        self._steps = default_steps(scan.stored, recipe.bin)
+        if recipe.remove_stripes:
+            self._steps += (Stripes(),)
+
+    def __call__(self, row: int) -> tuple[Problem, tuple[str, ...]]:
+        """Make the problem of a slice, and tell what preprocessing did."""
+        import torch
+
+        from invgen.io import to_problem
+        from invgen.problem import Problem
+
+        recipe = self._recipe
+        projections = self._scan.line_integrals(
+            row, center=self._center, views=self._views, steps=self._steps
+        )
+        shape = None if recipe.size is None else (recipe.size, recipe.size)
+        problem = to_problem(projections, image_shape=shape)
+        if not hasattr(self, "operator"):
+            self.operator = problem.operator
+        # a slice in which frames were lost has its own operator
+        same = torch.equal(problem.operator.geometry.angles, self.operator.geometry.angles)
+        operator = self.operator if same else problem.operator
+        return Problem(operator, problem.measurement.to(recipe.device), problem.noise), projections.report
+
+
+def _solver(recipe: Recipe) -> Solver:
+    from invgen import priors, solvers
+
+    given: dict[str, Any] = {} if recipe.iterations is None else {"iterations": recipe.iterations}
+    weight = "auto" if recipe.weight is None else recipe.weight
+    nonnegative = recipe.nonnegative is not False  # attenuation is not negative
+    match recipe.solver:
+        case "fbp":
+            return solvers.FBP(recipe.window or "hann")
+        case "tv":
+            return solvers.PDHG(priors.TotalVariation(weight, nonnegative=nonnegative), **given)
+        case "cg":
+            return solvers.CG(weight, **given)
+        case _:
+            return solvers.SIRT(nonnegative=nonnegative, **given)
+
+
+def _device(name: str) -> str:
+    import torch
+
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ParameterError("--device cuda: PyTorch finds no CUDA device here; leave it out, or say cpu.")
+    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+
+
+def _refuse_to_overwrite(scan: Path, output: Path) -> None:
+    if output.exists() and os.path.samefile(scan, output):
+        raise FileError(f"{output} is the scan itself; give another name for the output.")
+
+
+def _require_room(output: Path, needed: int) -> None:
+    """Fail before the work, rather than after it, where the output has no place."""
+    folder = Path(os.path.realpath(output)).parent
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            free = shutil.disk_usage(folder).free
+    except OSError as error:
+        raise FileError(f"{output} cannot be written: {error.strerror or error}.") from error
+    if free < needed:
+        raise FileError(
+            f"{output} cannot be written: it needs {needed / 1e9:.3g} GB and the disk has "
+            f"{free / 1e9:.3g} GB left. Choose fewer --slices, a larger --bin, or another disk."
+        )
+
+
+def _settings(path: Path, output: Path, reading: Reading, recipe: Recipe, rows: range) -> dict[str, Any]:
+    """Collect what a repetition needs: the command with all choices made, and the same by name."""
+    given = {name: value for name, value in asdict(reading).items() if value is not None}
+    return {
+        "command": command_line(path.resolve(), output.resolve(), reading, recipe),
+        "rows": list(rows),
+        "reading": given,
+        **asdict(recipe),
+    }
+
+
+def command_line(path: Path, output: Path, reading: Reading, recipe: Recipe) -> str:
+    """Write the command that makes the same reconstruction."""
+    words = ["invgen", "recon", str(path), "-o", str(output)]
+    defaults = asdict(Reading()) | asdict(Recipe()) | {"solver": None}
+    for name, value in (asdict(reading) | asdict(recipe)).items():
+        option = name.replace("_", "-")
+        if isinstance(value, bool):
+            if value != defaults[name]:
+                words.append(f"--{option}" if value else f"--no-{option}")
+        elif value != defaults[name]:
+            words += [f"--{option}", str(value)]
+    return shlex.join(words)

@@ -1,0 +1,155 @@
+"""``invgen view``: a picture of a reconstruction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from invgen.cli import options
+from invgen.cli.console import out
+from invgen.errors import FileError, ParameterError, ShapeError
+
+if TYPE_CHECKING:
+    import torch
+
+    from invgen.cli.truth import Truth
+    from invgen.io import Reconstructed
+
+_SHOWN = 8
+Panel = tuple["torch.Tensor", str]
+
+
+def view(
+    reconstruction: Annotated[
+        Path, typer.Argument(metavar="RECONSTRUCTION", help="File that invgen recon wrote.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="PNG file to write.")],
+    slices: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A:B",
+            help=f"Slices of the file, from 0, B left out; by default at most {_SHOWN}, evenly spread.",
+        ),
+    ] = None,
+    window: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LOW:HIGH",
+            help="Values shown as black and white, in 1/length; by default nearly all that occur.",
+        ),
+    ] = None,
+    compare: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Another reconstruction of the same slices, shown beside, or a simulated scan.",
+        ),
+    ] = None,
+) -> None:
+    """Show slices as a PNG picture, with a bar for the values and one for the size.
+
+    With --compare each row is one slice: this file, the other, and the truth where the scan is a simulated
+    one that is still in its place; the titles then tell PSNR (dB) and SSIM.
+    """
+    from invgen import figures
+    from invgen.io import read_reconstruction
+
+    shown = _parse_window(window)
+    selection = options.parse_slice(slices, "--slices")
+    with read_reconstruction(reconstruction) as file:
+        indices: Sequence[int] = options.chosen(selection, len(file.volume), "--slices")
+        if slices is None and len(indices) > _SHOWN:
+            indices = [round(i * (len(indices) - 1) / (_SHOWN - 1)) for i in range(_SHOWN)]
+        if compare is None:
+            panels, columns = [(_image(file, i), f"slice {_row(file, i)}") for i in indices], 4
+        else:
+            panels, columns = _compared(file, indices, compare)
+        figure = figures.montage(
+            [image for image, _ in panels],
+            [title for _, title in panels],
+            pixel_size=file.pixel_size,
+            unit=file.unit,
+            window=shown,
+            label=f"attenuation (1/{file.unit})",
+            columns=columns,
+        )
+    figures.save(figure, output)
+    out.print(f"Wrote {output}.", highlight=False, soft_wrap=True)
+
+
+def _compared(file: Reconstructed, indices: Sequence[int], path: Path) -> tuple[list[Panel], int]:
+    """Lay out a row of panels for each slice; returned with their number in a row."""
+    from invgen.cli.truth import Truth
+    from invgen.io import read_reconstruction
+
+    with ExitStack() as stack:
+        other: Reconstructed | None = None
+        truth: Truth | None = None
+        try:
+            other = stack.enter_context(read_reconstruction(path))
+        except FileError:
+            truth = stack.enter_context(Truth(path))
+        else:
+            with suppress(FileError):  # a real scan, or one that is no longer there
+                truth = stack.enter_context(Truth(file.source))
+        shape = file.volume.shape[1:]
+        if truth is not None and truth.shape != shape:
+            if other is None:
+                raise ShapeError(
+                    f"{path} has a truth of {truth.shape} pixels, {file.volume.file.filename} images "
+                    f"of {shape}: reconstruct with --size {truth.shape[0]} to compare them."
+                )
+            truth = None
+        files = [file] if other is None else [file, other]
+        panels: list[Panel] = []
+        for i in indices:
+            row = _row(file, i)
+            true = None if truth is None else truth[row]
+            for each in files:
+                image = _image(each, i if each is file else _index(each, row))
+                panels.append((image, _title(each, row, image, true)))
+            if true is not None:
+                panels.append((true, f"truth\nslice {row}"))
+        return panels, len(files) + (truth is not None)
+
+
+def _title(file: Reconstructed, row: int, image: torch.Tensor, truth: torch.Tensor | None) -> str:
+    from invgen import metrics
+
+    name = f"{Path(file.volume.file.filename).stem}, slice {row}"
+    if truth is None:
+        return name
+    return f"{name}\n{metrics.psnr(image, truth):.1f} dB, SSIM {metrics.ssim(image, truth):.3f}"
+
+
+def _image(file: Reconstructed, index: int) -> torch.Tensor:
+    import torch
+
+    return torch.from_numpy(file.volume[index])
+
+
+def _row(file: Reconstructed, index: int) -> int:
+    """Detector row that a slice of the file was made of."""
+    return file.settings["rows"][index]
+
+
+def _index(file: Reconstructed, row: int) -> int:
+    if row not in file.settings["rows"]:
+        raise ParameterError(
+            f"{file.volume.file.filename} has no slice of detector row {row}; choose others by --slices."
+        )
+    return file.settings["rows"].index(row)
+
+
+def _parse_window(text: str | None) -> tuple[float, float] | None:
+    if text is None:
+        return None
+    try:
+        low, high = (float(part) for part in text.split(":"))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not LOW:HIGH, two numbers.", param_hint="--window") from None
+    return low, high
