@@ -7,12 +7,12 @@ from functools import cached_property
 from typing import Any
 
 import torch
-
-from invgen.errors import CapabilityError, ParameterError, ShapeError
 from invgen.operators.counting import record_call
 from invgen.operators.frozen import Constant, Frozen
 from invgen.operators.krylov import conjugate_gradients, largest_eigenvalue
 from invgen.operators.space import Data, ProductSpace, Space, as_space
+
+from invgen.errors import CapabilityError, ParameterError, ShapeError
 
 __all__ = ["SVD", "LinearOperator", "Operator"]
 
@@ -223,7 +223,11 @@ class _Linear(torch.autograd.Function):
 
     @staticmethod
     def forward(operator: LinearOperator, *parts: torch.Tensor) -> Data:
-        return operator._apply(parts if isinstance(operator.domain, ProductSpace) else parts[0])
+        x = parts if isinstance(operator.domain, ProductSpace) else parts[0]
+        if not parts[0].numel():  # an empty batch, which transforms and kernels refuse
+            dtype, device = parts[0].dtype.to_real(), parts[0].device
+            return operator.range.random(operator.domain.batch_shape(x), seed=0, dtype=dtype, device=device)
+        return operator._apply(x)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
@@ -245,7 +249,8 @@ def apply_linear(operator: LinearOperator, x: Data) -> Data:
     """Apply to checked data, entering PyTorch's graph where a gradient is wanted."""
     record_call(operator)
     parts = tuple(x) if isinstance(operator.domain, ProductSpace) else (x,)
-    return _Linear.apply(operator, *parts)
+    # NumPy, FINUFFT and numba do not know of conjugates and signs that PyTorch has yet to carry out
+    return _Linear.apply(operator, *(part.resolve_conj().resolve_neg() for part in parts))
 
 
 class Inverse(LinearOperator):

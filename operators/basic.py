@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import torch
-
-from invgen.errors import ShapeError
 from invgen.operators.base import SVD, LinearOperator
 from invgen.operators.frozen import Constant
 from invgen.operators.space import Space
+
+from invgen.errors import ShapeError
 
 __all__ = ["FunctionOperator", "Identity", "MatrixOperator", "from_scipy"]
 
@@ -91,7 +91,9 @@ class MatrixOperator(LinearOperator):
 
     @cached_property
     def _factors(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        return torch.linalg.svd(self._matrix.value, full_matrices=False)
+        matrix = self._matrix.value
+        # the data may be more precise than the matrix was given
+        return torch.linalg.svd(matrix.to(torch.promote_types(matrix.dtype, torch.float64)), full_matrices=False)
 
     def _norm(self) -> float:
         return float(self._factors[1].max())
@@ -121,7 +123,7 @@ class MatrixOperator(LinearOperator):
     def svd(self) -> SVD:
         """By LAPACK, once."""
         U, s, Vh = self._factors
-        return SVD(MatrixOperator(U), s, MatrixOperator(Vh.mH.contiguous()))
+        return SVD(MatrixOperator(U), s, MatrixOperator(Vh, self.domain.shape).H)
 
 
 class FunctionOperator(LinearOperator):
@@ -156,7 +158,9 @@ class FunctionOperator(LinearOperator):
         expected = (*(given.shape[: given.ndim - len((self.domain if which == "forward" else self.range).shape)]), *space.shape)
         if tuple(result.shape) != expected:
             raise ShapeError(f"The {which} function should give the shape {expected}; it gave {tuple(result.shape)}.")
-        return result
+        # what comes out is the caller's to change, also where a function gives back its argument or a view of it
+        shared = result.untyped_storage().data_ptr() == given.untyped_storage().data_ptr()
+        return result.clone() if shared else result
 
 
 def from_scipy(operator: Any, image_shape: tuple[int, ...] | None = None) -> LinearOperator:

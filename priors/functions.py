@@ -39,7 +39,11 @@ class GroupL1(Function):
 
     def magnitude(self, z: torch.Tensor) -> torch.Tensor:
         """Magnitude of each group, the axis kept."""
-        return z.abs() if self._axis is None else torch.linalg.vector_norm(z, dim=self._axis, keepdim=True)
+        if self._axis is None:
+            return z.abs()
+        # torch.linalg.vector_norm along a leading axis is a hundred times slower
+        squares = (z.real.square() + z.imag.square()) if z.is_complex() else z.square()
+        return squares.sum(self._axis, keepdim=True).sqrt_()
 
     def prox(self, z: torch.Tensor, step: Any) -> torch.Tensor:
         """Shrink each group's magnitude by ``step * weight``."""

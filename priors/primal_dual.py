@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -45,9 +46,9 @@ class PrimalDual:
         like = problem.zeros()
         self.maps = [K for K, _ in prior.terms(self.space)]
         # a map without a known spectrum is majorised by its largest singular value
-        self.penalty = sum(
+        self.penalties = [
             self._half(K.spectrum.like(like)) if K.spectrum else like.new_tensor(K.norm() ** 2).real for K in self.maps
-        )
+        ]
         self.curvature = self._majorant(like)
 
     def _majorant(self, like: torch.Tensor) -> torch.Tensor:
@@ -82,15 +83,26 @@ class PrimalDual:
         zeros = self.problem.zeros()
         return -self.filter(1 / self.curvature, self.problem.gradient(zeros))
 
-    def dual_step_per_weight(self) -> torch.Tensor:
-        """One over the typical gradient of the image, shape of the batch.
+    @cached_property
+    def _typical(self) -> list[torch.Tensor]:
+        """Typical size of each ``K x``, shape of the batch, from the guess."""
+        guess = self.guess()
+        return [K.range.norm(K(guess)) / K.range.size**0.5 for K in self.maps]
 
-        Dual variables are of the size of the weight and ``K x`` of the size of the image's gradient: a dual
-        step in this ratio moves both at the same pace, whatever the scale of the data.
+    def dual_steps(self, weight: float | torch.Tensor) -> list[torch.Tensor]:
+        """Step size of each dual variable, shape of the batch, whatever the scale of the data.
+
+        A penalty's dual variable is of the size of the weight and ``K x`` of that of the image's gradient;
+        a step in this ratio moves both at the same pace. The dual variable of a constraint on the image
+        itself balances the data term: its step is that term's typical curvature.
         """
-        K, guess = self.maps[0], self.guess()
-        typical = K.range.norm(K(guess)) / K.range.size**0.5
-        return torch.where(typical > 0, 1 / typical, 1.0)
+        axes = self.space.axes
+        middle = self.curvature.flatten(self.curvature.ndim - len(axes)).median(dim=-1).values
+        middle = middle.expand(self.problem.batch_shape)
+        return [
+            middle if isinstance(K, Identity) else torch.where(size > 0, weight / size, middle)
+            for K, size in zip(self.maps, self._typical, strict=True)
+        ]
 
     def start(self) -> list[torch.Tensor]:
         """Dual variables of zero."""
@@ -98,18 +110,19 @@ class PrimalDual:
         return [torch.zeros_like(K(zeros)) for K in self.maps]
 
     def step(
-        self, x: torch.Tensor, duals: list[torch.Tensor], functions: list[Any], sigma: torch.Tensor
+        self, x: torch.Tensor, duals: list[torch.Tensor], functions: list[Any], sigmas: list[torch.Tensor]
     ) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """One iteration; `sigma` has one entry for each batch element."""
-        sigma_x = self.space.per_sample(sigma)
-        slope = self.problem.gradient(x)
-        for K, y in zip(self.maps, duals, strict=True):
+        """One iteration; `sigmas` are the dual steps."""
+        slope, metric = self.problem.gradient(x), self.curvature / 2
+        for K, y, sigma, penalty in zip(self.maps, duals, sigmas, self.penalties, strict=True):
             slope = slope + K.H(y)
-        x_new = x - self.filter(1 / (self.curvature / 2 + sigma_x * self.penalty), slope)
+            metric = metric + self.space.per_sample(sigma) * penalty
+        x_new = x - self.filter(1 / metric, slope)
         ahead = 2 * x_new - x
+        steps = [K.range.per_sample(sigma) for K, sigma in zip(self.maps, sigmas, strict=True)]
         duals = [
-            g.conjugate_prox(y + K.range.per_sample(sigma) * K(ahead), K.range.per_sample(sigma))
-            for K, g, y in zip(self.maps, functions, duals, strict=True)
+            g.conjugate_prox(y + step * K(ahead), step)
+            for K, g, y, step in zip(self.maps, functions, duals, steps, strict=True)
         ]
         return x_new, duals
 

@@ -80,10 +80,14 @@ class TotalVariation:
         return weight * total
 
     def resolve(self, problem: Problem) -> TotalVariation:
-        """With the weight that the discrepancy principle gives for `problem`."""
+        """With the weight that the discrepancy principle gives for `problem`.
+
+        Found without the constraint: data that non-negative images do not explain would else be fitted by
+        lowering the weight.
+        """
         if not isinstance(self.weight, str):
             return self
-        return replace(self, weight=discrepancy_weight(problem, self))
+        return replace(self, weight=discrepancy_weight(problem, replace(self, nonnegative=False)))
 
     def _number(self) -> float | torch.Tensor:
         if isinstance(self.weight, str):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import torch
 
@@ -48,14 +47,13 @@ def discrepancy_weight(problem: Problem, prior: Composite, iterations: int = 300
     method = PrimalDual(problem, replace(prior, weight=1.0))
     like = problem.zeros().real
     target = target.to(like)
-    per_weight = method.dual_step_per_weight()
     weight = _first_weight(problem, method, target)
     lowest, highest = 1e-4 * weight, 1e4 * weight
     x, duals = method.guess(), method.start()
     settled = torch.zeros_like(target, dtype=torch.bool)
     for k in range(1, iterations + 1):
         functions = [g for _, g in replace(prior, weight=weight).terms(problem.operator.domain)]
-        x, duals = method.step(x, duals, functions, weight * per_weight)
+        x, duals = method.step(x, duals, functions, method.dual_steps(weight))
         if k % 10 == 0:
             ratio = target / problem.misfit(x).clamp(min=torch.finfo(like.dtype).tiny)
             settled = settled | (((ratio - 1).abs() < 0.02) & (k >= 50))
@@ -73,7 +71,7 @@ def _first_weight(problem: Problem, method: PrimalDual, target: torch.Tensor) ->
     dual variable ``K (K.H K)^-1`` of it that spectrum over the penalty's; three times its median.
     """
     curvature = method.curvature.expand(*problem.batch_shape, *method.curvature.shape[-len(method.space.shape) :])
-    penalty: Any = method.penalty
+    penalty = method.penalties[0]
     level = (curvature / penalty.clamp(min=1e-3)).flatten(-len(method.space.shape)).median(dim=-1).values.sqrt()
     if problem.noise is None:  # the objective then counts in units of the data, not of their noise
         level = level * (target / problem.operator.range.size).sqrt()

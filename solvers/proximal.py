@@ -118,8 +118,8 @@ class PDHG(Solver):
         method = PrimalDual(problem, prior)
         functions = [g for _, g in prior.terms(problem.operator.domain)]
         state = State.start(x0)
-        sigma = torch.as_tensor(prior.weight, device=state.x.device) * method.dual_step_per_weight()
+        sigmas = method.dual_steps(prior.weight)
         x, duals = state.get("unconstrained", state.x), state.get("duals", method.start())
         while True:
-            x, duals = method.step(x, duals, functions, sigma)
+            x, duals = method.step(x, duals, functions, sigmas)
             yield State(method.constrain(x, functions), unconstrained=x, duals=duals)

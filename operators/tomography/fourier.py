@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 
 import torch
-from scipy.fft import next_fast_len
-
 from invgen.operators.base import LinearOperator
 from invgen.operators.frozen import Constant, Frozen
 from invgen.operators.nufft import NUFFT
 from invgen.operators.space import Space
 from invgen.operators.tomography.geometry import ParallelBeam
+from scipy.fft import next_fast_len
 
 __all__ = ["Convolution", "FourierProjector", "FourierSlices"]
 
@@ -138,9 +137,24 @@ class Convolution(LinearOperator):
     def _apply(self, x: torch.Tensor) -> torch.Tensor:
         if self._mask is not None:
             x = x * self._mask.like(x)
-        spectrum = torch.fft.rfft2(x, s=self._padded)
+        if x.is_cuda:
+            y = self._convolve(x)
+        else:  # one by one: in a batch the CPU's two-dimensional transforms round differently
+            flat, _ = self.domain.flatten(x)
+            y = torch.empty_like(flat)
+            for image, out in zip(flat, y, strict=True):
+                out.copy_(self._convolve(image))
+            y = y.reshape(x.shape)
+        return y * self._mask.like(x) if self._mask is not None else y.contiguous()
+
+    def _convolve(self, x: torch.Tensor) -> torch.Tensor:
         height, width = self.domain.shape
-        y = torch.fft.irfft2(spectrum * self._transfer.like(x), s=self._padded)[..., :height, :width]
+        height, width = self.domain.shape
+        rows, columns = self._padded
+        # one axis at a time: the rows that are zero before, or not wanted after, need no transform
+        spectrum = torch.fft.fft(torch.fft.rfft(x, n=columns), n=rows, dim=-2)
+        spectrum *= self._transfer.like(x)
+        y = torch.fft.irfft(torch.fft.ifft(spectrum, dim=-2)[..., :height, :], n=columns)[..., :width]
         return y * self._mask.like(x) if self._mask is not None else y.contiguous()
 
     _adjoint = _apply

@@ -106,15 +106,16 @@ class Radon(LinearOperator):
         return Constant(torch.fft.fft2(wrapped).real.clamp(min=0).contiguous())
 
     def estimate_noise(self, y: torch.Tensor) -> torch.Tensor | None:
-        """From second differences along the detector, robustly (Donoho and Johnstone 1994, sec. 4.2).
+        """From fourth differences along the detector, robustly (Donoho and Johnstone 1994, sec. 4.2).
 
-        Projections are continuous, so that most second differences are noise; the median looks past edges.
+        Projections are smooth, so that their fourth differences are noise but for few; the median looks past
+        those.
         """
-        if y.shape[-1] < 3:
+        if y.shape[-1] < 5:
             return None
-        second = torch.diff(y, n=2, dim=-1).flatten(-2).abs()
-        # the differences have the variance 1 + 4 + 1; half of a normal distribution is within 0.6745 of it
-        return second.median(dim=-1).values / (0.6745 * 6**0.5)
+        differences = torch.diff(y, n=4, dim=-1).flatten(-2).abs()
+        # their variance is 1 + 16 + 36 + 16 + 1 times the noise's; half of a normal distribution is within 0.6745
+        return differences.median(dim=-1).values / (0.6745 * 70**0.5)
 
     def mask(self, x: torch.Tensor) -> torch.Tensor:
         """`x` with what lies outside of the field of view set to zero."""

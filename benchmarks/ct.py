@@ -1,0 +1,227 @@
+"""Parallel-beam CT against ASTRA, ODL and scikit-image, side by side in one process.
+
+    python -m benchmarks.ct [section ...]
+
+Sections: speed, accuracy, fbp, tv, scan, package. Needs ``pip install -c constraints.txt -e '.[peers]'``.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import invgen as ig
+from benchmarks.peers import Astra, odl_tv
+from benchmarks.report import Report, seconds
+from invgen.operators import Radon
+from invgen.phantoms import disc, shepp_logan
+from invgen.priors import TotalVariation
+from invgen.solvers import FBP, PDHG
+
+
+def relative(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float((a - b).double().norm() / b.double().norm())
+
+
+def speed(report: Report) -> None:
+    """512x512, 360 views: projector and gram against ASTRA's CPU projector."""
+    A = Radon((512, 512), 360)
+    x = shepp_logan(256).image((512, 512), 1.0).float()
+    y = A(x)
+    peer = Astra(A)
+    peer.forward(x), peer.adjoint(y)
+    theirs = seconds(peer.project, 5) + seconds(peer.backproject, 5)
+    ours = seconds(lambda: A.H(A(x)), 21)
+    gram = seconds(lambda: A.gram(x), 21)
+    J = Radon((512, 512), 360, method="joseph")
+    joseph = seconds(lambda: J.H(J(x)), 5)
+    report.row("ASTRA `linear`, forward + back, 512x512, 360 views", f"{theirs * 1e3:.0f} ms")
+    report.row("`Radon`, forward + adjoint", f"{ours * 1e3:.1f} ms, {theirs / ours:.0f} times faster", "30 times", theirs > 30 * ours)
+    report.row("`Radon.gram`", f"{gram * 1e3:.1f} ms, {theirs / gram:.0f} times faster", "100 times", theirs > 100 * gram)
+    report.row('`Radon(method="joseph")`, forward + adjoint', f"{joseph * 1e3:.0f} ms, {theirs / joseph:.1f} times faster")
+    for name, image in (("Shepp-Logan", x), ("white noise", torch.randn(512, 512, generator=torch.Generator().manual_seed(0)))):
+        error = relative(A(image), _direct_sum(A, image))
+        report.row(f"`Radon` against the direct sum, float32, {name}", f"{error:.1e}", "1e-4", error < 1e-4)
+        for dtype, limit in ((torch.float32, 1e-4), (torch.float64, 1e-9)):
+            z = image.to(dtype)
+            error = relative(A.gram(z), A.H(A(z)))
+            report.row(f"`gram` against `A.H A`, {dtype}, {name}", f"{error:.1e}", f"{limit:g}", error < limit)
+
+
+def _direct_sum(A: Radon, x: torch.Tensor) -> torch.Tensor:
+    """The model of `Radon` summed term by term, in float64: boxes, bins that average, a periodic detector row."""
+    g = A.geometry
+    columns, rows = g.pixel_centers()
+    n, ds, p = g.detector_count, g.detector_spacing, g.pixel_size
+    sigma = torch.arange((n + 1) // 2, dtype=torch.float64) / (n * ds)
+    first = g.detector_offset - (n - 1) / 2 * ds
+    views, x = [], x.to(torch.complex128)
+    for t in g.angles:
+        kx, ky = sigma * t.cos(), sigma * t.sin()
+        waves = [torch.exp(-2j * math.pi * k[:, None] * c) for k, c in ((ky, rows), (kx, columns))]
+        spectrum = ((waves[0] @ x) * waves[1]).sum(-1)
+        spectrum = spectrum * torch.sinc(kx * p) * torch.sinc(ky * p) * p**2 * torch.sinc(sigma * ds)
+        views.append(torch.fft.irfft(spectrum * torch.exp(2j * math.pi * sigma * first), n=n) / ds)
+    return torch.stack(views)
+
+
+def accuracy(report: Report) -> None:
+    """256x256, 180 views, against the analytic bin-averaged sinogram of the Shepp-Logan phantom."""
+    from skimage.transform import radon
+
+    phantom = shepp_logan(128)
+    x = phantom.image((256, 256), 1.0, supersample=8)
+    for method in ("fourier", "joseph"):
+        A = Radon((256, 256), 180, method=method)
+        truth = phantom.sinogram(A.angles, A.geometry.detector_count, 1.0)
+        error = relative(A(x), truth)
+        report.row(f'`Radon(method="{method}")` against the analytic sinogram', f"{error:.4f}", "0.008", error <= 0.008)
+    for kind in ("linear", "line", "strip"):
+        report.row(f"ASTRA `{kind}`, the same", f"{relative(Astra(A, kind).forward(x.float()), truth):.4f}")
+    theirs = torch.from_numpy(radon(x.numpy(), np.degrees(A.angles.numpy()), circle=True).T)
+    report.row("scikit-image `radon`, the same", f"{relative(theirs, _middle(truth, theirs.shape[1])):.4f}")
+    for method in ("fourier", "joseph"):
+        worst = 0.0
+        for n in (*range(63, 67), *range(127, 131)):
+            A = Radon((n, n), 180, method=method)
+            y = A(disc(0.35 * n).image((n, n), 1.0))
+            bins = torch.arange(y.shape[1], dtype=y.dtype) - (y.shape[1] - 1) / 2
+            worst = max(worst, float(((y * bins).sum(1) / y.sum(1)).abs().max()))
+        report.row(f'centroid of a centred disc, `"{method}"`, n = 63..66, 127..130', f"{worst:.1e} pixels", "1e-3", worst < 1e-3)
+
+
+def _middle(y: torch.Tensor, count: int) -> torch.Tensor:
+    """The middle bins of a sinogram, between bins where the numbers are of different parity."""
+    start = (y.shape[1] - count) / 2
+    low = y[:, math.floor(start) : math.floor(start) + count]
+    return (low + y[:, math.ceil(start) : math.ceil(start) + count]) / 2
+
+
+def fbp(report: Report) -> None:
+    """A disc from its analytic sinogram."""
+    for window in ("hann", "ram-lak"):
+        A = Radon((256, 256), 402)  # pi / 2 views for each pixel across, as sampling theory asks
+        y = disc(77.0).sinogram(A.angles, A.geometry.detector_count, 1.0).float()
+        image = FBP(window=window)(ig.Problem(A, y)).x
+        x, y_ = A.geometry.pixel_centers()
+        r = torch.hypot(x, y_[:, None])
+        inside, outside = float(image[r < 75].mean()), float(image[r > 79].square().mean().sqrt())
+        report.row(f"FBP of a disc, {window}: mean inside", f"{inside:.4f}", "1 +- 0.005", abs(inside - 1) <= 0.005)
+        report.row(f"FBP of a disc, {window}: RMS outside", f"{outside:.4f}", "0.01", outside < 0.01)
+
+
+def tv(report: Report) -> None:
+    """512x512, 60 views: seconds to an image within 1 % of each program's own optimum."""
+    A = Radon((512, 512), 60)
+    phantom = shepp_logan(256)
+    clean = phantom.sinogram(A.angles, A.geometry.detector_count, 1.0).float()
+    noise = ig.noise.Gaussian(0.01 * float(clean.max()))
+    y = noise.sample(clean, seed=0)
+    problem = ig.Problem(A, y)
+    weight = float(noise.std.value) ** 2 * TotalVariation().resolve(ig.Problem(A, y, noise)).weight
+    prior = TotalVariation(weight)
+    exact = PDHG(prior, iterations=3000, tolerance=1e-7)
+
+    optimum = exact(problem).x
+    ours = []
+    for _ in range(3):  # a new operator each time, so that its plans, gram and spectrum are paid for
+        again = ig.Problem(Radon((512, 512), 60), y)
+        reached = Within(optimum, 0.01)
+        result = PDHG(prior, iterations=3000, tolerance=0)(again, callback=reached)
+        ours.append(result.stats["seconds"])
+    peer = ig.Problem(Astra(A).operator(), y)
+    theirs_optimum = exact(peer).x
+    best, closest = float(peer.fit(theirs_optimum)[0] + prior.value(theirs_optimum)), [0.0, math.inf]
+
+    def reached_too(spent: float, x: torch.Tensor) -> bool:
+        closest[:] = [spent, relative(x, theirs_optimum)]
+        return closest[1] < 0.01 or spent > 1500
+
+    odl_tv(A, y, weight, 20000, reached_too)
+    time = statistics.median(ours)
+    report.row("TV, 512x512, 60 views, weight by the discrepancy principle", f"weight {weight:.3g}, error to the truth {relative(optimum, phantom.image((512, 512), 1.0)):.3f}")
+    report.row("invgen PDHG to 1 % of its optimum, set-up included", f"{time:.2f} s, {reached.iterations} iterations")
+    report.row("ODL PDHG on ASTRA CPU, to 1 % of its own", f"{closest[0]:.1f} s, at {closest[1]:.2%} (objective there {best:.6g})")
+    report.row("TV speed", f"{closest[0] / time:.0f} times faster", "10 times", closest[0] > 10 * time)
+
+
+class Within:
+    """A callback that stops when the image is as close to a goal as wanted."""
+
+    def __init__(self, goal: torch.Tensor, distance: float) -> None:
+        self.goal, self.distance, self.iterations = goal, distance, 0
+
+    def __call__(self, iteration: int, state: ig.solvers.State) -> bool:
+        self.iterations = iteration
+        return relative(state.x, self.goal) < self.distance
+
+
+def package(report: Report) -> None:
+    """Import time, and peak memory of the command line."""
+    times = {}
+    for what in ("torch", "invgen"):
+        run = [sys.executable, "-c", f"import time; t = time.perf_counter(); import torch; u = time.perf_counter(); import {what}; print(time.perf_counter() - u)"]
+        times[what] = statistics.median(float(subprocess.run(run, capture_output=True, check=True).stdout) for _ in range(5))
+    report.row("`import invgen` beyond `import torch`", f"{times['invgen']:.3f} s", "0.3 s", times["invgen"] <= 0.3)
+    with tempfile.TemporaryDirectory() as folder:
+        peaks = {}
+        for slices in (16, 256):
+            scan = Path(folder) / f"{slices}.h5"
+            simulate = ["simulate", "ct", "shepp-logan", "-o", str(scan), "--size", "512", "--views", "360", "--slices", str(slices)]
+            subprocess.run([sys.executable, "-m", "invgen.cli", *simulate], check=True, capture_output=True)
+            recon = ["recon", str(scan), "-o", str(Path(folder) / "out.h5"), "--solver", "fbp"]
+            measure = (
+                "import resource, subprocess, sys; subprocess.run([sys.executable, '-m', 'invgen.cli', *sys.argv[1:]], check=True, "
+                "capture_output=True); print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+            )
+            done = subprocess.run([sys.executable, "-c", measure, *recon], check=True, capture_output=True)
+            peaks[slices] = int(done.stdout) / 1024
+    ratio = peaks[256] / peaks[16]
+    report.row(
+        "peak memory of `invgen recon`, 512x512, 360 views, 16 and 256 slices",
+        f"{peaks[16]:.0f} MiB and {peaks[256]:.0f} MiB, ratio {ratio:.2f}",
+        "within 10 %",
+        abs(ratio - 1) <= 0.1,
+    )
+
+
+def scan(report: Report) -> None:
+    """Real scans, where the folder of data is there."""
+    folder = Path(os.environ.get("INVGEN_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    if not (folder / "ct" / "tooth.h5").exists():
+        report.row("real scans", "skipped: set INVGEN_DATA to the folder of sample data")
+        return
+    with ig.io.open_scan(folder / "ct" / "tooth.h5") as tooth:
+        center = tooth.find_center()
+        report.row("tooth.h5: centre of rotation", f"{float(center):.2f}", "296 +- 0.5", abs(float(center) - 296) <= 0.5)
+        every = tooth.problem(0, center=float(center))
+        fourth = tooth.problem(0, center=float(center), views=slice(0, None, 4))
+    withheld = torch.ones(len(every.operator.angles), dtype=torch.bool)
+    withheld[::4] = False
+    images = {
+        "Hann-windowed FBP": FBP(window="hann")(fourth).x,
+        "TV": PDHG(TotalVariation())(fourth).x,
+        "TV, non-negative": PDHG(TotalVariation(nonnegative=True))(fourth).x,
+    }
+    errors = {name: relative(every.operator(x)[withheld], every.measurement[withheld]) for name, x in images.items()}
+    reference = errors["Hann-windowed FBP"]
+    for name, error in errors.items():
+        wanted = ("0.8 of FBP's", error <= 0.8 * reference) if "TV" in name else ("", None)
+        report.row(f"tooth.h5, every 4th view: error at withheld views, {name}", f"{error:.4f} ({error / reference:.2f})", *wanted)
+
+
+SECTIONS = {f.__name__: f for f in (speed, accuracy, fbp, tv, scan, package)}
+
+if __name__ == "__main__":
+    report = Report()
+    for name in sys.argv[1:] or SECTIONS:
+        SECTIONS[name](report)
+    sys.exit(report.failed > 0)

@@ -1,0 +1,116 @@
+"""Other packages behind the interface of ours, for benchmarks. Needs the extra `peers`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import astra
+import numpy as np
+import torch
+
+from invgen.operators import FunctionOperator, LinearOperator, Radon
+from invgen.operators.frozen import Constant
+
+
+class Astra:
+    """ASTRA's CPU projector with the geometry of a `Radon`; data stay in ASTRA's own memory between calls."""
+
+    def __init__(self, A: Radon, kind: str = "linear") -> None:
+        g = A.geometry
+        half = [n * g.pixel_size / 2 for n in g.image_shape]
+        volume = astra.create_vol_geom(*g.image_shape, -half[1], half[1], -half[0], half[0])
+        detector = astra.create_proj_geom("parallel", g.detector_spacing, g.detector_count, g.angles.numpy())
+        self._projector = astra.create_projector(kind, detector, volume)
+        self._image = astra.data2d.create("-vol", volume)
+        self._sinogram = astra.data2d.create("-sino", detector)
+        self._forward = self._algorithm("FP", "VolumeDataId")
+        self._adjoint = self._algorithm("BP", "ReconstructionDataId")
+        self.shapes, self._spectrum = (A.domain.shape, A.range.shape), A.spectrum
+
+    def _algorithm(self, name: str, image: str) -> int:
+        settings = astra.astra_dict(name)
+        settings.update({"ProjectorId": self._projector, "ProjectionDataId": self._sinogram, image: self._image})
+        return astra.algorithm.create(settings)
+
+    def project(self) -> None:
+        """Forward projection of what is in memory: the bare algorithm, nothing copied."""
+        astra.algorithm.run(self._forward)
+
+    def backproject(self) -> None:
+        """Its transpose."""
+        astra.algorithm.run(self._adjoint)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Project a float32 image."""
+        astra.data2d.store(self._image, x.numpy())
+        self.project()
+        return torch.from_numpy(astra.data2d.get(self._sinogram))
+
+    def adjoint(self, y: torch.Tensor) -> torch.Tensor:
+        """Backproject a float32 sinogram."""
+        astra.data2d.store(self._sinogram, y.numpy())
+        self.backproject()
+        return torch.from_numpy(astra.data2d.get(self._image))
+
+    def operator(self) -> LinearOperator:
+        """As an operator of ours, with the preconditioner of the `Radon` that it was made from."""
+        return _AstraOperator(self.forward, self.adjoint, *self.shapes, self._spectrum)
+
+
+class _AstraOperator(FunctionOperator):
+    def __init__(self, forward, adjoint, domain, range, spectrum) -> None:  # type: ignore[no-untyped-def]
+        super().__init__(forward, adjoint, domain, range)
+        self._spectrum = spectrum
+
+    @property
+    def spectrum(self) -> Constant:
+        return self._spectrum
+
+
+def odl_tv(
+    A: Radon, y: torch.Tensor, weight: float, iterations: int, callback: Callable[[float, torch.Tensor], bool]
+) -> None:
+    """ODL's PDHG on ASTRA's CPU projector, for ``|A x - y|^2 / 2 + weight * TV(x)``, step sizes as ODL chooses them.
+
+    `callback` gets the seconds spent, its own not counted, and the image; it returns True to stop.
+    """
+    import odl
+    from odl.applications import tomo
+
+    g = A.geometry
+    half = [n * g.pixel_size / 2 for n in g.image_shape]
+    space = odl.uniform_discr([-half[0], -half[1]], half, g.image_shape, dtype="float32")
+    step = float(g.angles[1] - g.angles[0])
+    angles = odl.uniform_partition(0, step * len(g.angles), len(g.angles))
+    width = g.detector_count * g.detector_spacing / 2
+    geometry = tomo.Parallel2dGeometry(angles, odl.uniform_partition(-width, width, g.detector_count))
+    ray = tomo.RayTransform(space, geometry, impl="astra_cpu")
+    gradient = odl.Gradient(space, method="forward", pad_mode="symmetric")
+    stacked = odl.BroadcastOperator(ray, gradient)
+    # ODL's norms are weighted by the cells' sizes; with these factors the minimiser is that of the plain objective
+    per_ray, per_pixel = ray.range.cell_volume, space.cell_volume
+    data = ray.range.element(y.numpy())
+    terms = odl.functionals.SeparableSum(
+        0.5 * odl.functionals.L2NormSquared(ray.range).translated(data),
+        weight * per_ray / per_pixel * odl.functionals.GroupL1Norm(gradient.range),
+    )
+    norm = 1.1 * odl.power_method_opnorm(stacked, maxiter=20)
+    x, spent, began, running = space.zero(), 0.0, time.perf_counter(), True
+
+    class Stop(Exception):
+        pass
+
+    def step_done(x: object) -> None:
+        nonlocal spent, began
+        spent += time.perf_counter() - began
+        if callback(spent, torch.from_numpy(np.array(x.asarray(), dtype=np.float32))):  # type: ignore[attr-defined]
+            raise Stop
+        began = time.perf_counter()
+
+    try:
+        odl.solvers.pdhg(
+            x, odl.functionals.ZeroFunctional(space), terms, stacked, iterations, tau=1 / norm, sigma=1 / norm, callback=step_done
+        )
+    except Stop:
+        pass

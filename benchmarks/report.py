@@ -1,0 +1,51 @@
+"""Timing, and the table that a benchmark prints."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from datetime import date
+from importlib.metadata import PackageNotFoundError, version
+
+import torch
+
+
+def seconds(function: Callable[[], object], repeats: int = 7) -> float:
+    """Median wall time of a call, after one that is not counted."""
+    function()
+    times = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - began)
+    return statistics.median(times)
+
+
+def machine() -> str:
+    """The machine and the versions, in a line."""
+    names = ("invgen", "torch", "finufft", "astra-toolbox", "odl", "scikit-image")
+    found = []
+    for name in names:
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            found.append(f"without {name}")
+    cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if "model name" in line), platform.machine())
+    return f"{date.today()}, {cpu}, {os.cpu_count()} cores, {torch.get_num_threads()} threads; " + ", ".join(found)
+
+
+class Report:
+    """Rows of a Markdown table, printed as they come."""
+
+    def __init__(self) -> None:
+        print(f"\n{machine()}\n\n| what | measured | wanted | |\n|---|---|---|---|", flush=True)
+        self.failed = 0
+
+    def row(self, what: str, measured: str, wanted: str = "", reached: bool | None = None) -> None:
+        """Print one figure, and whether it is what was wanted."""
+        self.failed += reached is False
+        mark = {True: "yes", False: "**no**", None: ""}[reached]
+        print(f"| {what} | {measured} | {wanted} | {mark} |", flush=True)
