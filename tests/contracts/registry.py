@@ -1,0 +1,178 @@
+"""Small instances of every public operator, with several parameter sets each."""
+
+import math
+
+import scipy.sparse
+import torch
+from invgen.operators import (
+    FunctionOperator,
+    Gradient,
+    Identity,
+    MatrixOperator,
+    Radon,
+    Space,
+    from_scipy,
+    stack,
+)
+
+import invgen as ig
+
+
+def normal(*shape, seed=0, dtype=torch.float64):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def low_rank(m, n, rank, dtype=torch.float64):
+    return normal(m, rank, seed=1, dtype=dtype) @ normal(rank, n, seed=2, dtype=dtype)
+
+
+def shift_right(x):
+    """A user's physics: a circular shift; functions with a name can be pickled."""
+    return x.roll(1, -1)
+
+
+def shift_left(y):
+    return y.roll(-1, -1)
+
+
+def keep(x):
+    """Gives back the very tensor that it got."""
+    return x
+
+
+def spectrum(x):
+    """Complex measurements of real images."""
+    return torch.fft.rfft(x, norm="ortho")
+
+
+def spectrum_adjoint(y):
+    padded = torch.cat([y, torch.zeros_like(y[..., 1:5])], dim=-1)
+    return torch.fft.ifft(padded, norm="ortho").real * 9 / 9
+
+
+UNEVEN = [0.1, 0.9, 1.0, 2.2, 4.0, -0.7]
+
+
+def radon(shape=(9, 8), angles=7, **parameters):
+    return Radon(shape, angles, **parameters)
+
+
+#: Each class by its name in `invgen.operators`, with the instances that stand for it.
+OPERATORS = {
+    "Identity": {
+        "real": lambda: Identity((5, 4)),
+        "complex": lambda: Identity((3, 4), "complex"),
+        "line": lambda: Identity((6,)),
+    },
+    "MatrixOperator": {
+        "wide": lambda: MatrixOperator(normal(5, 8)),
+        "tall": lambda: MatrixOperator(normal(9, 6), image_shape=(2, 3)),
+        "complex": lambda: MatrixOperator(normal(7, 6, dtype=torch.complex128)),
+        "rank deficient": lambda: MatrixOperator(low_rank(8, 7, 3)),
+        "float32": lambda: MatrixOperator(low_rank(6, 7, 4, dtype=torch.float32)),
+        "integers": lambda: MatrixOperator([[1, 0, 2], [0, 3, 0]]),
+        "zero": lambda: MatrixOperator(torch.zeros(3, 4)),
+    },
+    "FunctionOperator": {
+        "roll": lambda: FunctionOperator(shift_right, shift_left, (3, 5), (3, 5)),
+        "keep": lambda: FunctionOperator(keep, keep, (4,), (4,)),
+        "real to complex": lambda: FunctionOperator(spectrum, spectrum_adjoint, (9,), Space((5,), "complex")),
+    },
+    "from_scipy": {
+        "sparse": lambda: from_scipy(scipy.sparse.csr_matrix(normal(6, 8).numpy()), image_shape=(2, 4)),
+        "sparse array": lambda: from_scipy(scipy.sparse.csc_array(normal(6, 5).numpy())),
+        "complex": lambda: from_scipy(scipy.sparse.csr_array(normal(5, 6, dtype=torch.complex128).numpy())),
+        "linear operator": lambda: from_scipy(
+            scipy.sparse.linalg.aslinearoperator(normal(5, 6, dtype=torch.complex128).numpy())
+        ),
+    },
+    "Gradient": {
+        "odd": lambda: Gradient((5, 7)),
+        "even": lambda: Gradient((6, 4)),
+        "complex": lambda: Gradient((4, 5), field="complex"),
+        "volume": lambda: Gradient((3, 4, 2), axes=(-3, -2, -1)),
+        "one axis": lambda: Gradient((4, 6), axes=(-1,)),
+        "first axis": lambda: Gradient((4, 6), axes=(-2,)),
+        "single row": lambda: Gradient((1, 6)),
+    },
+    "Radon": {
+        "odd": lambda: radon((9, 9), 8),
+        "even": lambda: radon((8, 8), 7),
+        "rectangular": lambda: radon((6, 11), 9),
+        "tall": lambda: radon((11, 6), UNEVEN),
+        "one view": lambda: radon((6, 7), 1),
+        "units": lambda: radon(pixel_size=0.3, detector_spacing=0.21, detector_offset=0.1),
+        "coarse detector": lambda: radon(detector_spacing=1.7, detector_offset=-0.6),
+        "disc": lambda: radon((10, 10), 9, detector_count=10),
+        "disc with offset": lambda: radon((10, 9), 9, detector_count=11, detector_offset=0.8),
+        "wide disc": lambda: radon((8, 8), 5, detector_count=16, fov="disc"),
+        "truncated": lambda: radon((10, 10), 9, detector_count=7, fov="image"),
+        "truncated with offset": lambda: radon(
+            (9, 8), UNEVEN, detector_count=6, detector_offset=1.1, fov="image"
+        ),
+        "joseph": lambda: radon(method="joseph"),
+        "joseph rectangular": lambda: radon((6, 11), UNEVEN, method="joseph"),
+        "joseph units": lambda: radon(
+            method="joseph", pixel_size=0.3, detector_spacing=0.21, detector_offset=0.1
+        ),
+        "joseph coarse detector": lambda: radon(method="joseph", detector_spacing=2.3, detector_offset=-0.6),
+        "joseph disc": lambda: radon((10, 10), 9, detector_count=10, method="joseph"),
+        "joseph truncated": lambda: radon((10, 10), 9, detector_count=7, fov="image", method="joseph"),
+        "joseph axes": lambda: radon((5, 6), [0.0, math.pi / 2, math.pi / 4, math.pi], method="joseph"),
+    },
+    "stack": {
+        "equal": lambda: stack([MatrixOperator(normal(4, 6, seed=i)) for i in range(3)]),
+        "unequal": lambda: stack(
+            [MatrixOperator(normal(4, 6)), MatrixOperator(normal(3, 6)), Identity((6,))]
+        ),
+        "mixed fields": lambda: stack(
+            [Identity((9,)), FunctionOperator(spectrum, spectrum_adjoint, (9,), Space((5,), "complex"))]
+        ),
+        "unequal adjoint": lambda: stack([MatrixOperator(normal(4, 6)), Identity((6,))]).H,
+        "projections": lambda: stack([radon(), radon(angles=3)]),
+    },
+    # the classes of the algebra, which have no public constructor but the operators themselves
+    "LinearOperator": {
+        "sum": lambda: MatrixOperator(normal(5, 6)) + MatrixOperator(normal(5, 6, seed=1)),
+        "difference": lambda: radon() - radon(method="joseph"),
+        "negative": lambda: -Gradient((4, 3)),
+        "product": lambda: (
+            MatrixOperator(normal(5, 12)) @ FunctionOperator(keep_flat, keep_grid, (4, 3), (12,))
+        ),
+        "product with structure": lambda: radon((8, 8), 6) @ (2.0 * Identity((8, 8))),
+        "multiple": lambda: -2.5 * MatrixOperator(normal(4, 6)),
+        "complex multiple": lambda: (1 - 2j) * MatrixOperator(normal(4, 6, dtype=torch.complex128)),
+        "zero": lambda: 0 * MatrixOperator(normal(4, 6)),
+        "multiple of the identity": lambda: Identity((4, 4)) * 3,
+        "adjoint": lambda: MatrixOperator(normal(4, 6, dtype=torch.complex128)).H,
+        "adjoint of projections": lambda: radon().H,
+        "gram": lambda: MatrixOperator(normal(4, 6)).gram,
+        "gram of projections": lambda: radon((7, 8), 5).gram,
+        "gram in a disc": lambda: radon((10, 9), 5, detector_count=9).gram,
+        "gram of truncated projections": lambda: radon((9, 9), 5, detector_count=5, fov="image").gram,
+    },
+}
+
+
+def keep_flat(x):
+    return x.flatten(-2)
+
+
+def keep_grid(y):
+    return y.unflatten(-1, (4, 3))
+
+
+class Square(ig.operators.Operator):
+    """A nonlinear operator: derivatives are PyTorch's."""
+
+    def __init__(self):
+        super().__init__((3, 4), (4, 4))
+
+    def _apply(self, x):
+        return torch.cat([x**2, x.sum(-2, keepdim=True)], dim=-2)
+
+
+OPERATORS["Operator"] = {"nonlinear": Square}
+
+#: What is public and no operator.
+NO_OPERATORS = {"SVD", "ProductSpace", "Space"}
