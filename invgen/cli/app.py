@@ -20,7 +20,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     no_args_is_help=True,
-    rich_markup_mode="rich",
+    rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -34,8 +34,8 @@ def _version(asked: bool) -> None:
 
 
 @app.callback(
-    epilog="Try it: [bold]invgen demo[/bold] makes a scan, reconstructs it and shows the picture. "
-    "[bold]invgen COMMAND --help[/bold] tells more of each command."
+    epilog="Try it: `invgen demo` makes a scan, reconstructs it and shows the picture. "
+    "`invgen COMMAND --help` tells more of each command."
 )
 def main(
     debug: Annotated[
@@ -54,9 +54,7 @@ for command, example in (
     (view, "invgen view image.h5 -o picture.png --slices 0:4"),
     (demo, "invgen demo --output-dir demo"),
 ):
-    app.command(cls=Command, no_args_is_help=command is not demo, epilog=f"Example: [bold]{example}[/bold]")(
-        command
-    )
+    app.command(cls=Command, no_args_is_help=command is not demo, epilog=f"Example: `{example}`")(command)
 app.add_typer(simulate)
 
 

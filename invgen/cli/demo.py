@@ -23,7 +23,9 @@ def demo(
     output_dir: Annotated[
         Path, typer.Option(metavar="DIR", help="Folder for the files; made if it is not there.")
     ] = Path("demo"),
-    size: Annotated[int, typer.Option(min=32, help="Width and height of the image, in pixels.")] = 512,
+    size: Annotated[
+        int, typer.Option(min=32, metavar="N", help="Width and height of the image, in pixels.")
+    ] = 512,
 ) -> None:
     """Make a CT scan of few views, reconstruct it by FBP and by TV, and show both beside the truth.
 

@@ -13,6 +13,8 @@ from invgen.cli import options
 from invgen.cli.console import out, say
 from invgen.errors import FileError
 
+_VALUES = {"transmission": "transmission I / I0", "absorption": "line integrals -log(I / I0)"}
+
 
 def info(
     scan: options.ScanFile,
@@ -28,7 +30,7 @@ def info(
 ) -> None:
     """Tell what a scan is: shapes, units, angles, and what is missing.
 
-    Of a file that [bold]invgen recon[/bold] wrote, it tells how it was made and the command to repeat it.
+    Of a file that `invgen recon` wrote, it tells how it was made and the command to repeat it.
     """
     reading = options.Reading(dataset, axes, angles, angle_unit, flats, darks, quantity, format)
     described = _reconstruction(scan)
@@ -89,7 +91,9 @@ def _scan_in_words(scan: dict[str, Any]) -> dict[str, Any]:
         "format": f"{scan['format']}, {scan['dataset']}",
         "projections": f"{scan['views']} views, {scan['slices']} slices, {scan['columns']} columns, "
         f"{scan['dtype']}",
-        "values": f"{scan['quantity']}" + (", counts to be divided" if scan["flats"] else ""),
+        "values": _VALUES[scan["quantity"]]
+        if not scan["flats"]
+        else "raw counts, to be divided by the flats",
         "angles": turn,
         "column width": size,
         "flats, darks": f"{scan['flats']}, {scan['darks']}",

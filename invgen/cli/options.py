@@ -89,13 +89,19 @@ Darks = Annotated[
 What = Annotated[
     Quantity | None,
     typer.Option(
-        help="What projections without flats are: I / I0, or line integrals -log(I / I0).",
+        metavar="WHAT",
+        help="What projections without flats are: transmission, I / I0; or absorption, line integrals "
+        "-log(I / I0).",
         rich_help_panel=_READING,
     ),
 ]
 FileFormat = Annotated[
     Format | None,
-    typer.Option(help="What the file is, if not what it looks like.", rich_help_panel=_READING),
+    typer.Option(
+        metavar="NAME",
+        help="What the file is, if not what it looks like: dataexchange, nxtomo, hdf5, npy, mat or tiff.",
+        rich_help_panel=_READING,
+    ),
 ]
 
 

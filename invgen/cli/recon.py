@@ -81,7 +81,8 @@ def recon(
         ),
     ] = "auto",
     bin: Annotated[
-        int, typer.Option(min=1, help="Detector columns to average into one.", rich_help_panel=_DATA)
+        int,
+        typer.Option(min=1, metavar="N", help="Detector columns to average into one.", rich_help_panel=_DATA),
     ] = 1,
     remove_stripes: Annotated[
         bool,
@@ -95,6 +96,7 @@ def recon(
         int | None,
         typer.Option(
             min=1,
+            metavar="N",
             help="Width and height of the image in pixels, as wide as a (binned) detector column; "
             "by default as many as there are columns.",
             rich_help_panel=_METHOD,
@@ -103,7 +105,9 @@ def recon(
     window: Annotated[
         Window | None,
         typer.Option(
-            help="fbp: window on the ramp filter, from sharp to smooth; hann if not given.",
+            metavar="NAME",
+            help="fbp: window on the ramp filter, from sharp to smooth: ram-lak, shepp-logan, cosine, "
+            "hamming, hann (the default).",
             rich_help_panel=_METHOD,
         ),
     ] = None,
@@ -118,7 +122,7 @@ def recon(
     ] = "auto",
     iterations: Annotated[
         int | None,
-        typer.Option(min=1, help="tv, cg, sirt: at most so many.", rich_help_panel=_METHOD),
+        typer.Option(min=1, metavar="N", help="tv, cg, sirt: at most so many.", rich_help_panel=_METHOD),
     ] = None,
     nonnegative: Annotated[
         bool | None,
@@ -133,7 +137,8 @@ def recon(
         Device, typer.Option(help="Where to compute; auto takes a GPU where there is one.")
     ] = Device.auto,
     seed: Annotated[
-        int, typer.Option(help="Of random numbers, kept with the settings; these solvers draw none.")
+        int,
+        typer.Option(metavar="N", help="Of random numbers, kept with the settings; these solvers draw none."),
     ] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print warnings and errors only.")] = False,
     dataset: options.Dataset = None,
@@ -151,9 +156,9 @@ def recon(
     the centre of rotation is found, and each slice is reconstructed with the noise of each ray in mind.
     The image is in 1/length, in the unit that the scan states, or 1/pixel.
 
-    The output appears under its name when it is complete. It holds [bold]/reconstruction[/bold],
+    The output appears under its name when it is complete. It holds `/reconstruction`,
     axes (slice, y, x), what was done to each slice, and the command that makes it again:
-    see [bold]invgen info[/bold].
+    see `invgen info`.
     """
     reading = options.Reading(dataset, axes, angles, angle_unit, flats, darks, quantity, format)
     recipe = Recipe(
@@ -189,7 +194,9 @@ def run(
 @contextmanager
 def _progress(solver: str, quiet: bool) -> Iterator[Advance]:
     columns = (TextColumn(solver.upper()), BarColumn(), MofNCompleteColumn(), TextColumn("slices"))
-    with Progress(*columns, TimeRemainingColumn(), console=err, disable=quiet, transient=True) as bar:
+    with Progress(
+        *columns, TimeRemainingColumn(), console=err, disable=quiet or not err.is_terminal, transient=True
+    ) as bar:
         task = bar.add_task(solver, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 

@@ -20,6 +20,7 @@ simulate = typer.Typer(
     name="simulate",
     no_args_is_help=True,
     help="Make the raw scan of an object that is known, to try methods on.",
+    rich_markup_mode="markdown",
 )
 
 
@@ -31,7 +32,7 @@ def _simulate() -> None:
 @simulate.command(
     cls=Command,
     no_args_is_help=True,
-    epilog="Example: [bold]invgen simulate ct foam -o scan.h5 --views 90 --photons 2e4[/bold]",
+    epilog="Example: `invgen simulate ct foam -o scan.h5 --views 90 --photons 2e4`",
 )
 def ct(
     source: Annotated[
@@ -42,15 +43,15 @@ def ct(
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="HDF5 file to write.")],
-    size: Annotated[int, typer.Option(min=1, help="Width and height of the true image, in pixels.")] = 512,
-    views: Annotated[int, typer.Option(min=1, help="Number of projections.")] = 60,
+    size: Annotated[int, typer.Option(min=1, metavar="N", help="Width of the true image, in pixels.")] = 512,
+    views: Annotated[int, typer.Option(min=1, metavar="N", help="Number of projections.")] = 60,
     angular_range: Annotated[
         float,
         typer.Option("--range", metavar="DEGREES", help="Angle that the views are spread over, in degrees."),
     ] = 180.0,
     columns: Annotated[
         int | None,
-        typer.Option(min=1, help="Detector columns; by default as many as it takes to see the object."),
+        typer.Option(min=1, metavar="N", help="Detector columns; by default what shows the object."),
     ] = None,
     pixel_size: Annotated[
         float | None,
@@ -65,24 +66,24 @@ def ct(
         ),
     ] = None,
     absorption: Annotated[
-        float, typer.Option(help="Line integral -log(I / I0) of the densest ray (no unit).")
+        float, typer.Option(metavar="X", help="Line integral -log(I / I0) of the densest ray (no unit).")
     ] = 2.0,
     photons: Annotated[
-        float, typer.Option(help="Mean photons in the brightest pixel without object; fewer is noisier.")
+        float, typer.Option(metavar="N", help="Mean photons in the brightest pixel of the flats.")
     ] = 1e5,
     stripes: Annotated[
         float,
-        typer.Option(help="Relative deviation of pixels since the flats, which makes rings; 0.01 is strong."),
+        typer.Option(metavar="X", help="Relative drift of pixels since the flats: rings. 0.01 is strong."),
     ] = 0.0,
-    flats: Annotated[int, typer.Option(min=1, help="Frames without object.")] = 10,
-    darks: Annotated[int, typer.Option(min=1, help="Frames without beam.")] = 10,
-    slices: Annotated[int, typer.Option(min=1, help="Detector rows; the object fades along them.")] = 1,
-    seed: Annotated[int, typer.Option(help="Of the noise and of the foam: same seed, same file.")] = 0,
+    flats: Annotated[int, typer.Option(min=1, metavar="N", help="Frames without object.")] = 10,
+    darks: Annotated[int, typer.Option(min=1, metavar="N", help="Frames without beam.")] = 10,
+    slices: Annotated[int, typer.Option(min=1, metavar="N", help="Detector rows; the object fades.")] = 1,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of noise and foam.")] = 0,
 ) -> None:
     """Simulate a raw parallel-beam CT scan: 16-bit counts with Poisson noise, flat and dark fields, angles.
 
     The object is projected exactly, or on a grid finer than any reconstruction's. It is stored beside as
-    [bold]/truth/image[/bold], on the grid of [bold]invgen recon --size SIZE[/bold].
+    `/truth/image`, on the grid of `invgen recon --size SIZE`.
     """
     from invgen.simulate import simulate_ct
 
