@@ -44,6 +44,10 @@ class Operator(Frozen):
         """Standard deviation of white noise on `y`, shape of the batch, where the physics lets one tell; else None."""
         return None
 
+    def restrict(self, x: torch.Tensor) -> torch.Tensor:
+        """`x` with what lies outside of the field of view, where there is one, set to zero."""
+        return x
+
     def jvp(self, x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         """Derivative at `x` in the direction `v`."""
         self.domain.check(x, self.name)

@@ -217,7 +217,8 @@ class _Run:
     def _advance(self, state: State) -> None:
         self.iteration += 1
         x_old, active = self.result, self.space.per_sample(self.active)
-        self.result = torch.where(active, state.x, x_old)
+        # what no ray sees the prior makes up; the operator's model is that it is zero
+        self.result = torch.where(active, self.problem.operator.restrict(state.x), x_old)
         size = self.space.norm(self.result)
         if not bool(torch.isfinite(size).all()):
             raise self._divergence()

@@ -89,4 +89,4 @@ class FBP(Solver):
         response = response * g.detector_spacing * g.view_weights()[:, None]
         # from_detector gives the coefficients of the trigonometric polynomial through the samples
         image = slices.backproject(slices.from_detector(rows) * response.to(rows))
-        yield State(A.mask(image.reshape(*batch, *A.domain.shape)))
+        yield State(A.restrict(image.reshape(*batch, *A.domain.shape)))

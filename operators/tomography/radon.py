@@ -117,17 +117,17 @@ class Radon(LinearOperator):
         # their variance is 1 + 16 + 36 + 16 + 1 times the noise's; half of a normal distribution is within 0.6745
         return differences.median(dim=-1).values / (0.6745 * 70**0.5)
 
-    def mask(self, x: torch.Tensor) -> torch.Tensor:
+    def restrict(self, x: torch.Tensor) -> torch.Tensor:
         """`x` with what lies outside of the field of view set to zero."""
         return x if self._mask is None else x * self._mask.like(x)
 
     def _apply(self, x: torch.Tensor) -> torch.Tensor:
-        flat, batch = self.domain.flatten(self.mask(x))
+        flat, batch = self.domain.flatten(self.restrict(x))
         return self._projector.forward(flat).reshape(*batch, *self.range.shape)
 
     def _adjoint(self, y: torch.Tensor) -> torch.Tensor:
         flat, batch = self.range.flatten(y)
-        return self.mask(self._projector.adjoint(flat).reshape(*batch, *self.domain.shape))
+        return self.restrict(self._projector.adjoint(flat).reshape(*batch, *self.domain.shape))
 
     def _gram(self) -> LinearOperator:
         if isinstance(self._projector, FourierProjector) and not self._truncates:
