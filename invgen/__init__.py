@@ -15,25 +15,39 @@ from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from invgen import errors, io, metrics, noise, operators, phantoms, priors, solvers, testing
+    from invgen import errors, figures, io, metrics, noise, operators, phantoms, priors, simulate, solvers, testing
     from invgen.problem import Problem
     from invgen.reconstruction import Reconstruction
 
 __version__ = _version("invgen")
 
-_MODULES = ("errors", "io", "metrics", "noise", "operators", "phantoms", "priors", "solvers", "testing")
-_CLASSES = {"Problem": "invgen.problem", "Reconstruction": "invgen.reconstruction"}
-
-__all__ = [
-    "Problem",
-    "Reconstruction",
+_MODULES = (
     "errors",
+    "figures",
     "io",
     "metrics",
     "noise",
     "operators",
     "phantoms",
     "priors",
+    "simulate",
+    "solvers",
+    "testing",
+)
+_CLASSES = {"Problem": "invgen.problem", "Reconstruction": "invgen.reconstruction"}
+
+__all__ = [
+    "Problem",
+    "Reconstruction",
+    "errors",
+    "figures",
+    "io",
+    "metrics",
+    "noise",
+    "operators",
+    "phantoms",
+    "priors",
+    "simulate",
     "solvers",
     "testing",
 ]

@@ -10,6 +10,7 @@ import torch
 
 from invgen.errors import FileError
 from invgen.files import atomic_path
+from invgen.problem import Problem
 
 if TYPE_CHECKING:
     from invgen.solvers.base import Solver, _Run
@@ -43,8 +44,7 @@ class Checkpoint:
             saved = torch.load(self._path, map_location=run.state.x.device, weights_only=True)
         except Exception as error:
             raise FileError(f"{self._path} is not a checkpoint that can be read: {error}.") from error
-        measured = run.problem.backprojection_norm
-        if saved.get("solver") != self._solver or not torch.allclose(saved["data"], measured.cpu(), rtol=1e-5):
+        if saved.get("solver") != self._solver or not torch.equal(saved["data"], _fingerprint(run.problem)):
             raise FileError(f"{self._path} belongs to another solver or problem; remove it, or name another file.")
         run.state = State(saved["x"], **saved["variables"])
         for name in ("iteration", "active", "needed", "result", "changes", "records"):
@@ -59,7 +59,7 @@ class Checkpoint:
         """Write the state beside, and rename."""
         content: dict[str, Any] = {
             "solver": self._solver,
-            "data": run.problem.backprojection_norm.cpu(),
+            "data": _fingerprint(run.problem),
             "x": run.state.x,
             "variables": run.state.variables,
         }
@@ -72,3 +72,8 @@ class Checkpoint:
     def remove(self) -> None:
         """The run has ended: nothing is left to go on from."""
         self._path.unlink(missing_ok=True)
+
+
+def _fingerprint(problem: Problem) -> torch.Tensor:
+    """A few numbers that hardly two measurements share."""
+    return problem.operator.range.norm(problem.measurement).cpu()
