@@ -32,7 +32,7 @@ class Command(TyperCommand):
         try:
             with _warnings_in_lines(debug):
                 return super().invoke(ctx)
-        except (typer.Exit, typer.Abort, typer.BadParameter):
+        except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
             raise
         except KeyboardInterrupt:
             err.print("Interrupted; nothing half-written is left.")

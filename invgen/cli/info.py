@@ -11,6 +11,7 @@ from rich.text import Text
 
 from invgen.cli import options
 from invgen.cli.console import out, say
+from invgen.cli.outputs import open_reconstruction
 from invgen.errors import FileError
 
 _VALUES = {"transmission": "transmission I / I0", "absorption": "line integrals -log(I / I0)"}
@@ -51,10 +52,8 @@ def info(
 
 def _reconstruction(path: Any) -> dict[str, Any] | None:
     """Describe an output of invgen recon; None for any other file."""
-    from invgen.io import read_reconstruction
-
     try:
-        with read_reconstruction(path) as file:
+        with open_reconstruction(path) as file:
             settings = dict(file.settings)
             slices, height, width = file.volume.shape
             return {

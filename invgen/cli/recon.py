@@ -207,7 +207,8 @@ def _tell(summary: Summary, output: Path) -> None:
     lines = {
         "slices": f"{len(rows)} ({rows[0]} to {rows[-1]}), {height} x {width} pixels",
         "centre": f"column {summary.center:.2f}",
-        "solver": f"{recipe.solver} ({solver}), at most {summary.iterations} iterations a slice",
+        "solver": f"{recipe.solver} ({solver})",
+        "iterations": "" if recipe.solver == "fbp" else f"at most {summary.iterations} a slice",
         "weight": "" if recipe.weight is None else f"{recipe.weight:.4g}",
         "device": recipe.device,
         "time": f"{summary.seconds:.1f} s, {summary.seconds / len(rows):.2f} s a slice",
@@ -215,4 +216,4 @@ def _tell(summary: Summary, output: Path) -> None:
     }
     for name, value in lines.items():
         if value:
-            out.print(f"{name:>8}  {value}", highlight=False, markup=False, soft_wrap=True)
+            out.print(f"{name:>10}  {value}", highlight=False, markup=False, soft_wrap=True)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-import shutil
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from invgen.cli.options import Reading, chosen
-from invgen.errors import FileError, InvgenError, ParameterError
+from invgen.cli.options import Reading, chosen, parse_slice
+from invgen.cli.outputs import refuse_to_overwrite, require_room
+from invgen.errors import InvgenError, ParameterError
 
 if TYPE_CHECKING:
     from invgen.io import Scan
@@ -90,11 +88,10 @@ def reconstruct(
     advance : callable(done, total)
         Told how many slices are done, with a fraction for the one at work.
     """
-    from invgen.cli.options import parse_slice
     from invgen.io import ReconstructionWriter
 
     rows = chosen(parse_slice(recipe.slices, "--slices"), scan.slices, "--slices")
-    _refuse_to_overwrite(path, output)
+    refuse_to_overwrite(output, path)
     recipe = replace(recipe, device=_device(recipe.device))
     center = recipe.center
     if center is None:
@@ -107,7 +104,7 @@ def reconstruct(
     advance(0, len(rows))
     first, _ = problems(middle)
     image_shape = first.operator.domain.shape
-    _require_room(output, 4 * len(rows) * image_shape[0] * image_shape[1])
+    require_room(output, 4 * len(rows) * image_shape[0] * image_shape[1])
     solver = _solver(recipe).resolved(first)
     if recipe.solver == "tv" and recipe.weight is None:
         recipe = replace(recipe, weight=float(solver.prior.weight))
@@ -149,7 +146,6 @@ class _Problems:
     operator: Radon
 
     def __init__(self, scan: Scan, recipe: Recipe, center: float):
-        from invgen.cli.options import parse_slice
         from invgen.io import Stripes, default_steps
 
         self._scan, self._recipe, self._center = scan, recipe, center
@@ -202,26 +198,6 @@ def _device(name: str) -> str:
     if name == "cuda" and not torch.cuda.is_available():
         raise ParameterError("--device cuda: PyTorch finds no CUDA device here; leave it out, or say cpu.")
     return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
-
-
-def _refuse_to_overwrite(scan: Path, output: Path) -> None:
-    if output.exists() and os.path.samefile(scan, output):
-        raise FileError(f"{output} is the scan itself; give another name for the output.")
-
-
-def _require_room(output: Path, needed: int) -> None:
-    """Fail before the work, rather than after it, where the output has no place."""
-    folder = Path(os.path.realpath(output)).parent
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            free = shutil.disk_usage(folder).free
-    except OSError as error:
-        raise FileError(f"{output} cannot be written: {error.strerror or error}.") from error
-    if free < needed:
-        raise FileError(
-            f"{output} cannot be written: it needs {needed / 1e9:.3g} GB and the disk has "
-            f"{free / 1e9:.3g} GB left. Choose fewer --slices, a larger --bin, or another disk."
-        )
 
 
 def _settings(path: Path, output: Path, reading: Reading, recipe: Recipe, rows: range) -> dict[str, Any]:

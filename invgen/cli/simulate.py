@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from invgen.cli.console import Command, out
+from invgen.cli.outputs import refuse_to_overwrite
 from invgen.errors import FileError, ShapeError
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ def ct(
     """
     from invgen.simulate import simulate_ct
 
+    refuse_to_overwrite(output, Path(source))
     simulate_ct(
         output,
         cast("Source", source) if source in ("foam", "shepp-logan") else _read_image(Path(source)),

@@ -11,6 +11,7 @@ import typer
 
 from invgen.cli import options
 from invgen.cli.console import out
+from invgen.cli.outputs import open_reconstruction, refuse_to_overwrite
 from invgen.errors import FileError, ParameterError, ShapeError
 
 if TYPE_CHECKING:
@@ -56,11 +57,11 @@ def view(
     one that is still in its place; the titles then tell PSNR (dB) and SSIM.
     """
     from invgen import figures
-    from invgen.io import read_reconstruction
 
+    refuse_to_overwrite(output, reconstruction, *([compare] if compare else []))
     shown = _parse_window(window)
     selection = options.parse_slice(slices, "--slices")
-    with read_reconstruction(reconstruction) as file:
+    with open_reconstruction(reconstruction) as file:
         indices: Sequence[int] = options.chosen(selection, len(file.volume), "--slices")
         if slices is None and len(indices) > _SHOWN:
             indices = [round(i * (len(indices) - 1) / (_SHOWN - 1)) for i in range(_SHOWN)]
@@ -84,13 +85,12 @@ def view(
 def _compared(file: Reconstructed, indices: Sequence[int], path: Path) -> tuple[list[Panel], int]:
     """Lay out a row of panels for each slice; returned with their number in a row."""
     from invgen.cli.truth import Truth
-    from invgen.io import read_reconstruction
 
     with ExitStack() as stack:
         other: Reconstructed | None = None
         truth: Truth | None = None
         try:
-            other = stack.enter_context(read_reconstruction(path))
+            other = stack.enter_context(open_reconstruction(path))
         except FileError:
             truth = stack.enter_context(Truth(path))
         else:

@@ -119,7 +119,7 @@ def test_unwritable_output(refused, scan, tmp_path):
 
 def test_the_scan_is_not_overwritten(refused, scan):
     before = scan.read_bytes()
-    assert "the scan itself" in refused("recon", scan, "-o", scan)
+    assert "what the command reads" in refused("recon", scan, "-o", scan)
     assert scan.read_bytes() == before
 
 

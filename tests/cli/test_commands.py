@@ -81,6 +81,10 @@ def test_what_cannot_be_shown(refused, invgen, images, scan, tmp_path):
     assert "no reconstruction" in refused("view", scan, *words)
     assert "--slices selects none of the 3" in refused("view", images[0], *words, "--slices", "5:")
     assert invgen("view", images[0], *words, "--window", "high").exit_code == 2
+    assert "what the command reads" in refused("view", images[0], "-o", images[0])
+    with h5py.File(images[0], "a") as file:
+        file.attrs["settings"] = '["hostile"]'
+    assert "do not fit its slices" in refused("view", images[0], *words)
     assert not (tmp_path / "picture.png").exists()
 
 
