@@ -73,14 +73,12 @@ class NUFFT(Frozen):
             return plan
         import finufft
 
-        # The small grid is the fast one, and accurate enough in single precision. In type 1 FINUFFT adds its
-        # subproblems to the grid in the order in which they end: with at most two of them, one for each
-        # thread, the sum is the same in either order, and so the same bits come out every time.
-        threads, options = torch.get_num_threads(), {}
-        if kind == 1:
-            threads, options = min(threads, 2), {"spread_max_sp_size": points.shape[1]}
+        # In type 1 several threads add their parts to the grid in the order in which they end, and the sum
+        # rounds with that order: one thread gives the same bits every time, and costs little.
+        threads = 1 if kind == 1 else torch.get_num_threads()
+        # the small grid is the fast one, and accurate enough in single precision
         grid = 1.4 if data.dtype == torch.complex64 else 2.0
-        plan = finufft.Plan(kind, self.shape, 1, eps, sign, dtype, nthreads=threads, upsampfac=grid, **options)
+        plan = finufft.Plan(kind, self.shape, 1, eps, sign, dtype, nthreads=threads, upsampfac=grid)
         plan.setpts(*points.numpy())
         return plan
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from invgen.operators.base import LinearOperator
@@ -90,11 +91,19 @@ class FourierProjector(Frozen):
         self._response = Constant(response)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Images (batch, H, W) to sinograms (batch, views, detector)."""
+        return _one_by_one(self._forward, x)
+
+    def adjoint(self, y: torch.Tensor) -> torch.Tensor:
+        """Sinograms (batch, views, detector) to images (batch, H, W)."""
+        return _one_by_one(self._adjoint, y)
+
+    def _forward(self, x: torch.Tensor) -> torch.Tensor:
         spectra = self._slices.project(x)
         y = self._slices.to_detector(spectra * self._response.like(spectra))
         return y[..., : self._geometry.detector_count].contiguous() if self._truncates else y
 
-    def adjoint(self, y: torch.Tensor) -> torch.Tensor:
+    def _adjoint(self, y: torch.Tensor) -> torch.Tensor:
         spectra = self._slices.from_detector(y)
         return self._slices.backproject(spectra * self._response.like(spectra))
 
@@ -137,24 +146,29 @@ class Convolution(LinearOperator):
     def _apply(self, x: torch.Tensor) -> torch.Tensor:
         if self._mask is not None:
             x = x * self._mask.like(x)
-        if x.is_cuda:
-            y = self._convolve(x)
-        else:  # one by one: in a batch the CPU's two-dimensional transforms round differently
-            flat, _ = self.domain.flatten(x)
-            y = torch.empty_like(flat)
-            for image, out in zip(flat, y, strict=True):
-                out.copy_(self._convolve(image))
-            y = y.reshape(x.shape)
-        return y * self._mask.like(x) if self._mask is not None else y.contiguous()
+        flat, _ = self.domain.flatten(x)
+        y = _one_by_one(self._convolve, flat).reshape(x.shape)
+        return y * self._mask.like(x) if self._mask is not None else y
 
     def _convolve(self, x: torch.Tensor) -> torch.Tensor:
-        height, width = self.domain.shape
         height, width = self.domain.shape
         rows, columns = self._padded
         # one axis at a time: the rows that are zero before, or not wanted after, need no transform
         spectrum = torch.fft.fft(torch.fft.rfft(x, n=columns), n=rows, dim=-2)
         spectrum *= self._transfer.like(x)
-        y = torch.fft.irfft(torch.fft.ifft(spectrum, dim=-2)[..., :height, :], n=columns)[..., :width]
-        return y * self._mask.like(x) if self._mask is not None else y.contiguous()
+        lines = torch.fft.ifft(spectrum, dim=-2)[..., :height, :]
+        return torch.fft.irfft(lines, n=columns)[..., :width].contiguous()
 
     _adjoint = _apply
+
+
+def _one_by_one(function: Callable[[torch.Tensor], torch.Tensor], batch: torch.Tensor) -> torch.Tensor:
+    """Apply to each element of a batch, so that a batch equals its elements to the bit.
+
+    The CPU's Fourier transforms round by how many there are, and by where in memory they begin: each element
+    is moved to memory of its own. A GPU takes the batch as one.
+    """
+    if batch.is_cuda:
+        return function(batch)
+    results = [function(x.clone(memory_format=torch.contiguous_format)[None]) for x in batch]
+    return results[0] if len(results) == 1 else torch.cat(results)
