@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-
 from invgen.operators.frozen import Frozen
 
 __all__ = ["GroupL1", "NonNegativity"]
@@ -13,6 +12,10 @@ __all__ = ["GroupL1", "NonNegativity"]
 
 class Function(Frozen):
     """A convex function with a closed-form proximal map."""
+
+    def value(self, z: torch.Tensor, axes: tuple[int, ...]) -> torch.Tensor:
+        """Value for each element, whose own axes are `axes`; shape of the batch."""
+        raise NotImplementedError
 
     def prox(self, z: torch.Tensor, step: Any) -> torch.Tensor:
         """``argmin_u g(u) + |u - z|^2 / (2 step)``."""
@@ -45,6 +48,10 @@ class GroupL1(Function):
         squares = (z.real.square() + z.imag.square()) if z.is_complex() else z.square()
         return squares.sum(self._axis, keepdim=True).sqrt_()
 
+    def value(self, z: torch.Tensor, axes: tuple[int, ...]) -> torch.Tensor:
+        """Weighted sum of the groups' magnitudes."""
+        return (self.weight * self.magnitude(z)).sum(axes)
+
     def prox(self, z: torch.Tensor, step: Any) -> torch.Tensor:
         """Shrink each group's magnitude by ``step * weight``."""
         size = self.magnitude(z)
@@ -58,6 +65,10 @@ class GroupL1(Function):
 
 class NonNegativity(Function):
     """Zero for images without a negative pixel, else infinite."""
+
+    def value(self, z: torch.Tensor, axes: tuple[int, ...]) -> torch.Tensor:
+        """Zero or infinity."""
+        return torch.where((z < 0).sum(axes) > 0, torch.inf, 0.0).to(z)
 
     def prox(self, z: torch.Tensor, step: Any) -> torch.Tensor:
         """Project onto the non-negative images."""

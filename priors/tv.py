@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-
-from invgen.errors import CapabilityError, ParameterError, ShapeError
 from invgen.operators import Gradient, Identity, LinearOperator, Space
 from invgen.priors.base import Weight
 from invgen.priors.functions import GroupL1, NonNegativity
 from invgen.priors.weights import check_weight, discrepancy_weight
+
+from invgen.errors import CapabilityError, ParameterError, ShapeError
 from invgen.problem import Problem
 
 __all__ = ["TotalVariation"]
@@ -51,8 +51,8 @@ class TotalVariation:
         """The gradient with its group norm, and the constraint where there is one."""
         if len(space.shape) < len(self.axes):
             raise ShapeError(
-                f"TotalVariation along the axes {self.axes} needs images with {len(self.axes)} axes; these have the "
-                f"shape {space.shape}. Give the operator its image_shape, or choose axes."
+                f"TotalVariation along {self.axes} needs images with {len(self.axes)} axes; "
+                f"these have the shape {space.shape}. Give the operator its image_shape, or choose axes."
             )
         weight = self._number()
         if isinstance(weight, torch.Tensor):
@@ -68,16 +68,21 @@ class TotalVariation:
         return terms
 
     def value(self, x: torch.Tensor) -> torch.Tensor:
-        """Penalty of each image, shape ``x.shape`` without the axes; infinite where x breaks the constraint."""
-        gradient = Gradient(x.shape[-len(self.axes) :], self.axes, "complex" if x.is_complex() else "real")
-        magnitude = GroupL1(1.0, -len(self.axes) - 1 if self.isotropic else None).magnitude(gradient(x))
-        total = magnitude.sum(dim=tuple(range(-len(self.axes) - 1, 0)))
+        """Penalty of each image, what is left of the axes of `x`; infinite where x breaks the constraint."""
+        axes = tuple(range(-self._depth, 0))
+        gradient = Gradient(x.shape[-self._depth :], self.axes, "complex" if x.is_complex() else "real")
+        group = GroupL1(1.0, -self._depth - 1 if self.isotropic else None)
+        total = group.value(gradient(x), gradient.range.axes)
         weight = self._number()
         if isinstance(weight, torch.Tensor):
             weight = weight.to(total).reshape(*weight.shape, *(1,) * (total.ndim - weight.ndim))
         if self.nonnegative:
-            total = torch.where((x < 0).flatten(-len(self.axes)).any(-1), torch.inf, total)
+            total = total + NonNegativity().value(x, axes)
         return weight * total
+
+    def with_weight(self, weight: float | torch.Tensor) -> TotalVariation:
+        """The same prior with another weight."""
+        return replace(self, weight=weight)
 
     def resolve(self, problem: Problem) -> TotalVariation:
         """With the weight that the discrepancy principle gives for `problem`.
@@ -88,6 +93,11 @@ class TotalVariation:
         if not isinstance(self.weight, str):
             return self
         return replace(self, weight=discrepancy_weight(problem, replace(self, nonnegative=False)))
+
+    @property
+    def _depth(self) -> int:
+        """How many trailing axes of an array the differences reach into."""
+        return -min(self.axes)
 
     def _number(self) -> float | torch.Tensor:
         if isinstance(self.weight, str):

@@ -8,6 +8,7 @@ otherwise returns a `Report` of all figures. invgen's own tests run every public
 """
 
 from invgen.testing.operator import check_operator
+from invgen.testing.prior import check_prior
 from invgen.testing.report import CheckError, Report
 
-__all__ = ["CheckError", "Report", "check_operator"]
+__all__ = ["CheckError", "Report", "check_operator", "check_prior"]
