@@ -17,14 +17,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from invgen.operators import Radon
+from invgen.priors import TotalVariation
+from invgen.solvers import FBP, PDHG
 
 import invgen as ig
 from benchmarks.peers import Astra, odl_tv
 from benchmarks.report import Report, seconds
-from invgen.operators import Radon
 from invgen.phantoms import disc, shepp_logan
-from invgen.priors import TotalVariation
-from invgen.solvers import FBP, PDHG
 
 
 def relative(a: torch.Tensor, b: torch.Tensor) -> float:
@@ -44,20 +44,38 @@ def speed(report: Report) -> None:
     J = Radon((512, 512), 360, method="joseph")
     joseph = seconds(lambda: J.H(J(x)), 5)
     report.row("ASTRA `linear`, forward + back, 512x512, 360 views", f"{theirs * 1e3:.0f} ms")
-    report.row("`Radon`, forward + adjoint", f"{ours * 1e3:.1f} ms, {theirs / ours:.0f} times faster", "30 times", theirs > 30 * ours)
-    report.row("`Radon.gram`", f"{gram * 1e3:.1f} ms, {theirs / gram:.0f} times faster", "100 times", theirs > 100 * gram)
-    report.row('`Radon(method="joseph")`, forward + adjoint', f"{joseph * 1e3:.0f} ms, {theirs / joseph:.1f} times faster")
-    for name, image in (("Shepp-Logan", x), ("white noise", torch.randn(512, 512, generator=torch.Generator().manual_seed(0)))):
+    report.row(
+        "`Radon`, forward + adjoint",
+        f"{ours * 1e3:.1f} ms, {theirs / ours:.0f} times faster",
+        "30 times",
+        theirs > 30 * ours,
+    )
+    report.row(
+        "`Radon.gram`",
+        f"{gram * 1e3:.1f} ms, {theirs / gram:.0f} times faster",
+        "100 times",
+        theirs > 100 * gram,
+    )
+    report.row(
+        '`Radon(method="joseph")`, forward + adjoint',
+        f"{joseph * 1e3:.0f} ms, {theirs / joseph:.1f} times faster",
+    )
+    for name, image in (
+        ("Shepp-Logan", x),
+        ("white noise", torch.randn(512, 512, generator=torch.Generator().manual_seed(0))),
+    ):
         error = relative(A(image), _direct_sum(A, image))
         report.row(f"`Radon` against the direct sum, float32, {name}", f"{error:.1e}", "1e-4", error < 1e-4)
         for dtype, limit in ((torch.float32, 1e-4), (torch.float64, 1e-9)):
             z = image.to(dtype)
             error = relative(A.gram(z), A.H(A(z)))
-            report.row(f"`gram` against `A.H A`, {dtype}, {name}", f"{error:.1e}", f"{limit:g}", error < limit)
+            report.row(
+                f"`gram` against `A.H A`, {dtype}, {name}", f"{error:.1e}", f"{limit:g}", error < limit
+            )
 
 
 def _direct_sum(A: Radon, x: torch.Tensor) -> torch.Tensor:
-    """The model of `Radon` summed term by term, in float64: boxes, bins that average, a periodic detector row."""
+    """The model of `Radon` summed term by term in float64: boxes, bins that average, a periodic row."""
     g = A.geometry
     columns, rows = g.pixel_centers()
     n, ds, p = g.detector_count, g.detector_spacing, g.pixel_size
@@ -83,7 +101,12 @@ def accuracy(report: Report) -> None:
         A = Radon((256, 256), 180, method=method)
         truth = phantom.sinogram(A.angles, A.geometry.detector_count, 1.0)
         error = relative(A(x), truth)
-        report.row(f'`Radon(method="{method}")` against the analytic sinogram', f"{error:.4f}", "0.008", error <= 0.008)
+        report.row(
+            f'`Radon(method="{method}")` against the analytic sinogram',
+            f"{error:.4f}",
+            "0.008",
+            error <= 0.008,
+        )
     for kind in ("linear", "line", "strip"):
         report.row(f"ASTRA `{kind}`, the same", f"{relative(Astra(A, kind).forward(x.float()), truth):.4f}")
     theirs = torch.from_numpy(radon(x.numpy(), np.degrees(A.angles.numpy()), circle=True).T)
@@ -95,7 +118,12 @@ def accuracy(report: Report) -> None:
             y = A(disc(0.35 * n).image((n, n), 1.0))
             bins = torch.arange(y.shape[1], dtype=y.dtype) - (y.shape[1] - 1) / 2
             worst = max(worst, float(((y * bins).sum(1) / y.sum(1)).abs().max()))
-        report.row(f'centroid of a centred disc, `"{method}"`, n = 63..66, 127..130', f"{worst:.1e} pixels", "1e-3", worst < 1e-3)
+        report.row(
+            f'centroid of a centred disc, `"{method}"`, n = 63..66, 127..130',
+            f"{worst:.1e} pixels",
+            "1e-3",
+            worst < 1e-3,
+        )
 
 
 def _middle(y: torch.Tensor, count: int) -> torch.Tensor:
@@ -114,7 +142,9 @@ def fbp(report: Report) -> None:
         x, y_ = A.geometry.pixel_centers()
         r = torch.hypot(x, y_[:, None])
         inside, outside = float(image[r < 75].mean()), float(image[r > 79].square().mean().sqrt())
-        report.row(f"FBP of a disc, {window}: mean inside", f"{inside:.4f}", "1 +- 0.005", abs(inside - 1) <= 0.005)
+        report.row(
+            f"FBP of a disc, {window}: mean inside", f"{inside:.4f}", "1 +- 0.005", abs(inside - 1) <= 0.005
+        )
         report.row(f"FBP of a disc, {window}: RMS outside", f"{outside:.4f}", "0.01", outside < 0.01)
 
 
@@ -147,9 +177,17 @@ def tv(report: Report) -> None:
 
     odl_tv(A, y, weight, 20000, reached_too)
     time = statistics.median(ours)
-    report.row("TV, 512x512, 60 views, weight by the discrepancy principle", f"weight {weight:.3g}, error to the truth {relative(optimum, phantom.image((512, 512), 1.0)):.3f}")
-    report.row("invgen PDHG to 1 % of its optimum, set-up included", f"{time:.2f} s, {reached.iterations} iterations")
-    report.row("ODL PDHG on ASTRA CPU, to 1 % of its own", f"{closest[0]:.1f} s, at {closest[1]:.2%} (objective there {best:.6g})")
+    report.row(
+        "TV, 512x512, 60 views, weight by the discrepancy principle",
+        f"weight {weight:.3g}, error to the truth {relative(optimum, phantom.image((512, 512), 1.0)):.3f}",
+    )
+    report.row(
+        "invgen PDHG to 1 % of its optimum, set-up included", f"{time:.2f} s, {reached.iterations} iterations"
+    )
+    report.row(
+        "ODL PDHG on ASTRA CPU, to 1 % of its own",
+        f"{closest[0]:.1f} s, at {closest[1]:.2%} (objective there {best:.6g})",
+    )
     report.row("TV speed", f"{closest[0] / time:.0f} times faster", "10 times", closest[0] > 10 * time)
 
 
@@ -166,21 +204,36 @@ class Within:
 
 def package(report: Report) -> None:
     """Import time, and peak memory of the command line."""
-    times = {}
-    for what in ("torch", "invgen"):
-        run = [sys.executable, "-c", f"import time; t = time.perf_counter(); import torch; u = time.perf_counter(); import {what}; print(time.perf_counter() - u)"]
-        times[what] = statistics.median(float(subprocess.run(run, capture_output=True, check=True).stdout) for _ in range(5))
-    report.row("`import invgen` beyond `import torch`", f"{times['invgen']:.3f} s", "0.3 s", times["invgen"] <= 0.3)
+    code = (
+        "import time, torch; began = time.perf_counter(); import invgen; print(time.perf_counter() - began)"
+    )
+    runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, check=True) for _ in range(5)]
+    time = statistics.median(float(run.stdout) for run in runs)
+    report.row("`import invgen` beyond `import torch`", f"{time:.3f} s", "0.3 s", time <= 0.3)
     with tempfile.TemporaryDirectory() as folder:
         peaks = {}
         for slices in (16, 256):
             scan = Path(folder) / f"{slices}.h5"
-            simulate = ["simulate", "ct", "shepp-logan", "-o", str(scan), "--size", "512", "--views", "360", "--slices", str(slices)]
+            simulate = [
+                "simulate",
+                "ct",
+                "shepp-logan",
+                "-o",
+                str(scan),
+                "--size",
+                "512",
+                "--views",
+                "360",
+                "--slices",
+                str(slices),
+            ]
             subprocess.run([sys.executable, "-m", "invgen.cli", *simulate], check=True, capture_output=True)
             recon = ["recon", str(scan), "-o", str(Path(folder) / "out.h5"), "--solver", "fbp"]
             measure = (
-                "import resource, subprocess, sys; subprocess.run([sys.executable, '-m', 'invgen.cli', *sys.argv[1:]], check=True, "
-                "capture_output=True); print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+                "import resource, subprocess, sys; "
+                "command = [sys.executable, '-m', 'invgen.cli', *sys.argv[1:]]; "
+                "subprocess.run(command, check=True, capture_output=True); "
+                "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
             )
             done = subprocess.run([sys.executable, "-c", measure, *recon], check=True, capture_output=True)
             peaks[slices] = int(done.stdout) / 1024
@@ -201,7 +254,12 @@ def scan(report: Report) -> None:
         return
     with ig.io.open_scan(folder / "ct" / "tooth.h5") as tooth:
         center = tooth.find_center()
-        report.row("tooth.h5: centre of rotation", f"{float(center):.2f}", "296 +- 0.5", abs(float(center) - 296) <= 0.5)
+        report.row(
+            "tooth.h5: centre of rotation",
+            f"{float(center):.2f}",
+            "296 +- 0.5",
+            abs(float(center) - 296) <= 0.5,
+        )
         every = tooth.problem(0, center=float(center))
         fourth = tooth.problem(0, center=float(center), views=slice(0, None, 4))
     withheld = torch.ones(len(every.operator.angles), dtype=torch.bool)
@@ -211,11 +269,17 @@ def scan(report: Report) -> None:
         "TV": PDHG(TotalVariation())(fourth).x,
         "TV, non-negative": PDHG(TotalVariation(nonnegative=True))(fourth).x,
     }
-    errors = {name: relative(every.operator(x)[withheld], every.measurement[withheld]) for name, x in images.items()}
+    errors = {
+        name: relative(every.operator(x)[withheld], every.measurement[withheld]) for name, x in images.items()
+    }
     reference = errors["Hann-windowed FBP"]
     for name, error in errors.items():
         wanted = ("0.8 of FBP's", error <= 0.8 * reference) if "TV" in name else ("", None)
-        report.row(f"tooth.h5, every 4th view: error at withheld views, {name}", f"{error:.4f} ({error / reference:.2f})", *wanted)
+        report.row(
+            f"tooth.h5, every 4th view: error at withheld views, {name}",
+            f"{error:.4f} ({error / reference:.2f})",
+            *wanted,
+        )
 
 
 SECTIONS = {f.__name__: f for f in (speed, accuracy, fbp, tv, scan, package)}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 
 import astra
 import numpy as np
 import torch
-
 from invgen.operators import FunctionOperator, LinearOperator, Radon
 from invgen.operators.frozen import Constant
 
@@ -30,7 +30,9 @@ class Astra:
 
     def _algorithm(self, name: str, image: str) -> int:
         settings = astra.astra_dict(name)
-        settings.update({"ProjectorId": self._projector, "ProjectionDataId": self._sinogram, image: self._image})
+        settings.update(
+            {"ProjectorId": self._projector, "ProjectionDataId": self._sinogram, image: self._image}
+        )
         return astra.algorithm.create(settings)
 
     def project(self) -> None:
@@ -59,7 +61,7 @@ class Astra:
 
 
 class _AstraOperator(FunctionOperator):
-    def __init__(self, forward, adjoint, domain, range, spectrum) -> None:  # type: ignore[no-untyped-def]
+    def __init__(self, forward, adjoint, domain, range, spectrum) -> None:
         super().__init__(forward, adjoint, domain, range)
         self._spectrum = spectrum
 
@@ -71,7 +73,7 @@ class _AstraOperator(FunctionOperator):
 def odl_tv(
     A: Radon, y: torch.Tensor, weight: float, iterations: int, callback: Callable[[float, torch.Tensor], bool]
 ) -> None:
-    """ODL's PDHG on ASTRA's CPU projector, for ``|A x - y|^2 / 2 + weight * TV(x)``, step sizes as ODL chooses them.
+    """ODL's PDHG on ASTRA's CPU projector, for ``|A x - y|^2 / 2 + weight * TV(x)``.
 
     `callback` gets the seconds spent, its own not counted, and the image; it returns True to stop.
     """
@@ -88,7 +90,7 @@ def odl_tv(
     ray = tomo.RayTransform(space, geometry, impl="astra_cpu")
     gradient = odl.Gradient(space, method="forward", pad_mode="symmetric")
     stacked = odl.BroadcastOperator(ray, gradient)
-    # ODL's norms are weighted by the cells' sizes; with these factors the minimiser is that of the plain objective
+    # ODL's norms are weighted by the cells' sizes; with these factors the minimiser is the plain objective's
     per_ray, per_pixel = ray.range.cell_volume, space.cell_volume
     data = ray.range.element(y.numpy())
     terms = odl.functionals.SeparableSum(
@@ -96,7 +98,7 @@ def odl_tv(
         weight * per_ray / per_pixel * odl.functionals.GroupL1Norm(gradient.range),
     )
     norm = 1.1 * odl.power_method_opnorm(stacked, maxiter=20)
-    x, spent, began, running = space.zero(), 0.0, time.perf_counter(), True
+    x, spent, began = space.zero(), 0.0, time.perf_counter()
 
     class Stop(Exception):
         pass
@@ -108,9 +110,14 @@ def odl_tv(
             raise Stop
         began = time.perf_counter()
 
-    try:
+    with contextlib.suppress(Stop):
         odl.solvers.pdhg(
-            x, odl.functionals.ZeroFunctional(space), terms, stacked, iterations, tau=1 / norm, sigma=1 / norm, callback=step_done
+            x,
+            odl.functionals.ZeroFunctional(space),
+            terms,
+            stacked,
+            iterations,
+            tau=1 / norm,
+            sigma=1 / norm,
+            callback=step_done,
         )
-    except Stop:
-        pass

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import torch
 
@@ -33,8 +34,11 @@ def machine() -> str:
             found.append(f"{name} {version(name)}")
         except PackageNotFoundError:
             found.append(f"without {name}")
-    cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if "model name" in line), platform.machine())
-    return f"{date.today()}, {cpu}, {os.cpu_count()} cores, {torch.get_num_threads()} threads; " + ", ".join(found)
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if os.path.exists("/proc/cpuinfo") else []
+    cpu = next((line.split(":")[1].strip() for line in lines if "model name" in line), platform.machine())
+    return f"{date.today()}, {cpu}, {os.cpu_count()} cores, {torch.get_num_threads()} threads; " + ", ".join(
+        found
+    )
 
 
 class Report:

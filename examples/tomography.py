@@ -1,6 +1,6 @@
 """From sparse, noisy projections to an image: filtered backprojection against total variation.
 
-    python examples/tomography.py [--size 256] [--views 60] [--output tomography.png]
+python examples/tomography.py [--size 256] [--views 60] [--output tomography.png]
 """
 
 import argparse

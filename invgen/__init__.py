@@ -15,7 +15,19 @@ from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from invgen import errors, figures, io, metrics, noise, operators, phantoms, priors, simulate, solvers, testing
+    from invgen import (
+        errors,
+        figures,
+        io,
+        metrics,
+        noise,
+        operators,
+        phantoms,
+        priors,
+        simulate,
+        solvers,
+        testing,
+    )
     from invgen.problem import Problem
     from invgen.reconstruction import Reconstruction
 

@@ -45,7 +45,7 @@ class Noise(Frozen):
         return -self.negative_log_likelihood(prediction, measurement, axes)
 
     def deviance(self, prediction: torch.Tensor, measurement: torch.Tensor, axes: Axes) -> torch.Tensor:
-        """Twice the log-likelihood ratio to a perfect fit: at the truth, about one for each real number measured."""
+        """Twice the log-likelihood ratio to a perfect fit: about the number of data at the truth."""
         perfect = self.negative_log_likelihood(self._perfect(measurement), measurement, axes)
         return 2 * (self.negative_log_likelihood(prediction, measurement, axes) - perfect)
 
@@ -90,7 +90,9 @@ class Gaussian(Noise):
                 raise DtypeError(f"std is real; got {std.dtype}.")
             std = std if std.is_floating_point() and std.ndim else std.double()
             if not bool((std > 0).all()):
-                raise ParameterError("std must be positive (infinite for a dead pixel); for no noise use noise=None.")
+                raise ParameterError(
+                    "std must be positive (infinite for a dead pixel); for no noise use noise=None."
+                )
             self.std = Constant(std)
             self._weights = Constant(std.double() ** -2)
         else:
@@ -99,7 +101,9 @@ class Gaussian(Noise):
             covariance = torch.as_tensor(covariance)
             if covariance.ndim != 2 or covariance.shape[0] != covariance.shape[1]:
                 raise ShapeError(f"covariance is a square matrix; got the shape {tuple(covariance.shape)}.")
-            factor, info = torch.linalg.cholesky_ex(covariance.to(torch.promote_types(covariance.dtype, torch.float64)))
+            factor, info = torch.linalg.cholesky_ex(
+                covariance.to(torch.promote_types(covariance.dtype, torch.float64))
+            )
             if info:
                 raise ParameterError("covariance must be Hermitian and positive definite.")
             self._factor = Constant(factor)
@@ -138,16 +142,16 @@ class Gaussian(Noise):
         alive = torch.isfinite(self.std.value).to(measurement.device).expand(measurement.shape)
         return alive.sum(axes) * (2.0 if measurement.is_complex() else 1.0)
 
-    def negative_log_likelihood(self, prediction, measurement, axes):  # type: ignore[no-untyped-def]
+    def negative_log_likelihood(self, prediction, measurement, axes):
         """``|A x - y|^2 / (2 std^2)``."""
         residual = prediction - measurement
         return (residual.conj() * self.whiten(residual)).real.sum(axes) / 2
 
-    def gradient(self, prediction, measurement):  # type: ignore[no-untyped-def]
+    def gradient(self, prediction, measurement):
         """``(A x - y) / std^2``."""
         return self.whiten(prediction - measurement)
 
-    def curvature(self, prediction, measurement):  # type: ignore[no-untyped-def]
+    def curvature(self, prediction, measurement):
         """``1 / std^2``; with a covariance its inverse's diagonal."""
         if self.std is None:
             w = self._precision.like(prediction).diagonal().real
@@ -164,7 +168,9 @@ class Gaussian(Noise):
     def _along_axis(self, matrix: Constant, x: torch.Tensor) -> torch.Tensor:
         m = matrix.like(x)
         if x.ndim < -self._axis or x.shape[self._axis] != len(m):
-            raise ShapeError(f"The covariance couples {len(m)} entries of axis {self._axis}; got {tuple(x.shape)}.")
+            raise ShapeError(
+                f"The covariance couples {len(m)} entries of axis {self._axis}; got {tuple(x.shape)}."
+            )
         return torch.movedim(torch.movedim(x, self._axis, -1) @ m.mT.to(x.dtype), -1, self._axis)
 
 
@@ -188,16 +194,16 @@ class Poisson(Noise):
             raise DataError("Poisson noise needs a prediction that is not negative.")
         return self.gain * _poisson(prediction / self.gain, seed)
 
-    def negative_log_likelihood(self, prediction, measurement, axes):  # type: ignore[no-untyped-def]
+    def negative_log_likelihood(self, prediction, measurement, axes):
         """``(A x - y log A x) / gain``, infinite where a count was seen and none expected."""
         terms = prediction - torch.xlogy(measurement, prediction)
         return torch.where(prediction < 0, torch.inf, terms / self.gain).sum(axes)
 
-    def gradient(self, prediction, measurement):  # type: ignore[no-untyped-def]
+    def gradient(self, prediction, measurement):
         """``(1 - y / A x) / gain``."""
         return (1 - measurement / prediction) / self.gain
 
-    def curvature(self, prediction, measurement):  # type: ignore[no-untyped-def]
+    def curvature(self, prediction, measurement):
         """``y / (A x)^2 / gain``."""
         return measurement / prediction**2 / self.gain
 
@@ -208,7 +214,9 @@ class Poisson(Noise):
     def check(self, measurement: torch.Tensor) -> None:
         """Counts are not negative."""
         if bool((measurement < 0).any()):
-            raise DataError(f"Poisson data are never negative; the smallest of these is {float(measurement.min()):g}.")
+            raise DataError(
+                f"Poisson data are never negative; the smallest of these is {float(measurement.min()):g}."
+            )
 
 
 class Transmission(Noise):
@@ -234,15 +242,15 @@ class Transmission(Noise):
         """Draw counts."""
         return _poisson(self.expected(prediction), seed)
 
-    def negative_log_likelihood(self, prediction, measurement, axes):  # type: ignore[no-untyped-def]
+    def negative_log_likelihood(self, prediction, measurement, axes):
         """``I0 exp(-A x) + y A x``."""
         return (self.expected(prediction) + measurement * prediction).sum(axes)
 
-    def gradient(self, prediction, measurement):  # type: ignore[no-untyped-def]
+    def gradient(self, prediction, measurement):
         """``y - I0 exp(-A x)``."""
         return measurement - self.expected(prediction)
 
-    def curvature(self, prediction, measurement):  # type: ignore[no-untyped-def]
+    def curvature(self, prediction, measurement):
         """``I0 exp(-A x)``, at most I0 where line integrals are not negative."""
         return self.expected(prediction)
 

@@ -52,7 +52,9 @@ class Problem(Frozen):
             except RuntimeError:
                 fits = False
             if not fits:
-                raise ShapeError(f"std {tuple(std.value.shape)} does not fit the measurement {tuple(measurement.shape)}.")
+                raise ShapeError(
+                    f"std {tuple(std.value.shape)} does not fit the measurement {tuple(measurement.shape)}."
+                )
         self.operator = operator
         self.measurement = measurement
         self.noise = noise
@@ -81,7 +83,7 @@ class Problem(Frozen):
 
     @cached_property
     def _uniform_weight(self) -> float | torch.Tensor | None:
-        """``1 / std^2`` where it is one number for each batch element: then the data term runs on the gram."""
+        """``1 / std^2`` where it is one number for each batch element: the data term runs on the gram."""
         if self.noise is None:
             return 1.0
         if not isinstance(self.noise, Gaussian):
@@ -161,16 +163,18 @@ class Problem(Frozen):
         return self.fit(x)[1]
 
     def misfit(self, x: torch.Tensor) -> torch.Tensor:
-        """Deviance of the prediction from the measurement; ``|A x - y|^2 / std^2``, or without std, for normal noise."""
+        """Deviance of the prediction, shape of the batch: for normal noise ``|A x - y|^2 / std^2``."""
         if self.noise is None:
             return self.residual_norm(x) ** 2
         return self.noise.deviance(self.operator(x), self.measurement, self.operator.range.axes)
 
     def expected_misfit(self) -> torch.Tensor | None:
-        """What `misfit` comes to at the truth, shape of the batch; None where noise is neither known nor estimable."""
+        """What `misfit` comes to at the truth, shape of the batch; None where nothing tells the noise."""
         if self.noise is not None:
             count = self.noise.count(self.measurement, self.operator.range.axes)
-            return torch.as_tensor(count, dtype=torch.float64, device=self._first.device).expand(self.batch_shape)
+            return torch.as_tensor(count, dtype=torch.float64, device=self._first.device).expand(
+                self.batch_shape
+            )
         std = self.operator.estimate_noise(self.measurement)
         return None if std is None else self.operator.range.size * std.double() ** 2
 

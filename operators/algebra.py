@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
-
-from invgen.errors import ShapeError
 from invgen.operators.base import SVD, LinearOperator
 from invgen.operators.space import Data, ProductSpace, Space
+
+from invgen.errors import ShapeError
 
 __all__ = ["Adjoint", "Gram", "Product", "Scaled", "Stack", "Sum", "stack"]
 
@@ -23,7 +22,7 @@ class Adjoint(LinearOperator):
         self.nonnegative = operator.nonnegative
 
     @property
-    def H(self) -> LinearOperator:  # type: ignore[override]
+    def H(self) -> LinearOperator:
         """The operator that this is the adjoint of."""
         return self._operator
 
@@ -108,7 +107,7 @@ class Scaled(LinearOperator):
     """``scalar * A``."""
 
     def __init__(self, scalar: complex, operator: LinearOperator) -> None:
-        if isinstance(scalar, complex) and not _is_complex(operator.domain):
+        if isinstance(scalar, complex) and operator.domain.field != "complex":
             raise ShapeError(f"A complex multiple needs an operator on complex data; {operator} is real.")
         super().__init__(operator.domain, operator.range)
         self._scalar, self._operator = scalar, operator
@@ -160,7 +159,9 @@ class Stack(LinearOperator):
         ranges = [A.range for A in self._operators]
         self._equal = isinstance(first.range, Space) and all(r == first.range for r in ranges)
         whole = (
-            Space((len(ranges), *first.range.shape), first.range.field) if self._equal else ProductSpace(ranges)
+            Space((len(ranges), *first.range.shape), first.range.field)
+            if self._equal
+            else ProductSpace(ranges)
         )
         super().__init__(first.domain, whole)
         self.nonnegative = all(A.nonnegative for A in self._operators)
@@ -194,8 +195,3 @@ def _add(a: Data, b: Data) -> Data:
 
 def _scale(scalar: complex, a: Data) -> Data:
     return tuple(scalar * part for part in a) if isinstance(a, tuple) else scalar * a
-
-
-def _is_complex(space: Any) -> bool:
-    parts = space.spaces if isinstance(space, ProductSpace) else (space,)
-    return all(part.field == "complex" for part in parts)

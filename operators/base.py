@@ -32,7 +32,7 @@ class Operator(Frozen):
         self.domain = as_space(domain)
         self.range = as_space(range)
 
-    def _apply(self, x: Data) -> Data:
+    def _apply(self, x: Data, /) -> Data:
         raise NotImplementedError
 
     def __call__(self, x: Data) -> Data:
@@ -41,7 +41,7 @@ class Operator(Frozen):
         return self._apply(x)
 
     def estimate_noise(self, y: Data) -> torch.Tensor | None:
-        """Standard deviation of white noise on `y`, shape of the batch, where the physics lets one tell; else None."""
+        """Standard deviation of white noise on `y`, shape of the batch, or None where nothing tells."""
         return None
 
     def restrict(self, x: torch.Tensor) -> torch.Tensor:
@@ -96,7 +96,7 @@ class LinearOperator(Operator):
     #: True where no entry of the operator's matrix is negative.
     nonnegative = False
 
-    def _adjoint(self, y: Data) -> Data:
+    def _adjoint(self, y: Data, /) -> Data:
         raise NotImplementedError
 
     def _gram(self) -> LinearOperator:
@@ -288,7 +288,10 @@ class Inverse(LinearOperator):
             scaled_shift = shift / mean + (1e-3 * A.norm() ** 2 if self._shift_may_vanish else 0.0)
             precondition = lambda r: A._solve(r, scaled_shift) / mean  # noqa: E731
         return conjugate_gradients(
-            lambda x: apply_linear(A.H, W * apply_linear(A, x)) + shift * x, b, space, precondition=precondition
+            lambda x: apply_linear(A.H, W * apply_linear(A, x)) + shift * x,
+            b,
+            space,
+            precondition=precondition,
         )
 
     @property
@@ -300,7 +303,9 @@ class Inverse(LinearOperator):
 
 def _check_weights(operator: LinearOperator, weights: torch.Tensor) -> None:
     if isinstance(operator.range, ProductSpace):
-        raise CapabilityError("weights need an operator with a single range; weight the stacked operators instead.")
+        raise CapabilityError(
+            "weights need an operator with a single range; weight the stacked operators instead."
+        )
     shape, own = operator.range.shape, tuple(weights.shape[-len(operator.range.shape) :])
     if len(own) > len(shape) or any(a not in (1, b) for a, b in zip(own[::-1], shape[::-1], strict=False)):
         raise ShapeError(f"weights must broadcast to {shape}; got {tuple(weights.shape)}.")

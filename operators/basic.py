@@ -76,7 +76,9 @@ class MatrixOperator(LinearOperator):
         field = "complex" if matrix.is_complex() else "real"
         domain = Space(image_shape or (matrix.shape[1],), field)
         if domain.size != matrix.shape[1]:
-            raise ShapeError(f"image_shape {domain.shape} has {domain.size} entries; the matrix has {matrix.shape[1]} columns.")
+            raise ShapeError(
+                f"image_shape {domain.shape} has {domain.size} entries; the matrix {matrix.shape[1]} columns."
+            )
         super().__init__(domain, Space((matrix.shape[0],), field))
         self._matrix = Constant(matrix)
         self.nonnegative = not matrix.is_complex() and bool((matrix >= 0).all())
@@ -93,7 +95,9 @@ class MatrixOperator(LinearOperator):
     def _factors(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         matrix = self._matrix.value
         # the data may be more precise than the matrix was given
-        return torch.linalg.svd(matrix.to(torch.promote_types(matrix.dtype, torch.float64)), full_matrices=False)
+        return torch.linalg.svd(
+            matrix.to(torch.promote_types(matrix.dtype, torch.float64)), full_matrices=False
+        )
 
     def _norm(self) -> float:
         return float(self._factors[1].max())
@@ -155,10 +159,15 @@ class FunctionOperator(LinearOperator):
         return self._checked(self._adjoint_function(y), self.domain, y, "adjoint")
 
     def _checked(self, result: torch.Tensor, space: Space, given: torch.Tensor, which: str) -> torch.Tensor:
-        expected = (*(given.shape[: given.ndim - len((self.domain if which == "forward" else self.range).shape)]), *space.shape)
+        expected = (
+            *(given.shape[: given.ndim - len((self.domain if which == "forward" else self.range).shape)]),
+            *space.shape,
+        )
         if tuple(result.shape) != expected:
-            raise ShapeError(f"The {which} function should give the shape {expected}; it gave {tuple(result.shape)}.")
-        # what comes out is the caller's to change, also where a function gives back its argument or a view of it
+            raise ShapeError(
+                f"The {which} function should give the shape {expected}; it gave {tuple(result.shape)}."
+            )
+        # what comes out is the caller's to change, also where a function gives back its argument
         shared = result.untyped_storage().data_ptr() == given.untyped_storage().data_ptr()
         return result.clone() if shared else result
 
@@ -183,7 +192,9 @@ class _SciPyOperator(LinearOperator):
         field = "complex" if np.issubdtype(operator.dtype, np.complexfloating) else "real"
         domain = Space(image_shape or (n,), field)
         if domain.size != n:
-            raise ShapeError(f"image_shape {domain.shape} has {domain.size} entries; the operator has {n} columns.")
+            raise ShapeError(
+                f"image_shape {domain.shape} has {domain.size} entries; the operator has {n} columns."
+            )
         super().__init__(domain, Space((m,), field))
         self._operator = operator
 

@@ -26,7 +26,11 @@ def count_calls(operator: Any) -> Iterator[dict[str, int]]:
         yield result
     finally:
         _calls.reset(token)
-        related = {"forward": operator, "adjoint": operator.__dict__.get("H"), "gram": operator.__dict__.get("gram")}
+        related = {
+            "forward": operator,
+            "adjoint": operator.__dict__.get("H"),
+            "gram": operator.__dict__.get("gram"),
+        }
         result.update({name: 0 if A is None else counter[id(A)] for name, A in related.items()})
 
 

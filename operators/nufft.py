@@ -7,7 +7,6 @@ import threading
 from typing import Any
 
 import torch
-
 from invgen.operators.frozen import Constant, Frozen
 
 #: Relative accuracy asked of FINUFFT. What comes out against the direct sum is below 1e-4 and 1e-10.
@@ -35,11 +34,11 @@ class NUFFT(Frozen):
         self._lock = threading.Lock()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Complex images (batch, \\*shape) to values at the points, (batch, M)."""
+        """Complex images (batch, H, W) or (batch, D, H, W) to values at the points, (batch, M)."""
         return self._execute(2, x.contiguous(), (len(x), self._points.value.shape[1]))
 
     def adjoint(self, y: torch.Tensor) -> torch.Tensor:
-        """Values at the points (batch, M) to complex images (batch, \\*shape)."""
+        """Values at the points (batch, M) to complex images (batch, H, W) or (batch, D, H, W)."""
         return self._execute(1, y.contiguous(), (len(y), *self.shape))
 
     def _execute(self, kind: int, data: torch.Tensor, result_shape: tuple[int, ...]) -> torch.Tensor:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from invgen.errors import DataError, DtypeError, ParameterError, ShapeError
+from invgen.errors import CapabilityError, DataError, DtypeError, ParameterError, ShapeError
 
 #: A tensor, or a tuple of tensors for an element of a `ProductSpace`.
 Data = Any
@@ -82,20 +83,22 @@ class Space:
         """Euclidean norm of each element, shape of the batch."""
         return torch.linalg.vector_norm(x, dim=self.axes) if self.shape else x.abs()
 
-    def per_sample(self, value: float | torch.Tensor) -> float | torch.Tensor:
+    def per_sample(self, value: Any) -> Any:
         """A number per batch element, shaped to multiply elements of this space."""
         if isinstance(value, torch.Tensor):
             return value.reshape(*value.shape, *(1,) * len(self.shape))
         return value
 
-    def random(self, batch: tuple[int, ...] = (), *, seed: int, dtype: torch.dtype, device: Any = None) -> Data:
+    def random(
+        self, batch: tuple[int, ...] = (), *, seed: int, dtype: torch.dtype, device: Any = None
+    ) -> Data:
         """Standard normal elements; `dtype` is real and gives the precision."""
         generator = torch.Generator().manual_seed(seed)
         kind = dtype if self.field == "real" else dtype.to_complex()
         return torch.randn(*batch, *self.shape, generator=generator, dtype=kind).to(device)
 
 
-class ProductSpace:
+class ProductSpace(Space):
     """Tuples of elements of several spaces that share their batch axes.
 
     Parameters
@@ -103,8 +106,20 @@ class ProductSpace:
     spaces : sequence of Space
     """
 
-    def __init__(self, spaces: Any) -> None:
-        self.spaces = tuple(spaces)
+    def __init__(self, spaces: Sequence[Space]) -> None:
+        object.__setattr__(self, "spaces", tuple(spaces))
+
+    spaces: tuple[Space, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Tuples have none: methods that need a single array end here."""
+        raise CapabilityError(f"This needs a single array; {self} holds tuples.")
+
+    @property
+    def field(self) -> str:
+        """Complex where all parts are."""
+        return "complex" if all(space.field == "complex" for space in self.spaces) else "real"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ProductSpace) and self.spaces == other.spaces
@@ -123,7 +138,9 @@ class ProductSpace:
     def check(self, x: Data, who: str) -> None:
         """Raise unless `x` is a tuple with one element of each space and one batch shape."""
         if not isinstance(x, tuple | list) or len(x) != len(self.spaces):
-            raise ShapeError(f"{who} expects a tuple of {len(self.spaces)} tensors, one for each stacked operator.")
+            raise ShapeError(
+                f"{who} expects a tuple of {len(self.spaces)} tensors, one for each stacked operator."
+            )
         for i, (space, part) in enumerate(zip(self.spaces, x, strict=True)):
             space.check(part, f"{who}, part {i},")
         if len({self.spaces[i].batch_shape(part) for i, part in enumerate(x)}) > 1:
@@ -141,16 +158,18 @@ class ProductSpace:
         """Euclidean norm of the whole tuple."""
         return torch.stack([s.norm(a) for s, a in zip(self.spaces, x, strict=True)]).square().sum(0).sqrt()
 
-    def random(self, batch: tuple[int, ...] = (), *, seed: int, dtype: torch.dtype, device: Any = None) -> Data:
+    def random(
+        self, batch: tuple[int, ...] = (), *, seed: int, dtype: torch.dtype, device: Any = None
+    ) -> Data:
         """Standard normal tuples."""
         return tuple(
             s.random(batch, seed=seed + i, dtype=dtype, device=device) for i, s in enumerate(self.spaces)
         )
 
 
-def as_space(space: Space | ProductSpace | tuple[int, ...]) -> Space | ProductSpace:
+def as_space(space: Space | tuple[int, ...]) -> Space:
     """A space, from itself or from the shape of real arrays."""
-    return space if isinstance(space, Space | ProductSpace) else Space(tuple(space))
+    return space if isinstance(space, Space) else Space(tuple(space))
 
 
 def check_finite(x: torch.Tensor, who: str) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-
 from invgen.operators import LinearOperator, Space
+
 from invgen.problem import Problem
 
 __all__ = ["Composite", "Prior", "Proximable", "Weight"]
@@ -37,6 +37,9 @@ class Proximable(Prior, Protocol):
 @runtime_checkable
 class Composite(Prior, Protocol):
     """A prior that is a sum of proximable functions of linear maps: ``sum g_i(K_i x)``."""
+
+    def with_weight(self, weight: float | torch.Tensor) -> Any:
+        """The same prior with another weight."""
 
     def terms(self, space: Space) -> list[tuple[LinearOperator, Any]]:
         """Pairs of K and g for images of `space`; K is an `Identity` where g acts on the image itself."""

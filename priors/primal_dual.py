@@ -6,11 +6,11 @@ from functools import cached_property
 from typing import Any
 
 import torch
-
 from invgen.operators import Identity
 from invgen.operators.krylov import largest_eigenvalue
 from invgen.priors.base import Composite
 from invgen.priors.functions import NonNegativity
+
 from invgen.problem import Problem
 
 __all__ = ["PrimalDual"]
@@ -47,7 +47,8 @@ class PrimalDual:
         self.maps = [K for K, _ in prior.terms(self.space)]
         # a map without a known spectrum is majorised by its largest singular value
         self.penalties = [
-            self._half(K.spectrum.like(like)) if K.spectrum else like.new_tensor(K.norm() ** 2).real for K in self.maps
+            self._half(K.spectrum.like(like)) if K.spectrum else like.new_tensor(K.norm() ** 2).real
+            for K in self.maps
         ]
         self.curvature = self._majorant(like)
 

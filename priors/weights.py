@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
-
-from invgen.errors import ParameterError
 from invgen.priors.base import Composite, Weight
 from invgen.priors.primal_dual import PrimalDual
+
+from invgen.errors import ParameterError
 from invgen.problem import Problem
 
 __all__ = ["check_weight", "discrepancy_weight"]
@@ -44,7 +42,7 @@ def discrepancy_weight(problem: Problem, prior: Composite, iterations: int = 300
     if target is None:
         norm = problem.operator.range.norm(problem.measurement)
         target = (_ASSUMED_NOISE * norm.double()) ** 2
-    method = PrimalDual(problem, replace(prior, weight=1.0))
+    method = PrimalDual(problem, prior.with_weight(1.0))
     like = problem.zeros().real
     target = target.to(like)
     weight = _first_weight(problem, method, target)
@@ -52,7 +50,7 @@ def discrepancy_weight(problem: Problem, prior: Composite, iterations: int = 300
     x, duals = method.guess(), method.start()
     settled = torch.zeros_like(target, dtype=torch.bool)
     for k in range(1, iterations + 1):
-        functions = [g for _, g in replace(prior, weight=weight).terms(problem.operator.domain)]
+        functions = [g for _, g in prior.with_weight(weight).terms(problem.operator.domain)]
         x, duals = method.step(x, duals, functions, method.dual_steps(weight))
         if k % 10 == 0:
             ratio = target / problem.misfit(x).clamp(min=torch.finfo(like.dtype).tiny)
@@ -70,9 +68,13 @@ def _first_weight(problem: Problem, method: PrimalDual, target: torch.Tensor) ->
     White noise of the level in `target`, backprojected, has the power spectrum of the curvature, and a
     dual variable ``K (K.H K)^-1`` of it that spectrum over the penalty's; three times its median.
     """
-    curvature = method.curvature.expand(*problem.batch_shape, *method.curvature.shape[-len(method.space.shape) :])
+    curvature = method.curvature.expand(
+        *problem.batch_shape, *method.curvature.shape[-len(method.space.shape) :]
+    )
     penalty = method.penalties[0]
-    level = (curvature / penalty.clamp(min=1e-3)).flatten(-len(method.space.shape)).median(dim=-1).values.sqrt()
+    level = (
+        (curvature / penalty.clamp(min=1e-3)).flatten(-len(method.space.shape)).median(dim=-1).values.sqrt()
+    )
     if problem.noise is None:  # the objective then counts in units of the data, not of their noise
         level = level * (target / problem.operator.range.size).sqrt()
     return 3 * level

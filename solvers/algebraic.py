@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
+from invgen.operators import LinearOperator
+from invgen.operators.krylov import largest_eigenvalue
+from invgen.solvers.base import Solver, State
 
 from invgen.errors import CapabilityError, ParameterError
 from invgen.noise import Gaussian
-from invgen.operators import LinearOperator
-from invgen.operators.krylov import largest_eigenvalue
 from invgen.problem import Problem
-from invgen.solvers.base import Solver, State
 
 __all__ = ["SIRT"]
 
@@ -50,10 +50,13 @@ class SIRT(Solver):
         A, y, space = problem.linear_operator, problem.measurement, problem.operator.domain
         noise = problem.noise
         if not isinstance(noise, Gaussian | None) or space.field == "complex":
-            raise CapabilityError("SIRT needs real, linear data with normal noise, such as line integrals; use CG.")
+            raise CapabilityError(
+                "SIRT needs real, linear data with normal noise, such as line integrals; use CG."
+            )
         state = State.start(x0)
         x, floor = state.x, problem.expected_misfit()
-        alive = 1.0 if noise is None or noise.diagonal() is None else (noise.diagonal() > 0).to(y)
+        diagonal = None if noise is None else noise.diagonal()
+        alive = torch.ones_like(y) if diagonal is None else torch.gt(diagonal, 0).to(y)
         rows = _inverse_sums(A(torch.ones_like(x))) * alive
         columns = _inverse_sums(A.H(torch.ones_like(y) * alive))
         step = self.relaxation * _safe_step(A, rows, columns)
@@ -66,7 +69,11 @@ class SIRT(Solver):
             residual = y - A(x)
             optimality = space.norm(x - x_old) / space.norm(x).clamp(min=torch.finfo(x.dtype).tiny)
             if floor is not None:
-                misfit = A.range.norm(residual) ** 2 if noise is None else noise.deviance(y - residual, y, A.range.axes)
+                misfit = (
+                    A.range.norm(residual) ** 2
+                    if noise is None
+                    else noise.deviance(y - residual, y, A.range.axes)
+                )
                 optimality = torch.where(misfit <= floor, 0, optimality)
             yield State(x, optimality=optimality, residual=residual)
 
@@ -78,7 +85,7 @@ def _inverse_sums(sums: torch.Tensor) -> torch.Tensor:
 
 
 def _safe_step(A: LinearOperator, rows: torch.Tensor, columns: torch.Tensor) -> float | torch.Tensor:
-    """One where A has no negative entries: C A.H R A then has no eigenvalue above one. Else one over the largest."""
+    """One over the largest eigenvalue of ``C A.H R A``, which is one where A has no negative entries."""
     if A.nonnegative:
         return 1.0
     root = columns.sqrt()

@@ -12,15 +12,15 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
+from invgen.operators.counting import count_calls
+from invgen.solvers.checkpoint import Checkpoint
 
 from invgen.errors import CapabilityError, DataError, DivergenceError, DtypeError, ParameterError, ShapeError
-from invgen.operators.counting import count_calls
 from invgen.problem import Problem
 from invgen.reconstruction import Reconstruction
-from invgen.solvers.checkpoint import Checkpoint
 
 __all__ = ["Solver", "State"]
 
@@ -69,7 +69,7 @@ class Solver:
     iterations: int = 1
     tolerance: float = 0.0
 
-    #: What history records besides the change costs a forward projection: the first iterations, then every tenth.
+    #: History costs a projection for each record: it holds these iterations and every tenth.
     _RECORDED: ClassVar[tuple[int, ...]] = (1, 2, 5)
 
     def __post_init__(self) -> None:
@@ -94,7 +94,7 @@ class Solver:
     def resolved(self, problem: Problem) -> Solver:
         """The solver with every "auto" replaced by what it means for `problem`."""
         prior = getattr(self, "prior", None)
-        return self if prior is None else replace(self, prior=prior.resolve(problem))  # type: ignore[call-arg]
+        return self if prior is None else replace(cast(Any, self), prior=prior.resolve(problem))
 
     def told(self) -> dict[str, Any]:
         """What a resolved solver adds to the statistics."""
@@ -147,7 +147,12 @@ class Solver:
         with count_calls(problem.operator) as calls:
             solver = self.resolved(problem)
             x = solver.initial(problem) if x0 is None else _checked(x0, problem)
-            run = _Run(solver, problem, State(x), None if checkpoint is None else Checkpoint(Path(checkpoint), solver))
+            run = _Run(
+                solver,
+                problem,
+                State(x),
+                None if checkpoint is None else Checkpoint(Path(checkpoint), solver),
+            )
             with _bar(self.name, self.iterations) if progress else nullcontext() as bar:
                 run.loop(bar, callback)
         stats = {
@@ -240,8 +245,8 @@ class _Run:
 
     def _divergence(self) -> DivergenceError:
         return DivergenceError(
-            f"{self.solver.name} diverged at iteration {self.iteration}. Its step size assumes that A.H is the adjoint "
-            "of A and that A.norm() holds: check a custom operator by invgen.testing.check_operator."
+            f"{self.solver.name} diverged at iteration {self.iteration}. Its step size assumes that A.H is "
+            "the adjoint of A: check an operator of your own by invgen.testing.check_operator."
         )
 
     def history(self) -> dict[str, torch.Tensor]:
@@ -289,4 +294,3 @@ class _bar:
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
-

@@ -45,7 +45,9 @@ class Checkpoint:
         except Exception as error:
             raise FileError(f"{self._path} is not a checkpoint that can be read: {error}.") from error
         if saved.get("solver") != self._solver or not torch.equal(saved["data"], _fingerprint(run.problem)):
-            raise FileError(f"{self._path} belongs to another solver or problem; remove it, or name another file.")
+            raise FileError(
+                f"{self._path} belongs to another solver or problem; remove it, or name another file."
+            )
         run.state = State(saved["x"], **saved["variables"])
         for name in ("iteration", "active", "needed", "result", "changes", "records"):
             setattr(run, name, saved[name])

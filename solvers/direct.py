@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
+from invgen.operators.tomography import Radon
+from invgen.solvers.base import Solver, State
 
 from invgen.errors import CapabilityError, ParameterError
-from invgen.operators.tomography import Radon
 from invgen.problem import Problem
-from invgen.solvers.base import Solver, State
 
 __all__ = ["FBP", "ramp_filter"]
 
@@ -80,12 +80,16 @@ class FBP(Solver):
         """Yield the one image; `x0` is not looked at."""
         A = problem.operator
         if not isinstance(A, Radon):
-            raise CapabilityError(f"FBP needs parallel-beam projections (Radon); {A.name} has none. Use CG or SIRT.")
+            raise CapabilityError(
+                f"FBP needs parallel-beam projections (Radon); {A.name} has none. Use CG or SIRT."
+            )
         g = A.geometry
         rows, batch = A.range.flatten(problem.measurement)
         slices = A.padded_slices
         sigma = slices.sigma * 2 * g.detector_spacing / self.cutoff  # in units of the cutoff
-        response = ramp_filter(slices.n, g.detector_spacing)[: len(sigma)] * torch.where(sigma <= 1, WINDOWS[self.window](sigma), 0)
+        response = ramp_filter(slices.n, g.detector_spacing)[: len(sigma)] * torch.where(
+            sigma <= 1, WINDOWS[self.window](sigma), 0
+        )
         response = response * g.detector_spacing * g.view_weights()[:, None]
         # from_detector gives the coefficients of the trigonometric polynomial through the samples
         image = slices.backproject(slices.from_detector(rows) * response.to(rows))

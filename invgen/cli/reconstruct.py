@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from invgen.cli.options import Reading, chosen, parse_slice
 from invgen.cli.outputs import refuse_to_overwrite, require_room
-from invgen.errors import InvgenError, ParameterError
+from invgen.errors import DataError, ParameterError
 
 if TYPE_CHECKING:
     from invgen.io import Scan
@@ -102,10 +103,11 @@ def reconstruct(
     began, iterations = time.perf_counter(), 0
     middle = rows[len(rows) // 2]
     advance(0, len(rows))
-    first, _ = problems(middle)
-    image_shape = first.operator.domain.shape
-    require_room(output, 4 * len(rows) * image_shape[0] * image_shape[1])
-    solver = _solver(recipe).resolved(first)
+    with _named(middle):
+        first, _ = problems(middle)
+        image_shape = first.operator.domain.shape
+        require_room(output, 4 * len(rows) * image_shape[0] * image_shape[1])
+        solver = _solver(recipe).resolved(first)
     if recipe.solver == "tv" and recipe.weight is None:
         recipe = replace(recipe, weight=float(solver.prior.weight))
         notice(f"TV weight {recipe.weight:.4g}, chosen on slice {middle} and kept for all slices.")
@@ -124,20 +126,27 @@ def reconstruct(
         center=center,
     ) as writer:
         for done, row in enumerate(rows):
-            try:
+            with _named(row):
                 problem, report = problems(row)
                 result = solver(
                     problem,
                     seed=recipe.seed,
                     callback=lambda k, _, done=done: advance(done + k / (solver.iterations + 1), len(rows)),
                 )
-            except InvgenError as error:
-                raise type(error)(f"Slice {row}: {error}") from error
             writer.write(done, result.x, report)
             iterations = max(iterations, result.stats["iterations"])
             advance(done + 1, len(rows))
     seconds = time.perf_counter() - began
     return Summary(rows, center, solver, recipe, image_shape, iterations, seconds)
+
+
+@contextmanager
+def _named(row: int) -> Iterator[None]:
+    """Say which slice an error is of."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"Slice {row}: {error}") from error
 
 
 class _Problems:

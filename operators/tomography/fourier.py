@@ -37,7 +37,7 @@ class FourierSlices(Frozen):
         sigma = torch.arange((n + 1) // 2, dtype=torch.float64) / (n * self._spacing)
         self.sigma = sigma
         kx, ky = sigma * t.cos() * p, sigma * t.sin() * p  # cycles per pixel; rows run against y
-        self.nufft = NUFFT(geometry.image_shape, torch.stack([-ky, kx], dim=-1).reshape(-1, 2))
+        self._nufft = NUFFT(geometry.image_shape, torch.stack([-ky, kx], dim=-1).reshape(-1, 2))
         # the NUFFT counts from pixel N // 2, the image from its middle
         rows, columns = (n // 2 - (n - 1) / 2 for n in geometry.image_shape)
         phase = kx * columns - ky * rows
@@ -50,21 +50,21 @@ class FourierSlices(Frozen):
         self.pixel_response = torch.sinc(kx) * torch.sinc(ky) * p**2
 
     def project(self, x: torch.Tensor) -> torch.Tensor:
-        """Real images (batch, H, W) to half spectra (batch, views, frequencies) of point-sampled projections."""
-        slices = self.nufft.forward(x.to(x.dtype.to_complex()))
+        """Real images (batch, H, W) to half spectra of their projections, (batch, views, frequencies)."""
+        slices = self._nufft.forward(x.to(x.dtype.to_complex()))
         return slices.reshape(len(x), *self._shift.value.shape) * self._shift.like(slices)
 
     def backproject(self, spectra: torch.Tensor) -> torch.Tensor:
         """Adjoint of `project` over the real numbers."""
         spectra = spectra * self._shift.like(spectra).conj()
-        return self.nufft.adjoint(spectra.reshape(len(spectra), -1)).real
+        return self._nufft.adjoint(spectra.reshape(len(spectra), -1)).real
 
     def to_detector(self, spectra: torch.Tensor) -> torch.Tensor:
         """Half spectra to n samples of each detector row."""
         return torch.fft.irfft(spectra, n=self.n, dim=-1) / self._spacing
 
     def from_detector(self, y: torch.Tensor) -> torch.Tensor:
-        """Adjoint of `to_detector` over the real numbers; rows shorter than n are taken as padded by zeros."""
+        """Adjoint of `to_detector` over the real numbers; shorter rows are padded by zeros."""
         spectra = torch.fft.rfft(y, n=self.n, dim=-1)[..., : len(self.sigma)]
         spectra[..., 1:] *= 2  # each stands for its conjugate too
         return spectra / (self.n * self._spacing)

@@ -94,7 +94,9 @@ def parallel_beam(
             raise DtypeError(f"angles are real numbers, in radians; got {t.dtype}.")
         t = t.double()
         if t.ndim != 1 or len(t) == 0:
-            raise ShapeError(f"angles is a number of views, or a list of radians (views,); got {tuple(t.shape)}.")
+            raise ShapeError(
+                f"angles is a number of views, or a list of radians (views,); got {tuple(t.shape)}."
+            )
     if not bool(torch.isfinite(t).all()):
         raise DataError("angles has NaN or infinite entries.")
     spacing = pixel_size if detector_spacing is None else detector_spacing
@@ -108,7 +110,9 @@ def parallel_beam(
         detector_count = math.ceil(diagonal / spacing - 1e-9)
     elif detector_count < 1:
         raise ParameterError(f"detector_count is the number of bins; got {detector_count}.")
-    geometry = ParallelBeam(shape, t, int(detector_count), float(spacing), float(detector_offset), float(pixel_size))
+    geometry = ParallelBeam(
+        shape, t, int(detector_count), float(spacing), float(detector_offset), float(pixel_size)
+    )
     if geometry.reach <= 0:
         raise ParameterError(
             f"The rotation axis projects outside of the detector: offset {detector_offset}, "

@@ -37,20 +37,27 @@ class JosephProjector(Frozen):
         """Images (batch, H, W) to sinograms (batch, views, detector)."""
         g = self._geometry
         if x.device.type != "cpu":
-            return joseph_forward(x, self._views.like(x), self._first, self._ratio, g.detector_count) * g.pixel_size
+            return (
+                joseph_forward(x, self._views.like(x), self._first, self._ratio, g.detector_count)
+                * g.pixel_size
+            )
         from invgen.operators.tomography import joseph_cpu
 
         images, flipped = (pad(a, (1, 1)).contiguous().numpy() for a in (x, x.mT))
         y = x.new_zeros(len(x), len(g.angles), g.detector_count)
         with _torch_threads():
-            joseph_cpu.forward(images, flipped, self._views.value.numpy(), self._first, self._ratio, y.numpy())
+            joseph_cpu.forward(
+                images, flipped, self._views.value.numpy(), self._first, self._ratio, y.numpy()
+            )
         return y.mul_(g.pixel_size)
 
     def adjoint(self, y: torch.Tensor) -> torch.Tensor:
         """Sinograms (batch, views, detector) to images (batch, H, W)."""
         g = self._geometry
         if y.device.type != "cpu":
-            return joseph_adjoint(y, self._views.like(y), self._first, self._ratio, g.image_shape) * g.pixel_size
+            return (
+                joseph_adjoint(y, self._views.like(y), self._first, self._ratio, g.image_shape) * g.pixel_size
+            )
         from invgen.operators.tomography import joseph_cpu
 
         margin = int(2 / self._ratio) + 2  # more bins than a pixel can reach
@@ -93,7 +100,9 @@ def joseph_adjoint(
 ) -> torch.Tensor:
     """Transpose of `joseph_forward`: (batch, views, detector) to (batch, H, W)."""
     x = y.new_zeros(len(y), image_shape[0] * image_shape[1])
-    for view, position, bins, weight in _footprints(torch.Size(image_shape), views, first, ratio, y.shape[-1]):
+    for view, position, bins, weight in _footprints(
+        torch.Size(image_shape), views, first, ratio, y.shape[-1]
+    ):
         x.index_add_(1, position, y[:, view, bins] * weight)
     return x.reshape(-1, *image_shape)
 

@@ -13,7 +13,7 @@ from numba import njit, prange
 
 
 @njit(parallel=True, cache=True, error_model="numpy")
-def forward(x, flipped, views, first, ratio, y):  # type: ignore[no-untyped-def]
+def forward(x, flipped, views, first, ratio, y):
     """Images to sinograms, lengths in pixels.
 
     `x` (batch, H, W + 2) and `flipped` (batch, W, H + 2), the images transposed, carry a column of zeros on
@@ -55,7 +55,7 @@ def forward(x, flipped, views, first, ratio, y):  # type: ignore[no-untyped-def]
 
 
 @njit(parallel=True, cache=True, error_model="numpy")
-def adjoint(y, views, first, ratio, margin, x):  # type: ignore[no-untyped-def]
+def adjoint(y, views, first, ratio, margin, x):
     """Sinograms to images, lengths in pixels; the transpose of `forward`.
 
     The rows of `y` (batch, views, margin + detector + margin) are padded by as many zeros as a pixel has
@@ -81,7 +81,9 @@ def adjoint(y, views, first, ratio, margin, x):  # type: ignore[no-untyped-def]
                 nearest[j] = np.uint32(min(max(d, -margin), detector_count) + margin)
             for k in range(min(int(2 * reach) + 1, margin)):
                 for j in range(width):
-                    weight[j] = max(zero, (one - abs(distance[j] + x.dtype.type(k / reach))) * x.dtype.type(1 / m))
+                    weight[j] = max(
+                        zero, (one - abs(distance[j] + x.dtype.type(k / reach))) * x.dtype.type(1 / m)
+                    )
                 for b in range(batch):
                     row, line = y[b, view, k:], x[b, i]
                     for j in range(width):

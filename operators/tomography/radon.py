@@ -6,15 +6,15 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from scipy.fft import next_fast_len
-
-from invgen.errors import ParameterError
 from invgen.operators.base import LinearOperator
 from invgen.operators.frozen import Constant
 from invgen.operators.space import Space
 from invgen.operators.tomography.fourier import Convolution, FourierProjector, FourierSlices
 from invgen.operators.tomography.geometry import parallel_beam
 from invgen.operators.tomography.joseph import JosephProjector
+from scipy.fft import next_fast_len
+
+from invgen.errors import ParameterError
 
 __all__ = ["Radon"]
 
@@ -96,7 +96,9 @@ class Radon(LinearOperator):
     def spectrum(self) -> Constant:
         """Of the circulant matrix nearest to the gram operator, T. Chan (1988)."""
         height, width = self.domain.shape
-        projector = self._projector if self.method == "fourier" else FourierProjector(self.geometry, False)
+        projector = self._projector
+        if not isinstance(projector, FourierProjector):
+            projector = FourierProjector(self.geometry, False)
         kernel = projector.gram_kernel()[1:, 1:]
         rows, columns = (torch.arange(1 - n, n) for n in (height, width))
         kernel = kernel * (1 - rows.abs() / height)[:, None] * (1 - columns.abs() / width)
@@ -114,7 +116,7 @@ class Radon(LinearOperator):
         if y.shape[-1] < 5:
             return None
         differences = torch.diff(y, n=4, dim=-1).flatten(-2).abs()
-        # their variance is 1 + 16 + 36 + 16 + 1 times the noise's; half of a normal distribution is within 0.6745
+        # their variance is 1 + 16 + 36 + 16 + 1 times the noise's; half of normal numbers are within 0.6745
         return differences.median(dim=-1).values / (0.6745 * 70**0.5)
 
     def restrict(self, x: torch.Tensor) -> torch.Tensor:

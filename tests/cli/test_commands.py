@@ -89,7 +89,7 @@ def test_what_cannot_be_shown(refused, invgen, images, scan, tmp_path):
 
 
 def test_demo_leaves_a_table_a_reconstruction_and_a_picture(invgen, tmp_path):
-    result = invgen("demo", "--output-dir", tmp_path / "demo", "--size", 64)
+    result = invgen("demo", "--output-dir", tmp_path / "demo", "--size", 128)
     assert result.exit_code == 0, result.output
     rows = {
         line.split("│")[1].strip(): line.split("│")[2:5] for line in result.output.splitlines() if "│" in line
@@ -97,7 +97,7 @@ def test_demo_leaves_a_table_a_reconstruction_and_a_picture(invgen, tmp_path):
     assert float(rows["TV"][0]) > float(rows["FBP"][0])
     assert float(rows["TV"][1]) > float(rows["FBP"][1])
     with read_reconstruction(tmp_path / "demo" / "tv.h5") as file:
-        assert file.volume.shape == (1, 64, 64)
+        assert file.volume.shape == (1, 128, 128)
     assert Image.open(tmp_path / "demo" / "demo.png").width > 1000
 
 
