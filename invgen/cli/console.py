@@ -55,6 +55,9 @@ class Group(TyperGroup):
 
 
 def _unexpected(error: Exception) -> str:
+    # torch has errors of its own, for the CPU a plain RuntimeError
+    if isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error):
+        return "There is not enough memory. Choose a smaller --size, a larger --bin or another --device."
     what = f"{type(error).__name__}: {error}".splitlines()[0].rstrip(".")
     return f"{what}. This was not foreseen: run the command again with --debug, and report what it shows."
 

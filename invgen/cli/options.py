@@ -177,10 +177,11 @@ def parse_slice(text: str | None, option: str) -> slice:
         numbers = []
     if len(numbers) == 1 and numbers[0] is not None:
         return slice(numbers[0], numbers[0] + 1 or None)
-    if 2 <= len(numbers) <= 3 and numbers[2:] != [0]:
+    step = numbers[2] if len(numbers) == 3 else None
+    if 2 <= len(numbers) <= 3 and (step is None or step > 0):
         return slice(*numbers)
     raise typer.BadParameter(
-        f"{text!r} is no range; write a:b, a:b:step or one number, counted from 0, b left out.",
+        f"{text!r} is no range; write a:b, a:b:step (positive) or one number, counted from 0, b left out.",
         param_hint=option,
     )
 
@@ -195,11 +196,11 @@ def parse_number(text: str, option: str) -> float | None:
         raise typer.BadParameter(f"{text!r} is neither a number nor auto.", param_hint=option) from None
 
 
-def chosen(selection: slice, count: int, option: str) -> range:
-    """List the indices that a selection leaves of `count` slices."""
+def chosen(selection: slice, count: int, what: str) -> range:
+    """List the indices that a selection leaves of `count`; `what` is ``"slices"`` or ``"views"``."""
     from invgen.errors import ParameterError
 
     indices = range(count)[selection]
     if not indices:
-        raise ParameterError(f"{option} selects none of the {count} slices, 0 to {count - 1}.")
+        raise ParameterError(f"--{what} selects none of the {count} {what}, 0 to {count - 1}.")
     return indices

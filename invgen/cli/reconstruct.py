@@ -91,7 +91,7 @@ def reconstruct(
     """
     from invgen.io import ReconstructionWriter
 
-    rows = chosen(parse_slice(recipe.slices, "--slices"), scan.slices, "--slices")
+    rows = chosen(parse_slice(recipe.slices, "--slices"), scan.slices, "slices")
     refuse_to_overwrite(output, path)
     recipe = replace(recipe, device=_device(recipe.device))
     center = recipe.center
@@ -159,6 +159,7 @@ class _Problems:
 
         self._scan, self._recipe, self._center = scan, recipe, center
         self._views = None if recipe.views is None else parse_slice(recipe.views, "--views")
+        chosen(self._views or slice(None), scan.views, "views")
         self._steps = default_steps(scan.stored, recipe.bin)
         if recipe.remove_stripes:
             self._steps += (Stripes(),)

@@ -62,7 +62,7 @@ def view(
     shown = _parse_window(window)
     selection = options.parse_slice(slices, "--slices")
     with open_reconstruction(reconstruction) as file:
-        indices: Sequence[int] = options.chosen(selection, len(file.volume), "--slices")
+        indices: Sequence[int] = options.chosen(selection, len(file.volume), "slices")
         if slices is None and len(indices) > _SHOWN:
             indices = [round(i * (len(indices) - 1) / (_SHOWN - 1)) for i in range(_SHOWN)]
         if compare is None:
@@ -104,6 +104,11 @@ def _compared(file: Reconstructed, indices: Sequence[int], path: Path) -> tuple[
                     f"of {shape}: reconstruct with --size {truth.shape[0]} to compare them."
                 )
             truth = None
+        if other is not None and other.volume.shape[1:] != shape:
+            raise ShapeError(
+                f"{path} has images of {other.volume.shape[1:]} pixels, {file.volume.file.filename} "
+                f"of {shape}; only images of one size can be compared."
+            )
         files = [file] if other is None else [file, other]
         panels: list[Panel] = []
         for i in indices:

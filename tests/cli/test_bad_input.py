@@ -173,6 +173,19 @@ def test_ctrl_c_in_the_middle(start, scan, tmp_path, stop):
     assert out.read_text() == "from an earlier run"
 
 
+def test_a_choice_of_nothing(refused, scan, tmp_path):
+    for option, told in (("--slices", "none of the 8 slices"), ("--views", "none of the 45 views")):
+        assert told in refused("recon", scan, "-o", tmp_path / "out.h5", option, "50:")
+
+
+def test_an_image_that_no_memory_holds(refused, scan, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "invgen.cli.outputs.shutil.disk_usage", lambda folder: type("Usage", (), {"free": 1e20})()
+    )
+    message = refused("recon", scan, "-o", tmp_path / "out.h5", "--size", 10**7)
+    assert "not enough memory" in message
+
+
 def test_debug_shows_the_error_itself(invgen, tmp_path):
     for words in (("--debug", "info", tmp_path), ("info", tmp_path, "--debug")):
         result = invgen(*words)

@@ -102,7 +102,14 @@ def test_an_option_of_another_solver_is_refused(refused, scan, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "option", [("--slices", "a:b"), ("--views", "1:2:0"), ("--center", "left"), ("--weight", "much")]
+    "option",
+    [
+        ("--slices", "a:b"),
+        ("--views", "1:2:0"),
+        ("--views", "::-1"),
+        ("--center", "left"),
+        ("--weight", "much"),
+    ],
 )
 def test_what_cannot_be_read_is_a_usage_error(invgen, scan, tmp_path, option):
     result = invgen("recon", scan, "-o", tmp_path / "out.h5", *option)
