@@ -158,7 +158,7 @@ def tv(report: Report) -> None:
     problem = ig.Problem(A, y)
     weight = float(noise.std.value) ** 2 * TotalVariation().resolve(ig.Problem(A, y, noise)).weight
     prior = TotalVariation(weight)
-    exact = PDHG(prior, iterations=3000, tolerance=1e-7)
+    exact = PDHG(prior, iterations=1000, tolerance=1e-6)
 
     optimum = exact(problem).x
     ours = []
@@ -173,7 +173,7 @@ def tv(report: Report) -> None:
 
     def reached_too(spent: float, x: torch.Tensor) -> bool:
         closest[:] = [spent, relative(x, theirs_optimum)]
-        return closest[1] < 0.01 or spent > 1500
+        return closest[1] < 0.01 or spent > 900
 
     odl_tv(A, y, weight, 20000, reached_too)
     time = statistics.median(ours)

@@ -233,7 +233,7 @@ def _from_image(
     square = torch.where(torch.hypot(place[:, None], place) <= seen, square, 0.0)
 
     radon = Radon(
-        tuple(square.shape),
+        (fine * size, fine * size),
         angles,
         detector_count=fine * detector_count,
         detector_spacing=pixel_size / fine,

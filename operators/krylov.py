@@ -63,10 +63,11 @@ def largest_eigenvalue(
     """Largest eigenvalue of a positive semi-definite map, for each batch element of `start`, by Lanczos.
 
     Without reorthogonalization: rounding makes copies of the extreme eigenvalues, never wrong ones
-    (Paige 1980). Stops when the largest Ritz value has settled to `tolerance`.
+    (Paige 1980). Stops when the largest Ritz value has settled to `tolerance`, each batch element by itself.
     """
     v, v_old = start * space.per_sample(1 / space.norm(start)), torch.zeros_like(start)
     value = beta = torch.zeros_like(space.norm(start))
+    settled = torch.zeros_like(value, dtype=torch.bool)
     alphas: list[torch.Tensor] = []
     betas: list[torch.Tensor] = []
     for step in range(iterations):
@@ -74,8 +75,9 @@ def largest_eigenvalue(
         alphas.append(space.inner(v, w).real)
         w = w - space.per_sample(alphas[-1]) * v - space.per_sample(beta) * v_old
         if step < 5 or step % 5 == 0:
-            old, value = value, _largest_ritz_value(alphas, betas)
-            if bool(((value - old).abs() <= tolerance * value).all()):
+            old, value = value, torch.where(settled, value, _largest_ritz_value(alphas, betas))
+            settled = settled | ((value - old).abs() <= tolerance * value)
+            if bool(settled.all()):
                 break
         beta = space.norm(w)
         betas.append(beta)

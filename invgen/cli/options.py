@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -135,6 +135,14 @@ class Reading:
             quantity=None if self.quantity is None else self.quantity.value,
             format=None if self.format is None else self.format.value,
         )
+
+    def located(self) -> Reading:
+        """Return the same with whole paths for names of files, so that they are found from any folder."""
+
+        def whole(name: str | None) -> str | None:
+            return str(Path(name).resolve()) if name is not None and Path(name).is_file() else name
+
+        return replace(self, angles=whole(self.angles), flats=whole(self.flats), darks=whole(self.darks))
 
 
 def _typed_angles(text: str, unit: AngleUnit | None) -> np.ndarray | None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -205,13 +206,17 @@ def _solver(recipe: Recipe) -> Solver:
 def _device(name: str) -> str:
     import torch
 
-    if name == "cuda" and not torch.cuda.is_available():
+    present, usable = torch.cuda.is_available(), find_spec("cufinufft") is not None
+    if name == "cuda" and not present:
         raise ParameterError("--device cuda: PyTorch finds no CUDA device here; leave it out, or say cpu.")
-    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+    if name == "cuda" and not usable:
+        raise ParameterError("--device cuda needs cufinufft: pip install 'invgen[gpu]'; or say cpu.")
+    return ("cuda" if present and usable else "cpu") if name == "auto" else name
 
 
 def _settings(path: Path, output: Path, reading: Reading, recipe: Recipe, rows: range) -> dict[str, Any]:
     """Collect what a repetition needs: the command with all choices made, and the same by name."""
+    reading = reading.located()
     given = {name: value for name, value in asdict(reading).items() if value is not None}
     return {
         "command": command_line(path.resolve(), output.resolve(), reading, recipe),

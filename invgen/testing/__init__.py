@@ -10,5 +10,6 @@ otherwise returns a `Report` of all figures. invgen's own tests run every public
 from invgen.testing.operator import check_operator
 from invgen.testing.prior import check_prior
 from invgen.testing.report import CheckError, Report
+from invgen.testing.solver import check_solver
 
-__all__ = ["CheckError", "Report", "check_operator", "check_prior"]
+__all__ = ["CheckError", "Report", "check_operator", "check_prior", "check_solver"]

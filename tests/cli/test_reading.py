@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import h5py
 import numpy as np
@@ -49,6 +50,16 @@ def test_angles_are_typed_or_in_a_file(invgen, array, tmp_path, angles):
     assert result.exit_code == 0, result.output
     with read_reconstruction(out) as file:
         assert np.allclose(file.angles, np.deg2rad(4 * np.arange(45)))
+
+
+def test_the_command_that_is_kept_works_in_any_folder(invgen, array, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ("--axes", "angle,column", "--angles", "angles.txt", "--angle-unit", "deg")
+    assert invgen("recon", "sinogram.npy", "-o", "out.h5", *words).exit_code == 0
+    with read_reconstruction("out.h5") as file:
+        command = shlex.split(file.settings["command"])
+    assert {"sinogram.npy", "angles.txt", "out.h5"}.isdisjoint(command)
+    assert {str(tmp_path / name) for name in ("sinogram.npy", "angles.txt", "out.h5")} < set(command)
 
 
 def test_numbers_without_a_unit_are_not_guessed(refused, array, tmp_path):
