@@ -31,8 +31,8 @@ def check_prior(
     """Check a prior against the rules that solvers rely on.
 
     The value of a batch is that of its elements; `resolve` gives a prior with a number for its weight, once
-    and for all; a closed-form proximal map minimises what it says; the terms of a composite prior add up to its
-    value, and their conjugate proximal maps keep Moreau's identity.
+    and for all; a closed-form proximal map minimises what it says; the terms of a composite prior add up to
+    its value, and their conjugate proximal maps keep Moreau's identity.
 
     Parameters
     ----------

@@ -1,0 +1,169 @@
+"""Every public solver keeps the rules of the base."""
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+from invgen.operators import Identity, MatrixOperator, Radon
+from invgen.priors import TotalVariation
+from invgen.solvers import CG, FBP, FISTA, PDHG, SIRT, Solver, State
+
+import invgen as ig
+from invgen.noise import Gaussian
+from invgen.testing import CheckError, check_solver
+
+
+def image(*shape, dtype=torch.float64):
+    x = torch.zeros(*shape, dtype=dtype)
+    x[..., 3:8, 4:9] = 1
+    return x
+
+
+def deblurring():
+    """Complex images, real and imaginary part seen through the same matrix."""
+    generator = torch.Generator().manual_seed(0)
+    matrix = torch.randn(60, 80, generator=generator, dtype=torch.complex128)
+    A = MatrixOperator(matrix, image_shape=(8, 10))
+    x = torch.stack([image(8, 10, dtype=torch.complex128), 2j * image(8, 10, dtype=torch.complex128)])
+    noise = Gaussian(0.5)
+    return ig.Problem(A, noise.sample(A(x), seed=0), noise)
+
+
+def denoising():
+    noise = Gaussian(0.1)
+    return ig.Problem(Identity((9, 12)), noise.sample(image(2, 9, 12), seed=0), noise)
+
+
+def weighted():
+    """Each ray has its own noise, and some see nothing."""
+    A = Radon((12, 12), angles=10)
+    std = 0.1 + 0.4 * torch.rand(
+        A.range.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64
+    )
+    std[::3, ::4] = torch.inf
+    noise = Gaussian(std)
+    return ig.Problem(A, noise.sample(A(image(2, 12, 12)), seed=0), noise)
+
+
+FEW = {"iterations": 12}
+#: Each public solver with the parameter sets and problems that stand for it, and the rules that do not apply.
+SOLVERS = {
+    "FBP": {
+        "defaults": (FBP(), None, ()),
+        "sharp": (FBP(window="ram-lak", cutoff=0.8), None, ()),
+        "weighted data": (FBP(), weighted, ()),
+    },
+    "CG": {
+        "defaults": (CG(), None, ()),
+        "Tikhonov": (CG(weight=3.0), None, {"scale"}),
+        "least squares": (CG(weight=0, iterations=12), None, ()),
+        "complex": (CG(), deblurring, ()),
+        "weighted data": (CG(), weighted, ()),
+    },
+    "SIRT": {
+        "defaults": (SIRT(), None, ()),
+        "non-negative": (SIRT(nonnegative=True, relaxation=1.5, **FEW), None, ()),
+        "weighted data": (SIRT(**FEW), weighted, ()),
+    },
+    "FISTA": {
+        "defaults": (FISTA(TotalVariation(), iterations=30), None, ()),
+        "non-negative": (FISTA(TotalVariation(0.5, nonnegative=True), **FEW), None, {"scale"}),
+        "complex": (FISTA(TotalVariation(0.5), **FEW), deblurring, {"scale"}),
+        "weighted data": (FISTA(TotalVariation(0.5), **FEW), weighted, {"scale"}),
+    },
+    "PDHG": {
+        "defaults": (PDHG(TotalVariation(), iterations=100), None, ()),
+        "weight": (PDHG(TotalVariation(0.5), **FEW), None, {"scale"}),
+        "weight for each": (PDHG(TotalVariation(torch.tensor([0.5, 2.0])), **FEW), None, {"scale", "batch"}),
+        "anisotropic": (PDHG(TotalVariation(0.5, isotropic=False), **FEW), None, {"scale"}),
+        "non-negative": (PDHG(TotalVariation(nonnegative=True), **FEW), None, ()),
+        "complex": (PDHG(TotalVariation(), **FEW), deblurring, ()),
+        "denoising": (PDHG(TotalVariation(), **FEW), denoising, ()),
+        "weighted data": (PDHG(TotalVariation(), **FEW), weighted, ()),
+    },
+}
+
+CASES = [(name, case) for name, cases in SOLVERS.items() for case in cases]
+
+
+@pytest.mark.parametrize(("name", "case"), CASES, ids=[f"{name}-{case}" for name, case in CASES])
+def test_solver_keeps_the_rules(name, case):
+    solver, problem, skip = SOLVERS[name][case]
+    check_solver(solver, problem and problem(), skip=skip)
+
+
+def test_every_public_solver_is_registered():
+    assert set(ig.solvers.__all__) - {"Solver", "State"} == set(SOLVERS)
+
+
+@dataclass(frozen=True)
+class Landweber(Solver):
+    """A user's solver: plain gradient steps."""
+
+    iterations: int = 12
+    tolerance: float = 0.0
+
+    def iterate(self, problem, x0):
+        x = State.start(x0).x
+        while True:
+            x = x - problem.gradient(x) / problem.lipschitz()
+            yield State(x)
+
+
+@dataclass(frozen=True)
+class Forgetful(Landweber):
+    """Keeps its momentum to itself, so that a resumed run goes another way."""
+
+    def iterate(self, problem, x0):
+        x = old = State.start(x0).x
+        while True:
+            x, old = x + 0.9 * (x - old) - problem.gradient(x) / problem.lipschitz(), x
+            yield State(x)
+
+
+@dataclass(frozen=True)
+class Random(Landweber):
+    def iterate(self, problem, x0):
+        for state in super().iterate(problem, x0):
+            yield State(state.x + 1e-3 * torch.rand(()))
+
+
+@dataclass(frozen=True)
+class Absolute(Landweber):
+    """Steps of a length of its own."""
+
+    def iterate(self, problem, x0):
+        x = State.start(x0).x
+        while True:
+            x = x - 0.1 * torch.tanh(problem.gradient(x))
+            yield State(x)
+
+
+@dataclass(frozen=True)
+class Mixing(Landweber):
+    """Takes one step size for the whole batch from the data."""
+
+    def iterate(self, problem, x0):
+        x = State.start(x0).x
+        while True:
+            g = problem.gradient(x)
+            x = x - g * (g * g).sum() / (g * problem.normal(g)).sum()
+            yield State(x)
+
+
+def test_a_users_solver_keeps_the_rules():
+    check_solver(Landweber())
+
+
+@pytest.mark.parametrize(
+    ("solver", "rule"),
+    [(Forgetful(), "resume"), (Random(), "determinism"), (Absolute(), "scale"), (Mixing(), "batch")],
+)
+def test_check_solver_names_the_rule_that_is_broken(solver, rule):
+    with pytest.raises(CheckError, match=rule):
+        check_solver(solver)
+
+
+def test_a_prior_is_no_solver():
+    with pytest.raises(ig.errors.DtypeError, match="TotalVariation"):
+        check_solver(TotalVariation())
