@@ -7,6 +7,8 @@ from invgen.priors.base import Composite, Weight
 from invgen.priors.primal_dual import PrimalDual
 
 from invgen.errors import ParameterError
+from invgen.noise import Gaussian
+from invgen.operators.krylov import conjugate_gradients
 from invgen.problem import Problem
 
 __all__ = ["check_weight", "discrepancy_weight"]
@@ -29,7 +31,9 @@ def discrepancy_weight(problem: Problem, prior: Composite, iterations: int = 300
     """Weight whose minimiser misfits the data by as much as the noise does (Morozov 1966).
 
     The noise level is that of the problem, else what the operator tells from the data
-    (`Operator.estimate_noise`), else one percent of the data's root mean square.
+    (`Operator.estimate_noise`), else one percent of the data's root mean square. Where not even least squares
+    comes down to it, the model errs by more than the noise, and no weight could: what least squares leaves,
+    and a tenth more, then takes the place of the noise.
 
     One primal-dual run, in which every tenth iteration corrects the weight by the misfit that it led to,
     after Wen and Chan (2012), sec. 3; it ends when misfit and noise agree to two percent.
@@ -42,9 +46,9 @@ def discrepancy_weight(problem: Problem, prior: Composite, iterations: int = 300
     if target is None:
         norm = problem.operator.range.norm(problem.measurement)
         target = (_ASSUMED_NOISE * norm.double()) ** 2
-    method = PrimalDual(problem, prior.with_weight(1.0))
     like = problem.zeros().real
-    target = target.to(like)
+    target = torch.maximum(target.to(like), 1.1 * _least_misfit(problem, target))
+    method = PrimalDual(problem, prior.with_weight(1.0))
     weight = _first_weight(problem, method, target)
     lowest, highest = 1e-4 * weight, 1e4 * weight
     x, duals = method.guess(), method.start()
@@ -60,6 +64,21 @@ def discrepancy_weight(problem: Problem, prior: Composite, iterations: int = 300
             corrected = (weight * ratio.clamp(1 / 3, 3)).clamp(lowest, highest)
             weight = torch.where(settled, weight, corrected)
     return float(weight) if weight.ndim == 0 else weight
+
+
+def _least_misfit(problem: Problem, target: torch.Tensor) -> torch.Tensor:
+    """Misfit of the least-squares image, or zero where one below `target` is found on the way to it."""
+    if not isinstance(problem.noise, Gaussian | None):
+        return torch.zeros_like(target)
+    x = conjugate_gradients(
+        problem.normal,
+        problem.backprojection,
+        problem.operator.domain,
+        iterations=200,
+        enough=lambda x: problem.misfit(x) <= target,
+    )
+    misfit = problem.misfit(x)
+    return torch.where(misfit <= target, 0, misfit)
 
 
 def _first_weight(problem: Problem, method: PrimalDual, target: torch.Tensor) -> torch.Tensor:
