@@ -57,7 +57,7 @@ def simulate_ct(
     source : {"foam", "shepp-logan"}, Ellipses or Tensor of shape (h, w)
         The object. Named phantoms fill the image (foam with the given seed); `Ellipses` are in length
         units (see `pixel_size`); an image, not negative, is centered, scaled to fill the square, and cut
-        to the disc that every view sees.
+        to a disc a little smaller than the one that every view sees.
     size : int
         The truth is an image of (size, size) pixels.
     views : int
@@ -227,9 +227,10 @@ def _from_image(
         square = torch.nn.functional.interpolate(
             square[None, None], size=(fine * size,) * 2, mode="bilinear"
         )[0, 0]
-    # What some views see and others do not cannot be reconstructed, so the object ends at that disc.
+    # What some views see and others do not cannot be reconstructed, so the object ends inside of that disc.
     place = (torch.arange(fine * size, dtype=torch.float64) + 0.5) / fine - size / 2
-    seen = detector_count / 2 - abs(offset) / pixel_size
+    # One percent of air shows that no projection is cut.
+    seen = 0.49 * detector_count - abs(offset) / pixel_size
     square = torch.where(torch.hypot(place[:, None], place) <= seen, square, 0.0)
 
     radon = Radon(

@@ -9,7 +9,7 @@ import torch
 
 from invgen import phantoms
 from invgen.errors import DataError, ParameterError, ShapeError
-from invgen.io import open_scan
+from invgen.io import open_scan, truncation
 from invgen.simulate import simulate_ct
 
 
@@ -189,7 +189,15 @@ def test_an_image_of_any_shape_is_centered_and_cut_to_what_every_view_sees(shape
     assert middle[23, 23] == pytest.approx(1)
     assert (middle * y).sum() / middle.sum() == pytest.approx(0, abs=0.5)
     assert (middle * x).sum() / middle.sum() == pytest.approx(0, abs=0.5)
-    assert (middle.sum(1) > 1).sum() == pytest.approx(min(columns - 6, 48 * shape[0] / max(shape)), abs=2)
+    assert (middle.sum(1) > 1).sum() == pytest.approx(min(columns - 7, 48 * shape[0] / max(shape)), abs=2)
+
+
+@pytest.mark.filterwarnings("error::invgen.errors.InvgenWarning")
+@pytest.mark.parametrize("size", [48, 96, 256])
+def test_an_image_that_fills_the_square_is_not_truncated(tmp_path, size):
+    simulate_ct(tmp_path / "scan.h5", torch.ones(size, size), size=size, views=40)
+    with open_scan(tmp_path / "scan.h5") as scan:
+        assert not truncation(scan.line_integrals(0, center="auto"))
 
 
 def test_what_cannot_be_scanned_is_refused_and_leaves_no_file(tmp_path):

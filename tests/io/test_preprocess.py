@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from invgen import phantoms
 from invgen.errors import DataError, ParameterError
 from invgen.io import (
     Bin,
@@ -256,6 +257,28 @@ def test_truncation_is_told_by_side(sinogram, absorption):
     assert left.right == 0
     assert both.left == both.right == 1
     assert "wider than the detector" in str(both)
+
+
+@pytest.mark.parametrize("columns", [32, 64, 150, 199, 256, 400])
+@pytest.mark.parametrize("noise", [0.0, 0.05])
+@pytest.mark.parametrize("known", [True, False])
+def test_what_just_fits_is_not_truncated_and_what_is_cut_is(absorption, columns, noise, known):
+    angles, offset = torch.arange(60).double() * math.pi / 60, 1.5
+    reach = columns / 2 - offset  # from the axis to the nearer edge
+
+    def told(radius):
+        line = phantoms.shepp_logan(radius / 0.92).sinogram(angles, columns, 1.0, offset)
+        line = line / line.max() + noise * torch.randn(line.shape, generator=torch.Generator().manual_seed(0))
+        std = torch.full(line.shape, noise) if noise and known else None
+        if std is not None:
+            std[:, 0] = math.inf  # a dead pixel at the edge hides nothing
+        return truncation(absorption(line, angles, std=std))
+
+    assert not told(reach - 1)
+    assert not told(reach - 0.02 * columns - 1)
+    cut = told(1.1 * reach)
+    assert cut.left > 0.3
+    assert cut.right < cut.left
 
 
 def test_steps_in_a_wrong_order_are_refused(scene):
