@@ -9,10 +9,8 @@ from typing import Any
 import torch
 from invgen.operators.counting import record_call
 from invgen.operators.frozen import Constant, Frozen
-from invgen.operators.krylov import conjugate_gradients, largest_eigenvalue
+from invgen.operators.krylov import largest_eigenvalue
 from invgen.operators.space import Data, ProductSpace, Space, as_space
-
-from invgen.errors import CapabilityError, ParameterError, ShapeError
 
 __all__ = ["SVD", "LinearOperator", "Operator"]
 
@@ -174,7 +172,7 @@ class LinearOperator(Operator):
         """Solve ``(A.H W A + shift) x = b``.
 
         Closed form where there is one; else conjugate gradients to 1e-6 (float32) or 1e-12 (float64)
-        of the right-hand side, preconditioned by the unweighted closed form where that exists.
+        of the right-hand side, preconditioned by the unweighted closed form or by `spectrum`.
 
         Parameters
         ----------
@@ -183,6 +181,8 @@ class LinearOperator(Operator):
         weights : real non-negative tensor that broadcasts to the range, optional
             Diagonal of W.
         """
+        from invgen.operators.inverse import Inverse
+
         self.domain.check(b, f"{self.name}.solve")
         return apply_linear(Inverse(self, shift, weights), b)
 
@@ -255,62 +255,6 @@ def apply_linear(operator: LinearOperator, x: Data) -> Data:
     parts = tuple(x) if isinstance(operator.domain, ProductSpace) else (x,)
     # NumPy, FINUFFT and numba do not know of conjugates and signs that PyTorch has yet to carry out
     return _Linear.apply(operator, *(part.resolve_conj().resolve_neg() for part in parts))
-
-
-class Inverse(LinearOperator):
-    """``(A.H W A + shift)^-1``, self-adjoint: so that ``solve`` has exact derivatives too."""
-
-    def __init__(
-        self, operator: LinearOperator, shift: float | torch.Tensor, weights: torch.Tensor | None
-    ) -> None:
-        if isinstance(operator.domain, ProductSpace):
-            raise CapabilityError(f"{operator.name} acts on tuples; solve needs a single domain.")
-        if bool(torch.as_tensor(shift).lt(0).any()):
-            raise ParameterError(f"shift must not be negative; got {shift}.")
-        if weights is not None:
-            _check_weights(operator, weights)
-        super().__init__(operator.domain, operator.domain)
-        self._operator, self._shift, self._weights = operator, shift, weights
-
-    def _apply(self, b: torch.Tensor) -> torch.Tensor:
-        A, space, W = self._operator, self.domain, self._weights
-        shift = self._shift
-        if isinstance(shift, torch.Tensor):
-            shift = space.per_sample(shift.to(device=b.device, dtype=b.dtype.to_real()))
-        if W is None:
-            if A.has_closed_form_solve:
-                return A._solve(b, shift)
-            return conjugate_gradients(lambda x: apply_linear(A.gram, x) + shift * x, b, space)
-        W = W.to(device=b.device, dtype=b.dtype.to_real())
-        precondition = None
-        if A.has_closed_form_solve and (mean := float(W.mean())) > 0:
-            # a singular closed form (shift = 0) could not be applied; any positive shift preconditions
-            scaled_shift = shift / mean + (1e-3 * A.norm() ** 2 if self._shift_may_vanish else 0.0)
-            precondition = lambda r: A._solve(r, scaled_shift) / mean  # noqa: E731
-        return conjugate_gradients(
-            lambda x: apply_linear(A.H, W * apply_linear(A, x)) + shift * x,
-            b,
-            space,
-            precondition=precondition,
-        )
-
-    @property
-    def _shift_may_vanish(self) -> bool:
-        return bool(torch.as_tensor(self._shift).eq(0).any())
-
-    _adjoint = _apply
-
-
-def _check_weights(operator: LinearOperator, weights: torch.Tensor) -> None:
-    if isinstance(operator.range, ProductSpace):
-        raise CapabilityError(
-            "weights need an operator with a single range; weight the stacked operators instead."
-        )
-    shape, own = operator.range.shape, tuple(weights.shape[-len(operator.range.shape) :])
-    if len(own) > len(shape) or any(a not in (1, b) for a, b in zip(own[::-1], shape[::-1], strict=False)):
-        raise ShapeError(f"weights must broadcast to {shape}; got {tuple(weights.shape)}.")
-    if weights.is_complex() or not bool((weights >= 0).all()) or not bool(torch.isfinite(weights).all()):
-        raise ParameterError("weights must be real, finite and not negative.")
 
 
 def _show(space: Space | ProductSpace) -> str:

@@ -89,6 +89,16 @@ class Space:
             return value.reshape(*value.shape, *(1,) * len(self.shape))
         return value
 
+    def half(self, symbol: torch.Tensor) -> torch.Tensor:
+        """The frequencies of a symbol that the transform of this space's elements keeps."""
+        return symbol if self.field == "complex" else symbol[..., : symbol.shape[-1] // 2 + 1]
+
+    def filter(self, symbol: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """Multiply `x` in the Fourier basis of its axes by a symbol, of which `half` has been taken."""
+        if self.field == "complex":
+            return torch.fft.ifftn(symbol * torch.fft.fftn(x, dim=self.axes), dim=self.axes)
+        return torch.fft.irfftn(symbol * torch.fft.rfftn(x, dim=self.axes), s=self.shape, dim=self.axes)
+
     def random(
         self, batch: tuple[int, ...] = (), *, seed: int, dtype: torch.dtype, device: Any = None
     ) -> Data:

@@ -42,12 +42,11 @@ class PrimalDual:
 
     def __init__(self, problem: Problem, prior: Composite) -> None:
         self.problem, self.space = problem, problem.operator.domain
-        self.real = self.space.field == "real"
         like = problem.zeros()
         self.maps = [K for K, _ in prior.terms(self.space)]
         # a map without a known spectrum is majorised by its largest singular value
         self.penalties = [
-            self._half(K.spectrum.like(like)) if K.spectrum else like.new_tensor(K.norm() ** 2).real
+            self.space.half(K.spectrum.like(like)) if K.spectrum else like.new_tensor(K.norm() ** 2).real
             for K in self.maps
         ]
         self.curvature = self._majorant(like)
@@ -59,30 +58,22 @@ class PrimalDual:
         if spectrum is None:
             L = torch.as_tensor(problem.lipschitz(), device=like.device, dtype=like.dtype.to_real())
             return space.per_sample(L.expand(problem.batch_shape))
-        symbol = self._half(spectrum.like(like))
+        symbol = space.half(spectrum.like(like))
         symbol = symbol + _FLOOR * symbol.max()
         root = symbol.rsqrt()
         start = space.random(seed=0, dtype=like.dtype.to_real()).to(like).expand(like.shape)
         kappa = largest_eigenvalue(
-            lambda v: self.filter(root, problem.majorant(self.filter(root, v))), start, space, tolerance=1e-2
+            lambda v: space.filter(root, problem.majorant(space.filter(root, v))),
+            start,
+            space,
+            tolerance=1e-2,
         )
         return 1.05 * space.per_sample(kappa) * symbol
-
-    def _half(self, symbol: torch.Tensor) -> torch.Tensor:
-        """The frequencies that a real transform keeps."""
-        return symbol[..., : symbol.shape[-1] // 2 + 1] if self.real else symbol
-
-    def filter(self, symbol: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        """Multiply by a symbol in the Fourier basis."""
-        axes = self.space.axes
-        if self.real:
-            return torch.fft.irfftn(symbol * torch.fft.rfftn(x, dim=axes), s=self.space.shape, dim=axes)
-        return torch.fft.ifftn(symbol * torch.fft.fftn(x, dim=axes), dim=axes)
 
     def guess(self) -> torch.Tensor:
         """A first image: one preconditioned gradient step from zero."""
         zeros = self.problem.zeros()
-        return -self.filter(1 / self.curvature, self.problem.gradient(zeros))
+        return -self.space.filter(1 / self.curvature, self.problem.gradient(zeros))
 
     @cached_property
     def _typical(self) -> list[torch.Tensor]:
@@ -118,7 +109,7 @@ class PrimalDual:
         for K, y, sigma, penalty in zip(self.maps, duals, sigmas, self.penalties, strict=True):
             slope = slope + K.H(y)
             metric = metric + self.space.per_sample(sigma) * penalty
-        x_new = x - self.filter(1 / metric, slope)
+        x_new = x - self.space.filter(1 / metric, slope)
         ahead = 2 * x_new - x
         steps = [K.range.per_sample(sigma) for K, sigma in zip(self.maps, sigmas, strict=True)]
         duals = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from invgen.errors import DataError, DtypeError, ParameterError, ShapeError
@@ -89,10 +90,11 @@ def parallel_beam(
             raise ParameterError(f"Radon needs at least one view; got angles={angles}.")
         t = torch.arange(angles, dtype=torch.float64) * (math.pi / angles)
     else:
-        t = torch.as_tensor(angles).detach().cpu()
+        # PyTorch would round a list to float32; NumPy keeps its precision
+        t = torch.as_tensor(angles if isinstance(angles, torch.Tensor) else np.asarray(angles)).detach().cpu()
         if t.is_complex() or t.dtype == torch.bool:
             raise DtypeError(f"angles are real numbers, in radians; got {t.dtype}.")
-        t = t.double()
+        t = t.to(torch.float64, copy=True)  # the array stays the caller's
         if t.ndim != 1 or len(t) == 0:
             raise ShapeError(
                 f"angles is a number of views, or a list of radians (views,); got {tuple(t.shape)}."
