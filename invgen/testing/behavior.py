@@ -146,7 +146,7 @@ def check_errors(operator: Operator, checks: Checks, seed: int) -> None:
     for A in both:
         x = A.domain.random((2,), seed=seed, dtype=torch.float32)
         with checks.raises("errors: keyword", TypeError, "an unknown keyword must be refused"):
-            A(x, nonsense=1)
+            A(x, nonsense=1)  # type: ignore[call-arg]
         if isinstance(A.domain, ProductSpace):
             with checks.raises("errors: shape", ShapeError, "a tuple that is too short must be refused"):
                 A(x[:-1])

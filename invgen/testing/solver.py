@@ -228,7 +228,7 @@ def _check_start(full: _Recorded, checks: Checks) -> None:
     with checks.raises("start: NaN", DataError, "x0 with NaN must be refused"):
         solver(problem, x0=zeros + float("nan"))
     with checks.raises("start: array", DtypeError, "x0 as a NumPy array must be refused"):
-        solver(problem, x0=zeros.numpy())
+        solver(problem, x0=zeros.numpy())  # type: ignore[arg-type]
 
 
 def _check_scale(full: _Recorded, checks: Checks) -> None:
@@ -247,7 +247,7 @@ def _check_errors(full: _Recorded, checks: Checks) -> None:
     with checks.raises("errors: problem", DtypeError, "a tensor instead of a problem must be refused"):
         solver(problem.measurement)
     with checks.raises("errors: keyword", TypeError, "an unknown keyword must be refused"):
-        solver(problem, nonsense=1)
+        solver(problem, nonsense=1)  # type: ignore[call-arg]
     with checks.raises("errors: keyword", TypeError, "an unknown parameter must be refused"):
         type(solver)(**{**vars(solver), "nonsense": 1})
     with checks.raises("errors: samples", CapabilityError, "samples of a point estimate must be refused"):
