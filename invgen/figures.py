@@ -12,6 +12,7 @@ from torch import Tensor
 
 from invgen import metrics
 from invgen.errors import ParameterError, ShapeError
+from invgen.files import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -184,8 +185,6 @@ def save(figure: Figure, path: str | Path) -> None:
     from io import BytesIO
 
     from PIL import Image
-
-    from invgen.io.output import atomic_path
 
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=_DPI)

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from invgen.files import atomic_path
+from invgen.files import atomic_hdf5
 
 __all__ = ["Reconstruction"]
 
@@ -42,9 +42,7 @@ class Reconstruction:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything to an HDF5 file, beside and renamed, so that `path` is never half a file."""
-        import h5py
-
-        with atomic_path(Path(path)) as temporary, h5py.File(temporary, "w") as file:
+        with atomic_hdf5(Path(path)) as file:
             for name in ("x", "samples", "std"):
                 if (value := getattr(self, name)) is not None:
                     file[name] = value.cpu().numpy()

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from invgen import phantoms
 from invgen.errors import DataError, ParameterError, ShapeError
+from invgen.files import atomic_hdf5
 
 if TYPE_CHECKING:
     import h5py
@@ -100,10 +101,6 @@ def simulate_ct(
     perfect reconstruction would give. ``/truth`` has the geometry and the beam as attributes, among
     them `rotation_center` (column) and `detector_offset` (length).
     """
-    import h5py
-
-    from invgen.io.output import atomic_path
-
     unit, pixel_size = ("pixel", 1.0) if pixel_size is None else ("mm", pixel_size)
     center_offset = size / 80 if center_offset is None else center_offset
     if not math.isfinite(center_offset):
@@ -153,7 +150,7 @@ def simulate_ct(
         drawn = torch.poisson(received + _DARK_CURRENT * photons, generator=random)
         return (_PEDESTAL + gain * drawn).round().clamp(0, 65535).numpy().astype("uint16")
 
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with atomic_hdf5(path) as file:
         data, white, dark, images = _layout(file, angles, slices, detector_count, size, flats, darks)
         file["truth"].attrs.update(attributes)
         images.attrs.update(units=f"1/{unit}", pixel_size=pixel_size)

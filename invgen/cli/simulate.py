@@ -120,7 +120,7 @@ def _read_image(path: Path) -> torch.Tensor:
     import torch
     from PIL import Image
 
-    from invgen.io.hdf5 import check_regular
+    from invgen.files import check_regular
 
     if not path.exists():
         raise FileError(

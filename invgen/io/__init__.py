@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from invgen.files import atomic_path
 from invgen.io.center import CenterEstimate, find_center
-from invgen.io.guarded import atomic_hdf5
 from invgen.io.output import Reconstructed, ReconstructionWriter, read_reconstruction
 from invgen.io.preprocess import (
     Bin,
@@ -39,8 +37,6 @@ __all__ = [
     "Stripes",
     "Truncation",
     "Zingers",
-    "atomic_hdf5",
-    "atomic_path",
     "default_steps",
     "find_center",
     "open_scan",

@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 
 from invgen.errors import FileError
+from invgen.files import check_regular
 
 _MAX_OBJECTS = 10_000  # visited in a search; a file with more is searched no further
 _MAX_LINKS = 16  # soft links to follow before calling it a loop
@@ -34,23 +35,6 @@ def open_hdf5(path: Path) -> h5py.File:
         if not h5py.is_hdf5(path):
             raise FileError(f"{path} is no HDF5 file, or its beginning is damaged.") from error
         raise FileError(f"{path} cannot be opened as HDF5: {error}") from error
-
-
-def check_regular(path: Path) -> None:
-    """Refuse what is not a file with something in it (a pipe would hang, a folder confuses libraries)."""
-    try:
-        if path.is_dir():
-            raise FileError(f"{path} is a folder; give the file of the scan.")
-        if not path.exists():
-            raise FileError(f"{path} does not exist.")
-        if not path.is_file():
-            raise FileError(f"{path} is no regular file.")
-        if path.stat().st_size == 0:
-            raise FileError(f"{path} is empty (0 bytes).")
-        with path.open("rb"):
-            pass
-    except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
 def find_object(root: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:

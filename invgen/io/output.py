@@ -17,8 +17,7 @@ import numpy as np
 import torch
 
 from invgen.errors import FileError, ParameterError
-from invgen.files import atomic_path
-from invgen.io.guarded import guarded_hdf5
+from invgen.files import atomic_path, guarded_hdf5
 from invgen.io.hdf5 import find_object, get_dataset, open_hdf5, read_all, text_attribute
 
 _FORMAT = "invgen reconstruction 1"

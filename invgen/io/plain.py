@@ -10,8 +10,9 @@ import h5py
 import numpy as np
 
 from invgen.errors import FileError, ParameterError
+from invgen.files import check_regular
 from invgen.io.contents import Contents, Options, given_angles, given_frames
-from invgen.io.hdf5 import check_regular, describe_datasets, get_dataset, read_all, text_attribute
+from invgen.io.hdf5 import describe_datasets, get_dataset, read_all, text_attribute
 from invgen.io.stack import Frames, Stack, parse_axes
 from invgen.io.units import angles_in_radians
 

@@ -9,9 +9,10 @@ from typing import Any, Literal, get_args
 import h5py
 
 from invgen.errors import FileError, InvgenError, ParameterError
+from invgen.files import check_regular
 from invgen.io import dataexchange, nxtomo, plain
 from invgen.io.contents import AngleUnit, Contents, Options
-from invgen.io.hdf5 import check_regular, open_hdf5
+from invgen.io.hdf5 import open_hdf5
 from invgen.io.scan import Scan
 
 Format = Literal["dataexchange", "nxtomo", "hdf5", "npy", "mat", "tiff"]

@@ -33,7 +33,7 @@ class Truncation:
 
 
 def truncation(projections: Projections) -> Truncation:
-    """Detect truncated views: those whose line integrals, continued to the detector's edge, are not zero there.
+    """Detect truncated views: those whose line integrals do not come to zero at the detector's edge.
 
     Near its outline an object of any smooth shape is as thick as the square root of the depth, so that the
     squares of the outermost two bins (of 1 % of the columns, at least one) are continued in a straight line:

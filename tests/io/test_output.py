@@ -1,9 +1,6 @@
 """Outputs are there whole, or not at all."""
 
 import json
-import subprocess
-import sys
-import textwrap
 
 import h5py
 import numpy as np
@@ -11,7 +8,7 @@ import pytest
 import torch
 
 from invgen.errors import FileError, ParameterError
-from invgen.io import ReconstructionWriter, atomic_path, read_reconstruction
+from invgen.io import ReconstructionWriter, read_reconstruction
 
 
 @pytest.fixture
@@ -74,51 +71,6 @@ def test_wrong_slices_are_refused(tmp_path, about):
         ReconstructionWriter(tmp_path / "out.h5", **about) as writer,
     ):
         writer.write(3, torch.zeros(8, 6))
-
-
-def test_places_that_cannot_be_written(tmp_path):
-    for path, words in {tmp_path: "a folder", tmp_path / "no" / "out.h5": "cannot be written"}.items():
-        with pytest.raises(FileError, match=words), atomic_path(path):
-            pass
-    with pytest.raises(FileError, match="cannot be written"), atomic_path("/proc/out.h5"):
-        pass
-
-
-def test_output_has_the_usual_permissions_and_follows_a_link(tmp_path):
-    (tmp_path / "link").symlink_to(tmp_path / "real")
-    with atomic_path(tmp_path / "link") as beside:
-        beside.write_text("new")
-    assert (tmp_path / "link").is_symlink()
-    assert (tmp_path / "real").read_text() == "new"
-    (tmp_path / "ordinary").touch()
-    assert (tmp_path / "real").stat().st_mode == (tmp_path / "ordinary").stat().st_mode
-
-
-def test_a_full_disk_is_an_error_in_words_and_no_file(tmp_path):
-    """A limit on the size of files stands for the disk."""
-    script = """
-        import resource, sys
-        from invgen.errors import FileError
-        from invgen.io import ReconstructionWriter
-        import torch
-        resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
-        try:
-            with ReconstructionWriter(sys.argv[1], slices=50, image_shape=(100, 100), pixel_size=1,
-                    unit="pixel", source="s", settings={}, angles=[0.0], center=1.0) as writer:
-                for index in range(50):
-                    writer.write(index, torch.ones(100, 100))
-        except FileError as error:
-            print(error)
-            sys.exit(7)
-    """
-    run = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script), str(tmp_path / "out.h5")],
-        capture_output=True,
-        text=True,
-    )
-    assert run.returncode == 7, run.stderr
-    assert "cannot be written" in run.stdout
-    assert not list(tmp_path.iterdir())
 
 
 def test_other_files_are_no_reconstructions(tmp_path, data_exchange, about):
