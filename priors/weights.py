@@ -96,4 +96,5 @@ def _first_weight(problem: Problem, method: PrimalDual, target: torch.Tensor) ->
     )
     if problem.noise is None:  # the objective then counts in units of the data, not of their noise
         level = level * (target / problem.operator.range.size).sqrt()
-    return 3 * level
+    # data of nothing but zeros have no scale, and the same image with any weight
+    return torch.where(level > 0, 3 * level, 1.0)
