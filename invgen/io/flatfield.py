@@ -41,7 +41,7 @@ class FlatField:
             raise DataError(
                 "the scan has no flat fields, so that counts cannot become transmission. "
                 'Give flats=... (command line: --flats), or say quantity="transmission" or '
-                '"absorption" for data that are divided already.'
+                '"absorption" (command line: --quantity) for data that are divided already.'
             )
         flats, darks = projections.flats.double(), projections.darks
         darks = None if darks is None else darks.double()

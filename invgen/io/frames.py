@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from invgen.errors import DataError
-from invgen.io.projections import Projections, require
+from invgen.io.projections import Projections, require, require_finite
 
 MAX_DEAD = 0.05
 """Largest fraction of dead columns that is repaired; with more, something other than pixels is wrong."""
@@ -15,7 +15,9 @@ MAX_DEAD = 0.05
 
 @dataclass(frozen=True)
 class DropBadFrames:
-    """Leave out frames without an image: NaN throughout, constant, or far from the intensity around them.
+    """Leave out frames without an image: not finite throughout, constant, or far from the intensity around.
+
+    A frame of which only a part is NaN or infinite is an error: it is for the user to repair or leave out.
 
     Parameters
     ----------
@@ -29,11 +31,12 @@ class DropBadFrames:
     def __call__(self, projections: Projections) -> Projections:
         """Leave out the bad frames."""
         data = projections.data
-        nan = torch.isnan(data).all(1)
-        constant = ~nan & (data == data[:, :1]).all(1)
-        if projections.quantity == "absorption" and (constant | nan).all():
+        lost = ~torch.isfinite(data).any(1)
+        require_finite(data.masked_fill(lost[:, None], 0), "projections", "view")
+        constant = ~lost & (data == data[:, :1]).all(1)
+        if projections.quantity == "absorption" and (constant | lost).all():
             constant = torch.zeros_like(constant)  # a slice of air
-        bad = nan | constant
+        bad = lost | constant
         odd = torch.zeros_like(bad)
         if projections.quantity != "absorption" and (~bad).sum() >= 3:
             mean = data[~bad].double().mean(1)
@@ -42,7 +45,7 @@ class DropBadFrames:
             bad = bad | odd
         if bad.sum() > len(bad) // 2:
             raise DataError(
-                f"{int(bad.sum())} of {len(bad)} frames have no image ({int(nan.sum())} all NaN, "
+                f"{int(bad.sum())} of {len(bad)} frames have no image ({int(lost.sum())} not finite, "
                 f"{int(constant.sum())} constant, {int(odd.sum())} of odd intensity): this is no scan, "
                 "or the order of the axes is not the one given."
             )
@@ -50,7 +53,7 @@ class DropBadFrames:
             return projections
         which = ", ".join(str(i) for i in torch.nonzero(bad).reshape(-1).tolist()[:8])
         return projections.selected(~bad).reported(
-            f"left out {int(bad.sum())} of {len(bad)} frames ({int(nan.sum())} all NaN, "
+            f"left out {int(bad.sum())} of {len(bad)} frames ({int(lost.sum())} not finite, "
             f"{int(constant.sum())} constant, {int(odd.sum())} of odd intensity), first views {which}"
         )
 

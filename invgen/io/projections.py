@@ -127,7 +127,7 @@ def require(projections: Projections, step: str, *quantities: Quantity) -> None:
             require_finite(frames, name, "frame")
 
 
-def require_finite(data: torch.Tensor, what: str, row: str) -> None:
+def require_finite(data: torch.Tensor, what: str, row: Literal["view", "frame"]) -> None:
     """Raise a DataError that counts the NaN and infinities and says where they are."""
     bad = ~torch.isfinite(data)
     if not bad.any():
@@ -136,9 +136,15 @@ def require_finite(data: torch.Tensor, what: str, row: str) -> None:
     shown = ", ".join(map(str, rows[:8])) + (", ..." if len(rows) > 8 else "")
     raise DataError(
         f"the {what} hold {int(bad.sum())} values that are NaN or infinite, in {len(rows)} of {len(data)} "
-        f"{row}s ({shown}). DropBadFrames leaves out frames that are NaN throughout; "
-        "repair the others, or select views without them."
+        f"{row}s ({shown}). {_REMEDIES[row]}"
     )
+
+
+_REMEDIES = {
+    "view": "Repair them in the file, or leave those views out: views=... (command line: --views), "
+    "counted by increasing angle.",
+    "frame": "Give others: flats=... or darks=... (command line: --flats, --darks).",
+}
 
 
 @dataclass(frozen=True)
@@ -149,11 +155,14 @@ class SelectViews:
 
     def __call__(self, projections: Projections) -> Projections:
         """Select."""
+        if self.views.step is not None and self.views.step < 1:
+            raise ParameterError(
+                f"the step of the views should be 1 or more; got {self.views.step}. "
+                "Views are counted by increasing angle, and stay in that order."
+            )
         out = projections.selected(self.views)
         if out.views == 0:
             raise ParameterError(f"{self.views} selects none of the {projections.views} views.")
-        if out.angles.numel() > 1 and out.angles[0] > out.angles[-1]:
-            out = out.selected(torch.argsort(out.angles, stable=True))
         return out.reported(f"kept {out.views} of {projections.views} views")
 
 

@@ -74,7 +74,7 @@ class Scan:
         if not (contents.counts or self.has_flats or quantity):
             self.notes += (
                 "there are no flat fields, so that the numbers are taken as line integrals, with minus the "
-                'logarithm taken already (quantity="transmission" says otherwise)',
+                'logarithm taken already (quantity="transmission", or --quantity transmission, says otherwise)',
             )
         self.contents, self._close = contents, close
         self._angles, order = contents.angles, None

@@ -152,7 +152,7 @@ def test_frames_without_an_image_are_left_out(scene):
     out = DropBadFrames()(counts(data, scene["flat"][None]))
     assert out.views == 27
     assert len(out.angles) == 27
-    assert "1 all NaN, 1 constant, 1 of odd intensity" in out.report[-1]
+    assert "1 not finite, 1 constant, 1 of odd intensity" in out.report[-1]
     assert "3, 11, 20" in out.report[-1]
     with pytest.raises(DataError, match="no scan"):
         DropBadFrames()(counts(0 * data, scene["flat"][None]))
@@ -163,11 +163,23 @@ def test_a_slice_of_air_has_no_bad_frames(absorption):
     assert out.views == 9
 
 
-def test_single_nan_is_an_error_that_says_where(scene):
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("step", [DropBadFrames(), FlatField()])
+def test_a_single_value_that_is_not_finite_is_an_error_that_says_where(scene, value, step):
     data = scene["mean"].copy()
-    data[4, 7] = data[9, 1] = np.nan
-    with pytest.raises(DataError, match=r"2 values.*2 of 30 views \(4, 9\).*DropBadFrames"):
-        FlatField()(counts(data, scene["flat"][None]))
+    data[4, 7] = data[9, 1] = value
+    with pytest.raises(DataError, match=r"2 values.*2 of 30 views \(4, 9\).*--views"):
+        step(counts(data, scene["flat"][None]))
+    data = scene["mean"].copy()
+    data[4] = value
+    assert DropBadFrames()(counts(data, scene["flat"][None])).views == 29
+
+
+def test_flats_that_are_not_finite_are_to_be_replaced(scene):
+    flats = np.tile(scene["flat"], (3, 1))
+    flats[1, 5] = np.inf
+    with pytest.raises(DataError, match=r"flat fields hold 1 values.*1 of 3 frames \(1\).*--flats"):
+        FlatField()(counts(scene["mean"], flats))
 
 
 def test_zingers_are_found_and_edges_are_not():
@@ -231,6 +243,9 @@ def test_views_are_selected_with_their_angles(absorption):
     assert out.data[:, 0].tolist() == [2, 10, 18]
     with pytest.raises(ParameterError, match="none of the 10 views"):
         SelectViews(slice(20, None))(before)
+    for step in (-1, 0):
+        with pytest.raises(ParameterError, match=f"step of the views should be 1 or more; got {step}"):
+            SelectViews(slice(None, None, step))(before)
 
 
 def test_stripes_go_and_the_object_stays(sinogram, absorption):
