@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from invgen.io import Scan
     from invgen.operators import Radon
     from invgen.problem import Problem
-    from invgen.solvers.base import Solver
+    from invgen.solvers.base import Solver, State
 
 #: Which options each solver understands.
 SOLVERS = {
@@ -106,11 +106,11 @@ def reconstruct(
     advance(0, len(rows))
     with _named(middle):
         first, _ = problems(middle)
-        image_shape = first.operator.domain.shape
+        image_shape = problems.operator.geometry.image_shape
         require_room(output, 4 * len(rows) * image_shape[0] * image_shape[1])
         solver = _solver(recipe).resolved(first)
     if recipe.solver == "tv" and recipe.weight is None:
-        recipe = replace(recipe, weight=float(solver.prior.weight))
+        recipe = replace(recipe, weight=float(solver.told()["weight"]))
         notice(f"TV weight {recipe.weight:.4g}, chosen on slice {middle} and kept for all slices.")
     geometry = problems.operator.geometry
     del first
@@ -129,11 +129,11 @@ def reconstruct(
         for done, row in enumerate(rows):
             with _named(row):
                 problem, report = problems(row)
-                result = solver(
-                    problem,
-                    seed=recipe.seed,
-                    callback=lambda k, _, done=done: advance(done + k / (solver.iterations + 1), len(rows)),
-                )
+
+                def callback(iteration: int, _: State, done: int = done) -> None:
+                    advance(done + iteration / (solver.iterations + 1), len(rows))
+
+                result = solver(problem, seed=recipe.seed, callback=callback)
             writer.write(done, result.x, report)
             iterations = max(iterations, result.stats["iterations"])
             advance(done + 1, len(rows))
@@ -169,7 +169,7 @@ class _Problems:
         """Make the problem of a slice, and tell what preprocessing did."""
         import torch
 
-        from invgen.io import to_problem
+        from invgen.io import to_operator, to_problem
         from invgen.problem import Problem
 
         recipe = self._recipe
@@ -177,12 +177,13 @@ class _Problems:
             row, center=self._center, views=self._views, steps=self._steps
         )
         shape = None if recipe.size is None else (recipe.size, recipe.size)
-        problem = to_problem(projections, image_shape=shape)
+        operator = to_operator(projections, image_shape=shape)
         if not hasattr(self, "operator"):
-            self.operator = problem.operator
+            self.operator = operator
         # a slice in which frames were lost has its own operator
-        same = torch.equal(problem.operator.geometry.angles, self.operator.geometry.angles)
-        operator = self.operator if same else problem.operator
+        if torch.equal(operator.geometry.angles, self.operator.geometry.angles):
+            operator = self.operator
+        problem = to_problem(projections, operator)
         return Problem(operator, problem.measurement.to(recipe.device), problem.noise), projections.report
 
 

@@ -18,7 +18,7 @@ from invgen.io.preprocess import (
     default_steps,
 )
 from invgen.io.reading import open_scan
-from invgen.io.scan import Scan, to_problem
+from invgen.io.scan import Scan, to_operator, to_problem
 from invgen.io.truncation import Truncation, truncation
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "find_center",
     "open_scan",
     "read_reconstruction",
+    "to_operator",
     "to_problem",
     "truncation",
 ]

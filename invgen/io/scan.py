@@ -20,6 +20,7 @@ from invgen.io.stack import Frames
 from invgen.io.truncation import truncation
 
 if TYPE_CHECKING:
+    from invgen.operators import Radon
     from invgen.problem import Problem
 
 
@@ -74,7 +75,7 @@ class Scan:
         if not (contents.counts or self.has_flats or quantity):
             self.notes += (
                 "there are no flat fields, so that the numbers are taken as line integrals, with minus the "
-                'logarithm taken already (quantity="transmission", or --quantity transmission, says otherwise)',
+                'logarithm taken already; quantity="transmission" says otherwise (command line: --quantity)',
             )
         self.contents, self._close = contents, close
         self._angles, order = contents.angles, None
@@ -214,7 +215,8 @@ class Scan:
             When the angles are missing, or the data cannot be line integrals: see the steps.
         """
         projections = self.line_integrals(slice, center=center, views=views, bin=bin, steps=steps)
-        return to_problem(projections, method=method, image_shape=image_shape, fov=fov)
+        operator = to_operator(projections, method=method, image_shape=image_shape, fov=fov)
+        return to_problem(projections, operator)
 
     def info(self) -> dict[str, Any]:
         """Describe the scan, as plain data that can be written as JSON.
@@ -246,20 +248,18 @@ class Scan:
         return f"Scan({str(self.path)!r}, {self.format}: {size})"
 
 
-def to_problem(
+def to_operator(
     projections: Projections,
     *,
     method: str = "fourier",
     image_shape: tuple[int, int] | None = None,
     fov: Any = None,
-) -> Problem:
-    """Reconstruction problem of line integrals whose centre of rotation is known.
+) -> Radon:
+    """Parallel-beam operator of line integrals whose centre of rotation is known.
 
     The axis at column c is a detector moved by ``((n - 1) / 2 - c) * spacing``: nothing is resampled.
     """
-    from invgen.noise import Gaussian
     from invgen.operators import Radon
-    from invgen.problem import Problem
 
     require(projections, "a reconstruction", "absorption")
     n, spacing = projections.columns, projections.spacing
@@ -267,7 +267,7 @@ def to_problem(
         raise ParameterError(
             "the centre of rotation is not known: put Center() or Center(value) among the steps."
         )
-    operator = Radon(
+    return Radon(
         image_shape or (n, n),
         angles=projections.angles,
         detector_count=n,
@@ -277,6 +277,22 @@ def to_problem(
         fov=fov,
         method=method,
     )
+
+
+def to_problem(projections: Projections, operator: Radon | None = None) -> Problem:
+    """Reconstruction problem of line integrals, with the noise of each ray.
+
+    Parameters
+    ----------
+    projections : Projections
+        Their centre of rotation is known.
+    operator : Radon, optional
+        By default that of `to_operator`.
+    """
+    from invgen.noise import Gaussian
+    from invgen.problem import Problem
+
+    operator = to_operator(projections) if operator is None else operator
     std = projections.std
     if std is not None and not math.isfinite(float(std.min())):
         raise DataError("every ray of the slice is dead: nothing was measured.")
