@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
 
 _DPI = 130
-_PANEL, _GAP, _TITLE = 2.75, 0.1, 0.5  # inches: side of a panel, space between panels, space above them
+_PANEL, _GAP, _TITLE = 2.75, 0.1, 0.5  # inches: width of a panel, space between panels, space above them
+_WIDEST = 8.0  # inches for one or two panels together, where their pixels fill it
 _COLORS = ("#d95f02", "#1b9e77", "#7570b3", "#e7298a")  # ColorBrewer Dark2: safe for color-blind readers
 _FRAME = "#ffc20a"
 
@@ -39,6 +40,8 @@ def montage(
     columns: int = 4,
 ) -> Figure:
     """Show images side by side in grey, with a bar for their values and one for their size.
+
+    One or two are drawn with a dot for each pixel, as far as a screen is wide.
 
     Parameters
     ----------
@@ -69,9 +72,12 @@ def montage(
         raise ShapeError(f"A montage needs a title for each image; got {len(pictures)} and {len(titles)}.")
     columns = min(columns, len(pictures))
     rows = math.ceil(len(pictures) / columns)
-    tall = _PANEL * max(picture.shape[0] / picture.shape[1] for picture in pictures)
+    own = max(picture.shape[1] for picture in pictures) / _DPI  # a dot for each pixel
+    wide = max(_PANEL, min(own, _WIDEST / columns)) if len(pictures) <= 2 else _PANEL
+    tall = wide * max(picture.shape[0] / picture.shape[1] for picture in pictures)
     bar = 0.95  # inches for a color bar, its numbers and its label
-    figure, axes = _panels(rows, columns, tall, between=_GAP if shared else bar, right=bar, bottom=_GAP)
+    between = _GAP if shared else bar
+    figure, axes = _panels(rows, columns, wide, tall, between=between, right=bar, bottom=_GAP)
     common = _window(pictures, window)
     for axis in axes[len(pictures) :]:
         axis.remove()
@@ -79,9 +85,9 @@ def montage(
         shown = _show(axis, picture, common if shared else _window([picture], window), title)
         _scale_bar(axis, picture, pixel_size, unit)
         if not shared:
-            _color_bar(axis, shown, label)
+            _color_bar(axis, shown, label, wide)
     if shared:
-        _color_bar(axes[columns - 1], shown, label)
+        _color_bar(axes[columns - 1], shown, label, wide)
     return figure
 
 
@@ -143,7 +149,7 @@ def comparison(
     panels.append(("truth", "\ntruth", exact))
 
     columns = len(panels) + 1
-    figure, axes = _panels(2, columns, _PANEL, left=0.75, right=0.95, bottom=0.5)
+    figure, axes = _panels(2, columns, _PANEL, _PANEL, left=0.75, right=0.95, bottom=0.5)
     upper, lower = axes[:columns], axes[columns:]
     _sinogram(upper[0], measured, angles, pixel_size, detector_offset, unit)
     top, left, side = _liveliest(exact)
@@ -159,7 +165,7 @@ def comparison(
         part.axhline(line - top, color=_FRAME, linewidth=0.8, linestyle=(0, (6, 4)))
         for edge in part.spines.values():
             edge.set(visible=True, **frame)
-    _color_bar(upper[-1], shown, f"attenuation (1/{unit})")
+    _color_bar(upper[-1], shown, f"attenuation (1/{unit})", _PANEL)
 
     place = (torch.arange(left, left + side) - (exact.shape[1] - 1) / 2) * pixel_size
     lower[0].plot(place, exact[line, left : left + side], color="0.7", linewidth=3, label="truth")
@@ -209,6 +215,7 @@ def _palette() -> list[int]:
 def _panels(
     rows: int,
     columns: int,
+    wide: float,
     tall: float,
     *,
     between: float = _GAP,
@@ -220,18 +227,17 @@ def _panels(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    across, down = _PANEL + between, tall + _TITLE
+    across, down = wide + between, tall + _TITLE
     width, height = left + columns * across - between + right, rows * down + bottom
     figure = Figure(figsize=(width, height), dpi=_DPI)
     FigureCanvasAgg(figure)
     corners = [(left + j * across, bottom + i * down) for i in reversed(range(rows)) for j in range(columns)]
-    return figure, [
-        figure.add_axes((x / width, y / height, _PANEL / width, tall / height)) for x, y in corners
-    ]
+    return figure, [figure.add_axes((x / width, y / height, wide / width, tall / height)) for x, y in corners]
 
 
-def _color_bar(axis: Axes, shown: AxesImage, label: str) -> None:
-    beside = axis.inset_axes((1 + _GAP / _PANEL, 0, 0.05, 1))
+def _color_bar(axis: Axes, shown: AxesImage, label: str, wide: float) -> None:
+    """Draw a bar of values beside a panel so many inches wide."""
+    beside = axis.inset_axes((1 + _GAP / wide, 0, 0.05 * _PANEL / wide, 1))
     bar = axis.figure.colorbar(shown, cax=beside, label=label)
     bar.ax.ticklabel_format(axis="y", scilimits=_exponent(shown.get_clim()), useMathText=True)
 

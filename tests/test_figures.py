@@ -105,6 +105,17 @@ def test_nothing_overlaps_in_a_montage(shared, columns):
     assert not overlaps(figure)
 
 
+@pytest.mark.parametrize(
+    ("count", "side", "drawn"), [(1, 640, 640), (1, 64, 357), (2, 400, 400), (2, 900, 520)]
+)
+def test_one_or_two_images_are_drawn_at_their_own_resolution(count, side, drawn):
+    figure = figures.montage([torch.rand(side, side)] * count, ["slice"] * count, label="attenuation (1/mm)")
+    for axis in figure.axes[:count]:
+        box = axis.get_window_extent()
+        assert (box.width, box.height) == pytest.approx((drawn, drawn), abs=1)
+    assert not overlaps(figure)
+
+
 def test_a_shared_window_covers_all_images_and_its_own_only_one():
     images = [TRUTH, 3 * TRUTH]
     together = [image.get_clim() for image in shown(figures.montage(images, ["a", "b"]))[:2]]
