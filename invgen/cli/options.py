@@ -163,7 +163,7 @@ def _angles_of_file(path: Path, unit: AngleUnit | None) -> np.ndarray:
     import numpy as np
 
     from invgen.errors import FileError
-    from invgen.io.units import angles_in_radians
+    from invgen.io.angles import angles_in_radians
 
     try:
         if path.suffix == ".npy":

@@ -10,7 +10,6 @@ import numpy as np
 
 from invgen.errors import DataError
 from invgen.io.stack import Frames, Stack, parse_axes
-from invgen.io.units import check_angles
 
 AngleUnit = Literal["deg", "rad"]
 
@@ -58,13 +57,6 @@ class Contents:
                 f"there are {len(self.angles)} angles for {len(self.projections)} projections; "
                 "give one per projection."
             )
-
-
-def given_angles(options: Options) -> np.ndarray | None:
-    """Angles that the caller gives in code, in radians; None where there are none."""
-    if options.angles is None:
-        return None
-    return check_angles(np.asarray(options.angles), "angles")
 
 
 def given_frames(given: Any, load: Callable[[str], Any], axes: tuple[str, ...], what: str) -> Frames | None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 
 import h5py
+import numpy as np
 
 from invgen.errors import ParameterError
-from invgen.io.contents import Contents, Options, given_angles, given_frames
-from invgen.io.hdf5 import find_object, get_dataset, read_all, text_attribute
+from invgen.io.angles import dataset_angles, given_angles
+from invgen.io.contents import Contents, Options, given_frames
+from invgen.io.hdf5 import find_object, get_dataset, number_value, text_attribute
 from invgen.io.stack import Frames, Stack, parse_axes
-from invgen.io.units import angles_in_radians
 
 _DATA = "exchange/data"
+_THETA = "exchange/theta"
 _DETECTOR = "measurement/instrument/detector"
 
 
@@ -36,7 +38,7 @@ def read(file: h5py.File, options: Options) -> Contents:
         file, "exchange/data_dark", options, notes
     )
     pixel_size, unit = _pixel_size(file, notes)
-    bits = _number(file, "bit_depth")
+    bits = number_value(file, f"{_DETECTOR}/bit_depth")
     return Contents(
         format="Data Exchange",
         dataset=_DATA,
@@ -52,15 +54,15 @@ def read(file: h5py.File, options: Options) -> Contents:
     )
 
 
-def _angles(file: h5py.File, options: Options):
+def _angles(file: h5py.File, options: Options) -> np.ndarray | None:
     if options.angles is not None:
         return given_angles(options)
-    name = options.angles_dataset or "exchange/theta"
-    if options.angles_dataset is None and find_object(file, name) is None:
+    if options.angles_dataset is not None:
+        return dataset_angles(get_dataset(file, options.angles_dataset), options)
+    theta = find_object(file, _THETA)
+    if not isinstance(theta, h5py.Dataset):
         return None
-    dataset = get_dataset(file, name)
-    stated = text_attribute(dataset, "units") or ("deg" if options.angles_dataset is None else None)
-    return angles_in_radians(read_all(dataset), stated=stated, option=options.angle_unit, what=name)
+    return dataset_angles(theta, options, by_definition="deg")
 
 
 def _frames(file: h5py.File, name: str, options: Options, notes: list[str]) -> Frames | None:
@@ -89,16 +91,9 @@ def _stack(file: h5py.File, name: str, options: Options, notes: list[str]) -> St
 def _pixel_size(file: h5py.File, notes: list[str]) -> tuple[float, str]:
     """Read the distance of the columns at the sample (``pixel_size_x`` is before the optics) and its unit."""
     for name in ("actual_pixel_size_x", "x_pixel_size"):
-        size = _number(file, name)
+        size = number_value(file, f"{_DETECTOR}/{name}")
         if size is not None and size > 0 and math.isfinite(size):
             return size, text_attribute(get_dataset(file, f"{_DETECTOR}/{name}"), "units") or "m"
         if size is not None:
             notes.append(f"{_DETECTOR}/{name} is {size}, which is no length, and is not used")
     return 1.0, "pixel"
-
-
-def _number(file: h5py.File, name: str) -> float | None:
-    dataset = find_object(file, f"{_DETECTOR}/{name}")
-    if not isinstance(dataset, h5py.Dataset) or dataset.size != 1 or dataset.dtype.kind not in "uif":
-        return None
-    return float(read_all(dataset).reshape(-1)[0])

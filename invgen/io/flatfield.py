@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 
 from invgen.errors import DataError, ParameterError
-from invgen.io.frames import MAX_DEAD
+from invgen.io.defects import MAX_DEAD
 from invgen.io.projections import Projections, require
 
 

@@ -177,6 +177,14 @@ def read_all(dataset: h5py.Dataset, limit: int = 2**27) -> np.ndarray:
         ) from error
 
 
+def number_value(root: h5py.Group, name: str) -> float | None:
+    """Read a dataset that holds one number; None where it is not there or holds anything else."""
+    dataset = find_object(root, name)
+    if not isinstance(dataset, h5py.Dataset) or dataset.size != 1 or dataset.dtype.kind not in "uif":
+        return None
+    return float(read_all(dataset).reshape(-1)[0])
+
+
 def text_attribute(item: h5py.Group | h5py.Dataset, name: str) -> str | None:
     """Read an attribute as text; None where it is not there or is no text."""
     try:

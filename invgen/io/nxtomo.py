@@ -9,19 +9,20 @@ import h5py
 import numpy as np
 
 from invgen.errors import DataError, FileError, ParameterError
-from invgen.io.contents import Contents, Options, given_angles, given_frames
+from invgen.io.angles import dataset_angles, given_angles
+from invgen.io.contents import Contents, Options, given_frames
 from invgen.io.hdf5 import (
     describe_datasets,
     find_object,
     get_dataset,
     link_type,
+    number_value,
     read_all,
     text_attribute,
     text_value,
     walk,
 )
 from invgen.io.stack import Frames, Stack, parse_axes
-from invgen.io.units import angles_in_radians
 
 _PROJECTION, _FLAT, _DARK = 0, 1, 2  # and 3, invalid
 
@@ -70,7 +71,7 @@ def read(file: h5py.File, options: Options) -> Contents:
         counts=True,
         pixel_size=pixel_size,
         unit=unit,
-        saturation=_saturation(detector),
+        saturation=number_value(detector, "saturation_value"),
         notes=tuple(notes),
     )
 
@@ -151,12 +152,7 @@ def _angles(entry: h5py.Group, frames: int, projections: np.ndarray, options: Op
         if dataset is None:
             return None
         dataset = get_dataset(entry.file, dataset.name)
-    angles = angles_in_radians(
-        read_all(dataset),
-        stated=text_attribute(dataset, "units"),
-        option=options.angle_unit,
-        what=dataset.name,
-    )
+    angles = dataset_angles(dataset, options)
     if len(angles) != frames:
         raise DataError(
             f"{dataset.name} has {len(angles)} angles for {frames} frames; it should have one per frame."
@@ -165,18 +161,12 @@ def _angles(entry: h5py.Group, frames: int, projections: np.ndarray, options: Op
 
 
 def _pixel_size(detector: h5py.Group, notes: list[str]) -> tuple[float, str]:
-    dataset = find_object(detector, "x_pixel_size")
-    if not isinstance(dataset, h5py.Dataset) or dataset.size != 1:
+    size = number_value(detector, "x_pixel_size")
+    if size is None:
         return 1.0, "pixel"
-    size, unit = float(read_all(dataset).reshape(-1)[0]), text_attribute(dataset, "units")
+    name = f"{detector.name}/x_pixel_size"
+    unit = text_attribute(get_dataset(detector.file, name), "units")
     if unit is None or not (size > 0 and math.isfinite(size)):
-        notes.append(f"{dataset.name} is {size} in the unit {unit!r}, which is no length, and is not used")
+        notes.append(f"{name} is {size} in the unit {unit!r}, which is no length, and is not used")
         return 1.0, "pixel"
     return size, unit
-
-
-def _saturation(detector: h5py.Group) -> float | None:
-    dataset = find_object(detector, "saturation_value")
-    if not isinstance(dataset, h5py.Dataset) or dataset.size != 1:
-        return None
-    return float(read_all(dataset).reshape(-1)[0])

@@ -11,10 +11,10 @@ import numpy as np
 
 from invgen.errors import FileError, ParameterError
 from invgen.files import check_regular
-from invgen.io.contents import Contents, Options, given_angles, given_frames
-from invgen.io.hdf5 import describe_datasets, get_dataset, read_all, text_attribute
+from invgen.io.angles import angles_in_radians, dataset_angles, given_angles
+from invgen.io.contents import Contents, Options, given_frames
+from invgen.io.hdf5 import describe_datasets, get_dataset
 from invgen.io.stack import Frames, Stack, parse_axes
-from invgen.io.units import angles_in_radians
 
 _Load = Callable[[str], Any]
 
@@ -90,12 +90,9 @@ def _angles(load: _Load, options: Options) -> np.ndarray | None:
     if options.angles_dataset is None:
         return None
     array = load(options.angles_dataset)
-    stated = None
     if isinstance(array, h5py.Dataset):
-        array, stated = read_all(array), text_attribute(array, "units")
-    return angles_in_radians(
-        array, stated=stated, option=options.angle_unit, what=repr(options.angles_dataset)
-    )
+        return dataset_angles(array, options)
+    return angles_in_radians(array, stated=None, option=options.angle_unit, what=repr(options.angles_dataset))
 
 
 def _load_mat(path: Path, name: str) -> np.ndarray:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from invgen.io.center import Center
+from invgen.io.defects import DeadPixels, DropBadFrames, Stripes, Zingers
 from invgen.io.flatfield import FlatField, MinusLog
-from invgen.io.frames import DeadPixels, DropBadFrames, Zingers
 from invgen.io.projections import Bin, Projections, Quantity, SelectViews, Step
-from invgen.io.stripes import Stripes
 
 __all__ = [
     "Bin",

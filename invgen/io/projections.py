@@ -130,19 +130,20 @@ def require(projections: Projections, step: str, *quantities: Quantity) -> None:
 def require_finite(data: torch.Tensor, what: str, row: Literal["view", "frame"]) -> None:
     """Raise a DataError that counts the NaN and infinities and says where they are."""
     bad = ~torch.isfinite(data)
-    if not bad.any():
+    count = int(bad.sum())
+    if count == 0:
         return
     rows = torch.nonzero(bad.any(1)).reshape(-1).tolist()
     shown = ", ".join(map(str, rows[:8])) + (", ..." if len(rows) > 8 else "")
     raise DataError(
-        f"the {what} hold {int(bad.sum())} values that are NaN or infinite, in {len(rows)} of {len(data)} "
+        f"the {what} are NaN or infinite in {count} place{'s' * (count != 1)}, in {len(rows)} of {len(data)} "
         f"{row}s ({shown}). {_REMEDIES[row]}"
     )
 
 
 _REMEDIES = {
-    "view": "Repair them in the file, or leave those views out: views=... (command line: --views), "
-    "counted by increasing angle.",
+    "view": "Repair them in the file, where a frame that is NaN throughout is left out; or choose a range of "
+    "views without them, counted by increasing angle: views=... (command line: --views).",
     "frame": "Give others: flats=... or darks=... (command line: --flats, --darks).",
 }
 

@@ -1,12 +1,15 @@
-"""Angles as files hold them, in radians."""
+"""Angles, as callers give and files hold them, in radians."""
 
 from __future__ import annotations
 
 import math
 
+import h5py
 import numpy as np
 
 from invgen.errors import DataError, ParameterError
+from invgen.io.contents import AngleUnit, Options
+from invgen.io.hdf5 import read_all, text_attribute
 
 _ANGLES = {
     "deg": math.pi / 180,
@@ -52,6 +55,19 @@ def angles_in_radians(values: np.ndarray, *, stated: str | None, option: str | N
             'Say angle_unit="deg" or angle_unit="rad" (command line: --angle-unit).'
         )
     return check_angles(values, what) * scale
+
+
+def given_angles(options: Options) -> np.ndarray | None:
+    """Angles that the caller gives in code, in radians; None where there are none."""
+    return None if options.angles is None else check_angles(np.asarray(options.angles), "angles")
+
+
+def dataset_angles(
+    dataset: h5py.Dataset, options: Options, by_definition: AngleUnit | None = None
+) -> np.ndarray:
+    """Angles of a dataset, in radians; the unit is the caller's, else the stated one, else the format's."""
+    stated = text_attribute(dataset, "units") or by_definition
+    return angles_in_radians(read_all(dataset), stated=stated, option=options.angle_unit, what=dataset.name)
 
 
 def check_angles(values: np.ndarray, what: str) -> np.ndarray:
