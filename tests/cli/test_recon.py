@@ -59,6 +59,8 @@ def test_the_output_tells_the_command_that_makes_it_again(invgen, scan, tmp_path
     with read_reconstruction(first) as file:
         command = shlex.split(file.settings["command"])
     assert command[:2] == ["invgen", "recon"]
+    told = next(line for line in invgen("info", first).output.splitlines() if line.startswith("made by: "))
+    assert shlex.split(told.removeprefix("made by: ")) == command
     assert invgen("info", first).exit_code == 0
     command[command.index(str(first))] = str(second)
     assert invgen(*command[1:]).exit_code == 0
