@@ -7,9 +7,10 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from invgen.operators import LinearOperator, Space
 
+from invgen.errors import CapabilityError
 from invgen.problem import Problem
 
-__all__ = ["Composite", "Prior", "Proximable", "Weight"]
+__all__ = ["Composite", "Prior", "Proximable", "Weight", "require"]
 
 #: The weight of a prior: a number, one for each batch element, or "auto".
 Weight = float | torch.Tensor | str
@@ -43,3 +44,13 @@ class Composite(Prior, Protocol):
 
     def terms(self, space: Space) -> list[tuple[LinearOperator, Any]]:
         """Pairs of K and g for images of `space`; K is an `Identity` where g acts on the image itself."""
+
+
+def require(prior: Any, who: str, *capabilities: type) -> None:
+    """Raise unless `prior` has at least one of the capabilities."""
+    if any(isinstance(prior, capability) for capability in capabilities):
+        return
+    methods = {"value", "prox", "terms", "with_weight", "resolve"}
+    wanted = " or ".join(f"{c.__name__} ({', '.join(sorted(methods & set(dir(c))))})" for c in capabilities)
+    has = ", ".join(sorted(methods & set(dir(prior)))) or "none of these"
+    raise CapabilityError(f"{who} needs a prior that is {wanted}; {type(prior).__name__} has {has}.")

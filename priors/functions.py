@@ -32,7 +32,7 @@ class GroupL1(Function):
     Parameters
     ----------
     weight : number or tensor
-        A tensor must broadcast to the data with `axis` kept.
+        A tensor must broadcast to the data with `axis` kept; it follows their device and precision.
     axis : int, optional
         Axis of the groups, counted from the end; None where every entry is its own.
     """
@@ -48,19 +48,24 @@ class GroupL1(Function):
         squares = (z.real.square() + z.imag.square()) if z.is_complex() else z.square()
         return squares.sum(self._axis, keepdim=True).sqrt_()
 
+    def _weight(self, size: torch.Tensor) -> float | torch.Tensor:
+        return self.weight.to(size) if isinstance(self.weight, torch.Tensor) else self.weight
+
     def value(self, z: torch.Tensor, axes: tuple[int, ...]) -> torch.Tensor:
         """Weighted sum of the groups' magnitudes."""
-        return (self.weight * self.magnitude(z)).sum(axes)
+        size = self.magnitude(z)
+        return (self._weight(size) * size).sum(axes)
 
     def prox(self, z: torch.Tensor, step: Any) -> torch.Tensor:
         """Shrink each group's magnitude by ``step * weight``."""
         size = self.magnitude(z)
-        return z * ((size - step * self.weight).clamp(min=0) / size.clamp(min=torch.finfo(size.dtype).tiny))
+        left = (size - step * self._weight(size)).clamp(min=0)
+        return z * (left / size.clamp(min=torch.finfo(size.dtype).tiny))
 
     def conjugate_prox(self, z: torch.Tensor, step: Any) -> torch.Tensor:
         """Project each group onto the ball of radius `weight`, whatever the step."""
         size = self.magnitude(z)
-        return z * (self.weight / size.clamp(min=torch.finfo(size.dtype).tiny)).clamp(max=1)
+        return z * (self._weight(size) / size.clamp(min=torch.finfo(size.dtype).tiny)).clamp(max=1)
 
 
 class NonNegativity(Function):

@@ -91,6 +91,7 @@ class PrimalDual:
         axes = self.space.axes
         middle = self.curvature.flatten(self.curvature.ndim - len(axes)).median(dim=-1).values
         middle = middle.expand(self.problem.batch_shape)
+        weight = torch.as_tensor(weight).to(middle)
         return [
             middle if isinstance(K, Identity) else torch.where(size > 0, weight / size, middle)
             for K, size in zip(self.maps, self._typical, strict=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from invgen.operators import Identity
-from invgen.priors.base import Composite, Proximable
+from invgen.priors.base import Composite, Proximable, require
 from invgen.priors.primal_dual import PrimalDual
 from invgen.solvers.base import Solver, State
 
@@ -43,6 +43,10 @@ class FISTA(Solver):
     iterations: int = 300
     tolerance: float = 1e-4
     inner_iterations: int = 10
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.prior, self.name, Proximable, Composite)
 
     def iterate(self, problem: Problem, x0: State | torch.Tensor) -> Iterator[State]:
         """Yield the iterates of the algorithm."""
@@ -111,6 +115,10 @@ class PDHG(Solver):
     prior: Composite
     iterations: int = 500
     tolerance: float = 1e-4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.prior, self.name, Composite)
 
     def iterate(self, problem: Problem, x0: State | torch.Tensor) -> Iterator[State]:
         """Yield the iterates of the algorithm."""
