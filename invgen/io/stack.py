@@ -30,9 +30,12 @@ def parse_axes(axes: str, shape: tuple[int, ...], what: str) -> tuple[str, ...]:
 
     Raises
     ------
+    DataError
+        When no names would fit the shape.
     ParameterError
         When a name is unknown or repeated, or when the names do not fit the shape.
     """
+    _check_shape(shape, what)
     names = tuple(
         _NAMES.get(part.strip().lower(), part.strip()) for part in axes.replace(":", ",").split(",")
     )
@@ -44,6 +47,13 @@ def parse_axes(axes: str, shape: tuple[int, ...], what: str) -> tuple[str, ...]:
             f'as in "{"angle,column" if len(shape) == 2 else "angle,row,column"}" (command line: --axes).'
         )
     return names
+
+
+def _check_shape(shape: tuple[int, ...], what: str) -> None:
+    if len(shape) not in (2, 3) or 0 in shape:
+        raise DataError(
+            f"{what} should be a stack of frames (2 or 3 axes, none empty); its shape is {tuple(shape)}."
+        )
 
 
 class Stack:
@@ -62,10 +72,7 @@ class Stack:
     def __init__(self, array: Any, axes: tuple[str, ...], what: str):
         if array.dtype.kind not in "uif":
             raise DataError(f"{what} should hold real numbers; it holds {array.dtype}.")
-        if len(array.shape) not in (2, 3) or 0 in array.shape:
-            raise DataError(
-                f"{what} should be a stack of frames (2 or 3 axes, none empty); its shape is {array.shape}."
-            )
+        _check_shape(array.shape, what)
         size = dict(zip(axes, array.shape, strict=True))
         self.frames, self.rows, self.columns = size["angle"], size.get("row", 1), size["column"]
         if self.frames * self.columns > _MAX_RAYS:

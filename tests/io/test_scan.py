@@ -294,3 +294,9 @@ def test_truncation_is_said_once_and_in_info(tmp_path, raw, sinogram):
             out = scan.line_integrals(0, center=31.5)
         assert "wider than the detector" in out.report[-1]
         scan.line_integrals(1, center=31.5)  # would raise: warnings are errors here
+
+
+@pytest.mark.parametrize("array", [np.ones(40), np.ones((2, 40, 3, 64)), np.zeros((0, 3, 64)), 1.0, "text"])
+def test_projections_that_are_no_stack_of_frames_are_told_by_their_shape(data_exchange, array):
+    with pytest.raises(DataError, match="should be a stack of frames"):
+        open_scan(data_exchange(data=array))
