@@ -43,8 +43,8 @@ def info(
     elif described["format"] == "reconstruction":
         command = described.pop("command")
         _print(described)
-        # in one piece, to be copied
-        out.print(f"made by: {command}", highlight=False, markup=False, soft_wrap=True)
+        if command is not None:  # in one piece, to be copied
+            out.print(f"made by: {command}", highlight=False, markup=False, soft_wrap=True)
     else:
         _print(_scan_in_words(described))
         for note in described["notes"]:
