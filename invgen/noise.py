@@ -104,7 +104,7 @@ class Gaussian(Noise):
             factor, info = torch.linalg.cholesky_ex(
                 covariance.to(torch.promote_types(covariance.dtype, torch.float64))
             )
-            if info:
+            if info or not torch.allclose(covariance, covariance.mH):
                 raise ParameterError("covariance must be Hermitian and positive definite.")
             self._factor = Constant(factor)
             self._precision = Constant(torch.cholesky_inverse(factor))
@@ -161,16 +161,25 @@ class Gaussian(Noise):
     def scaled(self, factor: float) -> Gaussian:
         """Noise of `factor` times the measurement."""
         if self.std is not None:
-            return Gaussian(self.std.value * abs(factor))
+            return Gaussian(self.std.value.double() * abs(factor))
         L = self._factor.value
         return Gaussian(covariance=abs(factor) ** 2 * (L @ L.mH), axis=self._axis)
 
-    def _along_axis(self, matrix: Constant, x: torch.Tensor) -> torch.Tensor:
-        m = matrix.like(x)
-        if x.ndim < -self._axis or x.shape[self._axis] != len(m):
+    def check(self, measurement: torch.Tensor) -> None:
+        """A covariance has as many rows as it couples entries."""
+        if self.std is None:
+            self._check_axis(measurement)
+
+    def _check_axis(self, x: torch.Tensor) -> None:
+        k = len(self._factor.value)
+        if x.ndim < -self._axis or x.shape[self._axis] != k:
             raise ShapeError(
-                f"The covariance couples {len(m)} entries of axis {self._axis}; got {tuple(x.shape)}."
+                f"The covariance couples {k} entries of axis {self._axis}; got {tuple(x.shape)}."
             )
+
+    def _along_axis(self, matrix: Constant, x: torch.Tensor) -> torch.Tensor:
+        self._check_axis(x)
+        m = matrix.like(x)
         return torch.movedim(torch.movedim(x, self._axis, -1) @ m.mT.to(x.dtype), -1, self._axis)
 
 
@@ -201,11 +210,12 @@ class Poisson(Noise):
 
     def gradient(self, prediction, measurement):
         """``(1 - y / A x) / gain``."""
-        return (1 - measurement / prediction) / self.gain
+        # no counts where none are expected are no surprise: their ratio is zero
+        return (1 - torch.where(measurement > 0, measurement / prediction, 0)) / self.gain
 
     def curvature(self, prediction, measurement):
         """``y / (A x)^2 / gain``."""
-        return measurement / prediction**2 / self.gain
+        return torch.where(measurement > 0, measurement / prediction**2, 0) / self.gain
 
     def scaled(self, factor: float) -> Poisson:
         """Scaling the measurement scales the gain."""
