@@ -25,6 +25,9 @@ class Frozen(metaclass=_FreezeAfterInit):
             raise AttributeError(f"{type(self).__name__} is immutable; build a new one to change {name!r}.")
         super().__setattr__(name, value)
 
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"{type(self).__name__} is immutable; {name!r} cannot be deleted.")
+
 
 class Constant:
     """A tensor that is moved to each device and precision once, then kept.

@@ -183,7 +183,9 @@ class _Run:
         batch = problem.batch_shape
         self.active = torch.ones(batch, dtype=torch.bool, device=state.x.device)
         self.needed = torch.zeros(batch, dtype=torch.long, device=state.x.device)
-        self.residual_of_zero = problem.fit(problem.zeros())[1]
+        # data of zeros are no measure of divergence for a run that starts elsewhere
+        starts = [problem.zeros(), state.x] if bool(state.x.any()) else [state.x]
+        self.first_residual = torch.stack([problem.residual_norm(x) for x in starts]).amax(0)
         self.changes: list[torch.Tensor] = []
         self.records: list[tuple[int, torch.Tensor, torch.Tensor]] = []
         if checkpoint is not None:
@@ -238,7 +240,7 @@ class _Run:
 
     def _record(self) -> None:
         data_term, residual = self.problem.fit(self.result)
-        if bool((residual > 1e4 * self.residual_of_zero).any()):
+        if bool((residual > 1e4 * self.first_residual).any()):
             raise self._divergence()
         objective = data_term + self.solver.penalty(self.problem, self.result)
         self.records.append((self.iteration, objective, residual))

@@ -27,7 +27,7 @@ class CG(Solver):
         regularize: where the noise level is known, or can be estimated from the data, each batch element
         stops when its residual is down to the noise (discrepancy principle, Hanke 1995, sec. 3.3).
     iterations, tolerance
-        Else it stops when the gradient is down to `tolerance` times its initial norm.
+        Else it stops when the gradient is down to `tolerance` times its norm at zero, or at the start.
     """
 
     weight: float | str = "auto"
@@ -52,7 +52,8 @@ class CG(Solver):
         x = state.x
         r = state.get("r", problem.backprojection - problem.normal(x) - weight * x)
         p = state.get("p", r)
-        size = state.get("size", space.norm(problem.backprojection))
+        # the gradient at zero, or where the run starts if that is larger: data of zeros are no measure
+        size = state.get("size", torch.maximum(space.norm(problem.backprojection), space.norm(r)))
         misfit = state.get("misfit", problem.misfit(x))
         rr = space.norm(r) ** 2
         while True:

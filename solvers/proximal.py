@@ -13,7 +13,7 @@ from invgen.priors.base import Composite, Proximable, require
 from invgen.priors.primal_dual import PrimalDual
 from invgen.solvers.base import Solver, State
 
-from invgen.errors import CapabilityError
+from invgen.errors import CapabilityError, ParameterError
 from invgen.problem import Problem
 
 __all__ = ["FISTA", "PDHG"]
@@ -47,6 +47,8 @@ class FISTA(Solver):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.prior, self.name, Proximable, Composite)
+        if not self.inner_iterations >= 1:
+            raise ParameterError(f"inner_iterations is a positive number; got {self.inner_iterations!r}.")
 
     def iterate(self, problem: Problem, x0: State | torch.Tensor) -> Iterator[State]:
         """Yield the iterates of the algorithm."""
