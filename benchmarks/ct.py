@@ -18,14 +18,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from invgen.operators import Radon
-from invgen.priors import TotalVariation
-from invgen.solvers import FBP, PDHG
 
 import invgen as ig
 from benchmarks.peers import Astra, odl_tv
 from benchmarks.report import Report, seconds
+from invgen.operators import Radon
 from invgen.phantoms import disc, shepp_logan
+from invgen.priors import TotalVariation
+from invgen.solvers import FBP, PDHG
 
 
 def relative(a: torch.Tensor, b: torch.Tensor) -> float:

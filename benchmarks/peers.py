@@ -9,9 +9,9 @@ from collections.abc import Callable
 import astra
 import numpy as np
 import torch
+
 from invgen.operators import FunctionOperator, LinearOperator, Radon
 from invgen.operators.frozen import Constant
-
 
 #: Primal over dual step of ODL's PDHG: of 0.003 to 1000, the one that came closest to the optimum at 128x128.
 _STEP_RATIO = 0.03

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from invgen.operators.base import SVD, LinearOperator
-from invgen.operators.space import Data, ProductSpace, Space
 
 from invgen.errors import ShapeError
+from invgen.operators.base import SVD, LinearOperator
+from invgen.operators.space import Data, ProductSpace, Space
 
 __all__ = ["Adjoint", "Gram", "Product", "Scaled", "Stack", "Sum", "stack"]
 

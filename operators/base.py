@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
+
 from invgen.operators.counting import record_call
 from invgen.operators.frozen import Constant, Frozen
 from invgen.operators.krylov import largest_eigenvalue

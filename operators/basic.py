@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import torch
+
+from invgen.errors import ShapeError
 from invgen.operators.base import SVD, LinearOperator
 from invgen.operators.frozen import Constant
 from invgen.operators.space import Space
-
-from invgen.errors import ShapeError
 
 __all__ = ["FunctionOperator", "Identity", "MatrixOperator", "from_scipy"]
 

@@ -6,11 +6,11 @@ import math
 from functools import cached_property
 
 import torch
+
+from invgen.errors import ShapeError
 from invgen.operators.base import LinearOperator
 from invgen.operators.frozen import Constant
 from invgen.operators.space import Space
-
-from invgen.errors import ShapeError
 
 __all__ = ["Gradient"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+
+from invgen.errors import CapabilityError, ParameterError, ShapeError
 from invgen.operators.base import LinearOperator, apply_linear
 from invgen.operators.krylov import conjugate_gradients
 from invgen.operators.space import ProductSpace
-
-from invgen.errors import CapabilityError, ParameterError, ShapeError
 
 __all__ = ["Inverse"]
 

@@ -6,9 +6,9 @@ import warnings
 from collections.abc import Callable
 
 import torch
-from invgen.operators.space import Space
 
 from invgen.errors import InvgenWarning
+from invgen.operators.space import Space
 
 Apply = Callable[[torch.Tensor], torch.Tensor]
 

@@ -7,6 +7,7 @@ import threading
 from typing import Any
 
 import torch
+
 from invgen.operators.frozen import Constant, Frozen
 
 #: Relative accuracy asked of FINUFFT. What comes out against the direct sum is below 1e-4 and 1e-10.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from invgen.operators import LinearOperator, Space
 
 from invgen.errors import CapabilityError
+from invgen.operators import LinearOperator, Space
 from invgen.problem import Problem
 
 __all__ = ["Composite", "Prior", "Proximable", "Weight", "require"]

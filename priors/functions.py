@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+
 from invgen.operators.frozen import Frozen
 
 __all__ = ["GroupL1", "NonNegativity"]

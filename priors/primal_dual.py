@@ -6,11 +6,11 @@ from functools import cached_property
 from typing import Any
 
 import torch
+
 from invgen.operators import Identity
 from invgen.operators.krylov import largest_eigenvalue
 from invgen.priors.base import Composite
 from invgen.priors.functions import NonNegativity
-
 from invgen.problem import Problem
 
 __all__ = ["PrimalDual"]

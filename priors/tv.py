@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+
+from invgen.errors import CapabilityError, ParameterError, ShapeError
 from invgen.operators import Gradient, Identity, LinearOperator, Space
 from invgen.priors.base import Weight
 from invgen.priors.functions import GroupL1, NonNegativity
 from invgen.priors.weights import check_weight, discrepancy_weight
-
-from invgen.errors import CapabilityError, ParameterError, ShapeError
 from invgen.problem import Problem
 
 __all__ = ["TotalVariation"]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import torch
-from invgen.operators.krylov import conjugate_gradients
-from invgen.priors.base import Composite, Weight
-from invgen.priors.primal_dual import PrimalDual
 
 from invgen.errors import ParameterError
 from invgen.noise import Gaussian
+from invgen.operators.krylov import conjugate_gradients
+from invgen.priors.base import Composite, Weight
+from invgen.priors.primal_dual import PrimalDual
 from invgen.problem import Problem
 
 __all__ = ["check_weight", "discrepancy_weight"]

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from invgen.operators import LinearOperator
-from invgen.operators.krylov import largest_eigenvalue
-from invgen.solvers.base import Solver, State
 
 from invgen.errors import CapabilityError, ParameterError
 from invgen.noise import Gaussian
+from invgen.operators import LinearOperator
+from invgen.operators.krylov import largest_eigenvalue
 from invgen.problem import Problem
+from invgen.solvers.base import Solver, State
 
 __all__ = ["SIRT"]
 

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import torch
-from invgen.operators.counting import count_calls
-from invgen.solvers.checkpoint import Checkpoint
 
 from invgen.errors import CapabilityError, DataError, DivergenceError, DtypeError, ParameterError, ShapeError
+from invgen.operators.counting import count_calls
 from invgen.problem import Problem
 from invgen.reconstruction import Reconstruction
+from invgen.solvers.checkpoint import Checkpoint
 
 __all__ = ["Solver", "State"]
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
-from invgen.operators.tomography import Radon
-from invgen.solvers.base import Solver, State
 
 from invgen.errors import CapabilityError, ParameterError
+from invgen.operators.tomography import Radon
 from invgen.problem import Problem
+from invgen.solvers.base import Solver, State
 
 __all__ = ["FBP", "ramp_filter"]
 

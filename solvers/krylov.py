@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from invgen.solvers.base import Solver, State
 
 from invgen.errors import ParameterError
 from invgen.problem import Problem
+from invgen.solvers.base import Solver, State
 
 __all__ = ["CG"]
 

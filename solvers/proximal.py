@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+
+from invgen.errors import CapabilityError, ParameterError
 from invgen.operators import Identity
 from invgen.priors.base import Composite, Proximable, require
 from invgen.priors.primal_dual import PrimalDual
-from invgen.solvers.base import Solver, State
-
-from invgen.errors import CapabilityError, ParameterError
 from invgen.problem import Problem
+from invgen.solvers.base import Solver, State
 
 __all__ = ["FISTA", "PDHG"]
 

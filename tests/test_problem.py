@@ -4,12 +4,12 @@ import math
 
 import pytest
 import torch
-from invgen.operators import Identity, MatrixOperator, Operator, stack
 
 import invgen as ig
 from invgen import Problem
 from invgen.errors import CapabilityError, DataError, DtypeError, ShapeError
 from invgen.noise import Gaussian, Poisson, Transmission
+from invgen.operators import Identity, MatrixOperator, Operator, stack
 
 
 def normal(*shape, seed=0, dtype=torch.float64):

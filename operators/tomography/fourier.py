@@ -6,12 +6,13 @@ import math
 from collections.abc import Callable
 
 import torch
+from scipy.fft import next_fast_len
+
 from invgen.operators.base import LinearOperator
 from invgen.operators.frozen import Constant, Frozen
 from invgen.operators.nufft import NUFFT
 from invgen.operators.space import Space
 from invgen.operators.tomography.geometry import ParallelBeam
-from scipy.fft import next_fast_len
 
 __all__ = ["Convolution", "FourierProjector", "FourierSlices"]
 

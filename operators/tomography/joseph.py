@@ -15,9 +15,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch.nn.functional import pad
+
 from invgen.operators.frozen import Constant, Frozen
 from invgen.operators.tomography.geometry import ParallelBeam
-from torch.nn.functional import pad
 
 __all__ = ["JosephProjector", "joseph_adjoint", "joseph_forward"]
 

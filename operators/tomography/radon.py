@@ -6,15 +6,15 @@ from functools import cached_property
 from typing import Any
 
 import torch
+from scipy.fft import next_fast_len
+
+from invgen.errors import ParameterError
 from invgen.operators.base import LinearOperator
 from invgen.operators.frozen import Constant
 from invgen.operators.space import Space
 from invgen.operators.tomography.fourier import Convolution, FourierProjector, FourierSlices
 from invgen.operators.tomography.geometry import parallel_beam
 from invgen.operators.tomography.joseph import JosephProjector
-from scipy.fft import next_fast_len
-
-from invgen.errors import ParameterError
 
 __all__ = ["Radon"]
 

@@ -4,6 +4,8 @@ import math
 
 import scipy.sparse
 import torch
+
+import invgen as ig
 from invgen.operators import (
     FunctionOperator,
     Gradient,
@@ -14,8 +16,6 @@ from invgen.operators import (
     from_scipy,
     stack,
 )
-
-import invgen as ig
 
 
 def normal(*shape, seed=0, dtype=torch.float64):

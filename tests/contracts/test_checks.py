@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from invgen.operators import FunctionOperator, LinearOperator, MatrixOperator, Operator
 
 import invgen as ig
+from invgen.operators import FunctionOperator, LinearOperator, MatrixOperator, Operator
 from invgen.testing import CheckError, check_operator
 
 from .registry import keep, shift_right

@@ -4,10 +4,10 @@ from dataclasses import dataclass, replace
 
 import pytest
 import torch
-from invgen.priors import TotalVariation
-from invgen.priors.functions import GroupL1
 
 import invgen as ig
+from invgen.priors import TotalVariation
+from invgen.priors.functions import GroupL1
 from invgen.testing import CheckError, check_prior
 
 #: Each public prior with the parameter sets, and where they need them the images, that stand for it.

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from invgen.operators import Identity, MatrixOperator, Radon
-from invgen.priors import TotalVariation
-from invgen.solvers import CG, FBP, FISTA, PDHG, SIRT, Solver, State
 
 import invgen as ig
 from invgen.noise import Gaussian
+from invgen.operators import Identity, MatrixOperator, Radon
+from invgen.priors import TotalVariation
+from invgen.solvers import CG, FBP, FISTA, PDHG, SIRT, Solver, State
 from invgen.testing import CheckError, check_solver
 
 

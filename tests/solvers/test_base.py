@@ -2,14 +2,14 @@
 
 import pytest
 import torch
-from invgen.operators import FunctionOperator, Identity, MatrixOperator, Radon
-from invgen.priors import TotalVariation
-from invgen.solvers import CG, FBP, FISTA, PDHG, SIRT
 
 import invgen as ig
 from invgen import phantoms
 from invgen.errors import CapabilityError, DivergenceError, FileError, ParameterError
 from invgen.noise import Gaussian
+from invgen.operators import FunctionOperator, Identity, MatrixOperator, Radon
+from invgen.priors import TotalVariation
+from invgen.solvers import CG, FBP, FISTA, PDHG, SIRT
 
 ALL = [CG(), FBP(), SIRT(), FISTA(TotalVariation()), PDHG(TotalVariation())]
 NAMES = [solver.name for solver in ALL]

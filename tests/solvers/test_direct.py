@@ -4,13 +4,13 @@ import math
 
 import pytest
 import torch
-from invgen.operators import Identity, Radon
-from invgen.solvers import FBP
-from invgen.solvers.direct import ramp_filter
 
 import invgen as ig
 from invgen import phantoms
 from invgen.errors import CapabilityError, ParameterError
+from invgen.operators import Identity, Radon
+from invgen.solvers import FBP
+from invgen.solvers.direct import ramp_filter
 
 N, RADIUS = 128, 40.0
 

@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from invgen.operators import MatrixOperator, Radon
-from invgen.solvers import CG, SIRT
 
 import invgen as ig
 from invgen import phantoms
 from invgen.errors import CapabilityError
 from invgen.noise import Gaussian
+from invgen.operators import MatrixOperator, Radon
+from invgen.solvers import CG, SIRT
 
 
 def normal(*shape, seed=0, dtype=torch.float64):

@@ -4,14 +4,14 @@ from dataclasses import dataclass, replace
 
 import pytest
 import torch
-from invgen.operators import Identity, MatrixOperator, Radon
-from invgen.priors import TotalVariation
-from invgen.solvers import FISTA, PDHG
 
 import invgen as ig
 from invgen import phantoms
 from invgen.errors import CapabilityError, ParameterError, ShapeError
 from invgen.noise import Gaussian
+from invgen.operators import Identity, MatrixOperator, Radon
+from invgen.priors import TotalVariation
+from invgen.solvers import FISTA, PDHG
 
 EXACT = {"iterations": 20000, "tolerance": 1e-13}
 SOLVERS = [PDHG(TotalVariation(), **EXACT), FISTA(TotalVariation(), inner_iterations=40, **EXACT)]

@@ -4,9 +4,9 @@ import math
 
 import pytest
 import torch
-from invgen.operators import Radon
 
 from invgen import phantoms
+from invgen.operators import Radon
 
 METHODS = ["fourier", "joseph"]
 ANGLES = torch.arange(45, dtype=torch.float64) * 0.14

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from invgen.operators import Radon
 
 from invgen import phantoms
+from invgen.operators import Radon
 from invgen.phantoms import Ellipses
 
 METHODS = ["fourier", "joseph"]

@@ -4,13 +4,13 @@ import math
 
 import pytest
 import torch
-from invgen.operators import Radon
-from invgen.operators.tomography.fourier import Convolution
-from invgen.operators.tomography.joseph import joseph_adjoint, joseph_forward
 
 from invgen import phantoms
 from invgen.errors import DataError, DtypeError, ParameterError, ShapeError
 from invgen.noise import Gaussian
+from invgen.operators import Radon
+from invgen.operators.tomography.fourier import Convolution
+from invgen.operators.tomography.joseph import joseph_adjoint, joseph_forward
 
 METHODS = ["fourier", "joseph"]
 
