@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 from invgen.errors import ShapeError
@@ -106,12 +107,13 @@ class Product(LinearOperator):
 class Scaled(LinearOperator):
     """``scalar * A``."""
 
-    def __init__(self, scalar: complex, operator: LinearOperator) -> None:
-        if isinstance(scalar, complex) and operator.domain.field != "complex":
+    def __init__(self, scalar: complex | np.number, operator: LinearOperator) -> None:
+        value = complex(scalar)
+        if value.imag and operator.domain.field != "complex":
             raise ShapeError(f"A complex multiple needs an operator on complex data; {operator} is real.")
         super().__init__(operator.domain, operator.range)
-        self._scalar, self._operator = scalar, operator
-        self.nonnegative = operator.nonnegative and not isinstance(scalar, complex) and scalar >= 0
+        self._scalar, self._operator = value if value.imag else value.real, operator
+        self.nonnegative = operator.nonnegative and not value.imag and value.real >= 0
 
     def _apply(self, x: Data) -> Data:
         return _scale(self._scalar, self._operator._apply(x))

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 
+from invgen.errors import CapabilityError
 from invgen.operators.counting import record_call
 from invgen.operators.frozen import Constant, Frozen
 from invgen.operators.krylov import largest_eigenvalue
@@ -26,6 +28,9 @@ class Operator(Frozen):
     domain, range : Space, ProductSpace or tuple of int
         What goes in and what comes out, without batch axes. A tuple is the shape of real arrays.
     """
+
+    #: NumPy's scalars leave products with an operator to the operator.
+    __array_ufunc__ = None
 
     def __init__(self, domain: Any, range: Any) -> None:
         self.domain = as_space(domain)
@@ -111,7 +116,8 @@ class LinearOperator(Operator):
         # A.H has the same singular values and may have the plain domain that Lanczos needs
         A = self.H if isinstance(self.domain, ProductSpace) else self
         start = A.domain.random(seed=0, dtype=torch.float64)
-        return float(largest_eigenvalue(A.gram._apply, start, A.domain)) ** 0.5
+        # below zero by rounding, or where a user's adjoint is none
+        return max(0.0, float(largest_eigenvalue(A.gram._apply, start, A.domain))) ** 0.5
 
     def __call__(self, x: Data) -> Data:
         """Apply the operator to `x`, of the shape ``(*batch, *domain.shape)``."""
@@ -185,6 +191,8 @@ class LinearOperator(Operator):
         from invgen.operators.inverse import Inverse
 
         self.domain.check(b, f"{self.name}.solve")
+        if any(isinstance(p, torch.Tensor) and p.requires_grad for p in (shift, weights)):
+            raise CapabilityError(f"{self.name}.solve differentiates b; detach shift and weights.")
         return apply_linear(Inverse(self, shift, weights), b)
 
     def pinv(self, y: Data) -> torch.Tensor:
@@ -218,7 +226,9 @@ class LinearOperator(Operator):
     def __mul__(self, scalar: Any) -> LinearOperator:
         from invgen.operators.algebra import Scaled
 
-        return Scaled(scalar, self) if isinstance(scalar, int | float | complex) else NotImplemented
+        return (
+            Scaled(scalar, self) if isinstance(scalar, int | float | complex | np.number) else NotImplemented
+        )
 
     __rmul__ = __mul__
 

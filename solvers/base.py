@@ -94,7 +94,15 @@ class Solver:
     def resolved(self, problem: Problem) -> Solver:
         """The solver with every "auto" replaced by what it means for `problem`."""
         prior = getattr(self, "prior", None)
-        return self if prior is None else replace(cast(Any, self), prior=prior.resolve(problem))
+        if prior is None:
+            return self
+        weight = getattr(prior, "weight", None)
+        if isinstance(weight, torch.Tensor) and weight.shape not in ((), problem.batch_shape):
+            raise ShapeError(
+                f"A weight for each batch element has the shape of the batch, {tuple(problem.batch_shape)}; "
+                f"got {tuple(weight.shape)}."
+            )
+        return replace(cast(Any, self), prior=prior.resolve(problem))
 
     def told(self) -> dict[str, Any]:
         """What a resolved solver adds to the statistics."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Integral, Number
+from typing import Any
 
 import numpy as np
 import torch
@@ -82,13 +84,13 @@ def parallel_beam(
     pixel_size: float,
 ) -> ParallelBeam:
     """Check a user's parameters, and fill in the detector that covers the image's diagonal."""
-    shape = tuple(int(n) for n in image_shape)
-    if len(shape) != 2 or min(shape) < 1:
+    if len(image_shape) != 2 or not all(_is_count(n) for n in image_shape):
         raise ShapeError(f"Radon expects image_shape=(H, W); got {tuple(image_shape)}.")
-    if isinstance(angles, int):
-        if angles < 1:
-            raise ParameterError(f"Radon needs at least one view; got angles={angles}.")
-        t = torch.arange(angles, dtype=torch.float64) * (math.pi / angles)
+    shape = (int(image_shape[0]), int(image_shape[1]))
+    if isinstance(angles, Number):
+        if not _is_count(angles):
+            raise ParameterError(f"A number of angles is at least one, and whole; got angles={angles}.")
+        t = torch.arange(int(angles), dtype=torch.float64) * (math.pi / int(angles))
     else:
         # PyTorch would round a list to float32; NumPy keeps its precision
         t = torch.as_tensor(angles if isinstance(angles, torch.Tensor) else np.asarray(angles)).detach().cpu()
@@ -110,7 +112,7 @@ def parallel_beam(
     if detector_count is None:
         diagonal = math.hypot(*shape) * pixel_size + 2 * abs(detector_offset)
         detector_count = math.ceil(diagonal / spacing - 1e-9)
-    elif detector_count < 1:
+    elif not _is_count(detector_count):
         raise ParameterError(f"detector_count is the number of bins; got {detector_count}.")
     geometry = ParallelBeam(
         shape, t, int(detector_count), float(spacing), float(detector_offset), float(pixel_size)
@@ -121,3 +123,7 @@ def parallel_beam(
             f"{detector_count} bins of {spacing}. Check the sign and unit of detector_offset."
         )
     return geometry
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and value >= 1

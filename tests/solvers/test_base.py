@@ -5,7 +5,7 @@ import torch
 
 import invgen as ig
 from invgen import phantoms
-from invgen.errors import CapabilityError, DivergenceError, FileError, ParameterError
+from invgen.errors import CapabilityError, DivergenceError, FileError, ParameterError, ShapeError
 from invgen.noise import Gaussian
 from invgen.operators import FunctionOperator, Identity, MatrixOperator, Radon
 from invgen.priors import TotalVariation
@@ -176,6 +176,17 @@ def test_parameters_that_make_no_sense_are_refused():
             make()
     with pytest.raises(CapabilityError, match="terms"):
         PDHG(0.5)
+
+
+def test_a_weight_for_each_of_another_batch_is_refused():
+    with pytest.raises(ShapeError, match="batch"):
+        PDHG(TotalVariation(torch.ones(3)))(problem())
+
+
+def test_solve_refuses_gradients_that_it_would_lose():
+    A = Radon((8, 8), 4)
+    with pytest.raises(CapabilityError, match="detach"):
+        A.solve(torch.ones(8, 8), shift=torch.tensor(1.0, requires_grad=True))
 
 
 def test_vectors_and_volumes_are_images_too():

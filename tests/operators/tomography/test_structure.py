@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -153,7 +154,11 @@ def test_the_noise_level_is_read_off_the_sinogram(percent):
         (ShapeError, {"image_shape": (8, 0)}),
         (ShapeError, {"angles": []}),
         (ShapeError, {"angles": [[0.1, 0.2]]}),
+        (ShapeError, {"image_shape": (8.7, 8)}),
         (ParameterError, {"angles": 0}),
+        (ParameterError, {"angles": True}),
+        (ParameterError, {"angles": 7.5}),
+        (ParameterError, {"detector_count": 10.5}),
         (DataError, {"angles": [0.1, float("nan")]}),
         (DtypeError, {"angles": torch.tensor([1j])}),
         (ParameterError, {"pixel_size": 0.0}),
@@ -170,6 +175,13 @@ def test_the_noise_level_is_read_off_the_sinogram(percent):
 def test_a_geometry_that_cannot_be_is_refused(kind, parameters):
     with pytest.raises(kind):
         Radon(**{"image_shape": (8, 8), "angles": 4, **parameters})
+
+
+def test_numpy_counts_and_multiples_are_numbers():
+    A = np.float32(2.0) * Radon((8, 8), np.int64(4))
+    assert len(Radon((8, 8), np.int64(4)).angles) == 4
+    x = torch.ones(8, 8)
+    assert torch.equal(A(x), 2 * Radon((8, 8), 4)(x))
 
 
 def test_a_list_of_angles_keeps_its_precision():
