@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from numbers import Integral, Number
 from typing import Any
 
 import numpy as np
@@ -87,7 +86,7 @@ def parallel_beam(
     if len(image_shape) != 2 or not all(_is_count(n) for n in image_shape):
         raise ShapeError(f"Radon expects image_shape=(H, W); got {tuple(image_shape)}.")
     shape = (int(image_shape[0]), int(image_shape[1]))
-    if isinstance(angles, Number):
+    if isinstance(angles, int | float | np.number):
         if not _is_count(angles):
             raise ParameterError(f"A number of angles is at least one, and whole; got angles={angles}.")
         t = torch.arange(int(angles), dtype=torch.float64) * (math.pi / int(angles))
@@ -126,4 +125,4 @@ def parallel_beam(
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and value >= 1
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= 1
