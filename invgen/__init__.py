@@ -33,19 +33,6 @@ if TYPE_CHECKING:
 
 __version__ = _version("invgen")
 
-_MODULES = (
-    "errors",
-    "figures",
-    "io",
-    "metrics",
-    "noise",
-    "operators",
-    "phantoms",
-    "priors",
-    "simulate",
-    "solvers",
-    "testing",
-)
 _CLASSES = {"Problem": "invgen.problem", "Reconstruction": "invgen.reconstruction"}
 
 __all__ = [
@@ -67,10 +54,10 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Load a submodule when it is first used: importing invgen stays as fast as importing torch."""
-    if name in _MODULES:
-        return importlib.import_module(f"invgen.{name}")
     if name in _CLASSES:
         return getattr(importlib.import_module(_CLASSES[name]), name)
+    if name in __all__:
+        return importlib.import_module(f"invgen.{name}")
     raise AttributeError(f"module 'invgen' has no attribute {name!r}")
 
 
