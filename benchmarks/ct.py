@@ -170,7 +170,7 @@ def tv(report: Report) -> None:
     )
     peer = ig.Problem(Astra(A).operator(), y)
     goal = exact(peer).x
-    theirs = Milestones(goal, patience=900)
+    theirs = Milestones(goal, patience=300)
     odl_tv(A, y, weight, 20000, theirs)
 
     lost = relative(optimum, phantom.image((512, 512), 1.0))
@@ -207,29 +207,19 @@ class Milestones:
 
 def package(report: Report) -> None:
     """Import time, and peak memory of the command line."""
-    code = (
-        "import time, torch; began = time.perf_counter(); import invgen; print(time.perf_counter() - began)"
-    )
-    runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, check=True) for _ in range(5)]
-    seconds_more = statistics.median(float(run.stdout) for run in runs)
-    report.row("`import invgen` beyond `import torch`", f"{seconds_more:.3f} s", "0.3 s", seconds_more <= 0.3)
+    for what in ("invgen", "invgen.solvers"):
+        code = f"import time, torch; t = time.perf_counter(); import {what}; print(time.perf_counter() - t)"
+        runs = [
+            subprocess.run([sys.executable, "-c", code], capture_output=True, check=True) for _ in range(5)
+        ]
+        more = statistics.median(float(run.stdout) for run in runs)
+        report.row(f"`import {what}` beyond `import torch`", f"{more:.3f} s", "0.3 s", more <= 0.3)
     with tempfile.TemporaryDirectory() as folder:
         peaks = {}
         for slices in (16, 256):
             scan = Path(folder) / f"{slices}.h5"
-            simulate = [
-                "simulate",
-                "ct",
-                "shepp-logan",
-                "-o",
-                str(scan),
-                "--size",
-                "512",
-                "--views",
-                "360",
-                "--slices",
-                str(slices),
-            ]
+            size = ["--size", "512", "--views", "360", "--slices", str(slices)]
+            simulate = ["simulate", "ct", "shepp-logan", "-o", str(scan), *size]
             subprocess.run([sys.executable, "-m", "invgen.cli", *simulate], check=True, capture_output=True)
             recon = ["recon", str(scan), "-o", str(Path(folder) / "out.h5"), "--solver", "fbp"]
             measure = (

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable
 
 import torch
-from scipy.fft import next_fast_len
 
 from invgen.operators.base import LinearOperator
 from invgen.operators.frozen import Constant, Frozen
@@ -15,6 +14,13 @@ from invgen.operators.space import Space
 from invgen.operators.tomography.geometry import ParallelBeam
 
 __all__ = ["Convolution", "FourierProjector", "FourierSlices"]
+
+
+def fast_length(n: int) -> int:
+    """Smallest length of at least n whose real FFT is fast."""
+    from scipy.fft import next_fast_len  # imported when an operator is built: it takes a quarter of a second
+
+    return next_fast_len(n, real=True)
 
 
 class FourierSlices(Frozen):
@@ -85,7 +91,7 @@ class FourierProjector(Frozen):
         if truncates:
             # what leaves the long row on one side must not come back into the detector on the other
             needed = (geometry.shadow + abs(geometry.detector_offset)) / geometry.detector_spacing + n / 2
-            n = next_fast_len(math.ceil(needed) + 8, real=True)
+            n = fast_length(math.ceil(needed) + 8)
         self._truncates = truncates
         self._slices = FourierSlices(geometry, n)
         response = self._slices.pixel_response * torch.sinc(self._slices.sigma * geometry.detector_spacing)
@@ -136,7 +142,7 @@ class Convolution(LinearOperator):
     def __init__(self, kernel: torch.Tensor, mask: Constant | None = None) -> None:
         shape = (kernel.shape[0] // 2, kernel.shape[1] // 2)
         super().__init__(Space(shape), Space(shape))
-        self._padded = tuple(next_fast_len(2 * n - 1, real=True) for n in shape)
+        self._padded = tuple(fast_length(2 * n - 1) for n in shape)
         wrapped = torch.zeros(self._padded, dtype=torch.float64)
         rows, columns = (torch.arange(1 - n, n) for n in shape)
         wrapped[rows[:, None] % self._padded[0], columns % self._padded[1]] = kernel[1:, 1:]

@@ -6,13 +6,12 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from scipy.fft import next_fast_len
 
 from invgen.errors import ParameterError
 from invgen.operators.base import LinearOperator
 from invgen.operators.frozen import Constant
 from invgen.operators.space import Space
-from invgen.operators.tomography.fourier import Convolution, FourierProjector, FourierSlices
+from invgen.operators.tomography.fourier import Convolution, FourierProjector, FourierSlices, fast_length
 from invgen.operators.tomography.geometry import parallel_beam
 from invgen.operators.tomography.joseph import JosephProjector
 
@@ -90,7 +89,7 @@ class Radon(LinearOperator):
     @cached_property
     def padded_slices(self) -> FourierSlices:
         """Fourier slices of detector rows padded to twice their length, which filtering needs."""
-        return FourierSlices(self.geometry, next_fast_len(2 * self.geometry.detector_count, real=True))
+        return FourierSlices(self.geometry, fast_length(2 * self.geometry.detector_count))
 
     @cached_property
     def spectrum(self) -> Constant:
