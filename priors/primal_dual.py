@@ -81,6 +81,12 @@ class PrimalDual:
         guess = self.guess()
         return [K.range.norm(K(guess)) / K.range.size**0.5 for K in self.maps]
 
+    @cached_property
+    def _middle(self) -> torch.Tensor:
+        """Typical curvature of the data term, shape of the batch."""
+        frequencies = self.curvature.flatten(self.curvature.ndim - len(self.space.axes))
+        return frequencies.median(dim=-1).values.expand(self.problem.batch_shape)
+
     def dual_steps(self, weight: float | torch.Tensor) -> list[torch.Tensor]:
         """Step size of each dual variable, shape of the batch, whatever the scale of the data.
 
@@ -88,9 +94,7 @@ class PrimalDual:
         a step in this ratio moves both at the same pace. The dual variable of a constraint on the image
         itself balances the data term: its step is that term's typical curvature.
         """
-        axes = self.space.axes
-        middle = self.curvature.flatten(self.curvature.ndim - len(axes)).median(dim=-1).values
-        middle = middle.expand(self.problem.batch_shape)
+        middle = self._middle
         weight = torch.as_tensor(weight).to(middle)
         return [
             middle if isinstance(K, Identity) else torch.where(size > 0, weight / size, middle)

@@ -54,8 +54,10 @@ def discrepancy_weight(problem: Problem, prior: Composite, iterations: int = 300
     x, duals = method.guess(), method.start()
     settled = torch.zeros_like(target, dtype=torch.bool)
     for k in range(1, iterations + 1):
-        functions = [g for _, g in prior.with_weight(weight).terms(problem.operator.domain)]
-        x, duals = method.step(x, duals, functions, method.dual_steps(weight))
+        if k % 10 == 1:  # the weight is new
+            functions = [g for _, g in prior.with_weight(weight).terms(problem.operator.domain)]
+            sigmas = method.dual_steps(weight)
+        x, duals = method.step(x, duals, functions, sigmas)
         if k % 10 == 0:
             ratio = target / problem.misfit(x).clamp(min=torch.finfo(like.dtype).tiny)
             settled = settled | (((ratio - 1).abs() < 0.02) & (k >= 50))

@@ -145,7 +145,7 @@ class Solver:
         Raises
         ------
         DivergenceError
-            When an iterate leaves the finite numbers or its objective explodes.
+            When an iterate leaves the finite numbers or its residual explodes.
         """
         if samples != 1:
             raise CapabilityError(f"{self.name} gives one estimate; for samples use a posterior sampler.")

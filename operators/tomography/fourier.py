@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cached_property
 
 import torch
 
@@ -80,7 +81,7 @@ class FourierSlices(Frozen):
 class FourierProjector(Frozen):
     """Projection of images whose pixels are boxes onto detector bins that average over their width.
 
-    The detector row is periodic. Where it is as wide as the image's shadow nothing truncates around, nothing
+    The detector row is periodic. Where it is as wide as the image's shadow nothing wraps around, nothing
     needs cropping, and projection followed by its adjoint is a convolution. Where it is narrower the
     projection is made on a longer row and cropped.
     """
@@ -114,6 +115,7 @@ class FourierProjector(Frozen):
         spectra = self._slices.from_detector(y)
         return self._slices.backproject(spectra * self._response.like(spectra))
 
+    @cached_property
     def gram_kernel(self) -> torch.Tensor:
         """Point response of projection and adjoint, float64 (2H, 2W), origin at (H, W).
 

@@ -98,7 +98,7 @@ class Radon(LinearOperator):
         projector = self._projector
         if not isinstance(projector, FourierProjector):
             projector = FourierProjector(self.geometry, False)
-        kernel = projector.gram_kernel()[1:, 1:]
+        kernel = projector.gram_kernel[1:, 1:]
         rows, columns = (torch.arange(1 - n, n) for n in (height, width))
         kernel = kernel * (1 - rows.abs() / height)[:, None] * (1 - columns.abs() / width)
         wrapped = kernel.new_zeros(height, width)
@@ -132,5 +132,5 @@ class Radon(LinearOperator):
 
     def _gram(self) -> LinearOperator:
         if isinstance(self._projector, FourierProjector) and not self._truncates:
-            return Convolution(self._projector.gram_kernel(), self._mask)
+            return Convolution(self._projector.gram_kernel, self._mask)
         return super()._gram()
