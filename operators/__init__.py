@@ -4,6 +4,7 @@ from invgen.operators.algebra import stack
 from invgen.operators.base import SVD, LinearOperator, Operator
 from invgen.operators.basic import FunctionOperator, Identity, MatrixOperator, from_scipy
 from invgen.operators.gradient import Gradient
+from invgen.operators.odl import from_odl
 from invgen.operators.space import ProductSpace, Space
 from invgen.operators.tomography import Radon
 
@@ -18,6 +19,7 @@ __all__ = [
     "ProductSpace",
     "Radon",
     "Space",
+    "from_odl",
     "from_scipy",
     "stack",
 ]

@@ -207,6 +207,34 @@ class LinearOperator(Operator):
         keep = s.abs() > s.abs().max() * max(self.range.size, self.domain.size) * torch.finfo(s.dtype).eps
         return V(torch.where(keep, coefficients / torch.where(keep, s, 1), 0))
 
+    def to_odl(self, dtype: str | None = None, domain: Any = None, range: Any = None) -> Any:
+        """Give the operator to ODL, whose solvers then run on it.
+
+        Parameters
+        ----------
+        dtype : {"float32", "float64"}, optional
+            Precision of ODL's spaces, also of complex ones; by default that of a given space, else float32.
+        domain, range : odl.LinearSpace, optional
+            Spaces of the same shapes, such as ``odl.uniform_discr``, which ``odl.Gradient`` asks for; by
+            default ``odl.rn`` and ``odl.cn``, unweighted, and ``odl.ProductSpace`` of them for tuples.
+
+        Returns
+        -------
+        odl.Operator
+            Its adjoint is `H`, but for the weights of the spaces that are given. Batch axes have no place in
+            ODL's spaces.
+
+        Raises
+        ------
+        ShapeError
+            If a space does not fit.
+        CapabilityError
+            If ODL has no such space, or the space no weighted inner product.
+        """
+        from invgen.operators.odl import to_odl
+
+        return to_odl(self, dtype, domain, range)
+
     def __matmul__(self, other: Any) -> LinearOperator:
         from invgen.operators.algebra import Product
 

@@ -13,9 +13,11 @@ from invgen.operators import (
     MatrixOperator,
     Radon,
     Space,
+    from_odl,
     from_scipy,
     stack,
 )
+from invgen.operators.odl import import_odl
 
 
 def normal(*shape, seed=0, dtype=torch.float64):
@@ -48,6 +50,16 @@ def spectrum(x):
 def spectrum_adjoint(y):
     padded = torch.cat([y, torch.zeros_like(y[..., 1:5])], dim=-1)
     return torch.fft.ifft(padded, norm="ortho").real * 9 / 9
+
+
+odl = import_odl()
+
+
+def cells(*shape, **parameters):
+    """Cells that are not squares, of a volume that is not one."""
+    return odl.uniform_discr(
+        [-1.0] * len(shape), [n / 7 for n in range(3, 3 + len(shape))], shape, **parameters
+    )
 
 
 UNEVEN = [0.1, 0.9, 1.0, 2.2, 4.0, -0.7]
@@ -85,6 +97,24 @@ OPERATORS = {
         "linear operator": lambda: from_scipy(
             scipy.sparse.linalg.aslinearoperator(normal(5, 6, dtype=torch.complex128).numpy())
         ),
+    },
+    "from_odl": {
+        "gradient": lambda: from_odl(odl.Gradient(cells(4, 5))),
+        "weights": lambda: from_odl(
+            odl.IdentityOperator(odl.rn((3, 2), weighting=normal(3, 2).exp().numpy()))
+        ),
+        "complex": lambda: from_odl((1 + 2j) * odl.PartialDerivative(cells(3, 4, dtype=complex), 0)),
+        "real to complex": lambda: from_odl(odl.ComplexEmbedding(cells(6), 2 - 1j)),
+        "transform": lambda: from_odl(
+            odl.trafos.DiscreteFourierTransform(cells(4, 3, dtype=complex), impl="numpy")
+        ),
+        "tuple": lambda: from_odl(
+            odl.BroadcastOperator(odl.Gradient(cells(3, 4)), odl.Laplacian(cells(3, 4)))
+        ),
+        "from a tuple": lambda: from_odl(
+            odl.ReductionOperator(odl.IdentityOperator(cells(3, 4)), odl.Divergence(range=cells(3, 4)))
+        ),
+        "number": lambda: from_odl(odl.InnerProductOperator(cells(5).element(normal(5).numpy()))),
     },
     "Gradient": {
         "odd": lambda: Gradient((5, 7)),
