@@ -88,7 +88,7 @@ def test_raster_is_the_mean_over_each_pixel():
 def test_blocks_and_cropping_do_not_change_the_image(monkeypatch):
     phantom = phantoms.shepp_logan(30.0)  # reaches beyond the 40 x 50 image
     whole = phantom.image((60, 60), 1.0)
-    monkeypatch.setattr(phantoms, "_BLOCK", 1)
+    monkeypatch.setattr("invgen.phantoms.shapes.BLOCK", 1)
     torch.testing.assert_close(phantom.image((40, 50), 1.0), whole[10:50, 5:55])
 
 
@@ -176,3 +176,69 @@ def test_what_is_no_phantom_is_refused():
         phantoms.disc(1.0).sinogram(torch.zeros(2, 2), 8)
     with pytest.raises(ParameterError, match="half width"):
         phantoms.foam(0, -1.0)
+
+
+@pytest.mark.parametrize("curved", [False, True])
+def test_a_fan_crosses_a_disc_along_its_chords(curved):
+    source, detector, offset, center = 60.0, 110.0, 7.0, (5.0, -9.0)
+    sinogram = phantoms.disc(20.0, value=0.3, center=center).fan_sinogram(
+        ANGLES, source, detector, 50, 2.0, offset, curved, subrays=1
+    )
+    u = (torch.arange(50).double() - 24.5) * 2.0 + offset
+    fan = u / detector if curved else (u / detector).atan()
+    across = torch.stack((ANGLES.cos(), ANGLES.sin()), 1)[:, None]
+    along = torch.stack((-ANGLES.sin(), ANGLES.cos()), 1)[:, None]
+    ray = fan.sin()[:, None] * across + fan.cos()[:, None] * along  # (views, bins, 2)
+    x, y = (torch.tensor(center) + source * along).unbind(-1)  # the disc, seen from the source
+    distance = x * ray[..., 1] - y * ray[..., 0]
+    torch.testing.assert_close(sinogram, 0.3 * 2 * (20.0**2 - distance**2).clamp_min(0).sqrt())
+
+
+def test_a_fan_from_far_away_is_a_parallel_beam():
+    phantom, far = phantoms.foam(1, 30.0), 1e6
+    fan = phantom.fan_sinogram(ANGLES, far, far, 64, 1.0, 1.5, subrays=8)
+    error = fan - phantom.sinogram(ANGLES, 64, 1.0, 1.5)
+    assert error.norm() < 2e-3 * fan.norm()  # of eight rays per bin, and of a fan of 60 / 1e6
+    ray = phantom.fan_sinogram(ANGLES, far, far, 64, 1.0, 1.5, subrays=1)
+    assert (ray - phantom.sinogram(ANGLES, 64, 1.0, 1.5, bin_average=False)).norm() < 3e-3 * ray.norm()
+
+
+def test_every_line_is_measured_twice_in_a_full_turn():
+    spacing, detector = 0.02 * 100, 100.0  # fan angles in steps of 0.02
+    place = (torch.arange(41, dtype=torch.float64) - 20) * 0.02
+    once = oblique().fan_sinogram([0.3], 50.0, detector, 41, spacing, curved=True, subrays=1)[0]
+    opposite = oblique().fan_sinogram(
+        0.3 + math.pi - 2 * place, 50.0, detector, 41, spacing, curved=True, subrays=1
+    )
+    torch.testing.assert_close(opposite.flip(1).diagonal(), once)
+
+
+def test_a_fan_bin_is_the_mean_of_the_rays_over_its_width():
+    dense = oblique().fan_sinogram(ANGLES, 60.0, 90.0, 60 * 500, 1.2 / 500, 2.0, subrays=1)
+    mean = dense.reshape(len(ANGLES), 60, 500).mean(2)
+    for subrays, error in ((1, 0.03), (8, 2e-3), (64, 2e-4)):
+        bins = oblique().fan_sinogram(ANGLES, 60.0, 90.0, 60, 1.2, 2.0, subrays=subrays)
+        assert (bins - mean).norm() < error * mean.norm()
+
+
+def test_windows_and_blocks_do_not_change_a_fan_sinogram(monkeypatch):
+    phantom = phantoms.foam(2, 40.0)  # wider than the detector's 50 / 2 at the axis
+    whole = phantom.fan_sinogram(ANGLES, 90.0, 180.0, 50, 1.0, 4.0)
+    wide = phantom.fan_sinogram(ANGLES, 90.0, 180.0, 250, 1.0, 4.0)[:, 100:150]
+    torch.testing.assert_close(wide, whole)
+    monkeypatch.setattr("invgen.phantoms.ellipses.BLOCK", 1)
+    torch.testing.assert_close(phantom.fan_sinogram(ANGLES, 90.0, 180.0, 50, 1.0, 4.0), whole)
+
+
+def test_what_no_fan_is_refused():
+    disc = phantoms.disc(10.0, center=(3.0, 4.0))
+    with pytest.raises(ParameterError, match="outside of the phantom, of radius 15"):
+        disc.fan_sinogram(ANGLES, 15.0, 30.0, 8, 1.0)
+    with pytest.raises(ParameterError, match="source_detector"):
+        disc.fan_sinogram(ANGLES, 40.0, 0.0, 8, 1.0)
+    with pytest.raises(ParameterError, match="bins of positive number"):
+        disc.fan_sinogram(ANGLES, 40.0, 60.0, 8, -1.0)
+    with pytest.raises(ParameterError, match="at least one ray"):
+        disc.fan_sinogram(ANGLES, 40.0, 60.0, 8, 1.0, subrays=0)
+    with pytest.raises(ShapeError, match="Angles"):
+        disc.fan_sinogram([], 40.0, 60.0, 8, 1.0)

@@ -1,0 +1,13 @@
+"""Phantoms: objects whose images and projections are both known exactly.
+
+Ellipses and ellipsoids have closed-form projections, so a phantom gives the sinogram that an ideal scanner
+would record, free of the pixels that a reconstruction is made of. Lengths are in the caller's unit; x runs
+to the right, y up, z up along the rotation axis, and the origin is the centre of the image.
+"""
+
+from invgen.phantoms.ellipses import Ellipses
+from invgen.phantoms.ellipsoids import Ellipsoids
+from invgen.phantoms.objects import disc, foam, shepp_logan
+from invgen.phantoms.objects3d import ball, foam_3d, shepp_logan_3d
+
+__all__ = ["Ellipses", "Ellipsoids", "ball", "disc", "foam", "foam_3d", "shepp_logan", "shepp_logan_3d"]
