@@ -149,14 +149,13 @@ class _FromODL(LinearOperator):
         tolerance = 1e-4 if dtypes & {"float32", "complex64"} else 1e-9
         distances = []
         for before, after in candidates:
-            constants = list(map(Constant, before)), list(map(Constant, after))
-            ratios = self._compare(*constants)
+            ratios = self._compare(list(map(Constant, before)), list(map(Constant, after)))
             factor = 1 / ratios[0].real if ratios else 1.0
+            if abs(factor - 1) <= tolerance:
+                factor = 1.0
             distances.append(max((abs(factor * ratio - 1) for ratio in ratios), default=0.0))
             if distances[-1] <= tolerance:
-                if abs(factor - 1) > tolerance:
-                    constants[1][:] = [Constant(factor * weight) for weight in after]
-                return constants
+                return list(map(Constant, before)), [Constant(factor * weight) for weight in after]
         raise CapabilityError(
             f"from_odl expects an operator with an adjoint; the one of {self.name} is no multiple of the "
             f"transpose: their ratio varies by {min(distances):.0e}. Use another implementation of it, in "
@@ -166,7 +165,7 @@ class _FromODL(LinearOperator):
     def _compare(self, before: list[Constant], after: list[Constant]) -> list[complex]:
         """Ratios ``<x, B A x> / |A x|^2`` of a candidate B: one each if it is the transpose.
 
-        White noise, ones and single pixels, so that frequencies and places weigh in differently.
+        White noise, ones and a single pixel, so that frequencies and places weigh in differently.
         """
         noise = self.domain.random(seed=0, dtype=torch.float64)
         size = float(self.range.norm(self._apply(noise)))
@@ -280,16 +279,15 @@ def _weights(space: Any) -> list[torch.Tensor] | None:
     weights = torch.as_tensor(weights, dtype=torch.float64, device="cpu")
     if not isinstance(space, import_odl().ProductSpace):
         return [weights]
-    parts = [_weights(part) for part in space.spaces]
-    if any(part is None for part in parts):
-        return None
-    scaled = [
-        [w * inner for inner in part] for w, part in zip(weights.expand(len(parts)), parts, strict=True)
-    ]
+    parts = []
+    for weight, part in zip(weights.expand(len(space)), space.spaces, strict=True):
+        inner = _weights(part)
+        if inner is None:
+            return None
+        parts += [weight * w for w in inner]
     if _is_array(space):
-        shape = _to_space(space[0]).shape
-        return [torch.stack([part[0].expand(shape) for part in scaled])]
-    return [weight for part in scaled for weight in part]
+        return [torch.stack([weight.expand(_to_space(space[0]).shape) for weight in parts])]
+    return parts
 
 
 def _element(space: Any, parts: Iterator[torch.Tensor]) -> Any:
