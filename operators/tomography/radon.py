@@ -14,6 +14,7 @@ from invgen.operators.space import Space
 from invgen.operators.tomography.fourier import Convolution, FourierProjector, FourierSlices, fast_length
 from invgen.operators.tomography.geometry import parallel_beam
 from invgen.operators.tomography.joseph import JosephProjector
+from invgen.operators.tomography.odl import parallel_parameters
 
 __all__ = ["Radon"]
 
@@ -85,6 +86,25 @@ class Radon(LinearOperator):
     def angles(self) -> torch.Tensor:
         """View angles in radians, float64 (views,)."""
         return self.geometry.angles
+
+    @classmethod
+    def from_odl(cls, geometry: Any, domain: Any, fov: str | None = None, method: str = "fourier") -> Radon:
+        """Take the geometry from ODL; see `invgen.operators.tomography.odl` for how its arrays lie.
+
+        Parameters
+        ----------
+        geometry : odl.applications.tomo.Parallel2dGeometry
+        domain : odl.DiscretizedSpace
+            Images, ``odl.uniform_discr`` of two axes with square pixels around the origin.
+        fov, method
+            As in the constructor.
+
+        Raises
+        ------
+        DtypeError, CapabilityError
+            For another geometry, or one that this operator has no parameters for.
+        """
+        return cls(**parallel_parameters(geometry, domain), fov=fov, method=method)
 
     @cached_property
     def padded_slices(self) -> FourierSlices:
