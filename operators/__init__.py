@@ -6,10 +6,12 @@ from invgen.operators.basic import FunctionOperator, Identity, MatrixOperator, f
 from invgen.operators.gradient import Gradient
 from invgen.operators.odl import from_odl
 from invgen.operators.space import ProductSpace, Space
-from invgen.operators.tomography import Radon
+from invgen.operators.tomography import ConeBeam, FanBeam, Radon
 
 __all__ = [
     "SVD",
+    "ConeBeam",
+    "FanBeam",
     "FunctionOperator",
     "Gradient",
     "Identity",

@@ -1,4 +1,4 @@
-"""Parallel-beam geometry: where pixels and detector bins are."""
+"""Where pixels, views and detector bins are: what all beams share, and parallel beams."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ import torch
 
 from invgen.errors import DataError, DtypeError, ParameterError, ShapeError
 
-__all__ = ["ParallelBeam", "parallel_beam"]
+__all__ = ["ParallelBeam", "PlanarGeometry", "angular_weights", "parallel_beam"]
 
 
 @dataclass(frozen=True, eq=False)
-class ParallelBeam:
-    """Pixels, views and detector bins of a parallel-beam scan, in one unit of length.
+class PlanarGeometry:
+    """Pixels, views and detector bins of a scan in a plane, in one unit of length.
 
-    The ray of view angle t and detector position s is the line ``s = x cos t + y sin t``; x points to the
-    right, y up, and the rotation axis is the origin, at the centre of the image.
+    x points to the right, y up, and the rotation axis is the origin, at the centre of the image.
     """
 
     image_shape: tuple[int, int]
@@ -28,6 +27,41 @@ class ParallelBeam:
     detector_spacing: float
     detector_offset: float
     pixel_size: float
+
+    @property
+    def reach(self) -> float:
+        """Radius of the disc around the rotation axis that every view sees."""
+        raise NotImplementedError
+
+    def bins(self) -> torch.Tensor:
+        """Positions of the bins' centres along the detector, float64 (detector,)."""
+        place = torch.arange(self.detector_count, dtype=torch.float64) - (self.detector_count - 1) / 2
+        return place * self.detector_spacing + self.detector_offset
+
+    def pixel_centers(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Coordinates x, shape (W,), and y, shape (H,), of the pixels' centres."""
+        height, width = self.image_shape
+        x = (torch.arange(width, dtype=torch.float64) - (width - 1) / 2) * self.pixel_size
+        y = ((height - 1) / 2 - torch.arange(height, dtype=torch.float64)) * self.pixel_size
+        return x, y
+
+    def disc(self) -> torch.Tensor:
+        """The pixels that lie wholly within the disc that every view sees, bool (H, W)."""
+        x, y = (c.abs() + self.pixel_size / 2 for c in self.pixel_centers())
+        return torch.hypot(x[None, :], y[:, None]) <= self.reach * (1 + 1e-12)
+
+    def _require_axis_on_detector(self) -> None:
+        if self.reach <= 0:
+            raise ParameterError(
+                f"The rotation axis projects outside of the detector: offset {self.detector_offset}, "
+                f"{self.detector_count} bins of {self.detector_spacing}. Check the sign and unit of "
+                "detector_offset."
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class ParallelBeam(PlanarGeometry):
+    """Parallel rays: of view angle t and detector position s the line ``s = x cos t + y sin t``."""
 
     @property
     def reach(self) -> float:
@@ -45,33 +79,25 @@ class ParallelBeam:
         """Whether the detector is as wide as the image's shadow in every view."""
         return self.shadow <= self.reach * (1 + 1e-12)
 
-    def pixel_centers(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Coordinates x, shape (W,), and y, shape (H,), of the pixels' centres."""
-        height, width = self.image_shape
-        x = (torch.arange(width, dtype=torch.float64) - (width - 1) / 2) * self.pixel_size
-        y = ((height - 1) / 2 - torch.arange(height, dtype=torch.float64)) * self.pixel_size
-        return x, y
-
-    def disc(self) -> torch.Tensor:
-        """The pixels that lie wholly within the disc that every view sees, bool (H, W)."""
-        x, y = (c.abs() + self.pixel_size / 2 for c in self.pixel_centers())
-        return torch.hypot(x[None, :], y[:, None]) <= self.reach * (1 + 1e-12)
-
     def view_weights(self) -> torch.Tensor:
-        """Quadrature weights of the views over half a turn, shape (views,); they sum to at most pi.
+        """Quadrature weights of the views over half a turn, shape (views,); they sum to at most pi."""
+        return angular_weights(self.angles, math.pi)
 
-        Half the angular distance between each view's two neighbours, angles taken modulo pi (a parallel
-        projection repeats after half a turn). A gap of more than five median gaps and ten degrees is a
-        missing wedge: nothing was measured there, and its neighbours do not stand for it.
-        """
-        order = torch.argsort(self.angles % math.pi, stable=True)
-        t = (self.angles % math.pi)[order]
-        gaps = torch.diff(t, append=t[:1] + math.pi)
-        typical = gaps[gaps > 1e-9].median()
-        gaps = torch.where((gaps > 5 * typical) & (gaps > math.radians(10)), typical, gaps)
-        weights = torch.empty_like(gaps)
-        weights[order] = (gaps + gaps.roll(1)) / 2
-        return weights
+
+def angular_weights(angles: torch.Tensor, period: float) -> torch.Tensor:
+    """Quadrature weights of views whose projections repeat after `period`; they sum to at most that.
+
+    Half the angular distance between each view's two neighbours. A gap of more than five median gaps and
+    ten degrees is a missing wedge: nothing was measured there, and its neighbours do not stand for it.
+    """
+    order = torch.argsort(angles % period, stable=True)
+    t = (angles % period)[order]
+    gaps = torch.diff(t, append=t[:1] + period)
+    typical = gaps[gaps > 1e-9].median()
+    gaps = torch.where((gaps > 5 * typical) & (gaps > math.radians(10)), typical, gaps)
+    weights = torch.empty_like(gaps)
+    weights[order] = (gaps + gaps.roll(1)) / 2
+    return weights
 
 
 def parallel_beam(
@@ -83,45 +109,65 @@ def parallel_beam(
     pixel_size: float,
 ) -> ParallelBeam:
     """Check a user's parameters, and fill in the detector that covers the image's diagonal."""
-    if len(image_shape) != 2 or not all(_is_count(n) for n in image_shape):
-        raise ShapeError(f"Radon expects image_shape=(H, W); got {tuple(image_shape)}.")
-    shape = (int(image_shape[0]), int(image_shape[1]))
+    shape = check_shape(image_shape, ("H", "W"), "Radon")
+    t = check_angles(angles, math.pi)
+    check_length("pixel_size", pixel_size)
+    spacing = check_length("detector_spacing", pixel_size if detector_spacing is None else detector_spacing)
+    offset = check_offset(detector_offset)
+    if detector_count is None:
+        diagonal = math.hypot(*shape) * pixel_size + 2 * abs(offset)
+        detector_count = math.ceil(diagonal / spacing - 1e-9)
+    count = check_count(detector_count)
+    geometry = ParallelBeam((shape[0], shape[1]), t, count, spacing, offset, float(pixel_size))
+    geometry._require_axis_on_detector()
+    return geometry
+
+
+def check_shape(shape: tuple[int, ...], axes: tuple[str, ...], who: str) -> tuple[int, ...]:
+    """The shape of an image or a volume, as plain integers."""
+    if len(shape) != len(axes) or not all(_is_count(n) for n in shape):
+        name = "image_shape" if len(axes) == 2 else "volume_shape"
+        raise ShapeError(f"{who} expects {name}=({', '.join(axes)}); got {tuple(shape)}.")
+    return tuple(int(n) for n in shape)
+
+
+def check_angles(angles: object, turn: float) -> torch.Tensor:
+    """View angles in radians, float64 (views,); a number n means n equispaced views over `turn`."""
     if isinstance(angles, int | float | np.number):
         if not _is_count(angles):
             raise ParameterError(f"A number of angles is at least one, and whole; got angles={angles}.")
-        t = torch.arange(int(angles), dtype=torch.float64) * (math.pi / int(angles))
-    else:
-        # PyTorch would round a list to float32; NumPy keeps its precision
-        t = torch.as_tensor(angles if isinstance(angles, torch.Tensor) else np.asarray(angles)).detach().cpu()
-        if t.is_complex() or t.dtype == torch.bool:
-            raise DtypeError(f"angles are real numbers, in radians; got {t.dtype}.")
-        t = t.to(torch.float64, copy=True)  # the array stays the caller's
-        if t.ndim != 1 or len(t) == 0:
-            raise ShapeError(
-                f"angles is a number of views, or a list of radians (views,); got {tuple(t.shape)}."
-            )
+        return torch.arange(int(angles), dtype=torch.float64) * (turn / int(angles))
+    # PyTorch would round a list to float32; NumPy keeps its precision
+    t = torch.as_tensor(angles if isinstance(angles, torch.Tensor) else np.asarray(angles)).detach().cpu()
+    if t.is_complex() or t.dtype == torch.bool:
+        raise DtypeError(f"angles are real numbers, in radians; got {t.dtype}.")
+    t = t.to(torch.float64, copy=True)  # the array stays the caller's
+    if t.ndim != 1 or len(t) == 0:
+        raise ShapeError(f"angles is a number of views, or a list of radians (views,); got {tuple(t.shape)}.")
     if not bool(torch.isfinite(t).all()):
         raise DataError("angles has NaN or infinite entries.")
-    spacing = pixel_size if detector_spacing is None else detector_spacing
-    for name, value in (("pixel_size", pixel_size), ("detector_spacing", spacing)):
-        if not (math.isfinite(value) and value > 0):
-            raise ParameterError(f"{name} is a positive length; got {value}.")
-    if not math.isfinite(detector_offset):
-        raise ParameterError(f"detector_offset is a length; got {detector_offset}.")
-    if detector_count is None:
-        diagonal = math.hypot(*shape) * pixel_size + 2 * abs(detector_offset)
-        detector_count = math.ceil(diagonal / spacing - 1e-9)
-    elif not _is_count(detector_count):
-        raise ParameterError(f"detector_count is the number of bins; got {detector_count}.")
-    geometry = ParallelBeam(
-        shape, t, int(detector_count), float(spacing), float(detector_offset), float(pixel_size)
-    )
-    if geometry.reach <= 0:
-        raise ParameterError(
-            f"The rotation axis projects outside of the detector: offset {detector_offset}, "
-            f"{detector_count} bins of {spacing}. Check the sign and unit of detector_offset."
-        )
-    return geometry
+    return t
+
+
+def check_length(name: str, value: float) -> float:
+    """A positive length."""
+    if not (math.isfinite(value) and value > 0):
+        raise ParameterError(f"{name} is a positive length; got {value}.")
+    return float(value)
+
+
+def check_offset(value: float) -> float:
+    """A finite length of either sign."""
+    if not math.isfinite(value):
+        raise ParameterError(f"detector_offset is a length; got {value}.")
+    return float(value)
+
+
+def check_count(value: Any) -> int:
+    """The number of a detector's bins."""
+    if not _is_count(value):
+        raise ParameterError(f"detector_count is the number of bins; got {value}.")
+    return int(value)
 
 
 def _is_count(value: Any) -> bool:

@@ -12,13 +12,13 @@ one expression, so one is the transpose of the other.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 from torch.nn.functional import pad
 
 from invgen.operators.frozen import Constant, Frozen
 from invgen.operators.tomography.geometry import ParallelBeam
+from invgen.operators.tomography.threads import torch_threads
 
 __all__ = ["JosephProjector", "joseph_adjoint", "joseph_forward"]
 
@@ -46,7 +46,7 @@ class JosephProjector(Frozen):
 
         images, flipped = (pad(a, (1, 1)).contiguous().numpy() for a in (x, x.mT))
         y = x.new_zeros(len(x), len(g.angles), g.detector_count)
-        with _torch_threads():
+        with torch_threads():
             joseph_cpu.forward(
                 images, flipped, self._views.value.numpy(), self._first, self._ratio, y.numpy()
             )
@@ -64,23 +64,9 @@ class JosephProjector(Frozen):
         margin = int(2 / self._ratio) + 2  # more bins than a pixel can reach
         rows = pad(y, (margin, margin)).contiguous().numpy()
         x = y.new_zeros(len(y), *g.image_shape)
-        with _torch_threads():
+        with torch_threads():
             joseph_cpu.adjoint(rows, self._views.value.numpy(), self._first, self._ratio, margin, x.numpy())
         return x.mul_(g.pixel_size)
-
-
-@contextmanager
-def _torch_threads() -> Iterator[None]:
-    """Run numba on as many threads as PyTorch, and leave PyTorch's number as it was: they share OpenMP."""
-    import numba
-
-    threads = torch.get_num_threads()
-    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
-    try:
-        yield
-    finally:
-        if torch.get_num_threads() != threads:
-            torch.set_num_threads(threads)
 
 
 def joseph_forward(

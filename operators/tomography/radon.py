@@ -5,21 +5,19 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
-import torch
-
 from invgen.errors import ParameterError
 from invgen.operators.base import LinearOperator
 from invgen.operators.frozen import Constant
-from invgen.operators.space import Space
 from invgen.operators.tomography.fourier import Convolution, FourierProjector, FourierSlices, fast_length
 from invgen.operators.tomography.geometry import parallel_beam
 from invgen.operators.tomography.joseph import JosephProjector
 from invgen.operators.tomography.odl import parallel_parameters
+from invgen.operators.tomography.projection import Projection, circulant_symbol
 
 __all__ = ["Radon"]
 
 
-class Radon(LinearOperator):
+class Radon(Projection):
     """Parallel-beam projection: images (H, W) to sinograms (views, detector).
 
     The ray of view angle t and detector position s is the line ``s = x cos t + y sin t``, x to the right,
@@ -69,23 +67,27 @@ class Radon(LinearOperator):
         method: str = "fourier",
     ) -> None:
         g = parallel_beam(image_shape, angles, detector_count, detector_spacing, detector_offset, pixel_size)
-        super().__init__(Space(g.image_shape), Space((len(g.angles), g.detector_count)))
-        if fov not in (None, "image", "disc"):
-            raise ParameterError(f"fov is 'image' or 'disc'; got {fov!r}.")
         if method not in ("fourier", "joseph"):
             raise ParameterError(f"method is 'fourier' or 'joseph'; got {method!r}.")
-        self.geometry = g
+        super().__init__(g, g.image_shape, (len(g.angles), g.detector_count), fov)
         self.method = method
-        self.fov = fov or ("image" if g.sees_whole_image else "disc")
         self.nonnegative = method == "joseph"
-        self._mask = Constant(g.disc()) if self.fov == "disc" else None
         self._truncates = self.fov == "image" and not g.sees_whole_image
         self._projector = FourierProjector(g, self._truncates) if method == "fourier" else JosephProjector(g)
 
-    @property
-    def angles(self) -> torch.Tensor:
-        """View angles in radians, float64 (views,)."""
-        return self.geometry.angles
+    def subset(self, views: Any) -> Radon:
+        """The operator of some of the views, chosen by an index, a slice or a mask."""
+        g = self.geometry
+        return Radon(
+            g.image_shape,
+            g.angles[views],
+            g.detector_count,
+            g.detector_spacing,
+            g.detector_offset,
+            g.pixel_size,
+            self.fov,
+            self.method,
+        )
 
     @classmethod
     def from_odl(cls, geometry: Any, domain: Any, fov: str | None = None, method: str = "fourier") -> Radon:
@@ -113,42 +115,11 @@ class Radon(LinearOperator):
 
     @cached_property
     def spectrum(self) -> Constant:
-        """Of the circulant matrix nearest to the gram operator, T. Chan (1988)."""
-        height, width = self.domain.shape
+        """Of the circulant matrix nearest to the gram operator."""
         projector = self._projector
         if not isinstance(projector, FourierProjector):
             projector = FourierProjector(self.geometry, False)
-        kernel = projector.gram_kernel[1:, 1:]
-        rows, columns = (torch.arange(1 - n, n) for n in (height, width))
-        kernel = kernel * (1 - rows.abs() / height)[:, None] * (1 - columns.abs() / width)
-        wrapped = kernel.new_zeros(height, width)
-        places = (rows % height)[:, None].expand(kernel.shape), (columns % width).expand(kernel.shape)
-        wrapped.index_put_(places, kernel, accumulate=True)
-        return Constant(torch.fft.fft2(wrapped).real.clamp(min=0).contiguous())
-
-    def estimate_noise(self, y: torch.Tensor) -> torch.Tensor | None:
-        """From fourth differences along the detector, robustly (Donoho and Johnstone 1994, sec. 4.2).
-
-        Projections are smooth, so that their fourth differences are noise but for few; the median looks past
-        those.
-        """
-        if y.shape[-1] < 5:
-            return None
-        differences = torch.diff(y, n=4, dim=-1).flatten(-2).abs()
-        # their variance is 1 + 16 + 36 + 16 + 1 times the noise's; half of normal numbers are within 0.6745
-        return differences.median(dim=-1).values / (0.6745 * 70**0.5)
-
-    def restrict(self, x: torch.Tensor) -> torch.Tensor:
-        """`x` with what lies outside of the field of view set to zero."""
-        return x if self._mask is None else x * self._mask.like(x)
-
-    def _apply(self, x: torch.Tensor) -> torch.Tensor:
-        flat, batch = self.domain.flatten(self.restrict(x))
-        return self._projector.forward(flat).reshape(*batch, *self.range.shape)
-
-    def _adjoint(self, y: torch.Tensor) -> torch.Tensor:
-        flat, batch = self.range.flatten(y)
-        return self.restrict(self._projector.adjoint(flat).reshape(*batch, *self.domain.shape))
+        return Constant(circulant_symbol(projector.gram_kernel))
 
     def _gram(self) -> LinearOperator:
         if isinstance(self._projector, FourierProjector) and not self._truncates:

@@ -1,0 +1,169 @@
+"""Cone-beam projection."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch.nn.functional import pad
+
+from invgen.operators.frozen import Constant, Frozen
+from invgen.operators.tomography.divergent import ConeGeometry, FanGeometry, cone_geometry
+from invgen.operators.tomography.fan import fan_kernel
+from invgen.operators.tomography.projection import Projection, circulant_symbol
+from invgen.operators.tomography.rays import Rays
+from invgen.operators.tomography.threads import torch_threads
+
+__all__ = ["ConeBeam"]
+
+#: Voxels of a slab: what is held besides inputs and outputs.
+_SLAB = 1 << 24
+
+
+class ConeBeam(Projection):
+    """Cone-beam projection on a circular orbit: volumes (D, H, W) to projections (views, rows, columns).
+
+    Each slice (H, W) lies as the image of a `FanBeam` does; slices are stacked along z, the rotation axis, in
+    the order of growing z, with the middle of the volume at the origin. At view angle t the source is at
+    ``source_origin (sin t, -cos t, 0)``; the flat panel is perpendicular to the central ray, its columns run
+    along ``e_u = (cos t, sin t, 0)`` and its rows along z. Projections are line integrals, voxel value times
+    length, along the rays to the middles of the panel's pixels, by linear interpolation (Joseph 1982).
+
+    Parameters
+    ----------
+    volume_shape : (int, int, int)
+        Slices, height and width in voxels.
+    angles : int or sequence of float, shape (views,)
+        View angles in radians; a number n means n equispaced views over 2 pi, ``2 k pi / n``.
+    source_origin : float
+        Distance from the source to the rotation axis.
+    source_detector : float
+        Distance from the source to the detector, along the central ray.
+    detector_shape : (int, int), optional
+        Rows and columns; by default as many as see the cylinder around the volume.
+    detector_spacing : float or (float, float), optional
+        Distance of the rows, and of the columns, on the detector; by default the voxel size times the
+        magnification ``source_detector / source_origin``.
+    detector_offset : (float, float)
+        Displacement of the detector along z and along e_u, measured on the detector: the source's plane and
+        the rotation axis project to the row and column ``(n - 1) / 2 - offset / spacing``.
+    voxel_size : float
+        Side of a voxel; all lengths are in one unit, of the caller's choice.
+    fov : {"image", "disc"}, optional
+        Where in each slice the object is: anywhere, or only in the disc that every view sees (voxels outside
+        are zero). The default is "image" where the detector's columns see all of it, else "disc".
+
+    Attributes
+    ----------
+    geometry : ConeGeometry
+
+    Raises
+    ------
+    ParameterError
+        Where a length makes no sense: the source within the volume, the axis off the detector.
+    """
+
+    nonnegative = True
+
+    def __init__(
+        self,
+        volume_shape: tuple[int, int, int],
+        angles: Any,
+        source_origin: float,
+        source_detector: float,
+        detector_shape: tuple[int, int] | None = None,
+        detector_spacing: float | tuple[float, float] | None = None,
+        detector_offset: tuple[float, float] = (0.0, 0.0),
+        voxel_size: float = 1.0,
+        fov: str | None = None,
+    ) -> None:
+        g = cone_geometry(
+            volume_shape,
+            angles,
+            source_origin,
+            source_detector,
+            detector_shape,
+            detector_spacing,
+            detector_offset,
+            voxel_size,
+        )
+        super().__init__(g, g.volume_shape, (len(g.angles), g.row_count, g.fan.detector_count), fov)
+        self._projector = ConeProjector(g)
+
+    @property
+    def _plane(self) -> FanGeometry:
+        return self.geometry.fan
+
+    def subset(self, views: Any) -> ConeBeam:
+        """The operator of some of the views, chosen by an index, a slice or a mask."""
+        g, fan = self.geometry, self.geometry.fan
+        return ConeBeam(
+            g.volume_shape,
+            g.angles[views],
+            fan.source_origin,
+            fan.source_detector,
+            (g.row_count, fan.detector_count),
+            (g.row_spacing, fan.detector_spacing),
+            (g.row_offset, fan.detector_offset),
+            fan.pixel_size,
+            self.fov,
+        )
+
+    @cached_property
+    def spectrum(self) -> Constant:
+        """That of a fan in each slice, times that of linear interpolation along z."""
+        g = self.geometry
+        frequencies = torch.fft.fftfreq(g.depth, dtype=torch.float64)
+        density = g.fan.pixel_size * g.fan.magnification / g.row_spacing
+        along = density * torch.sinc(frequencies) ** 4
+        return Constant(along[:, None, None] * circulant_symbol(fan_kernel(g.fan)))
+
+
+class ConeProjector(Frozen):
+    """Joseph's projector for cones: compiled on the CPU, plain PyTorch elsewhere."""
+
+    def __init__(self, geometry: ConeGeometry) -> None:
+        g = self._geometry = geometry
+        fan = g.fan
+        self._rays = Rays(g)
+        self._sinogram_shape = (len(g.angles), g.row_count, fan.detector_count)
+        views = torch.stack([g.angles.cos(), g.angles.sin()], dim=1)
+        across, along = fan.directions()
+        self._directions = tuple(a.numpy() for a in (views, across, along, g.rows()))
+        self._radius = fan.source_origin / fan.pixel_size
+
+    def _slabs(self) -> list[tuple[slice, float]]:
+        """Slices that are worked on together, and the height of the first, in pixels."""
+        depth, height, width = self._geometry.volume_shape
+        size = max(1, _SLAB // (height * width))
+        return [(slice(k, min(k + size, depth)), k - (depth - 1) / 2) for k in range(0, depth, size)]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Volumes (batch, D, H, W) to projections (batch, views, rows, columns)."""
+        if x.device.type != "cpu":
+            return self._rays.forward(x)
+        from invgen.operators.tomography import cone_cpu
+
+        y = x.new_zeros(len(x), *self._sinogram_shape)
+        with torch_threads():
+            for slab, bottom in self._slabs():
+                stacks = pad(x[:, slab].permute(0, 2, 3, 1), (1, 1)).contiguous().numpy()
+                cone_cpu.forward(stacks, bottom, *self._directions, self._radius, y.numpy())
+        return y.mul_(self._geometry.fan.pixel_size)
+
+    def adjoint(self, y: torch.Tensor) -> torch.Tensor:
+        """Projections (batch, views, rows, columns) to volumes (batch, D, H, W)."""
+        if y.device.type != "cpu":
+            return self._rays.adjoint(y)
+        from invgen.operators.tomography import cone_cpu
+
+        depth, height, width = self._geometry.volume_shape
+        x, rows = y.new_empty(len(y), depth, height, width), y.contiguous().numpy()
+        with torch_threads():
+            for slab, bottom in self._slabs():
+                stacks = y.new_zeros(len(y), height, width, slab.stop - slab.start + 2)
+                for upright in (True, False):
+                    cone_cpu.adjoint(rows, bottom, *self._directions, self._radius, upright, stacks.numpy())
+                x[:, slab] = stacks[..., 1:-1].permute(0, 3, 1, 2)
+        return x.mul_(self._geometry.fan.pixel_size)

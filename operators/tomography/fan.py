@@ -1,0 +1,182 @@
+"""Fan-beam projection."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch.nn.functional import pad
+
+from invgen.operators.frozen import Constant, Frozen
+from invgen.operators.tomography.divergent import ConeGeometry, FanGeometry, fan_geometry
+from invgen.operators.tomography.fourier import FourierProjector
+from invgen.operators.tomography.geometry import ParallelBeam
+from invgen.operators.tomography.projection import Projection, circulant_symbol
+from invgen.operators.tomography.rays import Rays
+from invgen.operators.tomography.threads import torch_threads
+
+__all__ = ["FanBeam"]
+
+#: Directions that stand for those of all rays of a view, in the preconditioner.
+_FAN_DIRECTIONS = 5
+
+
+class FanBeam(Projection):
+    """Fan-beam projection: images (H, W) to sinograms (views, detector).
+
+    x points to the right, y up, the rotation axis is the origin, at the centre of the image. At view angle t
+    the detector's axis points along ``e_u = (cos t, sin t)`` and the central ray along ``(-sin t, cos t)``:
+    the source is at ``source_origin (sin t, -cos t)``. Sinograms are line integrals, pixel value times
+    length, along the rays to the bins' centres, by linear interpolation (Joseph 1982).
+
+    Parameters
+    ----------
+    image_shape : (int, int)
+        Height and width in pixels.
+    angles : int or sequence of float, shape (views,)
+        View angles in radians; a number n means n equispaced views over 2 pi, ``2 k pi / n``.
+    source_origin : float
+        Distance from the source to the rotation axis.
+    source_detector : float
+        Distance from the source to the detector, along the central ray.
+    detector_count : int, optional
+        Number of bins; by default as many as see the circle around the image.
+    detector_spacing : float, optional
+        Width of a bin on the detector; by default the pixel size times the magnification
+        ``source_detector / source_origin``.
+    detector_offset : float
+        Displacement of the detector along e_u, measured on the detector: the rotation axis projects to the
+        bin ``(detector_count - 1) / 2 - detector_offset / detector_spacing``.
+    curved : bool
+        Whether the detector is part of a circle around the source, with bins at equal angles (their spacing
+        and offset are lengths of arc), or flat and perpendicular to the central ray.
+    pixel_size : float
+        Side of a pixel; all lengths are in one unit, of the caller's choice.
+    fov : {"image", "disc"}, optional
+        Where the object is: anywhere in the image, or only in the disc that every view sees (pixels outside
+        are zero). The default is "image" where the detector sees all of it in every view, else "disc".
+
+    Attributes
+    ----------
+    geometry : FanGeometry
+
+    Raises
+    ------
+    ParameterError
+        Where a length makes no sense: the source within the image, the axis off the detector.
+    """
+
+    nonnegative = True
+
+    def __init__(
+        self,
+        image_shape: tuple[int, int],
+        angles: Any,
+        source_origin: float,
+        source_detector: float,
+        detector_count: int | None = None,
+        detector_spacing: float | None = None,
+        detector_offset: float = 0.0,
+        curved: bool = False,
+        pixel_size: float = 1.0,
+        fov: str | None = None,
+    ) -> None:
+        g = fan_geometry(
+            image_shape,
+            angles,
+            source_origin,
+            source_detector,
+            detector_count,
+            detector_spacing,
+            detector_offset,
+            curved,
+            pixel_size,
+        )
+        super().__init__(g, g.image_shape, (len(g.angles), g.detector_count), fov)
+        self._projector = FanProjector(g)
+
+    def subset(self, views: Any) -> FanBeam:
+        """The operator of some of the views, chosen by an index, a slice or a mask."""
+        g = self.geometry
+        return FanBeam(
+            g.image_shape,
+            g.angles[views],
+            g.source_origin,
+            g.source_detector,
+            g.detector_count,
+            g.detector_spacing,
+            g.detector_offset,
+            g.curved,
+            g.pixel_size,
+            self.fov,
+        )
+
+    @cached_property
+    def spectrum(self) -> Constant:
+        """Of the circulant matrix nearest to the gram operator of parallel beams; see `fan_kernel`."""
+        return Constant(circulant_symbol(fan_kernel(self.geometry)))
+
+
+def fan_kernel(geometry: FanGeometry) -> torch.Tensor:
+    """Point response of projection and backprojection, about, float64 (2H, 2W).
+
+    That of parallel beams with the fan's bins as they are at the axis. Away from the axis the rays of a view
+    have other directions, by up to the fan's angle: the mean over these.
+    """
+    g = geometry
+    spread = torch.linspace(*g.edges(), _FAN_DIRECTIONS, dtype=torch.float64)
+    parallel = ParallelBeam(
+        g.image_shape,
+        (g.angles + spread[:, None]).flatten(),
+        g.detector_count,
+        g.detector_spacing / g.magnification,
+        g.detector_offset / g.magnification,
+        g.pixel_size,
+    )
+    return FourierProjector(parallel, False).gram_kernel / _FAN_DIRECTIONS
+
+
+class FanProjector(Frozen):
+    """Joseph's projector for fans: compiled on the CPU, plain PyTorch elsewhere."""
+
+    def __init__(self, geometry: FanGeometry) -> None:
+        g = self._geometry = geometry
+        self._rays = Rays(ConeGeometry(g, 1, 1, g.detector_spacing, 0.0))
+        self._views = torch.stack([g.angles.cos(), g.angles.sin()], dim=1).numpy()
+        self._across, self._along = (a.numpy() for a in g.directions())
+        self._radius = g.source_origin / g.pixel_size
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Images (batch, H, W) to sinograms (batch, views, detector)."""
+        if x.device.type != "cpu":
+            return self._rays.forward(x[:, None])[:, :, 0]
+        from invgen.operators.tomography import fan_cpu
+
+        g = self._geometry
+        y = x.new_zeros(len(x), len(g.angles), g.detector_count)
+        images, flipped = (pad(a, (1, 1)).contiguous().numpy() for a in (x, x.mT))
+        with torch_threads():
+            fan_cpu.forward(images, flipped, self._views, self._across, self._along, self._radius, y.numpy())
+        return y.mul_(g.pixel_size)
+
+    def adjoint(self, y: torch.Tensor) -> torch.Tensor:
+        """Sinograms (batch, views, detector) to images (batch, H, W)."""
+        if y.device.type != "cpu":
+            return self._rays.adjoint(y[:, :, None])[:, 0]
+        from invgen.operators.tomography import fan_cpu
+
+        g = self._geometry
+        height, width = g.image_shape
+        x, flipped = y.new_empty(len(y), height, width + 2), y.new_empty(len(y), width, height + 2)
+        with torch_threads():
+            fan_cpu.adjoint(
+                y.contiguous().numpy(),
+                self._views,
+                self._across,
+                self._along,
+                self._radius,
+                x.numpy(),
+                flipped.numpy(),
+            )
+        return (x[..., 1:-1] + flipped[..., 1:-1].mT).mul_(g.pixel_size)

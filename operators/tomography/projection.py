@@ -1,0 +1,97 @@
+"""What the projections of all beams share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from invgen.errors import ParameterError
+from invgen.operators.base import LinearOperator
+from invgen.operators.frozen import Constant
+from invgen.operators.space import Space
+
+__all__ = ["Projection", "circulant_symbol"]
+
+
+class Projection(LinearOperator):
+    """Base of `Radon`, `FanBeam` and `ConeBeam`: field of view, noise level, both directions.
+
+    Attributes
+    ----------
+    geometry : ParallelBeam, FanGeometry or ConeGeometry
+    fov : {"image", "disc"}
+    """
+
+    _projector: Any
+
+    def __init__(
+        self, geometry: Any, domain: tuple[int, ...], range: tuple[int, ...], fov: str | None
+    ) -> None:
+        super().__init__(Space(domain), Space(range))
+        if fov not in (None, "image", "disc"):
+            raise ParameterError(f"fov is 'image' or 'disc'; got {fov!r}.")
+        self.geometry = geometry
+        plane = self._plane
+        self.fov = fov or ("image" if plane.sees_whole_image else "disc")
+        self._mask = Constant(plane.disc()) if self.fov == "disc" else None
+
+    @property
+    def _plane(self) -> Any:
+        """Geometry of a slice across the axis."""
+        return self.geometry
+
+    @property
+    def angles(self) -> torch.Tensor:
+        """View angles in radians, float64 (views,)."""
+        return self.geometry.angles
+
+    def subset(self, views: Any) -> Projection:
+        """The operator of some of the views."""
+        raise NotImplementedError
+
+    def estimate_noise(self, y: torch.Tensor) -> torch.Tensor | None:
+        """From fourth differences along the detector, robustly (Donoho and Johnstone 1994, sec. 4.2).
+
+        Projections are smooth, so that their fourth differences are noise but for few; the median looks past
+        those.
+        """
+        if y.shape[-1] < 5:
+            return None
+        differences = torch.diff(y, n=4, dim=-1).flatten(-len(self.range.shape)).abs()
+        # their variance is 1 + 16 + 36 + 16 + 1 times the noise's; half of normal numbers are within 0.6745
+        return differences.median(dim=-1).values / (0.6745 * 70**0.5)
+
+    def restrict(self, x: torch.Tensor) -> torch.Tensor:
+        """`x` with what lies outside of the field of view set to zero."""
+        return x if self._mask is None else x * self._mask.like(x)
+
+    def _apply(self, x: torch.Tensor) -> torch.Tensor:
+        flat, batch = self.domain.flatten(self.restrict(x))
+        return self._projector.forward(flat).reshape(*batch, *self.range.shape)
+
+    def _adjoint(self, y: torch.Tensor) -> torch.Tensor:
+        flat, batch = self.range.flatten(y)
+        return self.restrict(self._projector.adjoint(flat).reshape(*batch, *self.domain.shape))
+
+
+def circulant_symbol(kernel: torch.Tensor) -> torch.Tensor:
+    """Eigenvalues of the circulant matrix nearest to a convolution padded by zeros, T. Chan (1988).
+
+    Parameters
+    ----------
+    kernel : float64 tensor, shape (2H, 2W)
+        Point response, its origin at (H, W).
+
+    Returns
+    -------
+    tensor, float64 (H, W)
+        Not negative, for the frequencies of ``torch.fft.fft2``.
+    """
+    height, width = (n // 2 for n in kernel.shape)
+    rows, columns = (torch.arange(1 - n, n) for n in (height, width))
+    kernel = kernel[1:, 1:] * (1 - rows.abs() / height)[:, None] * (1 - columns.abs() / width)
+    wrapped = kernel.new_zeros(height, width)
+    places = (rows % height)[:, None].expand(kernel.shape), (columns % width).expand(kernel.shape)
+    wrapped.index_put_(places, kernel, accumulate=True)
+    return torch.fft.fft2(wrapped).real.clamp(min=0).contiguous()
