@@ -36,11 +36,19 @@ def line_integrals(arrays):
 
 
 def analytic(phantom, arrays, attributes):
-    """The projections that the attributes promise, in optical depths."""
-    columns = arrays["data"].shape[2]
+    """The projections that the attributes promise, in optical depths: ([rows,] views, columns)."""
+    _, rows, columns = arrays["data"].shape
     angles = torch.from_numpy(np.deg2rad(arrays["theta"]))
-    geometry = attributes["detector_spacing"], attributes["detector_offset"]
-    sinogram = phantom.sinogram(angles, columns, *geometry)
+    spacing, offset = attributes["detector_spacing"], attributes["detector_offset"]
+    beam = [attributes[name] for name in ("source_origin", "source_detector") if name in attributes]
+    if attributes["geometry"] == "cone":
+        sinogram = phantom.cone_sinogram(angles, *beam, (rows, columns), spacing, (0.0, offset)).transpose(
+            0, 1
+        )
+    elif attributes["geometry"] == "fan":
+        sinogram = phantom.fan_sinogram(angles, *beam, columns, spacing, offset, attributes["curved"])
+    else:
+        sinogram = phantom.sinogram(angles, columns, spacing, offset)
     return (sinogram * attributes["absorption"] / sinogram.max()).numpy()
 
 
@@ -228,4 +236,152 @@ def test_an_interrupted_simulation_leaves_no_file(tmp_path, monkeypatch):
     monkeypatch.setattr(torch, "poisson", interrupt)
     with pytest.raises(KeyboardInterrupt):
         simulate_ct(tmp_path / "scan.h5", size=16)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("geometry", "slices"), [("fan", 1), ("fan", 3), ("cone", 8)])
+@pytest.mark.parametrize("pixel_size", [None, 0.25])
+def test_a_divergent_scan_tells_its_geometry(tmp_path, geometry, slices, pixel_size):
+    path, width, unit = tmp_path / "scan.h5", pixel_size or 1.0, "mm" if pixel_size else "pixel"
+    simulate_ct(path, geometry=geometry, size=32, views=8, slices=slices, pixel_size=pixel_size)
+    with h5py.File(path) as file:
+        instrument, truth = file["measurement/instrument"], file["truth"]
+        assert instrument["geometry"].asstr()[()] == geometry
+        lengths = {
+            "source/distance": 4 * 32 * width,
+            "detector/distance": 2 * 32 * width,
+            "detector/actual_pixel_size_x": 1.5 * width,
+            "detector/actual_pixel_size_y": 1.5 * width,
+        }
+        for name, length in lengths.items():
+            assert instrument[name][()] == pytest.approx(length)
+            assert instrument[name].attrs["units"] == unit
+        assert "shape" not in instrument["detector"]
+        np.testing.assert_allclose(file["exchange/theta"], np.arange(8) * 45.0)
+        assert truth["image"].shape == (slices, 32, 32)
+        assert truth["image"].attrs["pixel_size"] == width
+        assert truth.attrs["geometry"] == geometry
+        assert truth.attrs["source_origin"] == pytest.approx(4 * 32 * width)
+        assert truth.attrs["source_detector"] == pytest.approx(6 * 32 * width)
+        assert truth.attrs["detector_spacing"] == pytest.approx(1.5 * width)
+        rows, columns = file["exchange/data"].shape[1:]
+        center = (columns - 1) / 2 - truth.attrs["detector_offset"] / (1.5 * width)
+        assert truth.attrs["rotation_center"] == pytest.approx(center)
+        assert rows == slices if geometry == "fan" else rows > slices
+
+
+def test_a_curved_detector_is_told(tmp_path):
+    simulate_ct(tmp_path / "scan.h5", geometry="fan", curved=True, size=32, views=8)
+    with h5py.File(tmp_path / "scan.h5") as file:
+        assert file["measurement/instrument/detector/shape"].asstr()[()] == "curved"
+
+
+def test_a_parallel_scan_has_no_source(tmp_path):
+    simulate_ct(tmp_path / "scan.h5", size=32, views=8, pixel_size=0.1)
+    with h5py.File(tmp_path / "scan.h5") as file:
+        assert "source" not in file["measurement/instrument"]
+        assert "source_origin" not in file["truth"].attrs
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"geometry": "fan"},
+        {"geometry": "fan", "curved": True, "pixel_size": 0.3, "center_offset": -2.5},
+        {"geometry": "fan", "source_origin": 60.0, "source_detector": 240.0},
+        {"geometry": "cone", "slices": 7},
+        {"geometry": "cone", "pixel_size": 2.0, "source_detector": 500.0, "center_offset": 3.0},
+    ],
+)
+def test_divergent_counts_follow_the_projections_of_the_phantom(settings):
+    half = 24.0 * settings.get("pixel_size", 1.0)
+    space = phantoms.shepp_logan_3d(half).scaled(height=0.2)
+    phantom = space if settings["geometry"] == "cone" else phantoms.foam(2, half)
+    arrays, attributes, _ = scan(phantom, photons=1e9, **settings)
+    expected, measured = analytic(phantom, arrays, attributes), line_integrals(arrays)
+    assert np.linalg.norm(measured - expected) < 1e-3 * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize("geometry", ["fan", "cone"])
+@pytest.mark.parametrize("source_origin", [48.0, 400.0])
+def test_named_phantoms_are_within_what_the_detector_sees(geometry, source_origin):
+    arrays, _, _ = scan("foam", geometry=geometry, source_origin=source_origin, photons=1e9, views=5)
+    depth = line_integrals(arrays)
+    assert depth.max() > 1
+    assert abs(depth[:, :, [0, -1]]).max() < 0.005
+    if geometry == "cone":
+        assert abs(depth[[0, -1]]).max() < 0.2  # the shell's top at most touches the last row
+        assert arrays["truth"].shape == (12, 48, 48)
+
+
+def test_every_slice_of_a_cone_is_seen():
+    half_height = 6.0
+    edge = phantoms.Ellipsoids([1.0], [0.0], [20.0], [half_height - 0.5], [2.0], [2.0], [0.5], [0.0])
+    arrays, _, _ = scan(edge, geometry="cone", source_origin=60.0, slices=12, views=36, photons=1e9)
+    depth = line_integrals(arrays)
+    assert depth[depth.shape[0] // 2 :].max() == pytest.approx(2.0, abs=0.01)
+    per_view = depth.max((0, 2))
+    assert per_view.min() > 0.5  # the grain at the top of the volume is on the detector in every view
+    assert abs(depth[0]).max() < 0.005
+
+
+def test_truth_of_a_cone_is_the_volume_of_the_phantom():
+    arrays, attributes, _ = scan("shepp-logan", size=40, slices=10, geometry="cone", pixel_size=0.5)
+    volume = phantoms.shepp_logan_3d(10.0).scaled(height=0.25).volume((10, 40, 40), 0.5).numpy()
+    np.testing.assert_allclose(arrays["truth"] / arrays["truth"].max(), volume / volume.max(), atol=1e-6)
+    assert attributes["source"] == "shepp-logan"
+
+
+@pytest.mark.parametrize("curved", [False, True])
+def test_an_image_is_projected_by_a_fan_as_its_phantom_is(curved):
+    phantom = phantoms.shepp_logan(24.0)
+    image = phantom.image((192, 192), 0.25)
+    settings = {"geometry": "fan", "curved": curved, "photons": 1e9, "source_origin": 70.0}
+    analytic_scan, _, _ = scan(phantom, **settings)
+    image_scan, _, _ = scan(image, **settings)
+    expected, measured = line_integrals(analytic_scan), line_integrals(image_scan)
+    assert np.linalg.norm(measured - expected) < 0.015 * np.linalg.norm(expected)
+    truth, image_truth = analytic_scan["truth"], image_scan["truth"]
+    assert np.linalg.norm(image_truth - truth) < 0.015 * np.linalg.norm(truth)
+
+
+@pytest.mark.parametrize("curved", [False, True])
+def test_an_image_is_cut_to_the_disc_that_a_fan_sees_in_every_view(curved):
+    arrays, _, _ = scan(
+        torch.ones(48, 48), geometry="fan", curved=curved, source_origin=60.0, center_offset=4.0
+    )
+    half = arrays["data"].shape[2] / 2 - 4.0  # columns on the short side of the axis
+    fan = half / 60 if curved else math.atan(half / 60)
+    y, x = np.indices((48, 48)) - 23.5
+    radius = np.hypot(x, y)[arrays["truth"][0] > 0].max()
+    assert 60 * math.sin(fan) - 2 < radius < 60 * math.sin(fan)
+
+
+def test_fan_slices_fade_to_half_and_a_cone_does_not_fade():
+    fan, _, _ = scan(slices=3, geometry="fan")
+    np.testing.assert_allclose(fan["truth"][2], 0.5 * fan["truth"][0], rtol=1e-5, atol=1e-8)
+    cone, _, _ = scan(phantoms.ball(5.0), slices=12, geometry="cone")
+    np.testing.assert_allclose(cone["truth"][3], cone["truth"][8], rtol=1e-5, atol=1e-8)
+
+
+def test_what_no_source_can_do_is_refused(tmp_path):
+    path = tmp_path / "scan.h5"
+    with pytest.raises(ParameterError, match="parallel, fan, cone; got 'helix'"):
+        simulate_ct(path, geometry="helix")
+    with pytest.raises(ParameterError, match="A parallel beam has no source"):
+        simulate_ct(path, source_origin=100.0)
+    with pytest.raises(ParameterError, match="outside of the image"):
+        simulate_ct(path, geometry="fan", size=64, source_origin=40.0)
+    with pytest.raises(ParameterError, match="behind the object"):
+        simulate_ct(path, geometry="fan", size=64, source_origin=100.0, source_detector=90.0)
+    with pytest.raises(ParameterError, match="source_origin is a positive"):
+        simulate_ct(path, geometry="cone", source_origin=math.nan)
+    with pytest.raises(ParameterError, match="curved detector is one of a fan"):
+        simulate_ct(path, geometry="cone", curved=True)
+    with pytest.raises(ShapeError, match="an image has no third dimension"):
+        simulate_ct(path, torch.ones(8, 8), geometry="cone")
+    with pytest.raises(ParameterError, match="cone-beam scan is 'foam', 'shepp-logan' or an Ellipsoids"):
+        simulate_ct(path, phantoms.disc(1.0), geometry="cone")
+    with pytest.raises(ParameterError, match="Ellipsoids for a cone"):
+        simulate_ct(path, phantoms.ball(1.0), geometry="fan")
     assert not list(tmp_path.iterdir())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -16,6 +17,17 @@ if TYPE_CHECKING:
     import torch
 
     from invgen.simulate import Source
+
+_DIVERGENT = "Fan and cone beam"
+
+
+class Geometry(StrEnum):
+    """Shapes of the beam."""
+
+    parallel = "parallel"
+    fan = "fan"
+    cone = "cone"
+
 
 simulate = typer.Typer(
     name="simulate",
@@ -33,36 +45,75 @@ def _simulate() -> None:
 @simulate.command(
     cls=Command,
     no_args_is_help=True,
-    epilog="Example: `invgen simulate ct foam -o scan.h5 --views 90 --photons 2e4`",
+    epilog="Examples: `invgen simulate ct foam -o scan.h5 --views 90 --photons 2e4` and "
+    "`invgen simulate ct foam -o cone.h5 --geometry cone --size 256 --views 180 --pixel-size 0.05`",
 )
 def ct(
     source: Annotated[
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="The object: foam, shepp-logan, or an image file (PNG, TIFF, NPY, ...; brighter is denser).",
+            help="The object: foam, shepp-logan, or an image file (PNG, TIFF, NPY, ...; brighter is denser; "
+            "not for a cone beam).",
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="HDF5 file to write.")],
+    geometry: Annotated[
+        Geometry,
+        typer.Option(help="The beam: parallel, or from a point source to a row of pixels or to a camera."),
+    ] = Geometry.parallel,
     size: Annotated[int, typer.Option(min=1, metavar="N", help="Width of the true image, in pixels.")] = 512,
     views: Annotated[int, typer.Option(min=1, metavar="N", help="Number of projections.")] = 60,
     angular_range: Annotated[
-        float,
-        typer.Option("--range", metavar="DEGREES", help="Angle that the views are spread over, in degrees."),
-    ] = 180.0,
+        float | None,
+        typer.Option(
+            "--range",
+            metavar="DEGREES",
+            help="Angle that the views are spread over, in degrees; by default 180, fan and cone 360.",
+        ),
+    ] = None,
     columns: Annotated[
         int | None,
         typer.Option(min=1, metavar="N", help="Detector columns; by default what shows the object."),
     ] = None,
     pixel_size: Annotated[
         float | None,
-        typer.Option(metavar="MM", help="Width of a pixel in mm; by default the file tells no size."),
+        typer.Option(
+            metavar="MM",
+            help="Width of a pixel of the image in mm, and of a detector pixel as projected to the rotation "
+            "axis; by default the file tells no size.",
+        ),
     ] = None,
+    source_origin: Annotated[
+        float | None,
+        typer.Option(
+            metavar="MM",
+            help="From the source to the rotation axis in mm, or in image pixels without --pixel-size; by "
+            "default four times the image's width.",
+            rich_help_panel=_DIVERGENT,
+        ),
+    ] = None,
+    source_detector: Annotated[
+        float | None,
+        typer.Option(
+            metavar="MM",
+            help="Likewise, from the source to the detector; by default 1.5 times that (the magnification).",
+            rich_help_panel=_DIVERGENT,
+        ),
+    ] = None,
+    curved: Annotated[
+        bool,
+        typer.Option(
+            "--curved",
+            help="The detector of a fan beam is an arc around the source.",
+            rich_help_panel=_DIVERGENT,
+        ),
+    ] = False,
     center_offset: Annotated[
         float | None,
         typer.Option(
             metavar="COLUMNS",
-            help="Columns from the middle of the detector to the rotation axis, to the right; "
+            help="Columns from the middle of the detector to where the rotation axis projects, to the right; "
             "by default size / 80, so that a reconstruction about the middle is visibly wrong.",
         ),
     ] = None,
@@ -78,25 +129,39 @@ def ct(
     ] = 0.0,
     flats: Annotated[int, typer.Option(min=1, metavar="N", help="Frames without object.")] = 10,
     darks: Annotated[int, typer.Option(min=1, metavar="N", help="Frames without beam.")] = 10,
-    slices: Annotated[int, typer.Option(min=1, metavar="N", help="Detector rows; the object fades.")] = 1,
+    slices: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Slices: detector rows along which the object fades, by default 1; of a cone beam, slices "
+            "of the true volume, by default a quarter of the size.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Of noise and foam.")] = 0,
 ) -> None:
-    """Simulate a raw parallel-beam CT scan: 16-bit counts with Poisson noise, flat and dark fields, angles.
+    """Simulate a raw CT scan: 16-bit counts with Poisson noise, flat and dark fields, angles, distances.
 
     The object is projected exactly, or on a grid finer than any reconstruction's. It is stored beside as
     `/truth/image`, on the grid of `invgen recon --size SIZE`.
     """
+    import h5py
+
     from invgen.simulate import simulate_ct
 
     refuse_to_overwrite(output, Path(source))
     simulate_ct(
         output,
         cast("Source", source) if source in ("foam", "shepp-logan") else _read_image(Path(source)),
+        geometry=geometry.value,
         size=size,
         views=views,
-        angular_range=math.radians(angular_range),
+        angular_range=None if angular_range is None else math.radians(angular_range),
         detector_count=columns,
         pixel_size=pixel_size,
+        source_origin=source_origin,
+        source_detector=source_detector,
+        curved=curved,
         absorption=absorption,
         photons=photons,
         center_offset=center_offset,
@@ -106,9 +171,12 @@ def ct(
         slices=slices,
         seed=seed,
     )
+    with h5py.File(output) as file:
+        depth, height, width = file["truth/image"].shape
+        _, rows, columns = file["exchange/data"].shape
     out.print(
-        f"Wrote {output}: {views} views over {angular_range:g} degrees, slices: {slices}, "
-        f"truth of {size} x {size} pixels.",
+        f"Wrote {output}: {views} views of {rows} x {columns} pixels, {geometry} beam; truth: {depth} x "
+        f"{height} x {width}.",
         highlight=False,
         soft_wrap=True,
     )
