@@ -6,6 +6,7 @@ import torch
 
 from invgen import phantoms
 from invgen.errors import ParameterError, ShapeError
+from invgen.operators import FanBeam
 from invgen.phantoms import Ellipses
 
 ANGLES = torch.arange(7, dtype=torch.float64) * 0.61
@@ -242,3 +243,25 @@ def test_what_no_fan_is_refused():
         disc.fan_sinogram(ANGLES, 40.0, 60.0, 8, 1.0, subrays=0)
     with pytest.raises(ShapeError, match="Angles"):
         disc.fan_sinogram([], 40.0, 60.0, 8, 1.0)
+
+
+@pytest.mark.parametrize("curved", [False, True])
+def test_the_fan_beam_operator_sees_the_same_rays(curved):
+    phantom, scan = phantoms.foam(0, 64.0), (200.0, 320.0, 180, 1.5, 2.0, curved)
+    image = phantom.image((256, 256), 0.5)
+    ours, theirs = phantom.fan_sinogram(ANGLES, *scan), FanBeam((256, 256), ANGLES, *scan, 0.5)(image)
+    assert (ours - theirs).norm() < 0.01 * ours.norm()
+
+
+def test_same_fan_as_astra():
+    astra = pytest.importorskip("astra")
+    phantom, source, detector, offset = phantoms.foam(0, 64.0), 200.0, 320.0, 4.0
+    cos, sin = ANGLES.cos().numpy(), ANGLES.sin().numpy()
+    across, along = np.stack((cos, sin), 1), np.stack((-sin, cos), 1)
+    vectors = np.hstack((-source * along, (detector - source) * along + offset * across, 1.5 * across))
+    volume, rays = astra.create_vol_geom(256, 256, -64, 64, -64, 64), ("fanflat_vec", 180, vectors)
+    projector = astra.create_projector("line_fanflat", astra.create_proj_geom(*rays), volume)
+    _, theirs = astra.create_sino(phantom.image((256, 256), 0.5).numpy(), projector)
+    astra.clear()
+    ours = phantom.fan_sinogram(ANGLES, source, detector, 180, 1.5, offset).numpy()
+    assert np.linalg.norm(theirs - ours) < 0.02 * np.linalg.norm(ours)

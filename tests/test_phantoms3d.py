@@ -5,6 +5,7 @@ import torch
 
 from invgen import phantoms
 from invgen.errors import ParameterError, ShapeError
+from invgen.operators import ConeBeam
 from invgen.phantoms import Ellipses, Ellipsoids
 
 ANGLES = torch.arange(7, dtype=torch.float64) * 0.93
@@ -212,3 +213,12 @@ def test_what_is_no_phantom_or_no_scan_is_refused():
         oblique().cone_sinogram(ANGLES, 60.0, 90.0, (0, 4), 1.0)
     with pytest.raises(ParameterError, match="supersample"):
         oblique().volume((4, 4, 4), 0.0)
+
+
+def test_the_cone_beam_operator_sees_the_same_rays():
+    phantom = phantoms.foam_3d(0, 32.0, 16.0)
+    volume = phantom.volume((64, 128, 128), 0.5)
+    scan = (100.0, 160.0, (50, 120), (1.2, 1.0), (1.5, -2.0))
+    ours = phantom.cone_sinogram(ANGLES, *scan)
+    theirs = ConeBeam(volume.shape, ANGLES, *scan, 0.5)(volume)
+    assert (ours - theirs).norm() < 0.02 * ours.norm()
