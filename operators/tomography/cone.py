@@ -11,6 +11,7 @@ from torch.nn.functional import pad
 from invgen.operators.frozen import Constant, Frozen
 from invgen.operators.tomography.divergent import ConeGeometry, FanGeometry, cone_geometry
 from invgen.operators.tomography.fan import fan_kernel
+from invgen.operators.tomography.odl import cone_parameters
 from invgen.operators.tomography.projection import Projection, circulant_symbol
 from invgen.operators.tomography.rays import Rays
 from invgen.operators.tomography.threads import torch_threads
@@ -94,6 +95,26 @@ class ConeBeam(Projection):
     @property
     def _plane(self) -> FanGeometry:
         return self.geometry.fan
+
+    @classmethod
+    def from_odl(cls, geometry: Any, domain: Any, fov: str | None = None) -> ConeBeam:
+        """Take the geometry from ODL; see `invgen.operators.tomography.odl` for how its arrays lie.
+
+        Parameters
+        ----------
+        geometry : odl.applications.tomo.ConeBeamGeometry
+            Circular around z, with a flat detector.
+        domain : odl.DiscretizedSpace
+            Volumes, ``odl.uniform_discr`` of three axes with cubic voxels around the origin.
+        fov
+            As in the constructor; ODL itself projects all of the domain, ``"image"``.
+
+        Raises
+        ------
+        DtypeError, CapabilityError
+            For another geometry, or one that this operator has no parameters for.
+        """
+        return cls(**cone_parameters(geometry, domain), fov=fov)
 
     def subset(self, views: Any) -> ConeBeam:
         """The operator of some of the views, chosen by an index, a slice or a mask."""

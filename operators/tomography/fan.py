@@ -12,6 +12,7 @@ from invgen.operators.frozen import Constant, Frozen
 from invgen.operators.tomography.divergent import ConeGeometry, FanGeometry, fan_geometry
 from invgen.operators.tomography.fourier import FourierProjector
 from invgen.operators.tomography.geometry import ParallelBeam
+from invgen.operators.tomography.odl import fan_parameters
 from invgen.operators.tomography.projection import Projection, circulant_symbol
 from invgen.operators.tomography.rays import Rays
 from invgen.operators.tomography.threads import torch_threads
@@ -95,6 +96,27 @@ class FanBeam(Projection):
         )
         super().__init__(g, g.image_shape, (len(g.angles), g.detector_count), fov)
         self._projector = FanProjector(g)
+
+    @classmethod
+    def from_odl(cls, geometry: Any, domain: Any, fov: str | None = None) -> FanBeam:
+        """Take the geometry from ODL; see `invgen.operators.tomography.odl` for how its arrays lie.
+
+        Parameters
+        ----------
+        geometry : odl.applications.tomo.FanBeamGeometry
+            Circular; the detector flat, or curved around the source (ODL counts the bins of a curved one in
+            radians).
+        domain : odl.DiscretizedSpace
+            Images, ``odl.uniform_discr`` of two axes with square pixels around the origin.
+        fov
+            As in the constructor; ODL itself projects all of the domain, ``"image"``.
+
+        Raises
+        ------
+        DtypeError, CapabilityError
+            For another geometry, or one that this operator has no parameters for.
+        """
+        return cls(**fan_parameters(geometry, domain), fov=fov)
 
     def subset(self, views: Any) -> FanBeam:
         """The operator of some of the views, chosen by an index, a slice or a mask."""

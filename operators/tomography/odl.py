@@ -37,7 +37,7 @@ def parallel_parameters(geometry: Any, domain: Any) -> dict[str, Any]:
     u, w = _axes(angles)
     points = _points(geometry, geometry.det_grid.coord_vectors)
     s = (points * u[:, None]).sum(-1)
-    offset = float(s[0].mean())
+    offset = _middle(s[0])
     ours = np.broadcast_to(_bins(count, spacing, offset), s.shape)
     _check_same("Radon", "a bin", s[..., None], ours[..., None], np.abs(ours).max())
     rays = geometry.det_to_src(geometry.angles, np.full(len(angles), geometry.det_grid.mid_pt))
@@ -63,7 +63,7 @@ def fan_parameters(geometry: Any, domain: Any) -> dict[str, Any]:
     curved = geometry.det_curvature_radius is not None
     if curved:  # ODL counts angles there, we lengths of arc
         spacing, coordinates = spacing * distance, coordinates * distance
-    offset = float(coordinates.mean())
+    offset = _middle(coordinates)
     bins = _bins(count, spacing, offset)
     u, w = _axes(angles)
     across, along = bins, np.full(count, distance)
@@ -91,7 +91,7 @@ def cone_parameters(geometry: Any, domain: Any) -> dict[str, Any]:
     counts, spacings = _detector("ConeBeam", geometry)
     angles, origin, distance, source = _source("ConeBeam", geometry)
     coordinates = geometry.det_grid.coord_vectors
-    offsets = [float(c.mean()) for c in coordinates]
+    offsets = [_middle(c) for c in coordinates]
     # corners, edges and middle: a detector that is curved or turned shows there
     some = [sorted({0, n // 2, n - 1}) for n in counts]
     theirs = _points(geometry, [c[i] for c, i in zip(coordinates, some, strict=True)])
@@ -174,6 +174,12 @@ def _axes(angles: np.ndarray, ndim: int = 2) -> tuple[np.ndarray, np.ndarray]:
 
 def _bins(count: int, spacing: float, offset: float) -> np.ndarray:
     return (np.arange(count) - (count - 1) / 2) * spacing + offset
+
+
+def _middle(coordinates: np.ndarray) -> float:
+    """Mean, and zero where it is but for rounding."""
+    middle = float(coordinates.mean())
+    return middle if abs(middle) > _TOLERANCE * np.abs(coordinates).max() else 0.0
 
 
 def _points(geometry: Any, coordinates: Any) -> np.ndarray:

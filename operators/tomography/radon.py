@@ -99,7 +99,7 @@ class Radon(Projection):
         domain : odl.DiscretizedSpace
             Images, ``odl.uniform_discr`` of two axes with square pixels around the origin.
         fov, method
-            As in the constructor.
+            As in the constructor; ODL itself projects all of the domain, ``fov="image"``.
 
         Raises
         ------

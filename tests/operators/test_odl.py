@@ -10,7 +10,16 @@ import torch
 
 import invgen as ig
 from invgen.errors import CapabilityError, DtypeError, ParameterError, ShapeError
-from invgen.operators import Gradient, Identity, MatrixOperator, Radon, from_odl, stack
+from invgen.operators import (
+    ConeBeam,
+    FanBeam,
+    Gradient,
+    Identity,
+    MatrixOperator,
+    Radon,
+    from_odl,
+    stack,
+)
 from invgen.operators.odl import import_odl
 from invgen.phantoms import Ellipses
 from invgen.testing.coordinates import coordinates, matrix
@@ -378,3 +387,120 @@ def test_other_objects_than_geometries_and_spaces_are_refused():
         Radon.from_odl(tomo.FanBeamGeometry(APART, odl.uniform_partition(-5, 5, 9), 9, 9), image_space())
     with pytest.raises(DtypeError, match="uniform_discr"):
         Radon.from_odl(geometry, odl.rn((32, 24)))
+
+
+# geometries with a source
+
+CIRCLE = odl.uniform_partition(0.3, 0.3 + 2 * np.pi, 13)
+ROW = odl.uniform_partition(-9, 11, 80)
+PANEL = odl.uniform_partition([-9, -7], [11, 8], (80, 50))
+ARC = odl.uniform_partition(-0.4, 0.45, 70)
+
+
+def fan(row=ROW, **parameters):
+    return tomo.FanBeamGeometry(CIRCLE, row, 15, 7, **parameters)
+
+
+def cone(panel=PANEL, **parameters):
+    return tomo.ConeBeamGeometry(CIRCLE, panel, 15, 7, **parameters)
+
+
+def volume_space(**parameters):
+    return odl.uniform_discr([-4, -3, -2], [4, 3, 2], (32, 24, 16), dtype="float32", **parameters)
+
+
+def test_fan_beam_is_the_ray_transform_of_odl():
+    """ASTRA's weights are lengths within pixels, ours linear interpolation."""
+    pytest.importorskip("astra")
+    transform = from_odl(tomo.RayTransform(image_space(), fan(), impl="astra_cpu"))
+    y, expected = FanBeam.from_odl(fan(), image_space())(image()), transform(theirs(image()))
+    assert relative(y, expected) < 0.05
+    assert relative(y.roll(1, -1), expected) > 0.15  # a bin aside
+
+
+@pytest.mark.parametrize("turn", [{}, {"src_to_det_init": (1, 0)}], ids=["plain", "turned"])
+@pytest.mark.parametrize("curved", [False, True])
+def test_points_project_through_a_fan_to_where_odl_says(curved, turn):
+    geometry = fan(ARC, det_curvature_radius=22, **turn) if curved else fan(**turn)
+    A = FanBeam.from_odl(geometry, image_space(), fov="image")
+    x = torch.zeros(24, 32, dtype=torch.float64)
+    x[4, 21] = 1
+    point = np.array([(21 - 15.5) * 0.25, (11.5 - 4) * 0.25])
+    y = A(x)
+    bins = geometry.det_grid.coord_vectors[0]
+    measured = (y * torch.arange(len(bins))).sum(1) / y.sum(1)
+
+    def direction(rays, source):
+        """Angle to the ray from the source through the origin."""
+        return np.arctan2(rays @ np.array([-source[1], source[0]]), -rays @ source)
+
+    for angle, place in zip(geometry.angles, measured, strict=True):
+        source = geometry.src_position(angle)
+        rays = geometry.det_point_position(np.full(len(bins), angle), bins) - source
+        expected = np.interp(direction(point - source, source), direction(rays, source), np.arange(len(bins)))
+        assert expected == pytest.approx(float(place), abs=0.1)
+
+
+@pytest.mark.parametrize("turn", [{}, {"src_to_det_init": (0.6, 0.8, 0)}], ids=["plain", "turned"])
+def test_points_project_through_a_cone_to_where_odl_says(turn):
+    if turn:
+        turn["det_axes_init"] = [(0.8, -0.6, 0), (0, 0, 1)]
+    geometry = cone(**turn)
+    A = ConeBeam.from_odl(geometry, volume_space(), fov="image")
+    x = torch.zeros(16, 24, 32, dtype=torch.float64)
+    x[12, 4, 21] = 1
+    point = np.array([(21 - 15.5) * 0.25, (11.5 - 4) * 0.25, (12 - 7.5) * 0.25])
+    y = A(x)
+    rows = (y.sum(2) * torch.arange(50)).sum(1) / y.sum((1, 2))
+    columns = (y.sum(1) * torch.arange(80)).sum(1) / y.sum((1, 2))
+    u, v = geometry.det_grid.coord_vectors
+    for angle, row, column in zip(geometry.angles, rows, columns, strict=True):
+        source = geometry.src_position(angle)
+        corner, right, up = (
+            geometry.det_point_position(angle, p) for p in ([u[0], v[0]], [u[1], v[0]], [u[0], v[1]])
+        )
+        # source + a (point - source) = corner + column (right - corner) + row (up - corner)
+        sides = np.stack([point - source, corner - right, corner - up], axis=1)
+        _, expected_column, expected_row = np.linalg.solve(sides, corner - source)
+        assert expected_column == pytest.approx(float(column), abs=0.1)
+        assert expected_row == pytest.approx(float(row), abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("geometry", "words"),
+    [
+        (lambda: fan(det_axis_init=(-1, 0)), "mirrored"),
+        (lambda: fan(translation=(0, 1)), "source"),
+        (lambda: fan(ARC, det_curvature_radius=10), "bin"),
+        (
+            lambda: fan(src_shift_func=lambda angle: np.array([0.1, 0]) * np.ones((np.size(angle), 1))),
+            "source",
+        ),
+    ],
+    ids=["mirrored", "shifted", "curved around another point", "wobbling source"],
+)
+def test_fans_that_do_not_fit_are_refused(geometry, words):
+    with pytest.raises(CapabilityError, match=words):
+        FanBeam.from_odl(geometry(), image_space())
+
+
+@pytest.mark.parametrize(
+    ("geometry", "words"),
+    [
+        (lambda: cone(pitch=1.0), "source"),
+        (lambda: cone(offset_along_axis=1), "source"),
+        (lambda: cone(axis=(0, 1, 0)), "source"),
+        (lambda: cone(det_axes_init=[(1, 0, 0), (0, 0, -1)]), "bin"),
+        (lambda: cone(det_axes_init=[(1, 0, 0), (0, 0.6, 0.8)]), "bin"),
+        (
+            lambda: cone(
+                odl.uniform_partition([-0.3, -7], [0.3, 7], (80, 50)), det_curvature_radius=[22, None]
+            ),
+            "bin",
+        ),
+    ],
+    ids=["helical", "raised", "another axis", "upside down", "tilted", "curved"],
+)
+def test_cones_that_do_not_fit_are_refused(geometry, words):
+    with pytest.raises(CapabilityError, match=words):
+        ConeBeam.from_odl(geometry(), volume_space())
