@@ -86,8 +86,8 @@ def to_odl(operator: LinearOperator, dtype: str | None, domain: Any, range: Any)
     if dtype not in (None, *_DTYPES):
         raise ParameterError(f"dtype is 'float32' or 'float64', also for complex data; got {dtype!r}.")
     if dtype is None:
-        given = [array for space in (domain, range) if space is not None for array in _arrays(space)]
-        dtype = given[0].real_dtype.name if given else "float32"
+        given = [a.dtype_identifier for space in (domain, range) for a in _arrays(space)]
+        dtype = "float64" if set(given) & {"float64", "complex128"} else "float32"
     spaces = []
     for which, ours, theirs in (("domain", operator.domain, domain), ("range", operator.range, range)):
         space = _to_odl_space(ours, dtype) if theirs is None else theirs
@@ -187,9 +187,9 @@ class _FromODL(LinearOperator):
 
 @cache
 def _to_odl_class() -> Any:
-    odl = import_odl()
+    base: Any = import_odl().Operator
 
-    class FromInvgen(odl.Operator):
+    class FromInvgen(base):
         """An operator of invgen on ODL's spaces: ``after * A(before * x)``."""
 
         def __init__(

@@ -252,6 +252,16 @@ def test_precision_of_the_spaces():
     assert MatrixOperator(normal(2, 3).to(torch.complex128)).to_odl().domain.dtype == np.complex64
 
 
+def test_arrays_of_pytorch():
+    A = MatrixOperator(M)
+    B = A.to_odl(
+        domain=odl.rn(4, impl="pytorch", dtype="float64"), range=odl.rn(5, impl="pytorch", dtype="float64")
+    )
+    x = normal(4)
+    torch.testing.assert_close(B(B.domain.element(x)).asarray(), A(x))
+    torch.testing.assert_close(B.adjoint(B.range.element(A(x))).asarray(), A.gram(x))
+
+
 def test_spaces_that_do_not_fit_are_refused():
     A = MatrixOperator(M)
     with pytest.raises(ParameterError, match="float32"):
