@@ -2,8 +2,8 @@
 
 from invgen.solvers.algebraic import SIRT
 from invgen.solvers.base import Solver, State
-from invgen.solvers.direct import FBP
+from invgen.solvers.direct import FBP, FDK
 from invgen.solvers.krylov import CG
 from invgen.solvers.proximal import FISTA, PDHG
 
-__all__ = ["CG", "FBP", "FISTA", "PDHG", "SIRT", "Solver", "State"]
+__all__ = ["CG", "FBP", "FDK", "FISTA", "PDHG", "SIRT", "Solver", "State"]

@@ -65,6 +65,12 @@ class FanGeometry(PlanarGeometry):
         return self.source_origin * math.sin(min(-first, last, math.pi / 2))
 
     @property
+    def shadow(self) -> float:
+        """Half the width, on the detector, of the shadow of the circle around the image."""
+        angle = math.asin(math.hypot(*self.image_shape) * self.pixel_size / 2 / self.source_origin)
+        return self.source_detector * (angle if self.curved else math.tan(angle))
+
+    @property
     def sees_whole_image(self) -> bool:
         """Whether all of the image lies between the detector's edges in every view."""
         height, width = self.image_shape

@@ -21,6 +21,8 @@ class Projection(LinearOperator):
     ----------
     geometry : ParallelBeam, FanGeometry or ConeGeometry
     fov : {"image", "disc"}
+    truncates : bool
+        Whether the object may reach to where not every view sees it.
     """
 
     _projector: Any
@@ -33,6 +35,7 @@ class Projection(LinearOperator):
             raise ParameterError(f"fov is 'image' or 'disc'; got {fov!r}.")
         self.geometry = geometry
         plane = self._plane
+        self.truncates = fov == "image" and not plane.sees_whole_image
         self.fov = fov or ("image" if plane.sees_whole_image else "disc")
         self._mask = Constant(plane.disc()) if self.fov == "disc" else None
 

@@ -72,8 +72,7 @@ class Radon(Projection):
         super().__init__(g, g.image_shape, (len(g.angles), g.detector_count), fov)
         self.method = method
         self.nonnegative = method == "joseph"
-        self._truncates = self.fov == "image" and not g.sees_whole_image
-        self._projector = FourierProjector(g, self._truncates) if method == "fourier" else JosephProjector(g)
+        self._projector = FourierProjector(g, self.truncates) if method == "fourier" else JosephProjector(g)
 
     def subset(self, views: Any) -> Radon:
         """The operator of some of the views, chosen by an index, a slice or a mask."""
@@ -122,6 +121,6 @@ class Radon(Projection):
         return Constant(circulant_symbol(projector.gram_kernel))
 
     def _gram(self) -> LinearOperator:
-        if isinstance(self._projector, FourierProjector) and not self._truncates:
+        if isinstance(self._projector, FourierProjector) and not self.truncates:
             return Convolution(self._projector.gram_kernel, self._mask)
         return super()._gram()

@@ -10,7 +10,7 @@ from invgen import phantoms
 from invgen.errors import CapabilityError, ParameterError
 from invgen.operators import Identity, Radon
 from invgen.solvers import FBP
-from invgen.solvers.direct import ramp_filter
+from invgen.solvers.filters import ramp_filter
 
 N, RADIUS = 128, 40.0
 

@@ -1,0 +1,74 @@
+"""How much each ray of a fan counts, where some lines are measured twice and others once."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from invgen.operators.tomography.divergent import FanGeometry
+from invgen.operators.tomography.geometry import angular_weights
+
+__all__ = ["ray_weights"]
+
+#: Of the nearer edge, how far the other one must reach for the detector to count as a displaced one.
+_HALF_FAN = 1.1
+
+
+def ray_weights(geometry: FanGeometry, beyond_disc: bool = False) -> torch.Tensor:
+    """Quadrature weights of the rays of a fan over all lines, float64 (views, detector).
+
+    The line of view angle t and fan angle g is seen again from ``t + pi - 2 g`` at ``-g``. With a smooth
+    function c that falls to zero at both ends of the arc of views, a ray's share is ``c / (c + c')``, c'
+    being the other's (Noo, Defrise, Clackdoyle and Kudo 2002, eq. 25): one half on a full turn; on a short
+    scan the smooth transition that Parker (1982) asks for; one where there is no other. The share is
+    multiplied by the angular distance of the views.
+
+    Parameters
+    ----------
+    geometry : FanGeometry
+    beyond_disc : bool
+        Whether the object reaches beyond the disc that every view sees: where the detector sees more on one
+        side than on the other, c then falls to zero at its nearer edge too, after Wang (2002).
+    """
+    g = geometry.fan_angles(geometry.bins())
+    start, arc = _arc(geometry.angles)
+    first, last = geometry.edges()
+    reach = min(-first, last)
+    half_fan = beyond_disc and max(-first, last) > _HALF_FAN * reach
+    # of the views of one ray, as many as this can have a partner
+    width = 2 * math.pi if arc is None else min(max(arc - math.pi + 2 * max(-first, last), 0.0), arc / 2)
+
+    def smooth(t: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
+        c = torch.ones(torch.broadcast_shapes(t.shape, g.shape), dtype=torch.float64)
+        if arc is not None:
+            place = (t - start) % (2 * math.pi)
+            c = c * _rise((torch.minimum(place, arc - place) / max(width, 1e-9)).clamp(min=0))
+        if half_fan:
+            near = -g if -first < last else g  # grows towards the nearer edge
+            c = c * _rise(((reach - near) / (2 * reach)).clamp(min=0))
+        return c
+
+    t = geometry.angles[:, None]
+    own, other = smooth(t, g), smooth(t + math.pi - 2 * g, -g)
+    total = own + other
+    share = torch.where(total > 0, own / total.clamp(min=1e-300), 1.0)
+    return share * angular_weights(geometry.angles, 2 * math.pi)[:, None]
+
+
+def _rise(x: torch.Tensor) -> torch.Tensor:
+    return torch.sin(x.clamp(max=1) * (math.pi / 2)) ** 2
+
+
+def _arc(angles: torch.Tensor) -> tuple[float, float | None]:
+    """Beginning and length of the arc of views, each of which stands for the step around it.
+
+    The length is None where they go all around: where no gap is more than five steps and ten degrees.
+    """
+    t = (angles % (2 * math.pi)).sort().values
+    gaps = torch.diff(t, append=t[:1] + 2 * math.pi)
+    typical = float(gaps[gaps > 1e-9].median())
+    widest = int(gaps.argmax())
+    if float(gaps[widest]) <= max(5 * typical, math.radians(10)):
+        return 0.0, None
+    return float(t[(widest + 1) % len(t)]) - typical / 2, 2 * math.pi - float(gaps[widest]) + typical
