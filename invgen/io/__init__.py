@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from invgen.io.beam import Beam
 from invgen.io.center import CenterEstimate, find_center
 from invgen.io.output import Reconstructed, ReconstructionWriter, read_reconstruction
 from invgen.io.preprocess import (
@@ -17,11 +18,14 @@ from invgen.io.preprocess import (
     Zingers,
     default_steps,
 )
+from invgen.io.problems import to_operator, to_problem
 from invgen.io.reading import open_scan
-from invgen.io.scan import Scan, to_operator, to_problem
+from invgen.io.scan import Scan
 from invgen.io.truncation import Truncation, truncation
+from invgen.io.volume import Panel, to_volume_operator, to_volume_problem
 
 __all__ = [
+    "Beam",
     "Bin",
     "Center",
     "CenterEstimate",
@@ -29,6 +33,7 @@ __all__ = [
     "DropBadFrames",
     "FlatField",
     "MinusLog",
+    "Panel",
     "Projections",
     "Reconstructed",
     "ReconstructionWriter",
@@ -43,5 +48,7 @@ __all__ = [
     "read_reconstruction",
     "to_operator",
     "to_problem",
+    "to_volume_operator",
+    "to_volume_problem",
     "truncation",
 ]

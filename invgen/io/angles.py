@@ -11,6 +11,7 @@ from invgen.errors import DataError, ParameterError
 from invgen.io.contents import AngleUnit, Options
 from invgen.io.hdf5 import read_all, text_attribute
 
+_ROUNDING = 1e-9
 _ANGLES = {
     "deg": math.pi / 180,
     "degree": math.pi / 180,
@@ -84,3 +85,27 @@ def check_angles(values: np.ndarray, what: str) -> np.ndarray:
             f"{bad.size} of the {values.size} angles in {what} are not finite, the first is number {bad[0]}."
         )
     return values
+
+
+def within(angles: np.ndarray, start: float, stop: float) -> np.ndarray:
+    """Which angles are in ``[start, stop)``; a range whose stop is less than its start wraps past 2 pi.
+
+    Parameters
+    ----------
+    angles : array, shape (n,)
+    start, stop : float
+        Radians, as are the angles. A range that wraps counts angles modulo 2 pi, any other as they are.
+
+    Returns
+    -------
+    array, shape (n,), bool
+    """
+    if not (math.isfinite(start) and math.isfinite(stop) and start != stop):
+        raise ParameterError(
+            f"a range of angles goes from one to another; got {math.degrees(start):g} to "
+            f"{math.degrees(stop):g} degrees."
+        )
+    angles = angles + _ROUNDING  # degrees that were converted to radians here and there
+    if start < stop:
+        return (angles >= start) & (angles < stop)
+    return (angles - start) % (2 * math.pi) < (stop - start) % (2 * math.pi)

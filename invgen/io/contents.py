@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from invgen.errors import DataError
+from invgen.io.beam import Beam
 from invgen.io.stack import Frames, Stack, parse_axes
 
 AngleUnit = Literal["deg", "rad"]
@@ -38,8 +39,14 @@ class Contents:
     darks: Frames | None
     angles: np.ndarray | None  # radians
     counts: bool  # whether the format says that projections are raw counts, to be divided by flats
-    pixel_size: float = 1.0
+    pixel_size: float = (
+        1.0  # distance of the columns at the sample: of the detector's, over the magnification
+    )
     unit: str = "pixel"  # of the pixel size, as the file states it
+    row_size: float | None = None  # of the rows, likewise; None: as the columns
+    beam: Beam | None = None  # None: parallel
+    image_shape: tuple[int, int] | None = None  # where the format says on which grid
+    line_integrals: bool = False  # whether the format says that the projections are line integrals
     saturation: float | None = None  # the value at which the detector clips, where the file tells
     notes: tuple[str, ...] = ()
 

@@ -9,13 +9,15 @@ import numpy as np
 
 from invgen.errors import ParameterError
 from invgen.io.angles import dataset_angles, given_angles
+from invgen.io.beam import Length, converted, stated_beam
 from invgen.io.contents import Contents, Options, given_frames
-from invgen.io.hdf5 import find_object, get_dataset, number_value, text_attribute
+from invgen.io.hdf5 import find_object, get_dataset, length_value, number_value, text_attribute, text_value
 from invgen.io.stack import Frames, Stack, parse_axes
 
 _DATA = "exchange/data"
 _THETA = "exchange/theta"
-_DETECTOR = "measurement/instrument/detector"
+_INSTRUMENT = "measurement/instrument"
+_DETECTOR = f"{_INSTRUMENT}/detector"
 
 
 def recognise(file: h5py.File) -> bool:
@@ -37,7 +39,18 @@ def read(file: h5py.File, options: Options) -> Contents:
     darks = given_frames(options.darks, load, data.axes, "darks") or _frames(
         file, "exchange/data_dark", options, notes
     )
-    pixel_size, unit = _pixel_size(file, notes)
+    pixel_size, unit = _pixel_size(file, "x", notes) or (1.0, "pixel")
+    row_size = converted(_pixel_size(file, "y", notes) or (pixel_size, unit), unit)
+    beam, remarks = stated_beam(
+        text_value(find_object(file, f"{_INSTRUMENT}/geometry")),
+        length_value(file, f"{_INSTRUMENT}/source/distance", "m"),
+        length_value(file, f"{_DETECTOR}/distance", "m"),
+        (pixel_size, unit),
+        (data.rows, data.columns),
+        curved=text_value(find_object(file, f"{_DETECTOR}/shape")) == "curved",
+    )
+    # of parallel beams the size is the one at the sample, of others that on the detector
+    magnification = 1.0 if beam is None else beam.magnification
     bits = number_value(file, f"{_DETECTOR}/bit_depth")
     return Contents(
         format="Data Exchange",
@@ -47,10 +60,12 @@ def read(file: h5py.File, options: Options) -> Contents:
         darks=darks,
         angles=_angles(file, options),
         counts=True,
-        pixel_size=pixel_size,
+        pixel_size=pixel_size / magnification,
         unit=unit,
+        row_size=None if row_size is None else row_size / magnification,
+        beam=beam,
         saturation=2.0**bits - 1 if bits and 0 < bits <= 32 else None,
-        notes=tuple(notes),
+        notes=(*notes, *remarks),
     )
 
 
@@ -88,12 +103,12 @@ def _stack(file: h5py.File, name: str, options: Options, notes: list[str]) -> St
     return Stack(dataset, parse_axes(options.axes or default, dataset.shape, name), name)
 
 
-def _pixel_size(file: h5py.File, notes: list[str]) -> tuple[float, str]:
-    """Read the distance of the columns at the sample (``pixel_size_x`` is before the optics) and its unit."""
-    for name in ("actual_pixel_size_x", "x_pixel_size"):
-        size = number_value(file, f"{_DETECTOR}/{name}")
-        if size is not None and size > 0 and math.isfinite(size):
-            return size, text_attribute(get_dataset(file, f"{_DETECTOR}/{name}"), "units") or "m"
+def _pixel_size(file: h5py.File, axis: str, notes: list[str]) -> Length | None:
+    """Read the distance of the columns or rows, and its unit; ``pixel_size_x`` is before the optics."""
+    for name in (f"actual_pixel_size_{axis}", f"{axis}_pixel_size"):
+        size = length_value(file, f"{_DETECTOR}/{name}", "m")
+        if size is not None and size[0] > 0 and math.isfinite(size[0]):
+            return size
         if size is not None:
-            notes.append(f"{_DETECTOR}/{name} is {size}, which is no length, and is not used")
-    return 1.0, "pixel"
+            notes.append(f"{_DETECTOR}/{name} is {size[0]}, which is no length, and is not used")
+    return None

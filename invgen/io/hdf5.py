@@ -10,6 +10,7 @@ import numpy as np
 
 from invgen.errors import FileError
 from invgen.files import check_regular
+from invgen.io.beam import Length
 
 _MAX_OBJECTS = 10_000  # visited in a search; a file with more is searched no further
 _MAX_LINKS = 16  # soft links to follow before calling it a loop
@@ -117,7 +118,7 @@ def _check_storage(dataset: h5py.Dataset, hops: int) -> None:
             _walk(dataset.file, "/" + source.dset_name.lstrip("/"), hops - 1)
 
 
-def get_dataset(file: h5py.File, name: str) -> h5py.Dataset:
+def get_dataset(file: h5py.Group, name: str) -> h5py.Dataset:
     """Open the dataset of that name.
 
     Raises
@@ -128,7 +129,7 @@ def get_dataset(file: h5py.File, name: str) -> h5py.Dataset:
     found = find_object(file, name)
     if isinstance(found, h5py.Dataset):
         return found
-    raise FileError(f"{file.filename} has no dataset {name!r}. {describe_datasets(file)}")
+    raise FileError(f"{file.file.filename} has no dataset {name!r}. {describe_datasets(file.file)}")
 
 
 def describe_datasets(file: h5py.File, limit: int = 20) -> str:
@@ -183,6 +184,15 @@ def number_value(root: h5py.Group, name: str) -> float | None:
     if not isinstance(dataset, h5py.Dataset) or dataset.size != 1 or dataset.dtype.kind not in "uif":
         return None
     return float(read_all(dataset).reshape(-1)[0])
+
+
+def length_value(root: h5py.Group, name: str, default: str | None = None) -> Length | None:
+    """Read a dataset that holds one length, and its unit: as stated, else the format's own, else none."""
+    value = number_value(root, name)
+    if value is None:
+        return None
+    unit = text_attribute(get_dataset(root, name), "units") or default
+    return None if unit is None else (value, unit)
 
 
 def text_attribute(item: h5py.Group | h5py.Dataset, name: str) -> str | None:

@@ -10,11 +10,13 @@ import numpy as np
 
 from invgen.errors import DataError, FileError, ParameterError
 from invgen.io.angles import dataset_angles, given_angles
+from invgen.io.beam import Length, converted, stated_beam
 from invgen.io.contents import Contents, Options, given_frames
 from invgen.io.hdf5 import (
     describe_datasets,
     find_object,
     get_dataset,
+    length_value,
     link_type,
     number_value,
     read_all,
@@ -60,7 +62,17 @@ def read(file: h5py.File, options: Options) -> Contents:
         found = given_frames(given, lambda name: get_dataset(file, name), axes, what)
         return found or (Frames(stack, groups[value]) if groups[value].size else None)
 
-    pixel_size, unit = _pixel_size(detector, notes)
+    pixel_size, unit = _pixel_size(detector, "x", notes) or (1.0, "pixel")
+    row_size = converted(_pixel_size(detector, "y", notes) or (pixel_size, unit), unit)
+    source = _source(entry)
+    beam, remarks = stated_beam(
+        None,
+        None if source is None else length_value(source, "distance"),
+        length_value(detector, "distance"),
+        (pixel_size, unit),
+        (stack.rows, stack.columns),
+    )
+    magnification = 1.0 if beam is None else beam.magnification
     return Contents(
         format="NXtomo",
         dataset=data.name.lstrip("/"),
@@ -69,10 +81,12 @@ def read(file: h5py.File, options: Options) -> Contents:
         darks=frames(_DARK, options.darks, "darks"),
         angles=_angles(entry, len(key), groups[_PROJECTION], options),
         counts=True,
-        pixel_size=pixel_size,
+        pixel_size=pixel_size / magnification,
         unit=unit,
+        row_size=None if row_size is None else row_size / magnification,
+        beam=beam,
         saturation=number_value(detector, "saturation_value"),
-        notes=tuple(notes),
+        notes=(*notes, *remarks),
     )
 
 
@@ -160,13 +174,25 @@ def _angles(entry: h5py.Group, frames: int, projections: np.ndarray, options: Op
     return angles[projections]
 
 
-def _pixel_size(detector: h5py.Group, notes: list[str]) -> tuple[float, str]:
-    size = number_value(detector, "x_pixel_size")
+def _pixel_size(detector: h5py.Group, axis: str, notes: list[str]) -> Length | None:
+    name = f"{axis}_pixel_size"
+    size = number_value(detector, name)
     if size is None:
-        return 1.0, "pixel"
-    name = f"{detector.name}/x_pixel_size"
-    unit = text_attribute(get_dataset(detector.file, name), "units")
-    if unit is None or not (size > 0 and math.isfinite(size)):
-        notes.append(f"{name} is {size} in the unit {unit!r}, which is no length, and is not used")
-        return 1.0, "pixel"
-    return size, unit
+        return None
+    length = length_value(detector, name)
+    if length is None or not (size > 0 and math.isfinite(size)):
+        unit = None if length is None else length[1]
+        notes.append(
+            f"{detector.name}/{name} is {size} in the unit {unit!r}, which is no length, and is not used"
+        )
+        return None
+    return length
+
+
+def _source(entry: h5py.Group) -> h5py.Group | None:
+    """Find the group of the source, by its class or where the definition has it."""
+    for group in walk(entry):
+        if isinstance(group, h5py.Group) and text_attribute(group, "NX_class") == "NXsource":
+            return group
+    found = find_object(entry, "instrument/source")
+    return found if isinstance(found, h5py.Group) else None

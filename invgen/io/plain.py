@@ -38,17 +38,12 @@ def read_hdf5(file: h5py.File, options: Options, *, matlab: bool = False) -> Con
 def read_mat(path: Path, options: Options) -> Contents:
     """Array of a MATLAB file of version 5, by the name of its variable (``struct/field`` in a struct)."""
     if options.dataset is None:
-        from scipy.io import whosmat
-
-        try:
-            names = ", ".join(f"{name} {shape}" for name, shape, _ in whosmat(path))
-        except Exception as error:
-            raise _damaged(path, "a MATLAB file", error) from error
+        names = ", ".join(f"{name} {shape}" for name, shape in mat_variables(path).items())
         raise FileError(
             f"{path} holds several variables ({names}). Say which holds the projections and the order "
             "of its axes, dataset=... and axes=... (command line: --dataset, --axes)."
         )
-    return _contents("MAT array", options.dataset, lambda name: _load_mat(path, name), options)
+    return _contents("MAT array", options.dataset, lambda name: load_mat(path, name), options)
 
 
 def read_npy(path: Path, options: Options) -> Contents:
@@ -79,12 +74,13 @@ def _contents(kind: str, name: str, load: _Load, options: Options, *, reverse: b
         projections=Frames(Stack(array, axes, repr(name))),
         flats=given_frames(options.flats, load, axes, "flats"),
         darks=given_frames(options.darks, load, axes, "darks"),
-        angles=_angles(load, options),
+        angles=named_angles(load, options),
         counts=False,
     )
 
 
-def _angles(load: _Load, options: Options) -> np.ndarray | None:
+def named_angles(load: _Load, options: Options) -> np.ndarray | None:
+    """Angles in radians as the caller gives them: numbers, or the name of an array; None without either."""
     if options.angles is not None:
         return given_angles(options)
     if options.angles_dataset is None:
@@ -95,16 +91,32 @@ def _angles(load: _Load, options: Options) -> np.ndarray | None:
     return angles_in_radians(array, stated=None, option=options.angle_unit, what=repr(options.angles_dataset))
 
 
-def _load_mat(path: Path, name: str) -> np.ndarray:
+def mat_variables(path: Path) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the variables of a MATLAB file of version 5."""
+    from scipy.io import whosmat
+
+    try:
+        return {name: shape for name, shape, _ in whosmat(path)}
+    except Exception as error:
+        raise _damaged(path, "a MATLAB file", error) from error
+
+
+def mat_variable(path: Path, name: str) -> Any:
+    """Read a variable of a MATLAB file of version 5, whatever it is; None where there is none."""
     from scipy.io import loadmat
 
-    top, *fields = name.strip("/").split("/")
     try:
-        value = loadmat(path, variable_names=[top]).get(top)
+        return loadmat(path, variable_names=[name]).get(name)
     except (
         Exception
     ) as error:  # scipy raises what its parser runs into: ValueError, TypeError, zlib.error, ...
         raise _damaged(path, "a MATLAB file", error) from error
+
+
+def load_mat(path: Path, name: str) -> np.ndarray:
+    """Read an array of a MATLAB file of version 5: a variable, or ``struct/field``."""
+    top, *fields = name.strip("/").split("/")
+    value = mat_variable(path, top)
     for field in fields:
         if value is not None and value.dtype.names and field in value.dtype.names and value.size == 1:
             value = value[field].reshape(-1)[0]

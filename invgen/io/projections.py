@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from invgen.errors import DataError, ParameterError
+from invgen.io.beam import Beam
 
 Quantity = Literal["counts", "transmission", "absorption"]
 
@@ -24,7 +25,7 @@ class Projections:
     data : tensor, shape (views, columns), float32
         What `quantity` says: counts, transmission ``I / I0``, or line integrals ``-log(I / I0)``.
     angles : tensor, shape (views,), float64
-        Radians, increasing.
+        Radians, counterclockwise, in the order of the views.
     quantity : {"counts", "transmission", "absorption"}
         What the data are.
     flats, darks : tensor, shape (k, columns), or None
@@ -36,7 +37,13 @@ class Projections:
     center : float or None
         Detector column, counted from 0, to which the rotation axis projects.
     spacing : float
-        Distance of the columns.
+        Distance of the columns at the rotation axis: that on the detector, over the beam's magnification.
+    beam : Beam or None
+        None is a parallel beam.
+    image_shape : (int, int) or None
+        Pixels of the image, as wide as `spacing`, where the file says it.
+    index : tensor, shape (views,), int64, or None
+        The views of the scan that these are.
     saturation : float or None
         The count at which the detector clips.
     report : tuple of str
@@ -52,6 +59,9 @@ class Projections:
     dead: torch.Tensor | None = None
     center: float | None = None
     spacing: float = 1.0
+    beam: Beam | None = None
+    image_shape: tuple[int, int] | None = None
+    index: torch.Tensor | None = None
     saturation: float | None = None
     report: tuple[str, ...] = ()
 
@@ -75,6 +85,7 @@ class Projections:
             self,
             data=self.data[keep],
             angles=self.angles[keep],
+            index=None if self.index is None else self.index[keep],
             std=None if self.std is None else self.std[keep],
             dead=None if self.dead is None else self.dead[keep],
         )
@@ -188,23 +199,40 @@ class Bin:
         bins = projections.columns // self.n
         cut = projections.columns - bins * self.n
 
-        def grouped(x: torch.Tensor) -> torch.Tensor:
-            return x[:, : bins * self.n].reshape(-1, bins, self.n)
-
-        data, dead = grouped(projections.data), projections.dead
-        alive = torch.ones_like(data) if dead is None else 1 - grouped(dead).to(data.dtype)
-        count = alive.sum(-1)
-        std = projections.std
-        if std is not None:
-            variance = torch.where(alive > 0, grouped(std), 0.0).square().sum(-1)
-            std = torch.where(count > 0, variance.sqrt() / count.clamp(min=1), math.inf)
+        data, std, dead = averaged(projections.data, projections.std, projections.dead, self.n)
+        shape = projections.image_shape
         out = replace(
             projections,
-            data=torch.where(count > 0, (data * alive).sum(-1) / count.clamp(min=1), data.mean(-1)),
+            data=data,
             std=std,
-            dead=None if dead is None else count == 0,
+            dead=dead,
+            image_shape=None if shape is None else (-(-shape[0] // self.n), -(-shape[1] // self.n)),
             center=None if projections.center is None else (projections.center - (self.n - 1) / 2) / self.n,
             spacing=projections.spacing * self.n,
         )
         left = f"; {cut} columns at the right edge were cut" if cut else ""
         return out.reported(f"averaged {self.n} columns into one: {bins} columns of {out.spacing:g}{left}")
+
+
+def averaged(
+    data: torch.Tensor, std: torch.Tensor | None, dead: torch.Tensor | None, n: int
+) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+    """Average `n` neighbors along the last axis; what is left over at its end is cut.
+
+    Returns
+    -------
+    data, std, dead : tensors
+        Means over those that live, their standard deviation, and which have none.
+    """
+
+    def grouped(x: torch.Tensor) -> torch.Tensor:
+        return x[..., : x.shape[-1] // n * n].unflatten(-1, (-1, n))
+
+    data = grouped(data)
+    alive = torch.ones_like(data) if dead is None else 1 - grouped(dead).to(data.dtype)
+    count = alive.sum(-1)
+    if std is not None:
+        variance = torch.where(alive > 0, grouped(std), 0.0).square().sum(-1)
+        std = torch.where(count > 0, variance.sqrt() / count.clamp(min=1), math.inf)
+    mean = torch.where(count > 0, (data * alive).sum(-1) / count.clamp(min=1), data.mean(-1))
+    return mean, std, None if dead is None else count == 0

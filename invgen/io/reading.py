@@ -10,10 +10,10 @@ import h5py
 
 from invgen.errors import FileError, InvgenError, ParameterError
 from invgen.files import check_regular
-from invgen.io import dataexchange, nxtomo, plain
+from invgen.io import dataexchange, htc, nxtomo, plain
 from invgen.io.contents import AngleUnit, Contents, Options
 from invgen.io.hdf5 import open_hdf5
-from invgen.io.scan import Scan
+from invgen.io.scan import Rotation, Scan
 
 Format = Literal["dataexchange", "nxtomo", "hdf5", "npy", "mat", "tiff"]
 _TIFF = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
@@ -30,12 +30,14 @@ def open_scan(
     flats: Any = None,
     darks: Any = None,
     quantity: Literal["transmission", "absorption"] | None = None,
+    rotation: Rotation = "counterclockwise",
     format: Format | None = None,
 ) -> Scan:
     """Open a tomographic scan: metadata are read, projections stay in the file until they are asked for.
 
-    Data Exchange and NXtomo files say what they hold. Of any other HDF5, NPY, MAT or TIFF file the caller
-    says which array holds the projections, the order of its axes and the angles; nothing is guessed.
+    Data Exchange and NXtomo files say what they hold, and so do the MAT files of the Helsinki Tomography
+    Challenge 2022. Of any other HDF5, NPY, MAT or TIFF file the caller says which array holds the
+    projections, the order of its axes and the angles; nothing is guessed.
 
     Parameters
     ----------
@@ -58,6 +60,9 @@ def open_scan(
     quantity : {"transmission", "absorption"}, optional
         What the numbers are when they need no flat fields: ``I / I0``, or line integrals ``-log(I / I0)``.
         Plain arrays without flats are absorption unless this says otherwise.
+    rotation : {"counterclockwise", "clockwise"}
+        Which way source and detector turn around the object as the angles of the file grow, x to the right
+        and y up. "clockwise" is for files that count the other way: it negates the angles.
     format : {"dataexchange", "nxtomo", "hdf5", "npy", "mat", "tiff"}, optional
         What the file is, if not what it looks like.
 
@@ -83,15 +88,19 @@ def open_scan(
         raise ParameterError(f'quantity should be "transmission" or "absorption"; got {quantity!r}.')
     if format is not None and format not in get_args(Format):
         raise ParameterError(f"format should be one of {', '.join(get_args(Format))}; got {format!r}.")
+    if rotation not in get_args(Rotation):
+        raise ParameterError(f"rotation should be one of {', '.join(get_args(Rotation))}; got {rotation!r}.")
     options = Options(dataset, axes, angles, angles_dataset, angle_unit, flats, darks)
     check_regular(path)
     kind = format or _recognise(path)
     if kind in ("npy", "tiff") or (kind == "mat" and not h5py.is_hdf5(path)):
         read = {"npy": plain.read_npy, "tiff": plain.read_tiff, "mat": plain.read_mat}[kind]
-        return Scan(path, read(path, options), quantity, close=lambda: None)
+        if kind == "mat" and dataset is None and htc.recognise(path):
+            read = htc.read
+        return Scan(path, read(path, options), quantity, close=lambda: None, rotation=rotation)
     file = open_hdf5(path)
     try:
-        return Scan(path, _read_hdf5(file, kind, options), quantity, close=file.close)
+        return Scan(path, _read_hdf5(file, kind, options), quantity, close=file.close, rotation=rotation)
     except InvgenError:
         file.close()
         raise

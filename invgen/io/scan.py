@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,16 +11,21 @@ import numpy as np
 import torch
 
 from invgen.errors import DataError, InvgenWarning, ParameterError
+from invgen.io.angles import within
+from invgen.io.axis import axis_of_beam
 from invgen.io.center import Center, CenterEstimate, find_center
 from invgen.io.contents import Contents
 from invgen.io.preprocess import Bin, Projections, Quantity, SelectViews, Step, default_steps
+from invgen.io.problems import to_operator, to_problem
 from invgen.io.projections import require
 from invgen.io.stack import Frames
 from invgen.io.truncation import truncation
+from invgen.io.volume import Panel, panel, to_volume_operator, to_volume_problem
 
 if TYPE_CHECKING:
-    from invgen.operators import Radon
     from invgen.problem import Problem
+
+Rotation = Literal["counterclockwise", "clockwise"]
 
 
 class Scan:
@@ -39,6 +43,11 @@ class Scan:
         Whether the projections are still to be put through minus the logarithm.
     stored : {"counts", "transmission", "absorption"}
         What the numbers in the file are; counts are divided by flat fields first.
+    beam : Beam or None
+        Where the source of a fan or cone beam is; None is a parallel beam.
+    geometry : {"parallel", "fan", "cone"}
+    rotation : {"counterclockwise", "clockwise"}
+        Which way the view angles turn; the files' own convention is not always ours.
     pixel_size : float
         Distance of the detector columns at the sample, in `unit`.
     unit : str
@@ -58,12 +67,17 @@ class Scan:
         contents: Contents,
         quantity: Literal["transmission", "absorption"] | None,
         close: Callable[[], None],
+        rotation: Rotation = "counterclockwise",
     ):
         self.path, self.format, self.notes = path, contents.format, contents.notes
         stack = contents.projections.stack
         self.views, self.slices, self.columns = len(contents.projections), stack.rows, stack.columns
         self.dtype = stack.dtype
         self.pixel_size, self.unit = contents.pixel_size, contents.unit
+        self.beam, self.rotation = contents.beam, rotation
+        self.geometry: Literal["parallel", "fan", "cone"] = (
+            "parallel" if self.beam is None else self.beam.kind
+        )
         self.has_flats, self.has_darks = contents.flats is not None, contents.darks is not None
         raw = self.has_flats or (contents.counts and quantity is None)
         if quantity == "absorption":
@@ -72,7 +86,7 @@ class Scan:
             "transmission" if raw else quantity or "absorption"
         )
         self.stored: Quantity = "counts" if raw else self.quantity
-        if not (contents.counts or self.has_flats or quantity):
+        if not (contents.counts or contents.line_integrals or self.has_flats or quantity):
             self.notes += (
                 "there are no flat fields, so that the numbers are taken as line integrals, with minus the "
                 'logarithm taken already; quantity="transmission" says otherwise (command line: --quantity)',
@@ -94,7 +108,7 @@ class Scan:
 
     @property
     def angles(self) -> np.ndarray:
-        """Angles of the views in radians, increasing, shape (views,), float64."""
+        """Angles of the views in radians as the file has them, increasing, shape (views,), float64."""
         if self._angles is None:
             raise DataError(
                 f"{self.path} does not tell the {self.views} angles of its projections; none are guessed. "
@@ -122,11 +136,16 @@ class Scan:
 
         return Projections(
             data=_tensor(self._frames.read(row)),
-            angles=torch.from_numpy(self.angles.copy()),
+            angles=torch.from_numpy(
+                self.angles if self.rotation == "counterclockwise" else -self.angles
+            ).clone(),
             quantity=self.stored,
             flats=read(self.contents.flats),
             darks=read(self.contents.darks),
             spacing=self.pixel_size,
+            beam=self.beam,
+            image_shape=self.contents.image_shape,
+            index=torch.arange(self.views),
             saturation=self._saturation() if counts else None,
         )
 
@@ -143,12 +162,42 @@ class Scan:
         Returns
         -------
         CenterEstimate
-            Detector column, a float with its `uncertainty`; see `invgen.io.center.find_center`.
+            Detector column, a float with its `uncertainty`; see `invgen.io.center.find_center` and, of fan
+            and cone beams, `invgen.operators.calibrate`.
+
+        Raises
+        ------
+        DataError
+            When the angles do not cover what it takes.
+
+        Warns
+        -----
+        InvgenWarning
+            When it is not found clearly, or the views turn the other way than is stated.
         """
         row = self.slices // 2 if slice is None else slice
         if row not in self._centers:
-            self._centers[row] = find_center(self.preprocess(row))
+            find = find_center if self.beam is None else axis_of_beam
+            self._centers[row] = find(self.preprocess(row))
         return self._centers[row]
+
+    def axis(self) -> tuple[float, str]:
+        """Detector column of the rotation axis, found once for the scan, and a remark on where it is from.
+
+        Fan and cone scans of too few angles to find it keep the axis at the middle of the detector, which is
+        where files without a word on it have it.
+
+        Raises
+        ------
+        DataError
+            When the angles of a parallel beam do not cover half a turn.
+        """
+        try:
+            return self.find_center(), ""
+        except DataError as error:
+            if self.beam is None:
+                raise
+            return (self.columns - 1) / 2, f"the rotation axis is taken at the detector's middle: {error}"
 
     def line_integrals(
         self,
@@ -156,6 +205,7 @@ class Scan:
         *,
         center: float | Literal["auto"] = "auto",
         views: slice | None = None,
+        angles_range: tuple[float, float] | None = None,
         bin: int = 1,
         steps: Sequence[Step] | None = None,
     ) -> Projections:
@@ -164,10 +214,17 @@ class Scan:
         The parameters are those of `problem`. The report says what was done.
         """
         projections = self.projections(slice)
+        if angles_range is not None:
+            projections = self._within(projections, angles_range)
         if views is not None:
             projections = SelectViews(views)(projections)
         # before Bin, which maps the centre; found from all views, whatever the choice of views
-        projections = Center(self.find_center() if center == "auto" else center)(projections)
+        remark = ""
+        if center == "auto":
+            center, remark = self.axis()
+        projections = Center(center)(projections)
+        if remark:
+            projections = projections.reported(remark)
         chain: tuple[Step, ...] = default_steps(self.stored, bin) if steps is None else (*steps, Bin(bin))
         for step in chain:
             projections = step(projections)
@@ -186,13 +243,14 @@ class Scan:
         *,
         center: float | Literal["auto"] = "auto",
         views: slice | None = None,
+        angles_range: tuple[float, float] | None = None,
         bin: int = 1,
         steps: Sequence[Step] | None = None,
-        method: str = "fourier",
+        method: str | None = None,
         image_shape: tuple[int, int] | None = None,
         fov: Any = None,
     ) -> Problem:
-        """Reconstruction problem of one slice: parallel-beam operator, line integrals, noise of each ray.
+        """Reconstruction problem of one slice: operator of the beam, line integrals, noise of each ray.
 
         Parameters
         ----------
@@ -201,22 +259,87 @@ class Scan:
         center : float or "auto"
             Detector column (before binning) of the rotation axis; "auto" finds it once for the scan.
         views : slice or None
-            Views to use, counted by increasing angle.
+            Views to use, counted by increasing angle, among those in `angles_range`.
+        angles_range : (float, float) or None
+            Only views whose angle, as the file counts, is in [start, stop), in radians. Where stop is less
+            than start, the range wraps past 2 pi.
         bin : int
             Columns to average into one.
         steps : sequence of steps, or None
             What takes the raw projections to line integrals; None means `default_steps`.
         method, image_shape, fov
-            As of `invgen.operators.Radon`; the image has as many pixels across as the detector columns.
+            As of `to_operator`.
 
         Raises
         ------
         DataError
             When the angles are missing, or the data cannot be line integrals: see the steps.
+        CapabilityError
+            For a cone beam: see `volume_problem`.
         """
-        projections = self.line_integrals(slice, center=center, views=views, bin=bin, steps=steps)
+        projections = self.line_integrals(
+            slice, center=center, views=views, angles_range=angles_range, bin=bin, steps=steps
+        )
         operator = to_operator(projections, method=method, image_shape=image_shape, fov=fov)
         return to_problem(projections, operator)
+
+    def panel(
+        self,
+        *,
+        center: float | Literal["auto"] = "auto",
+        views: slice | None = None,
+        angles_range: tuple[float, float] | None = None,
+        bin: int = 1,
+        steps: Sequence[Step] | None = None,
+    ) -> Panel:
+        """Line integrals of all detector rows: what `volume_problem` is made of, and its parameters."""
+
+        def read(row: int) -> Projections:
+            return self.line_integrals(
+                row, center=center, views=views, angles_range=angles_range, bin=bin, steps=steps
+            )
+
+        return panel(read, self.views, self.slices, self.contents.row_size or self.pixel_size, bin)
+
+    def volume_problem(
+        self,
+        *,
+        center: float | Literal["auto"] = "auto",
+        views: slice | None = None,
+        angles_range: tuple[float, float] | None = None,
+        bin: int = 1,
+        steps: Sequence[Step] | None = None,
+        volume_shape: tuple[int, int, int] | None = None,
+        fov: Any = None,
+    ) -> Problem:
+        """Reconstruction problem of a cone-beam scan: one volume, measured by all detector rows together.
+
+        The rows go through the steps one by one; views that are bad in one are left out of all.
+
+        Parameters
+        ----------
+        center, views, angles_range, steps
+            As of `problem`.
+        bin : int
+            Columns, and rows, to average into one.
+        volume_shape : (int, int, int), optional
+            Slices, height and width, in voxels as wide as a column at the rotation axis; by default a slice
+            for each row, and as many pixels across as there are columns.
+        fov
+            As of `invgen.operators.ConeBeam`.
+
+        Returns
+        -------
+        Problem
+            Its measurement has the shape (views, rows, columns).
+
+        Raises
+        ------
+        CapabilityError
+            For other beams, whose slices are problems of their own.
+        """
+        rows = self.panel(center=center, views=views, angles_range=angles_range, bin=bin, steps=steps)
+        return to_volume_problem(rows, to_volume_operator(rows, volume_shape, fov))
 
     def info(self) -> dict[str, Any]:
         """Describe the scan, as plain data that can be written as JSON.
@@ -226,6 +349,19 @@ class Scan:
         from invgen.io.info import describe
 
         return describe(self)
+
+    def _within(self, projections: Projections, angles_range: tuple[float, float]) -> Projections:
+        """Keep the views of a range of angles."""
+        start, stop = angles_range
+        keep = within(self.angles, start, stop)
+        text = f"from {np.rad2deg(start):g} to {np.rad2deg(stop):g} degrees"
+        if not keep.any():
+            first, last = np.rad2deg(self.angles[[0, -1]])
+            raise ParameterError(
+                f"there are no views {text}: the scan has {self.views}, at {first:g} to {last:g} degrees."
+            )
+        out = projections.selected(torch.from_numpy(keep))
+        return out.reported(f"kept {out.views} of {projections.views} views, {text}")
 
     def _saturation(self) -> float | None:
         """Value at which the detector clips: as the file tells, else the largest of an integer type."""
@@ -245,58 +381,7 @@ class Scan:
 
     def __repr__(self) -> str:
         size = f"{self.views} views, {self.slices} slices, {self.columns} columns"
-        return f"Scan({str(self.path)!r}, {self.format}: {size})"
-
-
-def to_operator(
-    projections: Projections,
-    *,
-    method: str = "fourier",
-    image_shape: tuple[int, int] | None = None,
-    fov: Any = None,
-) -> Radon:
-    """Parallel-beam operator of line integrals whose centre of rotation is known.
-
-    The axis at column c is a detector moved by ``((n - 1) / 2 - c) * spacing``: nothing is resampled.
-    """
-    from invgen.operators import Radon
-
-    require(projections, "a reconstruction", "absorption")
-    n, spacing = projections.columns, projections.spacing
-    if projections.center is None:
-        raise ParameterError(
-            "the centre of rotation is not known: put Center() or Center(value) among the steps."
-        )
-    return Radon(
-        image_shape or (n, n),
-        angles=projections.angles,
-        detector_count=n,
-        detector_spacing=spacing,
-        detector_offset=((n - 1) / 2 - projections.center) * spacing,
-        pixel_size=spacing,
-        fov=fov,
-        method=method,
-    )
-
-
-def to_problem(projections: Projections, operator: Radon | None = None) -> Problem:
-    """Reconstruction problem of line integrals, with the noise of each ray.
-
-    Parameters
-    ----------
-    projections : Projections
-        Their centre of rotation is known.
-    operator : Radon, optional
-        By default that of `to_operator`.
-    """
-    from invgen.noise import Gaussian
-    from invgen.problem import Problem
-
-    operator = to_operator(projections) if operator is None else operator
-    std = projections.std
-    if std is not None and not math.isfinite(float(std.min())):
-        raise DataError("every ray of the slice is dead: nothing was measured.")
-    return Problem(operator, projections.data, noise=None if std is None else Gaussian(std))
+        return f"Scan({str(self.path)!r}, {self.format}, {self.geometry} beam: {size})"
 
 
 def _tensor(block: np.ndarray) -> torch.Tensor:

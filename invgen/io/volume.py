@@ -1,0 +1,166 @@
+"""Cone-beam scans: all detector rows together are the measurement of one volume."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, overload
+
+import torch
+
+from invgen.errors import CapabilityError, DataError, ParameterError
+from invgen.io.problems import detector_offset, with_noise
+from invgen.io.projections import Projections, averaged
+
+if TYPE_CHECKING:
+    from invgen.operators import ConeBeam
+    from invgen.problem import Problem
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Line integrals of all detector rows.
+
+    Attributes
+    ----------
+    data : tensor, shape (views, rows, columns), float32
+    std : tensor of the same shape, or None
+        Standard deviation of the noise of each ray, infinite for a dead one; None where it is not known.
+    row : Projections
+        What the rows have in common: angles, beam, centre, spacing. Its data are those of one of them.
+    row_spacing : float
+        Distance of the rows at the rotation axis.
+    row_offset : float
+        Height of the middle row above the source's plane, at the rotation axis; it is where rows were cut.
+    reports : tuple of tuple of str
+        What the steps have changed in each row.
+    """
+
+    data: torch.Tensor
+    std: torch.Tensor | None
+    row: Projections
+    row_spacing: float
+    row_offset: float
+    reports: tuple[tuple[str, ...], ...]
+
+
+def panel(
+    read: Callable[[int], Projections], views: int, rows: int, row_spacing: float, bin: int = 1
+) -> Panel:
+    """Gather the rows of a panel, and leave out of all the views that any of them lost.
+
+    Parameters
+    ----------
+    read : callable(row)
+        Line integrals of a row, with their `index` among the views and their centre.
+    views, rows : int
+        Size of the scan.
+    row_spacing : float
+        Distance of the rows at the rotation axis.
+    bin : int
+        Rows to average into one, as `read` did with the columns; those left over at the end are cut.
+
+    Raises
+    ------
+    DataError
+        When a row cannot be read, which is named, or no view is good in all rows.
+    """
+    if not 1 <= bin <= rows:
+        raise ParameterError(f"bin={bin} should be between 1 and the {rows} rows.")
+    kept = torch.ones(views, dtype=torch.bool)
+    data, stds, groups = [], [], []
+    for first in range(0, rows // bin * bin, bin):
+        members = [_named(read, row) for row in range(first, first + bin)]
+        for member in members:
+            kept &= _seen(member, views)
+        mean, std, _ = averaged(
+            _stacked([member.data for member in members], members, views),
+            _stacked([member.std for member in members], members, views),
+            _stacked([member.dead for member in members], members, views),
+            bin,
+        )
+        data.append(mean[..., 0])
+        if std is not None:
+            stds.append(std[..., 0])
+        groups.append(members[bin // 2])
+    if not kept.any():
+        raise DataError("each view is bad in one row of the detector or another: none is left.")
+    row = groups[len(groups) // 2]
+    return Panel(
+        torch.stack(data, 1)[kept],
+        torch.stack(stds, 1)[kept] if stds else None,
+        row.selected(kept[_index(row)]),
+        row_spacing * bin,
+        (rows // bin * bin - rows) / 2 * row_spacing,
+        tuple(_report(member, int(kept.sum())) for member in groups),
+    )
+
+
+def to_volume_operator(
+    panel: Panel, volume_shape: tuple[int, int, int] | None = None, fov: Any = None
+) -> ConeBeam:
+    """Cone-beam operator of a panel; the volume has a slice for each row and as many pixels as columns."""
+    from invgen.operators import ConeBeam
+
+    _, rows, columns = panel.data.shape
+    row = panel.row
+    if row.beam is None or row.beam.kind != "cone":
+        raise CapabilityError(
+            "only the scan of a cone beam is one of a volume: Scan.problem(slice) is for others."
+        )
+    magnification = row.beam.magnification
+    return ConeBeam(
+        volume_shape or (rows, *(row.image_shape or (columns, columns))),
+        row.angles,
+        row.beam.source_origin,
+        row.beam.source_detector,
+        detector_shape=(rows, columns),
+        detector_spacing=(panel.row_spacing * magnification, row.spacing * magnification),
+        detector_offset=(panel.row_offset * magnification, detector_offset(row)),
+        voxel_size=row.spacing,
+        fov=fov,
+    )
+
+
+def to_volume_problem(panel: Panel, operator: ConeBeam) -> Problem:
+    """Reconstruction problem of a panel, with the noise of each ray."""
+    return with_noise(operator, panel.data, panel.std, "scan")
+
+
+def _named(read: Callable[[int], Projections], row: int) -> Projections:
+    try:
+        return read(row)
+    except DataError as error:
+        raise DataError(f"Detector row {row}: {error}") from error
+
+
+def _index(row: Projections) -> torch.Tensor:
+    return torch.arange(row.views) if row.index is None else row.index
+
+
+def _seen(row: Projections, views: int) -> torch.Tensor:
+    """Which of the views a row has, bool (views,)."""
+    return torch.zeros(views, dtype=torch.bool).index_fill_(0, _index(row), True)
+
+
+@overload
+def _stacked(parts: list[torch.Tensor], members: list[Projections], views: int) -> torch.Tensor: ...
+@overload
+def _stacked(
+    parts: list[torch.Tensor | None], members: list[Projections], views: int
+) -> torch.Tensor | None: ...
+def _stacked(parts, members, views):
+    """Rows side by side, shape (views, columns, rows), zero in the views that they have lost."""
+    there = [part for part in parts if part is not None]
+    if not there:
+        return None
+    out = there[0].new_zeros(views, there[0].shape[1], len(parts))
+    for i, (part, member) in enumerate(zip(parts, members, strict=True)):
+        if part is not None:
+            out[_index(member), :, i] = part
+    return out
+
+
+def _report(row: Projections, kept: int) -> tuple[str, ...]:
+    more = row.views - kept
+    return (*row.report, f"left out {more} more frames, which are bad in other rows") if more else row.report
