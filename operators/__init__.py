@@ -7,9 +7,11 @@ from invgen.operators.gradient import Gradient
 from invgen.operators.odl import from_odl
 from invgen.operators.space import ProductSpace, Space
 from invgen.operators.tomography import ConeBeam, FanBeam, Radon
+from invgen.operators.tomography.calibration import Calibration, calibrate
 
 __all__ = [
     "SVD",
+    "Calibration",
     "ConeBeam",
     "FanBeam",
     "FunctionOperator",
@@ -21,6 +23,7 @@ __all__ = [
     "ProductSpace",
     "Radon",
     "Space",
+    "calibrate",
     "from_odl",
     "from_scipy",
     "stack",

@@ -243,4 +243,4 @@ class Square(ig.operators.Operator):
 OPERATORS["Operator"] = {"nonlinear": Square}
 
 #: What is public and no operator.
-NO_OPERATORS = {"SVD", "ProductSpace", "Space"}
+NO_OPERATORS = {"SVD", "Calibration", "ProductSpace", "Space", "calibrate"}

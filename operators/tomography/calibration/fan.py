@@ -1,0 +1,116 @@
+"""The detector's offset and the sense of rotation of a fan, from the rays that are measured twice."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from invgen.operators.tomography.calibration.twice import Twice
+from invgen.operators.tomography.divergent import FanGeometry
+
+__all__ = ["FEWEST", "FanFit", "covered", "fit_fan"]
+
+_COARSE = 128  # columns
+_STEP = math.radians(10)  # views further apart leave a gap between them
+_SEARCH = 0.2  # of the detector, to either side
+_FARTHEST = 0.35  # of the detector
+_MARGIN = 12  # bins that the search keeps to either side
+FEWEST = 32  # bins
+_FINE = 0.02  # bins
+_SYSTEMATIC = 2e-3  # bins; what interpolation leaves
+_FAR = 6  # half coarse bins
+
+
+@dataclass(frozen=True)
+class FanFit:
+    """What was found: lengths in bins, and what is in doubt."""
+
+    offset: float
+    uncertainty: float
+    rotation: int
+    residual: float
+    ratio: float  # misfit of the other sense of rotation over that of this one
+    sense_told: bool
+    doubt: str | None
+
+
+def covered(angles: torch.Tensor) -> float:
+    """Angle that the views cover of a turn: all but the largest gap, one step of which is between views."""
+    t = (angles % (2 * math.pi)).sort().values
+    gaps = torch.cat([t, t[:1] + 2 * math.pi]).diff()
+    typical = min(float(gaps[gaps > 1e-9].median()), _STEP)
+    return 2 * math.pi - max(0.0, float(gaps.max()) - typical)
+
+
+def fit_fan(data: torch.Tensor, angles: torch.Tensor, geometry: FanGeometry) -> FanFit:
+    """Find the offset and the sense of rotation by which the rays measured twice differ least.
+
+    Parameters
+    ----------
+    data : tensor, float64 (views, detector)
+    angles : tensor, float64 (views,)
+    geometry : FanGeometry
+        Distances and detector; of its offset only that it is looked for as far as that.
+    """
+    count, spacing = geometry.detector_count, geometry.detector_spacing
+    stated = abs(geometry.detector_offset) / spacing
+    reach = min(max(_SEARCH * count, stated + 0.05 * count), _FARTHEST * count, count / 2 - _MARGIN)
+    senses = [Twice.of(data, sense * angles, geometry) for sense in (1, -1)]
+    found = [_search(rays, geometry, reach) for rays in senses]
+    positions = senses[0].positions(max(abs(offset) for offset, _ in found))
+    forward, backward = (
+        rays.agreement(offset, positions) for rays, (offset, _) in zip(senses, found, strict=True)
+    )
+    reverse = backward.clearly_better_than(forward)
+    best, rays, (offset, other) = (
+        (backward, senses[1], found[1]) if reverse else (forward, senses[0], found[0])
+    )
+    worse = forward if reverse else backward
+    doubt = None
+    if not best.uncertainty < 0.5:
+        doubt = "its standard error is more than half a bin"
+    else:
+        positions = rays.positions(max(abs(offset), abs(other)))
+        here, there = (rays.agreement(place, positions) for place in (offset, other))
+        if not here.clearly_better_than(there):
+            doubt = "another place fits nearly as well"
+    return FanFit(
+        offset=offset,
+        uncertainty=math.hypot(best.uncertainty, _SYSTEMATIC),
+        rotation=-1 if reverse else 1,
+        residual=math.sqrt(best.misfit / best.power) if best.power > 0 else 0.0,
+        ratio=worse.misfit / best.misfit if best.misfit > 0 else 1.0,
+        sense_told=reverse or forward.clearly_better_than(backward),
+        doubt=doubt,
+    )
+
+
+def _search(rays: Twice, geometry: FanGeometry, reach: float) -> tuple[float, float]:
+    """Best offset in bins, and the best of the places that are clearly elsewhere."""
+    width = max(1, rays.data.shape[1] // _COARSE)
+    coarse = rays.coarser(width, geometry)
+    places = torch.arange(-reach / width, reach / width + 0.5, 0.5).tolist()
+    misfits = [coarse.relative_misfit(place, coarse.positions(abs(place))) for place in places]
+    best = min(range(len(places)), key=misfits.__getitem__)
+    far = [i for i in range(len(places)) if abs(i - best) > _FAR]
+    other = min(far, key=misfits.__getitem__) if far else best
+
+    start = offset = places[best] * width
+    step = width / 2
+    positions = rays.positions(abs(start) + width + 1)  # the same for all, that noise weighs the same
+    least = rays.misfit(offset, positions)
+    while True:
+        below, above = (rays.misfit(offset + side * step, positions) for side in (-1, 1))
+        side = -1 if below < above else 1
+        if min(below, above) < least and abs(offset + side * step - start) <= width:
+            offset, least = offset + side * step, min(below, above)
+        elif step > _FINE:
+            step /= 2
+        else:
+            break
+    curvature = below - 2 * least + above
+    if curvature > 0:
+        offset += step * (below - above) / (2 * curvature)
+    return offset, places[other] * width
