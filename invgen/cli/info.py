@@ -11,6 +11,7 @@ from rich.text import Text
 
 from invgen.cli import options
 from invgen.cli.console import out, say
+from invgen.cli.drawing import draw
 from invgen.cli.outputs import open_reconstruction
 from invgen.errors import FileError
 
@@ -28,12 +29,13 @@ def info(
     darks: options.Darks = None,
     quantity: options.What = None,
     format: options.FileFormat = None,
+    rotation: options.Turn = None,
 ) -> None:
     """Tell what a scan is: shapes, units, angles, and what is missing.
 
     Of a file that `invgen recon` wrote, it tells how it was made and the command to repeat it.
     """
-    reading = options.Reading(dataset, axes, angles, angle_unit, flats, darks, quantity, format)
+    reading = options.Reading(dataset, axes, angles, angle_unit, flats, darks, quantity, format, rotation)
     described = _reconstruction(scan)
     if described is None:
         with reading.open(scan) as opened:
@@ -47,6 +49,8 @@ def info(
             out.print(f"made by: {command}", highlight=False, markup=False, soft_wrap=True)
     else:
         _print(_scan_in_words(described))
+        if out.encoding.startswith("utf"):  # others lack the characters
+            out.print(draw(described.get("geometry")), highlight=False, markup=False, soft_wrap=True)
         for note in described["notes"]:
             say("Note", "blue", note)
         for warning in described["warnings"]:
@@ -97,10 +101,32 @@ def _scan_in_words(scan: dict[str, Any]) -> dict[str, Any]:
         if not scan["flats"]
         else "raw counts, to be divided by the flats",
         "angles": turn,
+        "beam": _beam_in_words(scan["geometry"]),
+        "detector": _detector_in_words(scan["geometry"]),
         "column width": size,
         "flats, darks": f"{scan['flats']}, {scan['darks']}",
         "missing": ", ".join(scan["missing"]) or "nothing",
     }
+
+
+def _beam_in_words(beam: dict[str, Any]) -> str:
+    turns = "" if beam["rotation"] == "counterclockwise" else ", turning clockwise"
+    if beam["kind"] == "parallel":
+        return f"parallel{turns}"
+    unit = beam["unit"]
+    return (
+        f"{beam['kind']}, {beam['source_origin']:g} {unit} from the source to the rotation axis, "
+        f"{beam['source_detector']:g} {unit} to the detector: magnification {beam['magnification']:.4g}, "
+        f"fan angle {beam['fan_angle_degrees']:.3g} degrees{turns}"
+    )
+
+
+def _detector_in_words(beam: dict[str, Any]) -> str:
+    rows, columns = beam["detector_rows"], beam["detector_columns"]
+    shape = "" if beam["kind"] == "parallel" else ", curved" if beam["curved"] else ", flat"
+    if beam["unit"] == "pixel" and beam["kind"] == "parallel":
+        return f"{rows} x {columns} pixels"
+    return f"{rows} x {columns} pixels, {beam['detector_spacing']:g} {beam['unit']} wide{shape}"
 
 
 def _print(lines: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -32,6 +33,13 @@ class Quantity(StrEnum):
     absorption = "absorption"
 
 
+class Rotation(StrEnum):
+    """Ways to turn around the object, x to the right and y up."""
+
+    counterclockwise = "counterclockwise"
+    clockwise = "clockwise"
+
+
 class Format(StrEnum):
     """Files that are read."""
 
@@ -46,7 +54,8 @@ class Format(StrEnum):
 ScanFile = Annotated[
     Path,
     typer.Argument(
-        metavar="SCAN", help="File of the scan: Data Exchange, NXtomo, or any HDF5, NPY, MAT or TIFF array."
+        metavar="SCAN",
+        help="File of the scan: Data Exchange, NXtomo, HTC 2022, or any HDF5, NPY, MAT or TIFF array.",
     ),
 ]
 Dataset = Annotated[
@@ -95,6 +104,14 @@ What = Annotated[
         rich_help_panel=_READING,
     ),
 ]
+Turn = Annotated[
+    Rotation | None,
+    typer.Option(
+        help="Which way the view angles turn; clockwise is for files that count the other way: images of "
+        "fan and cone beams are else blurred, of parallel beams mirrored.",
+        rich_help_panel=_READING,
+    ),
+]
 FileFormat = Annotated[
     Format | None,
     typer.Option(
@@ -117,6 +134,7 @@ class Reading:
     darks: str | None = None
     quantity: Quantity | None = None
     format: Format | None = None
+    rotation: Rotation | None = None
 
     def open(self, path: Path) -> Scan:
         """Open the scan."""
@@ -133,6 +151,7 @@ class Reading:
             flats=self.flats,
             darks=self.darks,
             quantity=None if self.quantity is None else self.quantity.value,
+            rotation=(self.rotation or Rotation.counterclockwise).value,
             format=None if self.format is None else self.format.value,
         )
 
@@ -192,6 +211,17 @@ def parse_slice(text: str | None, option: str) -> slice:
         f"{text!r} is no range; write a:b, a:b:step (positive) or one number, counted from 0, b left out.",
         param_hint=option,
     )
+
+
+def parse_degrees(text: str | None, option: str) -> tuple[float, float] | None:
+    """Read a range of angles ``a:b`` in degrees, as radians; None means all."""
+    if text is None:
+        return None
+    try:
+        start, stop = (math.radians(float(part)) for part in text.split(":"))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not A:B, two angles in degrees.", param_hint=option) from None
+    return start, stop
 
 
 def parse_number(text: str, option: str) -> float | None:

@@ -52,16 +52,19 @@ def recon(
     solver: Annotated[
         Solver,
         typer.Option(
-            help="fbp: filtered backprojection, the fastest. tv: total variation, for few or noisy views of "
-            "objects with sharp edges. cg: least squares by conjugate gradients, stopped at the noise. "
-            "sirt: least squares by simultaneous iteration.",
+            help="fbp: filtered backprojection, the fastest (of a cone beam, FDK). tv: total variation, for "
+            "few or noisy views of objects with sharp edges. cg: least squares by conjugate gradients, "
+            "stopped at the noise. sirt: least squares by simultaneous iteration.",
             rich_help_panel=_METHOD,
         ),
     ] = Solver.fbp,
     slices: Annotated[
         str | None,
         typer.Option(
-            metavar="A:B", help="Slices (detector rows), from 0, B left out.", rich_help_panel=_DATA
+            metavar="A:B",
+            help="Slices (detector rows), from 0, B left out. Of a cone beam all are reconstructed, at once, "
+            "and these are kept.",
+            rich_help_panel=_DATA,
         ),
     ] = None,
     views: Annotated[
@@ -69,6 +72,16 @@ def recon(
         typer.Option(
             metavar="A:B:STEP",
             help="Views to use, counted by increasing angle: ::4 is every fourth.",
+            rich_help_panel=_DATA,
+        ),
+    ] = None,
+    angles_range: Annotated[
+        str | None,
+        typer.Option(
+            "--angles-range",
+            metavar="A:B",
+            help="Views to use, by their angle in degrees as the file counts, B left out; 350:20 wraps past "
+            "360. --views then counts within.",
             rich_help_panel=_DATA,
         ),
     ] = None,
@@ -82,7 +95,12 @@ def recon(
     ] = "auto",
     bin: Annotated[
         int,
-        typer.Option(min=1, metavar="N", help="Detector columns to average into one.", rich_help_panel=_DATA),
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Detector columns to average into one; of a cone beam, rows too.",
+            rich_help_panel=_DATA,
+        ),
     ] = 1,
     remove_stripes: Annotated[
         bool,
@@ -97,8 +115,8 @@ def recon(
         typer.Option(
             min=1,
             metavar="N",
-            help="Width and height of the image in pixels, as wide as a (binned) detector column; "
-            "by default as many as there are columns.",
+            help="Width and height of the image in pixels, as wide as a (binned) detector column at the "
+            "rotation axis; by default as many as there are columns, or what the file says.",
             rich_help_panel=_METHOD,
         ),
     ] = None,
@@ -149,6 +167,7 @@ def recon(
     darks: options.Darks = None,
     quantity: options.What = None,
     format: options.FileFormat = None,
+    rotation: options.Turn = None,
 ) -> None:
     """Reconstruct the slices of a scan into an HDF5 file.
 
@@ -160,11 +179,12 @@ def recon(
     axes (slice, y, x), what was done to each slice, and the command that makes it again:
     see `invgen info`.
     """
-    reading = options.Reading(dataset, axes, angles, angle_unit, flats, darks, quantity, format)
+    reading = options.Reading(dataset, axes, angles, angle_unit, flats, darks, quantity, format, rotation)
     recipe = Recipe(
         solver=solver.value,
         slices=slices,
         views=views,
+        angles_range=angles_range,
         center=options.parse_number(center, "--center"),
         bin=bin,
         size=size,
@@ -177,6 +197,7 @@ def recon(
         seed=seed,
     )
     options.parse_slice(slices, "--slices"), options.parse_slice(views, "--views")
+    options.parse_degrees(angles_range, "--angles-range")
     summary = run(scan, output, reading, recipe, quiet=quiet)
     if not quiet:
         _tell(summary, output)
@@ -208,7 +229,7 @@ def _tell(summary: Summary, output: Path) -> None:
         "slices": f"{len(rows)} ({rows[0]} to {rows[-1]}), {height} x {width} pixels",
         "centre": f"column {summary.center:.2f}",
         "solver": f"{recipe.solver} ({solver})",
-        "iterations": "" if recipe.solver == "fbp" else f"at most {summary.iterations} a slice",
+        "iterations": "" if recipe.solver == "fbp" else f"{summary.iterations}, the most of a slice",
         "weight": "" if recipe.weight is None else f"{recipe.weight:.4g}",
         "device": recipe.device,
         "time": f"{summary.seconds:.1f} s, {summary.seconds / len(rows):.2f} s a slice",

@@ -1,11 +1,10 @@
-"""Reconstruct the slices of a scan one at a time, into a file: memory does not grow with their number."""
+"""Reconstruct the slices of a scan into a file; but for cone beams memory does not grow with their number."""
 
 from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from invgen.cli.options import Reading, chosen, parse_slice
 from invgen.cli.outputs import refuse_to_overwrite, require_room
-from invgen.errors import DataError, ParameterError
+from invgen.cli.work import Advance, Slices, Volume
+from invgen.errors import ParameterError
 
 if TYPE_CHECKING:
     from invgen.io import Scan
-    from invgen.operators import Radon
-    from invgen.problem import Problem
-    from invgen.solvers.base import Solver, State
+    from invgen.solvers.base import Solver
 
 #: Which options each solver understands.
 SOLVERS = {
@@ -37,6 +35,7 @@ class Recipe:
     solver: str = "fbp"
     slices: str | None = None
     views: str | None = None
+    angles_range: str | None = None
     center: float | None = None
     bin: int = 1
     size: int | None = None
@@ -71,7 +70,6 @@ class Summary:
 
 
 Notice = Callable[[str], None]
-Advance = Callable[[float, int], None]
 
 
 def reconstruct(
@@ -90,29 +88,34 @@ def reconstruct(
     advance : callable(done, total)
         Told how many slices are done, with a fraction for the one at work.
     """
-    from invgen.io import ReconstructionWriter
+    from invgen.io import CenterEstimate, ReconstructionWriter
 
-    rows = chosen(parse_slice(recipe.slices, "--slices"), scan.slices, "slices")
+    Work = Volume if scan.geometry == "cone" else Slices
+    rows = chosen(parse_slice(recipe.slices, "--slices"), Work.count(scan, recipe), "slices")
     refuse_to_overwrite(output, path)
-    recipe = replace(recipe, device=_device(recipe.device))
-    center = recipe.center
+    recipe = replace(recipe, device=_device(recipe.device, scan.geometry))
+    center, told = recipe.center, []
     if center is None:
-        center = scan.find_center()
-        notice(f"Centre of rotation at column {center:.2f} (standard error {center.uncertainty:.2g}).")
+        center, remark = scan.axis()
+        if isinstance(center, CenterEstimate):
+            remark = f"standard error {center.uncertainty:.2g}"
+        else:
+            told.append(f"rotation axis {remark}")
+        notice(f"Centre of rotation at column {center:.2f} ({remark}).")
     recipe = replace(recipe, center=float(center))
-    problems = _Problems(scan, recipe, center)
+    work = Work(scan, recipe, center)
     began, iterations = time.perf_counter(), 0
     middle = rows[len(rows) // 2]
     advance(0, len(rows))
-    with _named(middle):
-        first, _ = problems(middle)
-        image_shape = problems.operator.geometry.image_shape
-        require_room(output, 4 * len(rows) * image_shape[0] * image_shape[1])
-        solver = _solver(recipe).resolved(first)
+    first = work.first(middle)
+    geometry = work.geometry
+    image_shape = geometry.image_shape
+    require_room(output, 4 * len(rows) * image_shape[0] * image_shape[1])
+    solver = _solver(recipe, scan.geometry).resolved(first)
     if recipe.solver == "tv" and recipe.weight is None:
         recipe = replace(recipe, weight=float(solver.told()["weight"]))
-        notice(f"TV weight {recipe.weight:.4g}, chosen on slice {middle} and kept for all slices.")
-    geometry = problems.operator.geometry
+        where = "" if scan.geometry == "cone" else f", chosen on slice {middle} and kept for all slices"
+        notice(f"TV weight {recipe.weight:.4g}{where}.")
     del first
 
     with ReconstructionWriter(
@@ -126,68 +129,15 @@ def reconstruct(
         angles=geometry.angles.numpy(),
         center=center,
     ) as writer:
-        for done, row in enumerate(rows):
-            with _named(row):
-                problem, report = problems(row)
-
-                def callback(iteration: int, _: State, done: int = done) -> None:
-                    advance(done + iteration / (solver.iterations + 1), len(rows))
-
-                result = solver(problem, seed=recipe.seed, callback=callback)
-            writer.write(done, result.x, report)
-            iterations = max(iterations, result.stats["iterations"])
+        for done, (image, report, count) in enumerate(work.solve(solver, rows, recipe.seed, advance)):
+            writer.write(done, image, (*told, *report))
+            iterations = max(iterations, count)
             advance(done + 1, len(rows))
     seconds = time.perf_counter() - began
     return Summary(rows, center, solver, recipe, image_shape, iterations, seconds)
 
 
-@contextmanager
-def _named(row: int) -> Iterator[None]:
-    """Say which slice an error is of."""
-    try:
-        yield
-    except DataError as error:
-        raise DataError(f"Slice {row}: {error}") from error
-
-
-class _Problems:
-    """The problem of each slice, with one operator as long as the geometry stays: its plans are made once."""
-
-    operator: Radon
-
-    def __init__(self, scan: Scan, recipe: Recipe, center: float):
-        from invgen.io import Stripes, default_steps
-
-        self._scan, self._recipe, self._center = scan, recipe, center
-        self._views = None if recipe.views is None else parse_slice(recipe.views, "--views")
-        chosen(self._views or slice(None), scan.views, "views")
-        self._steps = default_steps(scan.stored, recipe.bin)
-        if recipe.remove_stripes:
-            self._steps += (Stripes(),)
-
-    def __call__(self, row: int) -> tuple[Problem, tuple[str, ...]]:
-        """Make the problem of a slice, and tell what preprocessing did."""
-        import torch
-
-        from invgen.io import to_operator, to_problem
-        from invgen.problem import Problem
-
-        recipe = self._recipe
-        projections = self._scan.line_integrals(
-            row, center=self._center, views=self._views, steps=self._steps
-        )
-        shape = None if recipe.size is None else (recipe.size, recipe.size)
-        operator = to_operator(projections, image_shape=shape)
-        if not hasattr(self, "operator"):
-            self.operator = operator
-        # a slice in which frames were lost has its own operator
-        if torch.equal(operator.geometry.angles, self.operator.geometry.angles):
-            operator = self.operator
-        problem = to_problem(projections, operator)
-        return Problem(operator, problem.measurement.to(recipe.device), problem.noise), projections.report
-
-
-def _solver(recipe: Recipe) -> Solver:
+def _solver(recipe: Recipe, geometry: str) -> Solver:
     from invgen import priors, solvers
 
     given: dict[str, Any] = {} if recipe.iterations is None else {"iterations": recipe.iterations}
@@ -195,19 +145,22 @@ def _solver(recipe: Recipe) -> Solver:
     nonnegative = recipe.nonnegative is not False  # attenuation is not negative
     match recipe.solver:
         case "fbp":
-            return solvers.FBP(recipe.window or "hann")
+            return (solvers.FDK if geometry == "cone" else solvers.FBP)(recipe.window or "hann")
         case "tv":
-            return solvers.PDHG(priors.TotalVariation(weight, nonnegative=nonnegative), **given)
+            axes = (-3, -2, -1) if geometry == "cone" else (-2, -1)
+            prior = priors.TotalVariation(weight, nonnegative=nonnegative, axes=axes)
+            return solvers.PDHG(prior, **given)
         case "cg":
             return solvers.CG(weight, **given)
         case _:
             return solvers.SIRT(nonnegative=nonnegative, **given)
 
 
-def _device(name: str) -> str:
+def _device(name: str, geometry: str) -> str:
     import torch
 
-    present, usable = torch.cuda.is_available(), find_spec("cufinufft") is not None
+    present = torch.cuda.is_available()
+    usable = geometry != "parallel" or find_spec("cufinufft") is not None
     if name == "cuda" and not present:
         raise ParameterError("--device cuda: PyTorch finds no CUDA device here; leave it out, or say cpu.")
     if name == "cuda" and not usable:

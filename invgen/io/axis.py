@@ -5,10 +5,14 @@ from __future__ import annotations
 import warnings
 from dataclasses import replace
 
-from invgen.errors import InvgenWarning
+from invgen.errors import DataError, InvgenWarning
 from invgen.io.center import CenterEstimate
 from invgen.io.problems import to_operator
 from invgen.io.projections import Projections
+
+
+class LimitedAngles(DataError):
+    """The views cover too little of a turn to tell where the rotation axis is."""
 
 
 def axis_of_beam(projections: Projections) -> CenterEstimate:
@@ -21,7 +25,7 @@ def axis_of_beam(projections: Projections) -> CenterEstimate:
 
     Raises
     ------
-    DataError
+    LimitedAngles
         When the angles cover less than 180 degrees and the fan.
 
     Warns
@@ -36,7 +40,13 @@ def axis_of_beam(projections: Projections) -> CenterEstimate:
     if beam is not None:
         projections = replace(projections, center=middle, beam=replace(beam, kind="fan"))
     operator = to_operator(projections, image_shape=(1, 1))  # the image plays no role
-    found = calibrate(operator, projections.data)
+    try:
+        found = calibrate(operator, projections.data)
+    except DataError as error:
+        raise LimitedAngles(
+            "the angles cover too little of a turn to find the rotation axis, which takes 180 degrees and the "
+            "angle of the fan. Say where it is: center=... in detector columns (command line: --center VALUE)."
+        ) from error
     if found.rotation < 0:
         warnings.warn(
             "the views turn the other way than is stated: rays that are measured twice, from their two ends, "

@@ -113,7 +113,7 @@ def stated_beam(
     stated = None if kind is None else kind.strip().lower()
     if stated == "parallel":
         return None, ()
-    notes = ()
+    notes: tuple[str, ...] = ()
     if stated not in (None, "fan", "cone"):
         stated, notes = None, (f"the geometry {kind!r} is none of parallel, fan and cone, and is not used",)
     lengths = [_distance(source, pixel[1]), _distance(detector, pixel[1])]

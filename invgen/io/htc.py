@@ -41,7 +41,8 @@ def read(path: Path, options: Options) -> Contents:
     """
     variables = mat_variables(path)
     found = [name for name in _STRUCTS if name in variables]
-    name, notes = found[0], ()
+    name = found[0]
+    notes: tuple[str, ...] = ()
     if len(found) > 1:
         notes = (f"the file holds {' and '.join(found)}; {name} is read",)
     scan = _Struct(path, name, mat_variable(path, name))

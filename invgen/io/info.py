@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any
 
@@ -27,6 +28,7 @@ def describe(scan: Scan) -> dict[str, Any]:
         "columns": scan.columns,
         "dtype": str(scan.dtype),
         "angles": _angles(scan.angles) if scan.has_angles else None,
+        "geometry": _geometry(scan),
         "pixel_size": scan.pixel_size,
         "unit": scan.unit,
         "flats": len(contents.flats) if contents.flats else 0,
@@ -46,6 +48,31 @@ def _angles(angles: np.ndarray) -> dict[str, Any]:
         "last": float(degrees[-1]),
         "step": float(np.median(steps)) if len(steps) else None,
         "uniform": bool(len(steps) and np.ptp(steps) <= 1e-3 * np.median(steps)),
+    }
+
+
+def _geometry(scan: Scan) -> dict[str, Any]:
+    """Tell where source and detector are; lengths on the detector itself, in `unit`."""
+    beam, columns = scan.beam, scan.columns
+    magnification = 1.0 if beam is None else beam.magnification
+    spacing = scan.pixel_size * magnification
+    fan = 0.0
+    if beam is not None:
+        half = columns * spacing / 2 / beam.source_detector
+        fan = 2 * (half if beam.curved else math.atan(half))
+    return {
+        "kind": scan.geometry,
+        "source_origin": None if beam is None else beam.source_origin,
+        "source_detector": None if beam is None else beam.source_detector,
+        "magnification": magnification,
+        "detector_spacing": spacing,
+        "row_spacing": (scan.contents.row_size or scan.pixel_size) * magnification,
+        "curved": beam is not None and beam.curved,
+        "unit": scan.unit,
+        "detector_columns": columns,
+        "detector_rows": scan.slices,
+        "fan_angle_degrees": math.degrees(fan),
+        "rotation": scan.rotation,
     }
 
 

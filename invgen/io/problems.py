@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from invgen.errors import CapabilityError, DataError, ParameterError
+from invgen.io.beam import Beam
 from invgen.io.projections import Projections, require
 
 if TYPE_CHECKING:
@@ -47,11 +48,7 @@ def to_operator(
 
     require(projections, "a reconstruction", "absorption")
     beam, n = projections.beam, projections.columns
-    if beam is not None and beam.kind == "cone":
-        raise CapabilityError(
-            "a slice of a cone-beam scan has no problem of its own, since its rays pass through others: "
-            "Scan.volume_problem() is the problem of all of them."
-        )
+    refuse_cone(beam)
     offset = detector_offset(projections)
     shape = image_shape or projections.image_shape or (n, n)
     if beam is None:
@@ -79,6 +76,15 @@ def to_operator(
         pixel_size=projections.spacing,
         fov=fov,
     )
+
+
+def refuse_cone(beam: Beam | None) -> None:
+    """Raise where slices are no problems of their own."""
+    if beam is not None and beam.kind == "cone":
+        raise CapabilityError(
+            "a slice of a cone-beam scan has no problem of its own, since its rays pass through others: "
+            "Scan.volume_problem() is the problem of all of them."
+        )
 
 
 def detector_offset(projections: Projections) -> float:

@@ -13,7 +13,8 @@ from invgen.files import check_regular
 from invgen.io import dataexchange, htc, nxtomo, plain
 from invgen.io.contents import AngleUnit, Contents, Options
 from invgen.io.hdf5 import open_hdf5
-from invgen.io.scan import Rotation, Scan
+from invgen.io.raw import Rotation
+from invgen.io.scan import Scan
 
 Format = Literal["dataexchange", "nxtomo", "hdf5", "npy", "mat", "tiff"]
 _TIFF = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")

@@ -12,53 +12,24 @@ import torch
 
 from invgen.errors import DataError, InvgenWarning, ParameterError
 from invgen.io.angles import within
-from invgen.io.axis import axis_of_beam
+from invgen.io.axis import LimitedAngles, axis_of_beam
 from invgen.io.center import Center, CenterEstimate, find_center
 from invgen.io.contents import Contents
-from invgen.io.preprocess import Bin, Projections, Quantity, SelectViews, Step, default_steps
-from invgen.io.problems import to_operator, to_problem
+from invgen.io.preprocess import Bin, Projections, SelectViews, Step, default_steps
+from invgen.io.problems import refuse_cone, to_operator, to_problem
 from invgen.io.projections import require
-from invgen.io.stack import Frames
+from invgen.io.raw import RawScan, Rotation
 from invgen.io.truncation import truncation
-from invgen.io.volume import Panel, panel, to_volume_operator, to_volume_problem
+from invgen.io.volume import Panel, panel, refuse_slices, to_volume_operator, to_volume_problem
 
 if TYPE_CHECKING:
     from invgen.problem import Problem
 
-Rotation = Literal["counterclockwise", "clockwise"]
 
-
-class Scan:
+class Scan(RawScan):
     """A tomographic scan in a file, opened by `open_scan`; close it, or use it in a ``with`` statement.
 
-    Opening reads metadata only. Views are counted by increasing angle, whatever the order in the file.
-
-    Attributes
-    ----------
-    path : Path
-    format : str
-    views, slices, columns : int
-        Projections, detector rows and detector columns.
-    quantity : {"transmission", "absorption"}
-        Whether the projections are still to be put through minus the logarithm.
-    stored : {"counts", "transmission", "absorption"}
-        What the numbers in the file are; counts are divided by flat fields first.
-    beam : Beam or None
-        Where the source of a fan or cone beam is; None is a parallel beam.
-    geometry : {"parallel", "fan", "cone"}
-    rotation : {"counterclockwise", "clockwise"}
-        Which way the view angles turn; the files' own convention is not always ours.
-    pixel_size : float
-        Distance of the detector columns at the sample, in `unit`.
-    unit : str
-        Unit of length, as the file states it; ``"pixel"`` where it does not tell the size.
-    has_flats, has_darks : bool
-    dtype : numpy.dtype
-        Type of the stored projections.
-    notes : tuple of str
-        What was assumed or left out in reading the file.
-    contents : Contents
-        What the reader found, in the order of the file.
+    What it holds is told by the attributes of `RawScan`: views, slices, columns, angles, unit, beam, ...
     """
 
     def __init__(
@@ -69,92 +40,10 @@ class Scan:
         close: Callable[[], None],
         rotation: Rotation = "counterclockwise",
     ):
-        self.path, self.format, self.notes = path, contents.format, contents.notes
-        stack = contents.projections.stack
-        self.views, self.slices, self.columns = len(contents.projections), stack.rows, stack.columns
-        self.dtype = stack.dtype
-        self.pixel_size, self.unit = contents.pixel_size, contents.unit
-        self.beam, self.rotation = contents.beam, rotation
-        self.geometry: Literal["parallel", "fan", "cone"] = (
-            "parallel" if self.beam is None else self.beam.kind
-        )
-        self.has_flats, self.has_darks = contents.flats is not None, contents.darks is not None
-        raw = self.has_flats or (contents.counts and quantity is None)
-        if quantity == "absorption":
-            raw = False
-        self.quantity: Literal["transmission", "absorption"] = (
-            "transmission" if raw else quantity or "absorption"
-        )
-        self.stored: Quantity = "counts" if raw else self.quantity
-        if not (contents.counts or contents.line_integrals or self.has_flats or quantity):
-            self.notes += (
-                "there are no flat fields, so that the numbers are taken as line integrals, with minus the "
-                'logarithm taken already; quantity="transmission" says otherwise (command line: --quantity)',
-            )
-        self.contents, self._close = contents, close
-        self._angles, order = contents.angles, None
-        if contents.angles is not None and (np.diff(contents.angles) < 0).any():
-            order = np.argsort(contents.angles, kind="stable")
-            self._angles = contents.angles[order]
-            self.notes += ("the angles are not in order in the file; views are counted by increasing angle",)
-        self._frames = contents.projections if order is None else contents.projections.ordered(order)
+        super().__init__(path, contents, quantity, close, rotation)
         self._centers: dict[int, CenterEstimate] = {}
+        self._axis: tuple[float, str] | None = None
         self._warned = False
-
-    @property
-    def has_angles(self) -> bool:
-        """Whether the angles of the views are known."""
-        return self._angles is not None
-
-    @property
-    def angles(self) -> np.ndarray:
-        """Angles of the views in radians as the file has them, increasing, shape (views,), float64."""
-        if self._angles is None:
-            raise DataError(
-                f"{self.path} does not tell the {self.views} angles of its projections; none are guessed. "
-                "Give them: angles=... in radians, or angles_dataset=... (command line: --angles)."
-            )
-        return self._angles
-
-    def projections(self, slice: int) -> Projections:
-        """Raw projections of one slice, read from the file.
-
-        Parameters
-        ----------
-        slice : int
-            Detector row, counted from 0; negative numbers count from the end.
-        """
-        row = slice + self.slices if slice < 0 else slice
-        if not 0 <= row < self.slices:
-            raise ParameterError(
-                f"there is no slice {slice}: the scan has {self.slices}, 0 to {self.slices - 1}."
-            )
-        counts = self.stored == "counts"
-
-        def read(frames: Frames | None) -> torch.Tensor | None:
-            return None if frames is None or not counts else _tensor(frames.read(row))
-
-        return Projections(
-            data=_tensor(self._frames.read(row)),
-            angles=torch.from_numpy(
-                self.angles if self.rotation == "counterclockwise" else -self.angles
-            ).clone(),
-            quantity=self.stored,
-            flats=read(self.contents.flats),
-            darks=read(self.contents.darks),
-            spacing=self.pixel_size,
-            beam=self.beam,
-            image_shape=self.contents.image_shape,
-            index=torch.arange(self.views),
-            saturation=self._saturation() if counts else None,
-        )
-
-    def preprocess(self, slice: int, *steps: Step) -> Projections:
-        """Projections of one slice after the given steps; without any, after the default ones."""
-        projections = self.projections(slice)
-        for step in steps or default_steps(self.stored):
-            projections = step(projections)
-        return projections
 
     def find_center(self, slice: int | None = None) -> CenterEstimate:
         """Find the centre of rotation from all views of a slice (None: the middle one), once per slice.
@@ -192,12 +81,18 @@ class Scan:
         DataError
             When the angles of a parallel beam do not cover half a turn.
         """
-        try:
-            return self.find_center(), ""
-        except DataError as error:
-            if self.beam is None:
-                raise
-            return (self.columns - 1) / 2, f"the rotation axis is taken at the detector's middle: {error}"
+        if self._axis is None:
+            try:
+                self._axis = self.find_center(), ""
+            except LimitedAngles:
+                self._axis = (
+                    (self.columns - 1) / 2,
+                    (
+                        "taken at the middle of the detector, since the views cover too little of a turn to find "
+                        "it; center=... says otherwise (command line: --center)"
+                    ),
+                )
+        return self._axis
 
     def line_integrals(
         self,
@@ -224,7 +119,7 @@ class Scan:
             center, remark = self.axis()
         projections = Center(center)(projections)
         if remark:
-            projections = projections.reported(remark)
+            projections = projections.reported(f"rotation axis {remark}")
         chain: tuple[Step, ...] = default_steps(self.stored, bin) if steps is None else (*steps, Bin(bin))
         for step in chain:
             projections = step(projections)
@@ -277,6 +172,7 @@ class Scan:
         CapabilityError
             For a cone beam: see `volume_problem`.
         """
+        refuse_cone(self.beam)
         projections = self.line_integrals(
             slice, center=center, views=views, angles_range=angles_range, bin=bin, steps=steps
         )
@@ -299,7 +195,9 @@ class Scan:
                 row, center=center, views=views, angles_range=angles_range, bin=bin, steps=steps
             )
 
-        return panel(read, self.views, self.slices, self.contents.row_size or self.pixel_size, bin)
+        return panel(
+            read, self.views, self.slices, self.pixel_size, self.contents.row_size or self.pixel_size
+        )
 
     def volume_problem(
         self,
@@ -338,6 +236,7 @@ class Scan:
         CapabilityError
             For other beams, whose slices are problems of their own.
         """
+        refuse_slices(self.beam)
         rows = self.panel(center=center, views=views, angles_range=angles_range, bin=bin, steps=steps)
         return to_volume_problem(rows, to_volume_operator(rows, volume_shape, fov))
 
@@ -362,27 +261,3 @@ class Scan:
             )
         out = projections.selected(torch.from_numpy(keep))
         return out.reported(f"kept {out.views} of {projections.views} views, {text}")
-
-    def _saturation(self) -> float | None:
-        """Value at which the detector clips: as the file tells, else the largest of an integer type."""
-        if self.contents.saturation is not None:
-            return self.contents.saturation
-        return float(np.iinfo(self.dtype).max) if self.dtype.kind in "ui" else None
-
-    def close(self) -> None:
-        """Close the file."""
-        self._close()
-
-    def __enter__(self) -> Scan:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        size = f"{self.views} views, {self.slices} slices, {self.columns} columns"
-        return f"Scan({str(self.path)!r}, {self.format}, {self.geometry} beam: {size})"
-
-
-def _tensor(block: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.array(block, dtype=np.float32, order="C"))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 import torch
 
 from invgen.errors import CapabilityError, DataError, ParameterError
+from invgen.io.beam import Beam
 from invgen.io.problems import detector_offset, with_noise
 from invgen.io.projections import Projections, averaged
 
@@ -45,9 +46,11 @@ class Panel:
 
 
 def panel(
-    read: Callable[[int], Projections], views: int, rows: int, row_spacing: float, bin: int = 1
+    read: Callable[[int], Projections], views: int, rows: int, pixel_size: float, row_size: float
 ) -> Panel:
     """Gather the rows of a panel, and leave out of all the views that any of them lost.
+
+    Where `read` averages columns, as many rows are averaged; those left over at the end are cut.
 
     Parameters
     ----------
@@ -55,18 +58,17 @@ def panel(
         Line integrals of a row, with their `index` among the views and their centre.
     views, rows : int
         Size of the scan.
-    row_spacing : float
-        Distance of the rows at the rotation axis.
-    bin : int
-        Rows to average into one, as `read` did with the columns; those left over at the end are cut.
+    pixel_size, row_size : float
+        Distance of the columns, before they are averaged, and of the rows, at the rotation axis.
 
     Raises
     ------
     DataError
         When a row cannot be read, which is named, or no view is good in all rows.
     """
-    if not 1 <= bin <= rows:
-        raise ParameterError(f"bin={bin} should be between 1 and the {rows} rows.")
+    bin = round(_named(read, rows // 2).spacing / pixel_size)
+    if bin > rows:
+        raise ParameterError(f"{bin} columns are averaged, and there are {rows} rows: choose a smaller bin.")
     kept = torch.ones(views, dtype=torch.bool)
     data, stds, groups = [], [], []
     for first in range(0, rows // bin * bin, bin):
@@ -90,8 +92,8 @@ def panel(
         torch.stack(data, 1)[kept],
         torch.stack(stds, 1)[kept] if stds else None,
         row.selected(kept[_index(row)]),
-        row_spacing * bin,
-        (rows // bin * bin - rows) / 2 * row_spacing,
+        row_size * bin,
+        (rows // bin * bin - rows) / 2 * row_size,
         tuple(_report(member, int(kept.sum())) for member in groups),
     )
 
@@ -104,22 +106,29 @@ def to_volume_operator(
 
     _, rows, columns = panel.data.shape
     row = panel.row
-    if row.beam is None or row.beam.kind != "cone":
-        raise CapabilityError(
-            "only the scan of a cone beam is one of a volume: Scan.problem(slice) is for others."
-        )
-    magnification = row.beam.magnification
+    beam = refuse_slices(row.beam)
+    magnification = beam.magnification
     return ConeBeam(
         volume_shape or (rows, *(row.image_shape or (columns, columns))),
         row.angles,
-        row.beam.source_origin,
-        row.beam.source_detector,
+        beam.source_origin,
+        beam.source_detector,
         detector_shape=(rows, columns),
         detector_spacing=(panel.row_spacing * magnification, row.spacing * magnification),
         detector_offset=(panel.row_offset * magnification, detector_offset(row)),
         voxel_size=row.spacing,
         fov=fov,
     )
+
+
+def refuse_slices(beam: Beam | None) -> Beam:
+    """Return the beam of a cone, and raise for others: their slices are problems of their own."""
+    if beam is None or beam.kind != "cone":
+        name = "parallel" if beam is None else beam.kind
+        raise CapabilityError(
+            f"the scan is of a {name} beam, each slice of which has its own problem: Scan.problem(slice)."
+        )
+    return beam
 
 
 def to_volume_problem(panel: Panel, operator: ConeBeam) -> Problem:
