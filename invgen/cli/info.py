@@ -49,8 +49,9 @@ def info(
             out.print(f"made by: {command}", highlight=False, markup=False, soft_wrap=True)
     else:
         _print(_scan_in_words(described))
-        if out.encoding.startswith("utf"):  # others lack the characters
-            out.print(draw(described.get("geometry")), highlight=False, markup=False, soft_wrap=True)
+        drawing = draw(described.get("geometry"))
+        if drawing and out.encoding.startswith("utf"):  # others lack the characters
+            out.print(f"\n{drawing}", highlight=False, markup=False, soft_wrap=True)
         for note in described["notes"]:
             say("Note", "blue", note)
         for warning in described["warnings"]:
