@@ -64,7 +64,8 @@ def calibrate(operator: Any, sinogram: torch.Tensor) -> Calibration:
 
     Every line that is measured twice, from its two ends, must give one value: of parallel beams
     ``p(t + pi, -s) = p(t, s)``, of fans ``p(t + pi - 2 g, -g) = p(t, g)`` with the angle g between a ray and
-    the central one (Natterer 1986, sec. III.2; Kak and Slaney 1988, sec. 3.4). A wrong offset breaks that.
+    the central one (Parker 1982, doi:10.1118/1.595078; Kak and Slaney 1988, sec. 3.4). A wrong offset breaks
+    that.
 
     Fans: the sum of the squared differences of such pairs is minimised over offsets up to a fifth of the
     detector to either side (further, where the operator states more), for both senses of rotation. Views may
@@ -77,7 +78,8 @@ def calibrate(operator: Any, sinogram: torch.Tensor) -> Calibration:
     Parameters
     ----------
     operator : Radon, FanBeam or ConeBeam
-        The geometry as far as it is known. Its `detector_offset` does not enter, nor its image.
+        The geometry as far as it is known. Its image plays no role, and of its `detector_offset` only the
+        size, where it is large.
     sinogram : tensor, shape of `operator.range`
         Line integrals, up to a factor; no batch axes.
 
@@ -163,8 +165,9 @@ def _divergent(operator: FanBeam | ConeBeam, fan: FanGeometry, data: torch.Tenso
         _doubt(offset, fit.doubt)
     elif not fit.sense_told:
         warnings.warn(
-            "The data do not tell the sense of rotation: both fit about equally well, as they do where the "
-            "object is round about the axis or the source far away. It is kept as stated.",
+            "The data do not tell the sense of rotation: the misfit of the other one is "
+            f"{fit.ratio:.3g} times that of the one stated, which is kept. So it is where the object is "
+            "round about the axis, the source far away, or much noise on few rays.",
             InvgenWarning,
             stacklevel=3,
         )
