@@ -112,5 +112,5 @@ def _search(rays: Twice, geometry: FanGeometry, reach: float) -> tuple[float, fl
             break
     curvature = below - 2 * least + above
     if curvature > 0:
-        offset += step * (below - above) / (2 * curvature)
+        offset += step * min(max((below - above) / (2 * curvature), -1.0), 1.0)
     return offset, places[other] * width
