@@ -8,7 +8,7 @@ import h5py
 import torch
 
 from invgen.errors import FileError
-from invgen.io.hdf5 import find_object, open_hdf5
+from invgen.io.hdf5 import find_object, get_dataset, open_hdf5, text_attribute
 
 
 class Truth:
@@ -35,15 +35,21 @@ class Truth:
                 f"{path} is neither a reconstruction nor a simulated scan, which holds its truth."
             )
         self._images = images
+        # the rows of a cone-beam camera see its slices and as much above and below, see simulate_ct
+        rows = get_dataset(self._file, "exchange/data")
+        cone = text_attribute(images.parent, "geometry") == "cone"
+        self._first = (rows.shape[1] - len(images)) // 2 if cone else 0
         self.shape: tuple[int, int] = images.shape[1:]
 
     def __getitem__(self, row: int) -> torch.Tensor:
         """Image of a detector row, shape (H, W), in 1/length."""
-        if row >= len(self._images):
+        slices = range(self._first, self._first + len(self._images))
+        if row not in slices:
             raise FileError(
-                f"{self._file.filename} has a truth of {len(self._images)} slices; there is no {row}."
+                f"{self._file.filename} has a truth of slices {slices[0]} to {slices[-1]}; there is no "
+                f"{row}: choose others by --slices."
             )
-        return torch.from_numpy(self._images[row])
+        return torch.from_numpy(self._images[row - self._first])
 
     def close(self) -> None:
         """Close the file."""

@@ -44,8 +44,9 @@ def axis_of_beam(projections: Projections) -> CenterEstimate:
         found = calibrate(operator, projections.data)
     except DataError as error:
         raise LimitedAngles(
-            "the angles cover too little of a turn to find the rotation axis, which takes 180 degrees and the "
-            "angle of the fan. Say where it is: center=... in detector columns (command line: --center VALUE)."
+            "the angles cover too little of a turn to find the rotation axis, for which it takes 180 degrees "
+            "and the angle of the fan. Say where it is: center=... in detector columns (command line: "
+            "--center VALUE)."
         ) from error
     if found.rotation < 0:
         warnings.warn(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -11,7 +10,8 @@ from invgen.errors import DataError, FileError
 from invgen.io.angles import angles_in_radians
 from invgen.io.beam import Beam, converted
 from invgen.io.contents import Contents, Options, given_frames
-from invgen.io.plain import load_mat, mat_variable, mat_variables, named_angles
+from invgen.io.matlab import Value, mat_variable, mat_variables
+from invgen.io.plain import load_mat, named_angles
 from invgen.io.stack import Frames, Stack, parse_axes
 
 _STRUCTS = ("CtDataFull", "CtDataLimited")
@@ -100,17 +100,16 @@ def read(path: Path, options: Options) -> Contents:
 class _Struct:
     """A MATLAB struct of one element, whose fields are not trusted."""
 
-    def __init__(self, path: Path, name: str, value: Any):
-        if not isinstance(value, np.ndarray) or value.dtype.names is None or value.size != 1:
+    def __init__(self, path: Path, name: str, value: Value):
+        if not isinstance(value, dict):
             raise FileError(f"{path}: {name} should be a struct of one element.")
-        self._path, self.name, self._fields = path, name, value.reshape(-1)[0]
+        self._path, self.name, self._fields = path, name, value
 
-    def _field(self, name: str) -> Any:
-        names = self._fields.dtype.names
-        if name not in names:
+    def _field(self, name: str) -> Value:
+        if name not in self._fields:
             raise FileError(
                 f"{self._path}: {self.name} has no field {name}; it should, as in the challenge's files. "
-                f"Its fields: {', '.join(names)}."
+                f"Its fields: {', '.join(self._fields)}."
             )
         return self._fields[name]
 
@@ -120,28 +119,28 @@ class _Struct:
     def array(self, name: str) -> np.ndarray:
         value = self._field(name)
         if not isinstance(value, np.ndarray) or value.dtype.kind not in "uif" or value.size == 0:
-            raise FileError(f"{self._path}: {self.name}/{name} should hold real numbers; {_told(value)}.")
+            raise self._unlike(name, "real numbers", value)
         return value
 
     def length(self, name: str) -> float:
-        value = self.array(name)
-        if value.size != 1 or not np.isfinite(value).all() or not value.reshape(-1)[0] > 0:
-            raise FileError(f"{self._path}: {self.name}/{name} should be a positive number; {_told(value)}.")
-        return float(value.reshape(-1)[0])
+        value = self.array(name).reshape(-1)
+        if value.size != 1 or not (np.isfinite(value[0]) and value[0] > 0):
+            raise self._unlike(name, "a positive number", value)
+        return float(value[0])
 
     def optional_length(self, name: str) -> float | None:
-        return self.length(name) if name in self._fields.dtype.names else None
+        return self.length(name) if name in self._fields else None
 
     def text(self, name: str) -> str:
         value = self._field(name)
-        if not isinstance(value, np.ndarray) or value.dtype.kind != "U" or value.size != 1:
-            raise FileError(f"{self._path}: {self.name}/{name} should be a text; {_told(value)}.")
-        return str(value.reshape(-1)[0])
+        if not isinstance(value, str):
+            raise self._unlike(name, "a text", value)
+        return value
 
-
-def _told(value: Any) -> str:
-    if not isinstance(value, np.ndarray):
-        return f"it is a {type(value).__name__}"
-    if value.size == 1 and value.dtype.kind in "uif":
-        return f"it is {value.reshape(-1)[0]}"
-    return f"it is an array of {value.dtype}, shape {value.shape}"
+    def _unlike(self, name: str, expected: str, value: Value) -> FileError:
+        found = "a struct or a cell"
+        if isinstance(value, str):
+            found = f"the text {value[:40]!r}"
+        elif isinstance(value, np.ndarray):
+            found = f"{value.reshape(-1)[0]}" if value.size == 1 else f"{value.dtype} of shape {value.shape}"
+        return FileError(f"{self._path}: {self.name}/{name} should be {expected}; it is {found}.")

@@ -14,6 +14,7 @@ from invgen.files import check_regular
 from invgen.io.angles import angles_in_radians, dataset_angles, given_angles
 from invgen.io.contents import Contents, Options, given_frames
 from invgen.io.hdf5 import describe_datasets, get_dataset
+from invgen.io.matlab import mat_variable, mat_variables
 from invgen.io.stack import Frames, Stack, parse_axes
 
 _Load = Callable[[str], Any]
@@ -91,44 +92,20 @@ def named_angles(load: _Load, options: Options) -> np.ndarray | None:
     return angles_in_radians(array, stated=None, option=options.angle_unit, what=repr(options.angles_dataset))
 
 
-def mat_variables(path: Path) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the variables of a MATLAB file of version 5."""
-    from scipy.io import whosmat
-
-    try:
-        return {name: shape for name, shape, _ in whosmat(path)}
-    except Exception as error:
-        raise _damaged(path, "a MATLAB file", error) from error
-
-
-def mat_variable(path: Path, name: str) -> Any:
-    """Read a variable of a MATLAB file of version 5, whatever it is; None where there is none."""
-    from scipy.io import loadmat
-
-    try:
-        return loadmat(path, variable_names=[name]).get(name)
-    except (
-        Exception
-    ) as error:  # scipy raises what its parser runs into: ValueError, TypeError, zlib.error, ...
-        raise _damaged(path, "a MATLAB file", error) from error
-
-
 def load_mat(path: Path, name: str) -> np.ndarray:
     """Read an array of a MATLAB file of version 5: a variable, or ``struct/field``."""
     top, *fields = name.strip("/").split("/")
     value = mat_variable(path, top)
     for field in fields:
-        if value is not None and value.dtype.names and field in value.dtype.names and value.size == 1:
-            value = value[field].reshape(-1)[0]
-        else:
-            value = None
+        if not isinstance(value, dict) or field not in value:
+            raise FileError(f"{path} has no array {name!r}; leave out the dataset to see what is there.")
+        value = value[field]
+    if isinstance(value, dict):
+        names = ", ".join(f"{name}/{field}" for field in value)
+        raise FileError(f"{name!r} is a struct; name one of its fields: {names}.")
     if not isinstance(value, np.ndarray):
-        raise FileError(f"{path} has no array {name!r}; leave out the dataset to see what is there.")
-    if value.dtype.names:
-        raise FileError(
-            f"{name!r} is a struct; name one of its fields: "
-            f"{', '.join(f'{name}/{field}' for field in value.dtype.names)}."
-        )
+        kind = "a text" if isinstance(value, str) else "a cell or an object"
+        raise FileError(f"{name!r} should hold real numbers; it is {kind}.")
     return value
 
 

@@ -165,4 +165,5 @@ class RawScan:
 
 
 def _tensor(block: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.array(block, dtype=np.float32, order="C"))
+    with np.errstate(over="ignore"):  # what becomes infinite is refused by the steps
+        return torch.from_numpy(np.array(block, dtype=np.float32, order="C"))

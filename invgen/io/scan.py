@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
-from invgen.errors import DataError, InvgenWarning, ParameterError
+from invgen.errors import InvgenWarning, ParameterError
 from invgen.io.angles import within
 from invgen.io.axis import LimitedAngles, axis_of_beam
 from invgen.io.center import Center, CenterEstimate, find_center
@@ -85,13 +85,8 @@ class Scan(RawScan):
             try:
                 self._axis = self.find_center(), ""
             except LimitedAngles:
-                self._axis = (
-                    (self.columns - 1) / 2,
-                    (
-                        "taken at the middle of the detector, since the views cover too little of a turn to find "
-                        "it; center=... says otherwise (command line: --center)"
-                    ),
-                )
+                why = "taken at the detector's middle, since the views cover too little of a turn to find it"
+                self._axis = (self.columns - 1) / 2, f"{why}; center=... (--center) says otherwise"
         return self._axis
 
     def line_integrals(
