@@ -11,7 +11,12 @@ from invgen.operators.base import LinearOperator, apply_linear
 from invgen.operators.krylov import conjugate_gradients
 from invgen.operators.space import ProductSpace
 
-__all__ = ["Inverse"]
+__all__ = ["Inverse", "fourier_preconditioner"]
+
+#: Fraction of the largest curvature that is added at every frequency, of 0.001 to 0.3 the one with the fewest
+#: iterations on fans of 60 and 180 views: what lies between the frequencies that were measured, and at the
+#: image's edges, is badly described by a periodic convolution.
+_FLOOR = 1e-2
 
 
 class Inverse(LinearOperator):
@@ -65,15 +70,26 @@ class Inverse(LinearOperator):
         Without a shift the system may be singular: only the plain iteration then ends at the solution of
         smallest norm.
         """
-        A, space = self._operator, self.domain
+        A = self._operator
         if mean == 0 or bool(torch.as_tensor(self._shift).eq(0).any()):
             return None
         if A.has_closed_form_solve:
             return lambda r: A._solve(r, shift / mean) / mean
-        if A.spectrum is None:
-            return None
-        symbol = 1 / (mean * space.half(A.spectrum.like(b)) + shift)
-        return lambda r: space.filter(symbol, r)
+        return fourier_preconditioner(A, b, mean, shift)
+
+
+def fourier_preconditioner(
+    A: LinearOperator, like: torch.Tensor, mean: float | torch.Tensor, shift: float | torch.Tensor
+) -> Callable[[torch.Tensor], torch.Tensor] | None:
+    """Inverse of the periodic convolution nearest to ``mean A.H A + shift``; None where none is known.
+
+    `mean` and `shift` are numbers, or shaped to multiply elements of the domain.
+    """
+    if A.spectrum is None:
+        return None
+    symbol = A.domain.half(A.spectrum.like(like))
+    inverse = 1 / (mean * (symbol + _FLOOR * symbol.max()) + shift)
+    return lambda r: A.domain.filter(inverse, r)
 
 
 def _check_weights(operator: LinearOperator, weights: torch.Tensor) -> None:

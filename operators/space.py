@@ -94,7 +94,21 @@ class Space:
         return symbol if self.field == "complex" else symbol[..., : symbol.shape[-1] // 2 + 1]
 
     def filter(self, symbol: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        """Multiply `x` in the Fourier basis of its axes by a symbol, of which `half` has been taken."""
+        """Multiply `x` in the Fourier basis of its axes by a symbol, of which `half` has been taken.
+
+        The symbol is the same for all elements, or has their batch axes.
+        """
+        flat, batch = self.flatten(x)
+        if x.is_cuda or len(flat) < 2:
+            return self._filter(symbol, x)
+        # the CPU's transforms round by how many there are: one by one, a batch equals its elements to the bit
+        own = symbol.shape[-len(self.shape) :]
+        symbols = symbol.expand(*batch, *own).reshape(-1, *own)
+        return torch.stack([self._filter(s, v.clone()) for s, v in zip(symbols, flat, strict=True)]).reshape(
+            x.shape
+        )
+
+    def _filter(self, symbol: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         if self.field == "complex":
             return torch.fft.ifftn(symbol * torch.fft.fftn(x, dim=self.axes), dim=self.axes)
         return torch.fft.irfftn(symbol * torch.fft.rfftn(x, dim=self.axes), s=self.shape, dim=self.axes)

@@ -1,9 +1,9 @@
 """Solvers: from a problem and a prior to a reconstruction."""
 
-from invgen.solvers.algebraic import SIRT
+from invgen.solvers.algebraic import OSSART, SIRT
 from invgen.solvers.base import Solver, State
 from invgen.solvers.direct import FBP, FDK
 from invgen.solvers.krylov import CG
 from invgen.solvers.proximal import FISTA, PDHG
 
-__all__ = ["CG", "FBP", "FDK", "FISTA", "PDHG", "SIRT", "Solver", "State"]
+__all__ = ["CG", "FBP", "FDK", "FISTA", "OSSART", "PDHG", "SIRT", "Solver", "State"]

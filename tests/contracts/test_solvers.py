@@ -7,9 +7,9 @@ import torch
 
 import invgen as ig
 from invgen.noise import Gaussian
-from invgen.operators import Identity, MatrixOperator, Radon
+from invgen.operators import ConeBeam, FanBeam, Identity, MatrixOperator, Radon
 from invgen.priors import TotalVariation
-from invgen.solvers import CG, FBP, FISTA, PDHG, SIRT, Solver, State
+from invgen.solvers import CG, FBP, FDK, FISTA, OSSART, PDHG, SIRT, Solver, State
 from invgen.testing import CheckError, check_solver
 
 
@@ -45,13 +45,33 @@ def weighted():
     return ig.Problem(A, noise.sample(A(image(2, 12, 12)), seed=0), noise)
 
 
+def fan():
+    """A short scan with a curved detector."""
+    angles = 0.2 + torch.arange(14, dtype=torch.float64) * 0.3
+    A = FanBeam((12, 12), angles, 24.0, 36.0, curved=True)
+    noise = Gaussian(0.1)
+    return ig.Problem(A, noise.sample(A(image(2, 12, 12)), seed=0), noise)
+
+
+def cone():
+    A = ConeBeam((4, 12, 12), 8, 24.0, 36.0)
+    noise = Gaussian(0.1)
+    return ig.Problem(A, noise.sample(A(image(2, 4, 12, 12)), seed=0), noise)
+
+
 FEW = {"iterations": 12}
+SPACE = (-3, -2, -1)
 #: Each public solver with the parameter sets and problems that stand for it, and the rules that do not apply.
 SOLVERS = {
     "FBP": {
         "defaults": (FBP(), None, ()),
         "sharp": (FBP(window="ram-lak", cutoff=0.8), None, ()),
         "weighted data": (FBP(), weighted, ()),
+        "fan": (FBP(), fan, ()),
+    },
+    "FDK": {
+        "defaults": (FDK(), cone, ()),
+        "sharp": (FDK(window="ram-lak", cutoff=0.8), cone, ()),
     },
     "CG": {
         "defaults": (CG(), None, ()),
@@ -59,17 +79,29 @@ SOLVERS = {
         "least squares": (CG(weight=0, iterations=12), None, ()),
         "complex": (CG(), deblurring, ()),
         "weighted data": (CG(), weighted, ()),
+        "fan": (CG(weight=1.0), fan, {"scale"}),
+        "cone": (CG(), cone, ()),
     },
     "SIRT": {
         "defaults": (SIRT(), None, ()),
         "non-negative": (SIRT(nonnegative=True, relaxation=1.5, **FEW), None, ()),
         "weighted data": (SIRT(**FEW), weighted, ()),
+        "fan": (SIRT(**FEW), fan, ()),
+    },
+    "OSSART": {
+        "defaults": (OSSART(), None, ()),
+        "non-negative": (OSSART(subsets=3, nonnegative=True, relaxation=0.5), None, ()),
+        "weighted data": (OSSART(subsets=4, **FEW), weighted, ()),
+        "fan": (OSSART(), fan, ()),
+        "cone": (OSSART(subsets=4), cone, ()),
     },
     "FISTA": {
         "defaults": (FISTA(TotalVariation(), iterations=30), None, ()),
         "non-negative": (FISTA(TotalVariation(0.5, nonnegative=True), **FEW), None, {"scale"}),
         "complex": (FISTA(TotalVariation(0.5), **FEW), deblurring, {"scale"}),
         "weighted data": (FISTA(TotalVariation(0.5), **FEW), weighted, {"scale"}),
+        "fan": (FISTA(TotalVariation(0.5, nonnegative=True), **FEW), fan, {"scale"}),
+        "cone": (FISTA(TotalVariation(0.5, axes=SPACE), **FEW), cone, {"scale"}),
     },
     "PDHG": {
         "defaults": (PDHG(TotalVariation(), iterations=100), None, ()),
@@ -80,6 +112,8 @@ SOLVERS = {
         "complex": (PDHG(TotalVariation(), **FEW), deblurring, ()),
         "denoising": (PDHG(TotalVariation(), **FEW), denoising, ()),
         "weighted data": (PDHG(TotalVariation(), **FEW), weighted, ()),
+        "fan": (PDHG(TotalVariation(0.5), **FEW), fan, {"scale"}),
+        "cone": (PDHG(TotalVariation(0.5, axes=SPACE), **FEW), cone, {"scale"}),
     },
 }
 
