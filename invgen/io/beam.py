@@ -31,6 +31,10 @@ _METERS = {
 }
 
 
+_PARALLEL = 1.0  # columns by which a ray at the edge of the field may drift in crossing half of it
+_CLOSE = 0.01  # relative
+
+
 @dataclass(frozen=True)
 class Beam:
     """Rays from a point source that turns around the object; lengths are in the unit of the scan.
@@ -132,9 +136,10 @@ def stated_beam(
         return None, notes
     origin, behind = lengths[0] or 0.0, lengths[1] or 0.0
     rows, columns = shape
-    half_width = columns / 2 * pixel[0] * origin / (origin + behind)  # of what is seen, at the axis
-    drift = half_width**2 / origin / (2 * half_width / columns)
-    if stated is None and drift < 1:
+    magnification = (origin + behind) / origin
+    half_width = columns / 2 * pixel[0] / magnification  # of what is seen, at the axis
+    drift = half_width**2 / origin / (pixel[0] / magnification)
+    if stated is None and drift < _PARALLEL and magnification < 1 + _CLOSE:  # as at a synchrotron
         notes += (
             f"the source is so far away ({_told(source)}) that rays stay within {drift:.2g} columns of "
             "parallel ones: the beam is taken as parallel",

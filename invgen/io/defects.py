@@ -34,8 +34,9 @@ class DropBadFrames:
         lost = ~torch.isfinite(data).any(1)
         require_finite(data.masked_fill(lost[:, None], 0), "projections", "view")
         constant = ~lost & (data == data[:, :1]).all(1)
-        if projections.quantity == "absorption" and (constant | lost).all():
-            constant = torch.zeros_like(constant)  # a slice of air
+        cone = projections.beam is not None and projections.beam.kind == "cone"
+        if projections.quantity == "absorption" and (cone or (constant | lost).all()):
+            constant = torch.zeros_like(constant)  # air: of a slice, or where a cone passes the object by
         bad = lost | constant
         odd = torch.zeros_like(bad)
         if projections.quantity != "absorption" and (~bad).sum() >= 3:
