@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import statistics
@@ -53,3 +54,27 @@ class Report:
         self.failed += reached is False
         mark = {True: "yes", False: "**no**", None: ""}[reached]
         print(f"| {what} | {measured} | {wanted} | {mark} |", flush=True)
+
+
+def relative(a: torch.Tensor, b: torch.Tensor) -> float:
+    """Relative l2 distance of a to b."""
+    return float((a - b).double().norm() / b.double().norm())
+
+
+class Milestones:
+    """When an iteration came how close to its goal."""
+
+    DISTANCES = (0.1, 0.05, 0.02, 0.01)
+
+    def __init__(self, goal: torch.Tensor, patience: float = math.inf) -> None:
+        self.goal, self.patience = goal, patience
+        self.seconds: dict[float, float] = {}
+        self.spent, self.distance = 0.0, math.inf
+
+    def __call__(self, spent: float, x: torch.Tensor) -> bool:
+        """Note the time; True ends the run."""
+        self.spent, self.distance = spent, relative(x, self.goal)
+        for wanted in self.DISTANCES:
+            if self.distance < wanted:
+                self.seconds.setdefault(wanted, spent)
+        return self.distance < self.DISTANCES[-1] or spent > self.patience

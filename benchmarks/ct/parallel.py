@@ -1,35 +1,20 @@
-"""Parallel-beam CT against ASTRA, ODL and scikit-image, side by side in one process.
-
-    python -m benchmarks.ct [section ...]
-
-Sections: speed, accuracy, fbp, tv, scan, package. Needs ``pip install -c constraints.txt -e '.[peers]'``.
-"""
+"""Parallel-beam CT against ASTRA, ODL and scikit-image, side by side in one process."""
 
 from __future__ import annotations
 
 import math
-import os
-import statistics
-import subprocess
-import sys
-import tempfile
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
 
 import invgen as ig
 from benchmarks.peers import Astra, odl_tv
-from benchmarks.report import Report, seconds
+from benchmarks.report import Milestones, Report, relative, seconds
 from invgen.operators import Radon
 from invgen.phantoms import disc, shepp_logan
 from invgen.priors import TotalVariation
 from invgen.solvers import FBP, PDHG
-
-
-def relative(a: torch.Tensor, b: torch.Tensor) -> float:
-    return float((a - b).double().norm() / b.double().norm())
 
 
 def speed(report: Report) -> None:
@@ -184,101 +169,3 @@ def tv(report: Report) -> None:
             "10 times faster",
             other > 10 * mine,
         )
-
-
-class Milestones:
-    """When an iteration came how close to its goal."""
-
-    DISTANCES = (0.1, 0.05, 0.02, 0.01)
-
-    def __init__(self, goal: torch.Tensor, patience: float = math.inf) -> None:
-        self.goal, self.patience = goal, patience
-        self.seconds: dict[float, float] = {}
-        self.spent, self.distance = 0.0, math.inf
-
-    def __call__(self, spent: float, x: torch.Tensor) -> bool:
-        """Note the time; True ends the run."""
-        self.spent, self.distance = spent, relative(x, self.goal)
-        for wanted in self.DISTANCES:
-            if self.distance < wanted:
-                self.seconds.setdefault(wanted, spent)
-        return self.distance < self.DISTANCES[-1] or spent > self.patience
-
-
-def package(report: Report) -> None:
-    """Import time, and peak memory of the command line."""
-    for what in ("invgen", "invgen.solvers"):
-        code = f"import time, torch; t = time.perf_counter(); import {what}; print(time.perf_counter() - t)"
-        runs = [
-            subprocess.run([sys.executable, "-c", code], capture_output=True, check=True) for _ in range(5)
-        ]
-        more = statistics.median(float(run.stdout) for run in runs)
-        report.row(f"`import {what}` beyond `import torch`", f"{more:.3f} s", "0.3 s", more <= 0.3)
-    with tempfile.TemporaryDirectory() as folder:
-        peaks = {}
-        for slices in (16, 256):
-            scan = Path(folder) / f"{slices}.h5"
-            size = ["--size", "512", "--views", "360", "--slices", str(slices)]
-            simulate = ["simulate", "ct", "shepp-logan", "-o", str(scan), *size]
-            subprocess.run([sys.executable, "-m", "invgen.cli", *simulate], check=True, capture_output=True)
-            recon = ["recon", str(scan), "-o", str(Path(folder) / "out.h5"), "--solver", "fbp"]
-            measure = (
-                "import resource, subprocess, sys; "
-                "command = [sys.executable, '-m', 'invgen.cli', *sys.argv[1:]]; "
-                "subprocess.run(command, check=True, capture_output=True); "
-                "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
-            )
-            done = subprocess.run([sys.executable, "-c", measure, *recon], check=True, capture_output=True)
-            peaks[slices] = int(done.stdout) / 1024
-    ratio = peaks[256] / peaks[16]
-    report.row(
-        "peak memory of `invgen recon`, 512x512, 360 views, 16 and 256 slices",
-        f"{peaks[16]:.0f} MiB and {peaks[256]:.0f} MiB, ratio {ratio:.2f}",
-        "within 10 %",
-        abs(ratio - 1) <= 0.1,
-    )
-
-
-def scan(report: Report) -> None:
-    """Real scans, where the folder of data is there."""
-    folder = Path(os.environ.get("INVGEN_DATA", Path(__file__).parents[2] / "shared" / "data"))
-    if not (folder / "ct" / "tooth.h5").exists():
-        report.row("real scans", "skipped: set INVGEN_DATA to the folder of sample data")
-        return
-    with ig.io.open_scan(folder / "ct" / "tooth.h5") as tooth:
-        center = tooth.find_center()
-        report.row(
-            "tooth.h5: centre of rotation",
-            f"{float(center):.2f}",
-            "296 +- 0.5",
-            abs(float(center) - 296) <= 0.5,
-        )
-        every = tooth.problem(0, center=float(center))
-        fourth = tooth.problem(0, center=float(center), views=slice(0, None, 4))
-    withheld = torch.ones(len(every.operator.angles), dtype=torch.bool)
-    withheld[::4] = False
-    images = {
-        "Hann-windowed FBP": FBP(window="hann")(fourth).x,
-        "TV": PDHG(TotalVariation())(fourth).x,
-        "TV, non-negative": PDHG(TotalVariation(nonnegative=True))(fourth).x,
-    }
-    errors = {
-        name: relative(every.operator(x)[withheld], every.measurement[withheld]) for name, x in images.items()
-    }
-    reference = errors["Hann-windowed FBP"]
-    for name, error in errors.items():
-        wanted = ("0.8 of FBP's", error <= 0.8 * reference) if "TV" in name else ("", None)
-        report.row(
-            f"tooth.h5, every 4th view: error at withheld views, {name}",
-            f"{error:.4f} ({error / reference:.2f})",
-            *wanted,
-        )
-
-
-SECTIONS = {f.__name__: f for f in (speed, accuracy, fbp, tv, scan, package)}
-
-if __name__ == "__main__":
-    report = Report()
-    for name in sys.argv[1:] or SECTIONS:
-        SECTIONS[name](report)
-    sys.exit(report.failed > 0)
