@@ -66,11 +66,12 @@ def panel(
     DataError
         When a row cannot be read, which is named, or no view is good in all rows.
     """
-    bin = round(_named(read, rows // 2).spacing / pixel_size)
+    row = _named(read, rows // 2)
+    bin = round(row.spacing / pixel_size)
     if bin > rows:
         raise ParameterError(f"{bin} columns are averaged, and there are {rows} rows: choose a smaller bin.")
     kept = torch.ones(views, dtype=torch.bool)
-    data, stds, groups = [], [], []
+    data, stds, reports = [], [], []
     for first in range(0, rows // bin * bin, bin):
         members = [_named(read, row) for row in range(first, first + bin)]
         for member in members:
@@ -84,17 +85,16 @@ def panel(
         data.append(mean[..., 0])
         if std is not None:
             stds.append(std[..., 0])
-        groups.append(members[bin // 2])
+        reports.append((members[bin // 2].views, members[bin // 2].report))
     if not kept.any():
         raise DataError("each view is bad in one row of the detector or another: none is left.")
-    row = groups[len(groups) // 2]
     return Panel(
         torch.stack(data, 1)[kept],
         torch.stack(stds, 1)[kept] if stds else None,
         row.selected(kept[_index(row)]),
         row_size * bin,
         (rows // bin * bin - rows) / 2 * row_size,
-        tuple(_report(member, int(kept.sum())) for member in groups),
+        tuple(_completed(report, count - int(kept.sum())) for count, report in reports),
     )
 
 
@@ -170,6 +170,5 @@ def _stacked(parts, members, views):
     return out
 
 
-def _report(row: Projections, kept: int) -> tuple[str, ...]:
-    more = row.views - kept
-    return (*row.report, f"left out {more} more frames, which are bad in other rows") if more else row.report
+def _completed(report: tuple[str, ...], lost: int) -> tuple[str, ...]:
+    return (*report, f"left out {lost} more frames, which are bad in other rows") if lost else report
