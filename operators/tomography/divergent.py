@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 
-from invgen.errors import ParameterError
+from invgen.errors import ParameterError, ShapeError
 from invgen.operators.tomography.geometry import (
     PlanarGeometry,
     check_angles,
@@ -196,11 +198,11 @@ def cone_geometry(
 ) -> ConeGeometry:
     """Check a user's parameters, and fill in the panel that sees the cylinder around the volume."""
     shape = check_shape(volume_shape, ("D", "H", "W"), "ConeBeam")
-    rows, columns = (None, None) if detector_shape is None else detector_shape
-    if detector_spacing is None or isinstance(detector_spacing, int | float):
-        detector_spacing = (detector_spacing,) * 2  # type: ignore[assignment]
-    row_spacing, column_spacing = detector_spacing  # type: ignore[misc]
-    row_offset, column_offset = detector_offset
+    rows, columns = (None, None) if detector_shape is None else _pair("detector_shape", detector_shape)
+    if detector_spacing is None or np.ndim(detector_spacing) == 0:
+        detector_spacing = (detector_spacing, detector_spacing)  # type: ignore[assignment]
+    row_spacing, column_spacing = _pair("detector_spacing", detector_spacing)
+    row_offset, column_offset = _pair("detector_offset", detector_offset)
     fan = fan_geometry(
         (shape[1], shape[2]),
         angles,
@@ -226,6 +228,14 @@ def cone_geometry(
     if steepest > source_detector:
         raise ParameterError(
             f"The panel's edge is {steepest:.6g} above or below the source, at a distance of "
-            f"{source_detector}: rays steeper than 45 degrees are not projected well. Use fewer rows."
+            f"{source_detector}: rays steeper than 45 degrees are not projected well. Give "
+            "detector_shape fewer rows, or check the unit of the distances."
         )
     return geometry
+
+
+def _pair(name: str, values: Any) -> tuple[Any, Any]:
+    """Of the panel's rows, and of its columns."""
+    if np.ndim(values) != 1 or len(values) != 2:
+        raise ShapeError(f"ConeBeam expects {name}=(rows, columns); got {values}.")
+    return values[0], values[1]
