@@ -9,6 +9,8 @@ import pytest
 EXAMPLES = Path(__file__).parents[1] / "examples"
 ARGUMENTS = {
     "tomography.py": ["--size", "64", "--views", "20", "--output", "picture.png"],
+    "fan_beam.py": ["--size", "64", "--views", "90", "--output", "picture.png"],
+    "cone_beam.py": ["--size", "24", "--views", "20", "--output", "picture.png"],
     "own_physics.py": ["--size", "32"],
 }
 

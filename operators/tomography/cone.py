@@ -149,9 +149,9 @@ class ConeProjector(Frozen):
         fan = g.fan
         self._rays = Rays(g)
         self._sinogram_shape = (len(g.angles), g.row_count, fan.detector_count)
-        views = torch.stack([g.angles.cos(), g.angles.sin()], dim=1)
-        across, along = fan.directions()
-        self._directions = tuple(a.numpy() for a in (views, across, along, g.rows()))
+        self._views = torch.stack([g.angles.cos(), g.angles.sin()], dim=1).numpy()
+        self._across, self._along = (a.numpy() for a in fan.directions())
+        self._up = g.rows().numpy()
         self._radius = fan.source_origin / fan.pixel_size
 
     def _slabs(self) -> list[tuple[slice, float]]:
@@ -170,7 +170,9 @@ class ConeProjector(Frozen):
         with torch_threads():
             for slab, bottom in self._slabs():
                 stacks = pad(x[:, slab].permute(0, 2, 3, 1), (1, 1)).contiguous().numpy()
-                cone_cpu.forward(stacks, bottom, *self._directions, self._radius, y.numpy())
+                cone_cpu.forward(
+                    stacks, bottom, self._views, self._across, self._along, self._up, self._radius, y.numpy()
+                )
         return y.mul_(self._geometry.fan.pixel_size)
 
     def adjoint(self, y: torch.Tensor) -> torch.Tensor:
@@ -185,6 +187,16 @@ class ConeProjector(Frozen):
             for slab, bottom in self._slabs():
                 stacks = y.new_zeros(len(y), height, width, slab.stop - slab.start + 2)
                 for upright in (True, False):
-                    cone_cpu.adjoint(rows, bottom, *self._directions, self._radius, upright, stacks.numpy())
+                    cone_cpu.adjoint(
+                        rows,
+                        bottom,
+                        self._views,
+                        self._across,
+                        self._along,
+                        self._up,
+                        self._radius,
+                        upright,
+                        stacks.numpy(),
+                    )
                 x[:, slab] = stacks[..., 1:-1].permute(0, 3, 1, 2)
         return x.mul_(self._geometry.fan.pixel_size)
