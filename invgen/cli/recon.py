@@ -173,7 +173,8 @@ def recon(
 
     Raw counts become line integrals (bad frames, dead pixels, flat and dark fields, zingers, logarithm),
     the centre of rotation is found, and each slice is reconstructed with the noise of each ray in mind.
-    The image is in 1/length, in the unit that the scan states, or 1/pixel.
+    The beam, parallel, fan or cone, is the one that the file tells; of a cone beam the whole volume is
+    reconstructed at once, in memory. The image is in 1/length, in the unit that the scan states, or 1/pixel.
 
     The output appears under its name when it is complete. It holds `/reconstruction`,
     axes (slice, y, x), what was done to each slice, and the command that makes it again:
