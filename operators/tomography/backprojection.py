@@ -10,7 +10,7 @@ from invgen.operators.tomography.threads import torch_threads
 __all__ = ["backproject_cone", "backproject_fan", "refined"]
 
 #: Samples for each bin, between which the kernels interpolate linearly.
-_FINE = 4
+FINE = 4
 #: Voxels of a slab that is worked on at once.
 _SLAB = 1 << 24
 
@@ -20,7 +20,9 @@ def refined(spectra: torch.Tensor, n: int, count: int) -> torch.Tensor:
 
     Bin d is sample ``4 d`` of the result; ``4 (count - 1) + 1`` samples.
     """
-    return _FINE * torch.fft.irfft(spectra, n=_FINE * n, dim=-1)[..., : _FINE * (count - 1) + 1]
+    if n % 2 == 0:  # of an even length the Nyquist frequency stands for its negative too
+        spectra = torch.cat([spectra[..., :-1], spectra[..., -1:] / 2], dim=-1)
+    return FINE * torch.fft.irfft(spectra, n=FINE * n, dim=-1)[..., : FINE * (count - 1) + 1]
 
 
 def backproject_fan(geometry: FanGeometry, filtered: torch.Tensor) -> torch.Tensor:
@@ -99,8 +101,8 @@ def backproject_cone(geometry: ConeGeometry, filtered: torch.Tensor) -> torch.Te
 def _placement(g: FanGeometry) -> tuple[torch.Tensor, float, float, float]:
     """Cosines and sines of the views, the source's distance in pixels, the central ray's sample, scale."""
     views = torch.stack([g.angles.cos(), g.angles.sin()], dim=1)
-    first = -float(g.bins()[0]) / g.detector_spacing * _FINE
-    return views, g.source_origin / g.pixel_size, first, g.source_detector / g.detector_spacing * _FINE
+    first = -float(g.bins()[0]) / g.detector_spacing * FINE
+    return views, g.source_origin / g.pixel_size, first, g.source_detector / g.detector_spacing * FINE
 
 
 def _climb(g: ConeGeometry) -> tuple[float, float]:
@@ -120,16 +122,19 @@ def _plain(geometry: ConeGeometry, filtered: torch.Tensor) -> torch.Tensor:
         u, w = columns * cos + rows[:, None] * sin, radius - columns * sin + rows[:, None] * cos
         distance = u * u + w * w if fan.curved else w * w
         place = first + scale * (torch.atan(u / w) if fan.curved else u / w)
-        for k, near in _neighbors(place, filtered.shape[3]):
-            for r, close in _neighbors(lowest + rise * heights / w, filtered.shape[2]):
+        for k, near in _neighbors(place, filtered.shape[3], FINE / 2):
+            for r, close in _neighbors(lowest + rise * heights / w, filtered.shape[2], 0.5):
                 weight = (near * close * radius**2 / distance).to(filtered.dtype)
                 out += filtered[:, view, r, k.expand_as(r)] * weight
     return out
 
 
-def _neighbors(place: torch.Tensor, count: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """The two samples that a place lies between, and their weights: zero next to the detector."""
-    inside = (place >= 0) & (place <= count - 1)
+def _neighbors(place: torch.Tensor, count: int, half: float) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """The two samples that a place lies between, and their weights: zero next to the detector.
+
+    The outer bins reach `half` a bin beyond their middles.
+    """
+    inside = (place >= -half) & (place <= count - 1 + half)
     low = place.floor().clamp(0, count - 1)
     high = (low + 1).clamp(max=count - 1)
     share = (place - low).clamp(0, 1)

@@ -13,6 +13,8 @@ import math
 import numpy as np
 from numba import njit, prange
 
+from invgen.operators.tomography.backprojection import FINE
+
 
 @njit(parallel=True, cache=True, error_model="numpy")
 def fan(rows, views, radius, first, scale, curved, x):
@@ -78,9 +80,10 @@ def _aim(view, y, radius, first, scale, curved, samples, left, right, near, far)
             place, size = first + scale * math.atan(u / w), radius * radius / (u * u + w * w)
         else:
             place, size = first + scale * (u / w), radius * radius / (w * w)
-        # what projects next to the detector gets nothing
-        size = size if (place >= 0) & (place <= samples - 1) else 0.0
-        k = min(max(np.floor(place), 0.0), samples - 1.0)
+        # outer bins reach half a bin beyond their middles; what projects next to them gets nothing
+        size = size if (place >= -FINE / 2) & (place <= samples - 1 + FINE / 2) else 0.0
+        place = min(max(place, 0.0), samples - 1.0)
+        k = np.floor(place)
         left[j] = np.int32(k)
         right[j] = np.int32(min(k + 1, samples - 1.0))
         near[j] = (1 - (place - k)) * size
@@ -103,8 +106,8 @@ def _mix(first, near, second, far, column):
 def _climb(column, start, slope, stack):
     """Add to a stack of voxels what their heights find in a column of the panel."""
     last = len(column) - 1.0
-    begin = min(max(math.ceil(-start / slope), 0), len(stack))
-    end = min(max(math.floor((last - start) / slope) + 1, begin), len(stack))
+    begin = min(max(math.ceil((-0.5 - start) / slope), 0), len(stack))
+    end = min(max(math.floor((last + 0.5 - start) / slope) + 1, begin), len(stack))
     part = stack[begin:end]
     for k in range(len(part)):
         place = min(max(start + slope * (begin + k), 0.0), last)

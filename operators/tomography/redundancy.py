@@ -19,7 +19,7 @@ def ray_weights(geometry: FanGeometry, beyond_disc: bool = False) -> torch.Tenso
     """Quadrature weights of the rays of a fan over all lines, float64 (views, detector).
 
     The line of view angle t and fan angle g is seen again from ``t + pi - 2 g`` at ``-g``. With a smooth
-    function c that falls to zero at both ends of the arc of views, a ray's share is ``c / (c + c')``, c'
+    function c that falls to zero at both ends of each arc of views, a ray's share is ``c / (c + c')``, c'
     being the other's (Noo, Defrise, Clackdoyle and Kudo 2002, eq. 25): one half on a full turn; on a short
     scan the smooth transition that Parker (1982) asks for; one where there is no other. The share is
     multiplied by the angular distance of the views.
@@ -32,18 +32,19 @@ def ray_weights(geometry: FanGeometry, beyond_disc: bool = False) -> torch.Tenso
         side than on the other, c then falls to zero at its nearer edge too, after Wang (2002).
     """
     g = geometry.fan_angles(geometry.bins())
-    start, arc = _arc(geometry.angles)
+    arcs = _arcs(geometry.angles)
     first, last = geometry.edges()
     reach = min(-first, last)
     half_fan = beyond_disc and max(-first, last) > _HALF_FAN * reach
-    # of the views of one ray, as many as this can have a partner
-    width = 2 * math.pi if arc is None else min(max(arc - math.pi + 2 * max(-first, last), 0.0), arc / 2)
 
     def smooth(t: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
-        c = torch.ones(torch.broadcast_shapes(t.shape, g.shape), dtype=torch.float64)
-        if arc is not None:
+        c = torch.full(torch.broadcast_shapes(t.shape, g.shape), 0.0 if arcs else 1.0, dtype=torch.float64)
+        for start, arc in arcs:
+            width = arc / 2
+            if len(arcs) == 1:  # of the views of one ray, as many as this can have a partner
+                width = min(max(arc - math.pi + 2 * max(-first, last), 0.0), width)
             place = (t - start) % (2 * math.pi)
-            c = c * _rise((torch.minimum(place, arc - place) / max(width, 1e-9)).clamp(min=0))
+            c = c + _rise((torch.minimum(place, arc - place) / max(width, 1e-9)).clamp(min=0))
         if half_fan:
             near = -g if -first < last else g  # grows towards the nearer edge
             c = c * _rise(((reach - near) / (2 * reach)).clamp(min=0))
@@ -60,15 +61,15 @@ def _rise(x: torch.Tensor) -> torch.Tensor:
     return torch.sin(x.clamp(max=1) * (math.pi / 2)) ** 2
 
 
-def _arc(angles: torch.Tensor) -> tuple[float, float | None]:
-    """Beginning and length of the arc of views, each of which stands for the step around it.
+def _arcs(angles: torch.Tensor) -> list[tuple[float, float]]:
+    """Beginning and length of each arc of views, each of which stands for the step around it.
 
-    The length is None where they go all around: where no gap is more than five steps and ten degrees.
+    None where they go all around: where no gap is more than five steps and ten degrees.
     """
     t = (angles % (2 * math.pi)).sort().values
     gaps = torch.diff(t, append=t[:1] + 2 * math.pi)
     typical = float(gaps[gaps > 1e-9].median())
-    widest = int(gaps.argmax())
-    if float(gaps[widest]) <= max(5 * typical, math.radians(10)):
-        return 0.0, None
-    return float(t[(widest + 1) % len(t)]) - typical / 2, 2 * math.pi - float(gaps[widest]) + typical
+    ends = (gaps > max(5 * typical, math.radians(10))).nonzero().squeeze(1)
+    starts = t[(ends.roll(1) + 1) % len(t)]
+    lengths = (t[ends] - starts) % (2 * math.pi) + typical
+    return list(zip((starts - typical / 2).tolist(), lengths.tolist(), strict=True))
