@@ -88,13 +88,13 @@ class MetricProx(_Preconditioned):
     ----------
     problem : Problem
     prior : Composite
+        Of any weight: the weight is in the functions of each call.
     iterations : int
         Of the fast gradient projection.
     """
 
     def __init__(self, problem: Problem, prior: Composite, iterations: int) -> None:
         super().__init__(problem, prior, _PROX_FLOOR)
-        self.functions = [g for _, g in prior.terms(self.space)]
         self._iterations, self._inverse = iterations, 1 / self.curvature
         depth = len(self.space.axes)
         # of each block the largest eigenvalue of K C^-1 K.H; the blocks share the step
@@ -108,8 +108,10 @@ class MetricProx(_Preconditioned):
         """``z - C^-1 grad f(z)``."""
         return z - self.space.filter(self._inverse, self.problem.gradient(z))
 
-    def __call__(self, u: torch.Tensor, duals: list[torch.Tensor]) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """The minimiser, and its dual variables, from those of a nearby image."""
+    def __call__(
+        self, u: torch.Tensor, duals: list[torch.Tensor], functions: list[Any]
+    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """The minimiser, and its dual variables, from those of a nearby image; `functions` are the g_i."""
         y = ahead = duals
         t = 1.0
         for _ in range(self._iterations):
@@ -117,7 +119,7 @@ class MetricProx(_Preconditioned):
             y_old = y
             y = [
                 g.conjugate_prox(w + step * K(x), step)
-                for K, g, w, step in zip(self.maps, self.functions, ahead, self._steps, strict=True)
+                for K, g, w, step in zip(self.maps, functions, ahead, self._steps, strict=True)
             ]
             t_old, t = t, (1 + math.sqrt(1 + 4 * t * t)) / 2
             ahead = [new + (t_old - 1) / t * (new - old) for new, old in zip(y, y_old, strict=True)]

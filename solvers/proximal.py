@@ -65,14 +65,15 @@ class FISTA(Solver):
 
     def _composite(self, problem: Problem, prior: Composite, state: State) -> Iterator[State]:
         prox = MetricProx(problem, prior, self.inner_iterations)
+        functions = [g for _, g in prior.terms(problem.operator.domain)]
         x, t = state.get("unconstrained", state.x), state.get("t", 1.0)
         z, duals = state.get("z", x), state.get("duals", prox.start())
         while True:
             x_old = x
-            x, duals = prox(prox.descend(z), duals)
+            x, duals = prox(prox.descend(z), duals, functions)
             t_old, t = t, (1 + math.sqrt(1 + 4 * t * t)) / 2
             z = x + (t_old - 1) / t * (x - x_old)
-            yield State(prox.constrain(x, prox.functions), unconstrained=x, z=z, t=t, duals=duals)
+            yield State(prox.constrain(x, functions), unconstrained=x, z=z, t=t, duals=duals)
 
 
 @dataclass(frozen=True)
