@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 from typing import Any
 
@@ -144,19 +145,22 @@ def fan_kernel(geometry: FanGeometry) -> torch.Tensor:
     """Point response of projection and backprojection, about, float64 (2H, 2W).
 
     That of parallel beams with the fan's bins as they are at the axis. Away from the axis the rays of a view
-    have other directions, by up to the fan's angle: the mean over these.
+    have other directions, by up to the fan's angle: the mean over these. Bins wider than pixels are cut, for
+    parallel beams are averaged over a bin, and rays go through its middle.
     """
     g = geometry
+    spacing = g.detector_spacing / g.magnification
+    cuts = max(1, math.ceil(spacing / g.pixel_size - 1e-9))
     spread = torch.linspace(*g.edges(), _FAN_DIRECTIONS, dtype=torch.float64)
     parallel = ParallelBeam(
         g.image_shape,
         (g.angles + spread[:, None]).flatten(),
-        g.detector_count,
-        g.detector_spacing / g.magnification,
+        g.detector_count * cuts,
+        spacing / cuts,
         g.detector_offset / g.magnification,
         g.pixel_size,
     )
-    return FourierProjector(parallel, False).gram_kernel / _FAN_DIRECTIONS
+    return FourierProjector(parallel, False).gram_kernel / (_FAN_DIRECTIONS * cuts)
 
 
 class FanProjector(Frozen):
