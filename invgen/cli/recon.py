@@ -26,6 +26,7 @@ class Solver(StrEnum):
     tv = "tv"
     cg = "cg"
     sirt = "sirt"
+    ossart = "ossart"
 
 
 class Window(StrEnum):
@@ -54,7 +55,8 @@ def recon(
         typer.Option(
             help="fbp: filtered backprojection, the fastest (of a cone beam, FDK). tv: total variation, for "
             "few or noisy views of objects with sharp edges. cg: least squares by conjugate gradients, "
-            "stopped at the noise. sirt: least squares by simultaneous iteration.",
+            "stopped at the noise. sirt: least squares by simultaneous iteration. ossart: the same by "
+            "subsets of the views, in fewer passes.",
             rich_help_panel=_METHOD,
         ),
     ] = Solver.fbp,
@@ -140,13 +142,15 @@ def recon(
     ] = "auto",
     iterations: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="tv, cg, sirt: at most so many.", rich_help_panel=_METHOD),
+        typer.Option(
+            min=1, metavar="N", help="tv, cg, sirt, ossart: at most so many.", rich_help_panel=_METHOD
+        ),
     ] = None,
     nonnegative: Annotated[
         bool | None,
         typer.Option(
             "--nonnegative/--no-nonnegative",
-            help="tv, sirt: allow no negative attenuation; the default.",
+            help="tv, sirt, ossart: allow no negative attenuation; the default.",
             show_default=False,
             rich_help_panel=_METHOD,
         ),

@@ -25,6 +25,7 @@ SOLVERS = {
     "tv": {"weight", "iterations", "nonnegative"},
     "cg": {"weight", "iterations"},
     "sirt": {"iterations", "nonnegative"},
+    "ossart": {"iterations", "nonnegative"},
 }
 
 
@@ -149,11 +150,14 @@ def _solver(recipe: Recipe, geometry: str) -> Solver:
         case "tv":
             axes = (-3, -2, -1) if geometry == "cone" else (-2, -1)
             prior = priors.TotalVariation(weight, nonnegative=nonnegative, axes=axes)
-            return solvers.PDHG(prior, **given)
+            # parallel beams have a gram that costs less than a proximal map, others do not
+            return (solvers.PDHG if geometry == "parallel" else solvers.FISTA)(prior, **given)
         case "cg":
             return solvers.CG(weight, **given)
-        case _:
+        case "sirt":
             return solvers.SIRT(nonnegative=nonnegative, **given)
+        case _:
+            return solvers.OSSART(nonnegative=nonnegative, **given)
 
 
 def _device(name: str, geometry: str) -> str:

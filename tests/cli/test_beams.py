@@ -54,14 +54,14 @@ def test_a_measured_fan_without_a_word_on_its_geometry(invgen, data, tmp_path):
     assert (material & expected).sum() / (material | expected).sum() > 0.98
 
 
-@pytest.mark.parametrize("solver", ["fbp", "tv", "cg", "sirt"])
+@pytest.mark.parametrize("solver", ["fbp", "tv", "cg", "sirt", "ossart"])
 def test_every_solver_takes_fans(invgen, fan, tmp_path, solver):
     words = ("--solver", solver, "--size", 48)
     assert invgen("recon", fan, "-o", tmp_path / "out.h5", *words).exit_code == 0
     assert relative_error(volume(tmp_path / "out.h5"), fan) < 0.45
 
 
-@pytest.mark.parametrize("solver", ["fbp", "tv", "cg", "sirt"])
+@pytest.mark.parametrize("solver", ["fbp", "tv", "cg", "sirt", "ossart"])
 def test_every_solver_takes_cones(invgen, cone, tmp_path, solver):
     more = () if solver == "fbp" else ("--iterations", 60)
     words = ("--solver", solver, *more, "--slices", "1:7", "--size", 24)  # the others are above and below
