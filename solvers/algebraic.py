@@ -30,14 +30,15 @@ class SIRT(Solver):
     Parameters
     ----------
     relaxation : float
-        In (0, 2).
+        In (0, 2). The default takes two thirds of the iterations that 1 does; close to 2 the coarsest
+        features overshoot.
     nonnegative : bool
         Set negative pixels to zero after each step.
     iterations, tolerance
         Else it stops where the relative change of the image is below the tolerance.
     """
 
-    relaxation: float = 1.0
+    relaxation: float = 1.5
     nonnegative: bool = False
     iterations: int = 200
     tolerance: float = 1e-4

@@ -117,7 +117,7 @@ class ConeBeam(Projection):
         return cls(**cone_parameters(geometry, domain), fov=fov)
 
     def subset(self, views: Any) -> ConeBeam:
-        """The operator of some of the views, chosen by an index, a slice or a mask."""
+        """The operator of some of the views, chosen by a slice, indices or a mask."""
         g, fan = self.geometry, self.geometry.fan
         return ConeBeam(
             g.volume_shape,

@@ -120,7 +120,7 @@ class FanBeam(Projection):
         return cls(**fan_parameters(geometry, domain), fov=fov)
 
     def subset(self, views: Any) -> FanBeam:
-        """The operator of some of the views, chosen by an index, a slice or a mask."""
+        """The operator of some of the views, chosen by a slice, indices or a mask."""
         g = self.geometry
         return FanBeam(
             g.image_shape,

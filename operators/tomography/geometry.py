@@ -11,7 +11,7 @@ import torch
 
 from invgen.errors import DataError, DtypeError, ParameterError, ShapeError
 
-__all__ = ["ParallelBeam", "PlanarGeometry", "angular_weights", "parallel_beam"]
+__all__ = ["ParallelBeam", "PlanarGeometry", "angular_weights", "missing_wedges", "parallel_beam"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,17 +87,34 @@ class ParallelBeam(PlanarGeometry):
 def angular_weights(angles: torch.Tensor, period: float) -> torch.Tensor:
     """Quadrature weights of views whose projections repeat after `period`; they sum to at most that.
 
-    Half the angular distance between each view's two neighbours. A gap of more than five median gaps and
-    ten degrees is a missing wedge: nothing was measured there, and its neighbours do not stand for it.
+    Half the angular distance between each view's two neighbours; next to a missing wedge, where nothing was
+    measured, a view stands for the usual distance: see `missing_wedges`.
     """
     order = torch.argsort(angles % period, stable=True)
-    t = (angles % period)[order]
-    gaps = torch.diff(t, append=t[:1] + period)
-    typical = gaps[gaps > 1e-9].median()
-    gaps = torch.where((gaps > 5 * typical) & (gaps > math.radians(10)), typical, gaps)
+    gaps, usual, missing = missing_wedges(angles, period)
+    gaps = torch.where(missing, usual, gaps)
     weights = torch.empty_like(gaps)
     weights[order] = (gaps + gaps.roll(1)) / 2
     return weights
+
+
+def missing_wedges(angles: torch.Tensor, period: float) -> tuple[torch.Tensor, float, torch.Tensor]:
+    """Distances between views, the usual one, and which of them are missing wedges.
+
+    Missing is a gap of more than five usual gaps and ten degrees; the usual gap is the upper quartile, so
+    that views may come in pairs.
+
+    Returns
+    -------
+    gaps : float64 tensor (views,)
+        From each view, by increasing angle modulo `period`, to the next.
+    usual : float
+    missing : bool tensor (views,)
+    """
+    t = (angles % period).sort().values
+    gaps = torch.diff(t, append=t[:1] + period)
+    usual = float(gaps[gaps > 1e-9].quantile(0.75, interpolation="lower"))
+    return gaps, usual, gaps > max(5 * usual, math.radians(10))
 
 
 def parallel_beam(

@@ -75,7 +75,7 @@ class Radon(Projection):
         self._projector = FourierProjector(g, self.truncates) if method == "fourier" else JosephProjector(g)
 
     def subset(self, views: Any) -> Radon:
-        """The operator of some of the views, chosen by an index, a slice or a mask."""
+        """The operator of some of the views, chosen by a slice, indices or a mask."""
         g = self.geometry
         return Radon(
             g.image_shape,

@@ -7,12 +7,9 @@ import math
 import torch
 
 from invgen.operators.tomography.divergent import FanGeometry
-from invgen.operators.tomography.geometry import angular_weights
+from invgen.operators.tomography.geometry import angular_weights, missing_wedges
 
 __all__ = ["ray_weights"]
-
-#: Of the nearer edge, how far the other one must reach for the detector to count as a displaced one.
-_HALF_FAN = 1.1
 
 
 def ray_weights(geometry: FanGeometry, beyond_disc: bool = False) -> torch.Tensor:
@@ -20,7 +17,7 @@ def ray_weights(geometry: FanGeometry, beyond_disc: bool = False) -> torch.Tenso
 
     The line of view angle t and fan angle g is seen again from ``t + pi - 2 g`` at ``-g``. With a smooth
     function c that falls to zero at both ends of each arc of views, a ray's share is ``c / (c + c')``, c'
-    being the other's (Noo, Defrise, Clackdoyle and Kudo 2002, eq. 25): one half on a full turn; on a short
+    being the other's (Noo, Defrise, Clackdoyle and Kudo 2002): one half on a full turn; on a short
     scan the smooth transition that Parker (1982) asks for; one where there is no other. The share is
     multiplied by the angular distance of the views.
 
@@ -29,13 +26,14 @@ def ray_weights(geometry: FanGeometry, beyond_disc: bool = False) -> torch.Tenso
     geometry : FanGeometry
     beyond_disc : bool
         Whether the object reaches beyond the disc that every view sees: where the detector sees more on one
-        side than on the other, c then falls to zero at its nearer edge too, after Wang (2002).
+        side than on the other, by more than a bin, c then falls to zero at its nearer edge too, after Wang
+        (2002).
     """
     g = geometry.fan_angles(geometry.bins())
     arcs = _arcs(geometry.angles)
     first, last = geometry.edges()
     reach = min(-first, last)
-    half_fan = beyond_disc and max(-first, last) > _HALF_FAN * reach
+    half_fan = beyond_disc and abs(geometry.detector_offset) > geometry.detector_spacing
 
     def smooth(t: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
         c = torch.full(torch.broadcast_shapes(t.shape, g.shape), 0.0 if arcs else 1.0, dtype=torch.float64)
@@ -64,12 +62,11 @@ def _rise(x: torch.Tensor) -> torch.Tensor:
 def _arcs(angles: torch.Tensor) -> list[tuple[float, float]]:
     """Beginning and length of each arc of views, each of which stands for the step around it.
 
-    None where they go all around: where no gap is more than five steps and ten degrees.
+    None where they go all around.
     """
     t = (angles % (2 * math.pi)).sort().values
-    gaps = torch.diff(t, append=t[:1] + 2 * math.pi)
-    typical = float(gaps[gaps > 1e-9].median())
-    ends = (gaps > max(5 * typical, math.radians(10))).nonzero().squeeze(1)
+    _, usual, missing = missing_wedges(angles, 2 * math.pi)
+    ends = missing.nonzero().squeeze(1)
     starts = t[(ends.roll(1) + 1) % len(t)]
-    lengths = (t[ends] - starts) % (2 * math.pi) + typical
-    return list(zip((starts - typical / 2).tolist(), lengths.tolist(), strict=True))
+    lengths = (t[ends] - starts) % (2 * math.pi) + usual
+    return list(zip((starts - usual / 2).tolist(), lengths.tolist(), strict=True))

@@ -9,6 +9,7 @@ from invgen.operators import ConeBeam, FanBeam
 from invgen.operators.tomography import backprojection
 from invgen.operators.tomography.backprojection import FINE, backproject_cone, backproject_fan, refined
 from invgen.operators.tomography.divergent import ConeGeometry
+from invgen.operators.tomography.geometry import angular_weights
 from invgen.operators.tomography.redundancy import ray_weights
 
 TURN = 2 * math.pi
@@ -300,3 +301,9 @@ def test_more_than_a_turn_counts_once():
 def test_a_single_view_is_all_there_is():
     weights = ray_weights(FanBeam((8, 8), [0.3], 60.0, 90.0).geometry)
     torch.testing.assert_close(weights, torch.full_like(weights, math.pi))
+
+
+@pytest.mark.parametrize("period", [math.pi, 2 * math.pi])
+def test_views_in_pairs_leave_no_missing_wedge(period):
+    pairs = torch.arange(12, dtype=torch.float64)[:, None] * (period / 12) + torch.tensor([0.0, 1e-3])
+    assert float(angular_weights(pairs.flatten(), period).sum()) == pytest.approx(period)
