@@ -12,7 +12,8 @@ from invgen.noise import Gaussian
 from invgen.operators.algebra import Gram
 from invgen.operators.krylov import conjugate_gradients
 from invgen.priors.base import Composite, Weight
-from invgen.priors.primal_dual import MetricProx, PrimalDual
+from invgen.priors.preconditioned import MetricProx
+from invgen.priors.primal_dual import PrimalDual
 from invgen.problem import Problem
 
 __all__ = ["check_weight", "discrepancy_weight"]

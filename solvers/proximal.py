@@ -10,7 +10,8 @@ import torch
 
 from invgen.errors import ParameterError
 from invgen.priors.base import Composite, Proximable, require
-from invgen.priors.primal_dual import MetricProx, PrimalDual
+from invgen.priors.preconditioned import MetricProx
+from invgen.priors.primal_dual import PrimalDual
 from invgen.problem import Problem
 from invgen.solvers.base import Solver, State
 
@@ -25,7 +26,7 @@ class FISTA(Solver):
     with the step size ``1 / L``. For a composite one, such as total variation, the map is found by
     `inner_iterations` of an iteration of its own that needs no projections; the step size is then a matrix,
     diagonal in Fourier space where the operator has a `spectrum`, which saves most of the outer iterations:
-    see `invgen.priors.primal_dual.MetricProx`.
+    see `invgen.priors.preconditioned.MetricProx`.
 
     Parameters
     ----------

@@ -1,0 +1,129 @@
+"""Preconditioning in Fourier space, and proximal maps in the metric that it makes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, cast
+
+import torch
+
+from invgen.operators import Identity
+from invgen.operators.krylov import largest_eigenvalue
+from invgen.priors.base import Composite
+from invgen.priors.functions import NonNegativity
+from invgen.problem import Problem
+
+__all__ = ["MetricProx", "Preconditioned"]
+
+#: Of 0.003, 0.03 and 0.3, the best floor for `MetricProx` on fans of 60 views over 360 and 90 degrees.
+_FLOOR = 3e-2
+
+
+class Preconditioned:
+    """A smooth data term majorised by a periodic convolution, and the maps of a composite prior.
+
+    Parameters
+    ----------
+    problem : Problem
+    prior : Composite
+        Of any weight.
+    floor : float
+        Fraction of the data term's largest curvature that is added at every frequency: what lies between the
+        frequencies that were measured is badly described by a convolution, and must still be majorised.
+    """
+
+    def __init__(self, problem: Problem, prior: Composite, floor: float) -> None:
+        self.problem, self.space = problem, problem.operator.domain
+        like = problem.zeros()
+        self.maps = [K for K, _ in prior.terms(self.space)]
+        # a map without a known spectrum is majorised by its largest singular value
+        self.penalties = [
+            self.space.half(K.spectrum.like(like)) if K.spectrum else like.new_tensor(K.norm() ** 2).real
+            for K in self.maps
+        ]
+        self.curvature = self._majorant(like, floor)
+
+    def _majorant(self, like: torch.Tensor, floor: float) -> torch.Tensor:
+        """Symbol of a periodic convolution above the Hessian, shape (*batch, *frequencies)."""
+        problem, space = self.problem, self.space
+        spectrum = problem.linear_operator.spectrum
+        if spectrum is None:
+            L = torch.as_tensor(problem.lipschitz(), device=like.device, dtype=like.dtype.to_real())
+            return space.per_sample(L.expand(problem.batch_shape))
+        symbol = space.half(spectrum.like(like))
+        symbol = symbol + floor * symbol.max()
+        root = symbol.rsqrt()
+        start = space.random(seed=0, dtype=like.dtype.to_real()).to(like).expand(like.shape)
+        kappa = largest_eigenvalue(
+            lambda v: space.filter(root, problem.majorant(space.filter(root, v))),
+            start,
+            space,
+            tolerance=1e-2,
+        )
+        return 1.05 * space.per_sample(kappa) * symbol
+
+    def start(self) -> list[torch.Tensor]:
+        """Dual variables of zero."""
+        zeros = self.problem.zeros()
+        return [torch.zeros_like(K(zeros)) for K in self.maps]
+
+    def constrain(self, x: torch.Tensor, functions: list[Any]) -> torch.Tensor:
+        """Map an iterate into the constraints on the image itself, which it meets only in the limit."""
+        for K, g in zip(self.maps, functions, strict=True):
+            if isinstance(K, Identity) and isinstance(g, NonNegativity):
+                x = g.prox(x, 1.0)
+        return x
+
+
+class MetricProx(Preconditioned):
+    """Proximal map of a composite prior in the metric C that majorises the data term.
+
+    Of an image u, the x that minimises ``|x - u|_C^2 / 2 + sum g_i(K_i x)``: with a step to ``u = z - C^-1
+    grad f(z)`` before, that of a proximal-gradient method whose step size is the matrix ``C^-1``. Found by
+    the fast gradient projection of Beck and Teboulle (2009b), sec. 4, on the dual variables y_i, where
+    ``x = u - C^-1 sum K_i.H y_i``; they are handed from call to call.
+
+    Parameters
+    ----------
+    problem : Problem
+    prior : Composite
+        Of any weight: the weight is in the functions of each call.
+    iterations : int
+        Of the fast gradient projection.
+    """
+
+    def __init__(self, problem: Problem, prior: Composite, iterations: int) -> None:
+        super().__init__(problem, prior, _FLOOR)
+        self._iterations, self._inverse = iterations, 1 / self.curvature
+        depth = len(self.space.axes)
+        # of each block the largest eigenvalue of K C^-1 K.H; the blocks share the step
+        bounds = [(penalty * self._inverse).flatten(-depth).amax(-1) for penalty in self.penalties]
+        self._steps = [
+            K.range.per_sample((1 / (len(bounds) * b)).expand(problem.batch_shape))
+            for K, b in zip(self.maps, bounds, strict=True)
+        ]
+
+    def descend(self, z: torch.Tensor) -> torch.Tensor:
+        """``z - C^-1 grad f(z)``."""
+        return z - self.space.filter(self._inverse, self.problem.gradient(z))
+
+    def __call__(
+        self, u: torch.Tensor, duals: list[torch.Tensor], functions: list[Any]
+    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """The minimiser, and its dual variables, from those of a nearby image; `functions` are the g_i."""
+        y = ahead = duals
+        t = 1.0
+        for _ in range(self._iterations):
+            x = self._primal(u, ahead)
+            y_old = y
+            y = [
+                g.conjugate_prox(w + step * K(x), step)
+                for K, g, w, step in zip(self.maps, functions, ahead, self._steps, strict=True)
+            ]
+            t_old, t = t, (1 + math.sqrt(1 + 4 * t * t)) / 2
+            ahead = [new + (t_old - 1) / t * (new - old) for new, old in zip(y, y_old, strict=True)]
+        return self._primal(u, y), y
+
+    def _primal(self, u: torch.Tensor, duals: list[torch.Tensor]) -> torch.Tensor:
+        slope = sum(K.H(y) for K, y in zip(self.maps, duals, strict=True))
+        return u - self.space.filter(self._inverse, cast(torch.Tensor, slope))
