@@ -22,7 +22,7 @@ from invgen.solvers.filters import WINDOWS, ramp_filter, window_response
 __all__ = ["FBP", "FDK"]
 
 #: Numbers of filtered views that are held at once.
-_CHUNK = 1 << 23
+_CHUNK = 1 << 21
 
 
 @dataclass(frozen=True)
