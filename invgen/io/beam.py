@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -31,6 +30,7 @@ _METERS = {
 }
 
 
+_ABSURD = 1e15  # with one over it, what no length here is in any unit
 _PARALLEL = 1.0  # columns by which a ray at the edge of the field may drift in crossing half of it
 _CLOSE = 0.01  # relative
 
@@ -58,8 +58,11 @@ class Beam:
 
     def __post_init__(self):
         for name in ("source_origin", "source_detector"):
-            if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
-                raise DataError(f"{name} should be a positive length; it is {getattr(self, name)}.")
+            if not is_length(getattr(self, name)):
+                raise DataError(
+                    f"{name} should be a positive length, neither absurdly large nor small; it is "
+                    f"{getattr(self, name):g}."
+                )
         if self.source_detector < self.source_origin:
             raise DataError(
                 f"the detector, {self.source_detector:g} from the source, is nearer to it than the rotation "
@@ -72,6 +75,11 @@ class Beam:
     def magnification(self) -> float:
         """Size of a shadow on the detector over that of the object at the rotation axis."""
         return self.source_detector / self.source_origin
+
+
+def is_length(value: float) -> bool:
+    """Whether a number can be a length: positive, and not so large or small that it is none in any unit."""
+    return 1 / _ABSURD < value < _ABSURD
 
 
 def converted(length: Length, unit: str) -> float | None:
@@ -126,12 +134,18 @@ def stated_beam(
             raise DataError(
                 f"the scan is of a {stated} beam, but the file does not tell its distances, from the source "
                 "to the rotation axis and from there to the detector, in one unit with its pixel size: "
-                f"these are {_told(source)}, {_told(detector)} and {_told(pixel)}."
+                f"these are {_told(source)}, {_told(detector)} and {_told(pixel)}. Put the numbers and their "
+                "units into the file."
             )
         if _distance(source) and _distance(detector):
             notes += (
                 f"the file tells distances of source ({_told(source)}) and detector ({_told(detector)}), but "
                 f"no pixel size to go with them ({_told(pixel)}): the beam is taken as parallel",
+            )
+        elif _distance(source):
+            notes += (
+                f"the file tells the source's distance ({_told(source)}), but not the detector's from the "
+                f"axis ({_told(detector)}): the beam is taken as parallel",
             )
         return None, notes
     origin, behind = lengths[0] or 0.0, lengths[1] or 0.0
@@ -151,11 +165,11 @@ def stated_beam(
 
 
 def _distance(length: Length | None, unit: str | None = None) -> float | None:
-    """A distance in a unit (by default its own); None where it is none: absent, zero or infinite."""
-    if length is None or not math.isfinite(length[0]) or length[0] == 0:
+    """A distance in a unit (by default its own); None where it is none: absent, zero, infinite or absurd."""
+    if length is None:
         return None
     value = length[0] if unit is None else converted(length, unit)
-    return None if value is None else abs(value)
+    return abs(value) if value is not None and is_length(abs(value)) else None
 
 
 def _told(length: Length | None) -> str:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import h5py
 import numpy as np
 
 from invgen.errors import ParameterError
 from invgen.io.angles import dataset_angles, given_angles
-from invgen.io.beam import Length, converted, stated_beam
+from invgen.io.beam import Length, converted, is_length, stated_beam
 from invgen.io.contents import Contents, Options, given_frames
 from invgen.io.hdf5 import find_object, get_dataset, length_value, number_value, text_attribute, text_value
 from invgen.io.stack import Frames, Stack, parse_axes
@@ -47,7 +45,7 @@ def read(file: h5py.File, options: Options) -> Contents:
         length_value(file, f"{_DETECTOR}/distance", "m"),
         (pixel_size, unit),
         (data.rows, data.columns),
-        curved=text_value(find_object(file, f"{_DETECTOR}/shape")) == "curved",
+        curved=_is_curved(file, notes),
     )
     # of parallel beams the size is the one at the sample, of others that on the detector
     magnification = 1.0 if beam is None else beam.magnification
@@ -67,6 +65,15 @@ def read(file: h5py.File, options: Options) -> Contents:
         saturation=2.0**bits - 1 if bits and 0 < bits <= 32 else None,
         notes=(*notes, *remarks),
     )
+
+
+def _is_curved(file: h5py.File, notes: list[str]) -> bool:
+    """Whether the detector is an arc; it is flat where the file does not say."""
+    shape = text_value(find_object(file, f"{_DETECTOR}/shape"))
+    if shape is None or shape.strip().lower() in ("flat", "curved"):
+        return shape is not None and shape.strip().lower() == "curved"
+    notes.append(f"the detector's shape {shape!r} is neither flat nor curved: it is taken as flat")
+    return False
 
 
 def _angles(file: h5py.File, options: Options) -> np.ndarray | None:
@@ -107,7 +114,7 @@ def _pixel_size(file: h5py.File, axis: str, notes: list[str]) -> Length | None:
     """Read the distance of the columns or rows, and its unit; ``pixel_size_x`` is before the optics."""
     for name in (f"actual_pixel_size_{axis}", f"{axis}_pixel_size"):
         size = length_value(file, f"{_DETECTOR}/{name}", "m")
-        if size is not None and size[0] > 0 and math.isfinite(size[0]):
+        if size is not None and is_length(size[0]):
             return size
         if size is not None:
             notes.append(f"{_DETECTOR}/{name} is {size[0]}, which is no length, and is not used")

@@ -8,7 +8,7 @@ import numpy as np
 
 from invgen.errors import DataError, FileError
 from invgen.io.angles import angles_in_radians
-from invgen.io.beam import Beam, converted
+from invgen.io.beam import Beam, converted, is_length
 from invgen.io.contents import Contents, Options, given_frames
 from invgen.io.matlab import Value, mat_variable, mat_variables
 from invgen.io.plain import load_mat, named_angles
@@ -124,7 +124,7 @@ class _Struct:
 
     def length(self, name: str) -> float:
         value = self.array(name).reshape(-1)
-        if value.size != 1 or not (np.isfinite(value[0]) and value[0] > 0):
+        if value.size != 1 or not is_length(float(value[0])):
             raise self._unlike(name, "a positive number", value)
         return float(value[0])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import h5py
@@ -10,7 +9,7 @@ import numpy as np
 
 from invgen.errors import DataError, FileError, ParameterError
 from invgen.io.angles import dataset_angles, given_angles
-from invgen.io.beam import Length, converted, stated_beam
+from invgen.io.beam import Length, converted, is_length, stated_beam
 from invgen.io.contents import Contents, Options, given_frames
 from invgen.io.hdf5 import (
     describe_datasets,
@@ -180,7 +179,7 @@ def _pixel_size(detector: h5py.Group, axis: str, notes: list[str]) -> Length | N
     if size is None:
         return None
     length = length_value(detector, name)
-    if length is None or not (size > 0 and math.isfinite(size)):
+    if length is None or not is_length(size):
         unit = None if length is None else length[1]
         notes.append(
             f"{detector.name}/{name} is {size} in the unit {unit!r}, which is no length, and is not used"

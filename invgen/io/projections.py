@@ -174,7 +174,11 @@ class SelectViews:
             )
         out = projections.selected(self.views)
         if out.views == 0:
-            raise ParameterError(f"{self.views} selects none of the {projections.views} views.")
+            first, last, step = self.views.start, self.views.stop, self.views.step
+            text = ":".join("" if part is None else str(part) for part in (first, last, step))
+            raise ParameterError(
+                f"the range {text} selects none of the {projections.views} views, which are counted from 0."
+            )
         return out.reported(f"kept {out.views} of {projections.views} views")
 
 

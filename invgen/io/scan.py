@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -254,5 +255,22 @@ class Scan(RawScan):
             raise ParameterError(
                 f"there are no views {text}: the scan has {self.views}, at {first:g} to {last:g} degrees."
             )
+        self._require_inside(start, stop, int(keep.sum()))
         out = projections.selected(torch.from_numpy(keep))
         return out.reported(f"kept {out.views} of {projections.views} views, {text}")
+
+    def _require_inside(self, start: float, stop: float, kept: int) -> None:
+        """Refuse a range that leaves the scan at one end, where other views of the scan lie a turn away."""
+        first, last = self.angles[[0, -1]]
+        turn = 2 * math.pi
+        inside = first - 1e-9 <= start and stop <= last + turn / self.views
+        if inside or not start < stop < start + turn:
+            return
+        wrapped = within(self.angles, start % turn, stop % turn)
+        if wrapped.sum() > kept:
+            raise ParameterError(
+                f"the scan counts its angles from {math.degrees(first):g} to {math.degrees(last):g} degrees, "
+                f"in which only {kept} views are from {math.degrees(start):g} to {math.degrees(stop):g}. "
+                f"With those a turn away the range is {math.degrees(start % turn):g} to "
+                f"{math.degrees(stop % turn):g}, which wraps."
+            )

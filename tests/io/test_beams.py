@@ -181,7 +181,6 @@ class TestRangesOfAngles:
             ((31, 91), np.arange(33, 91, 3)),
             ((350, 20), np.r_[np.arange(0, 20, 3), np.arange(351, 360, 3)]),
             ((0, 360), np.arange(0, 360, 3)),
-            ((-90, 9), [0, 3, 6]),
         ],
     )
     def test_views_within(self, fan, degrees, expected):
@@ -210,9 +209,15 @@ class TestRangesOfAngles:
         assert problem.measurement.shape == (15, 10, 32)
 
     @pytest.mark.parametrize(
-        ("degrees", "told"), [((400, 420), "no views from 400 to 420"), ((30, 30), "from one to another")]
+        ("degrees", "told"),
+        [
+            ((400, 420), "no views from 400 to 420"),
+            ((30, 30), "from one to another"),
+            ((-90, 9), "only 3 views are from -90 to 9.* range is 270 to 9, which wraps"),
+            ((300, 390), "only 20 views are from 300 to 390.* range is 300 to 30, which wraps"),
+        ],
     )
-    def test_that_hold_none(self, fan, degrees, told):
+    def test_that_hold_none_or_less_than_they_seem_to(self, fan, degrees, told):
         with open_scan(fan) as scan, pytest.raises(ParameterError, match=told):
             scan.problem(0, angles_range=tuple(np.deg2rad(degrees)))
 

@@ -53,6 +53,32 @@ class TestDataExchange:
         with open_scan(self.instrument(data_exchange, **PIXEL, **values)) as scan:
             assert (scan.geometry, scan.notes) == ("parallel", ())
 
+    def test_a_source_without_a_detector_is_noted(self, data_exchange):
+        values = {"source__distance": DISTANCES["source__distance"]}
+        with open_scan(self.instrument(data_exchange, **PIXEL, **values)) as scan:
+            assert scan.geometry == "parallel"
+            assert any("not the detector's from the axis (not there)" in note for note in scan.notes)
+
+    @pytest.mark.parametrize("absurd", [1e300, 1e-300])
+    @pytest.mark.parametrize("name", ["source__distance", "detector__distance"])
+    def test_absurd_distances_are_none(self, data_exchange, name, absurd):
+        values = DISTANCES | {name: (absurd, "mm")}
+        with pytest.raises(DataError, match=r"does not tell its distances.* Put the numbers"):
+            open_scan(self.instrument(data_exchange, geometry="fan", **PIXEL, **values))
+
+    @pytest.mark.parametrize("absurd", [1e200, 1e-200])
+    def test_absurd_pixel_sizes_are_noted(self, data_exchange, absurd):
+        with open_scan(self.instrument(data_exchange, detector__x_pixel_size=(absurd, "um"))) as scan:
+            assert scan.unit == "pixel"
+            assert any("which is no length" in note for note in scan.notes)
+
+    @pytest.mark.parametrize(("shape", "curved"), [(" Curved", True), ("flat", False), ("banana", False)])
+    def test_the_shape_of_the_detector(self, data_exchange, shape, curved):
+        path = self.instrument(data_exchange, geometry="fan", detector__shape=shape, **PIXEL, **DISTANCES)
+        with open_scan(path) as scan:
+            assert scan.beam.curved == curved
+            assert any("'banana'" in note for note in scan.notes) == (shape == "banana")
+
     def test_distances_without_a_pixel_size_are_noted(self, data_exchange):
         with open_scan(self.instrument(data_exchange, **DISTANCES)) as scan:
             assert scan.geometry == "parallel"
@@ -94,7 +120,9 @@ class TestNXtomo:
             assert scan.geometry == "parallel"
 
 
-@pytest.mark.parametrize("lengths", [(0, 1), (-1, 1), (np.nan, 1), (1, np.inf), (2, 1)])
+@pytest.mark.parametrize(
+    "lengths", [(0, 1), (-1, 1), (np.nan, 1), (1, np.inf), (2, 1), (1, 1e300), (1e-300, 1)]
+)
 def test_beams_that_cannot_be(lengths):
     with pytest.raises(DataError):
         Beam("fan", *lengths)
