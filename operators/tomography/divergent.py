@@ -17,6 +17,7 @@ from invgen.operators.tomography.geometry import (
     check_length,
     check_offset,
     check_shape,
+    covering,
 )
 
 __all__ = ["ConeGeometry", "FanGeometry", "cone_geometry", "fan_geometry"]
@@ -149,7 +150,8 @@ def fan_geometry(
     if source_origin <= radius:
         raise ParameterError(
             f"The source would pass through the image: it is {source_origin} from the rotation axis, the "
-            f"image's corner {radius:.6g}. Check the unit of source_origin and pixel_size."
+            f"image's corner {radius:.6g}. Check the unit of source_origin and pixel_size, or make the image "
+            "smaller."
         )
     if source_detector < source_origin:
         raise ParameterError(
@@ -157,6 +159,8 @@ def fan_geometry(
             f"least source_origin={source_origin}; got {source_detector}. Distances from the axis to the "
             "detector need source_origin added."
         )
+    if not isinstance(curved, bool | np.bool_):
+        raise ParameterError(f"curved is True or False; got {curved!r}.")
     magnification = source_detector / source_origin
     spacing = check_length(
         "detector_spacing", pixel_size * magnification if detector_spacing is None else detector_spacing
@@ -165,7 +169,7 @@ def fan_geometry(
     if detector_count is None:
         angle = math.asin(radius / source_origin)
         half = source_detector * (angle if curved else math.tan(angle)) + abs(offset)
-        detector_count = math.ceil(2 * half / spacing - 1e-9)
+        detector_count = covering(2 * half, spacing)
     geometry = FanGeometry(
         (shape[0], shape[1]),
         t,
@@ -222,7 +226,7 @@ def cone_geometry(
     if rows is None:
         nearest = source_origin - math.hypot(*fan.image_shape) * voxel_size / 2
         half = shape[0] * voxel_size / 2 * source_detector / nearest + abs(row_offset)
-        rows = math.ceil(2 * half / row_spacing - 1e-9)
+        rows = covering(2 * half, row_spacing)
     geometry = ConeGeometry(fan, shape[0], check_count(rows), row_spacing, row_offset)
     steepest = float(geometry.rows().abs().max())
     if steepest > source_detector:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,9 @@ import torch
 from invgen.errors import DataError, DtypeError, ParameterError, ShapeError
 
 __all__ = ["ParallelBeam", "PlanarGeometry", "angular_weights", "missing_wedges", "parallel_beam"]
+
+#: More than any detector has: lengths in different units ask for so many.
+_MOST_BINS = 1 << 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,8 +136,7 @@ def parallel_beam(
     spacing = check_length("detector_spacing", pixel_size if detector_spacing is None else detector_spacing)
     offset = check_offset(detector_offset)
     if detector_count is None:
-        diagonal = math.hypot(*shape) * pixel_size + 2 * abs(offset)
-        detector_count = math.ceil(diagonal / spacing - 1e-9)
+        detector_count = covering(math.hypot(*shape) * pixel_size + 2 * abs(offset), spacing)
     count = check_count(detector_count)
     geometry = ParallelBeam((shape[0], shape[1]), t, count, spacing, offset, float(pixel_size))
     geometry._require_axis_on_detector()
@@ -142,10 +145,11 @@ def parallel_beam(
 
 def check_shape(shape: tuple[int, ...], axes: tuple[str, ...], who: str) -> tuple[int, ...]:
     """The shape of an image or a volume, as plain integers."""
-    if len(shape) != len(axes) or not all(_is_count(n) for n in shape):
+    sizes = tuple(shape) if isinstance(shape, Iterable) else (shape,)
+    if len(sizes) != len(axes) or not all(_is_count(n) for n in sizes):
         name = "image_shape" if len(axes) == 2 else "volume_shape"
-        raise ShapeError(f"{who} expects {name}=({', '.join(axes)}); got {tuple(shape)}.")
-    return tuple(int(n) for n in shape)
+        raise ShapeError(f"{who} expects {name}=({', '.join(axes)}); got {shape}.")
+    return tuple(int(n) for n in sizes)
 
 
 def check_angles(angles: object, turn: float) -> torch.Tensor:
@@ -155,7 +159,14 @@ def check_angles(angles: object, turn: float) -> torch.Tensor:
             raise ParameterError(f"A number of angles is at least one, and whole; got angles={angles}.")
         return torch.arange(int(angles), dtype=torch.float64) * (turn / int(angles))
     # PyTorch would round a list to float32; NumPy keeps its precision
-    t = torch.as_tensor(angles if isinstance(angles, torch.Tensor) else np.asarray(angles)).detach().cpu()
+    try:
+        t = angles.detach().cpu() if isinstance(angles, torch.Tensor) else np.asarray(angles)
+    except ValueError:
+        raise ShapeError("angles is a number of views, or a list of radians; got lists in it.") from None
+    if isinstance(t, np.ndarray):
+        if t.dtype.kind not in "uif":
+            raise DtypeError(f"angles are real numbers, in radians; got {t.dtype}.")
+        t = torch.from_numpy(t.astype(np.float64, order="C"))
     if t.is_complex() or t.dtype == torch.bool:
         raise DtypeError(f"angles are real numbers, in radians; got {t.dtype}.")
     t = t.to(torch.float64, copy=True)  # the array stays the caller's
@@ -168,23 +179,41 @@ def check_angles(angles: object, turn: float) -> torch.Tensor:
 
 def check_length(name: str, value: float) -> float:
     """A positive length."""
-    if not (math.isfinite(value) and value > 0):
-        raise ParameterError(f"{name} is a positive length; got {value}.")
+    if not (_is_finite(value) and value > 0):
+        raise ParameterError(f"{name} is a positive length; got {value!r}.")
     return float(value)
 
 
 def check_offset(value: float) -> float:
     """A finite length of either sign."""
-    if not math.isfinite(value):
-        raise ParameterError(f"detector_offset is a length; got {value}.")
+    if not _is_finite(value):
+        raise ParameterError(f"detector_offset is a length; got {value!r}.")
     return float(value)
 
 
 def check_count(value: Any) -> int:
     """The number of a detector's bins."""
     if not _is_count(value):
-        raise ParameterError(f"detector_count is the number of bins; got {value}.")
+        raise ParameterError(f"detector_count is the number of bins, a whole one; got {value!r}.")
+    if value > _MOST_BINS:
+        raise ParameterError(
+            f"The detector would have {float(min(value, 10**300)):.3g} bins. Check the unit of "
+            "detector_spacing and detector_offset, or give detector_count."
+        )
     return int(value)
+
+
+def covering(width: float, spacing: float) -> int:
+    """How many bins are as wide as this, or wider."""
+    count = width / spacing
+    return max(1, math.ceil(count - 1e-9)) if math.isfinite(count) else _MOST_BINS + 1
+
+
+def _is_finite(value: Any) -> bool:
+    try:
+        return math.isfinite(value)
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # texts, None, arrays, huge integers
+        return False
 
 
 def _is_count(value: Any) -> bool:

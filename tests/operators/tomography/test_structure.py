@@ -9,7 +9,7 @@ import torch
 from invgen import phantoms
 from invgen.errors import DataError, DtypeError, ParameterError, ShapeError
 from invgen.noise import Gaussian
-from invgen.operators import Radon
+from invgen.operators import FanBeam, Radon
 from invgen.operators.tomography.fourier import Convolution
 from invgen.operators.tomography.joseph import joseph_adjoint, joseph_forward
 
@@ -161,6 +161,16 @@ def test_the_noise_level_is_read_off_the_sinogram(percent):
         (ParameterError, {"detector_count": 10.5}),
         (DataError, {"angles": [0.1, float("nan")]}),
         (DtypeError, {"angles": torch.tensor([1j])}),
+        (DtypeError, {"angles": ["0", "1"]}),
+        (DtypeError, {"angles": None}),
+        (ShapeError, {"angles": [[0.1], [0.1, 0.2]]}),
+        (ShapeError, {"image_shape": 8}),
+        (ParameterError, {"pixel_size": "1"}),
+        (ParameterError, {"pixel_size": 10**400}),
+        (ParameterError, {"detector_spacing": np.ones(2)}),
+        (ParameterError, {"detector_spacing": 1e-300}),
+        (ParameterError, {"detector_offset": None}),
+        (ParameterError, {"detector_offset": 1e17}),
         (ParameterError, {"pixel_size": 0.0}),
         (ParameterError, {"pixel_size": float("nan")}),
         (ParameterError, {"detector_spacing": -1.0}),
@@ -175,6 +185,13 @@ def test_the_noise_level_is_read_off_the_sinogram(percent):
 def test_a_geometry_that_cannot_be_is_refused(kind, parameters):
     with pytest.raises(kind):
         Radon(**{"image_shape": (8, 8), "angles": 4, **parameters})
+
+
+@pytest.mark.parametrize("given", [{"curved": "no"}, {"source_origin": "100"}, {"source_detector": None}])
+def test_a_fan_that_cannot_be_is_refused_by_name(given):
+    lengths = {"source_origin": 100.0, "source_detector": 150.0}
+    with pytest.raises(ParameterError, match=next(iter(given))):
+        FanBeam((8, 8), 4, **{**lengths, **given})
 
 
 def test_numpy_counts_and_multiples_are_numbers():
