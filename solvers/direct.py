@@ -42,7 +42,7 @@ class _Filtered(Solver):
         """Views of a fan, or rows of a panel, filtered along the detector; see `refined`.
 
         The ramp is that of bins as they are at the axis. On a curved detector its kernel is multiplied by
-        ``(g / sin g)^2``, Kak and Slaney (1988), eq. 3.4.41.
+        ``(g / sin g)^2``, Kak and Slaney (1988), sec. 3.4.1.
         """
         count, spacing = geometry.detector_count, geometry.detector_spacing / geometry.magnification
         n = fast_length(2 * count)

@@ -28,7 +28,7 @@ def refined(spectra: torch.Tensor, n: int, count: int) -> torch.Tensor:
 def backproject_fan(geometry: FanGeometry, filtered: torch.Tensor) -> torch.Tensor:
     """Sum of views over pixels, weighted by the inverse squared distance from the source.
 
-    Kak and Slaney (1988), eqs. 3.4.15 and 3.4.37: the value that a pixel's centre finds in each view, times
+    Kak and Slaney (1988), secs. 3.4.1 and 3.4.2: the value that a pixel's centre finds in each view, times
     ``source_origin^2`` over its squared distance from the source (curved), or over the square of that
     distance's part along the central ray (flat).
 
