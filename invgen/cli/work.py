@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from invgen.cli.options import chosen, parse_degrees, parse_slice
-from invgen.errors import DataError
+from invgen.errors import DataError, ParameterError
 
 if TYPE_CHECKING:
     import torch
@@ -107,6 +107,10 @@ class Volume(_Work):
     @staticmethod
     def count(scan: Scan, recipe: Recipe) -> int:
         """Number of slices to choose from."""
+        if recipe.bin > scan.slices:
+            raise ParameterError(
+                f"--bin {recipe.bin} averages rows too, and the cone beam has {scan.slices}: at most that."
+            )
         return scan.slices // recipe.bin
 
     def first(self, row: int) -> Problem:

@@ -82,6 +82,10 @@ def test_slices_of_a_cone_are_those_of_the_volume(invgen, cone, tmp_path):
         assert "divided by" in " ".join(file.report(0))
 
 
+def test_more_rows_of_a_cone_than_there_are_cannot_be_binned(refused, cone, tmp_path):
+    assert "the cone beam has 8" in refused("recon", cone, "-o", tmp_path / "out.h5", "--bin", 20)
+
+
 def test_a_slice_of_a_cone_is_compared_to_its_own_truth(invgen, refused, cone, tmp_path):
     out, picture = tmp_path / "out.h5", tmp_path / "out.png"
     invgen("recon", cone, "-o", out, "--size", 24)
