@@ -99,7 +99,9 @@ class Space:
         The symbol is the same for all elements, or has their batch axes.
         """
         flat, batch = self.flatten(x)
-        if x.is_cuda or len(flat) < 2:
+        if not len(flat):  # which transforms refuse
+            return x.clone()
+        if x.is_cuda or len(flat) == 1:
             return self._filter(symbol, x)
         # the CPU's transforms round by how many there are: one by one, a batch equals its elements to the bit
         own = symbol.shape[-len(self.shape) :]

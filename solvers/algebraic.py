@@ -69,7 +69,7 @@ class SIRT(Solver):
 
 @dataclass(frozen=True)
 class OSSART(Solver):
-    """Ordered-subsets simultaneous algebraic reconstruction, Wang and Jiang (2004), eq. 13.
+    """Ordered-subsets simultaneous algebraic reconstruction, Wang and Jiang (2004).
 
     An iteration passes over all views in `subsets`, each of evenly spaced views and as far as can be from
     the one before; for each, ``x' = x + relaxation C A.H R (y - A x)`` with the rays of the subset alone, R

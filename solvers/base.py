@@ -6,6 +6,7 @@ rest is here, once.
 
 from __future__ import annotations
 
+import math
 import resource
 import time
 from collections.abc import Callable, Iterator
@@ -85,7 +86,11 @@ class Solver:
     def penalty(self, problem: Problem, x: torch.Tensor) -> torch.Tensor | float:
         """What the solver minimises besides the data term, shape of the batch."""
         prior = getattr(self, "prior", None)
-        return 0.0 if prior is None else prior.value(x).reshape(*problem.batch_shape, -1).sum(-1)
+        if prior is None:
+            return 0.0
+        value, batch = prior.value(x), problem.batch_shape
+        # images with axes of their own, such as channels, count together; -1 would refuse an empty batch
+        return value.reshape(*batch, math.prod(value.shape[len(batch) :])).sum(-1)
 
     def initial(self, problem: Problem) -> torch.Tensor:
         """Where to start without `x0`."""

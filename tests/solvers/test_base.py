@@ -9,9 +9,9 @@ from invgen.errors import CapabilityError, DivergenceError, FileError, Parameter
 from invgen.noise import Gaussian
 from invgen.operators import FunctionOperator, Identity, MatrixOperator, Radon
 from invgen.priors import TotalVariation
-from invgen.solvers import CG, FBP, FISTA, PDHG, SIRT
+from invgen.solvers import CG, FBP, FISTA, OSSART, PDHG, SIRT
 
-ALL = [CG(), FBP(), SIRT(), FISTA(TotalVariation()), PDHG(TotalVariation())]
+ALL = [CG(), FBP(), SIRT(), OSSART(), FISTA(TotalVariation()), PDHG(TotalVariation())]
 NAMES = [solver.name for solver in ALL]
 ITERATIVE = [CG(weight=1.0), SIRT(), FISTA(TotalVariation(1.0)), PDHG(TotalVariation(1.0))]
 
@@ -20,6 +20,12 @@ def problem(std=0.3, n=16):
     A = Radon((n, n), 12)
     noise = Gaussian(std)
     return ig.Problem(A, noise.sample(A(phantoms.disc(n / 3).image((n, n), 1.0)), seed=0), noise)
+
+
+@pytest.mark.parametrize("solver", ALL, ids=NAMES)
+def test_an_empty_batch_gives_an_empty_batch(solver):
+    A = Radon((8, 8), 6)
+    assert solver(ig.Problem(A, torch.zeros(0, *A.range.shape))).x.shape == (0, 8, 8)
 
 
 def keep(x):
