@@ -4,20 +4,25 @@ from invgen.operators.algebra import stack
 from invgen.operators.base import SVD, LinearOperator, Operator
 from invgen.operators.basic import FunctionOperator, Identity, MatrixOperator, from_scipy
 from invgen.operators.gradient import Gradient
+from invgen.operators.imaging import Mask, masks
+from invgen.operators.mri import MRI, Fourier
 from invgen.operators.odl import from_odl
 from invgen.operators.space import ProductSpace, Space
 from invgen.operators.tomography import ConeBeam, FanBeam, Radon
 from invgen.operators.tomography.calibration import Calibration, calibrate
 
 __all__ = [
+    "MRI",
     "SVD",
     "Calibration",
     "ConeBeam",
     "FanBeam",
+    "Fourier",
     "FunctionOperator",
     "Gradient",
     "Identity",
     "LinearOperator",
+    "Mask",
     "MatrixOperator",
     "Operator",
     "ProductSpace",
@@ -26,5 +31,6 @@ __all__ = [
     "calibrate",
     "from_odl",
     "from_scipy",
+    "masks",
     "stack",
 ]

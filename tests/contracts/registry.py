@@ -7,16 +7,20 @@ import torch
 
 import invgen as ig
 from invgen.operators import (
+    MRI,
     ConeBeam,
     FanBeam,
+    Fourier,
     FunctionOperator,
     Gradient,
     Identity,
+    Mask,
     MatrixOperator,
     Radon,
     Space,
     from_odl,
     from_scipy,
+    masks,
     stack,
 )
 from invgen.operators.odl import import_odl
@@ -73,6 +77,17 @@ def radon(shape=(9, 8), angles=7, **parameters):
 
 def fan(shape=(9, 8), angles=7, source_origin=20.0, source_detector=31.0, **parameters):
     return FanBeam(shape, angles, source_origin, source_detector, **parameters)
+
+
+def sampled(*shape, part=0.5):
+    """A mask of points or lines, with the middle of k-space among them."""
+    mask = torch.rand(shape, generator=torch.Generator().manual_seed(4)) < part
+    mask[tuple(n // 2 for n in shape)] = True
+    return mask
+
+
+def maps(*shape):
+    return normal(*shape, seed=5, dtype=torch.complex128)
 
 
 def cone(shape=(4, 5, 6), angles=3, source_origin=12.0, source_detector=20.0, **parameters):
@@ -134,6 +149,47 @@ OPERATORS = {
         "one axis": lambda: Gradient((4, 6), axes=(-1,)),
         "first axis": lambda: Gradient((4, 6), axes=(-2,)),
         "single row": lambda: Gradient((1, 6)),
+    },
+    "Mask": {
+        "odd": lambda: Mask(masks.random_pixels((5, 7), 0.4, seed=0)),
+        "even": lambda: Mask(masks.box((6, 4), (2, 3))),
+        "colors": lambda: Mask(masks.random_pixels((4, 5), 0.5, seed=1), image_shape=(3, 4, 5)),
+        "complex": lambda: Mask(masks.random_pixels((4, 5), 0.5, seed=1), field="complex"),
+        "weights": lambda: Mask(normal(4, 5)),
+        "float32": lambda: Mask(normal(4, 3, dtype=torch.float32).abs()),
+        "volume": lambda: Mask(masks.box((3, 4, 2), (1, 2, 2)), field="complex"),
+        "lost": lambda: Mask(torch.zeros(3, 4)),
+    },
+    "Fourier": {
+        "odd": lambda: Fourier((5, 7)),
+        "even": lambda: Fourier((4, 6)),
+        "mixed": lambda: Fourier((6, 5)),
+        "line": lambda: Fourier((9,)),
+        "volume": lambda: Fourier((2, 3, 4)),
+        "one axis": lambda: Fourier((4, 5), axes=(-1,)),
+        "two of three axes": lambda: Fourier((3, 4, 3), axes=(0, 2)),
+        "single row": lambda: Fourier((1, 6)),
+    },
+    "MRI": {
+        "odd": lambda: MRI((5, 7), sampled(5, 7)),
+        "even": lambda: MRI((6, 6), sampled(6, 6)),
+        "rectangular": lambda: MRI((4, 9), sampled(4, 9)),
+        "full": lambda: MRI((5, 6), True),
+        "lines": lambda: MRI((5, 8), sampled(8)),
+        "lines along the rows": lambda: MRI((7, 6), sampled(7, 1)),
+        "many lines": lambda: MRI((5, 8), sampled(8, part=0.9)),
+        "weights": lambda: MRI((4, 5), normal(4, 5).clamp(min=0)),
+        "weights of lines": lambda: MRI((4, 7), normal(7).clamp(min=0)),
+        "one coil with a map": lambda: MRI((5, 6), sampled(5, 6), maps(1, 5, 6)),
+        "coils": lambda: MRI((5, 4), sampled(5, 4), maps(3, 5, 4)),
+        "coils, full": lambda: MRI((4, 5), True, maps(2, 4, 5)),
+        "coils, lines": lambda: MRI((4, 7), sampled(7), maps(2, 4, 7)),
+        "coils, lines along the rows": lambda: MRI((6, 5), sampled(6, 1), maps(2, 6, 5)),
+        "volume": lambda: MRI((3, 4, 5), sampled(3, 4, 5)),
+        "volume, lines": lambda: MRI((3, 4, 5), sampled(4, 5), maps(2, 3, 4, 5)),
+        "volume, planes": lambda: MRI((3, 4, 5), sampled(5), maps(2, 3, 4, 5)),
+        "volume, lines in the middle": lambda: MRI((3, 5, 4), sampled(5, 1)),
+        "volume, lines across two ends": lambda: MRI((3, 4, 5), sampled(3, 1, 5)),
     },
     "Radon": {
         "odd": lambda: radon((9, 9), 8),
@@ -243,4 +299,4 @@ class Square(ig.operators.Operator):
 OPERATORS["Operator"] = {"nonlinear": Square}
 
 #: What is public and no operator.
-NO_OPERATORS = {"SVD", "Calibration", "ProductSpace", "Space", "calibrate"}
+NO_OPERATORS = {"SVD", "Calibration", "ProductSpace", "Space", "calibrate", "masks"}

@@ -1,0 +1,84 @@
+"""Lost and weighted pixels: inpainting."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from invgen.errors import ParameterError, ShapeError
+from invgen.operators.base import SVD, LinearOperator
+from invgen.operators.basic import Identity
+from invgen.operators.frozen import Constant
+from invgen.operators.space import Space
+
+__all__ = ["Mask"]
+
+
+class Mask(LinearOperator):
+    """Keep the pixels where `mask` is true: ``y = m * x``.
+
+    The range is the domain: what is lost is zero. ``operators.masks`` draws masks.
+
+    Parameters
+    ----------
+    mask : real tensor or array, shape (..., H, W)
+        One or true where a pixel is measured, zero where it is lost; other numbers weight.
+    image_shape : tuple of int, optional
+        Shape of the images, to which the mask broadcasts, such as ``(3, H, W)`` for one mask of all
+        colors; by default the mask's.
+    field : {"real", "complex"}
+        Of the images.
+
+    Raises
+    ------
+    ShapeError
+        If the mask does not broadcast to `image_shape`.
+    ParameterError
+        If the mask is complex or not finite.
+    """
+
+    def __init__(self, mask: Any, image_shape: tuple[int, ...] | None = None, field: str = "real") -> None:
+        mask = torch.as_tensor(mask)
+        if mask.is_complex() or not bool(torch.isfinite(mask).all()):
+            raise ParameterError("Mask expects real, finite numbers; got complex ones, NaN or infinities.")
+        if not mask.is_floating_point():
+            mask = mask.double()
+        space = Space(mask.shape if image_shape is None else image_shape, field)
+        own = tuple(mask.shape)
+        if len(own) > len(space.shape) or any(
+            a not in (1, b) for a, b in zip(own[::-1], space.shape[::-1], strict=False)
+        ):
+            raise ShapeError(
+                f"Mask: a mask of shape {own} does not broadcast to images of shape {space.shape}. "
+                "Its axes are the images' last ones."
+            )
+        super().__init__(space, space)
+        self._mask = Constant(mask)
+        self.nonnegative = bool((mask >= 0).all())
+
+    def _apply(self, x: torch.Tensor) -> torch.Tensor:
+        return self._mask.like(x) * x
+
+    _adjoint = _apply
+
+    def _gram(self) -> LinearOperator:
+        # squared in double precision, which the data may have though the mask has not
+        return Mask(self._mask.value.double() ** 2, self.domain.shape, self.domain.field)
+
+    def _norm(self) -> float:
+        return float(self._mask.value.abs().max())
+
+    def _solve(self, b: torch.Tensor, shift: float | torch.Tensor) -> torch.Tensor:
+        """(m^2 + shift) x = b, pixel by pixel; zero where nothing is known of a pixel."""
+        curvature = self._mask.like(b) ** 2 + shift
+        return torch.where(curvature > 0, b / torch.where(curvature > 0, curvature, 1), 0)
+
+    @cached_property
+    def svd(self) -> SVD:
+        """``s = |m|`` in the basis of pixels; the sign of the mask goes into U."""
+        mask = self._mask.value.expand(self.domain.shape)
+        identity = Identity(self.domain.shape, self.domain.field)
+        sign = torch.where(mask < 0, -1.0, 1.0)
+        return SVD(Mask(sign, field=self.domain.field), mask.abs(), identity)

@@ -1,0 +1,116 @@
+"""Masks for inpainting: true where a pixel is measured, false where it is lost."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from invgen.errors import ParameterError, ShapeError
+
+__all__ = ["box", "random_pixels", "strokes"]
+
+
+def random_pixels(shape: tuple[int, ...], fraction: float, seed: int) -> torch.Tensor:
+    """Measure a fraction of the pixels, each set of them as likely as any other.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the mask, ``(H, W)`` or ``(D, H, W)``.
+    fraction : float
+        Of the pixels that are measured, from 0 to 1; their number is exact, rounded to whole pixels.
+    seed : int
+
+    Returns
+    -------
+    bool tensor of `shape`
+    """
+    if not 0 <= fraction <= 1:
+        raise ParameterError(f"random_pixels: fraction must be from 0 to 1; got {fraction}.")
+    size = math.prod(shape)
+    order = torch.randperm(size, generator=torch.Generator().manual_seed(seed))
+    return (order < round(fraction * size)).reshape(shape)
+
+
+def box(
+    shape: tuple[int, ...], size: tuple[int, ...] | int, corner: tuple[int, ...] | None = None
+) -> torch.Tensor:
+    """Lose a box.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the mask.
+    size : int or tuple of int
+        Edges of the box that is lost, in pixels.
+    corner : tuple of int, optional
+        Its first pixel on each axis; by default the box is in the middle.
+
+    Returns
+    -------
+    bool tensor of `shape`
+    """
+    size = (size,) * len(shape) if isinstance(size, int) else tuple(size)
+    if corner is None:
+        corner = tuple((n - k) // 2 for n, k in zip(shape, size, strict=False))
+    if not len(size) == len(corner) == len(shape) or any(
+        k < 1 or c < 0 or c + k > n for n, k, c in zip(shape, size, corner, strict=True)
+    ):
+        raise ShapeError(f"box: {size} at {corner} does not lie within {tuple(shape)}.")
+    mask = torch.ones(shape, dtype=torch.bool)
+    mask[tuple(slice(c, c + k) for k, c in zip(size, corner, strict=True))] = False
+    return mask
+
+
+def strokes(
+    shape: tuple[int, int], seed: int, count: int = 6, width: float | None = None, vertices: int = 8
+) -> torch.Tensor:
+    """Lose what free-form brush strokes cover, as in Yu et al. (2019), "Free-form image inpainting".
+
+    A stroke starts anywhere and turns back at each vertex, up to 72 degrees to alternate sides, so that it
+    sweeps to and fro; the brush is round.
+
+    Parameters
+    ----------
+    shape : (H, W)
+    seed : int
+    count : int
+        Number of strokes.
+    width : float, optional
+        Of the brush in pixels; by default a sixteenth of the image's shorter side.
+    vertices : int
+        Of each stroke.
+
+    Returns
+    -------
+    bool tensor of `shape`
+    """
+    if len(shape) != 2:
+        raise ShapeError(f"strokes are drawn on images (H, W); got the shape {tuple(shape)}.")
+    if count < 0 or vertices < 1 or (width is not None and not 0 < width < math.inf):
+        raise ParameterError("strokes: width and vertices must be positive, count not negative.")
+    width = min(shape) / 16 if width is None else width
+    generator = torch.Generator().manual_seed(seed)
+    pixels = torch.stack(torch.meshgrid(*(torch.arange(n) + 0.5 for n in shape), indexing="ij"), dim=-1)
+    size = torch.tensor(shape, dtype=pixels.dtype)
+    mask = torch.ones(shape, dtype=torch.bool)
+    for _ in range(count):
+        start = torch.rand(2, generator=generator) * size
+        angle = float(torch.rand((), generator=generator)) * 2 * math.pi
+        for i in range(vertices):
+            turn, length = torch.rand(2, generator=generator).tolist()
+            angle += math.pi + (-1) ** i * turn * 0.4 * math.pi if i else 0.0
+            step = min(shape) * (0.1 + 0.2 * length)
+            end = start + step * torch.tensor([math.sin(angle), math.cos(angle)])
+            end = torch.minimum(end.clamp(min=0), size)
+            mask &= _distance(pixels, start, end) > width / 2
+            start = end
+    return mask
+
+
+def _distance(pixels: torch.Tensor, start: torch.Tensor, end: torch.Tensor) -> torch.Tensor:
+    """Distance of each pixel's center to a segment."""
+    along = end - start
+    place = ((pixels - start) @ along / along.square().sum().clamp(min=1e-12)).clamp(0, 1)
+    return torch.linalg.vector_norm(pixels - start - place[..., None] * along, dim=-1)
