@@ -1,0 +1,128 @@
+"""The centred, unitary Fourier transform, and what its shifts become."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+
+from invgen.errors import ParameterError
+from invgen.operators.base import SVD, LinearOperator
+from invgen.operators.basic import Identity
+from invgen.operators.frozen import Constant
+from invgen.operators.space import Space
+
+__all__ = ["Fourier", "centering", "each_alone"]
+
+
+class Fourier(LinearOperator):
+    """Centred, unitary discrete Fourier transform: images to k-space.
+
+    ``y[k] = sum_n x[n] exp(-2 pi i (k - N // 2) (n - N // 2) / N) / sqrt(N)`` along each axis: the origin is
+    the middle pixel ``N // 2`` in both domains, as after ``fftshift``. The adjoint is the inverse.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of the complex images.
+    axes : tuple of int, optional
+        Axes to transform; by default all of them.
+
+    Raises
+    ------
+    ParameterError
+        If the axes are not different axes of the images.
+    """
+
+    def __init__(self, shape: tuple[int, ...], axes: Sequence[int] | None = None) -> None:
+        space = Space(shape, "complex")
+        super().__init__(space, space)
+        self.axes = _negative(axes, len(space.shape))
+        before, after = centering(space.shape, self.axes)
+        self._before, self._after = Constant(before), Constant(after)
+
+    def _apply(self, x: torch.Tensor) -> torch.Tensor:
+        return each_alone(self._forward, x, self.domain)
+
+    def _adjoint(self, y: torch.Tensor) -> torch.Tensor:
+        return each_alone(self._backward, y, self.domain)
+
+    def _forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.fft.fftn(self._before.like(x) * x, dim=self.axes, norm="ortho").mul_(self._after.like(x))
+
+    def _backward(self, y: torch.Tensor) -> torch.Tensor:
+        x = torch.fft.ifftn(self._after.like(y).conj() * y, dim=self.axes, norm="ortho")
+        return x.mul_(self._before.like(y).conj())
+
+    def _gram(self) -> LinearOperator:
+        return Identity(self.domain.shape, "complex")
+
+    def _norm(self) -> float:
+        return 1.0
+
+    def _solve(self, b: torch.Tensor, shift: float | torch.Tensor) -> torch.Tensor:
+        return b / (1 + shift)
+
+    @property
+    def svd(self) -> SVD:
+        """All singular values are one."""
+        return SVD(self, torch.ones(self.domain.shape), Identity(self.domain.shape, "complex"))
+
+
+def centering(shape: tuple[int, ...], axes: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Factors that centre a plain transform: ``centred(x) = after * fftn(before * x)``.
+
+    With c = N // 2, ``(k - c) (n - c) = k n - c k - c n + c^2``: a shift in one domain is a phase in the
+    other, which costs less than moving the data. For even N the phases are signs.
+
+    Returns
+    -------
+    before, after : complex128 tensors
+        Of the shape, but for ones where an axis is not transformed.
+    """
+    dimensions = len(shape)
+    before = torch.ones((1,) * dimensions, dtype=torch.complex128)
+    after = before
+    for axis in axes:
+        n = shape[axis]
+        ramp = _unit_root(n // 2 * torch.arange(n), n).reshape(-1, *(1,) * (-1 - axis))
+        constant = _unit_root(-torch.tensor((n // 2) ** 2), n)
+        before, after = before * ramp, after * (constant * ramp)
+    return before, after
+
+
+def each_alone(
+    function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, space: Space
+) -> torch.Tensor:
+    """Apply to each element of a batch on its own, so that a batch equals its elements to the bit.
+
+    The CPU's transforms round by how many there are in a call, and by where in memory they begin: `function`
+    takes ``(1, *shape)`` and writes to memory of its own before it transforms. A GPU takes the batch as one.
+    """
+    flat, batch = space.flatten(x)
+    flat = flat.contiguous()
+    if x.is_cuda:
+        result = function(flat)
+    else:
+        results = [function(one[None]) for one in flat]
+        result = results[0] if len(results) == 1 else torch.cat(results)
+    return result.reshape(*batch, *result.shape[1:])
+
+
+def _unit_root(power: torch.Tensor, n: int) -> torch.Tensor:
+    """``exp(2 pi i power / n)``, with zeros where they belong."""
+    angle = 2 * math.pi * (power % n).double() / n
+    parts = torch.stack([angle.cos(), angle.sin()], dim=-1)
+    return torch.view_as_complex(torch.where(parts.abs() < 1e-14, 0.0, parts))
+
+
+def _negative(axes: Sequence[int] | None, dimensions: int) -> tuple[int, ...]:
+    """Axes counted from the end, in order."""
+    given = tuple(range(dimensions)) if axes is None else tuple(axes)
+    if any(not -dimensions <= axis < dimensions for axis in given):
+        raise ParameterError(f"axes must be axes of images with {dimensions} dimensions; got {given}.")
+    counted = tuple(sorted(axis % dimensions - dimensions for axis in given))
+    if len(set(counted)) != len(counted) or not counted:
+        raise ParameterError(f"axes must name each axis once, and at least one; got {given}.")
+    return counted
