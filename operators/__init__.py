@@ -4,7 +4,7 @@ from invgen.operators.algebra import stack
 from invgen.operators.base import SVD, LinearOperator, Operator
 from invgen.operators.basic import FunctionOperator, Identity, MatrixOperator, from_scipy
 from invgen.operators.gradient import Gradient
-from invgen.operators.imaging import Mask, masks
+from invgen.operators.imaging import Downsample, Grayscale, Mask, masks
 from invgen.operators.mri import MRI, Fourier
 from invgen.operators.odl import from_odl
 from invgen.operators.space import ProductSpace, Space
@@ -16,10 +16,12 @@ __all__ = [
     "SVD",
     "Calibration",
     "ConeBeam",
+    "Downsample",
     "FanBeam",
     "Fourier",
     "FunctionOperator",
     "Gradient",
+    "Grayscale",
     "Identity",
     "LinearOperator",
     "Mask",

@@ -1,0 +1,39 @@
+"""Solutions through a singular value decomposition."""
+
+from __future__ import annotations
+
+import torch
+
+from invgen.operators.base import SVD
+from invgen.operators.frozen import Constant
+
+__all__ = ["solve_by_svd"]
+
+
+def solve_by_svd(svd: SVD, s: Constant, b: torch.Tensor, shift: float | torch.Tensor) -> torch.Tensor:
+    """Closed form of ``(A.H A + shift)^-1 b``; where that is singular, the solution of smallest norm.
+
+    Parameters
+    ----------
+    svd : SVD
+        Of A. Each coefficient has the axes of `b`, so that shifts of batch elements fit both.
+    s : Constant
+        Its singular values, kept on each device.
+    b : tensor, shape (*batch, *domain.shape)
+    shift : non-negative number, or tensor that broadcasts to `b`
+    """
+    values, V = s.like(b), svd.V
+    coefficients = V._adjoint(b)
+    x = V._apply(divide(coefficients, values**2 + shift, values))
+    if values.numel() == V.range.size:  # no complement
+        return x
+    rest = b - V._apply(coefficients)
+    shift = torch.as_tensor(shift, dtype=values.dtype, device=b.device)
+    # without shift the complement is unknown: zero is its shortest solution
+    return x + torch.where(shift > 0, rest / torch.where(shift > 0, shift, 1), 0)
+
+
+def divide(b: torch.Tensor, curvature: torch.Tensor, s: torch.Tensor) -> torch.Tensor:
+    """``b / curvature``, zero where what is left of the largest singular value is rounding alone."""
+    small = curvature <= (s.max() * max(s.shape) * torch.finfo(s.dtype).eps) ** 2
+    return torch.where(small, 0, b / torch.where(small, 1, curvature))
