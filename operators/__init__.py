@@ -4,7 +4,7 @@ from invgen.operators.algebra import stack
 from invgen.operators.base import SVD, LinearOperator, Operator
 from invgen.operators.basic import FunctionOperator, Identity, MatrixOperator, from_scipy
 from invgen.operators.gradient import Gradient
-from invgen.operators.imaging import Downsample, Grayscale, Mask, masks
+from invgen.operators.imaging import Blur, Downsample, Grayscale, Mask, kernels, masks
 from invgen.operators.mri import MRI, Fourier
 from invgen.operators.odl import from_odl
 from invgen.operators.space import ProductSpace, Space
@@ -14,6 +14,7 @@ from invgen.operators.tomography.calibration import Calibration, calibrate
 __all__ = [
     "MRI",
     "SVD",
+    "Blur",
     "Calibration",
     "ConeBeam",
     "Downsample",
@@ -33,6 +34,7 @@ __all__ = [
     "calibrate",
     "from_odl",
     "from_scipy",
+    "kernels",
     "masks",
     "stack",
 ]

@@ -8,6 +8,7 @@ import torch
 import invgen as ig
 from invgen.operators import (
     MRI,
+    Blur,
     ConeBeam,
     Downsample,
     FanBeam,
@@ -22,6 +23,7 @@ from invgen.operators import (
     Space,
     from_odl,
     from_scipy,
+    kernels,
     masks,
     stack,
 )
@@ -210,6 +212,28 @@ OPERATORS = {
         "lanczos": lambda: Downsample((12, 4), 4, "lanczos"),
         "lanczos colors": lambda: Downsample((3, 7, 5), (2, 1), "lanczos"),
     },
+    "Blur": {
+        "circular": lambda: Blur((6, 8), kernels.gaussian_kernel(0.8, truncate=2.0)),
+        "circular odd": lambda: Blur((5, 7), normal(3, 2)),
+        "circular box": lambda: Blur((6, 4), torch.ones(2, 2) / 4),
+        "circular colors": lambda: Blur((3, 4, 5), normal(3, 3)),
+        "circular complex": lambda: Blur((5, 4), normal(3, 2, dtype=torch.complex128), field="complex"),
+        "circular volume": lambda: Blur((3, 4, 5), normal(3, 2, 3)),
+        "circular, large kernel": lambda: Blur((4, 3), normal(7, 8)),
+        "reflect": lambda: Blur((7, 6), normal(3, 4), boundary="reflect"),
+        "reflect symmetric": lambda: Blur((6, 5), kernels.gaussian_kernel(0.7, truncate=2.0), "reflect"),
+        "reflect colors": lambda: Blur(
+            (2, 5, 4), kernels.gaussian_kernel((0.6, 0.4), truncate=2.0), "reflect"
+        ),
+        "reflect complex": lambda: Blur((4, 5), normal(3, 3), "reflect", field="complex"),
+        "reflect volume": lambda: Blur((3, 4, 3), kernels.gaussian_kernel(0.5, 3, truncate=2.0), "reflect"),
+        "reflect, large kernel": lambda: Blur((3, 4), normal(8, 11), "reflect"),
+        "zero": lambda: Blur((7, 6), normal(3, 4), boundary="zero"),
+        "zero motion": lambda: Blur((8, 9), kernels.motion_kernel(3.5, 0.4), "zero"),
+        "zero complex": lambda: Blur((4, 5), normal(2, 3, dtype=torch.complex128), "zero", field="complex"),
+        "zero volume": lambda: Blur((2, 3, 4, 3), normal(3, 2, 1), "zero"),
+        "zero line": lambda: Blur((9,), normal(4), "zero"),
+    },
     "Radon": {
         "odd": lambda: radon((9, 9), 8),
         "even": lambda: radon((8, 8), 7),
@@ -318,4 +342,4 @@ class Square(ig.operators.Operator):
 OPERATORS["Operator"] = {"nonlinear": Square}
 
 #: What is public and no operator.
-NO_OPERATORS = {"SVD", "Calibration", "ProductSpace", "Space", "calibrate", "masks"}
+NO_OPERATORS = {"SVD", "Calibration", "ProductSpace", "Space", "calibrate", "kernels", "masks"}

@@ -1,0 +1,82 @@
+"""The Fourier basis of images, and what is diagonal in it."""
+
+from __future__ import annotations
+
+import torch
+
+from invgen.operators.base import LinearOperator
+from invgen.operators.frozen import Constant
+from invgen.operators.space import Space
+
+__all__ = ["Filter", "FourierBasis"]
+
+
+class FourierBasis(LinearOperator):
+    """Orthonormal waves along the last `ndim` axes, from coefficients to images.
+
+    For complex images those of the discrete Fourier transform; for real ones ``cos + sin`` of each, which is
+    the discrete Hartley transform (Bracewell 1983) but for its being joint in the axes: real, symmetric and
+    its own inverse, and it diagonalizes filters whose symbol is even, such as the gram operator of a blur.
+
+    Parameters
+    ----------
+    shape : tuple of int
+    ndim : int
+    field : {"real", "complex"}
+    """
+
+    def __init__(self, shape: tuple[int, ...], ndim: int, field: str = "real") -> None:
+        super().__init__(Space(shape, field), Space(shape, field))
+        self._grid = Space(shape[len(shape) - ndim :], field)
+
+    def _apply(self, x: torch.Tensor) -> torch.Tensor:
+        return self._transform(x, forward=False)
+
+    def _adjoint(self, y: torch.Tensor) -> torch.Tensor:
+        return self._transform(y, forward=True)
+
+    def _transform(self, x: torch.Tensor, forward: bool) -> torch.Tensor:
+        flat, _ = self._grid.flatten(x)
+        if x.is_cuda or len(flat) == 1:
+            return self._transform_one(x, forward)
+        # the CPU's transforms round by how many there are
+        return torch.stack([self._transform_one(v.clone(), forward) for v in flat]).reshape(x.shape)
+
+    def _transform_one(self, x: torch.Tensor, forward: bool) -> torch.Tensor:
+        axes = self._grid.axes
+        if self._grid.field == "complex":
+            transform = torch.fft.fftn if forward else torch.fft.ifftn
+            return transform(x, dim=axes, norm="ortho")
+        waves = torch.fft.fftn(x, dim=axes, norm="ortho")
+        return waves.real - waves.imag
+
+    def _norm(self) -> float:
+        return 1.0
+
+
+class Filter(LinearOperator):
+    """Multiply by a symbol in the Fourier basis of the last axes.
+
+    Parameters
+    ----------
+    shape : tuple of int
+    symbol : tensor
+        On the frequencies of ``torch.fft.fftn`` over as many axes as it has; that of a real kernel where
+        the field is real.
+    field : {"real", "complex"}
+    """
+
+    def __init__(self, shape: tuple[int, ...], symbol: torch.Tensor, field: str = "real") -> None:
+        super().__init__(Space(shape, field), Space(shape, field))
+        self._grid = Space(tuple(symbol.shape), field)
+        self._symbol = Constant(self._grid.half(symbol))
+        self._largest = float(symbol.abs().max())
+
+    def _apply(self, x: torch.Tensor) -> torch.Tensor:
+        return self._grid.filter(self._symbol.like(x), x)
+
+    def _adjoint(self, y: torch.Tensor) -> torch.Tensor:
+        return self._grid.filter(self._symbol.like(y).conj(), y)
+
+    def _norm(self) -> float:
+        return self._largest
