@@ -49,7 +49,7 @@ class MRI(LinearOperator):
 
     References
     ----------
-    Pruessmann et al. (1999), SENSE: sensitivity encoding for fast MRI, eq. 3.
+    Pruessmann et al. (1999), SENSE: sensitivity encoding for fast MRI.
     """
 
     def __init__(self, image_shape: tuple[int, ...], mask: Any, coils: Any = None) -> None:
