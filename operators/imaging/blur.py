@@ -25,9 +25,10 @@ _BOUNDARIES = ("circular", "reflect", "zero")
 class Blur(LinearOperator):
     """Convolve with a kernel: ``y[i] = sum_l k[l] x[i + n // 2 - l]``, n being the kernel's size.
 
-    As ``scipy.ndimage.convolve``, the kernel's middle being at ``n // 2``. ``operators.kernels`` has
-    kernels. With FFTs, exact to rounding. `solve` and `svd` are closed forms for circular boundaries and,
-    where the kernel is symmetric along each axis, for reflected ones; else `solve` iterates.
+    As ``scipy.ndimage.convolve``, the kernel's middle being at ``n // 2``; ``operators.kernels`` has kernels.
+    `solve` and `svd` are closed forms for circular boundaries and, where the kernel is symmetric along each
+    axis to the bit, for reflected ones; else `solve` iterates. FFTs round: a kernel without negative entries
+    may give -1e-17, so that `nonnegative` is not claimed.
 
     Parameters
     ----------
@@ -243,8 +244,9 @@ def _symmetric(kernel: torch.Tensor) -> bool:
 
 def _cosines(n: int) -> torch.Tensor:
     """Orthonormal basis of the discrete cosine transform of the second kind, its columns."""
-    place, frequency = torch.arange(n, dtype=torch.float64) + 0.5, torch.arange(n, dtype=torch.float64)
-    basis = torch.cos(torch.pi / n * place[:, None] * frequency) * (2 / n) ** 0.5
+    # whole periods are taken off while the phases are integers, and do not round
+    phase = ((2 * torch.arange(n)[:, None] + 1) * torch.arange(n)).remainder(4 * n)
+    basis = torch.cos(torch.pi / (2 * n) * phase.double()) * (2 / n) ** 0.5
     basis[:, 0] = n**-0.5
     return basis
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from numbers import Integral
 
 import torch
 
@@ -50,7 +51,7 @@ class Downsample(Separable):
         if len(image_shape) < 2:
             raise ShapeError(f"Downsample expects images (..., H, W); got image_shape {tuple(image_shape)}.")
         factors = factor if isinstance(factor, tuple | list) else (factor, factor)
-        if len(factors) != 2 or any(int(f) != f or f < 1 for f in factors):
+        if len(factors) != 2 or any(not isinstance(f, Integral) or f < 1 for f in factors):
             raise ParameterError(f"Downsample: factor must be a positive integer, or two; got {factor}.")
         sizes = tuple(image_shape[-2:])
         if any(f > n for f, n in zip(factors, sizes, strict=True)):

@@ -81,7 +81,7 @@ def test_singular_values_are_those_of_the_matrix(kind):
 def test_what_does_not_fit_is_refused():
     with pytest.raises(ShapeError, match="H, W"):
         Downsample((8,), 2)
-    for factor in (0, -2, 1.5, (2, 2, 2)):
+    for factor in (0, -2, 1.5, float("nan"), "2", (2, 2, 2)):
         with pytest.raises(ParameterError, match="positive integer"):
             Downsample((8, 8), factor)
     with pytest.raises(ParameterError, match="larger than the image"):
