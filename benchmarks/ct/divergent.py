@@ -58,18 +58,19 @@ def fan(report: Report) -> None:
 
 
 _MEASURE = """
-import resource, torch
+import re, torch
 from pathlib import Path
 from invgen.operators import FanBeam
 small = FanBeam((32, 32), 20, 64.0, 96.0)
 small.H(small(torch.zeros(32, 32)))
 A = FanBeam((512, 512), 360, 1024.0, 1536.0, detector_count=736, detector_spacing=1.5)
 x = torch.ones(512, 512)
-before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+status = lambda name: int(re.search(name + r":\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+before = status("VmRSS")
 y = A(x)
 z = A.H(y)
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-print(peak - before - 4 * (y.numel() + z.numel()))
+print((status("VmHWM") - before) * 1024 - 4 * (y.numel() + z.numel()))
 """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,8 @@ def start():
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            # tests that run in the background have Ctrl-C ignored, which would be inherited
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
         started.append(process)
         return process
