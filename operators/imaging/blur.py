@@ -182,6 +182,9 @@ class Blur(LinearOperator):
 
     @cached_property
     def _singular_values(self) -> Constant:
+        """In the order of what `_solve` divides."""
+        if self._boundary == "circular":
+            return Constant(self._symbol.value.abs())
         assert self.svd is not None
         return Constant(self.svd.s)
 
@@ -194,12 +197,16 @@ class Blur(LinearOperator):
         if self._boundary == "reflect":
             assert self.svd is not None
             return solve_by_svd(self.svd, self._singular_values, b, shift)
-        s = self._symbol.like(b).abs()
+        s = self._singular_values.like(b)
         inverse = divide(torch.ones_like(s), s**2 + shift, s)
         return self._grid.filter(inverse, b)
 
     def _norm(self) -> float:
-        return super()._norm() if self._eigenvalues is None else float(self._eigenvalues.abs().max())
+        if self._eigenvalues is not None:
+            return float(self._eigenvalues.abs().max())
+        if self._channels:  # all alike
+            return Blur(self._sizes, self._kernel.value, self._boundary, self.domain.field).norm()
+        return super()._norm()
 
     def _gram(self) -> LinearOperator:
         if self._boundary != "circular":
