@@ -57,7 +57,7 @@ def scan(report: Report) -> None:
 
 
 #: Weights of the total variation, in the objective ``|A x - y|^2 / 2 + weight TV(x)`` in millimetres.
-_WEIGHTS = (0.01, 0.03, 0.1)
+_WEIGHTS = (0.02, 0.03, 0.05)
 
 
 def htc(report: Report) -> None:
