@@ -116,19 +116,19 @@ class ConeBeam(Projection):
         """
         return cls(**cone_parameters(geometry, domain), fov=fov)
 
-    def subset(self, views: Any) -> ConeBeam:
-        """The operator of some of the views, chosen by a slice, indices or a mask."""
+    def rebuilt(self, angles: torch.Tensor, detector_offset: float, fov: str | None) -> ConeBeam:
+        """The operator of the same scanner with other views, offset of the columns, and field of view."""
         g, fan = self.geometry, self.geometry.fan
         return ConeBeam(
             g.volume_shape,
-            g.angles[views],
+            angles,
             fan.source_origin,
             fan.source_detector,
             (g.row_count, fan.detector_count),
             (g.row_spacing, fan.detector_spacing),
-            (g.row_offset, fan.detector_offset),
+            (g.row_offset, detector_offset),
             fan.pixel_size,
-            self.fov,
+            fov,
         )
 
     @cached_property

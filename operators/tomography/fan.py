@@ -119,20 +119,20 @@ class FanBeam(Projection):
         """
         return cls(**fan_parameters(geometry, domain), fov=fov)
 
-    def subset(self, views: Any) -> FanBeam:
-        """The operator of some of the views, chosen by a slice, indices or a mask."""
+    def rebuilt(self, angles: torch.Tensor, detector_offset: float, fov: str | None) -> FanBeam:
+        """The operator of the same scanner with other views, offset of the columns, and field of view."""
         g = self.geometry
         return FanBeam(
             g.image_shape,
-            g.angles[views],
+            angles,
             g.source_origin,
             g.source_detector,
             g.detector_count,
             g.detector_spacing,
-            g.detector_offset,
+            detector_offset,
             g.curved,
             g.pixel_size,
-            self.fov,
+            fov,
         )
 
     @cached_property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import torch
 
@@ -49,9 +49,13 @@ class Projection(LinearOperator):
         """View angles in radians, float64 (views,)."""
         return self.geometry.angles
 
-    def subset(self, views: Any) -> Projection:
-        """The operator of some of the views."""
+    def rebuilt(self, angles: torch.Tensor, detector_offset: float, fov: str | None) -> Any:
+        """The operator of the same scanner with other views, offset of the columns, and field of view."""
         raise NotImplementedError
+
+    def subset(self, views: Any) -> Self:
+        """The operator of some of the views, chosen by a slice, indices or a mask."""
+        return self.rebuilt(self.angles[views], self._plane.detector_offset, self.fov)
 
     def estimate_noise(self, y: torch.Tensor) -> torch.Tensor | None:
         """From fourth differences along the detector, robustly (Donoho and Johnstone 1994, sec. 4.2).

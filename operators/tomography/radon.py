@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
+import torch
+
 from invgen.errors import ParameterError
 from invgen.operators.base import LinearOperator
 from invgen.operators.frozen import Constant
@@ -74,17 +76,17 @@ class Radon(Projection):
         self.nonnegative = method == "joseph"
         self._projector = FourierProjector(g, self.truncates) if method == "fourier" else JosephProjector(g)
 
-    def subset(self, views: Any) -> Radon:
-        """The operator of some of the views, chosen by a slice, indices or a mask."""
+    def rebuilt(self, angles: torch.Tensor, detector_offset: float, fov: str | None) -> Radon:
+        """The operator of the same scanner with other views, offset of the columns, and field of view."""
         g = self.geometry
         return Radon(
             g.image_shape,
-            g.angles[views],
+            angles,
             g.detector_count,
             g.detector_spacing,
-            g.detector_offset,
+            detector_offset,
             g.pixel_size,
-            self.fov,
+            fov,
             self.method,
         )
 

@@ -137,7 +137,7 @@ def _parallel(operator: Radon, data: torch.Tensor) -> Calibration:
         detector_offset=offset,
         uncertainty=fit.uncertainty * g.detector_spacing,
         rotation=1,
-        operator=_rebuilt(operator, offset, 1),
+        operator=_corrected(operator, offset, 1),
         residual=fit.residual,
         other_rotation=1.0,
     )
@@ -175,7 +175,7 @@ def _divergent(operator: FanBeam | ConeBeam, fan: FanGeometry, data: torch.Tenso
         detector_offset=offset,
         uncertainty=fit.uncertainty * fan.detector_spacing,
         rotation=fit.rotation,
-        operator=_rebuilt(operator, offset, fit.rotation),
+        operator=_corrected(operator, offset, fit.rotation),
         residual=fit.residual,
         other_rotation=fit.ratio,
     )
@@ -203,32 +203,11 @@ def _is_cut(data: torch.Tensor) -> bool:
     return bool(edges.median() > _EDGE * data.amax(1).median())
 
 
-def _rebuilt(operator: Radon | FanBeam | ConeBeam, offset: float, rotation: int) -> Projection:
+def _corrected(operator: Radon | FanBeam | ConeBeam, offset: float, rotation: int) -> Projection:
     """The operator with another offset and sense of rotation, its field of view chosen anew if it was."""
-    g = operator.geometry
-    plane = g.fan if isinstance(operator, ConeBeam) else g
+    plane = operator.geometry.fan if isinstance(operator, ConeBeam) else operator.geometry
     fov = None if operator.fov == ("image" if plane.sees_whole_image else "disc") else operator.fov
-    angles = g.angles * rotation
-    count, spacing = plane.detector_count, plane.detector_spacing
-    if isinstance(operator, Radon):
-        return Radon(
-            g.image_shape, angles, count, spacing, offset, g.pixel_size, fov=fov, method=operator.method
-        )
-    distances = plane.source_origin, plane.source_detector
-    if isinstance(operator, FanBeam):
-        return FanBeam(
-            g.image_shape, angles, *distances, count, spacing, offset, g.curved, g.pixel_size, fov=fov
-        )
-    return ConeBeam(
-        g.volume_shape,
-        angles,
-        *distances,
-        (g.row_count, count),
-        (g.row_spacing, spacing),
-        (g.row_offset, offset),
-        plane.pixel_size,
-        fov=fov,
-    )
+    return operator.rebuilt(operator.angles * rotation, offset, fov)
 
 
 def _doubt(offset: float, why: str) -> None:
