@@ -5,7 +5,7 @@ from invgen.operators.base import SVD, LinearOperator, Operator
 from invgen.operators.basic import FunctionOperator, Identity, MatrixOperator, from_scipy
 from invgen.operators.gradient import Gradient
 from invgen.operators.imaging import Blur, Downsample, Grayscale, Mask, kernels, masks
-from invgen.operators.mri import MRI, Fourier
+from invgen.operators.mri import MRI, Fourier, sampling
 from invgen.operators.odl import from_odl
 from invgen.operators.space import ProductSpace, Space
 from invgen.operators.tomography import ConeBeam, FanBeam, Radon
@@ -36,5 +36,6 @@ __all__ = [
     "from_scipy",
     "kernels",
     "masks",
+    "sampling",
     "stack",
 ]

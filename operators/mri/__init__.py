@@ -1,6 +1,7 @@
 """Magnetic resonance imaging."""
 
+from invgen.operators.mri import sampling
 from invgen.operators.mri.cartesian import MRI
 from invgen.operators.mri.fourier import Fourier
 
-__all__ = ["MRI", "Fourier"]
+__all__ = ["MRI", "Fourier", "sampling"]

@@ -32,7 +32,7 @@ class MRI(LinearOperator):
     image_shape : (int, int) or (int, int, int)
     mask : bool or float tensor that broadcasts to the image shape
         What is sampled, or with which weight: ``(W,)`` for lines along H as in fastMRI, ``(H, 1)`` for lines
-        along W, ``(H, W)`` for points. See `invgen.operators.mri.masks`.
+        along W, ``(H, W)`` for points. See `invgen.operators.mri.sampling`.
     coils : complex tensor, shape (coils, *image_shape), optional
         Sensitivity of each coil; k-space is then ``(coils, *image_shape)``. Without it there is one coil,
         equally sensitive everywhere, and k-space has the image's shape.

@@ -7,16 +7,15 @@ import pytest
 import torch
 
 from invgen.errors import ParameterError, ShapeError
-from invgen.operators import MRI
-from invgen.operators.mri import masks
+from invgen.operators import MRI, sampling
 
 MAKERS = {
-    "equispaced": lambda seed: masks.equispaced_lines((40, 320), 4, seed=seed),
-    "adjusted": lambda seed: masks.equispaced_lines((40, 320), 4, adjusted=True, seed=seed),
-    "random": lambda seed: masks.random_lines((40, 320), 4, seed=seed),
-    "gaussian": lambda seed: masks.gaussian((64, 80), 5, seed=seed),
-    "gaussian lines": lambda seed: masks.gaussian((320,), 4, seed=seed),
-    "poisson disc": lambda seed: masks.poisson_disc((64, 80), 5, (8, 8), seed=seed),
+    "equispaced": lambda seed: sampling.equispaced_lines((40, 320), 4, seed=seed),
+    "adjusted": lambda seed: sampling.equispaced_lines((40, 320), 4, adjusted=True, seed=seed),
+    "random": lambda seed: sampling.random_lines((40, 320), 4, seed=seed),
+    "gaussian": lambda seed: sampling.gaussian((64, 80), 5, seed=seed),
+    "gaussian lines": lambda seed: sampling.gaussian((320,), 4, seed=seed),
+    "poisson disc": lambda seed: sampling.poisson_disc((64, 80), 5, (8, 8), seed=seed),
 }
 
 
@@ -38,9 +37,9 @@ def test_the_middle_lines_are_where_fastmri_has_them(width, fraction):
     low = round(width * fraction)
     pad = (width - low + 1) // 2
     for mask in (
-        masks.equispaced_lines((width,), 4, fraction),
-        masks.equispaced_lines((width,), 4, fraction, adjusted=True),
-        masks.random_lines((width,), 4, fraction),
+        sampling.equispaced_lines((width,), 4, fraction),
+        sampling.equispaced_lines((width,), 4, fraction, adjusted=True),
+        sampling.random_lines((width,), 4, fraction),
     ):
         assert mask.shape == (width,)
         assert bool(mask[pad : pad + low].all())
@@ -49,7 +48,7 @@ def test_the_middle_lines_are_where_fastmri_has_them(width, fraction):
 
 
 def test_equispaced_lines_are_every_rth_and_the_middle():
-    mask = masks.equispaced_lines((640, 368), 4, 0.08, offset=3)
+    mask = sampling.equispaced_lines((640, 368), 4, 0.08, offset=3)
     expected = np.zeros(368, dtype=bool)
     expected[3::4] = True
     expected[(368 - 29 + 1) // 2 : (368 - 29 + 1) // 2 + 29] = True
@@ -57,11 +56,11 @@ def test_equispaced_lines_are_every_rth_and_the_middle():
 
 
 def test_the_true_acceleration_is_below_the_nominal_one():
-    mask = masks.equispaced_lines((640, 640), 4, 0.08, offset=0)
+    mask = sampling.equispaced_lines((640, 640), 4, 0.08, offset=0)
     # 160 lines, 51 in the middle of which 13 are among the 160 already
     assert int(mask.sum()) == 160 + 51 - 13
-    assert masks.acceleration(mask) == pytest.approx(640 / 198)
-    assert masks.acceleration(mask.expand(3, 640)) == pytest.approx(640 / 198)
+    assert sampling.acceleration(mask) == pytest.approx(640 / 198)
+    assert sampling.acceleration(mask.expand(3, 640)) == pytest.approx(640 / 198)
 
 
 @pytest.mark.parametrize(
@@ -71,28 +70,30 @@ def test_adjusted_lines_are_the_fastmri_challenges(width, acceleration, fraction
     low = round(width * fraction)
     spacing = (acceleration * (low - width)) / (low * acceleration - width)
     for offset in range(round(spacing)):
-        mask = masks.equispaced_lines((width,), acceleration, fraction, offset=offset, adjusted=True)
+        mask = sampling.equispaced_lines((width,), acceleration, fraction, offset=offset, adjusted=True)
         expected = np.zeros(width, dtype=bool)
         expected[(width - low + 1) // 2 : (width - low + 1) // 2 + low] = True
         expected[np.around(np.arange(offset, width - 1, spacing)).astype(int)] = True
         assert np.array_equal(mask.numpy(), expected)
-        assert masks.acceleration(mask) == pytest.approx(acceleration, rel=0.05)
+        assert sampling.acceleration(mask) == pytest.approx(acceleration, rel=0.05)
 
 
 def test_random_lines_have_the_number_asked_for_on_average():
     counts = torch.tensor(
-        [int(masks.random_lines((320,), 4, 0.08, seed=s).sum()) for s in range(400)]
+        [int(sampling.random_lines((320,), 4, 0.08, seed=s).sum()) for s in range(400)]
     ).double()
     probability = (80 - 26) / (320 - 26)
     deviation = (294 * probability * (1 - probability) / 400) ** 0.5
     assert abs(float(counts.mean()) - 80) < 4 * deviation
-    outside = torch.stack([masks.random_lines((320,), 4, 0.08, seed=s) for s in range(400)])[:, :140].double()
+    outside = torch.stack([sampling.random_lines((320,), 4, 0.08, seed=s) for s in range(400)])[
+        :, :140
+    ].double()
     assert float((outside.mean(0) - probability).abs().max()) < 0.12, "each line is as likely as the others"
 
 
 @pytest.mark.parametrize("shape", [(64, 80), (63, 65), (320,), (20, 21, 22)])
 def test_gaussian_masks_have_exactly_the_number_asked_for(shape):
-    mask = masks.gaussian(shape, 6, 0.1, seed=3)
+    mask = sampling.gaussian(shape, 6, 0.1, seed=3)
     assert int(mask.sum()) == round(mask.numel() / 6)
     middle = tuple(
         slice((n - round(n * 0.1) + 1) // 2, (n - round(n * 0.1) + 1) // 2 + round(n * 0.1)) for n in shape
@@ -103,7 +104,7 @@ def test_gaussian_masks_have_exactly_the_number_asked_for(shape):
 def test_gaussian_masks_are_as_wide_as_asked_for():
     for sigma in (0.1, 0.2):
         mean = (
-            torch.stack([masks.gaussian((4001,), 200, 0.0, sigma=sigma, seed=s) for s in range(60)])
+            torch.stack([sampling.gaussian((4001,), 200, 0.0, sigma=sigma, seed=s) for s in range(60)])
             .double()
             .mean(0)
         )
@@ -130,8 +131,8 @@ def middle_of(shape, part):
     ],
 )
 def test_a_poisson_disc_keeps_its_distance_and_its_acceleration(shape, acceleration, calibration):
-    mask = masks.poisson_disc(shape, acceleration, calibration, seed=1)
-    assert masks.acceleration(mask) == pytest.approx(acceleration, rel=0.03)
+    mask = sampling.poisson_disc(shape, acceleration, calibration, seed=1)
+    assert sampling.acceleration(mask) == pytest.approx(acceleration, rel=0.03)
     starts = [(n - c + 1) // 2 for n, c in zip(shape, calibration, strict=True)]
     middle = tuple(slice(s, s + c) for s, c in zip(starts, calibration, strict=True))
     assert bool(mask[middle].all())
@@ -152,18 +153,18 @@ def test_a_poisson_disc_keeps_its_distance_and_its_acceleration(shape, accelerat
 
 
 def test_points_of_a_poisson_disc_fill_the_plane():
-    mask = masks.poisson_disc((80, 80), 6, crop_corners=False, seed=0)
+    mask = sampling.poisson_disc((80, 80), 6, crop_corners=False, seed=0)
     quarters = [int(mask[i : i + 40, j : j + 40].sum()) for i, j in itertools.product((0, 40), repeat=2)]
     assert max(quarters) < 1.3 * min(quarters)
     assert bool(mask[:12, :12].any())
-    assert not bool(masks.poisson_disc((80, 80), 6, seed=0)[:11, :11].any())
+    assert not bool(sampling.poisson_disc((80, 80), 6, seed=0)[:11, :11].any())
 
 
 def test_one_means_everything():
-    assert bool(masks.equispaced_lines((9,), 1).all())
-    assert bool(masks.random_lines((9,), 1).all())
-    assert bool(masks.gaussian((8, 9), 1).all())
-    assert bool(masks.poisson_disc((8, 9), 1, crop_corners=False).all())
+    assert bool(sampling.equispaced_lines((9,), 1).all())
+    assert bool(sampling.random_lines((9,), 1).all())
+    assert bool(sampling.gaussian((8, 9), 1).all())
+    assert bool(sampling.poisson_disc((8, 9), 1, crop_corners=False).all())
 
 
 @pytest.mark.parametrize("name", ["equispaced", "random", "poisson disc"])
@@ -175,30 +176,30 @@ def test_the_operator_takes_them(name):
 
 def test_errors_say_what_is_expected():
     with pytest.raises(ParameterError, match="at least 1"):
-        masks.random_lines((8,), 0.5)
+        sampling.random_lines((8,), 0.5)
     with pytest.raises(ParameterError, match="from 0 to 1"):
-        masks.random_lines((8,), 2, 1.5)
+        sampling.random_lines((8,), 2, 1.5)
     with pytest.raises(ParameterError, match="make the middle smaller"):
-        masks.random_lines((100,), 8, 0.2)
+        sampling.random_lines((100,), 8, 0.2)
     with pytest.raises(ParameterError, match="make the middle smaller"):
-        masks.equispaced_lines((100,), 8, 0.2, adjusted=True)
+        sampling.equispaced_lines((100,), 8, 0.2, adjusted=True)
     with pytest.raises(ParameterError, match="adjusted=True"):
-        masks.equispaced_lines((100,), 2.5)
+        sampling.equispaced_lines((100,), 2.5)
     with pytest.raises(ParameterError, match="from 0 to 3"):
-        masks.equispaced_lines((100,), 4, offset=4)
+        sampling.equispaced_lines((100,), 4, offset=4)
     with pytest.raises(ParameterError, match="make the middle smaller"):
-        masks.gaussian((20, 20), 8, 0.5)
+        sampling.gaussian((20, 20), 8, 0.5)
     with pytest.raises(ParameterError, match="positive"):
-        masks.gaussian((20, 20), 2, sigma=0)
+        sampling.gaussian((20, 20), 2, sigma=0)
     with pytest.raises(ParameterError, match="calibration region"):
-        masks.poisson_disc((20, 20), 8, (10, 10))
+        sampling.poisson_disc((20, 20), 8, (10, 10))
     with pytest.raises(ParameterError, match="crop_corners=False"):
-        masks.poisson_disc((20, 20), 1.1)
+        sampling.poisson_disc((20, 20), 1.1)
     with pytest.raises(ParameterError, match="at most"):
-        masks.poisson_disc((20, 20), 4, (21, 2))
+        sampling.poisson_disc((20, 20), 4, (21, 2))
     with pytest.raises(ShapeError, match=r"\(H, W\)"):
-        masks.poisson_disc((20,), 4)
+        sampling.poisson_disc((20,), 4)
     with pytest.raises(ShapeError, match="positive sizes"):
-        masks.gaussian((0, 4), 2)
+        sampling.gaussian((0, 4), 2)
     with pytest.raises(ParameterError, match="samples nothing"):
-        masks.acceleration(torch.zeros(4))
+        sampling.acceleration(torch.zeros(4))

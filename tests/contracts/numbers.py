@@ -1,0 +1,11 @@
+"""Random tensors of a fixed seed."""
+
+import torch
+
+
+def normal(*shape, seed=0, dtype=torch.float64):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def low_rank(m, n, rank, dtype=torch.float64):
+    return normal(m, rank, seed=1, dtype=dtype) @ normal(rank, n, seed=2, dtype=dtype)
