@@ -5,7 +5,7 @@ from invgen.operators.base import SVD, LinearOperator, Operator
 from invgen.operators.basic import FunctionOperator, Identity, MatrixOperator, from_scipy
 from invgen.operators.gradient import Gradient
 from invgen.operators.imaging import Blur, Downsample, Grayscale, Mask, kernels, masks
-from invgen.operators.mri import MRI, Fourier, sampling
+from invgen.operators.mri import MRI, Fourier, coils, sampling
 from invgen.operators.odl import from_odl
 from invgen.operators.space import ProductSpace, Space
 from invgen.operators.tomography import ConeBeam, FanBeam, Radon
@@ -32,6 +32,7 @@ __all__ = [
     "Radon",
     "Space",
     "calibrate",
+    "coils",
     "from_odl",
     "from_scipy",
     "kernels",

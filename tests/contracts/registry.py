@@ -170,4 +170,14 @@ class Square(ig.operators.Operator):
 OPERATORS["Operator"] = {"nonlinear": Square}
 
 #: What is public and no operator.
-NO_OPERATORS = {"SVD", "Calibration", "ProductSpace", "Space", "calibrate", "kernels", "masks", "sampling"}
+NO_OPERATORS = {
+    "SVD",
+    "Calibration",
+    "ProductSpace",
+    "Space",
+    "calibrate",
+    "coils",
+    "kernels",
+    "masks",
+    "sampling",
+}

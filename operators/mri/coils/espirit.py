@@ -1,0 +1,188 @@
+"""Sensitivities from the fully sampled middle of k-space."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+
+from invgen.errors import DataError, ParameterError, ShapeError
+from invgen.operators.mri.coils.data import checked
+from invgen.operators.mri.coils.pixels import aligned, strongest
+
+__all__ = ["espirit"]
+
+
+def espirit(
+    kspace: Any,
+    image_shape: tuple[int, ...] | None = None,
+    *,
+    calibration: int = 24,
+    kernel: int = 6,
+    threshold: float = 0.02,
+    crop: float = 0.95,
+) -> torch.Tensor:
+    """Coil sensitivities by ESPIRiT, from the fully sampled middle of Cartesian k-space.
+
+    Windows of k-space lie in a space of few dimensions; a pixel's sensitivities are the eigenvector, with
+    eigenvalue one, of the projection onto it. One set of maps: for objects within the field of view.
+
+    Parameters
+    ----------
+    kspace : complex tensor, shape (coils, H, W) or (coils, D, H, W)
+        Centred as by `Fourier`: its origin is the entry ``N // 2``. Zero where it is not sampled. It may be a
+        calibration scan of its own, smaller than the images. No batch axes: each scan has its own maps.
+    image_shape : tuple of int, optional
+        Pixels of the maps, on the field of view of `kspace`; by default as many as `kspace` has entries.
+    calibration : int
+        Largest width in each axis of the calibration region: the largest box around the middle of k-space in
+        which all is sampled.
+    kernel : int
+        Width of the windows.
+    threshold : float
+        Singular values of the windows up to this part of the largest are noise.
+    crop : float
+        Maps are zero where the eigenvalue is below this: there is no signal, or more than one.
+
+    Returns
+    -------
+    complex tensor, shape (coils, *image_shape)
+        ``sum |s|^2 = 1``, or zero. The phase of each pixel, which data do not tell, is that in which the
+        virtual coil that sees most of the calibration region is real and positive.
+
+    Raises
+    ------
+    ShapeError, DtypeError
+        For data that are no k-space of several coils.
+    DataError
+        For NaN, for zeros, and for a middle of k-space in which the coils are not related.
+    ParameterError
+        For parameters without sense, and a calibration region that is too small for the windows.
+
+    Notes
+    -----
+    Time grows with the cube of the number of coils, and for volumes with that of ``coils * kernel**3``: for
+    many coils, use `compression_matrix` first. Coils with different noise are whitened first, too.
+
+    The projection's matrix at a pixel, eq. 12 of the paper, is a trigonometric polynomial of degree
+    ``kernel - 1``, whose coefficients are sums over the diagonals of the projection. It costs the same
+    whatever the number of kernels, and is evaluated where it is wanted.
+
+    References
+    ----------
+    Uecker et al. (2014), ESPIRiT: an eigenvalue approach to autocalibrating parallel MRI: where SENSE meets
+    GRAPPA.
+    """
+    kspace = checked(kspace, "espirit", "k-space of shape (coils, H, W) or (coils, D, H, W)", (3, 4))
+    shape = tuple(kspace.shape[1:]) if image_shape is None else tuple(int(n) for n in image_shape)
+    if len(shape) != kspace.ndim - 1 or min(shape) < 1:
+        raise ShapeError(
+            f"espirit expects image_shape with {kspace.ndim - 1} sizes, as k-space; got {shape}."
+        )
+    for name, value in (("threshold", threshold), ("crop", crop)):
+        if not 0 < value < 1:
+            raise ParameterError(f"{name} is between 0 and 1; got {value!r}.")
+    if not 1 <= kernel <= calibration:
+        raise ParameterError(f"kernel is from 1 to calibration={calibration}; got {kernel!r}.")
+    middle = _calibration_region(kspace, calibration, kernel)
+    coefficients = _lag_sums(_signal_space(middle, kernel, threshold), len(kspace), kernel, len(shape))
+    coefficients = coefficients.to(kspace)
+    # all axes but the first, whose rows are evaluated when they are looked at
+    for axis in range(1, len(shape)):
+        waves = _waves(shape[axis], kernel, kspace)
+        coefficients = torch.tensordot(waves, coefficients, dims=([1], [axis])).movedim(0, axis)
+    waves, flat = _waves(shape[0], kernel, kspace), coefficients.reshape(2 * kernel - 1, -1)
+
+    def matrices(rows: torch.Tensor) -> torch.Tensor:
+        return (waves[rows] @ flat).reshape(-1, *shape[1:], len(kspace), len(kspace))
+
+    values, maps = strongest(matrices, len(kspace), shape, kspace)
+    if not bool((values >= crop).any()):
+        raise DataError(
+            f"No eigenvalue reaches crop={crop}: the largest is {float(values.max()):.3f}. The middle of "
+            "k-space is too small or too noisy for these windows: use a smaller kernel or threshold, or "
+            "adaptive, on coil images."
+        )
+    return torch.where(values >= crop, aligned(maps, middle), 0)
+
+
+def _calibration_region(kspace: torch.Tensor, calibration: int, kernel: int) -> torch.Tensor:
+    """The largest box around the origin that is sampled throughout."""
+    shape = kspace.shape[1:]
+    limits = [min(calibration, n) for n in shape]
+    holes = (kspace == 0).all(0)
+    for axis, (n, width) in enumerate(zip(shape, limits, strict=True)):
+        # outwards from the origin, so that the first w entries are the box of width w
+        order = sorted(range(n // 2 - width // 2, n // 2 - width // 2 + width), key=lambda k: _reach(k, n))
+        holes = holes.index_select(axis, torch.tensor(order, device=holes.device))
+    for axis in range(holes.ndim):
+        holes = holes.int().cummax(axis).values
+    size, windows = torch.ones_like(holes), torch.ones_like(holes)
+    for axis, width in enumerate(limits):
+        widths = torch.arange(1, width + 1, device=holes.device)
+        widths = widths.reshape(-1, *(1,) * (holes.ndim - 1 - axis))
+        size, windows = size * widths, windows * (widths - kernel + 1).clamp(min=0)
+    best = torch.where(holes > 0, -1, windows * (size.max() + 1) + size).argmax()
+    widths = [int(i) + 1 for i in torch.unravel_index(best, holes.shape)]
+    count = 0 if holes.flatten()[best] else int(windows.flatten()[best])
+    # the windows of one coil alone fill as many dimensions as they have entries
+    if count < kernel**holes.ndim:
+        sampled = "nothing" if holes.flatten()[best] else " x ".join(map(str, widths))
+        raise ParameterError(
+            f"espirit finds {sampled} fully sampled in the middle of k-space, where a window of width "
+            f"{kernel} has {count} places; it needs {kernel**holes.ndim}. Use a smaller kernel"
+            f"{', a larger calibration' if widths == limits and max(shape) > calibration else ''}, or "
+            "adaptive, on coil images."
+        )
+    for axis, (n, width) in enumerate(zip(shape, widths, strict=True)):
+        kspace = kspace.narrow(axis + 1, n // 2 - width // 2, width)
+    return kspace
+
+
+def _reach(k: int, n: int) -> int:
+    """Width of the smallest box around the origin that has the entry k."""
+    return 2 * (k - n // 2) + 1 if k >= n // 2 else 2 * (n // 2 - k)
+
+
+def _signal_space(middle: torch.Tensor, kernel: int, threshold: float) -> torch.Tensor:
+    """Orthonormal basis of the space of windows, shape (coils * kernel**d, rank)."""
+    coils, dimensions = len(middle), middle.ndim - 1
+    windows = middle.to(torch.complex128)
+    for axis in range(1, dimensions + 1):
+        windows = windows.unfold(axis, kernel, 1)
+    # (coils, *places, *kernel) to one window in each column
+    windows = windows.permute(0, *range(dimensions + 1, 2 * dimensions + 1), *range(1, dimensions + 1))
+    windows = windows.reshape(coils * kernel**dimensions, -1)
+    basis, values, _ = torch.linalg.svd(windows, full_matrices=False)
+    basis = basis[:, values > threshold * values[0]]
+    if coils > 1 and basis.shape[1] == min(windows.shape):
+        raise DataError(
+            f"No singular value of the windows is below threshold={threshold}: the coils are not related, as "
+            "in noise, or the middle of k-space is too small to tell. Use a larger threshold, or a smaller "
+            "kernel."
+        )
+    return basis
+
+
+def _lag_sums(basis: torch.Tensor, coils: int, kernel: int, dimensions: int) -> torch.Tensor:
+    """Coefficients of the matrices at the pixels, shape ``(2 * kernel - 1,) * dimensions + (coils**2,)``.
+
+    At a pixel a window is the vector ``s_c exp(-2 pi i k r / N)``; the projection P between two such, over
+    the norm of the exponentials, is ``sum_d exp(2 pi i d r / N) sum_(k - l = d) P[k, l] / kernel**d``.
+    """
+    entries, lags = kernel**dimensions, 2 * kernel - 1
+    projection = (basis @ basis.mH).reshape(coils, entries, coils, entries)
+    projection = projection.permute(1, 3, 0, 2).reshape(entries**2, coils**2)
+    place = torch.cartesian_prod(*[torch.arange(kernel)] * dimensions).reshape(entries, dimensions)
+    lag = place[:, None] - place[None] + kernel - 1
+    flat = (lag * lags ** torch.arange(dimensions - 1, -1, -1)).sum(-1).flatten()
+    sums = projection.new_zeros(lags**dimensions, coils**2)
+    sums = sums.index_add_(0, flat.to(projection.device), projection) / entries
+    return sums.reshape(*(lags,) * dimensions, coils**2)
+
+
+def _waves(n: int, kernel: int, like: torch.Tensor) -> torch.Tensor:
+    """``exp(2 pi i d r / n)`` at all pixels r and lags d, shape (n, 2 * kernel - 1)."""
+    turns = torch.outer(torch.arange(n) - n // 2, torch.arange(1 - kernel, kernel)).double() / n
+    return torch.polar(torch.ones_like(turns), 2 * math.pi * turns).to(like)

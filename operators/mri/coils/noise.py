@@ -1,0 +1,109 @@
+"""The noise of receiver coils, from a scan without signal."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+
+from invgen.errors import DataError, ParameterError, ShapeError
+from invgen.operators.mri.coils.data import checked, covariance
+
+__all__ = ["noise_covariance", "whitening_matrix"]
+
+
+def noise_covariance(noise: Any, *, bandwidth_ratio: float = 1.0) -> torch.Tensor:
+    """Covariance of the coils' noise, from samples without signal.
+
+    ``E[n n.H] / 2``, that of the real and of the imaginary part, as `noise.Gaussian` takes it:
+    ``Gaussian(covariance=noise_covariance(noise), axis=-3)`` for k-space (coils, H, W).
+
+    Parameters
+    ----------
+    noise : complex tensor, shape (coils, ...)
+        Samples of zero mean, in the units of the data. n of them tell the covariance to about ``n ** -0.5``.
+    bandwidth_ratio : positive float
+        Bandwidth of the receiver for the data over the noise-equivalent one of the noise scan, where they
+        differ: the variance grows with it. In an ISMRMRD file, dwell time of the noise scan over that of the
+        data, over ``relativeReceiverNoiseBandwidth``.
+
+    Returns
+    -------
+    complex128 tensor, shape (coils, coils)
+        Hermitian and positive definite.
+
+    Raises
+    ------
+    ShapeError, DtypeError, ParameterError
+        For data without coils and a ratio that is not positive.
+    DataError
+        For NaN, fewer samples than coils, dead coils, and coils of which one is a mixture of others.
+
+    References
+    ----------
+    Kellman and McVeigh (2005), Image reconstruction in SNR units: a general method for SNR measurement.
+    """
+    noise = checked(noise, "noise_covariance", "noise of shape (coils, ...)")
+    if not (bandwidth_ratio > 0 and math.isfinite(bandwidth_ratio)):
+        raise ParameterError(f"bandwidth_ratio is a positive number; got {bandwidth_ratio!r}.")
+    coils, count = len(noise), noise[0].numel()
+    if count < coils:
+        raise DataError(
+            f"{count} noise samples do not tell the covariance of {coils} coils: it takes at least {coils}, "
+            "and 1000 for an error of 3 %."
+        )
+    result = covariance(noise) * (bandwidth_ratio / (2 * count))
+    dead = [c for c in range(coils) if not bool(noise[c].any())]
+    if dead:
+        raise DataError(f"The coils {dead} have no noise at all: leave them out, of the data too.")
+    std = result.diagonal().real.sqrt()
+    smallest = torch.linalg.eigvalsh(result / torch.outer(std, std))[0]
+    if float(smallest) < coils * torch.finfo(noise.dtype).eps:
+        raise DataError(
+            "The noise of one coil is a mixture of that of others, as after coil compression to more coils "
+            "than there were: leave out those that repeat others, of the data too."
+        )
+    return result
+
+
+def whitening_matrix(covariance: Any) -> tuple[torch.Tensor, float]:
+    """Matrix that makes the coils' noise independent and equal, and the level that it then has.
+
+    With ``covariance = L L.H``, by Cholesky, it is ``W = sigma L^-1``, where sigma^2 is the geometric mean of
+    the covariance's eigenvalues: then ``det W = 1``, and data keep their units. `mix` applies it, to k-space
+    and maps alike: the problem with noise ``Gaussian(sigma)`` is the one with
+    ``Gaussian(covariance=covariance)``, in other coordinates.
+
+    Parameters
+    ----------
+    covariance : Hermitian positive definite tensor, shape (coils, coils)
+        Such as of `noise_covariance`.
+
+    Returns
+    -------
+    W : complex128 tensor, shape (coils, coils)
+        Lower triangular.
+    sigma : float
+        Standard deviation of the real and of the imaginary part of the noise, after W.
+
+    Raises
+    ------
+    ShapeError, ParameterError
+        For what is no covariance.
+
+    References
+    ----------
+    Pruessmann et al. (2001), Advances in sensitivity encoding with arbitrary k-space trajectories.
+    """
+    matrix = torch.as_tensor(covariance)
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not matrix.numel():
+        raise ShapeError(f"The covariance is a square matrix; got the shape {tuple(matrix.shape)}.")
+    matrix = matrix.to(torch.complex128)
+    factor, info = torch.linalg.cholesky_ex(matrix)
+    # the factor of a matrix with NaN has NaN, and no info
+    if info or not torch.allclose(matrix, matrix.mH) or not bool(factor.isfinite().all()):
+        raise ParameterError("The covariance must be Hermitian and positive definite.")
+    sigma = factor.diagonal().real.log().mean().exp()
+    identity = torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
+    return sigma * torch.linalg.solve_triangular(factor, identity, upper=False), float(sigma)

@@ -1,0 +1,52 @@
+"""Maps from the strongest eigenvector of each pixel."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+
+from invgen.operators.mri.coils.data import covariance
+
+__all__ = ["aligned", "strongest"]
+
+#: Entries of the pixels' matrices that are held at once.
+_ENTRIES = 1 << 22
+
+
+def strongest(
+    matrices: Callable[[torch.Tensor], torch.Tensor], coils: int, shape: tuple[int, ...], like: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Largest eigenvalue and its eigenvector of a Hermitian matrix at each pixel.
+
+    Parameters
+    ----------
+    matrices : callable
+        From indices of rows, along the first axis of the image, to ``(rows, *shape[1:], coils, coils)``, of
+        which the lower triangle is read.
+
+    Returns
+    -------
+    values : real tensor, shape `shape`
+    vectors : complex tensor, shape (coils, *shape)
+    """
+    values, vectors = like.real.new_empty(shape), like.new_empty(coils, *shape)
+    at_once = max(1, _ENTRIES // (coils**2 * math.prod(shape[1:])))
+    for rows in torch.arange(shape[0], device=like.device).split(at_once):
+        eigenvalues, eigenvectors = torch.linalg.eigh(matrices(rows))
+        values[rows] = eigenvalues[..., -1]
+        vectors[:, rows] = eigenvectors[..., -1].movedim(-1, 0)
+    return values, vectors
+
+
+def aligned(maps: torch.Tensor, data: torch.Tensor) -> torch.Tensor:
+    """Maps whose phase, which no covariance tells, is that relative to the virtual coil that sees most.
+
+    The first coil, which others take, may be dark: the phase around its zeros would wind through all maps.
+    """
+    virtual = torch.linalg.eigh(covariance(data)).eigenvectors[:, -1].to(maps)
+    # an eigenvector's own phase is the library's: its largest entry is made positive
+    virtual = virtual * virtual[virtual.abs().argmax()].conj().sgn()
+    seen = torch.tensordot(virtual.conj(), maps, dims=1)
+    return maps * torch.where(seen == 0, 1, seen.conj().sgn())
