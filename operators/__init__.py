@@ -4,14 +4,16 @@ from invgen.operators.algebra import stack
 from invgen.operators.base import SVD, LinearOperator, Operator
 from invgen.operators.basic import FunctionOperator, Identity, MatrixOperator, from_scipy
 from invgen.operators.gradient import Gradient
-from invgen.operators.imaging import Blur, Downsample, Grayscale, Mask, kernels, masks
+from invgen.operators.imaging import DCT, Blur, Downsample, Grayscale, Mask, kernels, masks
 from invgen.operators.mri import MRI, Fourier, coils, sampling
 from invgen.operators.odl import from_odl
+from invgen.operators.sensing import GaussianMatrix, Hadamard, SinglePixel, SubsampledTransform
 from invgen.operators.space import ProductSpace, Space
 from invgen.operators.tomography import ConeBeam, FanBeam, Radon
 from invgen.operators.tomography.calibration import Calibration, calibrate
 
 __all__ = [
+    "DCT",
     "MRI",
     "SVD",
     "Blur",
@@ -21,8 +23,10 @@ __all__ = [
     "FanBeam",
     "Fourier",
     "FunctionOperator",
+    "GaussianMatrix",
     "Gradient",
     "Grayscale",
+    "Hadamard",
     "Identity",
     "LinearOperator",
     "Mask",
@@ -30,7 +34,9 @@ __all__ = [
     "Operator",
     "ProductSpace",
     "Radon",
+    "SinglePixel",
     "Space",
+    "SubsampledTransform",
     "calibrate",
     "coils",
     "from_odl",

@@ -57,8 +57,14 @@ class Identity(LinearOperator):
         return SVD(self, torch.ones(self.domain.shape), self)
 
 
+#: Cost ``m n min(m, n)`` of the largest singular value decomposition that is made unasked: some seconds.
+_LARGEST_SVD = 1e10
+
+
 class MatrixOperator(LinearOperator):
     """``y = M x`` for a dense matrix.
+
+    Up to ``m n min(m, n) = 1e10``, `svd` is known and `solve` is a closed form; beyond, `solve` iterates.
 
     Parameters
     ----------
@@ -100,12 +106,13 @@ class MatrixOperator(LinearOperator):
         )
 
     def _norm(self) -> float:
-        return float(self._factors[1].max())
+        return float(self._factors[1].max()) if self.has_closed_form_solve else super()._norm()
 
     @property
     def has_closed_form_solve(self) -> bool:
-        """Through the SVD."""
-        return True
+        """Through the SVD, unless that would take minutes."""
+        m, n = self._matrix.value.shape
+        return m * n * min(m, n) <= _LARGEST_SVD
 
     def _solve(self, b: torch.Tensor, shift: float | torch.Tensor) -> torch.Tensor:
         _, s, Vh = (Constant(factor).like(b) for factor in self._factors)
@@ -124,8 +131,10 @@ class MatrixOperator(LinearOperator):
         return (x + rest / shift).reshape(b.shape)
 
     @cached_property
-    def svd(self) -> SVD:
-        """By LAPACK, once."""
+    def svd(self) -> SVD | None:
+        """By LAPACK, once; None where that would take minutes."""
+        if not self.has_closed_form_solve:
+            return None
         U, s, Vh = self._factors
         return SVD(MatrixOperator(U), s, MatrixOperator(Vh, self.domain.shape).H)
 

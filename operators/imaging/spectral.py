@@ -16,7 +16,7 @@ def solve_by_svd(svd: SVD, s: Constant, b: torch.Tensor, shift: float | torch.Te
     Parameters
     ----------
     svd : SVD
-        Of A. Each coefficient has the axes of `b`, so that shifts of batch elements fit both.
+        Of A.
     s : Constant
         Its singular values, kept on each device.
     b : tensor, shape (*batch, *domain.shape)
@@ -24,7 +24,11 @@ def solve_by_svd(svd: SVD, s: Constant, b: torch.Tensor, shift: float | torch.Te
     """
     values, V = s.like(b), svd.V
     coefficients = V._adjoint(b)
-    x = V._apply(divide(coefficients, values**2 + shift, values))
+    own = shift
+    if isinstance(shift, torch.Tensor) and shift.ndim:
+        # coefficients may have other axes than images
+        own = V.domain.per_sample(shift.reshape(V.range.batch_shape(shift)))
+    x = V._apply(divide(coefficients, values**2 + own, values))
     if values.numel() == V.range.size:  # no complement
         return x
     rest = b - V._apply(coefficients)

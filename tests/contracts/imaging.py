@@ -2,7 +2,7 @@
 
 import torch
 
-from invgen.operators import Blur, Downsample, Grayscale, Mask, kernels, masks
+from invgen.operators import DCT, Blur, Downsample, Grayscale, Mask, kernels, masks
 
 from .numbers import normal
 
@@ -56,5 +56,14 @@ IMAGING = {
         "zero complex": lambda: Blur((4, 5), normal(2, 3, dtype=torch.complex128), "zero", field="complex"),
         "zero volume": lambda: Blur((2, 3, 4, 3), normal(3, 2, 1), "zero"),
         "zero line": lambda: Blur((9,), normal(4), "zero"),
+    },
+    "DCT": {
+        "even": lambda: DCT((6, 8)),
+        "odd": lambda: DCT((5, 7)),
+        "complex": lambda: DCT((4, 3), "complex"),
+        "volume": lambda: DCT((3, 4, 5)),
+        "one axis": lambda: DCT((4, 6), axes=(0,)),
+        "channels": lambda: DCT((2, 3, 4), axes=(-1, -2)),
+        "single pixels": lambda: DCT((1, 2)),
     },
 }

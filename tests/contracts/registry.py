@@ -19,6 +19,7 @@ from invgen.operators.odl import import_odl
 from .imaging import IMAGING
 from .mri import RESONANCE
 from .numbers import low_rank, normal
+from .sensing import SENSING
 from .tomography import TOMOGRAPHY, radon
 
 
@@ -60,6 +61,7 @@ def cells(*shape, **parameters):
 OPERATORS = {
     **IMAGING,
     **RESONANCE,
+    **SENSING,
     **TOMOGRAPHY,
     "Identity": {
         "real": lambda: Identity((5, 4)),

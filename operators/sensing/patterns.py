@@ -1,0 +1,226 @@
+"""The single-pixel camera: sums of light under patterns of zeros and ones."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from numbers import Integral
+
+import torch
+
+from invgen.errors import ParameterError
+from invgen.operators.base import SVD, LinearOperator
+from invgen.operators.frozen import Constant
+from invgen.operators.imaging.spectral import solve_by_svd
+from invgen.operators.mri.fourier import each_alone
+from invgen.operators.sensing.hadamard import hadamard_sums, sequency_rows
+from invgen.operators.sensing.transform import SubsampledTransform
+from invgen.operators.space import Space
+
+__all__ = ["SinglePixel", "cake_cutting"]
+
+#: Entries of random patterns that are numbers at a time: they are kept as bits of one byte.
+_BLOCK = 2**22
+
+
+class SinglePixel(LinearOperator):
+    """A single-pixel camera: ``y_i = sum of the pixels that pattern i shows``.
+
+    A micromirror device shows patterns of zeros and ones, and one detector collects the light: intensities
+    are summed, in the image's unit. Pattern i is ``A.H`` of the i-th unit vector.
+
+    Parameters
+    ----------
+    image_shape : tuple of int
+        Shape of the images.
+    m : int
+        Number of patterns; the range is ``(m,)``.
+    patterns : {"hadamard", "random"}
+        Hadamard patterns ``(1 + h) / 2`` in cake-cutting order, by a fast transform; or pixels that are each
+        shown or not by the toss of a coin.
+    seed : int
+        Of random patterns.
+    differential : bool
+        Show each pattern and its complement, and measure the difference: patterns of +-1, which stray light
+        does not reach. Two exposures, so that noise of each adds up.
+
+    Raises
+    ------
+    ParameterError
+        If m is no number of patterns (Hadamard has as many as there are pixels), or the patterns are unknown.
+    ShapeError
+        If a size is no power of two, for Hadamard.
+
+    Notes
+    -----
+    The first Hadamard pattern shows all pixels. `svd` and `solve` are closed forms for Hadamard patterns;
+    for random ones `solve` iterates.
+
+    References
+    ----------
+    Duarte et al. (2008), Single-pixel imaging via compressive sampling, eq. 1. Yu (2019), Super sub-Nyquist
+    single-pixel imaging by means of cake-cutting Hadamard basis sort.
+    """
+
+    def __init__(
+        self,
+        image_shape: tuple[int, ...],
+        m: int,
+        patterns: str = "hadamard",
+        seed: int = 0,
+        differential: bool = False,
+    ) -> None:
+        domain = Space(image_shape)
+        if patterns not in ("hadamard", "random"):
+            raise ParameterError(f"SinglePixel: patterns is 'hadamard' or 'random'; got {patterns!r}.")
+        largest = domain.size if patterns == "hadamard" else float("inf")
+        if not isinstance(m, Integral) or not 1 <= m <= largest:
+            limit = f", at most the {domain.size} pixels" if patterns == "hadamard" else ""
+            raise ParameterError(f"SinglePixel: m must be a positive number of patterns{limit}; got {m}.")
+        super().__init__(domain, (int(m),))
+        self._differential = bool(differential)
+        self.nonnegative = not self._differential
+        self._rows = self._random = None
+        if patterns == "hadamard":
+            self._rows = Constant(cake_cutting(domain.shape)[: int(m)])
+        else:
+            generator = torch.Generator().manual_seed(seed)
+            coins = torch.randint(2, (int(m), domain.size), generator=generator, dtype=torch.uint8)
+            self._random = Constant(coins.bool())
+
+    def _apply(self, x: torch.Tensor) -> torch.Tensor:
+        return each_alone(self._measure, x, self.domain)
+
+    def _adjoint(self, y: torch.Tensor) -> torch.Tensor:
+        return each_alone(self._backproject, y, self.range)
+
+    def _measure(self, x: torch.Tensor) -> torch.Tensor:
+        x = x.flatten(1)
+        if self._rows is not None:
+            y = hadamard_sums(x).index_select(-1, self._rows.like(x))
+            # the first pattern shows all pixels
+            return y if self._differential else (y + y[:, :1]) / 2
+        y = torch.cat([x @ block.mT for block in self._blocks(x)], dim=-1)
+        return 2 * y - x.sum(-1, keepdim=True) if self._differential else y
+
+    def _backproject(self, y: torch.Tensor) -> torch.Tensor:
+        if self._rows is not None:
+            if not self._differential:
+                y = y / 2
+                y[:, :1] += y.sum(-1, keepdim=True)
+            x = y.new_zeros(len(y), self.domain.size).index_copy_(-1, self._rows.like(y), y)
+            x = hadamard_sums(x)
+        else:
+            parts = y.split(self._block_rows, dim=-1)
+            x = sum(part @ block for part, block in zip(parts, self._blocks(y), strict=True))
+            x = 2 * x - y.sum(-1, keepdim=True) if self._differential else x
+        return x.reshape(len(y), *self.domain.shape)
+
+    @property
+    def _block_rows(self) -> int:
+        return max(1, _BLOCK // self.domain.size)
+
+    def _blocks(self, like: torch.Tensor):
+        """Random patterns as numbers, some rows at a time."""
+        assert self._random is not None
+        for block in self._random.like(like).split(self._block_rows):
+            yield block.to(like.dtype)
+
+    @cached_property
+    def svd(self) -> SVD | None:
+        """Of Hadamard patterns.
+
+        Rows of H are orthogonal, ``H H.T = n``, and zeros and ones add the first to each: ``A = B H`` with
+        ``B = (1 + ones e_1.T) / 2``, which only halves what is orthogonal to e_1 and to ones.
+        """
+        if self._rows is None:
+            return None
+        m, n = self.range.size, self.domain.size
+        rows = SubsampledTransform(
+            self.domain.shape, transform="hadamard", signs=False, rows=self._rows.value
+        )
+        s = torch.full((m,), n**0.5, dtype=torch.float64)
+        if m == 1 or self._differential:
+            return SVD(rows.svd.U, s, rows.H)
+        # B on e_1 and on the unit vector along the other ones
+        corner = torch.tensor([[1.0, 0.0], [(m - 1) ** 0.5 / 2, 0.5]], dtype=torch.float64)
+        U, values, Vh = torch.linalg.svd(corner)
+        s = s / 2
+        s[:2] = values * n**0.5
+        return SVD(_Corner(m, U), s, rows.H @ _Corner(m, Vh.T))
+
+    @cached_property
+    def _singular_values(self) -> Constant:
+        assert self.svd is not None
+        return Constant(self.svd.s)
+
+    @property
+    def has_closed_form_solve(self) -> bool:
+        """For Hadamard patterns."""
+        return self._rows is not None
+
+    def _solve(self, b: torch.Tensor, shift: float | torch.Tensor) -> torch.Tensor:
+        assert self.svd is not None
+        return solve_by_svd(self.svd, self._singular_values, b, shift)
+
+    def _norm(self) -> float:
+        return super()._norm() if self.svd is None else float(self.svd.s.max())
+
+
+class _Corner(LinearOperator):
+    """Rotate the first two of m coordinates, then reflect the second onto the ones from there on.
+
+    Parameters
+    ----------
+    m : int
+    rotation : tensor, shape (2, 2)
+        Orthogonal.
+    """
+
+    def __init__(self, m: int, rotation: torch.Tensor) -> None:
+        super().__init__((m,), (m,))
+        self._rotation = Constant(rotation)
+        # Householder's reflection that swaps e_2 with the unit vector along e_2 + ... + e_m
+        normal = torch.full((m,), -((m - 1) ** -0.5), dtype=torch.float64)
+        normal[0] = 0
+        normal[1] += 1
+        length = normal.norm()
+        self._normal = Constant(normal / length if length > 0 else normal)
+
+    def _apply(self, x: torch.Tensor) -> torch.Tensor:
+        return self._reflect(self._rotate(x, self._rotation.like(x)))
+
+    def _adjoint(self, y: torch.Tensor) -> torch.Tensor:
+        return self._rotate(self._reflect(y), self._rotation.like(y).mT)
+
+    @staticmethod
+    def _rotate(x: torch.Tensor, rotation: torch.Tensor) -> torch.Tensor:
+        first, second = x[..., 0], x[..., 1]
+        rotated = [row[0] * first + row[1] * second for row in rotation]
+        return torch.cat([torch.stack(rotated, dim=-1), x[..., 2:]], dim=-1)
+
+    def _reflect(self, x: torch.Tensor) -> torch.Tensor:
+        normal = self._normal.like(x)
+        return each_alone(lambda one: one - 2 * (one @ normal)[:, None] * normal, x, self.domain)
+
+
+def cake_cutting(shape: tuple[int, ...]) -> torch.Tensor:
+    """Natural rows of the Hadamard patterns from the coarsest to the finest.
+
+    By the number of pieces that a pattern cuts the image into, as a cake: along each axis one more than its
+    changes of sign, and their product (Yu 2019). Of equally many pieces the squarest come first, then those
+    that change least along the first axis.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Powers of two.
+
+    Returns
+    -------
+    int64 tensor
+        As many rows as pixels; the first pattern is all ones.
+    """
+    rows = sequency_rows(shape)
+    changes = torch.cartesian_prod(*(torch.arange(1, n + 1) for n in shape)).reshape(len(rows), -1)
+    order = changes.sum(-1).argsort(stable=True)
+    return rows[order[changes[order].prod(-1).argsort(stable=True)]]
