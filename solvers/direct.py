@@ -10,10 +10,10 @@ import torch
 from torch.nn.functional import pad
 
 from invgen.errors import CapabilityError, ParameterError
+from invgen.operators.toeplitz import fast_length
 from invgen.operators.tomography import ConeBeam, FanBeam, Radon
 from invgen.operators.tomography.backprojection import backproject_cone, backproject_fan, refined
 from invgen.operators.tomography.divergent import FanGeometry
-from invgen.operators.tomography.fourier import fast_length
 from invgen.operators.tomography.redundancy import ray_weights
 from invgen.problem import Problem
 from invgen.solvers.base import Solver, State

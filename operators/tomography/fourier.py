@@ -12,16 +12,10 @@ from invgen.operators.base import LinearOperator
 from invgen.operators.frozen import Constant, Frozen
 from invgen.operators.nufft import NUFFT
 from invgen.operators.space import Space
+from invgen.operators.toeplitz import fast_length
 from invgen.operators.tomography.geometry import ParallelBeam
 
 __all__ = ["Convolution", "FourierProjector", "FourierSlices"]
-
-
-def fast_length(n: int) -> int:
-    """Smallest length of at least n whose real FFT is fast."""
-    from scipy.fft import next_fast_len  # imported when an operator is built: it takes a quarter of a second
-
-    return next_fast_len(n, real=True)
 
 
 class FourierSlices(Frozen):

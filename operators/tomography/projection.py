@@ -11,7 +11,7 @@ from invgen.operators.base import LinearOperator
 from invgen.operators.frozen import Constant
 from invgen.operators.space import Space
 
-__all__ = ["Projection", "circulant_symbol"]
+__all__ = ["Projection"]
 
 
 class Projection(LinearOperator):
@@ -80,25 +80,3 @@ class Projection(LinearOperator):
     def _adjoint(self, y: torch.Tensor) -> torch.Tensor:
         flat, batch = self.range.flatten(y)
         return self.restrict(self._projector.adjoint(flat).reshape(*batch, *self.domain.shape))
-
-
-def circulant_symbol(kernel: torch.Tensor) -> torch.Tensor:
-    """Eigenvalues of the circulant matrix nearest to a convolution padded by zeros, T. Chan (1988).
-
-    Parameters
-    ----------
-    kernel : float64 tensor, shape (2H, 2W)
-        Point response, its origin at (H, W).
-
-    Returns
-    -------
-    tensor, float64 (H, W)
-        Not negative, for the frequencies of ``torch.fft.fft2``.
-    """
-    height, width = (n // 2 for n in kernel.shape)
-    rows, columns = (torch.arange(1 - n, n) for n in (height, width))
-    kernel = kernel[1:, 1:] * (1 - rows.abs() / height)[:, None] * (1 - columns.abs() / width)
-    wrapped = kernel.new_zeros(height, width)
-    places = (rows % height)[:, None].expand(kernel.shape), (columns % width).expand(kernel.shape)
-    wrapped.index_put_(places, kernel, accumulate=True)
-    return torch.fft.fft2(wrapped).real.clamp(min=0).contiguous()

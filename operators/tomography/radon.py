@@ -10,11 +10,12 @@ import torch
 from invgen.errors import ParameterError
 from invgen.operators.base import LinearOperator
 from invgen.operators.frozen import Constant
-from invgen.operators.tomography.fourier import Convolution, FourierProjector, FourierSlices, fast_length
+from invgen.operators.toeplitz import circulant_symbol, fast_length
+from invgen.operators.tomography.fourier import Convolution, FourierProjector, FourierSlices
 from invgen.operators.tomography.geometry import parallel_beam
 from invgen.operators.tomography.joseph import JosephProjector
 from invgen.operators.tomography.odl import parallel_parameters
-from invgen.operators.tomography.projection import Projection, circulant_symbol
+from invgen.operators.tomography.projection import Projection
 
 __all__ = ["Radon"]
 
