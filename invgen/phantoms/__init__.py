@@ -7,7 +7,18 @@ to the right, y up, z up along the rotation axis, and the origin is the centre o
 
 from invgen.phantoms.ellipses import Ellipses
 from invgen.phantoms.ellipsoids import Ellipsoids
+from invgen.phantoms.head import head
 from invgen.phantoms.objects import disc, foam, shepp_logan
 from invgen.phantoms.objects3d import ball, foam_3d, shepp_logan_3d
 
-__all__ = ["Ellipses", "Ellipsoids", "ball", "disc", "foam", "foam_3d", "shepp_logan", "shepp_logan_3d"]
+__all__ = [
+    "Ellipses",
+    "Ellipsoids",
+    "ball",
+    "disc",
+    "foam",
+    "foam_3d",
+    "head",
+    "shepp_logan",
+    "shepp_logan_3d",
+]

@@ -1,7 +1,9 @@
-"""Raw CT scans made up from an object that is known: what a beamline would write, and the truth beside it."""
+"""Raw scans made up from an object that is known: what a scanner would write, and the truth beside it."""
 
 from invgen.simulate.ct import simulate_ct
 from invgen.simulate.geometry import Geometry
+from invgen.simulate.mri import Sampling, simulate_mri
 from invgen.simulate.scene import Source
+from invgen.simulate.signal import MRISource
 
-__all__ = ["Geometry", "Source", "simulate_ct"]
+__all__ = ["Geometry", "MRISource", "Sampling", "Source", "simulate_ct", "simulate_mri"]
