@@ -1,0 +1,50 @@
+"""What users give to operators of magnetic resonance imaging, checked once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from invgen.errors import DataError, DtypeError, ParameterError, ShapeError
+
+__all__ = ["checked_image_shape", "checked_trajectory"]
+
+#: Trajectories may leave k-space by what rounding in single precision does.
+_ROUNDING = 1e-6
+
+
+def checked_image_shape(image_shape: tuple[int, ...], who: str) -> tuple[int, ...]:
+    """Shape of an image (H, W) or a volume (D, H, W)."""
+    shape = tuple(int(n) for n in image_shape)
+    if len(shape) not in (2, 3) or any(n < 1 for n in shape):
+        raise ShapeError(f"{who} expects images (H, W) or (D, H, W); got image_shape={shape}.")
+    return shape
+
+
+def checked_trajectory(trajectory: Any, dimensions: int, who: str) -> torch.Tensor:
+    """The trajectory as float64, shape (..., dimensions), in cycles per pixel."""
+    k = torch.as_tensor(trajectory).detach()
+    order = "(ky, kx)" if dimensions == 2 else "(kz, ky, kx)"
+    if k.is_complex():
+        raise DtypeError(
+            f"{who} expects a trajectory of real numbers, {order} along the last axis; got complex ones. "
+            "For kx + i ky give torch.stack([k.imag, k.real], -1)."
+        )
+    if k.ndim < 2 or k.shape[-1] != dimensions or not k.numel():
+        raise ShapeError(
+            f"{who} expects a trajectory of shape (..., {dimensions}), {order} along the last axis; "
+            f"got {tuple(k.shape)}."
+        )
+    k = k.double().contiguous()
+    if bad := int((~torch.isfinite(k)).sum()):
+        raise DataError(f"{who} got a trajectory with {bad} NaN or infinite values of {k.numel()}.")
+    reach = float(k.abs().max())
+    if reach > 0.5 + _ROUNDING:
+        raise ParameterError(
+            f"{who} expects a trajectory in cycles per pixel, at most half a cycle; it goes to {reach:.6g}. "
+            "Divide radians per pixel by 2 pi, and cycles per field of view (-N/2 to N/2) by the number of "
+            "pixels N; multiply 1/m by the size of a pixel in m, which is the field of view / N: see "
+            "operators.trajectories.to_cycles_per_pixel. If the unit is right, take more pixels."
+        )
+    return k
