@@ -118,13 +118,13 @@ class Problem(Frozen):
     def majorant(self, x: torch.Tensor) -> torch.Tensor:
         """A constant map that is never below the Hessian of the data term, applied to `x`.
 
-        For normal noise the Hessian itself; for transmission ``I0 A.H A``, valid where line integrals are
-        not negative.
+        For normal noise the Hessian itself; for clipped noise ``A.H A / std^2``; for transmission
+        ``I0 A.H A``, valid where line integrals are not negative.
         """
-        if isinstance(self.noise, Transmission):
-            return float(self.noise.I0.value.max()) * self.linear_operator.gram(x)
         if self.noise is None or isinstance(self.noise, Gaussian):
             return self.normal(x)
+        if self.noise.largest_curvature is not None:
+            return self.noise.largest_curvature * self.linear_operator.gram(x)
         raise CapabilityError(
             f"{type(self.noise).__name__} noise has unbounded curvature, so that no step size is safe: "
             "use a method made for it, or describe the data by Gaussian weights."
@@ -143,7 +143,7 @@ class Problem(Frozen):
         return self.noise or Gaussian(1.0)
 
     def fit(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Negative log-likelihood and residual norm ``|A x - y|`` (of the counts, for transmission data).
+        """Negative log-likelihood and residual norm ``|A x - y|``, A x being what the noise model expects.
 
         Both have the shape of the batch, and share the one projection that they cost.
         """
@@ -151,8 +151,8 @@ class Problem(Frozen):
         if isinstance(space, ProductSpace):
             residual = space.norm(tuple(p - q for p, q in zip(prediction, y, strict=True)))
             return residual**2 / 2, residual
-        expected = self.noise.expected(prediction) if isinstance(self.noise, Transmission) else prediction
-        return self._likelihood.negative_log_likelihood(prediction, y, space.axes), space.norm(expected - y)
+        residual = space.norm(self._likelihood.expected(prediction) - y)
+        return self._likelihood.negative_log_likelihood(prediction, y, space.axes), residual
 
     def negative_log_likelihood(self, x: torch.Tensor) -> torch.Tensor:
         """Data term at `x`, shape of the batch."""

@@ -25,8 +25,8 @@ class SubsampledTransform(LinearOperator):
     """Random coefficients of an image with random signs: ``y = (T (d * x))[rows]``.
 
     Compressed sensing without a matrix. T is orthonormal over all axes and d is +-1, so that the rows are
-    orthonormal, ``A A.H = 1``. All singular values are one, ``A.gram`` is a projection, ``A.pinv`` is ``A.H``, and `solve`
-    is a formula. Multiply by ``sqrt(n / m)`` for the scale of `GaussianMatrix`.
+    orthonormal, ``A A.H = 1``. All singular values are one, `gram` is a projection, `pinv` is ``A.H``, and
+    `solve` is a formula. Multiply by ``sqrt(n / m)`` for the scale of `GaussianMatrix`.
 
     Parameters
     ----------

@@ -181,5 +181,7 @@ NO_OPERATORS = {
     "coils",
     "kernels",
     "masks",
+    "random_codes",
     "sampling",
+    "trajectories",
 }

@@ -1,6 +1,17 @@
 """Small instances of the operators of compressed sensing, and of nonlinear ones."""
 
-from invgen.operators import GaussianMatrix, Hadamard, SinglePixel, SubsampledTransform
+import torch
+
+from invgen.operators import (
+    Blur,
+    GaussianMatrix,
+    Hadamard,
+    PhaseRetrieval,
+    Saturation,
+    SinglePixel,
+    SubsampledTransform,
+    random_codes,
+)
 
 #: Each class by its name in `invgen.operators`, with the instances that stand for it.
 SENSING = {
@@ -38,5 +49,20 @@ SENSING = {
         "random": lambda: SinglePixel((5, 3), 8, "random"),
         "random, tall": lambda: SinglePixel((5,), 9, "random", seed=3),
         "random, differential": lambda: SinglePixel((3, 4), 6, "random", seed=1, differential=True),
+    },
+    "PhaseRetrieval": {
+        "one exposure": lambda: PhaseRetrieval((4, 5), oversampling=2),
+        "octanary": lambda: PhaseRetrieval((5, 3), random_codes(3, (5, 3), seed=0)),
+        "intensities": lambda: PhaseRetrieval((4, 4), random_codes(2, (4, 4), 1, "phase"), squared=True),
+        "real": lambda: PhaseRetrieval((4, 3), random_codes(2, (4, 3), seed=2), field="real"),
+        "real intensities": lambda: PhaseRetrieval((7,), oversampling=3, squared=True, field="real"),
+        "volume": lambda: PhaseRetrieval((2, 3, 4), random_codes(2, (2, 3, 4), seed=0)),
+    },
+    "Saturation": {
+        "image": lambda: Saturation((4, 5), -0.5, 0.8),
+        "above": lambda: Saturation((3, 4, 2), high=0.3),
+        "below": lambda: Saturation((7,), low=0.0),
+        "blur": lambda: Saturation(Blur((5, 4), torch.ones(2, 3)), -1.0, 1.5),
+        "matrix": lambda: Saturation(GaussianMatrix((3, 3), 5, seed=0), high=0.2),
     },
 }

@@ -1,0 +1,75 @@
+"""What a noise model is."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from invgen.operators.frozen import Frozen
+
+__all__ = ["Axes", "Noise", "standard_normal"]
+
+Axes = tuple[int, ...]
+
+
+class Noise(Frozen):
+    """Base of the noise models: ``measurement ~ p(. | prediction)``."""
+
+    def sample(self, prediction: torch.Tensor, seed: int) -> torch.Tensor:
+        """Draw a measurement; the same seed gives the same one on every device."""
+        raise NotImplementedError
+
+    def negative_log_likelihood(
+        self, prediction: torch.Tensor, measurement: torch.Tensor, axes: Axes
+    ) -> torch.Tensor:
+        """Summed over `axes`, up to a constant of the measurement, shape of the batch."""
+        raise NotImplementedError
+
+    def gradient(self, prediction: torch.Tensor, measurement: torch.Tensor) -> torch.Tensor:
+        """Derivative of the negative log-likelihood with respect to the prediction."""
+        raise NotImplementedError
+
+    def curvature(self, prediction: torch.Tensor, measurement: torch.Tensor) -> torch.Tensor:
+        """Second derivative, entry by entry (for complex data, with respect to each part)."""
+        raise NotImplementedError
+
+    def log_likelihood(self, prediction: torch.Tensor, measurement: torch.Tensor, axes: Axes) -> torch.Tensor:
+        """Logarithm of the likelihood, up to a constant of the measurement."""
+        return -self.negative_log_likelihood(prediction, measurement, axes)
+
+    def deviance(self, prediction: torch.Tensor, measurement: torch.Tensor, axes: Axes) -> torch.Tensor:
+        """Twice the log-likelihood ratio to a perfect fit: about the number of data at the truth."""
+        perfect = self.negative_log_likelihood(self._perfect(measurement), measurement, axes)
+        return 2 * (self.negative_log_likelihood(prediction, measurement, axes) - perfect)
+
+    def count(self, measurement: torch.Tensor, axes: Axes) -> torch.Tensor | float:
+        """How many real numbers were measured, dead pixels not counted: what to expect of `deviance`."""
+        entries = math.prod(measurement.shape[-len(axes) :])
+        return float(entries * (2 if measurement.is_complex() else 1))
+
+    def expected(self, prediction: torch.Tensor) -> torch.Tensor:
+        """What would be measured without noise."""
+        return prediction
+
+    @property
+    def largest_curvature(self) -> float | None:
+        """A bound on `curvature` whatever the measurement, or None where there is none or no single one."""
+        return None
+
+    def _perfect(self, measurement: torch.Tensor) -> torch.Tensor:
+        return measurement
+
+    def scaled(self, factor: float) -> Noise:
+        """The noise of `factor` times the measurement."""
+        raise NotImplementedError
+
+    def check(self, measurement: torch.Tensor) -> None:
+        """Raise where the model cannot have made the measurement."""
+
+
+def standard_normal(like: torch.Tensor, seed: int) -> torch.Tensor:
+    """Standard normal numbers; for complex data each part has unit variance."""
+    generator = torch.Generator().manual_seed(seed)
+    n = torch.randn(like.shape, generator=generator, dtype=like.dtype)
+    return (n * 2**0.5 if like.is_complex() else n).to(like.device)

@@ -1,0 +1,131 @@
+"""Additive normal noise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from invgen.errors import DtypeError, ParameterError, ShapeError
+from invgen.noise.base import Axes, Noise, standard_normal
+from invgen.operators.frozen import Constant
+
+__all__ = ["Gaussian"]
+
+
+class Gaussian(Noise):
+    """Additive normal noise of known level.
+
+    Parameters
+    ----------
+    std : positive number, or tensor that broadcasts to the measurement
+        Standard deviation, for complex data that of the real and of the imaginary part. An infinite entry
+        is a dead pixel, of weight zero.
+    covariance : Hermitian positive definite tensor (k, k), optional
+        Instead of `std`: couples the k entries along `axis`, such as receiver coils; ``std^2`` times the
+        identity is independent noise (for complex data, ``E[n n.H] / 2``).
+    axis : int
+        Axis of the measurement that `covariance` couples, counted from the end.
+    """
+
+    def __init__(self, std: Any = None, *, covariance: Any = None, axis: int = -1) -> None:
+        if (std is None) == (covariance is None):
+            raise ParameterError("Gaussian takes either std or covariance.")
+        self.std: Constant | None = None
+        if std is not None:
+            std = torch.as_tensor(std)
+            if std.is_complex() or std.dtype == torch.bool:
+                raise DtypeError(f"std is real; got {std.dtype}.")
+            std = std if std.is_floating_point() and std.ndim else std.double()
+            if not bool((std > 0).all()):
+                raise ParameterError(
+                    "std must be positive (infinite for a dead pixel); for no noise use noise=None."
+                )
+            self.std = Constant(std)
+            self._weights = Constant(std.double() ** -2)
+        else:
+            if axis >= 0:
+                raise ParameterError("axis is counted from the end, and negative.")
+            covariance = torch.as_tensor(covariance)
+            if covariance.ndim != 2 or covariance.shape[0] != covariance.shape[1]:
+                raise ShapeError(f"covariance is a square matrix; got the shape {tuple(covariance.shape)}.")
+            factor, info = torch.linalg.cholesky_ex(
+                covariance.to(torch.promote_types(covariance.dtype, torch.float64))
+            )
+            if info or not torch.allclose(covariance, covariance.mH):
+                raise ParameterError("covariance must be Hermitian and positive definite.")
+            self._factor = Constant(factor)
+            self._precision = Constant(torch.cholesky_inverse(factor))
+        self._axis = axis
+
+    def sample(self, prediction: torch.Tensor, seed: int) -> torch.Tensor:
+        """``prediction + std * n``; a dead pixel keeps its noiseless value."""
+        n = standard_normal(prediction, seed)
+        if self.std is None:
+            return prediction + self._along_axis(self._factor, n)
+        std = self.std.like(prediction)
+        return prediction + torch.where(torch.isfinite(std), std, 0) * n
+
+    def whiten(self, residual: torch.Tensor) -> torch.Tensor:
+        """Apply the inverse covariance to a residual."""
+        if self.std is None:
+            return self._along_axis(self._precision, residual)
+        return self._weights.like(residual) * residual
+
+    def weights(self, axes: Axes) -> torch.Tensor | None:
+        """``1 / std^2`` where that is one number for each batch element, else None."""
+        if self.std is None or any(n != 1 for n in self._weights.value.shape[-len(axes) :]):
+            return None
+        w = self._weights.value
+        return w.reshape(w.shape[: max(0, w.ndim - len(axes))])
+
+    def diagonal(self) -> torch.Tensor | None:
+        """``1 / std^2`` as it broadcasts to the measurement, or None with a covariance."""
+        return None if self.std is None else self._weights.value
+
+    def count(self, measurement: torch.Tensor, axes: Axes) -> torch.Tensor | float:
+        """Entries of finite standard deviation."""
+        if self.std is None or bool(torch.isfinite(self.std.value).all()):
+            return super().count(measurement, axes)
+        alive = torch.isfinite(self.std.value).to(measurement.device).expand(measurement.shape)
+        return alive.sum(axes) * (2.0 if measurement.is_complex() else 1.0)
+
+    def negative_log_likelihood(self, prediction, measurement, axes):
+        """``|A x - y|^2 / (2 std^2)``."""
+        residual = prediction - measurement
+        return (residual.conj() * self.whiten(residual)).real.sum(axes) / 2
+
+    def gradient(self, prediction, measurement):
+        """``(A x - y) / std^2``."""
+        return self.whiten(prediction - measurement)
+
+    def curvature(self, prediction, measurement):
+        """``1 / std^2``; with a covariance its inverse's diagonal."""
+        if self.std is None:
+            w = self._precision.like(prediction).diagonal().real
+            return w.reshape(-1, *(1,) * (-1 - self._axis)).expand(prediction.shape)
+        return self._weights.like(prediction).expand(prediction.shape)
+
+    def scaled(self, factor: float) -> Gaussian:
+        """Noise of `factor` times the measurement."""
+        if self.std is not None:
+            return Gaussian(self.std.value.double() * abs(factor))
+        L = self._factor.value
+        return Gaussian(covariance=abs(factor) ** 2 * (L @ L.mH), axis=self._axis)
+
+    def check(self, measurement: torch.Tensor) -> None:
+        """A covariance has as many rows as it couples entries."""
+        if self.std is None:
+            self._check_axis(measurement)
+
+    def _check_axis(self, x: torch.Tensor) -> None:
+        k = len(self._factor.value)
+        if x.ndim < -self._axis or x.shape[self._axis] != k:
+            raise ShapeError(
+                f"The covariance couples {k} entries of axis {self._axis}; got {tuple(x.shape)}."
+            )
+
+    def _along_axis(self, matrix: Constant, x: torch.Tensor) -> torch.Tensor:
+        self._check_axis(x)
+        m = matrix.like(x)
+        return torch.movedim(torch.movedim(x, self._axis, -1) @ m.mT.to(x.dtype), -1, self._axis)
