@@ -2,11 +2,13 @@
 
 import math
 
+import numpy as np
 import pytest
+import scipy.special
 import torch
 
 from invgen.errors import DataError, DtypeError, ParameterError, ShapeError
-from invgen.noise import Gaussian, Poisson, Transmission
+from invgen.noise import Clipped, Gaussian, Poisson, Transmission
 
 DRAWS = 20000
 
@@ -71,9 +73,12 @@ MODELS = [
     (Gaussian(covariance=covariance(4)), torch.complex128),
     (Gaussian(covariance=covariance(4, torch.float64)), torch.float64),
     (Poisson(2.0), torch.float64),
+    (Clipped(0.7, -0.5, 0.8), torch.float64),
+    (Clipped(0.7, high=0.2), torch.float64),
     (Transmission(50.0), torch.float64),
 ]
-IDS = ["std", "complex", "dead pixel", "complex covariance", "covariance", "Poisson", "Transmission"]
+IDS = ["std", "complex", "dead pixel", "complex covariance", "covariance", "Poisson", "clipped"]
+IDS += ["clipped above", "Transmission"]
 
 
 def prediction_and_data(noise, dtype):
@@ -225,3 +230,72 @@ def test_noise_does_not_change():
 def test_what_is_no_noise_is_refused(kind, make):
     with pytest.raises(kind):
         make()
+
+
+def test_clipped_samples_pile_up_at_the_limits_as_the_likelihood_says():
+    noise, prediction = Clipped(0.5, 0.0, 1.0), torch.tensor([-0.3, 0.1, 0.7, 1.2], dtype=torch.float64)
+    y = draws(noise, prediction)
+    assert float(y.min()) == 0
+    assert float(y.max()) == 1
+    for limit in (0.0, 1.0):
+        at = torch.full_like(prediction, limit)
+        likely = noise.log_likelihood(prediction[:, None], at[:, None], (-1,)).exp()
+        # five standard deviations of a fraction
+        assert ((y == limit).double().mean(0) - likely).abs().max() < 2.5 / DRAWS**0.5
+
+
+def test_the_clipped_likelihood_of_everything_is_one():
+    """The two probabilities at the limits and the density between them."""
+    noise, prediction = Clipped(0.5, 0.0, 1.0), torch.tensor([[0.3]], dtype=torch.float64)
+    inside = torch.linspace(0, 1, 4003, dtype=torch.float64)[1:-1, None]
+    density = noise.log_likelihood(prediction, inside, (-1,)).exp() / (0.5 * math.sqrt(2 * math.pi))
+    ends = [noise.log_likelihood(prediction, torch.full_like(prediction, v), (-1,)).exp() for v in (0, 1)]
+    # the trapezoidal rule lacks half of each of the two outermost intervals: 1e-4 each
+    assert float(density.sum() / 4002 + sum(ends)) == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_far_beyond_a_limit_the_likelihood_is_exact_to_rounding(dtype):
+    noise, eps = Clipped(1.0, high=0.0), torch.finfo(dtype).eps
+    t = torch.tensor([-1e6, -3e3, -100.1, -99.9, -20.0, -1.0, 0.0, 3.0, 30.0, 1e4], dtype=dtype)
+    y = torch.zeros_like(t)
+    expected = -scipy.special.log_ndtr(t.double().numpy())
+    likelihood = noise.negative_log_likelihood(t[:, None], y[:, None], (-1,))
+    np.testing.assert_allclose(likelihood.numpy(), expected, rtol=20 * eps, atol=eps)
+    # Mills' ratio: between |t| and |t| + 1 / |t| on the far side (Gordon 1941)
+    slope, far = -noise.gradient(t, y), t < -50
+    assert (slope[far] >= -t[far]).all()
+    assert (slope[far] <= (-t - 1 / t)[far] * (1 + 4 * eps)).all()
+    assert (slope[-2:] < 5e-3).all()
+    curvature = noise.curvature(t, y)
+    assert (curvature >= 0).all()
+    assert (curvature <= noise.largest_curvature).all()
+    assert (curvature[1:] <= curvature[:-1]).all()
+    # one over t squared, and six times that squared
+    torch.testing.assert_close(1 - curvature[2:4], t[2:4] ** -2, rtol=1e-3 + 2e4 * eps, atol=0)
+
+
+def test_scaling_keeps_what_is_clipped_clipped():
+    """Also where limit and data round apart."""
+    y = torch.tensor([0.1, 0.7, 0.9], dtype=torch.float32)
+    noise = Clipped(0.05, 0.1, 0.9)
+    for factor in torch.rand(50, generator=torch.Generator().manual_seed(0)).tolist():
+        scaled = noise.scaled(factor)
+        scaled.check(factor * y)
+        assert float(scaled.count(factor * y, (-1,))) == 1
+
+
+def test_what_clipping_cannot_have_made_is_refused():
+    noise = Clipped(0.1, 0.0, 1.0)
+    with pytest.raises(DataError, match="clipped to 0 ... 1 lie there"):
+        noise.check(torch.tensor([0.5, 1.1]))
+    with pytest.raises(DtypeError, match="real data"):
+        noise.check(torch.zeros(3, dtype=torch.complex64))
+    with pytest.raises(DtypeError, match="real data"):
+        noise.sample(torch.zeros(3, dtype=torch.complex64), seed=0)
+    for limits in ((1.0, 0.0), (0.5, 0.5), (-math.inf, math.inf), (math.nan, 1.0)):
+        with pytest.raises(ParameterError, match="low must be below high"):
+            Clipped(0.1, *limits)
+    for std in (0.0, -1.0, math.inf, math.nan):
+        with pytest.raises(ParameterError, match="std must be positive"):
+            Clipped(std, high=1.0)

@@ -8,7 +8,7 @@ import torch
 import invgen as ig
 from invgen import Problem
 from invgen.errors import CapabilityError, DataError, DtypeError, ShapeError
-from invgen.noise import Gaussian, Poisson, Transmission
+from invgen.noise import Clipped, Gaussian, Poisson, Transmission
 from invgen.operators import Identity, MatrixOperator, Operator, stack
 
 
@@ -163,3 +163,33 @@ def test_zeros_follow_the_measurement():
 def test_what_does_not_fit_is_refused(kind, make):
     with pytest.raises(kind):
         make()
+
+
+def test_clipped_data_have_a_majorant_and_a_residual_of_what_is_clipped():
+    noise = Clipped(0.6, -1.0, 0.8)
+    y = noise.sample(Y, seed=0)
+    problem, x = Problem(A, y, noise), normal(3, 5, seed=2)
+    torch.testing.assert_close(problem.majorant(x), x @ M.T @ M / 0.36)
+    # found by Lanczos to 1e-4, and a margin of 1e-3
+    assert float(problem.lipschitz()[0]) == pytest.approx(
+        float(torch.linalg.matrix_norm(M, 2)) ** 2 / 0.36, rel=2e-3
+    )
+    torch.testing.assert_close(problem.residual_norm(x), ((x @ M.T).clamp(-1.0, 0.8) - y).norm(dim=-1))
+    x.requires_grad_()
+    problem.negative_log_likelihood(x).sum().backward()
+    torch.testing.assert_close(problem.gradient(x.detach()), x.grad, rtol=1e-10, atol=1e-10)
+
+
+def test_a_clipped_image_is_restored_beyond_the_limit_by_its_own_likelihood():
+    """Normal noise believes the limit, and darkens what is saturated; the censored likelihood does not."""
+    x = ig.phantoms.disc(10.0).image((32, 32), 1.0, supersample=4).double()
+    A = ig.operators.Blur((32, 32), ig.operators.kernels.gaussian_kernel(2.0))
+    noise = Clipped(0.01, high=0.8)
+    y = noise.sample(A(x), seed=0)
+    assert 0.1 < float((y == 0.8).double().mean()) < 0.5
+    solver = ig.solvers.FISTA(ig.priors.TotalVariation(5.0), iterations=200)
+    clipped, normal_noise = (solver(Problem(A, y, n)).x for n in (noise, Gaussian(0.01)))
+    inside = (x == 1) & (y == 0.8)
+    assert abs(float(clipped[inside].mean()) - 1) < 0.05
+    assert float(normal_noise[inside].mean()) < 0.85
+    assert (clipped - x).norm() < 0.5 * (normal_noise - x).norm()
