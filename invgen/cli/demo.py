@@ -64,7 +64,7 @@ def _picture(scan: Path, files: dict[str, Path], seconds: dict[str, float], pict
 
     from invgen import figures, metrics
     from invgen.cli.truth import Truth
-    from invgen.io import open_scan, read_reconstruction
+    from invgen.io import read_reconstruction
 
     with Truth(scan) as truths:
         truth = truths[0]
@@ -79,7 +79,7 @@ def _picture(scan: Path, files: dict[str, Path], seconds: dict[str, float], pict
         psnr, ssim = metrics.psnr(image, truth), metrics.ssim(image, truth)
         table.add_row(solver.upper(), f"{psnr:.1f}", f"{ssim:.3f}", f"{seconds[solver]:.1f}")
     out.print(table)
-    with open_scan(scan) as opened:
+    with Reading().open(scan) as opened:
         measured = opened.line_integrals(0, center=center)
     figure = figures.comparison(
         measured.data,

@@ -138,10 +138,11 @@ class Reading:
 
     def open(self, path: Path) -> Scan:
         """Open the scan."""
-        from invgen.io import open_scan
+        from invgen.errors import CapabilityError
+        from invgen.io import Scan, open_scan
 
         angles = None if self.angles is None else _typed_angles(self.angles, self.angle_unit)
-        return open_scan(
+        scan = open_scan(
             path,
             dataset=self.dataset,
             axes=self.axes,
@@ -154,6 +155,10 @@ class Reading:
             rotation=(self.rotation or Rotation.counterclockwise).value,
             format=None if self.format is None else self.format.value,
         )
+        if not isinstance(scan, Scan):
+            scan.close()
+            raise CapabilityError(f"{path} is an MRI scan; invgen.io.open_scan(path) reads it in Python.")
+        return scan
 
     def located(self) -> Reading:
         """Return the same with whole paths for names of files, so that they are found from any folder."""

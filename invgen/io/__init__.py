@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from invgen.io.beam import Beam
 from invgen.io.center import CenterEstimate, find_center
+from invgen.io.kspace import KSpace, MRIScan
 from invgen.io.output import Reconstructed, ReconstructionWriter, read_reconstruction
 from invgen.io.preprocess import (
     Bin,
@@ -32,6 +33,8 @@ __all__ = [
     "DeadPixels",
     "DropBadFrames",
     "FlatField",
+    "KSpace",
+    "MRIScan",
     "MinusLog",
     "Panel",
     "Projections",

@@ -27,6 +27,11 @@ class Options:
     flats: Any = None
     darks: Any = None
 
+    def given(self) -> list[str]:
+        """Options that only projections have, and that were given."""
+        names = ("angles", "angles_dataset", "angle_unit", "flats", "darks")
+        return [name for name in names if getattr(self, name) is not None]
+
 
 @dataclass(frozen=True)
 class Contents:

@@ -134,7 +134,7 @@ def get_dataset(file: h5py.Group, name: str) -> h5py.Dataset:
 
 def describe_datasets(file: h5py.File, limit: int = 20) -> str:
     """One sentence: the numeric arrays of the file and their shapes."""
-    arrays = [o for o in walk(file) if isinstance(o, h5py.Dataset) and o.shape and o.dtype.kind in "uif"]
+    arrays = [o for o in walk(file) if isinstance(o, h5py.Dataset) and o.shape and o.dtype.kind in "uifc"]
     if not arrays:
         return "It has no numeric array."
     shown = ", ".join(f"{o.name.lstrip('/')} {o.shape}" for o in arrays[:limit])

@@ -28,8 +28,9 @@ def read_hdf5(file: h5py.File, options: Options, *, matlab: bool = False) -> Con
     """
     if options.dataset is None:
         raise FileError(
-            f"{file.filename} is neither Data Exchange nor NXtomo. Say which array holds the projections "
-            "and the order of its axes, dataset=... and axes=... (command line: --dataset, --axes). "
+            f"{file.filename} is neither Data Exchange nor NXtomo, nor of fastMRI or ISMRMRD. Say which "
+            "array holds the projections, or k-space, and the order of its axes, dataset=... and axes=... "
+            "(command line: --dataset, --axes). "
             f"{describe_datasets(file)}"
         )
     kind = "MAT array" if matlab else "HDF5 array"
@@ -49,7 +50,7 @@ def read_mat(path: Path, options: Options) -> Contents:
 
 def read_npy(path: Path, options: Options) -> Contents:
     """Array of a NPY file, mapped into memory; other datasets are other NPY files."""
-    return _contents("NPY array", str(path), _load_npy, options)
+    return _contents("NPY array", str(path), load_npy, options)
 
 
 def read_tiff(path: Path, options: Options) -> Contents:
@@ -62,7 +63,8 @@ def _contents(kind: str, name: str, load: _Load, options: Options, *, reverse: b
     if options.axes is None:
         raise ParameterError(
             f"{name!r} has the shape {array.shape}, which does not tell what its axes are. "
-            'Say their order, as in axes="angle,row,column" or axes="column,angle" (command line: --axes).'
+            'Say their order, as in axes="angle,row,column" or axes="column,angle", of k-space as in '
+            'axes="coil,y,x" (command line: --axes).'
         )
     if array.dtype.kind not in "uif":
         raise FileError(f"{name!r} should hold real numbers; it holds {array.dtype}.")
@@ -109,7 +111,8 @@ def load_mat(path: Path, name: str) -> np.ndarray:
     return value
 
 
-def _load_npy(name: str) -> np.ndarray:
+def load_npy(name: str) -> np.ndarray:
+    """Map the array of a NPY file into memory."""
     path = Path(name)
     check_regular(path)
     try:

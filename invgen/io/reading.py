@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -13,10 +13,14 @@ from invgen.files import check_regular
 from invgen.io import dataexchange, htc, nxtomo, plain
 from invgen.io.contents import AngleUnit, Contents, Options
 from invgen.io.hdf5 import open_hdf5
+from invgen.io.kspace import MRIScan, arrays, fastmri
+from invgen.io.kspace.arrays import ArrayOptions
+from invgen.io.kspace.contents import Contents as KSpaceContents
+from invgen.io.kspace.trajectory import Unit
 from invgen.io.raw import Rotation
 from invgen.io.scan import Scan
 
-Format = Literal["dataexchange", "nxtomo", "hdf5", "npy", "mat", "tiff"]
+Format = Literal["dataexchange", "nxtomo", "hdf5", "npy", "mat", "tiff", "fastmri", "ismrmrd"]
 _TIFF = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 
 
@@ -32,23 +36,33 @@ def open_scan(
     darks: Any = None,
     quantity: Literal["transmission", "absorption"] | None = None,
     rotation: Rotation = "counterclockwise",
+    trajectory: Any = None,
+    trajectory_unit: Unit | None = None,
+    field_of_view: float | Sequence[float] | None = None,
+    matrix: tuple[int, ...] | None = None,
+    mask: Any = None,
+    remove_oversampling: Literal["x", "y", "z"] | None = None,
     format: Format | None = None,
-) -> Scan:
-    """Open a tomographic scan: metadata are read, projections stay in the file until they are asked for.
+) -> Scan | MRIScan:
+    """Open a scan: metadata are read; projections and k-space stay in the file until they are asked for.
 
     Data Exchange and NXtomo files say what they hold, and so do the MAT files of the Helsinki Tomography
-    Challenge 2022. Of any other HDF5, NPY, MAT or TIFF file the caller says which array holds the
-    projections, the order of its axes and the angles; nothing is guessed.
+    Challenge 2022, and MRI scans of fastMRI and ISMRMRD. Of any other HDF5, NPY, MAT or TIFF file the caller
+    says which array holds the projections, the order of its axes and the angles, or which holds k-space and
+    the order of its axes; nothing is guessed.
 
     Parameters
     ----------
     path : str or Path
         The file.
     dataset : str, optional
-        Array of the projections, for files that do not say it.
+        Array of the projections or of k-space, for files that do not say it; of an ISMRMRD file with several
+        scans, the group.
     axes : str, optional
         Order of its axes, as ``"angle,row,column"``; with two, as ``"column,angle"``, the array is one slice.
-        Of MATLAB files it is the order that MATLAB shows.
+        Of k-space as ``"coil,y,x"``, ``"slice,coil,y,x"``, ``"coil,z,y,x"`` (a volume), or
+        ``"sample,shot,coil"`` along a trajectory; ``complex`` is an axis of length 2, real and imaginary
+        part, ``repetition`` one more. Of MATLAB files it is the order that MATLAB shows.
     angles : array, shape (views,), optional
         Angles of the projections in radians, in the order of the file. They win over those of the file.
     angles_dataset : str, optional
@@ -64,12 +78,29 @@ def open_scan(
     rotation : {"counterclockwise", "clockwise"}
         Which way source and detector turn around the object as the angles of the file grow, x to the right
         and y up. "clockwise" is for files that count the other way: it negates the angles.
-    format : {"dataexchange", "nxtomo", "hdf5", "npy", "mat", "tiff"}, optional
+    trajectory : str or array, optional
+        Of k-space with the axes sample and shot: an array of the file, or a NPY or MAT file, or numbers.
+        Complex ``kx + i ky``, or (kx, ky) or (kx, ky, kz) along an axis more; its other axes as those of
+        k-space.
+    trajectory_unit : {"cycles/pixel", "rad/pixel", "1/m", "cycles/fov"}, optional
+        Of the given trajectory, or of that of an ISMRMRD file; by default cycles per pixel, -0.5 to 0.5.
+    field_of_view : number, or one for each axis of the image, optional
+        Of the image of a plain array of k-space, in m. A trajectory in 1/m needs it.
+    matrix : tuple of int, optional
+        Shape of the image that is made of samples along a trajectory; by default the smallest that resolves
+        a trajectory in 1/m or cycles per field of view.
+    mask : str or array, optional
+        What is sampled of plain Cartesian k-space: an array of the file, or another file, with its axes in
+        the order of k-space's, or with one entry for each column. By default what is not zero in all coils.
+    remove_oversampling : {"x", "y", "z"}, optional
+        The readout of plain Cartesian k-space that is sampled twice as densely as the image needs: the outer
+        half of the image along it is cropped, exactly.
+    format : {"dataexchange", "nxtomo", "hdf5", "npy", "mat", "tiff", "fastmri", "ismrmrd"}, optional
         What the file is, if not what it looks like.
 
     Returns
     -------
-    Scan
+    Scan or MRIScan
 
     Raises
     ------
@@ -78,7 +109,7 @@ def open_scan(
     DataError
         When its arrays do not fit each other.
     ParameterError
-        When the caller has to say more.
+        When the caller has to say more, or says what does not apply to such a scan.
     """
     path = Path(path)
     if angles is not None and angles_dataset is not None:
@@ -91,23 +122,31 @@ def open_scan(
         raise ParameterError(f"format should be one of {', '.join(get_args(Format))}; got {format!r}.")
     if rotation not in get_args(Rotation):
         raise ParameterError(f"rotation should be one of {', '.join(get_args(Rotation))}; got {rotation!r}.")
-    options = Options(dataset, axes, angles, angles_dataset, angle_unit, flats, darks)
+    if trajectory_unit not in (None, *get_args(Unit)):
+        raise ParameterError(
+            f"trajectory_unit should be one of {', '.join(get_args(Unit))}; got {trajectory_unit!r}."
+        )
+    projections = Options(dataset, axes, angles, angles_dataset, angle_unit, flats, darks)
+    kspace = ArrayOptions(
+        dataset, axes, trajectory, trajectory_unit, field_of_view, matrix, mask, remove_oversampling
+    )
     check_regular(path)
-    kind = format or _recognise(path)
-    if kind in ("npy", "tiff") or (kind == "mat" and not h5py.is_hdf5(path)):
-        read = {"npy": plain.read_npy, "tiff": plain.read_tiff, "mat": plain.read_mat}[kind]
-        if kind == "mat" and dataset is None and htc.recognise(path):
-            read = htc.read
-        return Scan(path, read(path, options), quantity, close=lambda: None, rotation=rotation)
-    file = open_hdf5(path)
+    contents, close = _read(path, format or _recognise(path), projections, kspace)
     try:
-        return Scan(path, _read_hdf5(file, kind, options), quantity, close=file.close, rotation=rotation)
+        if isinstance(contents, KSpaceContents):
+            stated = projections.given() + ["quantity"] * (quantity is not None)
+            _refuse(path, "an MRI scan", stated + ["rotation"] * (rotation != "counterclockwise"))
+            return MRIScan(path, contents, close)
+        _refuse(path, "a CT scan", kspace.given())
+        return Scan(path, contents, quantity, close, rotation=rotation)
     except InvgenError:
-        file.close()
+        close()
         raise
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:  # damage that h5py meets
-        file.close()
-        raise FileError(f"{path} cannot be read, the file is damaged: {error}") from error
+
+
+def _refuse(path: Path, kind: str, options: list[str]) -> None:
+    if options:
+        raise ParameterError(f"{path} is {kind}, to which {', '.join(options)} does not apply; leave it out.")
 
 
 def _recognise(path: Path) -> str:
@@ -127,18 +166,45 @@ def _recognise(path: Path) -> str:
     )
 
 
-def _read_hdf5(file: h5py.File, kind: str, options: Options) -> Contents:
-    readers: dict[str, Callable[[h5py.File, Options], Contents]] = {
-        "dataexchange": dataexchange.read,
-        "nxtomo": nxtomo.read,
-        "hdf5": plain.read_hdf5,
-    }
+def _read(
+    path: Path, kind: str, options: Options, kspace: ArrayOptions
+) -> tuple[Contents | KSpaceContents, Callable[[], None]]:
+    """Contents of a file, and what closes it."""
+    if kind in ("npy", "tiff") or (kind == "mat" and not h5py.is_hdf5(path)):
+        return _read_file(path, kind, options, kspace), lambda: None
+    file = open_hdf5(path)
+    try:
+        return _read_hdf5(file, kind, options, kspace), file.close
+    except InvgenError:
+        file.close()
+        raise
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:  # damage that h5py meets
+        file.close()
+        raise FileError(f"{path} cannot be read, the file is damaged: {error}") from error
+
+
+def _read_file(path: Path, kind: str, options: Options, kspace: ArrayOptions) -> Contents | KSpaceContents:
+    if kspace.axes is not None and arrays.names_kspace(kspace.axes):
+        if kind == "tiff":
+            raise FileError(f"{path}: TIFF has no complex numbers; save k-space as NPY, HDF5 or MAT.")
+        return (arrays.read_npy if kind == "npy" else arrays.read_mat)(path, kspace)
+    if kind == "mat" and options.dataset is None and htc.recognise(path):
+        return htc.read(path, options)
+    return {"npy": plain.read_npy, "tiff": plain.read_tiff, "mat": plain.read_mat}[kind](path, options)
+
+
+def _read_hdf5(
+    file: h5py.File, kind: str, options: Options, kspace: ArrayOptions
+) -> Contents | KSpaceContents:
+    unnamed = options.dataset is None
+    if kspace.axes is not None and arrays.names_kspace(kspace.axes):
+        return arrays.read_hdf5(file, kspace, matlab=kind == "mat")
     if kind == "mat":
         return plain.read_hdf5(file, options, matlab=True)
-    if kind in readers:
-        return readers[kind](file, options)
-    if options.dataset is None and dataexchange.recognise(file):
+    if kind == "dataexchange" or (kind == "any hdf5" and unnamed and dataexchange.recognise(file)):
         return dataexchange.read(file, options)
-    if options.dataset is None and nxtomo.recognise(file):
+    if kind == "nxtomo" or (kind == "any hdf5" and unnamed and nxtomo.recognise(file)):
         return nxtomo.read(file, options)
+    if kind == "fastmri" or (kind == "any hdf5" and unnamed and fastmri.recognise(file)):
+        return fastmri.read(file)
     return plain.read_hdf5(file, options)
