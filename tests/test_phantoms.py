@@ -265,3 +265,47 @@ def test_same_fan_as_astra():
     astra.clear()
     ours = phantom.fan_sinogram(ANGLES, source, detector, 180, 1.5, offset).numpy()
     assert np.linalg.norm(theirs - ours) < 0.02 * np.linalg.norm(ours)
+
+
+class TestFourierTransform:
+    def test_at_the_origin_it_is_the_mass(self):
+        phantom = oblique()
+        mass = complex((phantom.value * math.pi * phantom.a * phantom.b).sum())
+        assert complex(phantom.kspace(0.0, 0.0)) == pytest.approx(mass, rel=1e-12)
+
+    def test_a_disc_has_a_jinc_and_an_offset_a_phase(self):
+        """The first zero of J1 is at 3.8317: of a disc of radius R at 0.60983 / R."""
+        k = torch.tensor([0.609835 / 8.0, 0.05], dtype=torch.float64)
+        values = phantoms.disc(8.0).kspace(k, 0 * k)
+        assert abs(complex(values[0])) < 1e-3
+        moved = phantoms.disc(8.0, center=(3.0, -2.0)).kspace(k, k / 2)
+        turned = phantoms.disc(8.0).kspace(k, k / 2) * torch.exp(-2j * math.pi * (3.0 * k - 2.0 * k / 2))
+        torch.testing.assert_close(moved, turned)
+
+    def test_a_projection_is_a_slice_of_it(self):
+        """Fourier slice theorem: the transform of the exact projection at angle t is that along t."""
+        phantom, t, k = oblique(), 0.61, torch.linspace(-0.2, 0.2, 21, dtype=torch.float64)
+        fine = 0.01  # rays so dense that their sum is the integral
+        profile = phantom.sinogram([t], 12_000, fine, bin_average=True)[0].to(torch.complex128)
+        s = (torch.arange(12_000, dtype=torch.float64) - 5999.5) * fine
+        expected = torch.exp(-2j * math.pi * k[:, None] * s) @ profile * fine
+        torch.testing.assert_close(
+            phantom.kspace(k * math.cos(t), k * math.sin(t)), expected, rtol=0, atol=1e-4 * 500
+        )
+
+    def test_turning_the_phantom_turns_it(self):
+        k = torch.linspace(-0.3, 0.3, 9, dtype=torch.float64)
+        c, s = math.cos(0.4), math.sin(0.4)
+        turned = oblique().rotated(0.4).kspace(k[None], k[:, None])
+        expected = oblique().kspace(c * k[None] + s * k[:, None], c * k[:, None] - s * k[None])
+        torch.testing.assert_close(turned, expected)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_tissues_of_the_head_do_not_overlap(seed):
+    """No value is above the fluid's or below zero, as it would be where two structures add up."""
+    image = phantoms.head(seed).image((512, 512), 2 / 512, supersample=4)
+    assert float(image.max()) <= 1 + 1e-9
+    assert float(image.min()) >= -1e-9
+    assert not torch.equal(image, phantoms.head(seed + 1).image((512, 512), 2 / 512, supersample=4))
+    assert not bool(image[:, :64].any())  # air around it

@@ -2,7 +2,8 @@
 
 from invgen.simulate.ct import simulate_ct
 from invgen.simulate.geometry import Geometry
-from invgen.simulate.mri import Sampling, simulate_mri
+from invgen.simulate.mri import simulate_mri
+from invgen.simulate.readouts import Sampling
 from invgen.simulate.scene import Source
 from invgen.simulate.signal import MRISource
 

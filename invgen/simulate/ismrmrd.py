@@ -6,7 +6,6 @@ as in github.com/ismrmrd/ismrmrd, version 1.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 from xml.etree import ElementTree
 
@@ -66,15 +65,6 @@ _FLOATS = h5py.special_dtype(vlen=np.dtype("<f4"))
 _ACQUISITION = np.dtype([("head", _HEAD), ("traj", _FLOATS), ("data", _FLOATS)])
 
 
-@dataclass(frozen=True)
-class Readout:
-    """What all acquisitions of a scan share."""
-
-    samples: int
-    center: int
-    dwell: float  # microseconds
-
-
 class Acquisitions:
     """Acquisitions that are appended to the group ``dataset`` of a file.
 
@@ -83,15 +73,18 @@ class Acquisitions:
     file : h5py.File
     header : str
         XML.
-    readout : Readout
+    center_sample : int
+        The sample of each readout in the middle of k-space.
+    dwell : float
+        Microseconds between samples.
     """
 
-    def __init__(self, file: h5py.File, header: str, readout: Readout):
+    def __init__(self, file: h5py.File, header: str, center_sample: int, dwell: float):
         group = file.create_group("dataset")
         xml = group.create_dataset("xml", (1,), h5py.special_dtype(vlen=bytes))
         xml[0] = header.encode()
         self._data = group.create_dataset("data", (0,), _ACQUISITION, maxshape=(None,), chunks=(16,))
-        self._readout = readout
+        self._center_sample, self._dwell = center_sample, dwell
 
     def append(
         self,
@@ -121,9 +114,9 @@ class Acquisitions:
         head = rows["head"]
         head["version"], head["flags"] = 1, flags
         head["scan_counter"] = head["acquisition_time_stamp"] = first + np.arange(readouts)
-        head["number_of_samples"], head["center_sample"] = samples, self._readout.center
+        head["number_of_samples"], head["center_sample"] = samples, self._center_sample
         head["available_channels"] = head["active_channels"] = coils
-        head["sample_time_us"] = self._readout.dwell
+        head["sample_time_us"] = self._dwell
         head["position"][:, 2] = position
         head["read_dir"][:, 0] = head["phase_dir"][:, 1] = head["slice_dir"][:, 2] = 1
         head["idx"]["kspace_encode_step_1"], head["idx"]["slice"] = steps, slice

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Literal, get_args
 
 import h5py
-import numpy as np
 import torch
 from torch import Tensor
 
 from invgen.errors import ParameterError
 from invgen.files import atomic_hdf5
+from invgen.operators import Fourier
 from invgen.simulate import ismrmrd
 from invgen.simulate.coils import fit, on_grid
 from invgen.simulate.geometry import check_positive
-from invgen.simulate.signal import MRISource, signal_of
-
-Sampling = Literal["equispaced", "random", "gaussian", "radial", "spiral"]
+from invgen.simulate.readouts import Sampling, half_cycles, plan
+from invgen.simulate.signal import MRISource, Signal, signal_of
 
 _FIELD = 240.0  # mm, width of the field of view by default
 _THICKNESS = 5.0  # mm
@@ -97,71 +95,63 @@ def simulate_mri(
     them ``noise_std``, in the data's unit, and ``noise_covariance``, ``E[n n.H] / 2`` of the coils.
     """
     shape = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+    check_positive(height=shape[0], width=shape[1], coils=coils, slices=slices)
     pixel_size = _FIELD / shape[1] if pixel_size is None else pixel_size
-    check_positive(
-        height=shape[0], width=shape[1], coils=coils, slices=slices, acceleration=acceleration,
-        pixel_size=pixel_size,
-    )  # fmt: skip
+    check_positive(pixel_size=pixel_size)
     if not (0 <= noise < math.inf):
         raise ParameterError(f"noise is a relative standard deviation, at least zero; got {noise}.")
-    if sampling not in get_args(Sampling):
-        raise ParameterError(f"The sampling is one of {', '.join(get_args(Sampling))}; got {sampling!r}.")
-    height, width = shape
-    lines = _lines(sampling, height, acceleration, calibration, seed)
+    readouts = plan(sampling, shape, acceleration, calibration, seed)
     random = torch.Generator().manual_seed(seed)
-    coupling = torch.eye(coils) + _COUPLING * torch.randn(
-        coils, coils, generator=random, dtype=torch.complex128
-    )
+    neighbors = torch.randn(coils, coils, generator=random, dtype=torch.complex128)
+    coupling = torch.eye(coils) + _COUPLING * neighbors
     coupling /= (coupling.abs() ** 2).sum(1).mean().sqrt()
 
-    def noise_of(shape: tuple[int, ...], std: float) -> Tensor:
-        """Draw the receivers' noise, (coils, ...); a complex standard normal has parts of variance 1/2."""
-        plain = torch.randn(coils, *shape, generator=random, dtype=torch.complex128)
-        return std * math.sqrt(2) * torch.tensordot(coupling, plain, 1)
+    def receivers(shape: tuple[int, int, int], std: float) -> Tensor:
+        """Draw noise of (readouts, coils, samples); a complex normal number has parts of variance 1/2."""
+        plain = torch.randn(shape, generator=random, dtype=torch.complex128)
+        return std * math.sqrt(2) * (coupling @ plain)
 
-    rows, columns = _half_cycles(height)[lines], torch.arange(-width, width)
-    flags = np.zeros(len(lines), np.uint64)
-    middle = (lines >= (height - calibration + 1) // 2) & (lines < (height + calibration + 1) // 2)
-    flags[middle.numpy()] = ismrmrd.CALIBRATION_AND_IMAGING
-    flags[0] |= ismrmrd.FIRST_IN_SLICE
-    flags[-1] |= ismrmrd.LAST_IN_SLICE
     header = ismrmrd.header(
-        encoded=(height, 2 * width),
+        encoded=readouts.encoded,
         recon=shape,
         pixel_size=pixel_size,
         thickness=_THICKNESS,
         slices=slices,
         coils=coils,
-        steps=height,
-        step_center=height // 2,
-        trajectory="cartesian",
+        steps=readouts.steps,
+        step_center=readouts.center,
+        trajectory=readouts.trajectory,
         acceleration=acceleration,
         calibration=calibration,
     )
+    # the file has (kx, ky)
+    trajectory = None if readouts.k is None else readouts.k.flip(-1)
     std = 0.0
     with atomic_hdf5(path) as file:
         images, maps = _truth(file, slices, coils, shape, pixel_size)
-        acquisitions = ismrmrd.Acquisitions(file, header, ismrmrd.Readout(2 * width, width, _DWELL))
+        acquisitions = ismrmrd.Acquisitions(file, header, readouts.center_sample, _DWELL)
         for number in range(slices):
             place = 0.0 if slices == 1 else 1.2 * (number / (slices - 1) - 0.5)  # of the object's radius
             signal = signal_of(source, shape, math.sqrt(1 - place**2), pixel_size, seed)
-            phase, weights = fit(coils, place, height / width, seed)
-            full = signal.on_grid(phase[None], _half_cycles(height), _half_cycles(width))[0]
-            truth = _image(full)
+            phase, weights = fit(coils, place, shape[0] / shape[1], seed)
+            truth = _full_scan(signal, phase)
             images[number] = truth.to(torch.complex64).numpy()
             y, x = ((torch.arange(n) - n // 2).double() / n for n in shape)
             maps[number] = (on_grid(weights, y, x) / on_grid(phase[None], y, x)).to(torch.complex64).numpy()
             if number == 0:
                 std = noise * float(truth.abs().max())
                 if noise and noise_scan:
-                    silence = noise_of((_NOISE_READOUTS, 2 * width), std).transpose(0, 1)
+                    silence = receivers((_NOISE_READOUTS, coils, readouts.samples), std)
                     acquisitions.append(silence, flags=ismrmrd.NOISE)
-            data = signal.on_grid(weights, rows, columns) / math.sqrt(2 * height * width)
-            data += noise_of(tuple(data.shape[1:]), std)
+            data = readouts.measure(signal, weights)
             acquisitions.append(
-                data.transpose(0, 1), flags=flags, steps=lines.numpy(), slice=number,
+                data + receivers(tuple(data.shape), std),
+                flags=readouts.flags,
+                steps=readouts.lines.numpy(),
+                slice=number,
                 position=number * _THICKNESS,
-            )  # fmt: skip
+                trajectory=trajectory,
+            )
         file["truth"].attrs.update(
             source=source if isinstance(source, str) else type(source).__name__.lower(),
             sampling=sampling,
@@ -174,30 +164,12 @@ def simulate_mri(
         )
 
 
-def _lines(sampling: str, height: int, acceleration: float, calibration: int, seed: int) -> Tensor:
-    """Numbers of the lines to measure."""
-    from invgen.operators import sampling as masks
-
-    if not 0 <= calibration <= height:
-        raise ParameterError(f"calibration is a number of lines from 0 to {height}; got {calibration}.")
-    draw = {
-        "equispaced": masks.equispaced_lines,
-        "random": masks.random_lines,
-        "gaussian": masks.gaussian,
-    }[sampling]
-    return draw((height,), acceleration, calibration / height, seed=seed).nonzero().flatten()
-
-
-def _half_cycles(n: int) -> Tensor:
-    """Places of the n samples of a full scan along an axis, in half cycles per field of view."""
-    return 2 * (torch.arange(n) - n // 2)
-
-
-def _image(kspace: Tensor) -> Tensor:
-    """The image of k-space samples ``sum_n x[n] exp(-2 pi i k n)``."""
-    from invgen.operators import Fourier
-
-    return Fourier(tuple(kspace.shape)).H(kspace) / math.sqrt(kspace.numel())
+def _full_scan(signal: Signal, phase: Tensor) -> Tensor:
+    """The image that one uniform coil and all of k-space give: what lies beyond the readout is cut off."""
+    height, width = signal.shape
+    kspace = signal.on_grid(phase[None], half_cycles(height), torch.arange(-width, width))[0]
+    image = Fourier((height, 2 * width)).H(kspace) / math.sqrt(kspace.numel())
+    return image[:, width - width // 2 :][:, :width]
 
 
 def _truth(

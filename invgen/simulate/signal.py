@@ -23,6 +23,8 @@ class Signal(Protocol):
     the pixel ``N // 2`` of each axis.
     """
 
+    shape: tuple[int, int]
+
     def on_grid(self, weights: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
         """At rows and columns of k-space, integers that count half cycles per field of view."""
 
@@ -57,14 +59,14 @@ class _Phantom:
     def __init__(self, phantom: phantoms.Ellipses, shape: tuple[int, int]):
         # the object stands in the middle of the image; the origin is a pixel's center
         down, right = ((n - 1) / 2 - n // 2 for n in shape)
-        self._phantom, self._shape = replace(phantom, x=phantom.x + right, y=phantom.y - down), shape
+        self._phantom, self.shape = replace(phantom, x=phantom.x + right, y=phantom.y - down), shape
         # exponentials shift k-space by whole steps of half a cycle per field of view: all that any scan on a
         # grid needs lies on this one
         ky, kx = (torch.arange(-n - ORDER, n + ORDER, dtype=torch.float64) / (2 * n) for n in shape)
         self._lattice = self._phantom.kspace(kx, -ky[:, None])
 
     def on_grid(self, weights: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-        height, width = self._shape
+        height, width = self.shape
         total = torch.zeros(len(weights), len(rows), len(columns), dtype=torch.complex128)
         for i, up in enumerate(orders().tolist()):
             lines = self._lattice[rows + height + ORDER - up]
@@ -76,7 +78,7 @@ class _Phantom:
         total = torch.zeros(len(weights), len(k), dtype=torch.complex128)
         for i, up in enumerate(orders().tolist()):
             for j, left in enumerate(orders().tolist()):
-                ky, kx = k[:, 0] - up / (2 * self._shape[0]), k[:, 1] - left / (2 * self._shape[1])
+                ky, kx = k[:, 0] - up / (2 * self.shape[0]), k[:, 1] - left / (2 * self.shape[1])
                 total += weights[:, i, j, None] * self._phantom.kspace(kx, -ky)
         return total
 
@@ -92,7 +94,7 @@ class _Pixels:
         image = image.detach().cpu().to(torch.complex128 if image.is_complex() else torch.float64)
         if not bool(torch.isfinite(image.abs()).all()) or not bool(image.any()):
             raise DataError("A source image is finite and not zero everywhere.")
-        self._image, self._shape = image, shape
+        self._image, self.shape = image, shape
         # the whole image fits into the field of view, and its pixels are squares
         side = scale * min(n / m for n, m in zip(shape, image.shape, strict=True))
         self._fine = max(1, math.ceil(2 * side))
@@ -104,7 +106,7 @@ class _Pixels:
         )
 
     def on_grid(self, weights: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-        height, width = self._shape
+        height, width = self.shape
         ky, kx = torch.meshgrid(rows / (2 * height), columns / (2 * width), indexing="ij")
         return self.at(weights, torch.stack((ky, kx), -1).reshape(-1, 2)).unflatten(1, ky.shape)
 
@@ -113,7 +115,7 @@ class _Pixels:
 
         k = k.double()
         fine = self._image.repeat_interleave(self._fine, 0).repeat_interleave(self._fine, 1)
-        y, x = (place / n for place, n in zip(self._places, self._shape, strict=True))
+        y, x = (place / n for place, n in zip(self._places, self.shape, strict=True))
         objects = fine * on_grid(weights, y, x)
         values = NUFFT(tuple(fine.shape), k * self._side).forward(objects)
         # what the transform counts from is the middle entry, wherever that lies; and each pixel is a square
