@@ -2,8 +2,21 @@
 
 from invgen.solvers.algebraic import OSSART, SIRT
 from invgen.solvers.base import Solver, State
+from invgen.solvers.coil_images import RootSumOfSquares, ZeroFilled
 from invgen.solvers.direct import FBP, FDK
 from invgen.solvers.krylov import CG
 from invgen.solvers.proximal import FISTA, PDHG
 
-__all__ = ["CG", "FBP", "FDK", "FISTA", "OSSART", "PDHG", "SIRT", "Solver", "State"]
+__all__ = [
+    "CG",
+    "FBP",
+    "FDK",
+    "FISTA",
+    "OSSART",
+    "PDHG",
+    "SIRT",
+    "RootSumOfSquares",
+    "Solver",
+    "State",
+    "ZeroFilled",
+]

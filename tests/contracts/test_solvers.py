@@ -7,9 +7,21 @@ import torch
 
 import invgen as ig
 from invgen.noise import Gaussian
-from invgen.operators import ConeBeam, FanBeam, Identity, MatrixOperator, Radon
+from invgen.operators import MRI, ConeBeam, FanBeam, Identity, MatrixOperator, Radon
 from invgen.priors import TotalVariation
-from invgen.solvers import CG, FBP, FDK, FISTA, OSSART, PDHG, SIRT, Solver, State
+from invgen.solvers import (
+    CG,
+    FBP,
+    FDK,
+    FISTA,
+    OSSART,
+    PDHG,
+    SIRT,
+    RootSumOfSquares,
+    Solver,
+    State,
+    ZeroFilled,
+)
 from invgen.testing import CheckError, check_solver
 
 
@@ -59,6 +71,21 @@ def cone():
     return ig.Problem(A, noise.sample(A(image(2, 4, 12, 12)), seed=0), noise)
 
 
+def resonance(coils=3):
+    """Complex images, half of the lines of k-space, and without maps where there are no coils."""
+    generator = torch.Generator().manual_seed(0)
+    maps = torch.randn(coils, 9, 12, generator=generator, dtype=torch.complex128) if coils else None
+    mask = torch.rand(12, generator=generator) < 0.5
+    A = MRI((9, 12), mask, maps)
+    noise = Gaussian(0.1)
+    x = image(2, 9, 12, dtype=torch.complex128) * torch.tensor([1, 2j]).reshape(2, 1, 1)
+    return ig.Problem(A, noise.sample(A(x), seed=0), noise)
+
+
+def single_coil():
+    return resonance(coils=None)
+
+
 FEW = {"iterations": 12}
 SPACE = (-3, -2, -1)
 #: Each public solver with the parameter sets and problems that stand for it, and the rules that do not apply.
@@ -81,6 +108,15 @@ SOLVERS = {
         "weighted data": (CG(), weighted, ()),
         "fan": (CG(weight=1.0), fan, {"scale"}),
         "cone": (CG(), cone, ()),
+        "resonance": (CG(), resonance, ()),
+    },
+    "RootSumOfSquares": {
+        "defaults": (RootSumOfSquares(), resonance, ()),
+        "single coil": (RootSumOfSquares(), single_coil, ()),
+    },
+    "ZeroFilled": {
+        "defaults": (ZeroFilled(), resonance, ()),
+        "single coil": (ZeroFilled(), single_coil, ()),
     },
     "SIRT": {
         "defaults": (SIRT(), None, ()),

@@ -17,9 +17,9 @@ __all__ = ["adaptive"]
 def adaptive(images: Any, *, width: float = 3.0) -> torch.Tensor:
     """Coil sensitivities from coil images, whatever k-space they come from: the adaptive combination.
 
-    The sensitivities of a pixel are the strongest eigenvector of the coils' covariance in its neighborhood,
-    eq. 7 of the paper for white noise. Less exact than `espirit`, which needs a fully sampled middle of
-    Cartesian k-space; this needs images of low resolution, without aliasing.
+    The sensitivities of a pixel are the strongest eigenvector of the coils' covariance in its neighborhood.
+    Less exact than `espirit`, which needs a fully sampled middle of Cartesian k-space; this needs images
+    without aliasing, of which a low resolution is enough.
 
     Parameters
     ----------

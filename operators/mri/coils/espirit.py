@@ -65,14 +65,15 @@ def espirit(
     Time grows with the cube of the number of coils, and for volumes with that of ``coils * kernel**3``: for
     many coils, use `compression_matrix` first. Coils with different noise are whitened first, too.
 
-    The projection's matrix at a pixel, eq. 12 of the paper, is a trigonometric polynomial of degree
-    ``kernel - 1``, whose coefficients are sums over the diagonals of the projection. It costs the same
+    The projection's matrix at a pixel is a trigonometric polynomial of degree ``kernel - 1``, whose
+    coefficients are sums over the diagonals of the projection (as Lobos et al. found, too). It costs the same
     whatever the number of kernels, and is evaluated where it is wanted.
 
     References
     ----------
     Uecker et al. (2014), ESPIRiT: an eigenvalue approach to autocalibrating parallel MRI: where SENSE meets
-    GRAPPA.
+    GRAPPA. Lobos, Chan and Haldar (2023), New theory and faster computations for subspace-based sensitivity
+    map estimation in multichannel MRI.
     """
     kspace = checked(kspace, "espirit", "k-space of shape (coils, H, W) or (coils, D, H, W)", (3, 4))
     shape = tuple(kspace.shape[1:]) if image_shape is None else tuple(int(n) for n in image_shape)
