@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from invgen.errors import DtypeError, ParameterError, ShapeError
@@ -47,8 +48,9 @@ def radial(spokes: int, samples: int, angle: str | float = "golden") -> torch.Te
     """Spokes through the middle of k-space.
 
     Sample j of a spoke is at ``(j - samples // 2) / samples`` cycles per pixel. An image of N pixels across
-    needs ``pi / 2 * N`` spokes of equal angles for samples that are dense enough at their ends, and N
-    samples; with readout oversampling, 2 N.
+    needs ``pi / 2 * N`` spokes of equal angles, for their ends to be N neighbors to a cycle per pixel, and N
+    samples, of which scanners take twice as many: the middle of k-space, where spokes cross, is then known
+    well enough for `density_compensation`.
 
     Parameters
     ----------
@@ -120,8 +122,8 @@ def spiral(
     power : float
         At least one: 1 is Archimedes' spiral, equally dense everywhere; larger ones are denser in the middle.
     velocity : {"linear", "angular"}
-        What is constant: the speed along the spiral (away from the middle), as gradients of limited amplitude
-        have it, or the angle from sample to sample, which gathers samples in the middle.
+        What is constant: the distance along the spiral from sample to sample, as gradients of one amplitude
+        have it, or the angle, which gathers samples in the middle.
 
     Returns
     -------
@@ -139,10 +141,18 @@ def spiral(
     if velocity not in ("linear", "angular"):
         raise ParameterError(f"velocity is 'linear' or 'angular'; got {velocity!r}.")
     s = torch.arange(samples, dtype=torch.float64) / max(1, samples - 1)
-    if velocity == "linear":  # the length of the spiral grows as s^(power + 1)
-        s = s ** (1 / (power + 1))
+    if velocity == "linear":
+        s = _equidistant(samples, turns, power)
     t = 2 * math.pi * (turns * s + torch.arange(interleaves, dtype=torch.float64)[:, None] / interleaves)
     return (s**power / 2)[:, None] * torch.stack([t.sin(), t.cos()], dim=-1)
+
+
+def _equidistant(samples: int, turns: float, power: float) -> torch.Tensor:
+    """Parameters s of points on a spiral, equally far apart along it."""
+    s = np.linspace(0, 1, 32 * samples + 1)
+    speed = np.hypot(power * s ** (power - 1), 2 * math.pi * turns * s**power)
+    length = np.concatenate([[0.0], np.cumsum(speed[1:] + speed[:-1])])
+    return torch.from_numpy(np.interp(np.linspace(0, length[-1], samples), length, s))
 
 
 def to_cycles_per_pixel(

@@ -2,7 +2,7 @@
 
 import torch
 
-from invgen.operators import MRI, Fourier
+from invgen.operators import MRI, Fourier, NonCartesianMRI, trajectories
 
 from .numbers import normal
 
@@ -16,6 +16,18 @@ def sampled(*shape, part=0.5):
 
 def maps(*shape):
     return normal(*shape, seed=5, dtype=torch.complex128)
+
+
+def scattered(*shape):
+    """Samples anywhere in k-space."""
+    return torch.rand(shape, generator=torch.Generator().manual_seed(6), dtype=torch.float64) - 0.5
+
+
+def dark(*shape):
+    """Maps of coils that do not see all of the image."""
+    x = maps(*shape)
+    x[..., :2] = 0
+    return x
 
 
 #: Each class by its name in `invgen.operators`, with the instances that stand for it.
@@ -50,5 +62,17 @@ RESONANCE = {
         "volume, planes": lambda: MRI((3, 4, 5), sampled(5), maps(2, 3, 4, 5)),
         "volume, lines in the middle": lambda: MRI((3, 5, 4), sampled(5, 1)),
         "volume, lines across two ends": lambda: MRI((3, 4, 5), sampled(3, 1, 5)),
+    },
+    "NonCartesianMRI": {
+        "odd": lambda: NonCartesianMRI((5, 7), trajectories.radial(4, 7)),
+        "even": lambda: NonCartesianMRI((6, 6), trajectories.spiral(3, 9, 2)),
+        "rectangular": lambda: NonCartesianMRI((4, 9), trajectories.radial(5, 8, "uniform")),
+        "scattered": lambda: NonCartesianMRI((6, 5), scattered(23, 2)),
+        "coils": lambda: NonCartesianMRI((5, 6), trajectories.radial(3, 6), maps(3, 5, 6)),
+        "one coil with a map": lambda: NonCartesianMRI((6, 4), scattered(4, 7, 2), maps(1, 6, 4)),
+        "coils that do not see all": lambda: NonCartesianMRI((5, 7), scattered(31, 2), dark(2, 5, 7)),
+        "volume": lambda: NonCartesianMRI((3, 4, 5), trajectories.koosh_ball(30, 5)),
+        "volume, coils": lambda: NonCartesianMRI((4, 3, 4), scattered(2, 3, 5, 3), maps(2, 4, 3, 4)),
+        "single row": lambda: NonCartesianMRI((1, 6), scattered(9, 2)),
     },
 }
