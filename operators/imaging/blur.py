@@ -11,9 +11,9 @@ import torch
 from invgen.errors import ParameterError, ShapeError
 from invgen.operators.base import SVD, LinearOperator
 from invgen.operators.frozen import Constant
+from invgen.operators.imaging.cosine import DCT
 from invgen.operators.imaging.fourier_basis import Filter, FourierBasis
 from invgen.operators.imaging.mask import Mask
-from invgen.operators.imaging.separable import Separable
 from invgen.operators.imaging.spectral import divide, solve_by_svd
 from invgen.operators.space import Space
 
@@ -175,7 +175,7 @@ class Blur(LinearOperator):
             phase = torch.where(s > 0, values / torch.where(s > 0, s, 1), 1)
             U: LinearOperator = Filter(self.domain.shape, phase, field) @ V
         else:
-            V = Separable([_cosines(n) for n in self._sizes], self._channels, field)
+            V = DCT(self.domain.shape, field, range(-len(self._sizes), 0)).H
             # a diagonal in the coefficients, which Mask is
             U = V @ Mask(torch.where(values < 0, -1.0, 1.0), self.domain.shape, field)
         return SVD(U, s.expand(self.domain.shape), V)
@@ -247,15 +247,6 @@ def _symmetric(kernel: torch.Tensor) -> bool:
         if not torch.equal(odd, odd.flip(axis)):
             return False
     return True
-
-
-def _cosines(n: int) -> torch.Tensor:
-    """Orthonormal basis of the discrete cosine transform of the second kind, its columns."""
-    # whole periods are taken off while the phases are integers, and do not round
-    phase = ((2 * torch.arange(n)[:, None] + 1) * torch.arange(n)).remainder(4 * n)
-    basis = torch.cos(torch.pi / (2 * n) * phase.double()) * (2 / n) ** 0.5
-    basis[:, 0] = n**-0.5
-    return basis
 
 
 def _fast(n: int) -> int:

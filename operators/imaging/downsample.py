@@ -9,13 +9,15 @@ from numbers import Integral
 import torch
 
 from invgen.errors import ParameterError, ShapeError
+from invgen.operators.base import SVD, LinearOperator
+from invgen.operators.imaging.blocks import Blocks
 from invgen.operators.imaging.separable import Separable
 
 __all__ = ["Downsample"]
 
 
-class Downsample(Separable):
-    """Reduce the last two axes by an integer factor.
+class Downsample(LinearOperator):
+    """Reduce the last axes by integer factors.
 
     Where the factor does not divide a size, ``ceil(size / factor)`` pixels come out: the last block of an
     average is a partial one, as in ``PIL.Image.reduce``; bicubic and Lanczos stretch over the whole image,
@@ -24,9 +26,10 @@ class Downsample(Separable):
     Parameters
     ----------
     image_shape : tuple of int
-        Shape of the images, ``(H, W)`` or ``(C, H, W)``.
-    factor : int or (int, int)
-        Rows and columns for each one that is left.
+        Shape of the images, such as ``(H, W)`` or ``(C, H, W)``, or ``(D, H, W)`` for volumes.
+    factor : int or tuple of int
+        Pixels for each one that is left, along each of the last one to three axes; a single number is that
+        of the last two. Volumes take three, ``(2, 2, 2)``.
     kind : {"block", "bicubic", "lanczos"}
         Average of blocks; or interpolation with anti-aliasing, the filter being stretched by the factor, and
         its weights normalized at the borders: as PIL does it (bicubic with a = -1/2, Keys 1981, and
@@ -36,33 +39,61 @@ class Downsample(Separable):
     Raises
     ------
     ShapeError
-        If the images have less than two axes.
+        If the images have fewer axes than there are factors.
     ParameterError
-        If the factor is not a positive integer, larger than the image, or the kind unknown.
+        If a factor is not a positive integer, larger than the image, or the kind unknown.
     """
 
     def __init__(
         self,
         image_shape: tuple[int, ...],
-        factor: int | tuple[int, int],
+        factor: int | tuple[int, ...],
         kind: str = "block",
         field: str = "real",
     ) -> None:
-        if len(image_shape) < 2:
-            raise ShapeError(f"Downsample expects images (..., H, W); got image_shape {tuple(image_shape)}.")
-        factors = factor if isinstance(factor, tuple | list) else (factor, factor)
-        if len(factors) != 2 or any(not isinstance(f, Integral) or f < 1 for f in factors):
-            raise ParameterError(f"Downsample: factor must be a positive integer, or two; got {factor}.")
-        sizes = tuple(image_shape[-2:])
+        factors = tuple(factor) if isinstance(factor, tuple | list) else (factor, factor)
+        if not 1 <= len(factors) <= 3 or any(not isinstance(f, Integral) or f < 1 for f in factors):
+            raise ParameterError(
+                f"Downsample: factor must be a positive integer, or one to three of them; got {factor}."
+            )
+        axes = len(image_shape) - len(factors)
+        if axes < 0:
+            raise ShapeError(
+                f"Downsample by {len(factors)} factors expects images of as many axes, such as (..., H, W); "
+                f"got image_shape {tuple(image_shape)}."
+            )
+        sizes = tuple(image_shape[axes:])
         if any(f > n for f, n in zip(factors, sizes, strict=True)):
             raise ParameterError(f"Downsample: factor {factor} is larger than the image, {sizes}.")
         if kind != "block" and kind not in _FILTERS:
             raise ParameterError(f"Downsample: kind is 'block', 'bicubic' or 'lanczos'; got {kind!r}.")
-        matrices = [
-            _blocks(n, int(f)) if kind == "block" else _resize(n, -(-n // int(f)), *_FILTERS[kind])
-            for n, f in zip(sizes, factors, strict=True)
-        ]
-        super().__init__(matrices, tuple(image_shape[:-2]), field)
+        self._resampler: LinearOperator
+        if kind == "block":
+            self._resampler = Blocks(tuple(image_shape), tuple(int(f) for f in factors), field)
+        else:
+            matrices = [
+                _resize(n, -(-n // int(f)), *_FILTERS[kind]) for n, f in zip(sizes, factors, strict=True)
+            ]
+            self._resampler = Separable(matrices, tuple(image_shape[:axes]), field)
+        super().__init__(self._resampler.domain, self._resampler.range)
+        self.nonnegative = self._resampler.nonnegative
+
+    def _apply(self, x: torch.Tensor) -> torch.Tensor:
+        return self._resampler._apply(x)
+
+    def _adjoint(self, y: torch.Tensor) -> torch.Tensor:
+        return self._resampler._adjoint(y)
+
+    def _norm(self) -> float:
+        return self._resampler.norm()
+
+    def _solve(self, b: torch.Tensor, shift: float | torch.Tensor) -> torch.Tensor:
+        return self._resampler._solve(b, shift)
+
+    @property
+    def svd(self) -> SVD | None:
+        """Orthogonal rows for blocks, else a Kronecker product of the axes' own."""
+        return self._resampler.svd
 
 
 def _bicubic(t: float) -> float:
@@ -85,15 +116,6 @@ _FILTERS: dict[str, tuple[Callable[[float], float], float]] = {
     "bicubic": (_bicubic, 2.0),
     "lanczos": (_lanczos, 3.0),
 }
-
-
-def _blocks(n: int, factor: int) -> torch.Tensor:
-    """Matrix of averages of blocks, shape (ceil(n / factor), n)."""
-    R = torch.zeros(-(-n // factor), n, dtype=torch.float64)
-    for i, row in enumerate(R):
-        block = row[i * factor : (i + 1) * factor]
-        block[:] = 1 / len(block)
-    return R
 
 
 def _resize(n: int, m: int, window: Callable[[float], float], width: float) -> torch.Tensor:

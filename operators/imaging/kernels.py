@@ -50,7 +50,7 @@ def gaussian_kernel(
     return kernel
 
 
-def motion_kernel(length: float, angle: float) -> torch.Tensor:
+def motion_kernel(length: float, angle: float, elevation: float | None = None) -> torch.Tensor:
     """Uniform motion along a straight line during the exposure.
 
     Parameters
@@ -59,21 +59,28 @@ def motion_kernel(length: float, angle: float) -> torch.Tensor:
         Of the path, in pixels; zero is no motion.
     angle : float
         Of the path in radians, counterclockwise from the x axis, which points to the right; y points up.
+    elevation : float, optional
+        Of the path out of the image's plane in radians, towards later slices: gives a kernel for volumes.
 
     Returns
     -------
-    tensor of float64, shape (2 r + 1, 2 r + 1)
-        Point symmetric about its middle. Each point of the path is shared by its four pixels linearly.
+    tensor of float64, shape (n, n), with an elevation (n, n, n)
+        Of odd size n, point symmetric about its middle. Each point of the path is shared linearly by its
+        four pixels, in volumes by its eight.
     """
-    if not (0 <= length < math.inf and math.isfinite(angle)):
+    if not (0 <= length < math.inf and math.isfinite(angle) and math.isfinite(elevation or 0)):
         raise ParameterError(
-            f"motion_kernel: length must not be negative, angle finite; got {length}, {angle}."
+            "motion_kernel: length must not be negative, angle and elevation finite; "
+            f"got {length}, {angle}, {elevation}."
         )
     radius = math.ceil(length / 2)
     count = 64 * (radius + 1)  # points of the path: their distance is under a thirtieth of a pixel
     path = ((torch.arange(count, dtype=torch.float64) + 0.5) / count - 0.5) * length
     axis = torch.arange(-radius, radius + 1, dtype=torch.float64)
-    rows = (1 - (axis[:, None] + math.sin(angle) * path).abs()).clamp(min=0)  # rows count downwards
-    columns = (1 - (axis[:, None] - math.cos(angle) * path).abs()).clamp(min=0)
-    kernel = rows @ columns.T
+    across = math.cos(elevation or 0)
+    direction = [-across * math.sin(angle), across * math.cos(angle)]  # rows count downwards
+    if elevation is not None:
+        direction.insert(0, math.sin(elevation))
+    shares = [(1 - (axis[:, None] - d * path).abs()).clamp(min=0) for d in direction]
+    kernel = torch.einsum("ip,jp->ij" if elevation is None else "ip,jp,kp->ijk", *shares)
     return kernel / kernel.sum()

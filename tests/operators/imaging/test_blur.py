@@ -145,8 +145,32 @@ def test_motion_has_its_length_and_direction(angle):
     assert (k * across**2).sum() < 0.26
 
 
+@pytest.mark.parametrize(("angle", "elevation"), [(0.3, 0.0), (0.3, 0.7), (2.0, -1.1), (0.0, math.pi / 2)])
+def test_motion_through_a_volume_has_its_length_and_direction(angle, elevation):
+    k = kernels.motion_kernel(15.0, angle, elevation)
+    r = torch.arange(len(k), dtype=torch.float64) - len(k) // 2
+    position = torch.stack(torch.broadcast_tensors(r[None, None], -r[None, :, None], r[:, None, None]))
+    direction = torch.tensor(
+        [math.cos(angle) * math.cos(elevation), math.sin(angle) * math.cos(elevation), math.sin(elevation)],
+        dtype=torch.float64,
+    )
+    along = torch.einsum("a,aijk->ijk", direction, position)
+    assert k.sum().item() == pytest.approx(1, abs=1e-14)
+    torch.testing.assert_close(k, k.flip((0, 1, 2)))
+    # as in the plane; each of the three axes adds at most a quarter
+    assert 15**2 / 12 - 0.01 < (k * along**2).sum() < 15**2 / 12 + 0.25
+    assert (k * (position.square().sum(0) - along**2)).sum() < 0.51
+
+
+def test_motion_within_the_plane_of_a_volume_is_that_of_images():
+    k, flat = kernels.motion_kernel(6.0, 0.4, elevation=0.0), kernels.motion_kernel(6.0, 0.4)
+    torch.testing.assert_close(k[len(k) // 2], flat)
+    assert k.sum().item() == pytest.approx(float(k[len(k) // 2].sum()))
+
+
 def test_no_motion_is_no_blur():
     assert kernels.motion_kernel(0.0, 1.0).tolist() == [[1.0]]
+    assert kernels.motion_kernel(0.0, 1.0, 0.5).tolist() == [[[1.0]]]
 
 
 def test_what_does_not_fit_is_refused():
@@ -166,3 +190,5 @@ def test_what_does_not_fit_is_refused():
         kernels.gaussian_kernel((1.0, 2.0), ndim=3)
     with pytest.raises(ParameterError, match="negative"):
         kernels.motion_kernel(-1.0, 0.0)
+    with pytest.raises(ParameterError, match="finite"):
+        kernels.motion_kernel(1.0, 0.0, math.inf)

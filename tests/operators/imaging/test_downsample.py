@@ -53,6 +53,27 @@ def test_a_factor_of_one_changes_nothing(kind):
     assert torch.equal(Downsample((5, 6), 1, kind)(x), x)
 
 
+def test_blocks_of_volumes_are_those_of_scikit_image():
+    measure = pytest.importorskip("skimage.measure")
+    x = image(2, 6, 8, 9, dtype=torch.float64)
+    A = Downsample((2, 6, 8, 9), (2, 4, 3))
+    np.testing.assert_allclose(
+        A(x).numpy(), measure.block_reduce(x.numpy(), (1, 2, 4, 3), np.mean), atol=1e-15
+    )
+    assert Downsample((6, 8, 9), 2).range.shape == (6, 4, 5)  # one number is that of the last two axes
+    partial = Downsample((5, 7, 4), (2, 3, 4))(x[0, :5, :7, :4])
+    assert partial.shape == (3, 3, 1)
+    torch.testing.assert_close(partial[2, 2, 0], x[0, 4, 6, :4].mean())
+
+
+@pytest.mark.parametrize("kind", ["bicubic", "lanczos"])
+def test_volumes_are_interpolated_axis_by_axis(kind):
+    x = image(9, 8, 10, dtype=torch.float64)
+    slices = Downsample((9, 8, 10), (2, 3), kind)(x)
+    columns = Downsample((4, 4, 9), (3,), kind)(slices.movedim(0, -1))
+    torch.testing.assert_close(Downsample((9, 8, 10), (3, 2, 3), kind)(x), columns.movedim(-1, 0))
+
+
 def test_blocks_are_orthogonal():
     A = Downsample((8, 9), (4, 3))
     y = image(2, 3, dtype=torch.float64)
@@ -81,7 +102,9 @@ def test_singular_values_are_those_of_the_matrix(kind):
 def test_what_does_not_fit_is_refused():
     with pytest.raises(ShapeError, match="H, W"):
         Downsample((8,), 2)
-    for factor in (0, -2, 1.5, float("nan"), "2", (2, 2, 2)):
+    with pytest.raises(ShapeError, match="by 3 factors"):
+        Downsample((8, 8), (2, 2, 2))
+    for factor in (0, -2, 1.5, float("nan"), "2", (2, 2, 2, 2), ()):
         with pytest.raises(ParameterError, match="positive integer"):
             Downsample((8, 8), factor)
     with pytest.raises(ParameterError, match="larger than the image"):
