@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import cached_property
 from typing import Any
 
@@ -12,13 +11,12 @@ from invgen.errors import DataError, DtypeError, ParameterError, ShapeError
 from invgen.operators.base import SVD, LinearOperator
 from invgen.operators.basic import Identity
 from invgen.operators.frozen import Constant
-from invgen.operators.mri.fourier import Fourier, centering, each_alone
+from invgen.operators.mri.fourier import Fourier, aligned, each_alone, modulation
+from invgen.operators.mri.lines import Lines
+from invgen.operators.mri.sensitivities import Sensitivities
 from invgen.operators.space import Space
 
 __all__ = ["MRI"]
-
-#: Fraction of sampled lines up to which it pays to transform them alone: taking them out costs, too.
-_SPARSE = 0.7
 
 
 class MRI(LinearOperator):
@@ -63,12 +61,15 @@ class MRI(LinearOperator):
         #: Number of coils, or None for a single one without a map.
         self.coil_count = None if maps is None else len(maps)
         self._mask, self._maps = Constant(mask), None if maps is None else Constant(maps)
-        before, after = centering(shape, domain.axes)
-        self._before = Constant(before if maps is None else maps * before)
+        # an image whose origin comes first needs to be modulated only: the maps do that on the way
+        self._modulation = Constant(modulation(shape, domain.axes))
+        if maps is not None:
+            maps = torch.fft.ifftshift(maps, dim=domain.axes) * self._modulation.value
+        self._coils = None if maps is None else Sensitivities(maps)
         self._varying = tuple(a for a in domain.axes if bool((mask != mask.narrow(a, 0, 1)).any()))
-        self._lines = _Lines.of(mask, self._varying)
-        after = after * mask
-        self._after = Constant(after if self._lines is None else self._lines.take(after))
+        self._lines = Lines.of(mask, self._varying)
+        weights = mask.to(torch.complex128) if self._lines is None else self._lines.take(mask)
+        self._weights = None if bool((weights == 1).all()) else Constant(weights)
 
     @property
     def mask(self) -> torch.Tensor:
@@ -87,36 +88,57 @@ class MRI(LinearOperator):
         return each_alone(self._backward, y, self.range)
 
     def _forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = self._spread(x, self._before)
-        if self._lines is None:
-            return torch.fft.fftn(y, dim=self.domain.axes, norm="ortho").mul_(self._after.like(x))
-        y = self._lines.take(torch.fft.fftn(y, dim=self._varying, norm="ortho"))
-        if self._lines.along:
-            y = torch.fft.fftn(y, dim=self._lines.along, norm="ortho")
-        return self._lines.put(y.mul_(self._after.like(x)))
+        x = torch.fft.ifftshift(x, dim=self.domain.axes)
+        own = self.range.shape if self._lines is None else self._lines.shape(self.range.shape)
+        y = x.new_empty(len(x), *own)
+        if self._coils is None:
+            self._transform(x.mul_(self._modulation.like(x)), y)
+        else:
+            self._coils.forward(x, self._transform, y)
+        return y if self._lines is None else self._finish(y)
 
     def _backward(self, y: torch.Tensor) -> torch.Tensor:
-        after = self._after.like(y).conj()
-        if self._lines is None:
-            x = torch.fft.ifftn(after * y, dim=self.domain.axes, norm="ortho")
+        if self._lines is not None:
+            y = self._begin(y)
+        if self._coils is None:
+            x = self._inverse(y).mul_(self._modulation.like(y).conj())
         else:
-            x = self._lines.take(y).mul_(after)
-            if self._lines.along:
-                x = torch.fft.ifftn(x, dim=self._lines.along, norm="ortho")
-            x = torch.fft.ifftn(self._lines.put(x), dim=self._varying, norm="ortho")
-        return self._combine(x, self._before)
+            x = self._coils.adjoint(y, self._inverse)
+        return torch.fft.fftshift(x, dim=self.domain.axes)
 
-    def _spread(self, x: torch.Tensor, maps: Constant) -> torch.Tensor:
-        """The image as each coil sees it."""
-        if self.coil_count is not None:
-            x = x.unsqueeze(-1 - len(self.domain.shape))
-        return maps.like(x) * x
+    def _transform(self, x: torch.Tensor, y: torch.Tensor) -> None:
+        """Write the k-space of modulated images to `y`; of lines, what is left when they are taken out."""
+        if self._lines is None:
+            self._weight(torch.fft.fftn(x, dim=self.domain.axes, norm="ortho"), y)
+        else:
+            self._lines.take(torch.fft.fftn(x, dim=self._varying, norm="ortho"), out=y)
 
-    def _combine(self, x: torch.Tensor, maps: Constant) -> torch.Tensor:
-        """Adjoint of `_spread`."""
-        if self.coil_count is None:
-            return x.mul_(maps.like(x).conj())
-        return torch.linalg.vecdot(maps.like(x), x, dim=-1 - len(self.domain.shape))
+    def _inverse(self, y: torch.Tensor) -> torch.Tensor:
+        """Adjoint of `_transform`."""
+        if self._lines is None:
+            y = aligned(y) if self._weights is None else self._weight(y, torch.empty_like(y))
+            return torch.fft.ifftn(y, dim=self.domain.axes, norm="ortho")
+        return torch.fft.ifftn(self._lines.put(y), dim=self._varying, norm="ortho")
+
+    def _finish(self, lines: torch.Tensor) -> torch.Tensor:
+        """Transform along the lines, and put them in their places."""
+        if self._lines.along:
+            lines = torch.fft.fftn(lines, dim=self._lines.along, norm="ortho")
+        return self._lines.put(self._weight(lines, lines))
+
+    def _begin(self, y: torch.Tensor) -> torch.Tensor:
+        """Adjoint of `_finish`."""
+        lines = self._lines.take(y)
+        self._weight(lines, lines)
+        if self._lines.along:
+            lines = torch.fft.ifftn(lines, dim=self._lines.along, norm="ortho")
+        return lines
+
+    def _weight(self, y: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+        """Write `y` times the mask to `out`, which may be `y`."""
+        if self._weights is not None:
+            return torch.mul(y, self._weights.like(y), out=out)
+        return out if out is y else out.copy_(y)
 
     def _gram(self) -> LinearOperator:
         return _Gram(self)
@@ -126,17 +148,29 @@ class MRI(LinearOperator):
 
     @cached_property
     def _power(self) -> Constant:
-        """Squared mask in the order of ``torch.fft``, of length one along axes that do not matter."""
+        """Squared mask, of length one along axes on which it does not depend."""
         power = self._mask.value.square()
         for axis in set(self.domain.axes) - set(self._varying):
             power = power.narrow(axis, 0, 1)
-        return Constant(torch.fft.ifftshift(power, dim=self.domain.axes))
+        # transforms of what is not modulated have their origin first
+        return Constant(power if self._coils else torch.fft.ifftshift(power, dim=self.domain.axes))
+
+    @cached_property
+    def spectrum(self) -> Constant:
+        """Symbol of the periodic convolution nearest to the gram operator, T. Chan (1988).
+
+        What it does to a plane wave is what the gram does to it on average: the squared mask, smeared by the
+        power spectrum of the maps.
+        """
+        if self._coils is None:
+            return Constant(self._power.value.expand(self.domain.shape))
+        axes = self.domain.axes
+        smear = torch.fft.fftn(self._coils.power() / self.domain.size, dim=axes)
+        mask = torch.fft.fftn(self._mask.value.square(), dim=axes)
+        return Constant(torch.fft.ifftn(mask * smear.conj(), dim=axes).real.clamp(min=0))
 
     def _filter(self, x: torch.Tensor, symbol: torch.Tensor) -> torch.Tensor:
-        """Multiply in k-space; the transforms of axes on which the symbol does not depend cancel.
-
-        Not centred: the convolution that this is does not care where the origin lies.
-        """
+        """Multiply in k-space; transforms of axes on which the symbol does not depend cancel."""
         if not self._varying:
             return x.mul_(symbol)
         z = torch.fft.fftn(x, dim=self._varying, norm="ortho").mul_(symbol)
@@ -184,58 +218,14 @@ class _Gram(LinearOperator):
     def _convolve(self, x: torch.Tensor) -> torch.Tensor:
         A = self._operator
         symbol = A._power.like(x)
-        if A._maps is None:
+        if A._coils is None:
             return A._filter(x.clone(), symbol)
-        return A._combine(A._filter(A._spread(x, A._maps), symbol), A._maps)
+        x = torch.fft.ifftshift(x, dim=self.domain.axes)
+        x = A._coils.gram(x, lambda image: A._filter(image, symbol))
+        return torch.fft.fftshift(x, dim=self.domain.axes)
 
     def _norm(self) -> float:
         return self._operator.norm() ** 2
-
-
-class _Lines:
-    """The sampled lines of k-space: where the mask is not zero, across the axes on which it depends.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Of the image.
-    varying : tuple of negative int
-        Neighbouring axes on which the mask depends; lines run along the others.
-    index : int64 tensor
-        Sampled positions on the flattened varying axes.
-    """
-
-    def __init__(self, shape: tuple[int, ...], varying: tuple[int, ...], index: torch.Tensor) -> None:
-        self._sizes = tuple(shape[a] for a in varying)
-        self._first, self._last = varying[0], varying[-1]
-        self._index = Constant(index)
-        # the varying axes become one
-        self._axis = self._last
-        outer = len(shape) + varying[0]
-        #: Axes that remain to be transformed, once the lines are taken out.
-        self.along = (*range(self._axis - outer, self._axis), *range(self._axis + 1, 0))
-
-    @classmethod
-    def of(cls, mask: torch.Tensor, varying: tuple[int, ...]) -> _Lines | None:
-        """The lines of a mask, or None where it has none or they are too many to be worth it."""
-        lines = tuple(a for a in range(-mask.ndim, 0) if a not in varying)
-        together = bool(varying) and varying[-1] - varying[0] == len(varying) - 1
-        if not lines or not together:
-            return None
-        across = mask.amax(dim=lines).flatten()
-        index = across.nonzero().flatten()
-        return cls(tuple(mask.shape), varying, index) if len(index) <= _SPARSE * len(across) else None
-
-    def take(self, y: torch.Tensor) -> torch.Tensor:
-        """The lines alone, in new memory."""
-        return y.flatten(self._first, self._last).index_select(self._axis, self._index.like(y))
-
-    def put(self, lines: torch.Tensor) -> torch.Tensor:
-        """Adjoint of `take`: the lines in their places, zero elsewhere."""
-        shape = list(lines.shape)
-        shape[self._axis] = math.prod(self._sizes)
-        y = lines.new_zeros(shape).index_copy_(self._axis, self._index.like(lines), lines)
-        return y.unflatten(self._axis, self._sizes)
 
 
 def _checked_mask(mask: Any, shape: tuple[int, ...]) -> torch.Tensor:

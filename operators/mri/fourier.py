@@ -13,7 +13,7 @@ from invgen.operators.basic import Identity
 from invgen.operators.frozen import Constant
 from invgen.operators.space import Space
 
-__all__ = ["Fourier", "centering", "each_alone"]
+__all__ = ["Fourier", "aligned", "each_alone", "modulation"]
 
 
 class Fourier(LinearOperator):
@@ -39,8 +39,7 @@ class Fourier(LinearOperator):
         space = Space(shape, "complex")
         super().__init__(space, space)
         self.axes = _negative(axes, len(space.shape))
-        before, after = centering(space.shape, self.axes)
-        self._before, self._after = Constant(before), Constant(after)
+        self._modulation = Constant(modulation(space.shape, self.axes))
 
     def _apply(self, x: torch.Tensor) -> torch.Tensor:
         return each_alone(self._forward, x, self.domain)
@@ -49,11 +48,12 @@ class Fourier(LinearOperator):
         return each_alone(self._backward, y, self.domain)
 
     def _forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.fft.fftn(self._before.like(x) * x, dim=self.axes, norm="ortho").mul_(self._after.like(x))
+        x = torch.fft.ifftshift(x, dim=self.axes).mul_(self._modulation.like(x))
+        return torch.fft.fftn(x, dim=self.axes, norm="ortho")
 
     def _backward(self, y: torch.Tensor) -> torch.Tensor:
-        x = torch.fft.ifftn(self._after.like(y).conj() * y, dim=self.axes, norm="ortho")
-        return x.mul_(self._before.like(y).conj())
+        x = torch.fft.ifftn(aligned(y), dim=self.axes, norm="ortho").mul_(self._modulation.like(y).conj())
+        return torch.fft.fftshift(x, dim=self.axes)
 
     def _gram(self) -> LinearOperator:
         return Identity(self.domain.shape, "complex")
@@ -70,26 +70,27 @@ class Fourier(LinearOperator):
         return SVD(self, torch.ones(self.domain.shape), Identity(self.domain.shape, "complex"))
 
 
-def centering(shape: tuple[int, ...], axes: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Factors that centre a plain transform: ``centred(x) = after * fftn(before * x)``.
+def modulation(shape: tuple[int, ...], axes: Sequence[int]) -> torch.Tensor:
+    """Phases that centre k-space: ``centred(x) = fftn(modulation * ifftshift(x))``, for odd sizes too.
 
-    With c = N // 2, ``(k - c) (n - c) = k n - c k - c n + c^2``: a shift in one domain is a phase in the
-    other, which costs less than moving the data. For even N the phases are signs.
+    With c = N // 2 and j = n - c, ``(k - c) (n - c) = k j - c j``: the phase of j moves the origin of k-space
+    to c. For even N the phases are signs.
 
     Returns
     -------
-    before, after : complex128 tensors
+    complex128 tensor
         Of the shape, but for ones where an axis is not transformed.
     """
-    dimensions = len(shape)
-    before = torch.ones((1,) * dimensions, dtype=torch.complex128)
-    after = before
+    factors = torch.ones((1,) * len(shape), dtype=torch.complex128)
     for axis in axes:
         n = shape[axis]
-        ramp = _unit_root(n // 2 * torch.arange(n), n).reshape(-1, *(1,) * (-1 - axis))
-        constant = _unit_root(-torch.tensor((n // 2) ** 2), n)
-        before, after = before * ramp, after * (constant * ramp)
-    return before, after
+        factors = factors * _unit_root(n // 2 * torch.arange(n), n).reshape(-1, *(1,) * (-1 - axis))
+    return factors
+
+
+def aligned(x: torch.Tensor) -> torch.Tensor:
+    """`x`, or a copy where it begins anywhere in memory: the CPU's transforms round by that, too."""
+    return x if x.is_cuda or x.data_ptr() % 64 == 0 else x.clone()
 
 
 def each_alone(
