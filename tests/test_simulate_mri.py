@@ -116,9 +116,10 @@ def test_a_full_scan_by_many_coils_is_the_truth(tmp_path):
     image, maps, _ = truth(path)
     assert bool(mask.all())
     coil_images = Fourier((96, 96)).H(kspace)
-    combined = (maps.conj() * coil_images).sum(0) / (maps.abs() ** 2).sum(0)
+    torch.testing.assert_close(maps.abs().square().sum(0), torch.ones(96, 96))
+    combined = (maps.conj() * coil_images).sum(0)
     assert float((combined - image).norm() / image.norm()) < 0.01
-    root = coil_images.abs().square().sum(0).sqrt() / maps.abs().square().sum(0).sqrt()
+    root = coil_images.abs().square().sum(0).sqrt()
     assert float((root - image.abs()).norm() / image.norm()) < 0.01
 
 
@@ -171,7 +172,7 @@ def test_noise_has_the_covariance_that_is_told(tmp_path):
 
 def test_slices_away_from_the_middle_are_smaller_and_seen_by_other_parts_of_the_coils(tmp_path):
     simulate_mri(tmp_path / "scan.h5", ONE_DISC, size=48, coils=4, slices=3, noise=0)
-    areas = [float((truth(tmp_path / "scan.h5", i)[0].abs() > 0.5).sum()) for i in range(3)]
+    areas = [float((truth(tmp_path / "scan.h5", i)[0].abs() > 0.25).sum()) for i in range(3)]
     assert areas[0] == pytest.approx(0.64 * areas[1], rel=0.05)  # a ball cut at 0.6 of its radius
     assert areas[2] == pytest.approx(0.64 * areas[1], rel=0.05)
     first, middle = (truth(tmp_path / "scan.h5", i)[1] for i in (0, 1))

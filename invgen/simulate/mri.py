@@ -88,11 +88,12 @@ def simulate_mri(
 
     Notes
     -----
-    ``/truth/image`` (slices, H, W), complex, is the object band-limited to k-space of that size: what a full
-    scan without noise by one uniform coil would give, Gibbs ringing included. Its phase is smooth.
-    ``/truth/coils`` (slices, coils, H, W) are the sensitivities. The pixel ``N // 2`` of each axis is the
-    origin, and the data are in the scale of unitary transforms. Attributes of ``/truth`` tell the rest, among
-    them ``noise_std``, in the data's unit, and ``noise_covariance``, ``E[n n.H] / 2`` of the coils.
+    ``/truth/image`` (slices, H, W), complex, is what a full scan without noise gives: the object, of smooth
+    phase, band-limited to k-space of that size, Gibbs ringing included, times the root sum of squares of the
+    sensitivities, whose mean square over the field is one. ``/truth/coils`` (slices, coils, H, W) are the
+    sensitivities divided by it. The pixel ``N // 2`` of each axis is the origin, and the data are in the
+    scale of unitary transforms. Attributes of ``/truth`` tell the rest, among them ``noise_std``, in the
+    data's unit, and ``noise_covariance``, ``E[n n.H] / 2`` of the coils.
     """
     shape = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
     check_positive(height=shape[0], width=shape[1], coils=coils, slices=slices)
@@ -134,10 +135,12 @@ def simulate_mri(
             place = 0.0 if slices == 1 else 1.2 * (number / (slices - 1) - 0.5)  # of the object's radius
             signal = signal_of(source, shape, math.sqrt(1 - place**2), pixel_size, seed)
             phase, weights = fit(coils, place, shape[0] / shape[1], seed)
-            truth = _full_scan(signal, phase)
-            images[number] = truth.to(torch.complex64).numpy()
             y, x = ((torch.arange(n) - n // 2).double() / n for n in shape)
-            maps[number] = (on_grid(weights, y, x) / on_grid(phase[None], y, x)).to(torch.complex64).numpy()
+            sensitivities = on_grid(weights, y, x) / on_grid(phase[None], y, x)
+            root = sensitivities.abs().square().sum(0).sqrt()
+            truth = root * _full_scan(signal, phase)
+            images[number] = truth.to(torch.complex64).numpy()
+            maps[number] = (sensitivities / root).to(torch.complex64).numpy()
             if number == 0:
                 std = noise * float(truth.abs().max())
                 if noise and noise_scan:
