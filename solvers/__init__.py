@@ -4,6 +4,7 @@ from invgen.solvers.algebraic import OSSART, SIRT
 from invgen.solvers.base import Solver, State
 from invgen.solvers.coil_images import RootSumOfSquares, ZeroFilled
 from invgen.solvers.direct import FBP, FDK
+from invgen.solvers.gridding import Gridding
 from invgen.solvers.krylov import CG
 from invgen.solvers.proximal import FISTA, PDHG
 
@@ -15,6 +16,7 @@ __all__ = [
     "OSSART",
     "PDHG",
     "SIRT",
+    "Gridding",
     "RootSumOfSquares",
     "Solver",
     "State",

@@ -7,7 +7,16 @@ import torch
 
 import invgen as ig
 from invgen.noise import Gaussian
-from invgen.operators import MRI, ConeBeam, FanBeam, Identity, MatrixOperator, Radon
+from invgen.operators import (
+    MRI,
+    ConeBeam,
+    FanBeam,
+    Identity,
+    MatrixOperator,
+    NonCartesianMRI,
+    Radon,
+    trajectories,
+)
 from invgen.priors import TotalVariation
 from invgen.solvers import (
     CG,
@@ -17,6 +26,7 @@ from invgen.solvers import (
     OSSART,
     PDHG,
     SIRT,
+    Gridding,
     RootSumOfSquares,
     Solver,
     State,
@@ -86,6 +96,20 @@ def single_coil():
     return resonance(coils=None)
 
 
+def radial(coils=None):
+    A = NonCartesianMRI((10, 12), trajectories.radial(16, 12), coils)
+    x = image(2, 10, 12, dtype=torch.complex128) * torch.tensor([1, 2j]).reshape(2, 1, 1)
+    noise = Gaussian(0.1)
+    return ig.Problem(A, noise.sample(A(x), seed=0), noise)
+
+
+def radial_coils():
+    """Three coils, none of which sees the first columns."""
+    maps = torch.randn(3, 10, 12, generator=torch.Generator().manual_seed(2), dtype=torch.complex128)
+    maps[..., :2] = 0
+    return radial(maps)
+
+
 FEW = {"iterations": 12}
 SPACE = (-3, -2, -1)
 #: Each public solver with the parameter sets and problems that stand for it, and the rules that do not apply.
@@ -100,6 +124,10 @@ SOLVERS = {
         "defaults": (FDK(), cone, ()),
         "sharp": (FDK(window="ram-lak", cutoff=0.8), cone, ()),
     },
+    "Gridding": {
+        "defaults": (Gridding(), radial, ()),
+        "coils": (Gridding(), radial_coils, ()),
+    },
     "CG": {
         "defaults": (CG(), None, ()),
         "Tikhonov": (CG(weight=3.0), None, {"scale"}),
@@ -108,6 +136,7 @@ SOLVERS = {
         "weighted data": (CG(), weighted, ()),
         "fan": (CG(weight=1.0), fan, {"scale"}),
         "cone": (CG(), cone, ()),
+        "radial": (CG(weight=0.5), radial_coils, {"scale"}),
         "resonance": (CG(), resonance, ()),
     },
     "RootSumOfSquares": {
