@@ -1,4 +1,4 @@
-"""What all functions of coils share: their checks, and the covariance of coils."""
+"""What all functions of coils share: their checks, and how coils are related."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from invgen.errors import DataError, DtypeError, ShapeError
 from invgen.operators.space import check_finite
 
-__all__ = ["checked", "covariance"]
+__all__ = ["checked", "coil_gram"]
 
 
 def checked(data: Any, who: str, layout: str, dimensions: tuple[int, ...] | None = None) -> torch.Tensor:
@@ -22,19 +22,20 @@ def checked(data: Any, who: str, layout: str, dimensions: tuple[int, ...] | None
     dimensions : tuple of int, optional
         How many axes there may be, the coils' among them; by default two and more.
     """
-    data = torch.as_tensor(data)
+    # maps are found, and not differentiated: eigenvectors that are not unique have no derivative
+    data = torch.as_tensor(data).detach()
     fits = data.ndim >= 2 if dimensions is None else data.ndim in dimensions
     if not fits or not data.numel():
         raise ShapeError(f"{who} expects {layout}; got the shape {tuple(data.shape)}.")
     if not data.is_complex():
         raise DtypeError(f"{who} expects complex numbers; got {str(data.dtype).removeprefix('torch.')}.")
-    check_finite(data, who)
+    check_finite(data.cpu(), who)  # also from a GPU: this is done once for a scan
     if not bool(data.any()):
         raise DataError(f"{who} got nothing but zeros.")
     return data
 
 
-def covariance(data: torch.Tensor) -> torch.Tensor:
+def coil_gram(data: torch.Tensor) -> torch.Tensor:
     """``sum d d.H`` over all but the coils, complex128: squares of small numbers stay numbers."""
     flat = data.flatten(1).to(torch.complex128)
     return flat @ flat.mH

@@ -84,8 +84,11 @@ def espirit(
     for name, value in (("threshold", threshold), ("crop", crop)):
         if not 0 < value < 1:
             raise ParameterError(f"{name} is between 0 and 1; got {value!r}.")
-    if not 1 <= kernel <= calibration:
-        raise ParameterError(f"kernel is from 1 to calibration={calibration}; got {kernel!r}.")
+    if not (isinstance(kernel, int) and isinstance(calibration, int) and 1 <= kernel <= calibration):
+        raise ParameterError(
+            f"kernel and calibration are whole numbers, 1 <= kernel <= calibration; got {kernel!r} and "
+            f"{calibration!r}."
+        )
     middle = _calibration_region(kspace, calibration, kernel)
     coefficients = _lag_sums(_signal_space(middle, kernel, threshold), len(kspace), kernel, len(shape))
     coefficients = coefficients.to(kspace)
@@ -109,31 +112,18 @@ def espirit(
 
 
 def _calibration_region(kspace: torch.Tensor, calibration: int, kernel: int) -> torch.Tensor:
-    """The largest box around the origin that is sampled throughout."""
+    """The middle of k-space in which all is sampled."""
     shape = kspace.shape[1:]
     limits = [min(calibration, n) for n in shape]
-    holes = (kspace == 0).all(0)
-    for axis, (n, width) in enumerate(zip(shape, limits, strict=True)):
-        # outwards from the origin, so that the first w entries are the box of width w
-        order = sorted(range(n // 2 - width // 2, n // 2 - width // 2 + width), key=lambda k: _reach(k, n))
-        holes = holes.index_select(axis, torch.tensor(order, device=holes.device))
-    for axis in range(holes.ndim):
-        holes = holes.int().cummax(axis).values
-    size, windows = torch.ones_like(holes), torch.ones_like(holes)
-    for axis, width in enumerate(limits):
-        widths = torch.arange(1, width + 1, device=holes.device)
-        widths = widths.reshape(-1, *(1,) * (holes.ndim - 1 - axis))
-        size, windows = size * widths, windows * (widths - kernel + 1).clamp(min=0)
-    best = torch.where(holes > 0, -1, windows * (size.max() + 1) + size).argmax()
-    widths = [int(i) + 1 for i in torch.unravel_index(best, holes.shape)]
-    count = 0 if holes.flatten()[best] else int(windows.flatten()[best])
+    widths = _sampled_box((kspace != 0).any(0), limits, kernel)
+    windows = math.prod(max(0, width - kernel + 1) for width in widths)
     # the windows of one coil alone fill as many dimensions as they have entries
-    if count < kernel**holes.ndim:
-        sampled = "nothing" if holes.flatten()[best] else " x ".join(map(str, widths))
+    if windows < kernel ** len(shape):
+        found = " x ".join(map(str, widths)) if any(widths) else "nothing"
+        larger = " or a larger calibration" if widths == limits and max(shape) > calibration else ""
         raise ParameterError(
-            f"espirit finds {sampled} fully sampled in the middle of k-space, where a window of width "
-            f"{kernel} has {count} places; it needs {kernel**holes.ndim}. Use a smaller kernel"
-            f"{', a larger calibration' if widths == limits and max(shape) > calibration else ''}, or "
+            f"espirit finds {found} fully sampled in the middle of k-space, where a window of width {kernel} "
+            f"has {windows} places; it needs {kernel ** len(shape)}. Use a smaller kernel{larger}, or "
             "adaptive, on coil images."
         )
     for axis, (n, width) in enumerate(zip(shape, widths, strict=True)):
@@ -141,9 +131,22 @@ def _calibration_region(kspace: torch.Tensor, calibration: int, kernel: int) -> 
     return kspace
 
 
-def _reach(k: int, n: int) -> int:
-    """Width of the smallest box around the origin that has the entry k."""
-    return 2 * (k - n // 2) + 1 if k >= n // 2 else 2 * (n // 2 - k)
+def _sampled_box(sampled: torch.Tensor, limits: list[int], kernel: int) -> list[int]:
+    """Widths of the box around the origin, sampled throughout, that has most windows; zeros without any."""
+    size = windows = torch.ones((), dtype=torch.long, device=sampled.device)
+    for axis, (n, limit) in enumerate(zip(sampled.shape, limits, strict=True)):
+        # outwards from the origin: the first w entries are the box of width w
+        order = [n // 2 + (-(i + 1) // 2 if i % 2 else i // 2) for i in range(limit)]
+        sampled = sampled.index_select(axis, torch.tensor(order, device=sampled.device))
+        sampled = sampled.int().cummin(axis).values
+        widths = torch.arange(1, limit + 1, device=sampled.device)
+        widths = widths.reshape(-1, *(1,) * (sampled.ndim - 1 - axis))
+        size, windows = size * widths, windows * (widths - kernel + 1).clamp(min=0)
+    # where no window has a place, the largest
+    score = (windows * (size.max() + 1) + size) * sampled
+    if not bool(score.any()):
+        return [0] * sampled.ndim
+    return [int(i) + 1 for i in torch.unravel_index(score.argmax(), score.shape)]
 
 
 def _signal_space(middle: torch.Tensor, kernel: int, threshold: float) -> torch.Tensor:

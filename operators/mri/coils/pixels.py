@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import torch
 
-from invgen.operators.mri.coils.data import covariance
+from invgen.operators.mri.coils.data import coil_gram
 
 __all__ = ["aligned", "strongest"]
 
@@ -45,7 +45,7 @@ def aligned(maps: torch.Tensor, data: torch.Tensor) -> torch.Tensor:
 
     The first coil, which others take, may be dark: the phase around its zeros would wind through all maps.
     """
-    virtual = torch.linalg.eigh(covariance(data)).eigenvectors[:, -1].to(maps)
+    virtual = torch.linalg.eigh(coil_gram(data)).eigenvectors[:, -1].to(maps)
     # an eigenvector's own phase is the library's: its largest entry is made positive
     virtual = virtual * virtual[virtual.abs().argmax()].conj().sgn()
     seen = torch.tensordot(virtual.conj(), maps, dims=1)

@@ -208,6 +208,8 @@ def test_too_few_lines_are_refused_with_what_was_found(scan, width):
         ({"threshold": float("nan")}, "threshold"),
         ({"kernel": 0}, "kernel"),
         ({"kernel": 25}, "kernel"),
+        ({"kernel": 6.0}, "kernel"),
+        ({"calibration": 24.5}, "calibration"),
         ({"calibration": 8}, "larger calibration"),
     ],
 )

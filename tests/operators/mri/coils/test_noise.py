@@ -112,6 +112,6 @@ def test_what_is_no_noise_and_no_covariance_is_refused():
             noise_covariance(noise, bandwidth_ratio=ratio)
     with pytest.raises(ShapeError, match="square"):
         whitening_matrix(normal(3, 4))
-    for matrix in (normal(3, 3), -torch.eye(3), torch.zeros(3, 3), torch.full((2, 2), torch.nan)):
+    for matrix in (1e-12 * normal(3, 3), -torch.eye(3), torch.zeros(3, 3), torch.full((2, 2), torch.nan)):
         with pytest.raises(ParameterError, match="Hermitian"):
             whitening_matrix(matrix)
