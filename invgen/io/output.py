@@ -20,14 +20,16 @@ from invgen.errors import FileError, ParameterError
 from invgen.files import atomic_path, guarded_hdf5
 from invgen.io.hdf5 import find_object, get_dataset, open_hdf5, read_all, text_attribute
 
-_FORMAT = "invgen reconstruction 1"
+_REAL, _COMPLEX = "invgen reconstruction 1", "invgen reconstruction 2"
 
 
 class ReconstructionWriter:
     """Write a volume slice by slice to HDF5; the file appears under its name when all slices are there.
 
-    ``/reconstruction`` has the shape (slices, H, W), float32, and one chunk per slice; ``/geometry/angles``
-    the angles in radians; ``/report`` what preprocessing did to each slice. Attributes hold the rest.
+    ``/reconstruction`` has the shape (slices, H, W) and one chunk per slice. It is float32, or complex64 with
+    the modulus beside it in ``/magnitude``, float32, for programs that know no complex numbers. ``/report``
+    tells what preprocessing did to each slice, ``/geometry/angles`` the angles of a CT scan, in radians.
+    Attributes hold the rest.
 
     Parameters
     ----------
@@ -37,18 +39,20 @@ class ReconstructionWriter:
         Number of slices.
     image_shape : tuple of int
         Shape (H, W) of a slice.
-    pixel_size : float
-        Of the image, in `unit`.
+    pixel_size : float or (float, float)
+        Of the image, in `unit`; where pixels are no squares, their height and width.
     unit : str
         ``"mm"`` or ``"pixel"``.
     source : str or Path
         The scan.
     settings : mapping
         What the run was told, as can be written to JSON: enough to repeat it.
-    angles : array, shape (views,)
-        Radians.
-    center : float
-        Detector column of the rotation axis, before binning.
+    complex : bool
+        The images are.
+    angles : array, shape (views,), optional
+        Of a CT scan, in radians.
+    center : float, optional
+        Of a CT scan: detector column of the rotation axis, before binning.
     """
 
     def __init__(
@@ -57,18 +61,20 @@ class ReconstructionWriter:
         *,
         slices: int,
         image_shape: tuple[int, int],
-        pixel_size: float,
+        pixel_size: float | tuple[float, float],
         unit: str,
         source: str | Path,
         settings: Mapping[str, Any],
-        angles: np.ndarray,
-        center: float,
+        complex: bool = False,
+        angles: np.ndarray | None = None,
+        center: float | None = None,
     ):
         self._path, self._slices = Path(path), slices
         self._image_shape = tuple(image_shape)
+        self._complex, self._angles = complex, angles
         self._written: set[int] = set()
         self._attributes = {
-            "format": _FORMAT,
+            "format": _COMPLEX if complex else _REAL,
             "source": str(source),
             "settings": json.dumps(dict(settings)),
             "versions": json.dumps(
@@ -76,11 +82,11 @@ class ReconstructionWriter:
                 | {name: version(name) for name in ("invgen", "torch", "numpy", "h5py")}
             ),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "pixel_size": float(pixel_size),
+            "pixel_size": pixel_size,
             "unit": unit,
-            "center": float(center),
         }
-        self._angles = np.asarray(angles, dtype=np.float64)
+        if center is not None:
+            self._attributes["center"] = float(center)
         self._stack = ExitStack()
 
     def __enter__(self) -> ReconstructionWriter:
@@ -88,10 +94,16 @@ class ReconstructionWriter:
             beside = stack.enter_context(atomic_path(self._path))
             file, self._guard = stack.enter_context(guarded_hdf5(beside))
             file.attrs.update(self._attributes)
-            angles = file.create_dataset("geometry/angles", data=self._angles)
-            angles.attrs["units"] = "rad"
-            shape = (self._slices, *self._image_shape)
-            self._volume = file.create_dataset("reconstruction", shape, "f4", chunks=(1, *self._image_shape))
+            if self._angles is not None:
+                angles = file.create_dataset("geometry/angles", data=self._angles, dtype="f8")
+                angles.attrs["units"] = "rad"
+            layout = {"shape": (self._slices, *self._image_shape), "chunks": (1, *self._image_shape)}
+            self._volume = file.create_dataset(
+                "reconstruction", dtype="c8" if self._complex else "f4", **layout
+            )
+            self._magnitude = (
+                file.create_dataset("magnitude", dtype="f4", **layout) if self._complex else None
+            )
             self._report = file.create_dataset("report", (self._slices,), h5py.string_dtype())
             self._stack = stack.pop_all()
         return self
@@ -104,7 +116,11 @@ class ReconstructionWriter:
                 f"expected slice 0 to {self._slices - 1} of shape {self._image_shape}; "
                 f"got slice {index} of shape {image.shape}."
             )
+        if image.dtype.kind == "c" and not self._complex:
+            raise ParameterError("the file is one of real images; write the modulus, or open it as complex.")
         self._volume[index] = image
+        if self._magnitude is not None:
+            self._magnitude[index] = np.abs(image)
         self._report[index] = "\n".join(report)
         self._written.add(index)
         self._volume.file.flush()
@@ -127,12 +143,15 @@ class Reconstructed:
 
     Attributes
     ----------
-    volume : h5py.Dataset, shape (slices, H, W), float32
+    volume : h5py.Dataset, shape (slices, H, W), float32 or complex64
     pixel_size : float
+        Width of a pixel.
+    pixel_height : float
     unit : str
-    angles : array, shape (views,)
-        Radians.
-    center : float
+    angles : array, shape (views,), or None
+        Of a CT scan, in radians.
+    center : float or None
+        Of a CT scan.
     source : str
     settings, versions : dict
     created : str
@@ -140,13 +159,19 @@ class Reconstructed:
 
     volume: h5py.Dataset
     pixel_size: float
+    pixel_height: float
     unit: str
-    angles: np.ndarray
-    center: float
+    angles: np.ndarray | None
+    center: float | None
     source: str
     settings: dict[str, Any]
     versions: dict[str, str]
     created: str
+
+    @property
+    def is_complex(self) -> bool:
+        """Whether the images are: those of MRI."""
+        return self.volume.dtype.kind == "c"
 
     def report(self, slice: int) -> tuple[str, ...]:
         """Tell what preprocessing did to a slice."""
@@ -173,16 +198,18 @@ def read_reconstruction(path: str | Path) -> Reconstructed:
     """
     file = open_hdf5(Path(path))
     try:
-        if text_attribute(file, "format") != _FORMAT or not isinstance(
-            find_object(file, "reconstruction"), h5py.Dataset
-        ):
+        form, volume = text_attribute(file, "format"), find_object(file, "reconstruction")
+        if form not in (_REAL, _COMPLEX) or not isinstance(volume, h5py.Dataset):
             raise FileError(f"{path} is no reconstruction of invgen recon.")
+        height, width = np.broadcast_to(np.asarray(file.attrs["pixel_size"], dtype=np.float64), 2).tolist()
+        of_ct = "geometry" in file
         return Reconstructed(
             volume=get_dataset(file, "reconstruction"),
-            pixel_size=float(file.attrs["pixel_size"]),
+            pixel_size=width,
+            pixel_height=height,
             unit=str(file.attrs["unit"]),
-            angles=read_all(get_dataset(file, "geometry/angles")),
-            center=float(file.attrs["center"]),
+            angles=read_all(get_dataset(file, "geometry/angles")) if of_ct else None,
+            center=float(file.attrs["center"]) if of_ct else None,
             source=str(file.attrs["source"]),
             settings=json.loads(file.attrs["settings"]),
             versions=json.loads(file.attrs["versions"]),

@@ -13,7 +13,7 @@ from invgen.files import check_regular
 from invgen.io import dataexchange, htc, nxtomo, plain
 from invgen.io.contents import AngleUnit, Contents, Options
 from invgen.io.hdf5 import open_hdf5
-from invgen.io.kspace import MRIScan, arrays, fastmri
+from invgen.io.kspace import MRIScan, arrays, fastmri, ismrmrd
 from invgen.io.kspace.arrays import ArrayOptions
 from invgen.io.kspace.contents import Contents as KSpaceContents
 from invgen.io.kspace.trajectory import Unit
@@ -136,6 +136,10 @@ def open_scan(
         if isinstance(contents, KSpaceContents):
             stated = projections.given() + ["quantity"] * (quantity is not None)
             _refuse(path, "an MRI scan", stated + ["rotation"] * (rotation != "counterclockwise"))
+            if contents.format != "kspace":
+                own = {"ismrmrd": ["trajectory_unit"]}.get(contents.format, [])
+                stated = [name for name in kspace.given() if name not in own]
+                _refuse(path, f"a scan of the format {contents.format}", stated)
             return MRIScan(path, contents, close)
         _refuse(path, "a CT scan", kspace.given())
         return Scan(path, contents, quantity, close, rotation=rotation)
@@ -207,4 +211,8 @@ def _read_hdf5(
         return nxtomo.read(file, options)
     if kind == "fastmri" or (kind == "any hdf5" and unnamed and fastmri.recognise(file)):
         return fastmri.read(file)
+    if kind in ("ismrmrd", "any hdf5") and (group := ismrmrd.recognise(file, options.dataset)):
+        return ismrmrd.read(file, group, kspace.trajectory_unit)
+    if kind == "ismrmrd":
+        raise FileError(f"{file.filename} has no group with the header and the readouts of ISMRMRD.")
     return plain.read_hdf5(file, options)

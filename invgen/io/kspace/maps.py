@@ -1,0 +1,97 @@
+"""Coil sensitivities of a scan, from the middle of its own k-space."""
+
+from __future__ import annotations
+
+import torch
+
+from invgen.errors import DataError, ParameterError, ShapeError
+from invgen.io.kspace.contents import KSpace, central
+from invgen.io.kspace.sampled import calibrated
+from invgen.operators.mri import Fourier, NonCartesianMRI
+from invgen.operators.mri.coils import adaptive, espirit
+
+#: Width of the middle of k-space that maps are made of, where samples are on no grid.
+_WIDTH = 32
+#: Part of the gram operator's norm that is added to it, in gridding that middle: corners may have no samples.
+_DAMPING = 1e-3
+
+
+def sensitivities(kspace: KSpace, method: str) -> torch.Tensor:
+    """Maps of all coils on the operator's grid, shape (coils, *image_shape).
+
+    Parameters
+    ----------
+    kspace : KSpace
+    method : {"espirit", "adaptive", "none"}
+        As of `MRIScan.problem`.
+
+    Raises
+    ------
+    DataError, ParameterError
+        When the middle of k-space is not sampled well enough, or the method is none of these.
+    """
+    if method == "none":
+        return torch.ones_like(kspace.data[:, :1].reshape(-1, *(1,) * len(kspace.image_shape))).expand(
+            -1, *kspace.image_shape
+        )
+    if method not in ("espirit", "adaptive"):
+        raise ParameterError(f'coils should be "espirit", "adaptive", "none" or maps; got {method!r}.')
+    middle = _calibration(kspace) if kspace.mask is not None else _gridded(kspace)
+    if method == "espirit":
+        return espirit(middle, kspace.image_shape)
+    return adaptive(_low_resolution(middle, kspace.image_shape))
+
+
+def _calibration(kspace: KSpace) -> torch.Tensor:
+    return kspace.data if kspace.calibration is None else kspace.calibration
+
+
+def _gridded(kspace: KSpace) -> torch.Tensor:
+    """The middle of k-space on a grid of the same field of view, by damped least squares.
+
+    A grid of fewer pixels sees the same samples at more cycles per pixel; those beyond it are left out.
+    """
+    assert kspace.trajectory is not None, "of samples that are on no grid"
+    shape = tuple(min(n, _WIDTH) for n in kspace.image_shape)
+    ratio = torch.tensor([n / m for n, m in zip(kspace.image_shape, shape, strict=True)], dtype=torch.float64)
+    k = kspace.trajectory * ratio
+    inside = (k.abs() <= 0.5).all(dim=-1)
+    if not bool(inside.any()):
+        raise DataError(
+            "no sample lies in the middle of k-space, of which coil maps are made; give coils=... maps."
+        )
+    A = NonCartesianMRI(shape, k[inside])
+    images = A.solve(A.H(kspace.data[:, inside]), _DAMPING * A.norm() ** 2)
+    return Fourier(shape)(images)
+
+
+def _low_resolution(kspace: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+    """Coil images of the middle of k-space that has no gap, tapered so that they do not ring."""
+    box = calibrated((kspace != 0).any(dim=0))
+    if min(box) < 2:
+        raise DataError(
+            "the middle of k-space is not sampled, of which coil maps are made: it has the calibrated region "
+            f'{" x ".join(map(str, box))}. Give coils=... maps, or coils="none".'
+        )
+    padded = kspace.new_zeros(len(kspace), *shape)
+    source, target = [slice(None)], [slice(None)]
+    for axis, (n, m, width) in enumerate(zip(kspace.shape[1:], shape, box, strict=True), 1):
+        width = min(width, _WIDTH)
+        window = torch.hann_window(width + 1, periodic=False, dtype=torch.float64)[1:].to(kspace.real)
+        kspace = kspace.clone()
+        part = kspace.narrow(axis, central(n, width).start, width)
+        part *= window.reshape(-1, *(1,) * (kspace.ndim - 1 - axis))
+        source.append(central(n, width))
+        target.append(central(m, width))
+    padded[tuple(target)] = kspace[tuple(source)]
+    return Fourier(shape).H(padded)
+
+
+def checked(maps: torch.Tensor, kspace: KSpace) -> torch.Tensor:
+    """Maps that the caller gives, for each coil of the file."""
+    expected = (kspace.coils, *kspace.image_shape)
+    if tuple(maps.shape) != expected:
+        raise ShapeError(
+            f"coils should be maps of shape {expected}, on the operator's grid; got {tuple(maps.shape)}."
+        )
+    return maps
