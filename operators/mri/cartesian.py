@@ -11,6 +11,7 @@ from invgen.errors import DataError, DtypeError, ParameterError, ShapeError
 from invgen.operators.base import SVD, LinearOperator
 from invgen.operators.basic import Identity
 from invgen.operators.frozen import Constant
+from invgen.operators.mri.checks import checked_coils, checked_image_shape
 from invgen.operators.mri.fourier import Fourier, aligned, each_alone, modulation
 from invgen.operators.mri.lines import Lines
 from invgen.operators.mri.sensitivities import Sensitivities
@@ -51,11 +52,9 @@ class MRI(LinearOperator):
     """
 
     def __init__(self, image_shape: tuple[int, ...], mask: Any, coils: Any = None) -> None:
-        shape = tuple(int(n) for n in image_shape)
-        if len(shape) not in (2, 3):
-            raise ShapeError(f"MRI images are (H, W) or (D, H, W); got image_shape={shape}.")
+        shape = checked_image_shape(image_shape, "MRI")
         mask = _checked_mask(mask, shape)
-        maps = None if coils is None else _checked_coils(coils, shape)
+        maps = None if coils is None else checked_coils(coils, shape, "MRI")
         domain = Space(shape, "complex")
         super().__init__(domain, domain if maps is None else Space((len(maps), *shape), "complex"))
         #: Number of coils, or None for a single one without a map.
@@ -245,16 +244,3 @@ def _checked_mask(mask: Any, shape: tuple[int, ...]) -> torch.Tensor:
     if not bool(mask.any()):
         raise ParameterError("The mask samples nothing: it is zero everywhere.")
     return mask.expand(shape).contiguous()
-
-
-def _checked_coils(coils: Any, shape: tuple[int, ...]) -> torch.Tensor:
-    """The maps as complex numbers."""
-    maps = torch.as_tensor(coils)
-    if tuple(maps.shape[1:]) != shape or not maps.numel():
-        sizes = ", ".join(["coils", *map(str, shape)])
-        raise ShapeError(f"MRI expects coil maps of shape ({sizes}); got {tuple(maps.shape)}.")
-    if not maps.is_complex():
-        maps = maps.to(maps.dtype.to_complex() if maps.is_floating_point() else torch.complex128)
-    if not bool(torch.isfinite(torch.view_as_real(maps)).all()):
-        raise DataError("MRI expects finite coil maps; these hold NaN or infinite values.")
-    return maps

@@ -8,7 +8,7 @@ import torch
 
 from invgen.errors import DataError, DtypeError, ParameterError, ShapeError
 
-__all__ = ["checked_image_shape", "checked_trajectory"]
+__all__ = ["checked_coils", "checked_image_shape", "checked_trajectory"]
 
 #: Trajectories may leave k-space by what rounding in single precision does.
 _ROUNDING = 1e-6
@@ -20,6 +20,19 @@ def checked_image_shape(image_shape: tuple[int, ...], who: str) -> tuple[int, ..
     if len(shape) not in (2, 3) or any(n < 1 for n in shape):
         raise ShapeError(f"{who} expects images (H, W) or (D, H, W); got image_shape={shape}.")
     return shape
+
+
+def checked_coils(coils: Any, shape: tuple[int, ...], who: str) -> torch.Tensor:
+    """Coil maps as complex numbers (coils, *shape)."""
+    maps = torch.as_tensor(coils)
+    if tuple(maps.shape[1:]) != shape or not maps.numel():
+        sizes = ", ".join(["coils", *map(str, shape)])
+        raise ShapeError(f"{who} expects coil maps of shape ({sizes}); got {tuple(maps.shape)}.")
+    if not maps.is_complex():
+        maps = maps.to(maps.dtype.to_complex() if maps.is_floating_point() else torch.complex128)
+    if not bool(torch.isfinite(torch.view_as_real(maps)).all()):
+        raise DataError(f"{who} expects finite coil maps; these hold NaN or infinite values.")
+    return maps
 
 
 def checked_trajectory(trajectory: Any, dimensions: int, who: str) -> torch.Tensor:

@@ -10,8 +10,7 @@ import torch
 
 from invgen.operators.base import LinearOperator
 from invgen.operators.frozen import Constant
-from invgen.operators.mri.cartesian import _checked_coils
-from invgen.operators.mri.checks import checked_image_shape, checked_trajectory
+from invgen.operators.mri.checks import checked_coils, checked_image_shape, checked_trajectory
 from invgen.operators.mri.density import density_compensation
 from invgen.operators.mri.fourier import each_alone
 from invgen.operators.mri.sensitivities import Sensitivities
@@ -60,7 +59,7 @@ class NonCartesianMRI(LinearOperator):
     def __init__(self, image_shape: tuple[int, ...], trajectory: Any, coils: Any = None) -> None:
         shape = checked_image_shape(image_shape, "NonCartesianMRI")
         k = checked_trajectory(trajectory, len(shape), "NonCartesianMRI")
-        maps = None if coils is None else _checked_coils(coils, shape)
+        maps = None if coils is None else checked_coils(coils, shape, "NonCartesianMRI")
         samples = tuple(k.shape[:-1])
         super().__init__(
             Space(shape, "complex"), Space(samples if maps is None else (len(maps), *samples), "complex")
