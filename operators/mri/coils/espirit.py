@@ -158,8 +158,11 @@ def _signal_space(middle: torch.Tensor, kernel: int, threshold: float) -> torch.
     # (coils, *places, *kernel) to one window in each column
     windows = windows.permute(0, *range(dimensions + 1, 2 * dimensions + 1), *range(1, dimensions + 1))
     windows = windows.reshape(coils * kernel**dimensions, -1)
-    basis, values, _ = torch.linalg.svd(windows, full_matrices=False)
-    basis = basis[:, values > threshold * values[0]]
+    # singular vectors by way of the smaller gram matrix: for volumes in half the time
+    tall = windows.shape[0] > windows.shape[1]
+    squares, vectors = torch.linalg.eigh(windows.mH @ windows if tall else windows @ windows.mH)
+    signal = squares > threshold**2 * squares[-1]
+    basis = windows @ (vectors[:, signal] / squares[signal].sqrt()) if tall else vectors[:, signal]
     if coils > 1 and basis.shape[1] == min(windows.shape):
         raise DataError(
             f"No singular value of the windows is below threshold={threshold}: the coils are not related, as "
