@@ -98,15 +98,14 @@ class MatrixOperator(LinearOperator):
         return x.reshape(*y.shape[:-1], *self.domain.shape)
 
     @cached_property
-    def _factors(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def _factors(self) -> tuple[Constant, ...]:
         matrix = self._matrix.value
         # the data may be more precise than the matrix was given
-        return torch.linalg.svd(
-            matrix.to(torch.promote_types(matrix.dtype, torch.float64)), full_matrices=False
-        )
+        matrix = matrix.to(torch.promote_types(matrix.dtype, torch.float64))
+        return tuple(Constant(factor) for factor in torch.linalg.svd(matrix, full_matrices=False))
 
     def _norm(self) -> float:
-        return float(self._factors[1].max()) if self.has_closed_form_solve else super()._norm()
+        return float(self._factors[1].value.max()) if self.has_closed_form_solve else super()._norm()
 
     @property
     def has_closed_form_solve(self) -> bool:
@@ -115,7 +114,7 @@ class MatrixOperator(LinearOperator):
         return m * n * min(m, n) <= _LARGEST_SVD
 
     def _solve(self, b: torch.Tensor, shift: float | torch.Tensor) -> torch.Tensor:
-        _, s, Vh = (Constant(factor).like(b) for factor in self._factors)
+        _, s, Vh = (factor.like(b) for factor in self._factors)
         flat = b.reshape(*self.domain.batch_shape(b), -1)
         if isinstance(shift, torch.Tensor) and shift.ndim:
             shift = shift.reshape(*self.domain.batch_shape(shift), 1)
@@ -135,7 +134,7 @@ class MatrixOperator(LinearOperator):
         """By LAPACK, once; None where that would take minutes."""
         if not self.has_closed_form_solve:
             return None
-        U, s, Vh = self._factors
+        U, s, Vh = (factor.value for factor in self._factors)
         return SVD(MatrixOperator(U), s, MatrixOperator(Vh, self.domain.shape).H)
 
 

@@ -24,17 +24,21 @@ def solve_by_svd(svd: SVD, s: Constant, b: torch.Tensor, shift: float | torch.Te
     """
     values, V = s.like(b), svd.V
     coefficients = V._adjoint(b)
-    own = shift
-    if isinstance(shift, torch.Tensor) and shift.ndim:
-        # coefficients may have other axes than images
-        own = V.domain.per_sample(shift.reshape(V.range.batch_shape(shift)))
-    x = V._apply(divide(coefficients, values**2 + own, values))
-    if values.numel() == V.range.size:  # no complement
-        return x
-    rest = b - V._apply(coefficients)
     shift = torch.as_tensor(shift, dtype=values.dtype, device=b.device)
-    # without shift the complement is unknown: zero is its shortest solution
-    return x + torch.where(shift > 0, rest / torch.where(shift > 0, shift, 1), 0)
+    own = shift
+    if shift.ndim:  # coefficients may have other axes than images
+        own = V.domain.per_sample(shift.reshape(V.range.batch_shape(shift)))
+    if values.numel() == V.range.size:  # no complement
+        return V._apply(divide(coefficients, values**2 + own, values))
+    # V diag(1 / (s^2 + shift)) V.H b + (1 - V V.H) b / shift, V being applied once; without shift the
+    # complement is unknown, and zero is its shortest solution
+    inside = divide(torch.ones_like(values), values**2 + own, values) - _reciprocal(own)
+    return V._apply(inside * coefficients).add_(_reciprocal(shift) * b)
+
+
+def _reciprocal(shift: torch.Tensor) -> torch.Tensor:
+    """``1 / shift``, zero where there is none."""
+    return torch.where(shift > 0, 1 / shift, 0)
 
 
 def divide(b: torch.Tensor, curvature: torch.Tensor, s: torch.Tensor) -> torch.Tensor:
