@@ -9,8 +9,8 @@ import typer
 from rich.table import Table
 
 from invgen.cli.console import err, out
-from invgen.cli.options import Reading
-from invgen.cli.reconstruct import Recipe, command_line
+from invgen.cli.reading import Reading
+from invgen.cli.recipe import Recipe, command_line
 from invgen.errors import FileError
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -13,33 +13,47 @@ from invgen.cli import options
 from invgen.cli.console import out, say
 from invgen.cli.drawing import draw
 from invgen.cli.outputs import open_reconstruction
+from invgen.cli.reading import Reading
+from invgen.cli.sampling import draw_sampling
 from invgen.errors import FileError
+
+if TYPE_CHECKING:
+    from invgen.io import MRIScan, Scan
 
 _VALUES = {"transmission": "transmission I / I0", "absorption": "line integrals -log(I / I0)"}
 
 
 def info(
+    context: typer.Context,
     scan: options.ScanFile,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
     dataset: options.Dataset = None,
     axes: options.Axes = None,
+    format: options.FileFormat = None,
     angles: options.Angles = None,
     angle_unit: options.Unit = None,
     flats: options.Flats = None,
     darks: options.Darks = None,
     quantity: options.What = None,
-    format: options.FileFormat = None,
     rotation: options.Turn = None,
+    trajectory: options.Trajectory = None,
+    trajectory_unit: options.UnitOfTrajectory = None,
+    field_of_view: options.FieldOfView = None,
+    matrix: options.Matrix = None,
+    mask: options.Mask = None,
+    remove_oversampling: options.Oversampled = None,
 ) -> None:
-    """Tell what a scan is: shapes, units, angles, and what is missing.
+    """Tell what a scan is, CT or MRI: shapes, units, angles or samples, and what is missing.
 
     Of a file that `invgen recon` wrote, it tells how it was made and the command to repeat it.
     """
-    reading = options.Reading(dataset, axes, angles, angle_unit, flats, darks, quantity, format, rotation)
+    drawing = ""
     described = _reconstruction(scan)
     if described is None:
-        with reading.open(scan) as opened:
+        with Reading.of(context).open(scan) as opened:
             described = opened.info()
+            if not as_json:
+                drawing = _drawing(opened, described)
     if as_json:
         print(json.dumps(described, indent=2))
     elif described["format"] == "reconstruction":
@@ -48,8 +62,7 @@ def info(
         if command is not None:  # in one piece, to be copied
             out.print(f"made by: {command}", highlight=False, markup=False, soft_wrap=True)
     else:
-        _print(_scan_in_words(described))
-        drawing = draw(described.get("geometry"))
+        _print(_mri_in_words(described) if described.get("kind") == "mri" else _scan_in_words(described))
         if drawing and out.encoding.startswith("utf"):  # others lack the characters
             out.print(f"\n{drawing}", highlight=False, markup=False, soft_wrap=True)
         for note in described["notes"]:
@@ -70,10 +83,10 @@ def _reconstruction(path: Any) -> dict[str, Any] | None:
                 "slices": slices,
                 "height": height,
                 "width": width,
+                "values": "complex" if file.is_complex else "real",
                 "pixel_size": file.pixel_size,
                 "unit": file.unit,
-                "views": len(file.angles),
-                "center": file.center,
+                **({} if file.angles is None else {"views": len(file.angles), "center": file.center}),
                 "source": file.source,
                 "created": file.created,
                 "versions": file.versions,
@@ -83,6 +96,49 @@ def _reconstruction(path: Any) -> dict[str, Any] | None:
             }
     except FileError:
         return None
+
+
+def _drawing(scan: Scan | MRIScan, described: dict[str, Any]) -> str:
+    from invgen.io import MRIScan
+
+    if not isinstance(scan, MRIScan):
+        return draw(described["geometry"])
+    return draw_sampling(scan.kspace(scan.slices // 2)) if described["samples"] else ""
+
+
+def _mri_in_words(scan: dict[str, Any]) -> dict[str, Any]:
+    unit, calibrated = scan["unit"], scan["calibration_region"]
+    matrix = _times(scan["matrix"])
+    field = "not told"
+    if unit != "pixel":
+        field = f"{_times(scan['field_of_view'])} {unit}, pixels of {_times(scan['pixel_size'])} {unit}"
+    measured = scan["trajectory"]
+    if scan["samples"]:
+        measured += (
+            f", {_times(scan['samples'])} samples of each coil, {scan['acceleration']:.3g}-fold accelerated"
+        )
+    calibration = "none"
+    if calibrated and min(calibrated) > 1:
+        calibration = f"the middle {_times(calibrated)} of k-space"
+    elif scan["trajectory"] != "cartesian":
+        calibration = "the middle of k-space, put on a grid"
+    lines = {
+        "file": scan["path"],
+        "format": f"{scan['format']}, {scan['dataset']}",
+        "k-space": f"{scan['coils']} coils, {scan['slices']} slices, {scan['repetitions']} repetitions, "
+        f"{scan['dtype']}",
+        "image": f"{matrix} pixels; measured {_times(scan['encoded_matrix'])}",
+        "field of view": field,
+        "sampling": measured,
+        "calibration": calibration,
+        "noise scan": "there" if scan["noise_scan"] else "none",
+        "missing": ", ".join(scan["missing"]) or "nothing",
+    }
+    return lines | ({"repetitions": scan["frames"]} if scan["repetitions"] > 1 else {})
+
+
+def _times(numbers: list[float]) -> str:
+    return " x ".join(f"{number:.4g}" if isinstance(number, float) else str(number) for number in numbers)
 
 
 def _scan_in_words(scan: dict[str, Any]) -> dict[str, Any]:

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import math
-import re
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    import numpy as np
-
-    from invgen.io import Scan
-
 _READING = "Reading the scan (what the file does not say itself)"
+_CT = "Reading a CT scan"
+_MRI = "Reading an MRI scan"
 
 
 class AngleUnit(StrEnum):
@@ -49,24 +44,46 @@ class Format(StrEnum):
     npy = "npy"
     mat = "mat"
     tiff = "tiff"
+    fastmri = "fastmri"
+    ismrmrd = "ismrmrd"
+
+
+class TrajectoryUnit(StrEnum):
+    """Units of trajectories."""
+
+    cycles_per_pixel = "cycles/pixel"
+    rad_per_pixel = "rad/pixel"
+    per_m = "1/m"
+    cycles_per_fov = "cycles/fov"
+
+
+class Axis(StrEnum):
+    """Axes of an image."""
+
+    x = "x"
+    y = "y"
+    z = "z"
 
 
 ScanFile = Annotated[
     Path,
     typer.Argument(
         metavar="SCAN",
-        help="File of the scan: Data Exchange, NXtomo, HTC 2022, or any HDF5, NPY, MAT or TIFF array.",
+        help="File of the scan. CT: Data Exchange, NXtomo, HTC 2022; MRI: fastMRI, ISMRMRD; or any HDF5, "
+        "NPY, MAT or TIFF array.",
     ),
 ]
 Dataset = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="Array of the projections.", rich_help_panel=_READING),
+    typer.Option(metavar="NAME", help="Array of the projections, or of k-space.", rich_help_panel=_READING),
 ]
 Axes = Annotated[
     str | None,
     typer.Option(
         metavar="ORDER",
-        help="Order of its axes: angle,row,column or, for one slice, angle,column or column,angle.",
+        help="Order of its axes. Projections: angle,row,column or, for one slice, angle,column or "
+        "column,angle. k-space: coil,y,x or slice,coil,y,x or coil,z,y,x or, with --trajectory, "
+        "sample,shot,coil.",
         rich_help_panel=_READING,
     ),
 ]
@@ -76,24 +93,24 @@ Angles = Annotated[
         metavar="ANGLES",
         help="Angles of the projections, in the file's order: START:STOP:COUNT in degrees, STOP left out "
         "(0:180:60 is 0, 3, ... 177); a text or NPY file, in --angle-unit; or an array of the scan's file.",
-        rich_help_panel=_READING,
+        rich_help_panel=_CT,
     ),
 ]
 Unit = Annotated[
     AngleUnit | None,
-    typer.Option(help="Unit of the angles in files that do not state it.", rich_help_panel=_READING),
+    typer.Option(help="Unit of the angles in files that do not state it.", rich_help_panel=_CT),
 ]
 Flats = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
         help="Array of the frames without object (open beam); of NPY and TIFF scans, another such file.",
-        rich_help_panel=_READING,
+        rich_help_panel=_CT,
     ),
 ]
 Darks = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="Likewise, of the frames without beam.", rich_help_panel=_READING),
+    typer.Option(metavar="NAME", help="Likewise, of the frames without beam.", rich_help_panel=_CT),
 ]
 What = Annotated[
     Quantity | None,
@@ -101,7 +118,7 @@ What = Annotated[
         metavar="WHAT",
         help="What projections without flats are: transmission, I / I0; or absorption, line integrals "
         "-log(I / I0).",
-        rich_help_panel=_READING,
+        rich_help_panel=_CT,
     ),
 ]
 Turn = Annotated[
@@ -109,94 +126,69 @@ Turn = Annotated[
     typer.Option(
         help="Which way the view angles turn; clockwise is for files that count the other way: images of "
         "fan and cone beams are else blurred, of parallel beams mirrored.",
-        rich_help_panel=_READING,
+        rich_help_panel=_CT,
     ),
 ]
 FileFormat = Annotated[
     Format | None,
     typer.Option(
         metavar="NAME",
-        help="What the file is, if not what it looks like: dataexchange, nxtomo, hdf5, npy, mat or tiff.",
+        help="What the file is, if not what it looks like: dataexchange, nxtomo, fastmri, ismrmrd, hdf5, "
+        "npy, mat or tiff.",
         rich_help_panel=_READING,
     ),
 ]
 
 
-@dataclass(frozen=True)
-class Reading:
-    """What was said about how to read a scan; None where the file is asked."""
-
-    dataset: str | None = None
-    axes: str | None = None
-    angles: str | None = None
-    angle_unit: AngleUnit | None = None
-    flats: str | None = None
-    darks: str | None = None
-    quantity: Quantity | None = None
-    format: Format | None = None
-    rotation: Rotation | None = None
-
-    def open(self, path: Path) -> Scan:
-        """Open the scan."""
-        from invgen.errors import CapabilityError
-        from invgen.io import Scan, open_scan
-
-        angles = None if self.angles is None else _typed_angles(self.angles, self.angle_unit)
-        scan = open_scan(
-            path,
-            dataset=self.dataset,
-            axes=self.axes,
-            angles=angles,
-            angles_dataset=self.angles if angles is None else None,
-            angle_unit=None if self.angle_unit is None else self.angle_unit.value,
-            flats=self.flats,
-            darks=self.darks,
-            quantity=None if self.quantity is None else self.quantity.value,
-            rotation=(self.rotation or Rotation.counterclockwise).value,
-            format=None if self.format is None else self.format.value,
-        )
-        if not isinstance(scan, Scan):
-            scan.close()
-            raise CapabilityError(f"{path} is an MRI scan; invgen.io.open_scan(path) reads it in Python.")
-        return scan
-
-    def located(self) -> Reading:
-        """Return the same with whole paths for names of files, so that they are found from any folder."""
-
-        def whole(name: str | None) -> str | None:
-            return str(Path(name).resolve()) if name is not None and Path(name).is_file() else name
-
-        return replace(self, angles=whole(self.angles), flats=whole(self.flats), darks=whole(self.darks))
-
-
-def _typed_angles(text: str, unit: AngleUnit | None) -> np.ndarray | None:
-    """Angles in radians from a range or a file; None where the text can only be the name of an array."""
-    import numpy as np
-
-    if span := re.fullmatch(r"([^:/]+):([^:/]+):(\d+)", text):
-        try:
-            start, stop, count = float(span[1]), float(span[2]), int(span[3])
-        except ValueError:
-            return None
-        return np.deg2rad(np.linspace(start, stop, count, endpoint=False))
-    path = Path(text)
-    return _angles_of_file(path, unit) if path.is_file() else None
-
-
-def _angles_of_file(path: Path, unit: AngleUnit | None) -> np.ndarray:
-    import numpy as np
-
-    from invgen.errors import FileError
-    from invgen.io.angles import angles_in_radians
-
-    try:
-        if path.suffix == ".npy":
-            values = np.load(path, allow_pickle=False)
-        else:
-            values = np.array(re.split(r"[\s,;]+", path.read_text().strip()), dtype=np.float64)
-    except (OSError, ValueError) as error:  # also text that is no UTF-8, and a pickle
-        raise FileError(f"{path} is no list of angles: {error}") from error
-    return angles_in_radians(values, stated=None, option=unit, what=str(path))
+Trajectory = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|FILE",
+        help="Where the samples of k-space are: an array of the file, or a NPY or MAT file; kx + i ky, or "
+        "the coordinates along one axis more.",
+        rich_help_panel=_MRI,
+    ),
+]
+UnitOfTrajectory = Annotated[
+    TrajectoryUnit | None,
+    typer.Option(
+        "--trajectory-unit",
+        metavar="UNIT",
+        help="Of the trajectory: cycles/pixel (from -0.5 to 0.5, the default), rad/pixel, cycles/fov or 1/m.",
+        rich_help_panel=_MRI,
+    ),
+]
+FieldOfView = Annotated[
+    str | None,
+    typer.Option(
+        metavar="M",
+        help="Of the image, in m: a length, or one for each axis (0.24,0.2 is high, wide).",
+        rich_help_panel=_MRI,
+    ),
+]
+Matrix = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HxW", help="Pixels of the image made of a trajectory's samples.", rich_help_panel=_MRI
+    ),
+]
+Mask = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Array of the file, or a file, that tells what is sampled; by default what is not zero.",
+        rich_help_panel=_MRI,
+    ),
+]
+Oversampled = Annotated[
+    Axis | None,
+    typer.Option(
+        "--remove-oversampling",
+        metavar="AXIS",
+        help="Axis of the readout, x or y, that is sampled twice as densely as the image needs.",
+        rich_help_panel=_MRI,
+    ),
+]
 
 
 def parse_slice(text: str | None, option: str) -> slice:

@@ -13,9 +13,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from invgen.cli import options
 from invgen.cli.console import err, out
-from invgen.cli.reconstruct import Advance, Recipe, Summary, reconstruct
+from invgen.cli.reading import Reading
+from invgen.cli.recipe import Recipe
+from invgen.cli.reconstruct import Summary, reconstruct
+from invgen.cli.work import Advance
 
 _DATA = "Data"
+_CT = "Data of CT scans"
+_MRI = "Data of MRI scans"
 _METHOD = "Method"
 
 
@@ -27,6 +32,16 @@ class Solver(StrEnum):
     cg = "cg"
     sirt = "sirt"
     ossart = "ossart"
+    rss = "rss"
+    zero_filled = "zero-filled"
+    cg_sense = "cg-sense"
+
+
+class Maps(StrEnum):
+    """Ways to estimate coil sensitivities."""
+
+    espirit = "espirit"
+    adaptive = "adaptive"
 
 
 class Window(StrEnum):
@@ -48,24 +63,28 @@ class Device(StrEnum):
 
 
 def recon(
+    context: typer.Context,
     scan: options.ScanFile,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="HDF5 file to write.")],
     solver: Annotated[
-        Solver,
+        Solver | None,
         typer.Option(
-            help="fbp: filtered backprojection, the fastest (of a cone beam, FDK). tv: total variation, for "
-            "few or noisy views of objects with sharp edges. cg: least squares by conjugate gradients, "
-            "stopped at the noise. sirt: least squares by simultaneous iteration. ossart: the same by "
-            "subsets of the views, in fewer passes.",
+            help="CT: fbp, filtered backprojection, the default and the fastest (of a cone beam, FDK); tv, "
+            "total variation, for few or noisy views of objects with sharp edges; cg, least squares by "
+            "conjugate gradients, stopped at the noise; sirt, least squares by simultaneous iteration; "
+            "ossart, the same by subsets of the views, in fewer passes. MRI: rss, root sum of squares of the "
+            "coils' images; zero-filled, the same combined by coil maps; cg-sense, least squares with coil "
+            "maps, the default; tv, total variation, for few or noisy samples. Without a grid, rss and "
+            "zero-filled weigh the samples by their density.",
             rich_help_panel=_METHOD,
         ),
-    ] = Solver.fbp,
+    ] = None,
     slices: Annotated[
         str | None,
         typer.Option(
             metavar="A:B",
-            help="Slices (detector rows), from 0, B left out. Of a cone beam all are reconstructed, at once, "
-            "and these are kept.",
+            help="Slices (of CT: detector rows), from 0, B left out. Of a cone beam or a slab of MRI all are "
+            "reconstructed, at once, and these are kept.",
             rich_help_panel=_DATA,
         ),
     ] = None,
@@ -74,7 +93,7 @@ def recon(
         typer.Option(
             metavar="A:B:STEP",
             help="Views to use, counted by increasing angle: ::4 is every fourth.",
-            rich_help_panel=_DATA,
+            rich_help_panel=_CT,
         ),
     ] = None,
     angles_range: Annotated[
@@ -84,7 +103,7 @@ def recon(
             metavar="A:B",
             help="Views to use, by their angle in degrees as the file counts, B left out; 350:20 wraps past "
             "360. --views then counts within.",
-            rich_help_panel=_DATA,
+            rich_help_panel=_CT,
         ),
     ] = None,
     center: Annotated[
@@ -92,7 +111,7 @@ def recon(
         typer.Option(
             metavar="auto|COLUMN",
             help="Detector column, from 0 and before binning, to which the rotation axis projects.",
-            rich_help_panel=_DATA,
+            rich_help_panel=_CT,
         ),
     ] = "auto",
     bin: Annotated[
@@ -101,7 +120,7 @@ def recon(
             min=1,
             metavar="N",
             help="Detector columns to average into one; of a cone beam, rows too.",
-            rich_help_panel=_DATA,
+            rich_help_panel=_CT,
         ),
     ] = 1,
     remove_stripes: Annotated[
@@ -109,9 +128,41 @@ def recon(
         typer.Option(
             "--remove-stripes",
             help="Smooth stripes of the sinogram, which are rings in the image; fine structure suffers.",
-            rich_help_panel=_DATA,
+            rich_help_panel=_CT,
         ),
     ] = False,
+    repetition: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Which one, from 0, of what was measured of each slice: see invgen info.",
+            rich_help_panel=_MRI,
+        ),
+    ] = 0,
+    maps: Annotated[
+        Maps | None,
+        typer.Option(
+            metavar="NAME",
+            help="Coil maps: espirit, from the calibrated middle of k-space, the default; or adaptive, from "
+            "images of low resolution.",
+            rich_help_panel=_MRI,
+        ),
+    ] = None,
+    compress: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Combine the coils into so many virtual ones.", rich_help_panel=_MRI
+        ),
+    ] = None,
+    whiten: Annotated[
+        bool,
+        typer.Option(
+            "--whiten/--no-whiten",
+            help="Decorrelate the coils' noise, where the scan has a noise scan.",
+            rich_help_panel=_MRI,
+        ),
+    ] = True,
     size: Annotated[
         int | None,
         typer.Option(
@@ -119,7 +170,7 @@ def recon(
             metavar="N",
             help="Width and height of the image in pixels, as wide as a (binned) detector column at the "
             "rotation axis; by default as many as there are columns, or what the file says.",
-            rich_help_panel=_METHOD,
+            rich_help_panel=_CT,
         ),
     ] = None,
     window: Annotated[
@@ -136,21 +187,25 @@ def recon(
         typer.Option(
             metavar="auto|NUMBER",
             help="tv: weight of the total variation; auto lets the misfit equal the noise, on the middle "
-            "slice, and keeps the weight for all. cg: Tikhonov weight; auto stops at the noise instead.",
+            "slice, and keeps the weight for all. cg, cg-sense: Tikhonov weight; auto stops at the noise "
+            "instead.",
             rich_help_panel=_METHOD,
         ),
     ] = "auto",
     iterations: Annotated[
         int | None,
         typer.Option(
-            min=1, metavar="N", help="tv, cg, sirt, ossart: at most so many.", rich_help_panel=_METHOD
+            min=1,
+            metavar="N",
+            help="tv, cg, sirt, ossart, cg-sense: at most so many.",
+            rich_help_panel=_METHOD,
         ),
     ] = None,
     nonnegative: Annotated[
         bool | None,
         typer.Option(
             "--nonnegative/--no-nonnegative",
-            help="tv, sirt, ossart: allow no negative attenuation; the default.",
+            help="CT with tv, sirt, ossart: allow no negative attenuation; the default.",
             show_default=False,
             rich_help_panel=_METHOD,
         ),
@@ -165,28 +220,38 @@ def recon(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print warnings and errors only.")] = False,
     dataset: options.Dataset = None,
     axes: options.Axes = None,
+    format: options.FileFormat = None,
     angles: options.Angles = None,
     angle_unit: options.Unit = None,
     flats: options.Flats = None,
     darks: options.Darks = None,
     quantity: options.What = None,
-    format: options.FileFormat = None,
     rotation: options.Turn = None,
+    trajectory: options.Trajectory = None,
+    trajectory_unit: options.UnitOfTrajectory = None,
+    field_of_view: options.FieldOfView = None,
+    matrix: options.Matrix = None,
+    mask: options.Mask = None,
+    remove_oversampling: options.Oversampled = None,
 ) -> None:
-    """Reconstruct the slices of a scan into an HDF5 file.
+    """Reconstruct the slices of a scan, CT or MRI, into an HDF5 file.
 
-    Raw counts become line integrals (bad frames, dead pixels, flat and dark fields, zingers, logarithm),
+    CT: raw counts become line integrals (bad frames, dead pixels, flat and dark fields, zingers, logarithm),
     the centre of rotation is found, and each slice is reconstructed with the noise of each ray in mind.
     The beam, parallel, fan or cone, is the one that the file tells; of a cone beam the whole volume is
     reconstructed at once, in memory. The image is in 1/length, in the unit that the scan states, or 1/pixel.
+
+    MRI: readout oversampling is removed, the coils' noise decorrelated, coil maps are estimated from the
+    middle of k-space, and each slice (or slab, in 3D) becomes a complex image. Its modulus has the values of
+    a root-sum-of-squares image of the coils.
 
     The output appears under its name when it is complete. It holds `/reconstruction`,
     axes (slice, y, x), what was done to each slice, and the command that makes it again:
     see `invgen info`.
     """
-    reading = options.Reading(dataset, axes, angles, angle_unit, flats, darks, quantity, format, rotation)
+    reading = Reading.of(context)
     recipe = Recipe(
-        solver=solver.value,
+        solver=None if solver is None else solver.value,
         slices=slices,
         views=views,
         angles_range=angles_range,
@@ -194,6 +259,10 @@ def recon(
         bin=bin,
         size=size,
         remove_stripes=remove_stripes,
+        repetition=repetition,
+        maps=None if maps is None else maps.value,
+        compress=compress,
+        whiten=whiten,
         weight=options.parse_number(weight, "--weight"),
         iterations=iterations,
         window=None if window is None else window.value,
@@ -208,12 +277,10 @@ def recon(
         _tell(summary, output)
 
 
-def run(
-    scan: Path, output: Path, reading: options.Reading, recipe: Recipe, *, quiet: bool = False
-) -> Summary:
+def run(scan: Path, output: Path, reading: Reading, recipe: Recipe, *, quiet: bool = False) -> Summary:
     """Open a scan and reconstruct it, with a progress bar."""
     notice = (lambda text: None) if quiet else (lambda text: err.print(text, highlight=False))
-    with reading.open(scan) as opened, _progress(recipe.solver, quiet) as advance:
+    with reading.open(scan) as opened, _progress(recipe.solver or "recon", quiet) as advance:
         return reconstruct(opened, scan, output, reading, recipe, notice, advance)
 
 
@@ -232,9 +299,9 @@ def _tell(summary: Summary, output: Path) -> None:
     rows, (height, width) = summary.rows, summary.image_shape
     lines = {
         "slices": f"{len(rows)} ({rows[0]} to {rows[-1]}), {height} x {width} pixels",
-        "centre": f"column {summary.center:.2f}",
+        **summary.told,
         "solver": f"{recipe.solver} ({solver})",
-        "iterations": "" if recipe.solver == "fbp" else f"{summary.iterations}, the most of a slice",
+        "iterations": "" if summary.solver.iterations == 1 else f"{summary.iterations}, the most of a slice",
         "weight": "" if recipe.weight is None else f"{recipe.weight:.4g}",
         "device": recipe.device,
         "time": f"{summary.seconds:.1f} s, {summary.seconds / len(rows):.2f} s a slice",

@@ -1,0 +1,164 @@
+"""MRI scans: images of slices one at a time, or slices of the volume that a slab is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from invgen.cli.work import Advance, Notice, Solved, Work, named
+from invgen.errors import DataError, ParameterError
+
+if TYPE_CHECKING:
+    import torch
+
+    from invgen.cli.recipe import Recipe
+    from invgen.io import KSpace, MRIScan
+    from invgen.problem import Problem
+    from invgen.solvers.base import Solver, State
+
+#: Of cg-sense where nothing tells the noise, at which it would stop: more iterations make noise of it.
+_ITERATIONS = 15
+
+
+class Images(Work):
+    """Slices or slabs one at a time, each with coil maps of its own."""
+
+    complex = True
+
+    def __init__(self, scan: MRIScan, recipe: Recipe):
+        self._scan, self.unit = scan, scan.unit
+        self._chosen = recipe.solver is not None
+        self.recipe = recipe.fitting("MRI", "cg-sense")
+        #: Slices of a slab, which is one problem.
+        self._depth = scan.image_shape[0] if len(scan.image_shape) == 3 else 1
+        self.count = scan.slices * self._depth
+        if self._depth > 1:
+            self.weight_kept = "" if scan.slices == 1 else ", chosen on the slab of slice {} and kept for all"
+
+    def first(self, row: int, notice: Notice) -> Problem:
+        """Problem of a slice, once device, solver and iterations are settled."""
+        scan = self._scan
+        self._settle_device(needs_cufinufft=scan.trajectory != "cartesian")
+        slab = row // self._depth
+        try:
+            problem, report = self._problem(slab)
+        except (DataError, ParameterError) as error:
+            if self._chosen:
+                raise
+            self.recipe = replace(self.recipe, solver="rss")
+            problem, report = self._problem(slab)
+            notice(f"Root sum of squares: no coil maps can be made. {error}")
+        self._ready = slab, problem, report
+        recipe = self.recipe
+        unknown = problem.expected_misfit() is None and recipe.weight is None
+        if recipe.solver == "cg-sense" and unknown and recipe.iterations is None:
+            self.recipe = replace(recipe, iterations=_ITERATIONS)
+            notice(f"The noise is not known: cg-sense ends after {_ITERATIONS} iterations (--iterations).")
+        if recipe.solver == "tv" and unknown:
+            notice("The noise is not known: the weight is for one percent of the data (--weight).")
+        return problem
+
+    @property
+    def image_shape(self) -> tuple[int, int]:
+        """Of a slice."""
+        height, width = self._scan.crop(self._ready[1].zeros()).shape[-2:]
+        return height, width
+
+    @property
+    def pixel_size(self) -> tuple[float, float]:
+        """Height and width of a pixel."""
+        height, width = self._scan.pixel_size[-2:]
+        return height, width
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    @property
+    def told(self) -> dict[str, str]:
+        """Coils and maps."""
+        scan, recipe = self._scan, self.recipe
+        maps = "" if recipe.solver == "rss" or scan.coils == 1 else f", maps by {recipe.maps or 'espirit'}"
+        return {"coils": f"{scan.coils}{maps}"}
+
+    def solver(self) -> Solver:
+        """The method of the recipe."""
+        from invgen import priors, solvers
+
+        recipe = self.recipe
+        given: dict[str, Any] = {} if recipe.iterations is None else {"iterations": recipe.iterations}
+        weight = "auto" if recipe.weight is None else recipe.weight
+        match recipe.solver:
+            case "cg-sense":
+                return solvers.CG(weight, **given)
+            case "tv":
+                axes = (-3, -2, -1) if self._depth > 1 else (-2, -1)
+                return solvers.PDHG(priors.TotalVariation(weight, axes=axes), **given)
+            case _ if self._scan.trajectory != "cartesian":
+                return solvers.Gridding()
+            case "rss":
+                return solvers.RootSumOfSquares()
+            case _:
+                return solvers.ZeroFilled()
+
+    def solve(self, solver: Solver, rows: range, advance: Advance) -> Iterator[Solved]:
+        """Reconstruct slices in their order."""
+        solved = None
+        for done, row in enumerate(rows):
+            slab, depth = divmod(row, self._depth)
+            if slab != solved:
+                with named(row):
+                    problem, report = self._taken(slab)
+
+                    def callback(iteration: int, _: State, done: int = done) -> None:
+                        advance(done + iteration / (solver.iterations + 1), len(rows))
+
+                    result = solver(problem, seed=self.recipe.seed, callback=callback)
+                image = self._scan.crop(self._combined(result.x))
+                image, solved = image.reshape(self._depth, *image.shape[-2:]), slab
+                del problem
+            yield image[depth], report, result.stats["iterations"]
+
+    def _combined(self, x: torch.Tensor) -> torch.Tensor:
+        """The root of the sum of squares over coils, where the problem is a batch of them."""
+        import torch
+
+        if x.ndim == len(self._scan.image_shape):
+            return x
+        return torch.linalg.vector_norm(x, dim=0).to(x.dtype)
+
+    def _taken(self, slab: int) -> tuple[Problem, tuple[str, ...]]:
+        """The problem of a slab, which is there already if it was the first."""
+        if self._ready[0] == slab:
+            _, problem, report = self._ready
+            return problem, report
+        return self._problem(slab)
+
+    def _problem(self, slab: int) -> tuple[Problem, tuple[str, ...]]:
+        """Make the problem of a slab, and tell what was done to its data."""
+        from invgen.io.kspace.maps import sensitivities
+        from invgen.io.kspace.problems import to_problem
+
+        recipe = self.recipe
+        with named(slab * self._depth):
+            kspace = self._scan.kspace(slab, recipe.repetition)
+            if recipe.solver == "rss":
+                return self._on_device(_of_each_coil(kspace)), kspace.report
+            # Maps of the coils as they are, normalized: images then have the values of a root-sum-of-squares
+            # image, whether coils are whitened or not
+            maps = sensitivities(kspace, recipe.maps or "espirit") if kspace.coils > 1 else "none"
+            problem = to_problem(kspace, coils=maps, compress=recipe.compress, whiten=recipe.whiten)
+            return self._on_device(problem), kspace.report
+
+
+def _of_each_coil(kspace: KSpace) -> Problem:
+    """Coils as they are: images along a trajectory are a batch, and on a grid the solver combines them."""
+    from invgen.io.kspace.problems import to_problem
+    from invgen.operators import NonCartesianMRI
+    from invgen.problem import Problem
+
+    if kspace.trajectory is None:
+        return to_problem(kspace, coils="none", compress=None, whiten=False)
+    return Problem(NonCartesianMRI(kspace.image_shape, kspace.trajectory), kspace.data)
