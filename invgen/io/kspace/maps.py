@@ -31,9 +31,7 @@ def sensitivities(kspace: KSpace, method: str) -> torch.Tensor:
         When the middle of k-space is not sampled well enough, or the method is none of these.
     """
     if method == "none":
-        return torch.ones_like(kspace.data[:, :1].reshape(-1, *(1,) * len(kspace.image_shape))).expand(
-            -1, *kspace.image_shape
-        )
+        return torch.ones(kspace.coils, *kspace.image_shape, dtype=kspace.data.dtype)
     if method not in ("espirit", "adaptive"):
         raise ParameterError(f'coils should be "espirit", "adaptive", "none" or maps; got {method!r}.')
     middle = _calibration(kspace) if kspace.mask is not None else _gridded(kspace)
