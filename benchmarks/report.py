@@ -26,9 +26,22 @@ def seconds(function: Callable[[], object], repeats: int = 7) -> float:
     return statistics.median(times)
 
 
+def race(*functions: Callable[[], object], rounds: int = 50) -> list[float]:
+    """Shortest wall time of each call, taken in turns: what short calls need where others share the machine."""
+    best = [math.inf] * len(functions)
+    for function in functions:
+        function()
+    for _ in range(rounds):
+        for i, function in enumerate(functions):
+            began = time.perf_counter()
+            function()
+            best[i] = min(best[i], time.perf_counter() - began)
+    return best
+
+
 def machine() -> str:
     """The machine and the versions, in a line."""
-    names = ("invgen", "torch", "finufft", "astra-toolbox", "odl", "scikit-image")
+    names = ("invgen", "torch", "finufft", "astra-toolbox", "odl", "scikit-image", "deepinv", "sigpy")
     found = []
     for name in names:
         try:

@@ -1,0 +1,119 @@
+"""Speed and accuracy of the operators."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.deepinverse import import_deepinv
+from benchmarks.report import Report, race, relative
+from invgen.operators import MRI, NonCartesianMRI, sampling, trajectories
+
+_COILS = 8
+
+
+def normal(*shape: int, seed: int) -> torch.Tensor:
+    """Complex normal numbers."""
+    return torch.randn(*shape, dtype=torch.complex64, generator=torch.Generator().manual_seed(seed))
+
+
+def cartesian(report: Report, n: int = 320) -> None:
+    """Forward and adjoint against the Fourier transforms that they contain, and against other packages."""
+    x, coils, y = normal(n, n, seed=0), normal(_COILS, n, n, seed=1), normal(_COILS, n, n, seed=2)
+    masks = {
+        "full mask": (torch.ones(n, dtype=torch.bool), 2.0),
+        "R = 4 lines": (sampling.equispaced_lines((n, n), 4, offset=0), 1.3),
+        "Poisson disc, R = 6": (sampling.poisson_disc((n, n), 6, (24, 24), seed=0), None),
+    }
+    for name, (mask, limit) in masks.items():
+        A = MRI((n, n), mask, coils)
+        peers = {"DeepInverse MultiCoilMRI": _deepinv(A, x), "SigPy Sense": _sigpy(A, x)}
+        times = race(
+            lambda: torch.fft.ifft2(torch.fft.fft2(y, norm="ortho"), norm="ortho"),
+            lambda A=A: A.H(A(x)),
+            lambda A=A: A.gram(x),
+            *(peer for _, peer in peers.values()),
+        )
+        ffts, ours, gram, *others = (1e3 * t for t in times)
+        what = f"`MRI` {n}x{n}, {_COILS} coils, {name}"
+        report.row(
+            f"{what}: forward + adjoint against the bare FFTs",
+            f"{ours:.1f} and {ffts:.1f} ms, {ours / ffts:.2f} times",
+            f"{limit} times" if limit else "",
+            ours <= limit * ffts if limit else None,
+        )
+        report.row(f"{what}: gram", f"{gram:.1f} ms")
+        reference = A.H(A(x))
+        for (peer, (result, _)), t in zip(peers.items(), others, strict=True):
+            report.row(
+                f"{what}: {peer}, apart {relative(result, reference):.0e}",
+                f"{t:.1f} ms, {t / ours:.1f} times as long",
+                "slower",
+                t > ours,
+            )
+
+
+def _deepinv(A: MRI, x: torch.Tensor) -> tuple[torch.Tensor, Any]:
+    """DeepInverse's result, and the call to time."""
+    physics = import_deepinv().physics.MultiCoilMRI(
+        mask=A.mask.float()[None, None], coil_maps=A.coils[None], img_size=(2, *A.domain.shape)
+    )
+    image = torch.view_as_real(x).movedim(-1, 0)[None].contiguous()
+
+    def call() -> torch.Tensor:
+        return physics.A_adjoint(physics.A(image))
+
+    return torch.view_as_complex(call()[0].movedim(0, -1).contiguous()), call
+
+
+def _sigpy(A: MRI, x: torch.Tensor) -> tuple[torch.Tensor, Any]:
+    """SigPy's result, and the call to time. Its mask multiplies by the square root of weights."""
+    from sigpy.mri.linop import Sense
+
+    linop = Sense(A.coils.numpy(), weights=A.mask.numpy().astype(np.float32))
+    image = x.numpy()
+
+    def call() -> np.ndarray:
+        return linop.H(linop(image))
+
+    return torch.from_numpy(call()), call
+
+
+def noncartesian(report: Report, n: int = 256, spokes: int = 400, samples: int = 512) -> None:
+    """The normal operator of golden-angle radial sampling, whose cost does not grow with the samples."""
+    import finufft
+
+    trajectory = trajectories.radial(spokes, samples)
+    x, coils = normal(n, n, seed=0), normal(_COILS, n, n, seed=1)
+    A = NonCartesianMRI((n, n), trajectory, coils)
+    kx, ky = (2 * math.pi * trajectory.reshape(-1, 2).T).float().numpy()
+    plans = [
+        finufft.Plan(kind, (n, n), _COILS, 1e-4, sign, "complex64") for kind, sign in ((2, -1), (1, 1))
+    ]
+    for plan in plans:
+        plan.setpts(kx, ky)
+    array, image = coils.numpy(), x.numpy()
+
+    def both() -> np.ndarray:
+        return (array.conj() * plans[1].execute(plans[0].execute(array * image))).sum(0)
+
+    A.gram(x)
+    peer, gram, ours = race(both, lambda: A.gram(x), lambda: A.H(A(x)), rounds=7)
+    what = f"`NonCartesianMRI` {n}x{n}, {_COILS} coils, {spokes} spokes of {samples} samples"
+    report.row(f"{what}: forward + adjoint by FINUFFT at 1e-4", f"{1e3 * peer:.0f} ms")
+    report.row(
+        f"{what}: gram", f"{1e3 * gram:.1f} ms, {peer / gram:.1f} times faster", "5 times", peer >= 5 * gram
+    )
+    report.row(f"{what}: forward + adjoint of the operator", f"{1e3 * ours:.0f} ms")
+    single = relative(A.gram(x), A.H(A(x)))
+    x = x.to(torch.complex128)
+    double = relative(A.gram(x), A.H(A(x)))
+    report.row(
+        f"{what}: gram against forward and adjoint, single and double precision",
+        f"{single:.0e}, {double:.0e}",
+        "1e-4",
+        single <= 1e-4,
+    )
