@@ -26,10 +26,11 @@ HEADER = """<?xml version="1.0" encoding="utf-8"?>
 LIMIT = "<{name}><minimum>0</minimum><maximum>{maximum}</maximum><center>{center}</center></{name}>"
 
 
-def header(matrix=(48, 64), recon=None, pixel=2.0, steps=((48, 24),), trajectory="cartesian", bandwidth=1.0):
-    """XML header: `matrix` and `recon` are (z,) y, x; `steps` the lines of steps 1 and 2, and the middle."""
+def header(matrix=(48, 64), recon=None, pixel=2.0, steps=None, trajectory="cartesian", bandwidth=1.0):
+    """XML header: `matrix` and `recon` are (z,) y, x; `steps` of 1 and 2 how many, and the middle."""
     z, y, x = (1, *matrix)[-3:]
     recon_y, recon_x = recon or (y, x // 2)
+    steps = steps or ((y, y // 2), (z, z // 2))
     limits = "".join(
         LIMIT.format(name=f"kspace_encoding_step_{i}", maximum=lines - 1, center=center)
         for i, (lines, center) in enumerate(steps, 1)
