@@ -1,0 +1,95 @@
+"""Images side by side."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from invgen.errors import ParameterError, ShapeError
+from invgen.figures.layout import (
+    BAR,
+    DPI,
+    GAP,
+    PANEL,
+    WIDEST,
+    Window,
+    as_picture,
+    color_bar,
+    lay_out,
+    scale_bar,
+    show,
+    window_of,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def montage(
+    images: Sequence[Tensor],
+    titles: Sequence[str],
+    *,
+    pixel_size: float = 1.0,
+    unit: str = "pixel",
+    window: Window | None = None,
+    shared: bool = True,
+    label: str = "",
+    columns: int = 4,
+    aspect: float = 1.0,
+) -> Figure:
+    """Show images side by side in grey, with a bar for their values and one for their size.
+
+    One or two are drawn with a dot for each pixel, as far as a screen is wide.
+
+    Parameters
+    ----------
+    images : sequence of real Tensor, each of shape (H, W)
+        Row 0 is at the top.
+    titles : sequence of str
+        One for each image.
+    pixel_size, unit : float, str
+        Side of a pixel, for the scale bar.
+    window : (float, float), optional
+        Values shown as black and white; by default from the 0.1th to the 99.9th percentile.
+    shared : bool
+        One window and color bar for all the images; otherwise each has its own.
+    label : str
+        Of the color bars: what is shown, in which unit.
+    columns : int
+        Panels in a row.
+    aspect : float
+        Height of a pixel over its width, `pixel_size`.
+
+    Raises
+    ------
+    ShapeError
+        If there are no images, one is not two-dimensional, or the titles are fewer or more.
+    ParameterError
+        If the window is empty, or the pixel size or the aspect not positive.
+    """
+    pictures = [as_picture(image) for image in images]
+    if not pictures or len(titles) != len(pictures):
+        raise ShapeError(f"A montage needs a title for each image; got {len(pictures)} and {len(titles)}.")
+    columns = min(columns, len(pictures))
+    rows = math.ceil(len(pictures) / columns)
+    own = max(picture.shape[1] for picture in pictures) / DPI  # a dot for each pixel
+    wide = max(PANEL, min(own, WIDEST / columns)) if len(pictures) <= 2 else PANEL
+    if not aspect > 0:
+        raise ParameterError(f"The height of a pixel is a positive length; its aspect is {aspect}.")
+    tall = wide * aspect * max(picture.shape[0] / picture.shape[1] for picture in pictures)
+    between = GAP if shared else BAR
+    figure, axes = lay_out(rows, columns, wide, tall, between=between, right=BAR, bottom=GAP)
+    common = window_of(pictures, window)
+    for axis in axes[len(pictures) :]:
+        axis.remove()
+    for axis, picture, title in zip(axes, pictures, titles, strict=False):
+        shown = show(axis, picture, common if shared else window_of([picture], window), title, aspect)
+        scale_bar(axis, picture, pixel_size, unit)
+        if not shared:
+            color_bar(axis, shown, label, wide)
+    if shared:
+        color_bar(axes[columns - 1], shown, label, wide)
+    return figure
