@@ -53,46 +53,52 @@ class DCT(Unitary):
             )
         #: What is transformed, counted from the end, the last axis first.
         self.axes = tuple(sorted(counted, reverse=True))
-        self._twiddles = {n: Constant(_twiddle(n)) for n in {self.domain.shape[a] for a in self.axes}}
+        self._lines = {n: _Line(n) for n in {self.domain.shape[a] for a in self.axes}}
 
     def _apply(self, x: torch.Tensor) -> torch.Tensor:
-        return each_alone(lambda one: self._along_axes(one, _forward), x, self.domain)
+        return each_alone(lambda one: self._along_axes(one, _Line.forward), x, self.domain)
 
     def _adjoint(self, y: torch.Tensor) -> torch.Tensor:
-        return each_alone(lambda one: self._along_axes(one, _backward), y, self.domain)
+        return each_alone(lambda one: self._along_axes(one, _Line.backward), y, self.domain)
 
     def _along_axes(
-        self, x: torch.Tensor, transform: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+        self, x: torch.Tensor, transform: Callable[[_Line, torch.Tensor], torch.Tensor]
     ) -> torch.Tensor:
         if x.is_complex():
             return torch.complex(self._along_axes(x.real, transform), self._along_axes(x.imag, transform))
         for axis in self.axes:
-            twiddle = self._twiddles[x.shape[axis]].like(x)
-            x = transform(x.transpose(axis, -1), twiddle).transpose(axis, -1)
+            x = transform(self._lines[x.shape[axis]], x.transpose(axis, -1)).transpose(axis, -1)
         return x.contiguous()
 
 
-def _forward(x: torch.Tensor, twiddle: torch.Tensor) -> torch.Tensor:
-    """Along the last axis."""
-    # even places upwards, odd ones back down: cosines about half a pixel become plain waves
-    waves = torch.fft.rfft(torch.cat([x[..., ::2], x[..., 1::2].flip(-1)], dim=-1)) * twiddle
-    return torch.cat([waves.real, -waves.imag[..., 1 : (x.shape[-1] + 1) // 2].flip(-1)], dim=-1)
+class _Line:
+    """The transform of n numbers along the last axis.
 
+    Even places upwards and odd ones back down make plain waves of cosines about half a pixel. The real
+    Fourier transform W of that, turned by the half pixel's phase, has ``y[k] = Re W[k]`` and ``y[n - k] =
+    -Im W[k]``. Two gathers do all the sorting: backwards, so that W is conjugate and needs no sign.
+    """
 
-def _backward(y: torch.Tensor, twiddle: torch.Tensor) -> torch.Tensor:
-    """Inverse of `_forward`."""
-    n = y.shape[-1]
-    mirrored = torch.cat([torch.zeros_like(y[..., :1]), -y[..., n - n // 2 :].flip(-1)], dim=-1)
-    waves = torch.complex(y[..., : n // 2 + 1].contiguous(), mirrored) / twiddle
-    v = torch.fft.irfft(waves, n=n)
-    x = torch.empty_like(v)
-    x[..., ::2], x[..., 1::2] = v[..., : n - n // 2], v[..., n - n // 2 :].flip(-1)
-    return x
+    def __init__(self, n: int) -> None:
+        self._n, k = n, torch.arange(n)
+        waves = torch.arange(n // 2 + 1, dtype=torch.float64)
+        twiddle = torch.polar(torch.full_like(waves, (2 / n) ** 0.5), torch.pi * waves / (2 * n))
+        twiddle[0] = n**-0.5
+        self._twiddle, self._untwiddle = Constant(twiddle), Constant(1 / twiddle)
+        folded = torch.cat([k[::2], k[1::2].flip(0)])
+        folded = folded[(-k) % n]
+        self._fold, self._unfold = Constant(folded), Constant(folded.argsort())
+        # real and imaginary parts in turns: where each cosine lies, and which of them lies where
+        self._read = Constant(torch.where(k <= n // 2, 2 * k, 2 * (n - k) + 1))
+        self._write = Constant(torch.stack([waves.long(), (-waves.long()) % n], dim=-1).flatten())
 
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        waves = torch.fft.rfft(x.index_select(-1, self._fold.like(x))).mul_(self._twiddle.like(x))
+        return torch.view_as_real(waves).flatten(-2).index_select(-1, self._read.like(x))
 
-def _twiddle(n: int) -> torch.Tensor:
-    """Half a pixel's phase and the norm of each cosine, of the frequencies that a real transform keeps."""
-    k = torch.arange(n // 2 + 1, dtype=torch.float64)
-    twiddle = torch.polar(torch.full_like(k, (2 / n) ** 0.5), -torch.pi * k / (2 * n))
-    twiddle[0] = n**-0.5
-    return twiddle
+    def backward(self, y: torch.Tensor) -> torch.Tensor:
+        """Inverse of `forward`."""
+        parts = y.index_select(-1, self._write.like(y)).unflatten(-1, (-1, 2))
+        parts[..., 0, 1] = 0
+        waves = torch.view_as_complex(parts).mul_(self._untwiddle.like(y))
+        return torch.fft.irfft(waves, n=self._n).index_select(-1, self._unfold.like(y))
