@@ -13,8 +13,9 @@ from invgen.operators.frozen import Constant
 from invgen.operators.mri.checks import checked_coils, checked_image_shape, checked_trajectory
 from invgen.operators.mri.density import density_compensation
 from invgen.operators.mri.fourier import each_alone
+from invgen.operators.mri.noise_level import noise_level
 from invgen.operators.mri.sensitivities import Sensitivities
-from invgen.operators.mri.toeplitz import ToeplitzGram, nearest_circulant, transfer_function
+from invgen.operators.mri.toeplitz import ToeplitzGram, nearest_circulant, transfer_functions
 from invgen.operators.nufft import NUFFT
 from invgen.operators.space import Space
 
@@ -86,22 +87,28 @@ class NonCartesianMRI(LinearOperator):
     def _points(self) -> torch.Tensor:
         return self._trajectory.value.reshape(-1, len(self.domain.shape))
 
+    def estimate_noise(self, y: torch.Tensor) -> torch.Tensor | None:
+        """From the outermost samples: see `invgen.operators.mri.noise_level`."""
+        points = self._points
+        samples = y.reshape(*self.range.batch_shape(y), self.coil_count or 1, len(points))
+        return noise_level(samples, 2 * points.norm(dim=1))
+
     @cached_property
     def density_compensation(self) -> Constant:
         """Weight of each sample, from `invgen.operators.trajectories.density_compensation`."""
         return Constant(density_compensation(self._trajectory.value, self.domain.shape))
 
     @cached_property
-    def transfer(self) -> Constant:
-        """Transform of the point spread on a padded grid, which ``gram`` multiplies by."""
-        return Constant(transfer_function(self._nufft, self._points))
+    def transfers(self) -> Constant:
+        """Transform of the point spread, which ``gram`` multiplies by; see `transfer_functions`."""
+        return Constant(transfer_functions(self._nufft, self._points))
 
     @cached_property
     def spectrum(self) -> Constant:
         """Of the circulant matrix nearest to the gram operator."""
         shape = self.domain.shape
         maps = torch.ones(1, *shape) if self._maps is None else self._maps.value
-        return Constant(nearest_circulant(self.transfer.value, shape, maps))
+        return Constant(nearest_circulant(self.transfers.value, shape, maps))
 
     def _apply(self, x: torch.Tensor) -> torch.Tensor:
         return each_alone(self._forward, x, self.domain)

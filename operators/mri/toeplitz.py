@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 
 from invgen.operators.base import LinearOperator
+from invgen.operators.frozen import Constant
 from invgen.operators.mri.fourier import each_alone
 from invgen.operators.nufft import NUFFT
 from invgen.operators.toeplitz import circulant_symbol, fast_length
@@ -16,20 +18,30 @@ from invgen.operators.toeplitz import circulant_symbol, fast_length
 if TYPE_CHECKING:
     from invgen.operators.mri.noncartesian import NonCartesianMRI
 
-__all__ = ["ToeplitzGram", "nearest_circulant", "transfer_function"]
+__all__ = ["ToeplitzGram", "nearest_circulant", "transfer_functions"]
 
 
 class ToeplitzGram(LinearOperator):
     """``A.H A``: the image of each coil is convolved with the point spread of the trajectory.
 
-    Two padded transforms, whatever the number of samples: Wajer and Pruessmann (2001), Major speedup of
-    reconstruction for sensitivity encoding with arbitrary trajectories. One axis is done after the other, so
-    that what is zero before is not transformed, nor what is cropped after.
+    Whatever the number of samples, two transforms of twice the image's size: Wajer and Pruessmann (2001),
+    Major speedup of reconstruction for sensitivity encoding with arbitrary trajectories. The frequencies of a
+    padded image that are even, or odd, along each axis are those of the image itself, modulated: so these are
+    2^d pairs of transforms of the image's own size, which fit into the cache, and a volume is never padded.
     """
 
     def __init__(self, operator: NonCartesianMRI) -> None:
         super().__init__(operator.domain, operator.domain)
         self._operator = operator
+        sizes = operator.transfers.value.shape[1:]
+        phases = [
+            -math.pi * torch.arange(n).double() / m for n, m in zip(self.domain.shape, sizes, strict=True)
+        ]
+        #: Along each axis, what takes frequencies between those of the image to them.
+        self._waves = [
+            Constant(torch.polar(torch.ones_like(phase), phase).reshape(-1, *(1,) * (-1 - axis)))
+            for axis, phase in zip(self.domain.axes, phases, strict=True)
+        ]
 
     def _apply(self, x: torch.Tensor) -> torch.Tensor:
         return each_alone(self._gram_of_coils, x, self.domain)
@@ -38,22 +50,34 @@ class ToeplitzGram(LinearOperator):
 
     def _gram_of_coils(self, x: torch.Tensor) -> torch.Tensor:
         coils = self._operator.sensitivities
-        return self._convolve(x).contiguous() if coils is None else coils.gram(x, self._convolve)
+        result = torch.zeros_like(x)
+        odd_axes = itertools.product((False, True), repeat=len(self.domain.shape))
+        for odds, transfer in zip(odd_axes, self._operator.transfers.like(x), strict=True):
+            waves = [wave.like(x) for wave, odd in zip(self._waves, odds, strict=True) if odd]
+            part = x
+            for wave in waves:
+                part = wave * part
+            convolve = partial(self._filter, transfer)
+            part = convolve(part) if coils is None else coils.gram(part, convolve)
+            for wave in waves:
+                part = wave.conj() * part
+            result += part
+        return result
 
-    def _convolve(self, x: torch.Tensor) -> torch.Tensor:
-        transfer, axes = self._operator.transfer.like(x), self.domain.axes
-        for axis in reversed(axes):
-            x = torch.fft.fft(x, n=transfer.shape[axis], dim=axis)
-        x *= transfer  # real, so that the operator is self-adjoint however well the kernel is known
+    def _filter(self, transfer: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        axes = self.domain.axes
+        z = torch.fft.fftn(x, s=transfer.shape, dim=axes)
+        z *= transfer  # real, so that the operator is self-adjoint however well the point spread is known
+        z = torch.fft.ifftn(z, dim=axes)
         for axis, n in zip(axes, self.domain.shape, strict=True):
-            x = torch.fft.ifft(x, dim=axis).narrow(axis, 0, n)
-        return x
+            z = z.narrow(axis, 0, n)
+        return z
 
     def _norm(self) -> float:
         return self._operator.norm() ** 2
 
 
-def transfer_function(nufft: NUFFT, points: torch.Tensor) -> torch.Tensor:
+def transfer_functions(nufft: NUFFT, points: torch.Tensor) -> torch.Tensor:
     """Transform of the point spread ``sum_m exp(2 pi i k_m . d) / prod N``, for all lags d between pixels.
 
     Parameters
@@ -65,13 +89,15 @@ def transfer_function(nufft: NUFFT, points: torch.Tensor) -> torch.Tensor:
 
     Returns
     -------
-    tensor, float64, of at least twice the image's shape
-        Real, since the point spread is Hermitian; zero lag comes first.
+    tensor, float64 (2^dimensions, *sizes)
+        Real, since the point spread is Hermitian. Of a grid of twice the sizes, the frequencies that are even
+        or odd along each axis, in the order of ``itertools.product``; divided by 2^dimensions. The sizes are
+        the image's, or a little larger, for faster transforms.
     """
     shape = nufft.shape
-    padded = tuple(fast_length(2 * n) for n in shape)
+    sizes = tuple(fast_length(n) for n in shape)
     # along the last axis lags below zero are known by symmetry
-    kernel = torch.zeros(*padded[:-1], shape[-1], dtype=torch.complex128)
+    kernel = torch.zeros(*(2 * m for m in sizes[:-1]), shape[-1], dtype=torch.complex128)
     for below in itertools.product((False, True), repeat=len(shape) - 1):
         # the image's own transform gives lags from -N // 2 on: modulated, from 0 or from -N on
         starts = [-n if negative else 0 for n, negative in zip(shape, (*below, False), strict=True)]
@@ -83,14 +109,18 @@ def transfer_function(nufft: NUFFT, points: torch.Tensor) -> torch.Tensor:
             n = shape[axis]
             if negative:  # no two pixels are N apart
                 block = block.narrow(axis, 1, n - 1)
-                place = place.narrow(axis, padded[axis] - n + 1, n - 1)
+                place = place.narrow(axis, 2 * sizes[axis] - n + 1, n - 1)
             else:
                 place = place.narrow(axis, 0, n)
         place.copy_(block)
-    return torch.fft.hfftn(kernel, s=padded) / math.prod(shape)
+    whole = torch.fft.hfftn(kernel, s=[2 * m for m in sizes])
+    whole /= math.prod(shape) * 2 ** len(shape)
+    pairs = whole.reshape([n for m in sizes for n in (m, 2)])
+    d = len(shape)
+    return pairs.permute(*range(1, 2 * d, 2), *range(0, 2 * d, 2)).reshape(2**d, *sizes)
 
 
-def nearest_circulant(transfer: torch.Tensor, shape: tuple[int, ...], maps: torch.Tensor) -> torch.Tensor:
+def nearest_circulant(transfers: torch.Tensor, shape: tuple[int, ...], maps: torch.Tensor) -> torch.Tensor:
     """Eigenvalues of the circulant matrix nearest to the gram operator, T. Chan (1988).
 
     The mean along each wrapped diagonal of ``sum_c S_c.H T S_c``: the point spread at a lag, weighted by the
@@ -98,8 +128,8 @@ def nearest_circulant(transfer: torch.Tensor, shape: tuple[int, ...], maps: torc
 
     Parameters
     ----------
-    transfer : float64 tensor
-        From `transfer_function`.
+    transfers : float64 tensor
+        From `transfer_functions`.
     shape : tuple of int
         Of the image.
     maps : complex tensor, shape (coils, *shape)
@@ -109,13 +139,15 @@ def nearest_circulant(transfer: torch.Tensor, shape: tuple[int, ...], maps: torc
     -------
     tensor, float64, of the shape
     """
-    kernel = torch.fft.ifftn(transfer)
-    power = torch.zeros_like(transfer)
+    d, sizes = len(shape), transfers.shape[1:]
+    pairs = transfers.reshape(*(2,) * d, *sizes).permute([a for b in range(d) for a in (d + b, b)])
+    whole = pairs.reshape([2 * m for m in sizes]) * 2**d
+    power = torch.zeros_like(whole)
     for s in maps:
-        power += torch.fft.fftn(s.to(torch.complex128), s=transfer.shape).abs().square()
-    overlap = torch.fft.fftn(power) / (power.numel() * math.prod(shape))
+        power += torch.fft.fftn(s.to(torch.complex128), s=whole.shape).abs().square()
+    kernel, overlap = torch.fft.ifftn(whole), torch.fft.fftn(power) / (power.numel() * math.prod(shape))
     for axis, n in enumerate(shape):
-        lags = torch.arange(-n, n) % transfer.shape[axis]
+        lags = torch.arange(-n, n) % whole.shape[axis]
         kernel, overlap = kernel.index_select(axis, lags), overlap.index_select(axis, lags)
         overlap.narrow(axis, 0, 1).zero_()  # rounding, where nothing overlaps
     return circulant_symbol(kernel, overlap)
