@@ -11,7 +11,7 @@ import torch
 from invgen.errors import CapabilityError, DtypeError, ShapeError
 from invgen.noise import Gaussian, Noise, Transmission
 from invgen.operators import LinearOperator, Operator, ProductSpace
-from invgen.operators.frozen import Frozen
+from invgen.operators.frozen import Constant, Frozen
 from invgen.operators.krylov import largest_eigenvalue
 
 __all__ = ["Problem"]
@@ -24,6 +24,7 @@ class Problem(Frozen):
     ----------
     operator : Operator
     measurement : tensor, shape (*batch, *operator.range.shape)
+        What stands where the operator observes nothing is no datum: zero takes its place.
     noise : Noise, optional
         None where it is unknown; the data term is then ``|A x - y|^2 / 2``.
 
@@ -56,7 +57,10 @@ class Problem(Frozen):
                     f"std {tuple(std.value.shape)} does not fit the measurement {tuple(measurement.shape)}."
                 )
         self.operator = operator
+        self._observed = None if operator.observed is None else Constant(operator.observed)
         self.measurement = measurement
+        if self._observed is not None:
+            self.measurement = torch.where(self._observed.like(measurement), measurement, 0)
         self.noise = noise
 
     @property
@@ -168,15 +172,23 @@ class Problem(Frozen):
             return self.residual_norm(x) ** 2
         return self.noise.deviance(self.operator(x), self.measurement, self.operator.range.axes)
 
+    def count(self) -> torch.Tensor:
+        """How many real numbers were measured, float64, shape of the batch."""
+        y, space = self.measurement, self.operator.range
+        if isinstance(space, ProductSpace):
+            sizes = (part.size * (2 if part.field == "complex" else 1) for part in space.spaces)
+            count: torch.Tensor | float = float(sum(sizes))
+        else:
+            observed = None if self._observed is None else self._observed.like(y)
+            count = self._likelihood.count(y, space.axes, observed)
+        return torch.as_tensor(count, dtype=torch.float64, device=self._first.device).expand(self.batch_shape)
+
     def expected_misfit(self) -> torch.Tensor | None:
         """What `misfit` comes to at the truth, shape of the batch; None where nothing tells the noise."""
         if self.noise is not None:
-            count = self.noise.count(self.measurement, self.operator.range.axes)
-            return torch.as_tensor(count, dtype=torch.float64, device=self._first.device).expand(
-                self.batch_shape
-            )
+            return self.count()
         std = self.operator.estimate_noise(self.measurement)
-        return None if std is None else self.operator.range.size * std.double() ** 2
+        return None if std is None else self.count() * std.double() ** 2
 
     @cached_property
     def _curvature_bound(self) -> torch.Tensor:

@@ -92,6 +92,11 @@ class Product(LinearOperator):
         self._outer, self._inner = outer, inner
         self.nonnegative = outer.nonnegative and inner.nonnegative
 
+    @property
+    def observed(self) -> torch.Tensor | None:
+        """What the outer operator leaves."""
+        return self._outer.observed
+
     def _apply(self, x: Data) -> Data:
         return self._outer._apply(self._inner._apply(x))
 
@@ -114,6 +119,11 @@ class Scaled(LinearOperator):
         super().__init__(operator.domain, operator.range)
         self._scalar, self._operator = value if value.imag else value.real, operator
         self.nonnegative = operator.nonnegative and not value.imag and value.real >= 0
+
+    @property
+    def observed(self) -> torch.Tensor | None:
+        """What the operator has."""
+        return self._operator.observed
 
     def _apply(self, x: Data) -> Data:
         return _scale(self._scalar, self._operator._apply(x))

@@ -44,6 +44,14 @@ class Operator(Frozen):
         self.domain.check(x, self.name)
         return self._apply(x)
 
+    @property
+    def observed(self) -> torch.Tensor | None:
+        """True where a measurement tells of the image, broadcasting to the range; None where all of it does.
+
+        Elsewhere `_apply` gives zero whatever the image: pixels that are lost, k-space that is not sampled.
+        """
+        return None
+
     def estimate_noise(self, y: Data) -> torch.Tensor | None:
         """Standard deviation of white noise on `y`, shape of the batch, or None where nothing tells."""
         return None

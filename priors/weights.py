@@ -139,6 +139,6 @@ def _first_weight(problem: Problem, method: MetricProx | PrimalDual, target: tor
         (curvature / penalty.clamp(min=1e-3)).flatten(-len(method.space.shape)).median(dim=-1).values.sqrt()
     )
     if problem.noise is None:  # the objective then counts in units of the data, not of their noise
-        level = level * (target / problem.operator.range.size).sqrt()
+        level = level * (target / problem.count().to(target)).sqrt()
     # data of nothing but zeros have no scale, and the same image with any weight
     return torch.where(level > 0, 3 * level, 1.0)

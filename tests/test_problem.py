@@ -193,3 +193,24 @@ def test_a_clipped_image_is_restored_beyond_the_limit_by_its_own_likelihood():
     assert abs(float(clipped[inside].mean()) - 1) < 0.05
     assert float(normal_noise[inside].mean()) < 0.85
     assert (clipped - x).norm() < 0.5 * (normal_noise - x).norm()
+
+
+@pytest.mark.parametrize(
+    "operator",
+    [
+        ig.operators.Mask(ig.operators.masks.random_pixels((40, 50), 0.3, seed=0)),
+        ig.operators.MRI((40, 50), ig.operators.sampling.equispaced_lines((40, 50), 4)),
+        2.0 * ig.operators.Mask(ig.operators.masks.box((40, 50), 20)) @ Identity((40, 50)),
+    ],
+    ids=["pixels", "k-space", "multiple of a product"],
+)
+def test_what_is_not_observed_is_no_datum(operator):
+    noise, x = Gaussian(0.1), operator.domain.random(seed=1, dtype=torch.float64)
+    y = noise.sample(operator(x), seed=2)
+    problem, observed = Problem(operator, y, noise), operator.observed
+    assert not bool(problem.measurement[~observed].any())
+    assert torch.equal(problem.measurement[observed], y[observed])
+    count = int(observed.sum()) * (2 if y.is_complex() else 1)
+    assert float(problem.count()) == count
+    # the sum of `count` squares of standard normal numbers, within four of its standard deviations
+    assert float(problem.misfit(x)) == pytest.approx(count, abs=4 * math.sqrt(2 * count))

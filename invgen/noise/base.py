@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import torch
@@ -43,10 +44,22 @@ class Noise(Frozen):
         perfect = self.negative_log_likelihood(self._perfect(measurement), measurement, axes)
         return 2 * (self.negative_log_likelihood(prediction, measurement, axes) - perfect)
 
-    def count(self, measurement: torch.Tensor, axes: Axes) -> torch.Tensor | float:
-        """How many real numbers were measured, dead pixels not counted: what to expect of `deviance`."""
-        entries = math.prod(measurement.shape[-len(axes) :])
-        return float(entries * (2 if measurement.is_complex() else 1))
+    def count(
+        self, measurement: torch.Tensor, axes: Axes, observed: torch.Tensor | None = None
+    ) -> torch.Tensor | float:
+        """How many real numbers were measured: what to expect of `deviance`.
+
+        Dead pixels do not count, nor entries that are not `observed` (see `Operator.observed`).
+        """
+        parts = 2.0 if measurement.is_complex() else 1.0
+        counted = [which for which in (self._informative(measurement), observed) if which is not None]
+        if not counted:
+            return math.prod(measurement.shape[-len(axes) :]) * parts
+        return functools.reduce(torch.logical_and, counted).expand(measurement.shape).sum(axes) * parts
+
+    def _informative(self, measurement: torch.Tensor) -> torch.Tensor | None:
+        """True for entries that tell something of the image, None where all do."""
+        return None
 
     def expected(self, prediction: torch.Tensor) -> torch.Tensor:
         """What would be measured without noise."""

@@ -85,10 +85,10 @@ class Clipped(Noise):
         """Twice the negative log-likelihood: a perfect fit has zero, far beyond a limit too."""
         return 2 * self.negative_log_likelihood(prediction, measurement, axes)
 
-    def count(self, measurement: torch.Tensor, axes: Axes) -> torch.Tensor:
+    def _informative(self, measurement: torch.Tensor) -> torch.Tensor:
         """Entries within the limits: what is well beyond them does not deviate at all."""
         below, above = self._clipped(measurement)
-        return (~(below | above)).sum(axes).double()
+        return ~(below | above)
 
     def scaled(self, factor: float) -> Clipped:
         """The limits are those of the measurement, and scale with it."""

@@ -83,12 +83,11 @@ class Gaussian(Noise):
         """``1 / std^2`` as it broadcasts to the measurement, or None with a covariance."""
         return None if self.std is None else self._weights.value
 
-    def count(self, measurement: torch.Tensor, axes: Axes) -> torch.Tensor | float:
+    def _informative(self, measurement: torch.Tensor) -> torch.Tensor | None:
         """Entries of finite standard deviation."""
         if self.std is None or bool(torch.isfinite(self.std.value).all()):
-            return super().count(measurement, axes)
-        alive = torch.isfinite(self.std.value).to(measurement.device).expand(measurement.shape)
-        return alive.sum(axes) * (2.0 if measurement.is_complex() else 1.0)
+            return None
+        return torch.isfinite(self.std.value).to(measurement.device)
 
     def negative_log_likelihood(self, prediction, measurement, axes):
         """``|A x - y|^2 / (2 std^2)``."""

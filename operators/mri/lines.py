@@ -6,7 +6,6 @@ import numpy as np
 import torch
 
 from invgen.operators.frozen import Constant
-from invgen.operators.mri import cpu
 
 __all__ = ["Lines"]
 
@@ -57,6 +56,8 @@ class Lines:
         y, index = y.flatten(self._first, self._axis), self._index.like(y)
         if y.is_cuda or self._axis != -1:
             return torch.index_select(y, self._axis, index, out=lines)
+        from invgen.operators.mri import cpu
+
         cpu.take(_rows(y.contiguous()), index.numpy(), _rows(lines))
         return lines
 
@@ -69,6 +70,8 @@ class Lines:
         if y.is_cuda or self._axis != -1:
             flat.zero_().index_copy_(self._axis, index, lines)
         else:
+            from invgen.operators.mri import cpu
+
             cpu.put(_rows(lines.contiguous()), index.numpy(), _rows(flat))
         return y
 

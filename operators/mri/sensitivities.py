@@ -7,7 +7,6 @@ from collections.abc import Callable
 import torch
 
 from invgen.operators.frozen import Constant
-from invgen.operators.mri import cpu
 from invgen.operators.tomography.threads import torch_threads
 
 __all__ = ["Sensitivities"]
@@ -80,4 +79,6 @@ class Sensitivities:
 
 def _accumulate(s: torch.Tensor, z: torch.Tensor, x: torch.Tensor) -> None:
     """Add ``conj(s) z`` to `x`, in one pass."""
+    from invgen.operators.mri import cpu
+
     cpu.accumulate(*(torch.view_as_real(v).view(-1, 2 * v.shape[-1]).numpy() for v in (s, z.contiguous(), x)))

@@ -7,6 +7,8 @@ import torch
 import invgen as ig
 from invgen.errors import DataError, DtypeError, ParameterError, ShapeError
 from invgen.operators import MRI, Fourier
+from invgen.operators.inverse import fourier_preconditioner
+from invgen.operators.krylov import conjugate_gradients
 
 #: Shapes of images and of masks that broadcast to them.
 CASES = [
@@ -186,3 +188,51 @@ def test_errors_say_what_is_expected():
         MRI((5, 6), True)(torch.zeros(5, 6))
     with pytest.raises(ShapeError, match=r"MRI\.H expects"):
         MRI((5, 6), True, normal(2, 5, 6)).H(torch.zeros(5, 6, dtype=torch.complex64))
+
+
+def blob(n):
+    """A smooth object, whose k-space ends at half of the largest frequency, and coils around it."""
+    t = torch.linspace(-1, 1, n + 1, dtype=torch.float64)[:-1]
+    gauss = torch.exp(-(t**2) / 0.1)
+    centres = [(1, 0), (-1, 0), (0, 1), (0, -1)]
+    maps = [torch.exp(-((t[:, None] - a) ** 2 + (t - b) ** 2)) for a, b in centres]
+    return torch.outer(gauss, gauss).to(torch.complex128), torch.stack(maps).to(torch.complex128)
+
+
+@pytest.mark.parametrize("mask", [True, ig.operators.sampling.equispaced_lines((96, 96), 3)])
+def test_the_noise_of_k_space_is_told_by_its_outer_part(mask):
+    x, maps = blob(96)
+    A, single = MRI((96, 96), mask, maps), MRI((96, 96), mask)
+    for operator in (A, single):
+        y = torch.stack([ig.noise.Gaussian(std).sample(operator(x), seed=0) for std in (0.01, 0.2)])
+        # a quantile of some hundred samples of each coil is known to a few percent
+        torch.testing.assert_close(
+            operator.estimate_noise(y), torch.tensor([0.01, 0.2], dtype=torch.float64), rtol=0.1, atol=0
+        )
+    assert MRI((6, 6), True).estimate_noise(normal(6, 6)) is None
+
+
+def test_the_spectrum_is_the_nearest_circulant():
+    """The diagonal of the gram matrix in the Fourier basis, by T. Chan's theorem."""
+    mask, maps = draw((5, 6), 0.4), normal(2, 5, 6, seed=2)
+    for A in (MRI((5, 6), mask, maps), MRI((5, 6), mask), MRI((5, 6), mask[0], maps)):
+        waves = torch.fft.ifftn(
+            torch.eye(30, dtype=torch.complex128).reshape(30, 5, 6), dim=(-2, -1), norm="ortho"
+        )
+        diagonal = A.domain.inner(waves, A.gram(waves)).real.reshape(5, 6)
+        torch.testing.assert_close(A.spectrum.value, diagonal, rtol=1e-10, atol=1e-12)
+
+
+def test_a_preconditioned_gram_needs_fewer_iterations():
+    x, maps = blob(64)
+    A = MRI((64, 64), ig.operators.sampling.poisson_disc((64, 64), 4, (12, 12), seed=0), maps)
+    b = A.H(A(x)) + 1e-3 * normal(64, 64)
+    shift = 1e-2
+    def steps(precondition):
+        counted = []
+        conjugate_gradients(
+            lambda v: (counted.append(0), A.gram(v) + shift * v)[1], b, A.domain, precondition=precondition
+        )
+        return len(counted)
+
+    assert steps(fourier_preconditioner(A, b, 1.0, shift)) < steps(None)
