@@ -16,6 +16,7 @@ from invgen.io.hdf5 import open_hdf5
 from invgen.io.kspace import MRIScan, arrays, fastmri, ismrmrd
 from invgen.io.kspace.arrays import ArrayOptions
 from invgen.io.kspace.contents import Contents as KSpaceContents
+from invgen.io.kspace.named import names_kspace
 from invgen.io.kspace.trajectory import Unit
 from invgen.io.raw import Rotation
 from invgen.io.scan import Scan
@@ -188,7 +189,7 @@ def _read(
 
 
 def _read_file(path: Path, kind: str, options: Options, kspace: ArrayOptions) -> Contents | KSpaceContents:
-    if kspace.axes is not None and arrays.names_kspace(kspace.axes):
+    if kspace.axes is not None and names_kspace(kspace.axes):
         if kind == "tiff":
             raise FileError(f"{path}: TIFF has no complex numbers; save k-space as NPY, HDF5 or MAT.")
         return (arrays.read_npy if kind == "npy" else arrays.read_mat)(path, kspace)
@@ -201,7 +202,7 @@ def _read_hdf5(
     file: h5py.File, kind: str, options: Options, kspace: ArrayOptions
 ) -> Contents | KSpaceContents:
     unnamed = options.dataset is None
-    if kspace.axes is not None and arrays.names_kspace(kspace.axes):
+    if kspace.axes is not None and names_kspace(kspace.axes):
         return arrays.read_hdf5(file, kspace, matlab=kind == "mat")
     if kind == "mat":
         return plain.read_hdf5(file, options, matlab=True)

@@ -139,7 +139,7 @@ def _slice(data: torch.Tensor, measured: torch.Tensor, slice: int) -> KSpace:
     filled = (data != 0).any(dim=0).any(dim=0)
     mask = measured & filled
     if not bool(mask.any()):
-        raise DataError(f"slice {slice} has no sample that is not zero: it was not measured.")
+        raise DataError(f"slice {slice} holds only zeros: it was not measured.")
     return KSpace(
         data=data * mask,
         image_shape=tuple(data.shape[1:]),
