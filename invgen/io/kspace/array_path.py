@@ -66,8 +66,7 @@ def _trajectory(array: NamedArray, given: Any) -> torch.Tensor:
     if own not in (shape, *((*shape, d) for d in (2, 3)), *((d, *shape) for d in (2, 3))):
         raise DataError(
             f"the trajectory has the shape {own}; k-space has {','.join(array.stored)} of {shape}. Give "
-            "complex kx + i ky of that shape, or (kx, ky) or (kx, ky, kz) along one more axis, the last or the "
-            "first."
+            "complex kx + i ky of that shape, or (kx, ky) or (kx, ky, kz) along one more axis, last or first."
         )
     values = joined(read_block(given, (slice(None),) * len(own), "the trajectory"))
     if own == shape:
