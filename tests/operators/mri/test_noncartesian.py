@@ -179,6 +179,18 @@ def test_coils_recover_from_few_spokes_what_one_coil_cannot():
     assert errors[8] < 0.5 * errors[1]
 
 
+@pytest.mark.parametrize(
+    ("shape", "k"),
+    [((128, 128), trajectories.radial(200, 256)), ((64, 64, 64), trajectories.koosh_ball(2000, 128))],
+    ids=["radial", "koosh ball"],
+)
+def test_forward_and_adjoint_are_accurate_in_single_precision_where_samples_gather(shape, k):
+    """What rounding adds to samples of a white image adds up in the middle of k-space."""
+    A, x = NonCartesianMRI(shape, k), normal(*shape)
+    expected = A.H(A(x))
+    assert relative(A.H(A(x.to(torch.complex64))), expected) < 1e-4
+
+
 def test_memory_of_a_gram_is_the_images_own():
     A, x = NonCartesianMRI((16, 16), scattered(50, 2)), normal(16, 16)
     assert A.gram(x).untyped_storage().nbytes() == x.untyped_storage().nbytes()
