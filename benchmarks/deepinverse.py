@@ -8,9 +8,9 @@ import torch
 
 
 def import_deepinv() -> ModuleType:
-    """Import deepinv, which imports torchvision, whose wheels register operators that PyTorch's CPU wheel lacks.
+    """Import deepinv, which imports torchvision, whose wheels look for operators of CUDA builds.
 
-    No physics of DeepInverse calls them: declared empty, they do no harm.
+    No physics of DeepInverse calls them: declared and empty, they do no harm.
     """
     try:
         import torchvision  # noqa: F401

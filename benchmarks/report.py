@@ -27,7 +27,7 @@ def seconds(function: Callable[[], object], repeats: int = 7) -> float:
 
 
 def race(*functions: Callable[[], object], rounds: int = 50) -> list[float]:
-    """Shortest wall time of each call, taken in turns: what short calls need where others share the machine."""
+    """Shortest wall time of each call, taken in turns: short calls are hit by whatever else runs."""
     best = [math.inf] * len(functions)
     for function in functions:
         function()
