@@ -109,18 +109,28 @@ def test_a_full_scan_by_one_uniform_coil_is_the_truth(tmp_path, shape):
 
 
 def test_a_full_scan_by_many_coils_is_the_truth(tmp_path):
-    """But for the edges: cutting k-space and multiplying by a smooth map commute nearly, not quite."""
-    path = tmp_path / "scan.h5"
-    simulate_mri(path, size=96, coils=6, acceleration=1, noise=0)
-    kspace, mask = cartesian(path)
-    image, maps, _ = truth(path)
-    assert bool(mask.all())
-    coil_images = Fourier((96, 96)).H(kspace)
-    torch.testing.assert_close(maps.abs().square().sum(0), torch.ones(96, 96))
-    combined = (maps.conj() * coil_images).sum(0)
-    assert float((combined - image).norm() / image.norm()) < 0.01
-    root = coil_images.abs().square().sum(0).sqrt()
-    assert float((root - image.abs()).norm() / image.norm()) < 0.01
+    """But for the edges, and that less and less: cutting k-space and multiplying by a map nearly commute.
+
+    They do not by what the map changes within a pixel, so that half the pixel makes half the difference.
+    """
+    combined, root = [], []
+    for size in (64, 128):
+        path = tmp_path / f"{size}.h5"
+        simulate_mri(path, size=size, coils=6, acceleration=1, noise=0)
+        kspace, mask = cartesian(path)
+        image, maps, _ = truth(path)
+        assert bool(mask.all())
+        torch.testing.assert_close(maps.abs().square().sum(0), torch.ones(size, size))
+        coil_images = Fourier((size, size)).H(kspace)
+        combined.append(relative((maps.conj() * coil_images).sum(0), image))
+        root.append(relative(coil_images.abs().square().sum(0).sqrt(), image.abs()))
+    for errors in (combined, root):
+        assert errors[0] < 0.03
+        assert errors[1] < 0.65 * errors[0]
+
+
+def relative(x, y):
+    return float((x - y).norm() / y.norm())
 
 
 def test_file_is_what_the_official_reader_expects(tmp_path):

@@ -2,32 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from enum import StrEnum
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
-
 import typer
 
-from invgen.cli.console import Command, out
-from invgen.cli.outputs import refuse_to_overwrite
-from invgen.errors import FileError, ShapeError
-
-if TYPE_CHECKING:
-    import torch
-
-    from invgen.simulate import Source
-
-_DIVERGENT = "Fan and cone beam"
-
-
-class Geometry(StrEnum):
-    """Shapes of the beam."""
-
-    parallel = "parallel"
-    fan = "fan"
-    cone = "cone"
-
+from invgen.cli.console import Command
+from invgen.cli.simulate_ct import ct
+from invgen.cli.simulate_mri import mri
 
 simulate = typer.Typer(
     name="simulate",
@@ -35,174 +14,15 @@ simulate = typer.Typer(
     help="Make the raw scan of an object that is known, to try methods on.",
     rich_markup_mode="markdown",
 )
-
-
-@simulate.callback()
-def _simulate() -> None:
-    """Keep ``ct`` a subcommand while it is the only one."""
-
-
-@simulate.command(
+simulate.command(
     cls=Command,
     no_args_is_help=True,
     epilog="Examples: `invgen simulate ct foam -o scan.h5 --views 90 --photons 2e4` and "
     "`invgen simulate ct foam -o cone.h5 --geometry cone --size 256 --views 180 --pixel-size 0.05`",
-)
-def ct(
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="SOURCE",
-            help="The object: foam, shepp-logan, or an image file (PNG, TIFF, NPY, ...; brighter is denser; "
-            "not for a cone beam).",
-        ),
-    ],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="HDF5 file to write.")],
-    geometry: Annotated[
-        Geometry,
-        typer.Option(help="The beam: parallel, or from a point source to a row of pixels or to a camera."),
-    ] = Geometry.parallel,
-    size: Annotated[int, typer.Option(min=1, metavar="N", help="Width of the true image, in pixels.")] = 512,
-    views: Annotated[int, typer.Option(min=1, metavar="N", help="Number of projections.")] = 60,
-    angular_range: Annotated[
-        float | None,
-        typer.Option(
-            "--range",
-            metavar="DEGREES",
-            help="Angle that the views are spread over, in degrees; by default 180, fan and cone 360.",
-        ),
-    ] = None,
-    columns: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Detector columns; by default what shows the object."),
-    ] = None,
-    pixel_size: Annotated[
-        float | None,
-        typer.Option(
-            metavar="MM",
-            help="Width of a pixel of the image in mm, and of a detector pixel as projected to the rotation "
-            "axis; by default the file tells no size.",
-        ),
-    ] = None,
-    source_origin: Annotated[
-        float | None,
-        typer.Option(
-            metavar="MM",
-            help="From the source to the rotation axis in mm, or in image pixels without --pixel-size; by "
-            "default four times the image's width.",
-            rich_help_panel=_DIVERGENT,
-        ),
-    ] = None,
-    source_detector: Annotated[
-        float | None,
-        typer.Option(
-            metavar="MM",
-            help="Likewise, from the source to the detector; by default 1.5 times that (the magnification).",
-            rich_help_panel=_DIVERGENT,
-        ),
-    ] = None,
-    curved: Annotated[
-        bool,
-        typer.Option(
-            "--curved",
-            help="The detector of a fan beam is an arc around the source.",
-            rich_help_panel=_DIVERGENT,
-        ),
-    ] = False,
-    center_offset: Annotated[
-        float | None,
-        typer.Option(
-            metavar="COLUMNS",
-            help="Columns from the middle of the detector to where the rotation axis projects, to the right; "
-            "by default size / 80, so that a reconstruction about the middle is visibly wrong.",
-        ),
-    ] = None,
-    absorption: Annotated[
-        float, typer.Option(metavar="X", help="Line integral -log(I / I0) of the densest ray (no unit).")
-    ] = 2.0,
-    photons: Annotated[
-        float, typer.Option(metavar="N", help="Mean photons in the brightest pixel of the flats.")
-    ] = 1e5,
-    stripes: Annotated[
-        float,
-        typer.Option(metavar="X", help="Relative drift of pixels since the flats: rings. 0.01 is strong."),
-    ] = 0.0,
-    flats: Annotated[int, typer.Option(min=1, metavar="N", help="Frames without object.")] = 10,
-    darks: Annotated[int, typer.Option(min=1, metavar="N", help="Frames without beam.")] = 10,
-    slices: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            metavar="N",
-            help="Slices: detector rows along which the object fades, by default 1; of a cone beam, slices "
-            "of the true volume, by default a quarter of the size.",
-        ),
-    ] = None,
-    seed: Annotated[int, typer.Option(metavar="N", help="Of noise and foam.")] = 0,
-) -> None:
-    """Simulate a raw CT scan: 16-bit counts with Poisson noise, flat and dark fields, angles, distances.
-
-    The object is projected exactly, or on a grid finer than any reconstruction's. It is stored beside as
-    `/truth/image`, on the grid of `invgen recon --size SIZE`.
-    """
-    import h5py
-
-    from invgen.simulate import simulate_ct
-
-    refuse_to_overwrite(output, Path(source))
-    simulate_ct(
-        output,
-        cast("Source", source) if source in ("foam", "shepp-logan") else _read_image(Path(source)),
-        geometry=geometry.value,
-        size=size,
-        views=views,
-        angular_range=None if angular_range is None else math.radians(angular_range),
-        detector_count=columns,
-        pixel_size=pixel_size,
-        source_origin=source_origin,
-        source_detector=source_detector,
-        curved=curved,
-        absorption=absorption,
-        photons=photons,
-        center_offset=center_offset,
-        stripes=stripes,
-        flats=flats,
-        darks=darks,
-        slices=slices,
-        seed=seed,
-    )
-    with h5py.File(output) as file:
-        depth, height, width = file["truth/image"].shape
-        _, rows, columns = file["exchange/data"].shape
-    out.print(
-        f"Wrote {output}: {views} views of {rows} x {columns} pixels, {geometry} beam; truth: {depth} x "
-        f"{height} x {width}.",
-        highlight=False,
-        soft_wrap=True,
-    )
-
-
-def _read_image(path: Path) -> torch.Tensor:
-    """Read a grey image as a tensor; of a color image, the luminance."""
-    import numpy as np
-    import torch
-    from PIL import Image
-
-    from invgen.files import check_regular
-
-    if not path.exists():
-        raise FileError(
-            f"The source of a scan is foam, shepp-logan or an image file; there is no file {path}."
-        )
-    check_regular(path)
-    try:
-        if path.suffix == ".npy":
-            values = np.load(path, allow_pickle=False)
-        else:
-            with Image.open(path) as image:
-                values = np.asarray(image if image.mode in ("L", "F", "I", "I;16") else image.convert("L"))
-    except Exception as error:  # what the parsers of many formats run into
-        raise FileError(f"{path} cannot be read as an image: {error}") from error
-    if values.dtype.kind not in "buif":
-        raise ShapeError(f"{path} should hold real numbers; it holds {values.dtype}.")
-    return torch.from_numpy(values.astype(np.float64))
+)(ct)
+simulate.command(
+    cls=Command,
+    no_args_is_help=True,
+    epilog="Examples: `invgen simulate mri head -o scan.h5 --acceleration 6` and "
+    "`invgen simulate mri head -o spokes.h5 --sampling radial --coils 12 --noise 0.02`",
+)(mri)

@@ -1,23 +1,31 @@
-"""The truth that `invgen simulate` leaves in a scan."""
+"""What a reconstruction is compared with: the truth of a simulated scan, or an MRI scan's own reference."""
 
 from __future__ import annotations
 
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import h5py
 import torch
 
-from invgen.errors import FileError
+from invgen.errors import FileError, InvgenError
+from invgen.io import MRIScan, open_scan
 from invgen.io.hdf5 import find_object, get_dataset, open_hdf5, text_attribute
 
 
 class Truth:
-    """True images of a simulated scan, read one at a time.
+    """Images that a scan's file holds, read one at a time; of complex ones, the modulus.
 
     Parameters
     ----------
     path : str or Path
-        The scan.
+        The scan: one that `invgen simulate` made, or a fastMRI file with its reconstruction.
+
+    Attributes
+    ----------
+    label : {"truth", "reference"}
+        The second is a reconstruction that the file holds.
+    shape : (int, int)
 
     Raises
     ------
@@ -26,37 +34,64 @@ class Truth:
     """
 
     def __init__(self, path: str | Path):
-        self.name = Path(path).stem
-        self._file = open_hdf5(Path(path))
-        images = find_object(self._file, "truth/image")
-        if not isinstance(images, h5py.Dataset) or images.ndim != 3:
-            self._file.close()
-            raise FileError(
-                f"{path} is neither a reconstruction nor a simulated scan, which holds its truth."
-            )
-        self._images = images
-        # the rows of a cone-beam camera see its slices and as much above and below, see simulate_ct
-        rows = get_dataset(self._file, "exchange/data")
-        cone = text_attribute(images.parent, "geometry") == "cone"
-        self._first = (rows.shape[1] - len(images)) // 2 if cone else 0
-        self.shape: tuple[int, int] = images.shape[1:]
+        with ExitStack() as stack:
+            file = stack.enter_context(open_hdf5(Path(path)))
+            images = find_object(file, "truth/image")
+            if isinstance(images, h5py.Dataset) and images.ndim == 3:
+                self._images: h5py.Dataset | MRIScan = images
+                self.label, self._first, self._count = "truth", _first_row(file, images), len(images)
+                self.shape: tuple[int, int] = images.shape[1:]
+            else:
+                self._images = stack.enter_context(_with_reference(path))
+                self.label, self._first, self._count = "reference", 0, self._images.slices
+                self.shape = self._reference(0).shape
+            self._path, self._stack = path, stack.pop_all()
 
     def __getitem__(self, row: int) -> torch.Tensor:
-        """Image of a detector row, shape (H, W), in 1/length."""
-        slices = range(self._first, self._first + len(self._images))
+        """Image of a slice, shape (H, W), real."""
+        slices = range(self._first, self._first + self._count)
         if row not in slices:
             raise FileError(
-                f"{self._file.filename} has a truth of slices {slices[0]} to {slices[-1]}; there is no "
+                f"{self._path} has a {self.label} of slices {slices[0]} to {slices[-1]}; there is no "
                 f"{row}: choose others by --slices."
             )
-        return torch.from_numpy(self._images[row - self._first])
+        if isinstance(self._images, MRIScan):
+            return self._reference(row)
+        image = torch.from_numpy(self._images[row - self._first])
+        return image.abs() if image.is_complex() else image
+
+    def _reference(self, row: int) -> torch.Tensor:
+        assert isinstance(self._images, MRIScan)
+        image = self._images.reference(row)
+        assert image is not None, "as opened"
+        return image
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        self._stack.close()
 
     def __enter__(self) -> Truth:
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def _first_row(file: h5py.File, images: h5py.Dataset) -> int:
+    """Slice of the scan that the first image is of."""
+    if text_attribute(images.parent, "geometry") != "cone":
+        return 0
+    # the rows of a cone-beam camera see its slices and as much above and below, see simulate_ct
+    return (get_dataset(file, "exchange/data").shape[1] - len(images)) // 2
+
+
+def _with_reference(path: str | Path) -> MRIScan:
+    with suppress(InvgenError):  # a file that takes more words to be read
+        scan = open_scan(path)
+        if isinstance(scan, MRIScan) and scan.reference(0) is not None:
+            return scan
+        scan.close()
+    raise FileError(
+        f"{path} is neither a reconstruction, nor a simulated scan, which holds its truth, nor an MRI scan "
+        "with a reconstruction of its own."
+    )

@@ -40,21 +40,25 @@ def view(
         str | None,
         typer.Option(
             metavar="LOW:HIGH",
-            help="Values shown as black and white, in 1/length; by default nearly all that occur.",
+            help="Values shown as black and white (of CT, in 1/length); by default nearly all that occur.",
         ),
     ] = None,
     compare: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Another reconstruction of the same slices, shown beside, or a simulated scan.",
+            help="Another reconstruction of the same slices, shown beside, or a scan that has its truth (a "
+            "simulated one) or a reference (of fastMRI).",
         ),
     ] = None,
+    phase: Annotated[
+        bool, typer.Option("--phase", help="Show the phase of MRI, in radians, rather than its magnitude.")
+    ] = False,
 ) -> None:
     """Show slices as a PNG picture, with a bar for the values and one for the size.
 
-    With --compare each row is one slice: this file, the other, and the truth where the scan is a simulated
-    one that is still in its place; the titles then tell PSNR (dB) and SSIM.
+    With --compare each row is one slice: this file, the other, and the truth, or reference, where the scan
+    has one and is still in its place; the titles then tell PSNR (dB) and SSIM, of MRI of the magnitude.
     """
     from invgen import figures
 
@@ -62,11 +66,17 @@ def view(
     shown = _parse_window(window)
     selection = options.parse_slice(slices, "--slices")
     with open_reconstruction(reconstruction) as file:
+        if phase and (compare is not None or not file.is_complex):
+            raise ParameterError(
+                "--phase shows the phase of an MRI reconstruction; leave out --compare."
+                if file.is_complex
+                else f"{reconstruction} holds real images, without a phase: leave out --phase."
+            )
         indices: Sequence[int] = options.chosen(selection, len(file.volume), "slices")
         if slices is None and len(indices) > _SHOWN:
             indices = [round(i * (len(indices) - 1) / (_SHOWN - 1)) for i in range(_SHOWN)]
         if compare is None:
-            panels, columns = [(_image(file, i), f"slice {_row(file, i)}") for i in indices], 4
+            panels, columns = [(_image(file, i, phase), f"slice {_row(file, i)}") for i in indices], 4
         else:
             panels, columns = _compared(file, indices, compare)
         figure = figures.montage(
@@ -75,8 +85,9 @@ def view(
             pixel_size=file.pixel_size,
             unit=file.unit,
             window=shown,
-            label=f"attenuation (1/{file.unit})",
+            label=_label(file, phase),
             columns=columns,
+            aspect=file.pixel_height / file.pixel_size,
         )
     figures.save(figure, output)
     out.print(f"Wrote {output}.", highlight=False, soft_wrap=True)
@@ -99,9 +110,12 @@ def _compared(file: Reconstructed, indices: Sequence[int], path: Path) -> tuple[
         shape = file.volume.shape[1:]
         if truth is not None and truth.shape != shape:
             if other is None:
+                remedy = (
+                    "" if file.is_complex else f": reconstruct with --size {truth.shape[0]} to compare them"
+                )
                 raise ShapeError(
-                    f"{path} has a truth of {truth.shape} pixels, {file.volume.file.filename} images "
-                    f"of {shape}: reconstruct with --size {truth.shape[0]} to compare them."
+                    f"{path} has a {truth.label} of {tuple(truth.shape)} pixels, "
+                    f"{file.volume.file.filename} images of {shape}{remedy}."
                 )
             truth = None
         if other is not None and other.volume.shape[1:] != shape:
@@ -117,8 +131,8 @@ def _compared(file: Reconstructed, indices: Sequence[int], path: Path) -> tuple[
             for each in files:
                 image = _image(each, i if each is file else _index(each, row))
                 panels.append((image, _title(each, row, image, true)))
-            if true is not None:
-                panels.append((true, f"truth\nslice {row}"))
+            if truth is not None and true is not None:
+                panels.append((true, f"{truth.label}\nslice {row}"))
         return panels, len(files) + (truth is not None)
 
 
@@ -131,21 +145,31 @@ def _title(file: Reconstructed, row: int, image: torch.Tensor, truth: torch.Tens
     return f"{name}\n{metrics.psnr(image, truth):.1f} dB, SSIM {metrics.ssim(image, truth):.3f}"
 
 
-def _image(file: Reconstructed, index: int) -> torch.Tensor:
+def _image(file: Reconstructed, index: int, phase: bool = False) -> torch.Tensor:
+    """A real image: of a complex one, the modulus or the phase."""
     import torch
 
-    return torch.from_numpy(file.volume[index])
+    image = torch.from_numpy(file.volume[index])
+    if not file.is_complex:
+        return image
+    return image.angle() if phase else image.abs()
+
+
+def _label(file: Reconstructed, phase: bool) -> str:
+    if not file.is_complex:
+        return f"attenuation (1/{file.unit})"
+    return "phase (radians)" if phase else "magnitude"
 
 
 def _row(file: Reconstructed, index: int) -> int:
-    """Detector row that a slice of the file was made of."""
+    """Slice of the scan that a slice of the file was made of."""
     return file.settings["rows"][index]
 
 
 def _index(file: Reconstructed, row: int) -> int:
     if row not in file.settings["rows"]:
         raise ParameterError(
-            f"{file.volume.file.filename} has no slice of detector row {row}; choose others by --slices."
+            f"{file.volume.file.filename} has no slice {row} of the scan; choose others by --slices."
         )
     return file.settings["rows"].index(row)
 

@@ -94,7 +94,7 @@ def _loop(x: Tensor, y: Tensor, z: float, place: float, aspect: float) -> Tensor
     out = torch.tensor([math.cos(place), math.sin(place), 0.0], dtype=torch.float64)
     along = torch.tensor([-math.sin(place), math.cos(place), 0.0], dtype=torch.float64)
     up = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
-    distance, radius = 1.6 * math.hypot(out[0], aspect * out[1]), 0.7
+    distance, radius = 1.4 * math.hypot(out[0], aspect * out[1]), 0.5
     t = 2 * math.pi * torch.arange(_SEGMENTS, dtype=torch.float64)[:, None] / _SEGMENTS
     wire = distance * out + radius * (t.cos() * along + t.sin() * up)
     piece = (2 * math.pi * radius / _SEGMENTS) * (-t.sin() * along + t.cos() * up)

@@ -34,7 +34,7 @@ def simulate_mri(
     sampling: Sampling = "equispaced",
     acceleration: float = 4.0,
     calibration: int = 24,
-    noise: float = 0.01,
+    noise: float = 0.005,
     noise_scan: bool = True,
     slices: int = 1,
     pixel_size: float | None = None,
