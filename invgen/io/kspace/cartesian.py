@@ -86,14 +86,15 @@ class Lines:
         most = int(counts.max())
         if most > 1:
             report.append(f"averages: up to {most} readouts of a line")
+        covariance, remarks = self._measurement.noise
         kspace = KSpace(
             data,
             self._grid,
             mask=mask,
             calibration=calibration,
-            covariance=self._measurement.covariance,
+            covariance=covariance,
             averages=counts if most > 1 else None,
-            report=tuple(report),
+            report=(*report, *remarks),
         )
         if self._width == self._grid[-1]:
             return kspace

@@ -11,7 +11,7 @@ from invgen.errors import DataError, FileError
 from invgen.io.kspace import acquisitions as flags
 from invgen.io.kspace.acquisitions import Acquisitions
 from invgen.io.kspace.header import Encoding, Header
-from invgen.operators import coils
+from invgen.operators.mri.coils import noise_covariance
 
 _FRAME = ("repetition", "contrast", "phase", "set")
 _MAX_NOISE = 2**26  # samples, all coils: enough for any covariance
@@ -125,17 +125,24 @@ class Measurement:
         return self.table[f"kspace_encode_step_{number}"] + (n // 2 - middle)
 
     @cached_property
-    def covariance(self) -> torch.Tensor | None:
-        """Covariance of the noise of an image's sample, from the noise scan; None without one."""
+    def noise(self) -> tuple[torch.Tensor | None, tuple[str, ...]]:
+        """Covariance of the noise of an image's sample, None without a noise scan, and remarks."""
         if not self.has_noise:
-            return None
+            return None, ()
         samples: list[np.ndarray] = []
         for readout in self.table.read(np.flatnonzero(self._noise)):
             samples.append(readout.samples)
             if sum(block.size for block in samples) > _MAX_NOISE:
                 break
-        noise = torch.from_numpy(np.concatenate(samples, axis=1))
-        return coils.noise_covariance(noise, bandwidth_ratio=self._bandwidth_ratio())
+        noise, ratio = torch.from_numpy(np.concatenate(samples, axis=1)), self._bandwidth_ratio()
+        try:
+            covariance = noise_covariance(noise, bandwidth_ratio=ratio)
+        except DataError as error:
+            return None, (f"the noise scan is of no use: {error}",)
+        remark = f"noise of {noise.shape[1]} samples of each coil"
+        return covariance, (
+            remark + ("" if ratio == 1 else f", its variance times {ratio:.3g} for the image's bandwidth"),
+        )
 
     def _bandwidth_ratio(self) -> float:
         """Bandwidth of the image's receiver over the noise-equivalent one of the noise scan."""

@@ -78,12 +78,16 @@ class Paths:
         if not np.isfinite(k).all():
             raise DataError(f"{self._table.what}: the trajectory holds NaN or infinite numbers.")
         trajectory = cycles_per_pixel(torch.from_numpy(k), self._unit, self._grid, self._field_of_view)
+        covariance, remarks = self._measurement.noise
         return KSpace(
             samples_of(data, self._table.what),
             self._grid,
             trajectory=trajectory,
-            covariance=self._measurement.covariance,
-            report=(f"{len(places)} readouts, {len(k.reshape(-1, k.shape[-1]))} samples of each coil",),
+            covariance=covariance,
+            report=(
+                f"{len(places)} readouts, {len(k.reshape(-1, k.shape[-1]))} samples of each coil",
+                *remarks,
+            ),
         )
 
     def _path(self, trajectory: np.ndarray, readout: int) -> np.ndarray:

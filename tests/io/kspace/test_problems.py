@@ -68,6 +68,18 @@ def test_noise_scan_tells_the_covariance_of_the_data(write_ismrmrd, dwell, bandw
     assert (np.abs(found - expected) / power).max() < 4 / np.sqrt(4000)
 
 
+def test_noise_scan_that_is_of_no_use_does_not_keep_the_data(write_ismrmrd):
+    """Of three samples, which do not tell the covariance of four coils."""
+    short = readout(noise((3,), 7), flags=("IS_NOISE_MEASUREMENT",))
+    with open_scan(
+        write_ismrmrd([short, *lines(random_complex((COILS, *SHAPE)))], header(SHAPE, SHAPE))
+    ) as scan:
+        read = scan.kspace()
+        assert scan.problem(coils="none").noise is None
+    assert read.covariance is None
+    assert any("3 noise samples" in line for line in read.report)
+
+
 def test_whitened_data_have_the_noise_that_the_problem_states(write_ismrmrd):
     """Residual at the truth: its level is that of the noise to 1 / sqrt(2 * 5120), and of the noise scan."""
     maps = torch.from_numpy(coil_maps()).to(torch.complex64)
