@@ -111,10 +111,11 @@ def test_a_full_scan_by_one_uniform_coil_is_the_truth(tmp_path, shape):
 def test_a_full_scan_by_many_coils_is_the_truth(tmp_path):
     """But for the edges, and that less and less: cutting k-space and multiplying by a map nearly commute.
 
-    They do not by what the map changes within a pixel, so that half the pixel makes half the difference.
+    They do not by what the map changes within a pixel: with a third of the pixel, about a third is left, more
+    or less by where the edges fall on the pixels.
     """
     combined, root = [], []
-    for size in (64, 128):
+    for size in (64, 192):
         path = tmp_path / f"{size}.h5"
         simulate_mri(path, size=size, coils=6, acceleration=1, noise=0)
         kspace, mask = cartesian(path)
@@ -126,7 +127,7 @@ def test_a_full_scan_by_many_coils_is_the_truth(tmp_path):
         root.append(relative(coil_images.abs().square().sum(0).sqrt(), image.abs()))
     for errors in (combined, root):
         assert errors[0] < 0.03
-        assert errors[1] < 0.65 * errors[0]
+        assert errors[1] < 0.5 * errors[0]
 
 
 def relative(x, y):
