@@ -46,7 +46,7 @@ class Blocks(LinearOperator):
     def _apply(self, x: torch.Tensor) -> torch.Tensor:
         for axis, factor in enumerate(self._factors, -len(self._factors)):
             # slice by slice, in the same order for a batch as for its elements
-            parts = [x[_every(axis, first, factor)] for first in range(factor)]
+            parts = [x.transpose(axis, -1)[..., i::factor].transpose(axis, -1) for i in range(factor)]
             x = parts[0].clone()
             for part in parts[1:]:
                 x.narrow(axis, 0, part.shape[axis]).add_(part)
@@ -76,7 +76,3 @@ class Blocks(LinearOperator):
 
     def _norm(self) -> float:
         return float(self.svd.s.max())
-
-
-def _every(axis: int, first: int, step: int) -> tuple[object, ...]:
-    return (..., slice(first, None, step), *(slice(None),) * (-1 - axis))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from numbers import Integral
 
 import torch
 
 from invgen.errors import ParameterError
 from invgen.operators.basic import MatrixOperator
+from invgen.operators.sensing.counts import is_count
 from invgen.operators.space import Space
 
 __all__ = ["GaussianMatrix"]
@@ -42,7 +42,7 @@ class GaussianMatrix(MatrixOperator):
 
     def __init__(self, shape: tuple[int, ...], m: int, seed: int, field: str = "real") -> None:
         space = Space(shape, field)
-        if not isinstance(m, Integral) or m < 1:
+        if not is_count(m):
             raise ParameterError(f"GaussianMatrix: m must be a positive number of measurements; got {m}.")
         if m * space.size > _LARGEST:
             raise ParameterError(

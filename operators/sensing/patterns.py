@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
-from numbers import Integral
 
 import torch
 
@@ -12,13 +12,16 @@ from invgen.operators.base import SVD, LinearOperator
 from invgen.operators.frozen import Constant
 from invgen.operators.imaging.spectral import solve_by_svd
 from invgen.operators.mri.fourier import each_alone
+from invgen.operators.sensing.counts import is_count
 from invgen.operators.sensing.hadamard import hadamard_sums, sequency_rows
 from invgen.operators.sensing.transform import SubsampledTransform
 from invgen.operators.space import Space
 
 __all__ = ["SinglePixel", "cake_cutting"]
 
-#: Entries of random patterns that are numbers at a time: they are kept as bits of one byte.
+#: Pixels of the largest set of random patterns, each a byte.
+_LARGEST = 2**31
+#: Pixels of random patterns that are numbers at a time.
 _BLOCK = 2**22
 
 
@@ -46,7 +49,8 @@ class SinglePixel(LinearOperator):
     Raises
     ------
     ParameterError
-        If m is no number of patterns (Hadamard has as many as there are pixels), or the patterns are unknown.
+        If m is no number of patterns (of Hadamard's there are as many as pixels, of random ones 2^31 pixels
+        are kept), or the patterns are unknown.
     ShapeError
         If a size is no power of two, for Hadamard.
 
@@ -72,20 +76,22 @@ class SinglePixel(LinearOperator):
         domain = Space(image_shape)
         if patterns not in ("hadamard", "random"):
             raise ParameterError(f"SinglePixel: patterns is 'hadamard' or 'random'; got {patterns!r}.")
-        largest = domain.size if patterns == "hadamard" else float("inf")
-        if not isinstance(m, Integral) or not 1 <= m <= largest:
-            limit = f", at most the {domain.size} pixels" if patterns == "hadamard" else ""
-            raise ParameterError(f"SinglePixel: m must be a positive number of patterns{limit}; got {m}.")
+        most = domain.size if patterns == "hadamard" else _LARGEST // domain.size
+        if not is_count(m, most):
+            raise ParameterError(
+                f"SinglePixel: there are 1 to {most} {patterns} patterns of {domain.size} pixels; got m={m}."
+            )
         super().__init__(domain, (int(m),))
         self._differential = bool(differential)
         self.nonnegative = not self._differential
-        self._rows = self._random = None
+        self._rows: Constant | None = None
+        self._random: Constant | None = None
         if patterns == "hadamard":
             self._rows = Constant(cake_cutting(domain.shape)[: int(m)])
         else:
             generator = torch.Generator().manual_seed(seed)
             coins = torch.randint(2, (int(m), domain.size), generator=generator, dtype=torch.uint8)
-            self._random = Constant(coins.bool())
+            self._random = Constant(coins)
 
     def _apply(self, x: torch.Tensor) -> torch.Tensor:
         return each_alone(self._measure, x, self.domain)
@@ -110,8 +116,9 @@ class SinglePixel(LinearOperator):
             x = y.new_zeros(len(y), self.domain.size).index_copy_(-1, self._rows.like(y), y)
             x = hadamard_sums(x)
         else:
-            parts = y.split(self._block_rows, dim=-1)
-            x = sum(part @ block for part, block in zip(parts, self._blocks(y), strict=True))
+            x = y.new_zeros(len(y), self.domain.size)
+            for part, block in zip(y.split(self._block_rows, dim=-1), self._blocks(y), strict=True):
+                x = x + part @ block
             x = 2 * x - y.sum(-1, keepdim=True) if self._differential else x
         return x.reshape(len(y), *self.domain.shape)
 
@@ -119,7 +126,7 @@ class SinglePixel(LinearOperator):
     def _block_rows(self) -> int:
         return max(1, _BLOCK // self.domain.size)
 
-    def _blocks(self, like: torch.Tensor):
+    def _blocks(self, like: torch.Tensor) -> Iterator[torch.Tensor]:
         """Random patterns as numbers, some rows at a time."""
         assert self._random is not None
         for block in self._random.like(like).split(self._block_rows):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from numbers import Integral
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ from invgen.errors import ParameterError, ShapeError
 from invgen.operators.base import Operator
 from invgen.operators.frozen import Constant
 from invgen.operators.mri.fourier import each_alone, modulation
+from invgen.operators.sensing.counts import is_count
 from invgen.operators.space import Space
 
 __all__ = ["PhaseRetrieval", "random_codes"]
@@ -62,7 +62,7 @@ class PhaseRetrieval(Operator):
             raise ShapeError(f"PhaseRetrieval expects codes of shape ({sizes}); got {tuple(codes.shape)}.")
         if not bool(torch.isfinite(codes).all()):
             raise ParameterError("PhaseRetrieval expects finite codes; these hold NaN or infinite values.")
-        if not isinstance(oversampling, Integral) or oversampling < 1:
+        if not is_count(oversampling):
             raise ParameterError(
                 f"PhaseRetrieval: oversampling is a positive whole number; got {oversampling}."
             )
@@ -130,7 +130,7 @@ def random_codes(count: int, shape: tuple[int, ...], seed: int, kind: str = "oct
     """
     if kind not in ("octanary", "phase"):
         raise ParameterError(f"random_codes: kind is 'octanary' or 'phase'; got {kind!r}.")
-    if not isinstance(count, Integral) or count < 1:
+    if not is_count(count):
         raise ParameterError(f"random_codes: count must be a positive whole number; got {count}.")
     generator = torch.Generator().manual_seed(seed)
     u = torch.rand(2, int(count), *shape, generator=generator, dtype=torch.float64)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cached_property
-from numbers import Integral
 from typing import Any
 
 import torch
@@ -14,6 +13,7 @@ from invgen.operators.basic import Identity
 from invgen.operators.frozen import Constant
 from invgen.operators.imaging.cosine import DCT
 from invgen.operators.mri.fourier import Fourier
+from invgen.operators.sensing.counts import is_count
 from invgen.operators.sensing.hadamard import Hadamard
 from invgen.operators.space import Space
 from invgen.operators.unitary import Unitary
@@ -73,7 +73,7 @@ class SubsampledTransform(LinearOperator):
         if (m is None) == (rows is None):
             raise ParameterError("SubsampledTransform takes either m, a number of measurements, or rows.")
         if m is not None:
-            if not isinstance(m, Integral) or not 1 <= m <= domain.size:
+            if not is_count(m, domain.size):
                 raise ParameterError(
                     f"SubsampledTransform: m is from 1 to the {domain.size} pixels of the image; got {m}."
                 )
@@ -108,12 +108,10 @@ class SubsampledTransform(LinearOperator):
 
     def _solve(self, b: torch.Tensor, shift: float | torch.Tensor) -> torch.Tensor:
         measured = self._adjoint(self._apply(b))
-        if isinstance(shift, torch.Tensor):
-            # without shift what is not measured is unknown: zero is its shortest solution
-            unmeasured = torch.where(shift > 0, (b - measured) / torch.where(shift > 0, shift, 1), 0)
-        else:
-            unmeasured = (b - measured) / shift if shift > 0 else 0.0
-        return measured / (1 + shift) + unmeasured
+        # without shift what is not measured is unknown: zero is its shortest solution
+        shift = torch.as_tensor(shift, dtype=b.dtype.to_real(), device=b.device)
+        unmeasured = (b - measured) * torch.where(shift > 0, 1 / shift, 0)
+        return unmeasured.add_(measured / (1 + shift))
 
     @cached_property
     def svd(self) -> SVD:

@@ -32,7 +32,7 @@ def test_entries_have_mean_zero_and_variance_one_over_m(field):
 def test_lengths_are_kept_on_average():
     x = normal(2000, 8, 8)
     ratio = GaussianMatrix((8, 8), 40, seed=1)(x).square().sum(-1) / x.square().sum((-1, -2))
-    # one matrix: its squared Frobenius norm fluctuates by sqrt(2 / (40 * 64)), and the mean over images with it
+    # of one matrix, whose squared Frobenius norm fluctuates by sqrt(2 / (40 * 64))
     assert float(ratio.mean()) == pytest.approx(1, abs=5 * (2 / 2560) ** 0.5)
 
 
@@ -138,9 +138,11 @@ def test_all_patterns_give_the_image_back():
 def test_patterns_that_do_not_exist_are_refused():
     with pytest.raises(ParameterError, match="'hadamard' or 'random'"):
         SinglePixel((4, 4), 3, "fourier")
-    with pytest.raises(ParameterError, match="at most the 16 pixels"):
+    with pytest.raises(ParameterError, match="1 to 16 hadamard patterns"):
         SinglePixel((4, 4), 17)
-    with pytest.raises(ParameterError, match="positive number of patterns; got 0"):
+    with pytest.raises(ParameterError, match="random patterns of 16 pixels; got m=0"):
         SinglePixel((4, 4), 0, "random")
+    with pytest.raises(ParameterError, match="1 to 2048 random patterns"):
+        SinglePixel((1024, 1024), 10**6, "random")
     with pytest.raises(ShapeError, match="powers of two"):
         SinglePixel((4, 5), 3)
