@@ -50,14 +50,22 @@ class Images(Work):
             problem, report = self._problem(slab)
             notice(f"Root sum of squares: no coil maps can be made. {error}")
         self._ready = slab, problem, report
+        if problem.noise is None and self.recipe.weight is None:
+            self._without_noise_scan(problem, notice)
+        return problem
+
+    def _without_noise_scan(self, problem: Problem, notice: Notice) -> None:
+        """Say what the methods that stop at the noise go by, or have cg-sense stop without it."""
         recipe = self.recipe
-        unknown = problem.expected_misfit() is None and recipe.weight is None
-        if recipe.solver == "cg-sense" and unknown and recipe.iterations is None:
+        if recipe.solver not in ("cg-sense", "tv"):
+            return
+        if problem.expected_misfit() is not None:
+            notice("No noise scan: the outer part of k-space tells how strong the noise is.")
+        elif recipe.solver == "tv":
+            notice("The noise is not known: the weight is for one percent of the data (--weight).")
+        elif recipe.iterations is None:
             self.recipe = replace(recipe, iterations=_ITERATIONS)
             notice(f"The noise is not known: cg-sense ends after {_ITERATIONS} iterations (--iterations).")
-        if recipe.solver == "tv" and unknown:
-            notice("The noise is not known: the weight is for one percent of the data (--weight).")
-        return problem
 
     @property
     def image_shape(self) -> tuple[int, int]:
@@ -105,6 +113,8 @@ class Images(Work):
 
     def solve(self, solver: Solver, rows: range, advance: Advance) -> Iterator[Solved]:
         """Reconstruct slices in their order."""
+        import torch
+
         solved = None
         for done, row in enumerate(rows):
             slab, depth = divmod(row, self._depth)
@@ -116,10 +126,12 @@ class Images(Work):
                         advance(done + iteration / (solver.iterations + 1), len(rows))
 
                     result = solver(problem, seed=self.recipe.seed, callback=callback)
+                # one number, or of a batch of coils one for each
+                iterations = int(torch.as_tensor(result.stats["iterations"]).max())
                 image = self._scan.crop(self._combined(result.x))
                 image, solved = image.reshape(self._depth, *image.shape[-2:]), slab
                 del problem
-            yield image[depth], report, result.stats["iterations"]
+            yield image[depth], report, iterations
 
     def _combined(self, x: torch.Tensor) -> torch.Tensor:
         """The root of the sum of squares over coils, where the problem is a batch of them."""
