@@ -82,7 +82,7 @@ class Lines:
         if len(others):
             calibration, calibrated = self._fill(others)
             throughout &= sampled_throughout(calibrated > 0, -1)
-            report.append(f"{len(others)} readouts of calibration, for coil maps alone")
+            report.append(f"{len(others)} readouts calibrate the coils")
         most = int(counts.max())
         if most > 1:
             report.append(f"averages: up to {most} readouts of a line")

@@ -10,10 +10,12 @@ from invgen.io.kspace.sampled import calibrated
 from invgen.operators.mri import Fourier, NonCartesianMRI
 from invgen.operators.mri.coils import adaptive, espirit
 
-#: Width of the middle of k-space that maps are made of, where samples are on no grid.
-_WIDTH = 32
+#: Widths of the middle of k-space that maps are made of, the first that samples on no grid tell.
+_WIDTHS = (32, 24, 16)
 #: Part of the gram operator's norm that is added to it, in gridding that middle: corners may have no samples.
 _DAMPING = 1e-3
+#: Largest relative error of a random image's k-space, gridded from its samples, with which they tell it.
+_ERROR = 0.2
 
 
 def sensitivities(kspace: KSpace, method: str) -> torch.Tensor:
@@ -47,20 +49,38 @@ def _calibration(kspace: KSpace) -> torch.Tensor:
 def _gridded(kspace: KSpace) -> torch.Tensor:
     """The middle of k-space on a grid of the same field of view, by damped least squares.
 
-    A grid of fewer pixels sees the same samples at more cycles per pixel; those beyond it are left out.
+    A grid of fewer pixels sees the same samples at more cycles per pixel; those beyond it are left out. What
+    is left may be too few, as of spirals that are undersampled everywhere, and a least-squares solution with
+    holes would be taken for calibrated: so a random image is gridded first, of which the result is known.
     """
     assert kspace.trajectory is not None, "of samples that are on no grid"
-    shape = tuple(min(n, _WIDTH) for n in kspace.image_shape)
-    ratio = torch.tensor([n / m for n, m in zip(kspace.image_shape, shape, strict=True)], dtype=torch.float64)
-    k = kspace.trajectory * ratio
-    inside = (k.abs() <= 0.5).all(dim=-1)
-    if not bool(inside.any()):
-        raise DataError(
-            "no sample lies in the middle of k-space, of which coil maps are made; give coils=... maps."
-        )
-    A = NonCartesianMRI(shape, k[inside])
-    images = A.solve(A.H(kspace.data[:, inside]), _DAMPING * A.norm() ** 2)
-    return Fourier(shape)(images)
+    for width in _WIDTHS:
+        shape = tuple(min(n, width) for n in kspace.image_shape)
+        ratio = [n / m for n, m in zip(kspace.image_shape, shape, strict=True)]
+        k = kspace.trajectory * torch.tensor(ratio, dtype=torch.float64)
+        inside = (k.abs() <= 0.5).all(dim=-1)
+        if not bool(inside.any()):
+            continue
+        A = NonCartesianMRI(shape, k[inside])
+        known = A.domain.random(seed=0, dtype=torch.float32)
+        found, truth = Fourier(shape)(_solved(A, A(known))), Fourier(shape)(known)
+        disc = _distance(shape) <= 0.45  # the corners need not be sampled
+        if float((found - truth)[disc].norm() / truth[disc].norm()) <= _ERROR:
+            return Fourier(shape)(_solved(A, kspace.data[:, inside]))
+    raise DataError(
+        "the samples do not tell the middle of k-space, of which coil maps are made: it is undersampled, "
+        'too. Give coils=... maps, or coils="none".'
+    )
+
+
+def _solved(A: NonCartesianMRI, y: torch.Tensor) -> torch.Tensor:
+    return A.solve(A.H(y), _DAMPING * A.norm() ** 2)
+
+
+def _distance(shape: tuple[int, ...]) -> torch.Tensor:
+    """Distance from the origin of k-space, in cycles per pixel."""
+    axes = [(torch.arange(n) - n // 2) / n for n in shape]
+    return torch.stack(torch.meshgrid(*axes, indexing="ij")).square().sum(0).sqrt()
 
 
 def _low_resolution(kspace: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
@@ -74,7 +94,7 @@ def _low_resolution(kspace: torch.Tensor, shape: tuple[int, ...]) -> torch.Tenso
     padded = kspace.new_zeros(len(kspace), *shape)
     source, target = [slice(None)], [slice(None)]
     for axis, (n, m, width) in enumerate(zip(kspace.shape[1:], shape, box, strict=True), 1):
-        width = min(width, _WIDTH)
+        width = min(width, _WIDTHS[0])
         window = torch.hann_window(width + 1, periodic=False, dtype=torch.float64)[1:].to(kspace.real)
         kspace = kspace.clone()
         part = kspace.narrow(axis, central(n, width).start, width)

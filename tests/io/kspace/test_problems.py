@@ -185,6 +185,21 @@ def test_maps_along_trajectories(write_ismrmrd):
             assert float((x.abs() - truth)[mask].norm() / truth[mask].norm()) < 0.05
 
 
+@pytest.mark.parametrize(("spokes", "told"), [(26, True), (12, False)])
+def test_maps_of_few_spokes_are_of_less_of_the_middle_or_none(write_ismrmrd, spokes, told):
+    """Spokes are closer than a cycle per field of view up to spokes / pi: 8, or 4, where windows take 6."""
+    k = ig.operators.trajectories.radial(spokes, 64)
+    A = ig.operators.NonCartesianMRI(SHAPE, k, torch.from_numpy(coil_maps()))
+    samples = A(torch.from_numpy(disc()).to(torch.complex128)).numpy()
+    readouts = [readout(samples[:, i], trajectory=path.flip(-1).numpy()) for i, path in enumerate(k)]
+    with open_scan(write_ismrmrd(readouts, header(SHAPE, SHAPE, trajectory="radial"))) as scan:
+        if told:
+            assert scan.problem().operator.coil_count == COILS
+        else:
+            with pytest.raises(DataError, match="undersampled"):
+                scan.problem()
+
+
 def test_maps_that_do_not_fit(write_ismrmrd):
     with open_scan(scan_file(write_ismrmrd)) as scan:
         with pytest.raises(ShapeError, match=r"\(4, 40, 32\).*got \(3, 40, 32\)"):
