@@ -18,25 +18,17 @@ def acceleration(kspace: KSpace) -> float:
 
 
 def calibrated(mask: torch.Tensor) -> tuple[int, ...]:
-    """Size of a box in the middle of the mask that has no gap.
+    """Size of the largest box around the origin that has no gap, as coil maps are made of; zeros without one.
 
-    It is widened by one entry on each side of all axes at a time, each axis as far as that goes.
+    A box of width w begins at ``N // 2 - w // 2``.
     """
-    low = [n // 2 for n in mask.shape]
-    high = [c + 1 for c in low]
-    box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-    if not bool(mask[box].all()):
-        return (0,) * mask.ndim
-    growing = {(axis, side) for axis in range(mask.ndim) for side in (0, 1)}
-    while growing:
-        for axis, side in sorted(growing):
-            a, b = (low[axis] - 1, low[axis]) if side == 0 else (high[axis], high[axis] + 1)
-            box = tuple(slice(*ends) for ends in zip(low, high, strict=True))
-            face = (*box[:axis], slice(a, b), *box[axis + 1 :])
-            if a < 0 or b > mask.shape[axis] or not bool(mask[face].all()):
-                growing.remove((axis, side))
-            elif side == 0:
-                low[axis] = a
-            else:
-                high[axis] = b
-    return tuple(b - a for a, b in zip(low, high, strict=True))
+    gaps = ~mask
+    for axis, n in enumerate(mask.shape):
+        # outwards, so that the first w entries are the box of width w
+        place = torch.arange(n) - n // 2
+        order = torch.where(place < 0, -2 * place - 1, 2 * place).argsort()
+        gaps = gaps.index_select(axis, order).cummax(axis).values
+    widths = torch.meshgrid(*(torch.arange(1, n + 1) for n in mask.shape), indexing="ij")
+    sizes = torch.where(gaps, 0, math.prod(widths))
+    largest = torch.unravel_index(sizes.argmax(), sizes.shape)
+    return tuple(int(i) + 1 for i in largest) if bool(sizes.any()) else (0,) * mask.ndim

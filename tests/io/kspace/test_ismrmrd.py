@@ -93,7 +93,7 @@ def test_partial_fourier_has_its_middle_in_the_middle(write_ismrmrd):
     with open_scan(write_ismrmrd(lines(kspace), text)) as scan:
         read = scan.kspace()
         assert scan.acceleration == pytest.approx(12 / 9)
-        assert scan.info()["calibration_region"] == [9, 8]
+        assert scan.info()["calibration_region"] == [7, 8]  # from 3 lines before the middle to 3 behind
     np.testing.assert_array_equal(read.data[:, 3:].numpy(), kspace)
     assert not read.mask[:3].any()
     assert not read.data[:, :3].any()
