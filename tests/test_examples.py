@@ -11,6 +11,8 @@ ARGUMENTS = {
     "tomography.py": ["--size", "64", "--views", "20", "--output", "picture.png"],
     "fan_beam.py": ["--size", "64", "--views", "90", "--output", "picture.png"],
     "cone_beam.py": ["--size", "24", "--views", "20", "--output", "picture.png"],
+    "imaging.py": ["--size", "32", "--output", "picture.png"],
+    "mri.py": ["--size", "64", "--output", "picture.png"],
     "own_physics.py": ["--size", "32"],
 }
 

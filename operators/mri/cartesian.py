@@ -86,6 +86,13 @@ class MRI(LinearOperator):
         """Where k-space is sampled."""
         return None if bool(self._mask.value.all()) else self._mask.value > 0
 
+    def restrict(self, x: torch.Tensor) -> torch.Tensor:
+        """`x`, zero where no coil sees anything."""
+        if self._coils is None:
+            return x
+        axes = self.domain.axes  # those of the maps, whose origin comes first
+        return torch.fft.fftshift(self._coils.restrict(torch.fft.ifftshift(x, dim=axes)), dim=axes)
+
     def estimate_noise(self, y: torch.Tensor) -> torch.Tensor | None:
         """From the outermost samples: see `invgen.operators.mri.noise_level`."""
         sampled = self._mask.value > 0

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from invgen.operators.frozen import Constant
+from invgen.operators.threads import torch_threads
 
 __all__ = ["Lines"]
 
@@ -58,7 +59,8 @@ class Lines:
             return torch.index_select(y, self._axis, index, out=lines)
         from invgen.operators.mri import cpu
 
-        cpu.take(_rows(y.contiguous()), index.numpy(), _rows(lines))
+        with torch_threads():
+            cpu.take(_rows(y.contiguous()), index.numpy(), _rows(lines))
         return lines
 
     def put(self, lines: torch.Tensor) -> torch.Tensor:
@@ -72,7 +74,8 @@ class Lines:
         else:
             from invgen.operators.mri import cpu
 
-            cpu.put(_rows(lines.contiguous()), index.numpy(), _rows(flat))
+            with torch_threads():
+                cpu.put(_rows(lines.contiguous()), index.numpy(), _rows(flat))
         return y
 
 

@@ -87,6 +87,10 @@ class NonCartesianMRI(LinearOperator):
     def _points(self) -> torch.Tensor:
         return self._trajectory.value.reshape(-1, len(self.domain.shape))
 
+    def restrict(self, x: torch.Tensor) -> torch.Tensor:
+        """`x`, zero where no coil sees anything."""
+        return x if self.sensitivities is None else self.sensitivities.restrict(x)
+
     def estimate_noise(self, y: torch.Tensor) -> torch.Tensor | None:
         """From the outermost samples: see `invgen.operators.mri.noise_level`."""
         points = self._points

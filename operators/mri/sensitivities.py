@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 
 from invgen.operators.frozen import Constant
-from invgen.operators.tomography.threads import torch_threads
+from invgen.operators.threads import torch_threads
 
 __all__ = ["Sensitivities"]
 
@@ -25,6 +26,7 @@ class Sensitivities:
 
     def __init__(self, maps: torch.Tensor) -> None:
         self._maps = Constant(maps)
+        self._seen = Constant((maps != 0).any(0))
 
     def forward(
         self, x: torch.Tensor, transform: Callable[[torch.Tensor, torch.Tensor], object], y: torch.Tensor
@@ -38,10 +40,9 @@ class Sensitivities:
             transform(maps * x.unsqueeze(1), y)
             return y
         seen = torch.empty_like(maps[0])
-        with torch_threads():
-            for image, measured in zip(x, y, strict=True):
-                for s, out in zip(maps, measured, strict=True):
-                    transform(torch.mul(s, image, out=seen), out)
+        for image, measured in zip(x, y, strict=True):
+            for s, out in zip(maps, measured, strict=True):
+                transform(torch.mul(s, image, out=seen), out)
         return y
 
     def adjoint(self, y: torch.Tensor, inverse: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
@@ -50,10 +51,9 @@ class Sensitivities:
         if y.is_cuda:
             return torch.linalg.vecdot(maps, inverse(y), dim=1)
         x = torch.zeros(len(y), *maps.shape[1:], dtype=maps.dtype)
-        with torch_threads():
-            for measured, image in zip(y, x, strict=True):
-                for s, one in zip(maps, measured, strict=True):
-                    _accumulate(s, inverse(one), image)
+        for measured, image in zip(y, x, strict=True):
+            for s, one in zip(maps, measured, strict=True):
+                _accumulate(s, inverse(one), image)
         return x
 
     def gram(self, x: torch.Tensor, convolve: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
@@ -62,11 +62,14 @@ class Sensitivities:
         if x.is_cuda:
             return torch.linalg.vecdot(maps, convolve(maps * x.unsqueeze(1)), dim=1)
         result, seen = torch.zeros_like(x), torch.empty_like(maps[0])
-        with torch_threads():
-            for image, out in zip(x, result, strict=True):
-                for s in maps:
-                    _accumulate(s, convolve(torch.mul(s, image, out=seen)), out)
+        for image, out in zip(x, result, strict=True):
+            for s in maps:
+                _accumulate(s, convolve(torch.mul(s, image, out=seen)), out)
         return result
+
+    def restrict(self, x: torch.Tensor) -> torch.Tensor:
+        """`x`, zero where no coil sees anything."""
+        return torch.where(self._seen.like(x), x, 0)
 
     def power(self) -> torch.Tensor:
         """``sum_c |s_c(q)|^2`` over the frequencies q of ``torch.fft.fftn``, unitary, in float64."""
@@ -81,4 +84,10 @@ def _accumulate(s: torch.Tensor, z: torch.Tensor, x: torch.Tensor) -> None:
     """Add ``conj(s) z`` to `x`, in one pass."""
     from invgen.operators.mri import cpu
 
-    cpu.accumulate(*(torch.view_as_real(v).view(-1, 2 * v.shape[-1]).numpy() for v in (s, z.contiguous(), x)))
+    with torch_threads():
+        cpu.accumulate(_rows(s), _rows(z.contiguous()), _rows(x))
+
+
+def _rows(x: torch.Tensor) -> np.ndarray:
+    """Rows of real and imaginary parts side by side, sharing the memory."""
+    return torch.view_as_real(x).view(-1, 2 * x.shape[-1]).numpy()

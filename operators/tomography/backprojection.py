@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from invgen.operators.threads import torch_threads
 from invgen.operators.tomography.divergent import ConeGeometry, FanGeometry
-from invgen.operators.tomography.threads import torch_threads
 
 __all__ = ["backproject_cone", "backproject_fan", "refined"]
 

@@ -9,13 +9,13 @@ import torch
 from torch.nn.functional import pad
 
 from invgen.operators.frozen import Constant, Frozen
+from invgen.operators.threads import torch_threads
 from invgen.operators.toeplitz import circulant_symbol
 from invgen.operators.tomography.divergent import ConeGeometry, FanGeometry, cone_geometry
 from invgen.operators.tomography.fan import fan_kernel
 from invgen.operators.tomography.odl import cone_parameters
 from invgen.operators.tomography.projection import Projection
 from invgen.operators.tomography.rays import Rays
-from invgen.operators.tomography.threads import torch_threads
 
 __all__ = ["ConeBeam"]
 

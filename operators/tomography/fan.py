@@ -10,6 +10,7 @@ import torch
 from torch.nn.functional import pad
 
 from invgen.operators.frozen import Constant, Frozen
+from invgen.operators.threads import torch_threads
 from invgen.operators.toeplitz import circulant_symbol
 from invgen.operators.tomography.divergent import ConeGeometry, FanGeometry, fan_geometry
 from invgen.operators.tomography.fourier import FourierProjector
@@ -17,7 +18,6 @@ from invgen.operators.tomography.geometry import ParallelBeam
 from invgen.operators.tomography.odl import fan_parameters
 from invgen.operators.tomography.projection import Projection
 from invgen.operators.tomography.rays import Rays
-from invgen.operators.tomography.threads import torch_threads
 
 __all__ = ["FanBeam"]
 

@@ -17,8 +17,8 @@ import torch
 from torch.nn.functional import pad
 
 from invgen.operators.frozen import Constant, Frozen
+from invgen.operators.threads import torch_threads
 from invgen.operators.tomography.geometry import ParallelBeam
-from invgen.operators.tomography.threads import torch_threads
 
 __all__ = ["JosephProjector", "joseph_adjoint", "joseph_forward"]
 

@@ -228,6 +228,7 @@ def test_a_preconditioned_gram_needs_fewer_iterations():
     A = MRI((64, 64), ig.operators.sampling.poisson_disc((64, 64), 4, (12, 12), seed=0), maps)
     b = A.H(A(x)) + 1e-3 * normal(64, 64)
     shift = 1e-2
+
     def steps(precondition):
         counted = []
         conjugate_gradients(
@@ -236,3 +237,16 @@ def test_a_preconditioned_gram_needs_fewer_iterations():
         return len(counted)
 
     assert steps(fourier_preconditioner(A, b, 1.0, shift)) < steps(None)
+
+
+def test_solvers_leave_zero_what_no_coil_sees():
+    x, maps = blob(32)
+    maps[:, :, 20:] = 0
+    for A in (
+        MRI((32, 32), ig.operators.sampling.equispaced_lines((32, 32), 2), maps),
+        ig.operators.NonCartesianMRI((32, 32), ig.operators.trajectories.radial(24, 64), maps),
+    ):
+        # total variation would extend the edge of what is seen into the unseen
+        solved = ig.solvers.PDHG(ig.priors.TotalVariation(1e-3), iterations=20)(ig.Problem(A, A(x))).x
+        assert not bool(solved[:, 20:].any())
+        assert bool((solved[:, :20] != 0).all())
