@@ -38,7 +38,7 @@ problem = ig.Problem(ig.operators.MRI((n, n), lines, maps), kspace, noise)
 tv = ig.priors.TotalVariation()
 images = {
     "zero-filled": ig.solvers.ZeroFilled()(problem).x,
-    "SENSE": ig.solvers.CG()(problem).x,
+    "SENSE": ig.solvers.CG(weight=0, iterations=20)(problem).x,  # their number is all that regularizes
     "TV": ig.solvers.PDHG(tv)(problem).x,
 }
 
