@@ -67,12 +67,15 @@ class DCT(Unitary):
         if x.is_complex():
             return torch.complex(self._along_axes(x.real, transform), self._along_axes(x.imag, transform))
         for axis in self.axes:
-            x = transform(self._lines[x.shape[axis]], x.transpose(axis, -1)).transpose(axis, -1)
+            moved = x.transpose(axis, -1)
+            n = moved.shape[-1]
+            # as a matrix of lines, which the CPU gathers several times as fast as the same with more axes
+            x = transform(self._lines[n], moved.reshape(-1, n)).reshape(moved.shape).transpose(axis, -1)
         return x.contiguous()
 
 
 class _Line:
-    """The transform of n numbers along the last axis.
+    """The transform of lines of n numbers, the rows of a matrix.
 
     Even places upwards and odd ones back down make plain waves of cosines about half a pixel. The real
     Fourier transform W of that, turned by the half pixel's phase, has ``y[k] = Re W[k]`` and ``y[n - k] =

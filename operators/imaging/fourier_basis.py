@@ -7,11 +7,12 @@ import torch
 from invgen.operators.base import LinearOperator
 from invgen.operators.frozen import Constant
 from invgen.operators.space import Space
+from invgen.operators.unitary import Unitary
 
 __all__ = ["Filter", "FourierBasis"]
 
 
-class FourierBasis(LinearOperator):
+class FourierBasis(Unitary):
     """Orthonormal waves along the last `ndim` axes, from coefficients to images.
 
     For complex images those of the discrete Fourier transform; for real ones ``cos + sin`` of each, which is
@@ -26,7 +27,7 @@ class FourierBasis(LinearOperator):
     """
 
     def __init__(self, shape: tuple[int, ...], ndim: int, field: str = "real") -> None:
-        super().__init__(Space(shape, field), Space(shape, field))
+        super().__init__(shape, field)
         self._grid = Space(shape[len(shape) - ndim :], field)
 
     def _apply(self, x: torch.Tensor) -> torch.Tensor:
@@ -49,9 +50,6 @@ class FourierBasis(LinearOperator):
             return transform(x, dim=axes, norm="ortho")
         waves = torch.fft.fftn(x, dim=axes, norm="ortho")
         return waves.real - waves.imag
-
-    def _norm(self) -> float:
-        return 1.0
 
 
 class Filter(LinearOperator):
