@@ -62,7 +62,9 @@ class Measurement:
         self.imaging, self.calibration = imaging & (space == main), calibration & (space == main)
         channels = np.unique(table["active_channels"][self.imaging | self.calibration])
         if len(channels) != 1 or channels[0] < 1:
-            raise DataError(f"{table.what}: readouts have {channels.tolist()} channels; all have as many.")
+            raise DataError(
+                f"{table.what}: readouts have {channels.tolist()} channels; all should have as many."
+            )
         self.coils = int(channels[0])
         self._noise = noise & (table["active_channels"] == self.coils)
         self.has_noise = bool(self._noise.any())
@@ -105,12 +107,11 @@ class Measurement:
         return found
 
     def calibrating(self, slice: int, frame: int) -> np.ndarray:
-        """Places of the readouts that calibrate an image: of its frame, else of the first that has any."""
-        for candidate in (frame, *range(len(self.frames))):
-            found = np.flatnonzero(self.calibration & self._in(slice, candidate))
-            if len(found):
-                return found
-        return np.zeros(0, dtype=np.int64)
+        """Places of the readouts that calibrate an image: of its own frame, else of the first that has any."""
+        found = np.flatnonzero(self.calibration & (self.table["slice"] == self.slices[slice]))
+        frames = np.stack([self.table[name][found] for name in _FRAME], axis=-1)
+        own = found[(frames == self.frames[frame]).all(axis=1)]
+        return own if len(own) else found[(frames == frames[:1]).all(axis=1)]
 
     def _in(self, slice: int, frame: int) -> np.ndarray:
         keep = self.table["slice"] == self.slices[slice]

@@ -189,6 +189,22 @@ def test_calibration_lines_are_kept_for_maps_and_out_of_the_image(write_ismrmrd)
     assert not read.calibration[:, :4].any()
 
 
+def test_calibration_of_another_frame_serves_all(write_ismrmrd):
+    """Measured once before two repetitions, under a counter of its own."""
+    kspace, calibration = random_complex((2, 1, 6, 8)), random_complex((1, 6, 8), 1)
+    readouts = [
+        *lines(calibration, set=3, flags=("IS_PARALLEL_CALIBRATION",)),
+        *lines(kspace[0], repetition=0),
+        *lines(kspace[1], repetition=1),
+    ]
+    with open_scan(write_ismrmrd(readouts, header((6, 8), (6, 8)))) as scan:
+        assert scan.repetitions == 2
+        for repetition in range(2):
+            read = scan.kspace(0, repetition)
+            np.testing.assert_array_equal(read.data.numpy(), kspace[repetition])
+            np.testing.assert_array_equal(read.calibration.numpy(), calibration)
+
+
 def test_readouts_of_another_encoding_are_left_out(write_ismrmrd):
     kspace = random_complex((1, 4, 6))
     text = header((4, 6), (4, 6))
