@@ -107,7 +107,7 @@ class Measurement:
         return found
 
     def calibrating(self, slice: int, frame: int) -> np.ndarray:
-        """Places of the readouts that calibrate an image: of its own frame, else of the first that has any."""
+        """Places of the readouts that calibrate an image: of its frame, else of the first with any."""
         found = np.flatnonzero(self.calibration & (self.table["slice"] == self.slices[slice]))
         frames = np.stack([self.table[name][found] for name in _FRAME], axis=-1)
         own = found[(frames == self.frames[frame]).all(axis=1)]
