@@ -7,8 +7,8 @@ import scipy.fft
 import torch
 from PIL import Image
 
-from benchmarks.operators.timing import fastest
-from benchmarks.report import Report, relative
+from benchmarks.deepinverse import import_deepinv
+from benchmarks.report import Report, race, relative
 from invgen.operators import (
     DCT,
     Blur,
@@ -24,7 +24,7 @@ def transforms(report: Report) -> None:
     """1024x1024 float32: cosine and Hadamard transform, and random rows of them."""
     x = torch.randn(1024, 1024, generator=torch.Generator().manual_seed(0))
     A, H = DCT((1024, 1024)), Hadamard((1024, 1024))
-    ours, inverse, theirs, hadamard = fastest(
+    ours, inverse, theirs, hadamard = race(
         lambda: A(x), lambda: A.H(x), lambda: scipy.fft.dctn(x.numpy(), norm="ortho"), lambda: H(x)
     )
     report.row(
@@ -50,17 +50,17 @@ def transforms(report: Report) -> None:
 
 def sensing(report: Report) -> None:
     """A quarter of 256x256 numbers, and a Gaussian matrix, forward and adjoint."""
-    from deepinv.physics import CompressedSensing, StructuredRandom
+    physics = import_deepinv().physics
 
     shape, m = (256, 256), 128 * 128
     x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    peer = StructuredRandom(img_size=(1, *shape), output_size=(1, 128, 128), n_layers=1)
+    peer = physics.StructuredRandom(img_size=(1, *shape), output_size=(1, 128, 128), n_layers=1)
     image = x[None, None]
     data = peer.A(image)
     for name in ("dct", "hadamard"):
         A = SubsampledTransform(shape, m, name)
         y = A(x)
-        ours, theirs = fastest(lambda: A.H(A(x)), lambda: peer.A_adjoint(peer.A(image)))  # noqa: B023
+        ours, theirs = race(lambda: A.H(A(x)), lambda: peer.A_adjoint(peer.A(image)))
         what = f'`SubsampledTransform("{name}")`, 256x256, m = n / 4, forward + adjoint'
         _speed(report, f"{what}; DeepInverse `StructuredRandom`", ours, theirs)
         error = relative(A(A.H(y)), y)
@@ -70,15 +70,15 @@ def sensing(report: Report) -> None:
 
     M = GaussianMatrix((64, 64), 1024, seed=0)
     x = torch.randn(64, 64, generator=torch.Generator().manual_seed(0))
-    dense = CompressedSensing(m=1024, img_size=(1, 64, 64), rng=torch.Generator().manual_seed(0))
-    ours, theirs = fastest(lambda: M.H(M(x)), lambda: dense.A_adjoint(dense.A(x[None, None])))
+    dense = physics.CompressedSensing(m=1024, img_size=(1, 64, 64), rng=torch.Generator().manual_seed(0))
+    ours, theirs = race(lambda: M.H(M(x)), lambda: dense.A_adjoint(dense.A(x[None, None])))
     what = "`GaussianMatrix`, 64x64, m = 1024, forward + adjoint; DeepInverse `CompressedSensing`"
     _speed(report, what, ours, theirs)
 
 
 def blur(report: Report) -> None:
     """512x512 float32, Gaussian of sigma 2: circular, against DeepInverse `BlurFFT`."""
-    from deepinv.physics import BlurFFT
+    BlurFFT = import_deepinv().physics.BlurFFT
 
     x = torch.rand(512, 512, generator=torch.Generator().manual_seed(0))
     kernel = kernels.gaussian_kernel(2.0)
@@ -87,15 +87,15 @@ def blur(report: Report) -> None:
     image = x[None, None]
     report.row("`Blur` against DeepInverse `BlurFFT`", f"{relative(A(x), peer.A(image)[0, 0]):.1e} apart")
     y, b = A(x), A.H(A(x))
-    ours, theirs = fastest(lambda: A.H(A(x)), lambda: peer.A_adjoint(peer.A(image)))
+    ours, theirs = race(lambda: A.H(A(x)), lambda: peer.A_adjoint(peer.A(image)))
     _speed(report, "`Blur`, forward + adjoint; `BlurFFT`", ours, theirs)
-    ours, theirs = fastest(lambda: A.solve(b, 0.1), lambda: peer.prox_l2(image, y[None, None], 10.0))
+    ours, theirs = race(lambda: A.solve(b, 0.1), lambda: peer.prox_l2(image, y[None, None], 10.0))
     _speed(report, "`Blur.solve`; `BlurFFT.prox_l2`", ours, theirs)
 
 
 def downsample(report: Report) -> None:
     """Accuracy against PIL, and speed against DeepInverse's strided convolution."""
-    from deepinv.physics import Downsampling
+    Downsampling = import_deepinv().physics.Downsampling
 
     x = torch.rand(512, 512, generator=torch.Generator().manual_seed(0))
     filters = {"bicubic": Image.Resampling.BICUBIC, "lanczos": Image.Resampling.LANCZOS}
@@ -124,12 +124,12 @@ def downsample(report: Report) -> None:
         peer = Downsampling(img_size=(1, 512, 512), filter=window, factor=4)
         A = Downsample((512, 512), 4, kind)
         y = peer.A(image)
-        ours, theirs = fastest(lambda: A.H(A(x)), lambda: peer.A_adjoint(peer.A(image)))  # noqa: B023
+        ours, theirs = race(lambda: A.H(A(x)), lambda: peer.A_adjoint(peer.A(image)))
         _speed(
             report, f'`Downsample(4, "{kind}")`, forward + adjoint; DeepInverse `Downsampling`', ours, theirs
         )
         b = A.H(A(x))
-        ours, theirs = fastest(lambda: A.solve(b, 0.1), lambda: peer.prox_l2(image, y, 10.0))  # noqa: B023
+        ours, theirs = race(lambda: A.solve(b, 0.1), lambda: peer.prox_l2(image, y, 10.0))
         _speed(report, f'`Downsample(4, "{kind}").solve`; `Downsampling.prox_l2`', ours, theirs)
 
 
