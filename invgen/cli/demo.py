@@ -118,8 +118,8 @@ def _ct_picture(scan: Path, files: dict[str, Path], truth: torch.Tensor, picture
         center = file.center
     with open_scan(scan) as opened:
         assert isinstance(opened, Scan), "as simulated"
+        assert center is not None, "as reconstructed"
         measured = opened.line_integrals(0, center=center)
-    assert center is not None, "of CT"
     figure = figures.comparison(
         measured.data,
         {name: _image(path) for name, path in files.items()},

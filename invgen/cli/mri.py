@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from invgen.problem import Problem
     from invgen.solvers.base import Solver, State
 
-#: Of cg-sense where nothing tells the noise, at which it would stop: more iterations make noise of it.
-_ITERATIONS = 15
+#: At most, of cg-sense without a weight. It stops at the noise; where the model of the scan errs by more than
+#: that (off-resonance, gradients that lag), more iterations would make rings of the difference.
+_ITERATIONS = 30
 
 
 class Images(Work):
@@ -28,7 +29,11 @@ class Images(Work):
 
     def __init__(self, scan: MRIScan, recipe: Recipe):
         self._scan, self.unit = scan, scan.unit
-        self._chosen = recipe.solver is not None
+        #: Something was said that only methods with coil maps understand.
+        self._chosen = not recipe.whiten or any(
+            option is not None
+            for option in (recipe.solver, recipe.maps, recipe.compress, recipe.weight, recipe.iterations)
+        )
         self.recipe = recipe.fitting("MRI", "cg-sense")
         #: Slices of a slab, which is one problem.
         self._depth = scan.image_shape[0] if len(scan.image_shape) == 3 else 1
@@ -37,7 +42,7 @@ class Images(Work):
             self.weight_kept = "" if scan.slices == 1 else ", chosen on the slab of slice {} and kept for all"
 
     def first(self, row: int, notice: Notice) -> Problem:
-        """Problem of a slice, once device, solver and iterations are settled."""
+        """Problem of a slice, once device and solver are settled."""
         scan = self._scan
         self._settle_device(needs_cufinufft=scan.trajectory != "cartesian")
         slab = row // self._depth
@@ -50,22 +55,14 @@ class Images(Work):
             problem, report = self._problem(slab)
             notice(f"Root sum of squares: no coil maps can be made. {error}")
         self._ready = slab, problem, report
-        if problem.noise is None and self.recipe.weight is None:
-            self._without_noise_scan(problem, notice)
+        if problem.noise is None and self.recipe.weight is None and self.recipe.solver in ("cg-sense", "tv"):
+            if problem.expected_misfit() is not None:
+                notice("No noise scan: the outer part of k-space tells how strong the noise is.")
+            else:
+                notice(
+                    "The noise is not known: --weight, or --iterations of cg-sense, tell how smooth to be."
+                )
         return problem
-
-    def _without_noise_scan(self, problem: Problem, notice: Notice) -> None:
-        """Say what the methods that stop at the noise go by, or have cg-sense stop without it."""
-        recipe = self.recipe
-        if recipe.solver not in ("cg-sense", "tv"):
-            return
-        if problem.expected_misfit() is not None:
-            notice("No noise scan: the outer part of k-space tells how strong the noise is.")
-        elif recipe.solver == "tv":
-            notice("The noise is not known: the weight is for one percent of the data (--weight).")
-        elif recipe.iterations is None:
-            self.recipe = replace(recipe, iterations=_ITERATIONS)
-            notice(f"The noise is not known: cg-sense ends after {_ITERATIONS} iterations (--iterations).")
 
     @property
     def image_shape(self) -> tuple[int, int]:
@@ -100,6 +97,8 @@ class Images(Work):
         weight = "auto" if recipe.weight is None else recipe.weight
         match recipe.solver:
             case "cg-sense":
+                if recipe.weight is None:
+                    given = {"iterations": _ITERATIONS} | given
                 return solvers.CG(weight, **given)
             case "tv":
                 axes = (-3, -2, -1) if self._depth > 1 else (-2, -1)

@@ -73,8 +73,14 @@ class Reading:
         def whole(name: str | None) -> str | None:
             return str(Path(name).resolve()) if name is not None and Path(name).is_file() else name
 
-        names = ("angles", "flats", "darks", "trajectory", "mask")
-        return replace(self, **{name: whole(getattr(self, name)) for name in names})
+        return replace(
+            self,
+            angles=whole(self.angles),
+            flats=whole(self.flats),
+            darks=whole(self.darks),
+            trajectory=whole(self.trajectory),
+            mask=whole(self.mask),
+        )
 
 
 def _lengths(text: str | None) -> float | tuple[float, ...] | None:

@@ -23,13 +23,15 @@ def draw_sampling(kspace: KSpace) -> str:
     str
         Lines of at most 80 characters.
     """
-    return _grid(kspace) if kspace.mask is not None else _shots(kspace)
+    if kspace.mask is not None:
+        return _grid(kspace.mask.expand(kspace.image_shape).numpy())
+    assert kspace.trajectory is not None, "of samples that are on no grid"
+    return _shots(kspace.trajectory.numpy()[..., -2:])
 
 
-def _grid(kspace: KSpace) -> str:
+def _grid(mask: np.ndarray) -> str:
     import numpy as np
 
-    mask = kspace.mask.expand(kspace.image_shape).numpy()
     names = "yx"
     if mask.ndim == 3:  # the readout, which is all sampled or not, is what there is nothing to see along
         full = [bool((mask == mask.take([0], axis)).all()) for axis in range(3)]
@@ -46,10 +48,9 @@ def _grid(kspace: KSpace) -> str:
     return "\n".join([*_braille(np.ascontiguousarray(middle)), "", legend])
 
 
-def _shots(kspace: KSpace) -> str:
+def _shots(k: np.ndarray) -> str:
     import numpy as np
 
-    k = kspace.trajectory.numpy()[..., -2:]
     k = k.reshape(-1, *k.shape[-2:])
     drawn = k[:_SHOTS]
     side = min(4 * _ROWS, 2 * _COLUMNS)

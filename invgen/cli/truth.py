@@ -44,7 +44,8 @@ class Truth:
             else:
                 self._images = stack.enter_context(_with_reference(path))
                 self.label, self._first, self._count = "reference", 0, self._images.slices
-                self.shape = self._reference(0).shape
+                height, width = self._reference(0).shape
+                self.shape = height, width
             self._path, self._stack = path, stack.pop_all()
 
     def __getitem__(self, row: int) -> torch.Tensor:

@@ -87,7 +87,7 @@ def _cortex(random: torch.Generator) -> list[tuple[float, ...]]:
 def _spots(random: torch.Generator) -> list[tuple[float, ...]]:
     """Lesions, bright, and vessels, dark, where there is nothing but white matter."""
     _, a, b = _LAYERS[-1]
-    rows = []
+    rows: list[tuple[float, ...]] = []
     for i, radius in enumerate(_SPOTS):
         jitter = float(torch.rand((), generator=random, dtype=torch.float64))
         t = 2 * math.pi * (i + 0.5 + 0.4 * (jitter - 0.5)) / len(_SPOTS)

@@ -107,7 +107,7 @@ def simulate_mri(
     coupling = torch.eye(coils) + _COUPLING * neighbors
     coupling /= (coupling.abs() ** 2).sum(1).mean().sqrt()
 
-    def receivers(shape: tuple[int, int, int], std: float) -> Tensor:
+    def receivers(shape: tuple[int, ...], std: float) -> Tensor:
         """Draw noise of (readouts, coils, samples); a complex normal number has parts of variance 1/2."""
         plain = torch.randn(shape, generator=random, dtype=torch.complex128)
         return std * math.sqrt(2) * (coupling @ plain)

@@ -124,7 +124,8 @@ def _curves(sampling: str, n: int, acceleration: float) -> Tensor:
     if sampling == "radial":
         k = trajectories.radial(max(1, round(math.pi / 2 * n / acceleration)), 2 * n)
     else:
-        full = math.ceil(n / (2 * _TURNS))
+        # turns 1 / N apart would repeat the object N away, in the corners of the image; these are denser
+        full = math.ceil(1.2 * n / (2 * _TURNS))
         # a turn at radius r is 2 pi r long, on average pi / 2 cycles per pixel, at two samples a cycle
         k = trajectories.spiral(max(1, round(full / acceleration)), math.ceil(math.pi * _TURNS * n), _TURNS)
     return k.float().double()  # what the file holds

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from invgen.cli import app
-from invgen.simulate import simulate_ct
+from invgen.simulate import simulate_ct, simulate_mri
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
 
@@ -73,6 +73,14 @@ def scan(tmp_path_factory) -> Path:
     """Eight slices, 45 views, 72 columns; the rotation axis is 1.5 columns to the right of the middle."""
     path = tmp_path_factory.mktemp("scan") / "scan.h5"
     simulate_ct(path, "shepp-logan", size=64, views=45, detector_count=72, center_offset=1.5, slices=8)
+    return path
+
+
+@pytest.fixture(scope="session")
+def mri(tmp_path_factory) -> Path:
+    """Three slices of 56 x 48 pixels by four coils, 2-fold accelerated, with a noise scan."""
+    path = tmp_path_factory.mktemp("mri") / "scan.h5"
+    simulate_mri(path, size=(56, 48), coils=4, acceleration=2, calibration=16, slices=3)
     return path
 
 

@@ -1,0 +1,400 @@
+"""MRI scans on the command line: the same commands as for CT, their own solvers and options."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import signal
+import time
+
+import h5py
+import numpy as np
+import pytest
+from PIL import Image
+
+from invgen.cli.sampling import draw_sampling
+from invgen.io import ReconstructionWriter, open_scan, read_reconstruction
+from invgen.simulate import simulate_mri
+
+SOLVERS = ("rss", "zero-filled", "cg-sense", "tv")
+
+
+def volume(path):
+    with read_reconstruction(path) as file:
+        return file.volume[:]
+
+
+def relative_error(path, truth, index=0):
+    """Of the modulus, where the phase is that of the maps and not the object's."""
+    image = np.abs(volume(path)[index])
+    return np.linalg.norm(image - np.abs(truth)) / np.linalg.norm(truth)
+
+
+def truth(path, index=0):
+    with h5py.File(path) as file:
+        return file["truth/image"][index]
+
+
+def as_array(mri, path, slice=1):
+    """k-space of a slice as a NPY file that tells nothing of itself."""
+    with open_scan(mri) as scan:
+        np.save(path, scan.kspace(slice).data.numpy())
+    return path
+
+
+class TestInfo:
+    def test_tells_coils_matrix_sampling_and_noise(self, invgen, mri):
+        result = invgen("info", mri)
+        assert result.exit_code == 0, result.output
+        for told in ("4 coils, 3 slices", "56 x 48 pixels", "5 x 5 mm", "cartesian", "the middle 16 x 48"):
+            assert told in result.output
+        told = json.loads(invgen("info", mri, "--json").output)
+        assert (told["kind"], told["coils"], told["noise_scan"]) == ("mri", 4, True)
+        assert told["acceleration"] == pytest.approx(56 / 36)  # every second line, and 16 in the middle
+
+    @pytest.mark.parametrize("sampling", ["equispaced", "radial"])
+    def test_draws_a_dot_for_each_sample(self, invgen, tmp_path, sampling):
+        path = tmp_path / "scan.h5"
+        simulate_mri(path, size=32, coils=2, sampling=sampling, calibration=6)
+        with open_scan(path) as scan:
+            kspace = scan.kspace()
+        drawing, _, legend = draw_sampling(kspace).rpartition("\n\n")
+        dots = sum(bin(ord(c) - 0x2800).count("1") for line in drawing.splitlines() for c in line)
+        if sampling == "equispaced":
+            assert dots == int(kspace.mask.expand(32, 32).sum())
+            assert "all samples" in legend
+        else:
+            assert 6 * 30 < dots < 6 * 64  # six spokes across 60 dots, some of them shared
+            assert "6 of 13 shots" in legend
+        assert drawing in invgen("info", path).output
+
+    def test_of_an_output(self, invgen, mri, tmp_path):
+        invgen("recon", mri, "-o", tmp_path / "out.h5", "--slices", 0)
+        told = json.loads(invgen("info", tmp_path / "out.h5", "--json").output)
+        assert told["values"] == "complex"
+        assert "views" not in told
+        assert told["command"].startswith("invgen recon ")
+        assert "made by: invgen recon" in invgen("info", tmp_path / "out.h5").output
+
+
+class TestRecon:
+    @pytest.mark.parametrize("solver", SOLVERS)
+    def test_every_solver_comes_near_the_truth(self, invgen, mri, tmp_path, solver):
+        out = tmp_path / "out.h5"
+        result = invgen("recon", mri, "-o", out, "--solver", solver, "--slices", "1:3")
+        assert result.exit_code == 0, result.output
+        assert "2 (1 to 2), 56 x 48 pixels" in result.output
+        # aliasing of every second line is what the first two leave
+        assert relative_error(out, truth(mri, 1)) < (0.25 if solver in ("rss", "zero-filled") else 0.1)
+        with read_reconstruction(out) as file:
+            assert file.is_complex
+            assert (file.pixel_size, file.pixel_height, file.unit) == (5, 5, "mm")
+            assert "oversampling" in " ".join(file.report(0))
+            assert np.array_equal(file.volume.file["magnitude"][:], np.abs(file.volume[:]))
+
+    def test_values_do_not_depend_on_whitening(self, invgen, mri, tmp_path):
+        """The coils' own root sum of squares is what the image is scaled to, also after whitening."""
+        for name, words in (("white.h5", ()), ("plain.h5", ("--no-whiten",))):
+            words = ("--solver", "cg-sense", "--iterations", 12, *words)
+            assert invgen("recon", mri, "-o", tmp_path / name, "--slices", 1, *words).exit_code == 0
+            assert relative_error(tmp_path / name, truth(mri, 1)) < 0.1
+        white, plain = (np.abs(volume(tmp_path / name)) for name in ("white.h5", "plain.h5"))
+        assert np.linalg.norm(white - plain) < 0.05 * np.linalg.norm(plain)
+        assert not np.array_equal(white, plain)
+
+    @pytest.mark.parametrize("words", [("--maps", "adaptive"), ("--compress", 3)])
+    def test_other_maps_and_fewer_coils(self, invgen, mri, tmp_path, words):
+        result = invgen("recon", mri, "-o", tmp_path / "out.h5", "--slices", 1, *words)
+        assert result.exit_code == 0, result.output
+        assert "cg_sense".replace("_", "-") in result.output
+        assert relative_error(tmp_path / "out.h5", truth(mri, 1)) < 0.15
+
+    @pytest.mark.parametrize("sampling", ["radial", "spiral"])
+    @pytest.mark.parametrize("solver", SOLVERS)
+    def test_samples_along_curves(self, invgen, tmp_path, sampling, solver):
+        path, out = tmp_path / "scan.h5", tmp_path / "out.h5"
+        simulate_mri(path, size=64, coils=3, sampling=sampling, acceleration=1)
+        words = ("--iterations", 30) if solver == "tv" else ()
+        result = invgen("recon", path, "-o", out, "--solver", solver, *words)
+        assert result.exit_code == 0, result.output
+        # the curves end at a circle; the truth has the corners of k-space, too
+        frequencies = np.fft.fftfreq(64)
+        circle = np.hypot(frequencies, frequencies[:, None]) < 0.5
+        round_truth = np.fft.ifft2(circle * np.fft.fft2(truth(path)))
+        assert relative_error(out, round_truth) < 0.15
+
+    def test_streaming_equals_each_slice_by_itself(self, invgen, mri, tmp_path):
+        for name, slices in (("all.h5", "0:3"), ("one.h5", "2")):
+            invgen("recon", mri, "-o", tmp_path / name, "--solver", "cg-sense", "--slices", slices)
+        assert np.array_equal(volume(tmp_path / "all.h5")[2], volume(tmp_path / "one.h5")[0])
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            (),
+            ("--solver", "tv", "--iterations", "8", "--slices", "1:3"),
+            ("--no-whiten", "--compress", "2", "--maps", "adaptive"),
+        ],
+    )
+    def test_the_output_tells_the_command_that_makes_it_again(self, invgen, mri, tmp_path, words):
+        first, second = tmp_path / "with space.h5", tmp_path / "second.h5"
+        assert invgen("recon", mri, "-o", first, *words).exit_code == 0
+        with read_reconstruction(first) as file:
+            command = shlex.split(file.settings["command"])
+        command[command.index(str(first))] = str(second)
+        assert "--solver" in command
+        assert invgen(*command[1:]).exit_code == 0
+        assert np.array_equal(volume(first), volume(second))
+
+    def test_a_volume_is_reconstructed_at_once_and_slices_are_kept(self, invgen, tmp_path):
+        """Coil-wise constant maps, so that the fully sampled volume is known."""
+        rng = np.random.default_rng(0)
+        image = rng.standard_normal((8, 24, 20)) + 2
+        shifted = np.fft.fftshift(np.fft.fftn(np.fft.ifftshift(image), norm="ortho"))
+        np.save(tmp_path / "volume.npy", np.stack([0.6 * shifted, 0.8j * shifted]).astype(np.complex64))
+        words = ("--axes", "coil,z,y,x", "--slices", "2:5", "--solver", "rss")
+        result = invgen("recon", tmp_path / "volume.npy", "-o", tmp_path / "out.h5", *words)
+        assert result.exit_code == 0, result.output
+        assert "3 (2 to 4), 24 x 20 pixels" in result.output
+        np.testing.assert_allclose(np.abs(volume(tmp_path / "out.h5")), np.abs(image[2:5]), atol=1e-5)
+
+    def test_what_a_file_does_not_say_is_typed(self, invgen, mri, tmp_path):
+        array, out = as_array(mri, tmp_path / "kspace.npy"), tmp_path / "out.h5"
+        words = ("--axes", "coil,y,x", "--field-of-view", "0.28,0.24")
+        result = invgen("recon", array, "-o", out, *words)
+        assert result.exit_code == 0, result.output
+        assert "tells how strong the noise is" in result.output
+        assert relative_error(out, truth(mri, 1)) < 0.2  # it also takes signal of so small a matrix for noise
+        with read_reconstruction(out) as file:
+            assert file.pixel_size == pytest.approx(5)
+
+    def test_without_calibration_it_is_root_sum_of_squares(self, invgen, refused, mri, tmp_path):
+        kspace = np.load(as_array(mri, tmp_path / "kspace.npy"))
+        kspace[:, 26:31] = 0
+        np.save(tmp_path / "kspace.npy", kspace)
+        words = ("recon", tmp_path / "kspace.npy", "-o", tmp_path / "out.h5", "--axes", "coil,y,x")
+        result = invgen(*words)
+        assert result.exit_code == 0, result.output
+        assert "no coil maps can be made" in result.output
+        with read_reconstruction(tmp_path / "out.h5") as file:
+            assert file.settings["solver"] == "rss"
+        refused(*words, "--solver", "cg-sense")
+
+
+class TestRefused:
+    @pytest.mark.parametrize(
+        ("words", "told"),
+        [
+            (
+                ("--solver", "fbp"),
+                "--solver fbp is for CT scans; this is an MRI scan: rss, zero-filled, cg-sense, tv",
+            ),
+            (("--center", 3), "--center is for CT scans; this is an MRI scan"),
+            (("--views", "::2"), "--views is for CT scans"),
+            (("--window", "hann"), "--window is for CT scans"),
+            (("--no-nonnegative",), "--nonnegative is for CT scans"),
+            (("--angles", "0:180:20"), "to which angles does not apply"),
+            (("--solver", "rss", "--maps", "adaptive"), "means nothing to the solver rss"),
+            (("--repetition", 3), "there is no repetition 3"),
+            (("--slices", "7:"), "none of the 3 slices"),
+            (("--compress", 9), "4"),
+        ],
+    )
+    def test_what_is_not_for_mri(self, refused, mri, tmp_path, words, told):
+        assert told in refused("recon", mri, "-o", tmp_path / "out.h5", *words)
+        assert not list(tmp_path.iterdir())
+
+    @pytest.mark.parametrize(
+        ("words", "told"),
+        [
+            (("--solver", "cg-sense"), "this is a CT scan: fbp, tv, cg, sirt, ossart"),
+            (("--maps", "espirit"), "--maps is for MRI scans; this is a CT scan"),
+            (("--no-whiten",), "--no-whiten is for MRI scans"),
+            (("--repetition", 1), "--repetition is for MRI scans"),
+            (("--matrix", "64x64"), "to which matrix does not apply"),
+        ],
+    )
+    def test_what_is_not_for_ct(self, refused, scan, tmp_path, words, told):
+        assert told in refused("recon", scan, "-o", tmp_path / "out.h5", *words)
+
+    @pytest.mark.parametrize("option", [("--matrix", "wide"), ("--field-of-view", "wide")])
+    def test_what_cannot_be_read_is_a_usage_error(self, invgen, mri, tmp_path, option):
+        result = invgen("recon", mri, "-o", tmp_path / "out.h5", *option)
+        assert result.exit_code == 2
+        assert option[0] in result.output
+
+    def test_a_cut_file(self, refused, mri, tmp_path):
+        (tmp_path / "cut.h5").write_bytes(mri.read_bytes()[:100_000])
+        refused("recon", tmp_path / "cut.h5", "-o", tmp_path / "out.h5")
+        refused("info", tmp_path / "cut.h5")
+        assert [path.name for path in tmp_path.iterdir()] == ["cut.h5"]
+
+    def test_a_disk_that_fills_up(self, refused, mri, tmp_path, monkeypatch):
+        write = ReconstructionWriter.write
+
+        def full(self, index, image, report=()):
+            if index == 1:
+                raise OSError(28, "No space left on device")
+            write(self, index, image, report)
+
+        monkeypatch.setattr(ReconstructionWriter, "write", full)
+        words = ("recon", mri, "-o", tmp_path / "out.h5", "--solver", "rss")
+        assert "the disk is full" in refused(*words)
+        assert not list(tmp_path.iterdir())
+
+
+def test_ctrl_c_in_the_middle(start, mri, tmp_path):
+    out = tmp_path / "out.h5"
+    out.write_text("from an earlier run")
+    words = ("--solver", "tv", "--weight", 1, "--iterations", 1_000_000)
+    process = start("recon", mri, "-o", out, *words)
+    until = time.monotonic() + 60
+    while not list(tmp_path.glob(".out*")) and time.monotonic() < until:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Interrupted; nothing half-written is left." in errors
+    assert [path.name for path in tmp_path.iterdir()] == ["out.h5"]
+    assert out.read_text() == "from an earlier run"
+
+
+class TestView:
+    @pytest.fixture
+    def images(self, invgen, mri, tmp_path):
+        for solver in ("rss", "cg-sense"):
+            out = tmp_path / f"{solver}.h5"
+            assert invgen("recon", mri, "-o", out, "--solver", solver, "--slices", "1:3").exit_code == 0
+        return tmp_path / "rss.h5", tmp_path / "cg-sense.h5"
+
+    @pytest.fixture
+    def shown(self, monkeypatch):
+        """Images, titles and options of the pictures that are made."""
+        from invgen import figures
+
+        calls, montage = [], figures.montage
+
+        def spy(images, titles, **options):
+            calls.append((images, titles, options))
+            return montage(images, titles, **options)
+
+        monkeypatch.setattr(figures, "montage", spy)
+        return calls
+
+    def test_magnitude_and_phase(self, invgen, images, tmp_path, shown):
+        picture = tmp_path / "picture.png"
+        assert invgen("view", images[1], "-o", picture).exit_code == 0
+        assert invgen("view", images[1], "-o", picture, "--phase", "--slices", 0).exit_code == 0
+        (magnitudes, titles, first), (phases, _, second) = shown
+        assert titles == ["slice 1", "slice 2"]
+        assert (first["label"], second["label"]) == ("magnitude", "phase (radians)")
+        np.testing.assert_allclose(magnitudes[0], np.abs(volume(images[1])[0]), rtol=1e-6)
+        np.testing.assert_allclose(phases[0], np.angle(volume(images[1])[0]), atol=1e-5)
+        assert Image.open(picture).width > 300
+
+    def test_compared_with_another_and_the_truth(self, invgen, images, mri, tmp_path, shown):
+        words = ("-o", tmp_path / "picture.png", "--slices", 0, "--compare")
+        assert invgen("view", images[1], *words, images[0]).exit_code == 0
+        assert invgen("view", images[1], *words, mri).exit_code == 0
+        (_, titles, _), (pair, _, _) = shown
+        assert [title.split("\n")[0] for title in titles] == ["cg-sense, slice 1", "rss, slice 1", "truth"]
+        np.testing.assert_allclose(pair[1], np.abs(truth(mri, 1)), rtol=1e-6)
+
+    def test_compared_with_the_reconstruction_that_fastmri_stores(self, invgen, tmp_path, shown):
+        """Its root sum of squares, cropped: ours of the fully sampled file is the same."""
+        path, out = tmp_path / "file.h5", tmp_path / "out.h5"
+        rng = np.random.default_rng(0)
+        kspace = rng.standard_normal((1, 2, 32, 24)) + 1j * rng.standard_normal((1, 2, 32, 24))
+        axes = (-2, -1)
+        images = np.fft.ifftshift(kspace, axes=axes)
+        images = np.fft.fftshift(np.fft.ifftn(images, axes=axes, norm="ortho"), axes=axes)
+        with h5py.File(path, "w") as file:
+            file["kspace"] = kspace.astype(np.complex64)
+            file["reconstruction_rss"] = np.sqrt((np.abs(images) ** 2).sum(1))[:, 8:24, 4:20].astype("f4")
+            file["ismrmrd_header"] = HEADER.encode()
+        assert invgen("recon", path, "-o", out, "--solver", "rss").exit_code == 0
+        assert invgen("view", out, "-o", tmp_path / "picture.png", "--compare", path).exit_code == 0
+        (ours, reference), titles, _ = shown.pop()
+        assert titles[1] == "reference\nslice 0"
+        np.testing.assert_allclose(ours, reference, rtol=1e-4)
+
+    def test_what_has_no_phase(self, refused, invgen, images, scan, tmp_path):
+        assert invgen("recon", scan, "-o", tmp_path / "ct.h5", "--slices", 0).exit_code == 0
+        words = ("-o", tmp_path / "picture.png", "--phase")
+        assert "without a phase" in refused("view", tmp_path / "ct.h5", *words)
+        assert "leave out --compare" in refused("view", images[0], *words, "--compare", images[1])
+
+
+HEADER = """<?xml version="1.0"?><ismrmrdHeader xmlns="http://www.ismrm.org/ISMRMRD"><encoding>
+<encodedSpace><matrixSize><x>32</x><y>24</y><z>1</z></matrixSize>
+<fieldOfView_mm><x>320</x><y>240</y><z>5</z></fieldOfView_mm></encodedSpace>
+<reconSpace><matrixSize><x>16</x><y>16</y><z>1</z></matrixSize>
+<fieldOfView_mm><x>160</x><y>160</y><z>5</z></fieldOfView_mm></reconSpace>
+<encodingLimits><kspace_encoding_step_1><minimum>0</minimum><maximum>23</maximum><center>12</center>
+</kspace_encoding_step_1></encodingLimits><trajectory>cartesian</trajectory></encoding></ismrmrdHeader>"""
+
+
+class TestSimulateAndDemo:
+    @pytest.mark.parametrize("sampling", ["gaussian", "spiral"])
+    def test_a_scan_is_made_and_made_again(self, invgen, tmp_path, sampling):
+        for name in ("a.h5", "b.h5"):
+            words = (
+                "--size",
+                32,
+                "--coils",
+                3,
+                "--sampling",
+                sampling,
+                "--calibration",
+                6,
+                "--pixel-size",
+                2,
+            )
+            result = invgen("simulate", "mri", "head", "-o", tmp_path / name, *words)
+            assert result.exit_code == 0, result.output
+            assert f"of 3 coils, {sampling}; truth: 1 x 32 x 32" in result.output
+        assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+        told = json.loads(invgen("info", tmp_path / "a.h5", "--json").output)
+        assert (told["coils"], told["matrix"], told["pixel_size"]) == (3, [32, 32], [2, 2])
+
+    def test_an_image_can_be_scanned(self, invgen, tmp_path):
+        values = np.zeros((40, 60), np.uint8)
+        values[10:30, 12:26] = 200
+        Image.fromarray(values).save(tmp_path / "image.png")
+        words = ("--size", 24, "--coils", 1, "--acceleration", 1, "--noise", 0, "--calibration", 0)
+        result = invgen("simulate", "mri", tmp_path / "image.png", "-o", tmp_path / "scan.h5", *words)
+        assert result.exit_code == 0, result.output
+        image = np.abs(truth(tmp_path / "scan.h5"))
+        # 60 columns fill 24 pixels, and 40 rows the middle 16 of 24
+        rows, columns = np.nonzero(image > image.max() / 2)
+        assert (rows.min(), rows.max()) == (8, 15)
+        assert (columns.min(), columns.max()) in ((5, 9), (5, 10))
+
+    def test_a_source_that_is_none(self, refused, tmp_path):
+        told = refused("simulate", "mri", "teapot", "-o", tmp_path / "scan.h5")
+        assert "head, shepp-logan or an image" in told
+
+    def test_demo_leaves_a_table_reconstructions_and_a_picture(self, invgen, tmp_path):
+        result = invgen("demo", "--mri", "--output-dir", tmp_path / "demo", "--size", 80)
+        assert result.exit_code == 0, result.output
+        rows = {
+            line.split("│")[1].strip(): float(line.split("│")[2])
+            for line in result.output.splitlines()
+            if "│" in line
+        }
+        assert rows["ZERO-FILLED"] < rows["CG-SENSE"] < rows["TV"]
+        assert volume(tmp_path / "demo" / "tv.h5").shape == (1, 80, 80)
+        assert Image.open(tmp_path / "demo" / "demo.png").width > 1000
+
+
+class TestMeasuredScans:
+    def test_brain_of_undersampled_coils(self, invgen, data, tmp_path):
+        path = data / "mri" / "sigpy_cartesian_ksp.npy"
+        if not path.is_file():
+            pytest.skip(f"no measured scan: {path} is not there")
+        result = invgen("recon", path, "-o", tmp_path / "out.h5", "--axes", "coil,y,x")
+        assert result.exit_code == 0, result.output
+        image = np.abs(volume(tmp_path / "out.h5")[0])
+        assert image.shape == (230, 180)
+        # a head in the middle, air around it: what eight-fold undersampling aliased is gone from there
+        assert np.median(image[100:140, 70:110]) > 20 * np.median(image[:20])
