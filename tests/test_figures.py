@@ -184,3 +184,58 @@ def test_what_cannot_be_shown_is_refused():
         figures.comparison(SINOGRAM, {}, TRUTH, angles=ANGLES)
     with pytest.raises(ShapeError, match="one shape"):
         figures.comparison(SINOGRAM, {"a": TRUTH[:64]}, TRUTH, angles=ANGLES)
+
+
+class TestErrorMaps:
+    MASK = (torch.arange(128) % 4 == 0)[:, None].expand(128, 128)
+
+    def figure(self, sampling=MASK, **settings):
+        return figures.error_maps(sampling, {"CG": noisy(0.2), "TV": noisy(0.02)}, TRUTH, **settings)
+
+    def test_shows_samples_images_truth_and_errors(self):
+        pictures = [image.get_array() for image in shown(self.figure(unit="mm"))]
+        first = noisy(0.2)
+        assert [tuple(picture.shape) for picture in pictures] == 6 * [(128, 128)]
+        assert torch.equal(torch.as_tensor(pictures[0] > 0), self.MASK)
+        assert torch.allclose(torch.as_tensor(pictures[1]), first.float())
+        assert torch.allclose(torch.as_tensor(pictures[3]), TRUTH.float())
+        assert torch.allclose(torch.as_tensor(pictures[4]), (first - TRUTH).abs().float(), atol=1e-6)
+
+    def test_titles_tell_how_good_and_how_much(self):
+        titles = [axis.get_title() for axis in self.figure().axes]
+        assert "25 % sampled" in titles[0]
+        assert f"{float(metrics.psnr(noisy(0.2), TRUTH)):.1f} dB" in titles[1]
+
+    def test_errors_share_one_window_and_nothing_overlaps(self):
+        figure = self.figure()
+        images = shown(figure)
+        assert images[4].get_clim() == images[5].get_clim()
+        assert not overlaps(figure)
+
+    def test_a_trajectory_is_drawn_as_lines(self):
+        from invgen.operators import trajectories
+
+        axis = self.figure(trajectories.radial(7, 32)).axes[0]
+        assert len(axis.lines) == 7
+        assert "7 shots" in axis.get_title()
+
+    def test_what_is_neither_mask_nor_trajectory(self):
+        with pytest.raises(ShapeError, match="mask"):
+            self.figure(torch.zeros(5))
+        with pytest.raises(ParameterError, match="one to four"):
+            figures.error_maps(self.MASK, {}, TRUTH)
+
+
+def test_pixels_that_are_higher_than_wide():
+    axis = figures.montage([TRUTH], ["image"], aspect=2.0).axes[0]
+    assert axis.get_aspect() == 2
+    width, height = axis.bbox.width, axis.bbox.height
+    assert height == pytest.approx(2 * width, rel=0.01)
+    with pytest.raises(ParameterError, match="aspect"):
+        figures.montage([TRUTH], ["image"], aspect=0.0)
+
+
+def test_numbers_below_ten_have_no_power_of_ten():
+    bar = figures.montage([TRUTH], ["image"], window=(0.0, 0.9999)).axes[-1]
+    bar.figure.draw_without_rendering()
+    assert bar.yaxis.get_offset_text().get_text() == ""

@@ -54,7 +54,9 @@ class Images(Work):
             self.recipe = replace(self.recipe, solver="rss")
             problem, report = self._problem(slab)
             notice(f"Root sum of squares: no coil maps can be made. {error}")
-        self._ready = slab, problem, report
+        self._ready = {slab: (problem, report)}
+        height, width = self._scan.crop(problem.zeros()).shape[-2:]
+        self._shape = height, width
         if problem.noise is None and self.recipe.weight is None and self.recipe.solver in ("cg-sense", "tv"):
             if problem.expected_misfit() is not None:
                 notice("No noise scan: the outer part of k-space tells how strong the noise is.")
@@ -67,8 +69,7 @@ class Images(Work):
     @property
     def image_shape(self) -> tuple[int, int]:
         """Of a slice."""
-        height, width = self._scan.crop(self._ready[1].zeros()).shape[-2:]
-        return height, width
+        return self._shape
 
     @property
     def pixel_size(self) -> tuple[float, float]:
@@ -142,10 +143,7 @@ class Images(Work):
 
     def _taken(self, slab: int) -> tuple[Problem, tuple[str, ...]]:
         """The problem of a slab, which is there already if it was the first."""
-        if self._ready[0] == slab:
-            _, problem, report = self._ready
-            return problem, report
-        return self._problem(slab)
+        return self._ready.pop(slab, None) or self._problem(slab)
 
     def _problem(self, slab: int) -> tuple[Problem, tuple[str, ...]]:
         """Make the problem of a slab, and tell what was done to its data."""

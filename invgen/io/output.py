@@ -201,6 +201,8 @@ def read_reconstruction(path: str | Path) -> Reconstructed:
         form, volume = text_attribute(file, "format"), find_object(file, "reconstruction")
         if form not in (_REAL, _COMPLEX) or not isinstance(volume, h5py.Dataset):
             raise FileError(f"{path} is no reconstruction of invgen recon.")
+        if volume.dtype.kind != ("f" if form == _REAL else "c"):
+            raise ValueError(f"its images are of type {volume.dtype}")
         height, width = np.broadcast_to(np.asarray(file.attrs["pixel_size"], dtype=np.float64), 2).tolist()
         of_ct = "geometry" in file
         return Reconstructed(

@@ -106,7 +106,9 @@ def test_help_comes_without_loading_torch():
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
-@pytest.mark.parametrize("words", [(), ("info",), ("recon",), ("simulate", "ct"), ("view",), ("demo",)])
+@pytest.mark.parametrize(
+    "words", [(), ("info",), ("recon",), ("simulate", "ct"), ("simulate", "mri"), ("view",), ("demo",)]
+)
 def test_help_has_an_example(invgen, words):
     result = invgen(*words, "--help")
     assert result.exit_code == 0

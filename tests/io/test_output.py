@@ -84,3 +84,60 @@ def test_other_files_are_no_reconstructions(tmp_path, data_exchange, about):
         del file.attrs["center"]
     with pytest.raises(FileError, match="damaged"):
         read_reconstruction(tmp_path / "out.h5")
+
+
+@pytest.fixture
+def about_mri(about):
+    return {name: value for name, value in about.items() if name not in ("angles", "center")} | {
+        "complex": True,
+        "pixel_size": (0.5, 0.75),
+    }
+
+
+def test_complex_images_have_their_magnitude_beside(tmp_path, about_mri):
+    volume = torch.randn(3, 8, 6, dtype=torch.complex64, generator=torch.Generator().manual_seed(0))
+    with ReconstructionWriter(tmp_path / "out.h5", **about_mri) as writer:
+        for index in range(3):
+            writer.write(index, volume[index])
+    with read_reconstruction(tmp_path / "out.h5") as found:
+        assert found.is_complex
+        assert found.volume.dtype == np.complex64
+        assert np.array_equal(found.volume[:], volume)
+        assert (found.pixel_height, found.pixel_size) == (0.5, 0.75)
+        assert (found.angles, found.center) == (None, None)
+        magnitude = found.volume.file["magnitude"]
+        assert magnitude.dtype == np.float32
+        np.testing.assert_allclose(magnitude[:], volume.abs(), rtol=1e-6)
+
+
+def test_real_images_are_as_they_always_were(tmp_path, about):
+    """The layout of the first files, which those who read them rely on."""
+    with ReconstructionWriter(tmp_path / "out.h5", **about) as writer:
+        for index in range(3):
+            writer.write(index, torch.ones(8, 6))
+    with h5py.File(tmp_path / "out.h5") as file:
+        assert file.attrs["format"] == "invgen reconstruction 1"
+        assert file["reconstruction"].dtype == np.float32
+        assert "magnitude" not in file
+        assert file["geometry/angles"].attrs["units"] == "rad"
+        assert (file.attrs["center"], file.attrs["pixel_size"]) == (2.25, 0.5)
+
+
+def test_complex_images_do_not_lose_their_phase_unseen(tmp_path, about):
+    with (
+        pytest.raises(ParameterError, match="write the modulus"),
+        ReconstructionWriter(tmp_path / "out.h5", **about) as writer,
+    ):
+        writer.write(0, torch.zeros(8, 6, dtype=torch.complex64))
+    assert not list(tmp_path.iterdir())
+
+
+def test_images_of_another_type_than_the_format_are_damage(tmp_path, about):
+    with ReconstructionWriter(tmp_path / "out.h5", **about) as writer:
+        for index in range(3):
+            writer.write(index, torch.ones(8, 6))
+    with h5py.File(tmp_path / "out.h5", "a") as file:
+        del file["reconstruction"]
+        file["reconstruction"] = np.full((3, 8, 6), b"text")
+    with pytest.raises(FileError, match="damaged"):
+        read_reconstruction(tmp_path / "out.h5")
