@@ -71,7 +71,13 @@ class Report:
 
 def relative(a: torch.Tensor, b: torch.Tensor) -> float:
     """Relative l2 distance of a to b."""
-    return float((a - b).double().norm() / b.double().norm())
+    return float(
+        torch.linalg.vector_norm(a - b, dtype=_wide(b)) / torch.linalg.vector_norm(b, dtype=_wide(b))
+    )
+
+
+def _wide(x: torch.Tensor) -> torch.dtype:
+    return torch.promote_types(x.dtype, torch.float64)
 
 
 class Milestones:

@@ -89,7 +89,7 @@ def noncartesian(report: Report, n: int = 256, spokes: int = 400, samples: int =
     trajectory = trajectories.radial(spokes, samples)
     x, coils = normal(n, n, seed=0), normal(_COILS, n, n, seed=1)
     A = NonCartesianMRI((n, n), trajectory, coils)
-    kx, ky = (2 * math.pi * trajectory.reshape(-1, 2).T).float().numpy()
+    kx, ky = (2 * math.pi * trajectory.reshape(-1, 2).T).float().contiguous().numpy()
     plans = [finufft.Plan(kind, (n, n), _COILS, 1e-4, sign, "complex64") for kind, sign in ((2, -1), (1, 1))]
     for plan in plans:
         plan.setpts(kx, ky)

@@ -61,11 +61,8 @@ class MRI(LinearOperator):
         #: Number of coils, or None for a single one without a map.
         self.coil_count = None if maps is None else len(maps)
         self._mask, self._maps = Constant(mask), None if maps is None else Constant(maps)
-        # an image whose origin comes first needs to be modulated only: the maps do that on the way
         self._modulation = Constant(modulation(shape, domain.axes))
-        if maps is not None:
-            maps = torch.fft.ifftshift(maps, dim=domain.axes) * self._modulation.value
-        self._coils = None if maps is None else Sensitivities(maps)
+        self._coils = None if maps is None else Sensitivities(maps, self._modulation.value)
         self._varying = tuple(a for a in domain.axes if bool((mask != mask.narrow(a, 0, 1)).any()))
         self._lines = Lines.of(mask, self._varying)
         weights = mask.to(torch.complex128) if self._lines is None else self._lines.take(mask)
@@ -88,10 +85,7 @@ class MRI(LinearOperator):
 
     def restrict(self, x: torch.Tensor) -> torch.Tensor:
         """`x`, zero where no coil sees anything."""
-        if self._coils is None:
-            return x
-        axes = self.domain.axes  # those of the maps, whose origin comes first
-        return torch.fft.fftshift(self._coils.restrict(torch.fft.ifftshift(x, dim=axes)), dim=axes)
+        return x if self._coils is None else self._coils.restrict(x)
 
     def estimate_noise(self, y: torch.Tensor) -> torch.Tensor | None:
         """From the outermost samples: see `invgen.operators.mri.noise_level`."""
@@ -108,57 +102,37 @@ class MRI(LinearOperator):
         return each_alone(self._backward, y, self.range)
 
     def _forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self._coils is not None:
+            return self._coils.forward(x, self._transform)
         x = torch.fft.ifftshift(x, dim=self.domain.axes)
-        own = self.range.shape if self._lines is None else self._lines.shape(self.range.shape)
-        y = x.new_empty(len(x), *own)
-        if self._coils is None:
-            self._transform(x.mul_(self._modulation.like(x)), y)
-        else:
-            self._coils.forward(x, self._transform, y)
-        return y if self._lines is None else self._finish(y)
+        return self._transform(x.mul_(self._modulation.like(x)))
 
     def _backward(self, y: torch.Tensor) -> torch.Tensor:
-        if self._lines is not None:
-            y = self._begin(y)
-        if self._coils is None:
-            x = self._inverse(y).mul_(self._modulation.like(y).conj())
-        else:
-            x = self._coils.adjoint(y, self._inverse)
+        if self._coils is not None:
+            return self._coils.adjoint(y, self._inverse)
+        x = self._inverse(y).mul_(self._modulation.like(y).conj())
         return torch.fft.fftshift(x, dim=self.domain.axes)
 
-    def _transform(self, x: torch.Tensor, y: torch.Tensor) -> None:
-        """Write the k-space of modulated images to `y`; of lines, what is left when they are taken out."""
+    def _transform(self, x: torch.Tensor) -> torch.Tensor:
+        """Modulated images to k-space."""
         if self._lines is None:
-            self._weight(torch.fft.fftn(x, dim=self.domain.axes, norm="ortho"), y)
-        else:
-            self._lines.take(torch.fft.fftn(x, dim=self._varying, norm="ortho"), out=y)
+            y = torch.fft.fftn(x, dim=self.domain.axes, norm="ortho")
+            return y if self._weights is None else y.mul_(self._weights.like(y))
+        y = self._lines.take(torch.fft.fftn(x, dim=self._varying, norm="ortho"))
+        if self._lines.along:
+            y = torch.fft.fftn(y, dim=self._lines.along, norm="ortho")
+        return self._lines.put(y if self._weights is None else y.mul_(self._weights.like(y)))
 
     def _inverse(self, y: torch.Tensor) -> torch.Tensor:
         """Adjoint of `_transform`."""
+        if self._lines is not None:
+            y = self._lines.take(y)
+        y = aligned(y) if self._weights is None else y * self._weights.like(y)
         if self._lines is None:
-            y = aligned(y) if self._weights is None else self._weight(y, torch.empty_like(y))
             return torch.fft.ifftn(y, dim=self.domain.axes, norm="ortho")
+        if self._lines.along:
+            y = torch.fft.ifftn(y, dim=self._lines.along, norm="ortho")
         return torch.fft.ifftn(self._lines.put(y), dim=self._varying, norm="ortho")
-
-    def _finish(self, lines: torch.Tensor) -> torch.Tensor:
-        """Transform along the lines, and put them in their places."""
-        if self._lines.along:
-            lines = torch.fft.fftn(lines, dim=self._lines.along, norm="ortho")
-        return self._lines.put(self._weight(lines, lines))
-
-    def _begin(self, y: torch.Tensor) -> torch.Tensor:
-        """Adjoint of `_finish`."""
-        lines = self._lines.take(y)
-        self._weight(lines, lines)
-        if self._lines.along:
-            lines = torch.fft.ifftn(lines, dim=self._lines.along, norm="ortho")
-        return lines
-
-    def _weight(self, y: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
-        """Write `y` times the mask to `out`, which may be `y`."""
-        if self._weights is not None:
-            return torch.mul(y, self._weights.like(y), out=out)
-        return out if out is y else out.copy_(y)
 
     def _gram(self) -> LinearOperator:
         return _Gram(self)
@@ -240,9 +214,7 @@ class _Gram(LinearOperator):
         symbol = A._power.like(x)
         if A._coils is None:
             return A._filter(x.clone(), symbol)
-        x = torch.fft.ifftshift(x, dim=self.domain.axes)
-        x = A._coils.gram(x, lambda image: A._filter(image, symbol))
-        return torch.fft.fftshift(x, dim=self.domain.axes)
+        return A._coils.gram(x, lambda image: A._filter(image, symbol))
 
     def _norm(self) -> float:
         return self._operator.norm() ** 2

@@ -1,6 +1,8 @@
 """What goes through memory in multi-coil MRI, compiled for the CPU: as fast as memory, in one pass each.
 
-Each thread writes its own rows: the same bits with any number of threads.
+Complex numbers lie as real and imaginary part side by side, arrays of the image's rows as (rows, 2 W). Maps
+have their rows in another `order` than images, and their columns begin at another one, `first`. Each thread
+writes its own rows: the same bits with any number of threads.
 """
 
 from __future__ import annotations
@@ -9,10 +11,34 @@ from numba import njit, prange
 
 
 @njit(parallel=True, cache=True, error_model="numpy")
-def accumulate(maps, z, x):
-    """Add ``conj(maps) z`` to `x`; real and imaginary parts lie side by side in rows (rows, 2 W)."""
-    for row in prange(len(x)):
-        _add_product(maps[row], z[row], x[row])
+def spread(maps, x, order, first, y):
+    """Write ``maps_c x``, (coils, rows, 2 W), in the order of the maps."""
+    for row in prange(len(order)):
+        image = x[order[row]]
+        for c in range(len(maps)):
+            rest = len(image) - 2 * first
+            _multiply(maps[c, row, :rest], image[2 * first :], y[c, row, :rest])
+            _multiply(maps[c, row, rest:], image[: 2 * first], y[c, row, rest:])
+
+
+@njit(parallel=True, cache=True, error_model="numpy")
+def combine(maps, z, order, first, x):
+    """Write ``sum_c conj(maps_c) z_c``, (rows, 2 W), in the order of images."""
+    for row in prange(len(order)):
+        image = x[order[row]]
+        for i in range(len(image)):
+            image[i] = 0
+        for c in range(len(maps)):
+            rest = len(image) - 2 * first
+            _add_product(maps[c, row, :rest], z[c, row, :rest], image[2 * first :])
+            _add_product(maps[c, row, rest:], z[c, row, rest:], image[: 2 * first])
+
+
+@njit(cache=True, error_model="numpy")
+def _multiply(s, x, y):
+    for i in range(len(y) // 2):
+        y[2 * i] = s[2 * i] * x[2 * i] - s[2 * i + 1] * x[2 * i + 1]
+        y[2 * i + 1] = s[2 * i] * x[2 * i + 1] + s[2 * i + 1] * x[2 * i]
 
 
 @njit(cache=True, error_model="numpy")

@@ -46,19 +46,14 @@ class Lines:
         index = across.nonzero().flatten()
         return cls(tuple(mask.shape), varying, index) if len(index) <= _SPARSE * len(across) else None
 
-    def shape(self, whole: tuple[int, ...]) -> tuple[int, ...]:
-        """Shape of the lines alone of arrays of the shape `whole`."""
-        first, last = len(whole) + self._first, len(whole) + self._axis
-        return (*whole[:first], len(self._index.value), *whole[last + 1 :])
-
-    def take(self, y: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
-        """The lines alone."""
-        lines = y.new_empty(self.shape(tuple(y.shape))) if out is None else out
+    def take(self, y: torch.Tensor) -> torch.Tensor:
+        """The lines alone, in new memory."""
         y, index = y.flatten(self._first, self._axis), self._index.like(y)
         if y.is_cuda or self._axis != -1:
-            return torch.index_select(y, self._axis, index, out=lines)
+            return y.index_select(self._axis, index)
         from invgen.operators.mri import cpu
 
+        lines = y.new_empty(*y.shape[:-1], len(index))
         with torch_threads():
             cpu.take(_rows(y.contiguous()), index.numpy(), _rows(lines))
         return lines

@@ -121,11 +121,8 @@ class NonCartesianMRI(LinearOperator):
         return each_alone(self._backward, y, self.range)
 
     def _forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = x.new_empty(len(x), *self.range.shape)
-        if self.sensitivities is None:
-            self._sample(x, y)
-        else:
-            self.sensitivities.forward(x, self._sample, y)
+        coils = self.sensitivities
+        y = self._sample(x) if coils is None else coils.forward(x, self._sample)
         return y.mul_(self._scale)
 
     def _backward(self, y: torch.Tensor) -> torch.Tensor:
@@ -133,9 +130,10 @@ class NonCartesianMRI(LinearOperator):
         x = self._spread(y) if coils is None else coils.adjoint(y, self._spread)
         return x.mul_(self._scale)
 
-    def _sample(self, x: torch.Tensor, y: torch.Tensor) -> None:
-        """Write the samples of images, with any leading axes, to `y`."""
-        y.copy_(self._nufft.forward(x.reshape(-1, *self.domain.shape)).reshape(y.shape))
+    def _sample(self, x: torch.Tensor) -> torch.Tensor:
+        """Samples of images, with any leading axes."""
+        y = self._nufft.forward(x.reshape(-1, *self.domain.shape))
+        return y.reshape(*x.shape[: -len(self.domain.shape)], *self._trajectory.value.shape[:-1])
 
     def _spread(self, y: torch.Tensor) -> torch.Tensor:
         """Adjoint of `_sample`."""

@@ -1,7 +1,9 @@
-"""Coil sensitivities around a transform, one coil after the other."""
+"""Coil sensitivities around a transform."""
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -13,59 +15,86 @@ from invgen.operators.threads import torch_threads
 __all__ = ["Sensitivities"]
 
 
+#: Bytes of coil images that are transformed in one call: enough to keep all threads busy, in little memory.
+_CHUNK = 1 << 25
+
+
 class Sensitivities:
     """What all multi-coil operators do around a transform T: ``y_c = T(s_c x)``, and its adjoint.
-
-    On a CPU one coil is done after the other, so that what lies between the maps and the transform stays in
-    the cache: such an operator waits for memory, not for arithmetic. A GPU does all coils at once.
 
     Parameters
     ----------
     maps : complex tensor, shape (coils, *image_shape)
+    modulation : complex tensor, optional
+        Where it is given, T takes images modulated by it that have their origin first, as ``ifftshift``
+        leaves them: maps bring that about in passing.
     """
 
-    def __init__(self, maps: torch.Tensor) -> None:
-        self._maps = Constant(maps)
+    def __init__(self, maps: torch.Tensor, modulation: torch.Tensor | None = None) -> None:
+        self._shape = tuple(maps.shape[1:])
+        self._axes = tuple(range(-len(self._shape), 0))
         self._seen = Constant((maps != 0).any(0))
+        starts = [n // 2 if modulation is not None else 0 for n in self._shape]
+        if modulation is not None:
+            maps = torch.fft.ifftshift(maps, dim=self._axes) * modulation
+        self._maps, self._starts = Constant(maps), starts
+        rows = torch.arange(math.prod(self._shape[:-1])).reshape(self._shape[:-1])
+        self._order = rows.roll([-start for start in starts[:-1]], dims=tuple(range(rows.ndim))).flatten()
 
-    def forward(
-        self, x: torch.Tensor, transform: Callable[[torch.Tensor, torch.Tensor], object], y: torch.Tensor
-    ) -> torch.Tensor:
-        """Let ``transform(image, out)`` write the measurement of each coil to `y` (batch, coils, ...).
+    def forward(self, x: torch.Tensor, transform: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+        """Measurements of all coils (batch, coils, ...), of images (batch, *image_shape).
 
-        Images `x` are (batch, *image_shape).
+        ``transform`` takes images with any leading axes, and may overwrite them.
         """
-        maps = self._maps.like(x)
-        if x.is_cuda:
-            transform(maps * x.unsqueeze(1), y)
-            return y
-        seen = torch.empty_like(maps[0])
-        for image, measured in zip(x, y, strict=True):
-            for s, out in zip(maps, measured, strict=True):
-                transform(torch.mul(s, image, out=seen), out)
-        return y
+        parts = [transform(self._spread(maps, x)) for maps in self._chunks(x, _CHUNK)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
     def adjoint(self, y: torch.Tensor, inverse: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
         """``sum_c conj(s_c) inverse(y_c)``, shape (batch, *image_shape)."""
-        maps = self._maps.like(y)
-        if y.is_cuda:
-            return torch.linalg.vecdot(maps, inverse(y), dim=1)
-        x = torch.zeros(len(y), *maps.shape[1:], dtype=maps.dtype)
-        for measured, image in zip(y, x, strict=True):
-            for s, one in zip(maps, measured, strict=True):
-                _accumulate(s, inverse(one), image)
-        return x
+        chunks = self._chunks(y, _CHUNK)
+        parts = y.split([len(maps) for maps in chunks], dim=1)
+        combined = (self._combine(s, inverse(part)) for s, part in zip(chunks, parts, strict=True))
+        return functools.reduce(torch.add, combined)
 
     def gram(self, x: torch.Tensor, convolve: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
         """``sum_c conj(s_c) convolve(s_c x)`` of images (batch, *image_shape); `convolve` may overwrite."""
-        maps = self._maps.like(x)
+        # coil by coil, all that happens between two passes over the maps happens in the cache
+        combined = (self._combine(s, convolve(self._spread(s, x))) for s in self._chunks(x, 1))
+        return functools.reduce(torch.add, combined)
+
+    def _chunks(self, like: torch.Tensor, limit: int) -> tuple[torch.Tensor, ...]:
+        """The maps, in parts of so many bytes, or of one coil; a GPU takes all at once."""
+        maps = self._maps.like(like)
+        size = maps[0].numel() * maps.element_size()
+        return (maps,) if like.is_cuda else maps.split(max(1, limit // size))
+
+    def _spread(self, maps: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """Images (batch, *image_shape) as each coil sees them, (batch, coils, *image_shape)."""
         if x.is_cuda:
-            return torch.linalg.vecdot(maps, convolve(maps * x.unsqueeze(1)), dim=1)
-        result, seen = torch.zeros_like(x), torch.empty_like(maps[0])
-        for image, out in zip(x, result, strict=True):
-            for s in maps:
-                _accumulate(s, convolve(torch.mul(s, image, out=seen)), out)
-        return result
+            x = x.roll([-start for start in self._starts], dims=self._axes)
+            return maps * x.unsqueeze(1)
+        from invgen.operators.mri import cpu
+
+        y = x.new_empty(len(x), *maps.shape)
+        s, order, first = _rows(maps), self._order.numpy(), self._starts[-1]
+        with torch_threads():
+            for image, seen in zip(x.contiguous(), y, strict=True):
+                cpu.spread(s, _rows(image[None])[0], order, first, _rows(seen))
+        return y
+
+    def _combine(self, maps: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+        """Adjoint of `_spread`."""
+        if z.is_cuda:
+            x = torch.linalg.vecdot(maps, z, dim=1)
+            return x.roll(self._starts, dims=self._axes)
+        from invgen.operators.mri import cpu
+
+        x = z.new_empty(len(z), *self._shape)
+        s, order, first = _rows(maps), self._order.numpy(), self._starts[-1]
+        with torch_threads():
+            for seen, image in zip(z.contiguous(), x, strict=True):
+                cpu.combine(s, _rows(seen), order, first, _rows(image[None])[0])
+        return x
 
     def restrict(self, x: torch.Tensor) -> torch.Tensor:
         """`x`, zero where no coil sees anything."""
@@ -80,14 +109,6 @@ class Sensitivities:
         )  # type: ignore[return-value]
 
 
-def _accumulate(s: torch.Tensor, z: torch.Tensor, x: torch.Tensor) -> None:
-    """Add ``conj(s) z`` to `x`, in one pass."""
-    from invgen.operators.mri import cpu
-
-    with torch_threads():
-        cpu.accumulate(_rows(s), _rows(z.contiguous()), _rows(x))
-
-
 def _rows(x: torch.Tensor) -> np.ndarray:
-    """Rows of real and imaginary parts side by side, sharing the memory."""
-    return torch.view_as_real(x).view(-1, 2 * x.shape[-1]).numpy()
+    """Rows of real and imaginary parts side by side, (coils, rows, 2 W), sharing the memory."""
+    return torch.view_as_real(x).view(len(x), -1, 2 * x.shape[-1]).numpy()
