@@ -197,7 +197,8 @@ def recon(
         typer.Option(
             min=1,
             metavar="N",
-            help="tv, cg, sirt, ossart, cg-sense: at most so many.",
+            help="tv, cg, sirt, ossart: at most so many. cg-sense: so many; by default it stops at the "
+            "noise, after 10 to 30.",
             rich_help_panel=_METHOD,
         ),
     ] = None,

@@ -55,7 +55,8 @@ def head(seed: int = 0, half_width: float = 1.0) -> Ellipses:
     """
     check_size(half_width=half_width)
     random = torch.Generator().manual_seed(seed)
-    rows, below = [], 0.0
+    rows: list[tuple[float, ...]] = []
+    below = 0.0
     for signal, a, b in _LAYERS:
         rows.append((signal - below, 0.0, 0.0, a, b, 0.0))
         below = signal
@@ -71,7 +72,7 @@ def head(seed: int = 0, half_width: float = 1.0) -> Ellipses:
 def _cortex(random: torch.Generator) -> list[tuple[float, ...]]:
     """Folds of gray matter that reach inwards from the cortex, each with a sulcus of fluid in its middle."""
     _, a, b = _LAYERS[-1]
-    rows = []
+    rows: list[tuple[float, ...]] = []
     for fold in range(_FOLDS):
         jitter, depth = torch.rand(2, generator=random, dtype=torch.float64).tolist()
         t = 2 * math.pi * (fold + 0.2 * (jitter - 0.5)) / _FOLDS

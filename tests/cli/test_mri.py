@@ -158,6 +158,13 @@ class TestRecon:
         assert "3 (2 to 4), 24 x 20 pixels" in result.output
         np.testing.assert_allclose(np.abs(volume(tmp_path / "out.h5")), np.abs(image[2:5]), atol=1e-5)
 
+    def test_iterations_of_cg_sense(self, invgen, mri, tmp_path):
+        """So many as are asked for; else it stops at the noise, but not before aliasing is unfolded."""
+        words = ("recon", mri, "-o", tmp_path / "out.h5", "--slices", 1)
+        assert "iterations  3," in invgen(*words, "--iterations", 3).output
+        told = next(line for line in invgen(*words).output.splitlines() if "iterations" in line)
+        assert 10 <= int(told.split()[1].rstrip(",")) <= 30
+
     def test_what_a_file_does_not_say_is_typed(self, invgen, mri, tmp_path):
         array, out = as_array(mri, tmp_path / "kspace.npy"), tmp_path / "out.h5"
         words = ("--axes", "coil,y,x", "--field-of-view", "0.28,0.24")
