@@ -23,11 +23,9 @@ def spread(maps, x, order, first, y):
 
 @njit(parallel=True, cache=True, error_model="numpy")
 def combine(maps, z, order, first, x):
-    """Write ``sum_c conj(maps_c) z_c``, (rows, 2 W), in the order of images."""
+    """Add ``sum_c conj(maps_c) z_c`` to `x` (rows, 2 W), in the order of images."""
     for row in prange(len(order)):
         image = x[order[row]]
-        for i in range(len(image)):
-            image[i] = 0
         for c in range(len(maps)):
             rest = len(image) - 2 * first
             _add_product(maps[c, row, :rest], z[c, row, :rest], image[2 * first :])

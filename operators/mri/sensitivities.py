@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
 
@@ -46,33 +45,34 @@ class Sensitivities:
 
         ``transform`` takes images with any leading axes, and may overwrite them.
         """
-        parts = [transform(self._spread(maps, x)) for maps in self._chunks(x, _CHUNK)]
+        parts = [transform(self._spread(maps, x)) for maps in self._chunks(x)]
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
     def adjoint(self, y: torch.Tensor, inverse: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
         """``sum_c conj(s_c) inverse(y_c)``, shape (batch, *image_shape)."""
-        chunks = self._chunks(y, _CHUNK)
-        parts = y.split([len(maps) for maps in chunks], dim=1)
-        combined = (self._combine(s, inverse(part)) for s, part in zip(chunks, parts, strict=True))
-        return functools.reduce(torch.add, combined)
+        x = y.new_zeros(len(y), *self._shape)
+        chunks = self._chunks(y)
+        for maps, part in zip(chunks, y.split([len(maps) for maps in chunks], dim=1), strict=True):
+            self._combine(maps, inverse(part), x)
+        return x
 
     def gram(self, x: torch.Tensor, convolve: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
         """``sum_c conj(s_c) convolve(s_c x)`` of images (batch, *image_shape); `convolve` may overwrite."""
-        # coil by coil, all that happens between two passes over the maps happens in the cache
-        combined = (self._combine(s, convolve(self._spread(s, x))) for s in self._chunks(x, 1))
-        return functools.reduce(torch.add, combined)
+        result = torch.zeros_like(x)
+        for maps in self._chunks(x):
+            self._combine(maps, convolve(self._spread(maps, x)), result)
+        return result
 
-    def _chunks(self, like: torch.Tensor, limit: int) -> tuple[torch.Tensor, ...]:
-        """The maps, in parts of so many bytes, or of one coil; a GPU takes all at once."""
+    def _chunks(self, like: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The maps, in parts of so many bytes, at least one coil; a GPU takes all at once."""
         maps = self._maps.like(like)
         size = maps[0].numel() * maps.element_size()
-        return (maps,) if like.is_cuda else maps.split(max(1, limit // size))
+        return (maps,) if like.is_cuda else maps.split(max(1, _CHUNK // size))
 
     def _spread(self, maps: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Images (batch, *image_shape) as each coil sees them, (batch, coils, *image_shape)."""
         if x.is_cuda:
-            x = x.roll([-start for start in self._starts], dims=self._axes)
-            return maps * x.unsqueeze(1)
+            return maps * x.roll([-start for start in self._starts], dims=self._axes).unsqueeze(1)
         from invgen.operators.mri import cpu
 
         y = x.new_empty(len(x), *maps.shape)
@@ -82,19 +82,17 @@ class Sensitivities:
                 cpu.spread(s, _rows(image[None])[0], order, first, _rows(seen))
         return y
 
-    def _combine(self, maps: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
-        """Adjoint of `_spread`."""
+    def _combine(self, maps: torch.Tensor, z: torch.Tensor, x: torch.Tensor) -> None:
+        """Adjoint of `_spread`, added to `x`."""
         if z.is_cuda:
-            x = torch.linalg.vecdot(maps, z, dim=1)
-            return x.roll(self._starts, dims=self._axes)
+            x += torch.linalg.vecdot(maps, z, dim=1).roll(self._starts, dims=self._axes)
+            return
         from invgen.operators.mri import cpu
 
-        x = z.new_empty(len(z), *self._shape)
         s, order, first = _rows(maps), self._order.numpy(), self._starts[-1]
         with torch_threads():
             for seen, image in zip(z.contiguous(), x, strict=True):
                 cpu.combine(s, _rows(seen), order, first, _rows(image[None])[0])
-        return x
 
     def restrict(self, x: torch.Tensor) -> torch.Tensor:
         """`x`, zero where no coil sees anything."""
