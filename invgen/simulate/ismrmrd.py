@@ -6,12 +6,14 @@ as in github.com/ismrmrd/ismrmrd, version 1.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
-import h5py
 import numpy as np
 from torch import Tensor
+
+if TYPE_CHECKING:
+    import h5py
 
 FIRST_IN_SLICE, LAST_IN_SLICE = 1 << 6, 1 << 7
 NOISE, CALIBRATION_AND_IMAGING = 1 << 18, 1 << 20
@@ -61,8 +63,6 @@ _HEAD = np.dtype(
         ("user_float", "<f4", (8,)),
     ]
 )
-_FLOATS = h5py.special_dtype(vlen=np.dtype("<f4"))
-_ACQUISITION = np.dtype([("head", _HEAD), ("traj", _FLOATS), ("data", _FLOATS)])
 
 
 class Acquisitions:
@@ -80,10 +80,14 @@ class Acquisitions:
     """
 
     def __init__(self, file: h5py.File, header: str, center_sample: int, dwell: float):
+        import h5py
+
         group = file.create_group("dataset")
         xml = group.create_dataset("xml", (1,), h5py.special_dtype(vlen=bytes))
         xml[0] = header.encode()
-        self._data = group.create_dataset("data", (0,), _ACQUISITION, maxshape=(None,), chunks=(16,))
+        floats = h5py.special_dtype(vlen=np.dtype("<f4"))
+        dtype = np.dtype([("head", _HEAD), ("traj", floats), ("data", floats)])
+        self._data = group.create_dataset("data", (0,), dtype, maxshape=(None,), chunks=(16,))
         self._center_sample, self._dwell = center_sample, dwell
 
     def append(
@@ -110,7 +114,7 @@ class Acquisitions:
         """
         readouts, coils, samples = data.shape
         first = len(self._data)
-        rows = np.zeros(readouts, _ACQUISITION)
+        rows = np.zeros(readouts, self._data.dtype)
         head = rows["head"]
         head["version"], head["flags"] = 1, flags
         head["scan_counter"] = head["acquisition_time_stamp"] = first + np.arange(readouts)

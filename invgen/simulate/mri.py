@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import h5py
 import torch
 from torch import Tensor
 
@@ -17,6 +17,9 @@ from invgen.simulate.coils import fit, on_grid
 from invgen.simulate.geometry import check_positive
 from invgen.simulate.readouts import Sampling, half_cycles, plan
 from invgen.simulate.signal import MRISource, Signal, signal_of
+
+if TYPE_CHECKING:
+    import h5py
 
 _FIELD = 240.0  # mm, width of the field of view by default
 _THICKNESS = 5.0  # mm
