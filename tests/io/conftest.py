@@ -1,8 +1,5 @@
 """An object whose projections are known in closed form, and scans of it in every layout."""
 
-import os
-from pathlib import Path
-
 import h5py
 import numpy as np
 import pytest
@@ -147,18 +144,3 @@ def nxtomo(tmp_path, raw):
         return tmp_path / name
 
     return write
-
-
-@pytest.fixture
-def real_scan():
-    """Path of a measured file, or skip."""
-
-    def find(name):
-        folder = Path(
-            os.environ.get("INVGEN_DATA") or Path(__file__).resolve().parents[3] / "shared" / "data"
-        )
-        if not (folder / name).exists():
-            pytest.skip(f"measured data {name} are not in {folder} (set INVGEN_DATA)")
-        return folder / name
-
-    return find

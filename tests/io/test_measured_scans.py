@@ -10,8 +10,8 @@ BASALT = {"dataset": "sino_basalt", "axes": "column,angle", "angles_dataset": "a
 
 
 @pytest.mark.parametrize("views", [None, slice(None, None, 3)])
-def test_tooth_has_its_axis_at_column_296(real_scan, views):
-    with open_scan(real_scan("ct/tooth.h5")) as scan:
+def test_tooth_has_its_axis_at_column_296(measured_file, views):
+    with open_scan(measured_file("ct/tooth.h5")) as scan:
         assert (scan.views, scan.slices, scan.columns) == (181, 1, 640)
         assert np.rad2deg(scan.angles[-1]) == pytest.approx(179, abs=0.01)
         assert scan.find_center() == pytest.approx(296, abs=0.5)
@@ -22,16 +22,16 @@ def test_tooth_has_its_axis_at_column_296(real_scan, views):
     assert noise == pytest.approx(std, rel=0.15)  # what the counts of the flat fields predict
 
 
-def test_basalt_is_read_by_name_with_its_axis_near_column_313(real_scan):
-    with open_scan(real_scan("ct/sino_basalt.mat"), **BASALT) as scan:
+def test_basalt_is_read_by_name_with_its_axis_near_column_313(measured_file):
+    with open_scan(measured_file("ct/sino_basalt.mat"), **BASALT) as scan:
         assert (scan.views, scan.columns, scan.quantity) == (530, 627, "absorption")
         assert scan.find_center() == pytest.approx(313, abs=1.1)
         problem = scan.problem(0)
     assert problem.operator.range.shape == (530, 627)
 
 
-def test_struct_of_a_mat_file_is_read_by_its_field(real_scan):
-    path = real_scan("ct/htc2022_ta_full.mat")
+def test_struct_of_a_mat_file_is_read_by_its_field(measured_file):
+    path = measured_file("ct/htc2022_ta_full.mat")
     with pytest.raises(FileError, match="CtDataFull/"):
         open_scan(path, dataset="CtDataFull", axes="angle,column")
     with open_scan(path, dataset="CtDataFull/sinogram", axes="angle,column") as scan:

@@ -275,16 +275,19 @@ def test_trajectories_that_do_not_fit(save):
             open_scan(path, **(common | options))
 
 
-def test_brain_is_undersampled_by_eight_around_a_calibrated_middle(real_scan):
-    with open_scan(real_scan("mri/sigpy_cartesian_ksp.npy"), axes="coil,y,x") as scan:
+def test_brain_is_undersampled_by_eight_around_a_calibrated_middle(measured_file):
+    with open_scan(measured_file("mri/sigpy_cartesian_ksp.npy"), axes="coil,y,x") as scan:
         assert (scan.coils, scan.image_shape) == (8, (230, 180))
         assert scan.acceleration == pytest.approx(8.04, abs=0.01)
         assert scan.info()["calibration_region"] == [24, 24]
 
 
-def test_phantom_that_is_oversampled_along_x_fills_its_field_of_view(real_scan):
+def test_phantom_that_is_oversampled_along_x_fills_its_field_of_view(measured_file):
     """Outside of the field of view there is air, of 2 % of the energy at most: the phantom is round."""
-    path, options = real_scan("mri/twixtools_gre_phantom_2ch.h5"), {"dataset": "kspace", "axes": "coil,y,x"}
+    path, options = (
+        measured_file("mri/twixtools_gre_phantom_2ch.h5"),
+        {"dataset": "kspace", "axes": "coil,y,x"},
+    )
     with open_scan(path, **options) as scan:
         whole = scan.kspace().data
     with open_scan(path, remove_oversampling="x", **options) as scan:
@@ -293,11 +296,11 @@ def test_phantom_that_is_oversampled_along_x_fills_its_field_of_view(real_scan):
     assert 0.98 < float(kept.norm() / whole.norm()) ** 2 < 1
 
 
-def test_spiral_of_a_phantom_is_read_with_the_field_of_view_that_it_had(real_scan):
+def test_spiral_of_a_phantom_is_read_with_the_field_of_view_that_it_had(measured_file):
     """The ACR phantom is 190 mm across, a quarter of the 384 mm squared ((190 / 384)^2 pi / 4 = 0.19)."""
-    path = real_scan("mri/octopus_acrph_noncart_ksp.mat")
+    path = measured_file("mri/octopus_acrph_noncart_ksp.mat")
     options = {"dataset": "dat", "axes": "sample,shot,coil", "trajectory_unit": "1/m", "field_of_view": 0.384}
-    with open_scan(path, trajectory=str(real_scan("mri/octopus_ktraj.npy")), **options) as scan:
+    with open_scan(path, trajectory=str(measured_file("mri/octopus_ktraj.npy")), **options) as scan:
         assert (scan.coils, scan.image_shape, scan.unit) == (20, (192, 192), "mm")
         assert scan.pixel_size == pytest.approx((2, 2))
         read = scan.kspace()

@@ -2,8 +2,6 @@
 
 import itertools
 import math
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -242,19 +240,12 @@ def test_errors_say_what_is_expected():
         NonCartesianMRI((4, 5), k).H(normal(2, 3))
 
 
-def measured(name):
-    folder = Path(os.environ.get("INVGEN_DATA") or Path(__file__).resolve().parents[4] / "shared" / "data")
-    if not (folder / name).exists():
-        pytest.skip(f"measured data {name} are not in {folder} (set INVGEN_DATA)")
-    return folder / name
-
-
-def test_the_measured_phantom_is_190_mm_wide():
+def test_the_measured_phantom_is_190_mm_wide(measured_file):
     """Spirals of the large phantom of the American College of Radiology, whose inner diameter is 190 mm."""
     scipy_io = pytest.importorskip("scipy.io")
-    data = scipy_io.loadmat(measured("mri/octopus_acrph_noncart_ksp.mat"))["dat"]
+    data = scipy_io.loadmat(measured_file("mri/octopus_acrph_noncart_ksp.mat"))["dat"]
     y = torch.from_numpy(np.ascontiguousarray(np.moveaxis(data, -1, 0)))
-    k = np.load(measured("mri/octopus_ktraj.npy"))
+    k = np.load(measured_file("mri/octopus_ktraj.npy"))
     n, pixel = 160, 1.5  # mm
     k = trajectories.to_cycles_per_pixel(np.stack([k.imag, k.real], -1), "1/m", (n, n), n * pixel / 1e3)
     A = NonCartesianMRI((n, n), k)

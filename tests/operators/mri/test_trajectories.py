@@ -1,8 +1,6 @@
 """What is known of radial and spiral trajectories, and of the weights of their samples."""
 
 import math
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -209,11 +207,8 @@ def test_weights_grow_with_those_of_sigpy():
     assert np.corrcoef(ours[inner], theirs[inner])[0, 1] > 0.97
 
 
-def test_weights_grow_with_those_that_came_with_a_measured_spiral():
-    folder = Path(os.environ.get("INVGEN_DATA") or Path(__file__).resolve().parents[4] / "shared" / "data")
-    if not (folder / "mri/octopus_ktraj_dcf.npy").exists():
-        pytest.skip(f"measured data are not in {folder} (set INVGEN_DATA)")
-    k, theirs = (np.load(folder / f"mri/octopus_ktraj{kind}.npy") for kind in ("", "_dcf"))
+def test_weights_grow_with_those_that_came_with_a_measured_spiral(measured_file):
+    k, theirs = (np.load(measured_file(f"mri/octopus_ktraj{kind}.npy")) for kind in ("", "_dcf"))
     # the field of view is the phantom's own, for which these shots suffice
     k = to_cycles_per_pixel(np.stack([k.imag, k.real], -1), "1/m", (128, 128), 0.2)
     assert np.corrcoef(density_compensation(k, (128, 128)).numpy().ravel(), theirs.ravel())[0, 1] > 0.9

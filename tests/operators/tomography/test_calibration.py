@@ -1,10 +1,8 @@
 """Calibration from the data: objects whose fan, cone and parallel projections are known in closed form."""
 
 import math
-import os
 import time
 from dataclasses import FrozenInstanceError
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -264,14 +262,11 @@ HTC = ["ta", "tc", "solid_disc"]
 
 
 @pytest.fixture(scope="module")
-def measured():
+def measured(measured_file):
     """The scans of the Helsinki Tomography Challenge 2022: operator and sinogram of each."""
-    folder = Path(os.environ.get("INVGEN_DATA") or Path(__file__).resolve().parents[4] / "shared" / "data")
 
     def read(name):
-        path = folder / f"ct/htc2022_{name}_full.mat"
-        if not path.exists():
-            pytest.skip(f"measured data are not in {folder} (set INVGEN_DATA)")
+        path = measured_file(f"ct/htc2022_{name}_full.mat")
         full = scipy.io.loadmat(path, squeeze_me=True, struct_as_record=False)["CtDataFull"]
         p = full.parameters
         operator = FanBeam(

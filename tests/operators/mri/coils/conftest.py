@@ -1,8 +1,5 @@
 """Simulated scans of a smooth object by coils around it."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -59,10 +56,6 @@ def angle():
 
 
 @pytest.fixture
-def brain():
+def brain(measured_file):
     """Measured k-space (8, 230, 180) of a head, complex64, with a middle that is fully sampled."""
-    folder = Path(os.environ.get("INVGEN_DATA") or Path(__file__).resolve().parents[5] / "shared" / "data")
-    path = folder / "mri" / "sigpy_cartesian_ksp.npy"
-    if not path.exists():
-        pytest.skip(f"measured data mri/{path.name} are not in {folder} (set INVGEN_DATA)")
-    return torch.from_numpy(np.load(path))
+    return torch.from_numpy(np.load(measured_file("mri/sigpy_cartesian_ksp.npy")))

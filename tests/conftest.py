@@ -1,0 +1,20 @@
+"""What all tests share."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def measured_file():
+    """Find a measured scan by its path in the folder of data, ``INVGEN_DATA`` or the one beside; or skip."""
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("INVGEN_DATA") or beside)
+
+    def find(name: str) -> Path:
+        if not (folder / name).exists():
+            pytest.skip(f"measured data {name} are not in {folder} (set INVGEN_DATA)")
+        return folder / name
+
+    return find
