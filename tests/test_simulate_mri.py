@@ -223,9 +223,9 @@ def test_curves_sample_the_signal_where_the_file_says(tmp_path, sampling):
         np.testing.assert_allclose(a.data, expected.numpy(), atol=1e-5 * float(expected.abs().max()))
 
 
-@pytest.mark.parametrize(("sampling", "full"), [("radial", 50), ("spiral", 3)])
+@pytest.mark.parametrize(("sampling", "full"), [("radial", 50), ("spiral", 5)])
 def test_curves_are_as_many_as_a_full_scan_needs(sampling, full):
-    """pi / 2 N spokes; spirals of 8 turns whose next turns are less than 1 / N apart."""
+    """pi / 2 N spokes; spirals of 8 turns, in all 1.2 N, of which the outermost lie 1 / 1.2 N apart."""
     assert plan(sampling, (32, 32), 1.0, 0, 0).steps == full
     assert plan(sampling, (32, 32), 2.0, 0, 0).steps == round(full / 2)
 

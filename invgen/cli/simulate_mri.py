@@ -40,7 +40,7 @@ def mri(
         Sampling,
         typer.Option(
             help="Lines: equispaced, random, or gaussian, denser in the middle. radial: spokes by the golden "
-            "angle. spiral: interleaved spirals."
+            "angle. spiral: interleaved spirals, denser in the middle."
         ),
     ] = Sampling.equispaced,
     acceleration: Annotated[

@@ -62,7 +62,8 @@ def simulate_mri(
     coils : int
         Receivers around the object; one sees all of it equally.
     sampling : {"equispaced", "random", "gaussian", "radial", "spiral"}
-        Lines along x, by `invgen.operators.sampling`; spokes by the golden angle; interleaved spirals.
+        Lines along x, by `invgen.operators.sampling`; spokes by the golden angle; spirals,
+        which are denser in the middle.
     acceleration : float
         Nominal, by which fewer lines, spokes or interleaves are measured than a full scan has.
     calibration : int

@@ -17,6 +17,7 @@ from invgen.simulate.signal import Signal
 Sampling = Literal["equispaced", "random", "gaussian", "radial", "spiral"]
 
 _TURNS = 8  # of a spiral
+_POWER = 2.0  # its turns lie the closer the nearer they are to the middle, which coil maps are made of
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,8 +125,10 @@ def _curves(sampling: str, n: int, acceleration: float) -> Tensor:
     if sampling == "radial":
         k = trajectories.radial(max(1, round(math.pi / 2 * n / acceleration)), 2 * n)
     else:
-        # turns 1 / N apart would repeat the object N away, in the corners of the image; these are denser
-        full = math.ceil(1.2 * n / (2 * _TURNS))
-        # a turn at radius r is 2 pi r long, on average pi / 2 cycles per pixel, at two samples a cycle
-        k = trajectories.spiral(max(1, round(full / acceleration)), math.ceil(math.pi * _TURNS * n), _TURNS)
+        # outermost turns 1 / N apart would repeat the object N away, in the corners of the image; these are
+        # denser by a fifth
+        full = math.ceil(1.2 * _POWER * n / (2 * _TURNS))
+        # a turn at radius r is 2 pi r long: in all, samples 1 / 2N apart along the way
+        samples = math.ceil(2 * n * math.pi * _TURNS / (_POWER + 1))
+        k = trajectories.spiral(max(1, round(full / acceleration)), samples, _TURNS, power=_POWER)
     return k.float().double()  # what the file holds
