@@ -58,12 +58,15 @@ class Space:
             raise DtypeError(
                 f"{who} expects a torch.Tensor; got {type(x).__name__}. Convert it with torch.as_tensor."
             )
+        # first the type: real and imaginary parts along an axis of their own have another shape, too
+        if x.dtype not in _DTYPES[self.field]:
+            names = " or ".join(str(d).removeprefix("torch.") for d in _DTYPES[self.field])
+            raise DtypeError(
+                f"{who} expects {names}; got {str(x.dtype).removeprefix('torch.')}. {_convert(x, self.field)}"
+            )
         if x.shape[x.ndim - len(self.shape) :] != self.shape or x.ndim < len(self.shape):
             sizes = ", ".join(["...", *map(str, self.shape)])
             raise ShapeError(f"{who} expects the shape ({sizes}); got {tuple(x.shape)}.")
-        if x.dtype not in _DTYPES[self.field]:
-            names = " or ".join(str(d).removeprefix("torch.") for d in _DTYPES[self.field])
-            raise DtypeError(f"{who} expects {names}; got {str(x.dtype).removeprefix('torch.')}.")
         check_finite(x, who)
 
     def batch_shape(self, x: Data) -> torch.Size:
@@ -196,6 +199,15 @@ class ProductSpace(Space):
 def as_space(space: Space | tuple[int, ...]) -> Space:
     """A space, from itself or from the shape of real arrays."""
     return space if isinstance(space, Space) else Space(tuple(space))
+
+
+def _convert(x: torch.Tensor, field: str) -> str:
+    """What to do about a tensor of another type."""
+    if field == "real":
+        return "Take its real part or its magnitude." if x.is_complex() else "Convert it, as by x.float()."
+    if x.dtype not in _DTYPES["real"]:
+        return "Convert it, as by x.to(torch.complex64)."
+    return "Give torch.complex(real, imaginary), or torch.view_as_complex(x) of pairs along the last axis."
 
 
 def check_finite(x: torch.Tensor, who: str) -> None:

@@ -96,6 +96,10 @@ class Solver:
         """Where to start without `x0`."""
         return problem.zeros()
 
+    def confined(self, problem: Problem, x: torch.Tensor) -> torch.Tensor:
+        """`x`, zero where the operator sees nothing, as in its model: a prior would make it up."""
+        return problem.operator.restrict(x)
+
     def resolved(self, problem: Problem) -> Solver:
         """The solver with every "auto" replaced by what it means for `problem`."""
         prior = getattr(self, "prior", None)
@@ -237,8 +241,7 @@ class _Run:
     def _advance(self, state: State) -> None:
         self.iteration += 1
         x_old, active = self.result, self.space.per_sample(self.active)
-        # what no ray sees the prior makes up; the operator's model is that it is zero
-        self.result = torch.where(active, self.problem.operator.restrict(state.x), x_old)
+        self.result = torch.where(active, self.solver.confined(self.problem, state.x), x_old)
         size = self.space.norm(self.result)
         if not bool(torch.isfinite(size).all()):
             raise self._divergence()
@@ -253,7 +256,8 @@ class _Run:
 
     def _record(self) -> None:
         data_term, residual = self.problem.fit(self.result)
-        if bool((residual > 1e4 * self.first_residual).any()):
+        # a direct method, of one iterate in whatever scale, goes nowhere: it takes more to diverge
+        if self.iteration > 1 and bool((residual > 1e4 * self.first_residual).any()):
             raise self._divergence()
         objective = data_term + self.solver.penalty(self.problem, self.result)
         self.records.append((self.iteration, objective, residual))

@@ -50,6 +50,10 @@ class RootSumOfSquares(_CoilImages):
     role, nor does noise; for a single coil it is the magnitude of its image. The imaginary part is zero.
     """
 
+    def confined(self, problem: Problem, x: torch.Tensor) -> torch.Tensor:
+        """`x`, also where the maps are zero."""
+        return x
+
     def _combine(self, A: MRI, images: torch.Tensor) -> torch.Tensor:
         return torch.linalg.vector_norm(images, dim=1).to(images.dtype)
 

@@ -87,5 +87,6 @@ def _preconditioner(problem: Problem, weight: float) -> Callable[[torch.Tensor],
     # the noise's weights are not in the spectrum: their mean, as a random image sees it
     like = problem.zeros()
     v = space.random(seed=0, dtype=like.dtype.to_real()).to(like).expand(like.shape)
-    mean = space.inner(v, problem.normal(v)).real / space.inner(v, A.gram(v)).real
+    weighted, plain = (space.inner(v, normal(v)).real for normal in (problem.normal, A.gram))
+    mean = torch.where(plain > 0, weighted / plain, 0)  # nothing is measured by an operator that is zero
     return fourier_preconditioner(A, like, space.per_sample(mean), weight) or (lambda r: r)

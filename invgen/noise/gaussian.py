@@ -8,6 +8,7 @@ import torch
 
 from invgen.errors import DtypeError, ParameterError, ShapeError
 from invgen.noise.base import Axes, Noise, standard_normal
+from invgen.operators.covariance import covariance_factor
 from invgen.operators.frozen import Constant
 
 __all__ = ["Gaussian"]
@@ -46,14 +47,7 @@ class Gaussian(Noise):
         else:
             if axis >= 0:
                 raise ParameterError("axis is counted from the end, and negative.")
-            covariance = torch.as_tensor(covariance)
-            if covariance.ndim != 2 or covariance.shape[0] != covariance.shape[1]:
-                raise ShapeError(f"covariance is a square matrix; got the shape {tuple(covariance.shape)}.")
-            factor, info = torch.linalg.cholesky_ex(
-                covariance.to(torch.promote_types(covariance.dtype, torch.float64))
-            )
-            if info or not torch.allclose(covariance, covariance.mH):
-                raise ParameterError("covariance must be Hermitian and positive definite.")
+            factor = covariance_factor(covariance)
             self._factor = Constant(factor)
             self._precision = Constant(torch.cholesky_inverse(factor))
         self._axis = axis
@@ -119,6 +113,8 @@ class Gaussian(Noise):
 
     def _check_axis(self, x: torch.Tensor) -> None:
         k = len(self._factor.value)
+        if self._factor.value.is_complex() and not x.is_complex():
+            raise DtypeError(f"A complex covariance couples complex data; got {x.dtype}.")
         if x.ndim < -self._axis or x.shape[self._axis] != k:
             raise ShapeError(
                 f"The covariance couples {k} entries of axis {self._axis}; got {tuple(x.shape)}."
@@ -126,5 +122,5 @@ class Gaussian(Noise):
 
     def _along_axis(self, matrix: Constant, x: torch.Tensor) -> torch.Tensor:
         self._check_axis(x)
-        m = matrix.like(x)
-        return torch.movedim(torch.movedim(x, self._axis, -1) @ m.mT.to(x.dtype), -1, self._axis)
+        m = matrix.like(x).mT.to(x.dtype)
+        return torch.movedim(torch.movedim(x, self._axis, -1) @ m, -1, self._axis)

@@ -222,7 +222,7 @@ class _Gram(LinearOperator):
 
 def _checked_mask(mask: Any, shape: tuple[int, ...]) -> torch.Tensor:
     """The mask as float64, of the image's shape."""
-    mask = torch.as_tensor(mask)
+    mask = torch.as_tensor(mask).detach().cpu()
     if mask.is_complex():
         raise DtypeError("MRI expects a mask of bool or real numbers; got complex ones.")
     own = tuple(mask.shape)

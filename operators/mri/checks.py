@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from invgen.errors import DataError, DtypeError, ParameterError, ShapeError
+from invgen.operators.space import check_finite
 
 __all__ = ["checked_coils", "checked_image_shape", "checked_trajectory"]
 
@@ -23,21 +24,19 @@ def checked_image_shape(image_shape: tuple[int, ...], who: str) -> tuple[int, ..
 
 
 def checked_coils(coils: Any, shape: tuple[int, ...], who: str) -> torch.Tensor:
-    """Coil maps as complex numbers (coils, *shape)."""
-    maps = torch.as_tensor(coils)
+    """Coil maps as complex numbers (coils, *shape), in memory of the CPU in that order."""
+    maps = torch.as_tensor(coils).detach().cpu()
     if tuple(maps.shape[1:]) != shape or not maps.numel():
         sizes = ", ".join(["coils", *map(str, shape)])
         raise ShapeError(f"{who} expects coil maps of shape ({sizes}); got {tuple(maps.shape)}.")
-    if not maps.is_complex():
-        maps = maps.to(maps.dtype.to_complex() if maps.is_floating_point() else torch.complex128)
-    if not bool(torch.isfinite(torch.view_as_real(maps)).all()):
-        raise DataError(f"{who} expects finite coil maps; these hold NaN or infinite values.")
-    return maps
+    check_finite(maps, f"{who}'s coil maps")
+    # compiled code reads the memory, for which a conjugation may be no more than a flag
+    return maps.to(torch.promote_types(maps.dtype, torch.complex64)).resolve_conj().contiguous()
 
 
 def checked_trajectory(trajectory: Any, dimensions: int, who: str) -> torch.Tensor:
     """The trajectory as float64, shape (..., dimensions), in cycles per pixel."""
-    k = torch.as_tensor(trajectory).detach()
+    k = torch.as_tensor(trajectory).detach().cpu()
     order = "(ky, kx)" if dimensions == 2 else "(kz, ky, kx)"
     if k.is_complex():
         raise DtypeError(

@@ -56,7 +56,7 @@ class PhaseRetrieval(Operator):
         field: str = "complex",
     ) -> None:
         domain = Space(image_shape, field)
-        codes = torch.ones(1, *domain.shape) if codes is None else torch.as_tensor(codes)
+        codes = torch.ones(1, *domain.shape) if codes is None else torch.as_tensor(codes).detach().cpu()
         if tuple(codes.shape[1:]) != domain.shape or not codes.numel():
             sizes = ", ".join(["codes", *map(str, domain.shape)])
             raise ShapeError(f"PhaseRetrieval expects codes of shape ({sizes}); got {tuple(codes.shape)}.")

@@ -50,9 +50,8 @@ def htc(tmp_path):
 def test_measured_scans_lie_as_their_segmentations(measured_file, name):
     """At a quarter of the challenge's pixels and an eighth of its views, without any option."""
     path = f"ct/htc2022_{name}_full"
-    segmentation = scipy.io.loadmat(measured_file(f"{path}_recon_fbp_seg.mat"))["reconFullFbpSeg"].astype(
-        float
-    )
+    theirs = scipy.io.loadmat(measured_file(f"{path}_recon_fbp_seg.mat"))
+    segmentation = theirs["reconFullFbpSeg"].astype(float)
     with open_scan(measured_file(f"{path}.mat")) as scan:
         assert scan.beam == Beam("fan", 410.66, 553.74)
         assert (scan.views, scan.columns, scan.unit, scan.notes) == (721, 560, "mm", ())

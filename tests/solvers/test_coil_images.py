@@ -107,7 +107,18 @@ def test_conjugate_gradients_leave_pixels_that_no_coil_sees_at_zero(dtype, weigh
 
 
 def test_maps_that_see_nothing_give_nothing():
+    """Such as those of a slice of air in a volume."""
     A = MRI((6, 8), lines(8), torch.zeros(2, 6, 8))
     problem = Problem(A, normal(2, 6, 8))
-    for solver in (CG(), ZeroFilled()):
+    for solver in (CG(), CG(weight=1.0), ZeroFilled()):
         assert not bool(solver(problem).x.any())
+
+
+@pytest.mark.parametrize("scale", [1e-8, 1e8])
+def test_direct_methods_do_not_diverge_whatever_the_scale_of_the_maps(scale):
+    """The residual, which has that scale, is no measure for a method that looks at the data alone."""
+    y, maps = normal(2, 6, 8), normal(2, 6, 8, seed=1)
+    expected, got = (
+        RootSumOfSquares()(Problem(MRI((6, 8), lines(8), factor * maps), y)).x for factor in (1, scale)
+    )
+    assert torch.equal(got, expected)

@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from invgen.errors import DataError, ParameterError, ShapeError
+from invgen.errors import DataError, ParameterError
+from invgen.operators.covariance import covariance_factor
 from invgen.operators.mri.coils.data import checked, coil_gram
 
 __all__ = ["noise_covariance", "whitening_matrix"]
@@ -96,15 +97,7 @@ def whitening_matrix(covariance: Any) -> tuple[torch.Tensor, float]:
     ----------
     Pruessmann et al. (2001), Advances in sensitivity encoding with arbitrary k-space trajectories.
     """
-    matrix = torch.as_tensor(covariance)
-    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not matrix.numel():
-        raise ShapeError(f"The covariance is a square matrix; got the shape {tuple(matrix.shape)}.")
-    matrix = matrix.to(torch.complex128)
-    factor, info = torch.linalg.cholesky_ex(matrix)
-    # only the lower triangle is read, and NaN in it makes NaN
-    hermitian = bool((matrix - matrix.mH).abs().max() <= 1e-5 * matrix.abs().max())
-    if info or not hermitian or not bool(factor.isfinite().all()):
-        raise ParameterError("The covariance must be Hermitian and positive definite.")
+    factor = covariance_factor(covariance).to(torch.complex128)
     sigma = factor.diagonal().real.log().mean().exp()
-    identity = torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
+    identity = torch.eye(len(factor), dtype=factor.dtype, device=factor.device)
     return sigma * torch.linalg.solve_triangular(factor, identity, upper=False), float(sigma)
