@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from invgen.errors import DataError, FileError
+from invgen.operators import sampling
 
 #: Samples of one slice or volume, all coils: 8 GB, more than any scanner measures at once.
 _MAX_SAMPLES = 2**30
@@ -54,6 +55,13 @@ class KSpace:
     def coils(self) -> int:
         """Number of coils."""
         return len(self.data)
+
+    @property
+    def acceleration(self) -> float:
+        """Pixels for each sample of a coil: on a grid, how many samples there could be for each taken."""
+        if self.mask is not None:
+            return sampling.acceleration(self.mask.expand(self.image_shape))
+        return math.prod(self.image_shape) / math.prod(self.data.shape[1:])
 
     def reported(self, *lines: str, **changes: Any) -> KSpace:
         """The same with changes, and what was done."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from invgen.errors import InvgenError
-from invgen.io.kspace.sampled import acceleration, calibrated
+from invgen.operators.mri.calibration import calibrated
 
 if TYPE_CHECKING:
     from invgen.io.kspace.scan import MRIScan
@@ -61,7 +61,7 @@ def _sampled(scan: MRIScan) -> dict[str, Any]:
     found |= {
         "grid": list(kspace.image_shape),
         "samples": list(kspace.data.shape[1:]),
-        "acceleration": acceleration(kspace),
+        "acceleration": kspace.acceleration,
         "report": list(kspace.report),
     }
     if kspace.mask is not None:

@@ -6,8 +6,8 @@ import torch
 
 from invgen.errors import DataError, ParameterError, ShapeError
 from invgen.io.kspace.contents import KSpace, central
-from invgen.io.kspace.sampled import calibrated
 from invgen.operators.mri import Fourier, NonCartesianMRI
+from invgen.operators.mri.calibration import calibrated
 from invgen.operators.mri.coils import adaptive, espirit
 
 #: Widths of the middle of k-space that maps are made of, the first that samples on no grid tell.

@@ -146,9 +146,7 @@ class MRIScan:
     @cached_property
     def acceleration(self) -> float:
         """True acceleration of the middle slice: pixels of the operator's grid for each sample of a coil."""
-        from invgen.io.kspace.sampled import acceleration
-
-        return acceleration(self.kspace(self.slices // 2))
+        return self.kspace(self.slices // 2).acceleration
 
     def info(self) -> dict[str, Any]:
         """Describe the scan, as plain data that can be written as JSON; reads the middle slice."""

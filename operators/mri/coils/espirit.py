@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from invgen.errors import DataError, ParameterError, ShapeError
+from invgen.operators.mri.calibration import calibrated
 from invgen.operators.mri.coils.data import checked
 from invgen.operators.mri.coils.pixels import aligned, strongest
 
@@ -115,12 +116,12 @@ def _calibration_region(kspace: torch.Tensor, calibration: int, kernel: int) -> 
     """The middle of k-space in which all is sampled."""
     shape = kspace.shape[1:]
     limits = [min(calibration, n) for n in shape]
-    widths = _sampled_box((kspace != 0).any(0), limits, kernel)
+    widths = calibrated((kspace != 0).any(0), limits, kernel)
     windows = math.prod(max(0, width - kernel + 1) for width in widths)
     # the windows of one coil alone fill as many dimensions as they have entries
     if windows < kernel ** len(shape):
         found = " x ".join(map(str, widths)) if any(widths) else "nothing"
-        larger = " or a larger calibration" if widths == limits and max(shape) > calibration else ""
+        larger = " or a larger calibration" if list(widths) == limits and max(shape) > calibration else ""
         raise ParameterError(
             f"espirit finds {found} fully sampled in the middle of k-space, where a window of width {kernel} "
             f"has {windows} places; it needs {kernel ** len(shape)}. Use a smaller kernel{larger}, or "
@@ -129,24 +130,6 @@ def _calibration_region(kspace: torch.Tensor, calibration: int, kernel: int) -> 
     for axis, (n, width) in enumerate(zip(shape, widths, strict=True)):
         kspace = kspace.narrow(axis + 1, n // 2 - width // 2, width)
     return kspace
-
-
-def _sampled_box(sampled: torch.Tensor, limits: list[int], kernel: int) -> list[int]:
-    """Widths of the box around the origin, sampled throughout, that has most windows; zeros without any."""
-    size = windows = torch.ones((), dtype=torch.long, device=sampled.device)
-    for axis, (n, limit) in enumerate(zip(sampled.shape, limits, strict=True)):
-        # outwards from the origin: the first w entries are the box of width w
-        order = [n // 2 + (-(i + 1) // 2 if i % 2 else i // 2) for i in range(limit)]
-        sampled = sampled.index_select(axis, torch.tensor(order, device=sampled.device))
-        sampled = sampled.int().cummin(axis).values
-        widths = torch.arange(1, limit + 1, device=sampled.device)
-        widths = widths.reshape(-1, *(1,) * (sampled.ndim - 1 - axis))
-        size, windows = size * widths, windows * (widths - kernel + 1).clamp(min=0)
-    # where no window has a place, the largest
-    score = (windows * (size.max() + 1) + size) * sampled
-    if not bool(score.any()):
-        return [0] * sampled.ndim
-    return [int(i) + 1 for i in torch.unravel_index(score.argmax(), score.shape)]
 
 
 def _signal_space(middle: torch.Tensor, kernel: int, threshold: float) -> torch.Tensor:

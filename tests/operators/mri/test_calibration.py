@@ -5,8 +5,8 @@ import itertools
 import pytest
 import torch
 
-from invgen.io.kspace.sampled import calibrated
 from invgen.operators import sampling
+from invgen.operators.mri.calibration import calibrated
 
 
 def box(mask, size):
@@ -36,3 +36,14 @@ def test_known_masks():
     mask = torch.zeros(9, 9, dtype=torch.bool)
     mask[4, 4] = True
     assert calibrated(mask) == (1, 1)
+
+
+def test_the_window_chooses_among_boxes():
+    """A cross of 2 x 12 and 4 x 4: the first has more entries, but no place for a window of three."""
+    mask = torch.zeros(12, 12, dtype=torch.bool)
+    mask[5:7] = True
+    mask[4:8, 4:8] = True
+    assert calibrated(mask) == (2, 12)
+    assert calibrated(mask, window=3) == (4, 4)
+    assert calibrated(mask, window=5) == (2, 12)  # which has no place in either
+    assert calibrated(mask, limits=(12, 6)) == (4, 4)
