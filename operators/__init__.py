@@ -19,6 +19,7 @@ from invgen.operators.sensing import (
 from invgen.operators.space import ProductSpace, Space
 from invgen.operators.tomography import ConeBeam, FanBeam, Radon
 from invgen.operators.tomography.calibration import Calibration, calibrate
+from invgen.operators.wavelet import Wavelet
 
 __all__ = [
     "DCT",
@@ -48,6 +49,7 @@ __all__ = [
     "SinglePixel",
     "Space",
     "SubsampledTransform",
+    "Wavelet",
     "calibrate",
     "coils",
     "from_odl",
