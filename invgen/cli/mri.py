@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from invgen.cli.recipe import Recipe
     from invgen.io import KSpace, MRIScan
     from invgen.problem import Problem
-    from invgen.reconstruction import Reconstruction
     from invgen.solvers.base import Solver, State
 
 #: Iterations of cg-sense, where nothing is said. It stops when the misfit is down to the noise, but that can
@@ -100,8 +99,8 @@ class Images(Work):
         weight = "auto" if recipe.weight is None else recipe.weight
         match recipe.solver:
             case "cg-sense":
-                if recipe.weight is None and recipe.iterations is None:
-                    return solvers.CG(iterations=_MOST)
+                if recipe.weight is None:
+                    given = {"iterations": _MOST} | given
                 return solvers.CG(recipe.weight or 0.0, **given)
             case "tv":
                 axes = (-3, -2, -1) if self._depth > 1 else (-2, -1)
@@ -124,10 +123,11 @@ class Images(Work):
                 with named(row):
                     problem, report = self._taken(slab)
 
-                    def callback(iteration: int, _: State, done: int = done) -> None:
+                    def callback(iteration: int, state: State, done: int = done) -> bool:
                         advance(done + iteration / (solver.iterations + 1), len(rows))
+                        return self._enough(problem, iteration, state)  # noqa: B023
 
-                    result = self._solved(solver, problem, callback)
+                    result = solver(problem, seed=self.recipe.seed, callback=callback)
                 # one number, or of a batch of coils one for each
                 iterations = int(torch.as_tensor(result.stats["iterations"]).max())
                 image = self._scan.crop(self._combined(result.x))
@@ -135,13 +135,13 @@ class Images(Work):
                 del problem
             yield image[depth], report, iterations
 
-    def _solved(self, solver: Solver, problem: Problem, callback: Any) -> Reconstruction:
-        from invgen.solvers import CG
-
-        result = solver(problem, seed=self.recipe.seed, callback=callback)
-        if solver == CG(iterations=_MOST) and int(result.stats["iterations"]) < _FEWEST:
-            return CG(0.0, iterations=_FEWEST)(problem, callback=callback)
-        return result
+    def _enough(self, problem: Problem, iteration: int, state: State) -> bool:
+        """Whether cg-sense, where nothing is said, has come down to the noise."""
+        floor = problem.expected_misfit()
+        told = self.recipe.solver != "cg-sense" or self.recipe.weight or self.recipe.iterations
+        if told or floor is None or iteration < _FEWEST:
+            return False
+        return bool((state.variables["misfit"] <= floor).all())
 
     def _combined(self, x: torch.Tensor) -> torch.Tensor:
         """The root of the sum of squares over coils, where the problem is a batch of them."""
@@ -157,7 +157,6 @@ class Images(Work):
 
     def _problem(self, slab: int) -> tuple[Problem, tuple[str, ...]]:
         """Make the problem of a slab, and tell what was done to its data."""
-        from invgen.io.kspace.maps import sensitivities
         from invgen.io.kspace.problems import to_problem
 
         recipe = self.recipe
@@ -165,10 +164,12 @@ class Images(Work):
             kspace = self._scan.kspace(slab, recipe.repetition)
             if recipe.solver == "rss":
                 return self._on_device(_of_each_coil(kspace)), kspace.report
-            # Maps of the coils as they are, normalized: images then have the values of a root-sum-of-squares
-            # image, whether coils are whitened or not
-            maps = sensitivities(kspace, recipe.maps or "espirit") if kspace.coils > 1 else "none"
-            problem = to_problem(kspace, coils=maps, compress=recipe.compress, whiten=recipe.whiten)
+            problem = to_problem(
+                kspace,
+                coils=recipe.maps or "espirit",
+                compress=recipe.compress,
+                whiten=recipe.whiten,
+            )
             return self._on_device(problem), kspace.report
 
 

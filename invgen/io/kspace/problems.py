@@ -26,16 +26,22 @@ def to_problem(kspace: KSpace, *, coils: Any, compress: int | None, whiten: bool
         When coils that are not whitened have averages of different numbers.
     """
     maps = checked(coils, kspace) if isinstance(coils, torch.Tensor) else None
-    sigma = None
+    if isinstance(coils, str) and coils == "none" and kspace.coils > 1:
+        maps = sensitivities(kspace, coils)
+    matrix, sigma = torch.eye(kspace.coils, dtype=torch.complex128), None
     if kspace.covariance is not None and (whiten or kspace.coils == 1):
         matrix, sigma = whitening_matrix(kspace.covariance)
         kspace, maps = _mixed(kspace, matrix), maps if maps is None else mix(matrix, maps)
     if compress is not None:
         source = kspace.data if kspace.calibration is None else kspace.calibration
-        matrix = compression_matrix(source, compress)
-        kspace, maps = _mixed(kspace, matrix), maps if maps is None else mix(matrix, maps)
+        virtual = compression_matrix(source, compress)
+        kspace, maps = _mixed(kspace, virtual), maps if maps is None else mix(virtual, maps)
+        matrix = mix(virtual.to(torch.complex128), matrix)
     if maps is None and kspace.coils > 1:
         maps = sensitivities(kspace, coils)
+        # normalized in the coils that there are: images have the values of a root-sum-of-squares image
+        norm = torch.linalg.vector_norm(mix(torch.linalg.pinv(matrix), maps), dim=0)
+        maps = torch.where(norm > 0, maps / norm, 0)
     data = kspace.data if maps is not None else kspace.data[0]
     operator: LinearOperator
     if kspace.trajectory is None:
