@@ -104,7 +104,7 @@ def test_whitened_and_coupled_problems_have_one_solution(write_ismrmrd):
 
 @pytest.mark.parametrize("choice", [{}, {"whiten": False}, {"compress": 3}, {"compress": 3, "whiten": False}])
 def test_images_are_not_shaded_however_coils_are_mixed(write_ismrmrd, choice):
-    """Root-sum-of-squares values where there is signal, but for noise, maps and the coil that compression left.
+    """Root-sum-of-squares values where there is signal, but for noise, maps, and coils left out.
 
     Maps normalized in whitened coils would be off by 16 %.
     """
