@@ -104,7 +104,7 @@ class Sensitivities:
         return sum(
             torch.fft.fftn(s.to(torch.complex128), dim=axes, norm="ortho").abs().square()
             for s in self._maps.value
-        )  # type: ignore[return-value]
+        )
 
 
 def _rows(x: torch.Tensor) -> np.ndarray:
