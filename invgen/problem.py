@@ -59,8 +59,8 @@ class Problem(Frozen):
         self.operator = operator
         self._observed = None if operator.observed is None else Constant(operator.observed)
         self.measurement = measurement
-        if self._observed is not None:
-            self.measurement = torch.where(self._observed.like(measurement), measurement, 0)
+        if self.observed is not None:
+            self.measurement = torch.where(self.observed, measurement, 0)
         self.noise = noise
 
     @property
@@ -74,6 +74,11 @@ class Problem(Frozen):
         if not isinstance(self.operator, LinearOperator):
             raise CapabilityError(f"This method needs a linear operator; {self.operator.name} is not linear.")
         return self.operator
+
+    @property
+    def observed(self) -> torch.Tensor | None:
+        """`Operator.observed`, on the measurement's device."""
+        return None if self._observed is None else self._observed.like(self.measurement)
 
     @property
     def _first(self) -> torch.Tensor:
@@ -155,8 +160,9 @@ class Problem(Frozen):
         if isinstance(space, ProductSpace):
             residual = space.norm(tuple(p - q for p, q in zip(prediction, y, strict=True)))
             return residual**2 / 2, residual
-        residual = space.norm(self._likelihood.expected(prediction) - y)
-        return self._likelihood.negative_log_likelihood(prediction, y, space.axes), residual
+        difference, observed = self._likelihood.expected(prediction) - y, self.observed
+        residual = space.norm(difference if observed is None else torch.where(observed, difference, 0))
+        return self._likelihood.negative_log_likelihood(prediction, y, space.axes, observed), residual
 
     def negative_log_likelihood(self, x: torch.Tensor) -> torch.Tensor:
         """Data term at `x`, shape of the batch."""
@@ -170,7 +176,8 @@ class Problem(Frozen):
         """Deviance of the prediction, shape of the batch: for normal noise ``|A x - y|^2 / std^2``."""
         if self.noise is None:
             return self.residual_norm(x) ** 2
-        return self.noise.deviance(self.operator(x), self.measurement, self.operator.range.axes)
+        prediction, axes = self.operator(x), self.operator.range.axes
+        return self.noise.deviance(prediction, self.measurement, axes, self.observed)
 
     def count(self) -> torch.Tensor:
         """How many real numbers were measured, float64, shape of the batch."""
@@ -179,8 +186,7 @@ class Problem(Frozen):
             sizes = (part.size * (2 if part.field == "complex" else 1) for part in space.spaces)
             count: torch.Tensor | float = float(sum(sizes))
         else:
-            observed = None if self._observed is None else self._observed.like(y)
-            count = self._likelihood.count(y, space.axes, observed)
+            count = self._likelihood.count(y, space.axes, self.observed)
         return torch.as_tensor(count, dtype=torch.float64, device=self._first.device).expand(self.batch_shape)
 
     def expected_misfit(self) -> torch.Tensor | None:

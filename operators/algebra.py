@@ -75,6 +75,12 @@ class Sum(LinearOperator):
         self._first, self._second = first, second
         self.nonnegative = first.nonnegative and second.nonnegative
 
+    @property
+    def observed(self) -> torch.Tensor | None:
+        """What either observes."""
+        first, second = self._first.observed, self._second.observed
+        return None if first is None or second is None else first | second
+
     def _apply(self, x: Data) -> Data:
         return _add(self._first._apply(x), self._second._apply(x))
 
@@ -177,6 +183,18 @@ class Stack(LinearOperator):
         )
         super().__init__(first.domain, whole)
         self.nonnegative = all(A.nonnegative for A in self._operators)
+
+    @property
+    def observed(self) -> torch.Tensor | None:
+        """What each observes, of equal ranges; a tuple is all observed."""
+        parts = [A.observed for A in self._operators]
+        known = next((part for part in parts if part is not None), None)
+        if known is None or not self._equal:
+            return None
+        everything = known.new_ones(())
+        return torch.stack(
+            [(everything if part is None else part).expand(self.range.shape[1:]) for part in parts]
+        )
 
     def _apply(self, x: Data) -> Data:
         parts = tuple(A._apply(x) for A in self._operators)

@@ -183,7 +183,11 @@ def _alive(problem: Problem) -> torch.Tensor:
 
 def _misfit(problem: Problem, residual: torch.Tensor) -> torch.Tensor:
     y, space, noise = problem.measurement, problem.operator.range, problem.noise
-    return space.norm(residual) ** 2 if noise is None else noise.deviance(y - residual, y, space.axes)
+    return (
+        space.norm(residual) ** 2
+        if noise is None
+        else noise.deviance(y - residual, y, space.axes, problem.observed)
+    )
 
 
 def _change(space: Space, x: torch.Tensor, x_old: torch.Tensor) -> torch.Tensor:

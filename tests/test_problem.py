@@ -201,8 +201,11 @@ def test_a_clipped_image_is_restored_beyond_the_limit_by_its_own_likelihood():
         ig.operators.Mask(ig.operators.masks.random_pixels((40, 50), 0.3, seed=0)),
         ig.operators.MRI((40, 50), ig.operators.sampling.equispaced_lines((40, 50), 4)),
         2.0 * ig.operators.Mask(ig.operators.masks.box((40, 50), 20)) @ Identity((40, 50)),
+        ig.operators.Mask(torch.ones(40, 50).triu(9)) + ig.operators.Mask(torch.ones(40, 50).triu(5)),
+        ig.operators.stack([ig.operators.Mask(torch.ones(40, 50).triu(s)) for s in (-40, 3, 20)]),
+        ig.operators.Saturation(ig.operators.Mask(torch.ones(40, 50).triu(3)), -100.0, 100.0),
     ],
-    ids=["pixels", "k-space", "multiple of a product"],
+    ids=["pixels", "k-space", "multiple of a product", "sum", "stack", "saturated"],
 )
 def test_what_is_not_observed_is_no_datum(operator):
     noise, x = Gaussian(0.1), operator.domain.random(seed=1, dtype=torch.float64)
@@ -214,3 +217,31 @@ def test_what_is_not_observed_is_no_datum(operator):
     assert float(problem.count()) == count
     # the sum of `count` squares of standard normal numbers, within four of its standard deviations
     assert float(problem.misfit(x)) == pytest.approx(count, abs=4 * math.sqrt(2 * count))
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [Gaussian(0.1), Poisson(0.5), Transmission(100.0), Clipped(0.1, low=0.0, high=0.9)],
+    ids=lambda noise: type(noise).__name__,
+)
+def test_what_is_not_observed_adds_nothing_to_the_likelihood_of_any_noise(noise):
+    """The same as of the operator that has no such entries."""
+    x = torch.rand(12, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    kept = torch.arange(12) % 3 > 0
+    rows = MatrixOperator(torch.eye(12, dtype=torch.float64)[kept])
+    y = noise.sample(x, seed=1)
+    masked, short = Problem(ig.operators.Mask(kept), y, noise), Problem(rows, y[kept], noise)
+    for figure in (
+        Problem.negative_log_likelihood,
+        Problem.misfit,
+        Problem.residual_norm,
+        Problem.gradient,
+    ):
+        torch.testing.assert_close(figure(masked, x), figure(short, x))
+    assert float(masked.count()) == float(short.count())
+
+
+def test_a_detector_that_never_shows_zero_observes_everything():
+    """What is lost by the mask shows the lower limit, as what is dark does."""
+    mask = ig.operators.Mask(torch.arange(6) % 2 == 0)
+    assert ig.operators.Saturation(mask, low=0.5).observed is None

@@ -15,17 +15,30 @@ Axes = tuple[int, ...]
 
 
 class Noise(Frozen):
-    """Base of the noise models: ``measurement ~ p(. | prediction)``."""
+    """Base of the noise models: ``measurement ~ p(. | prediction)``.
+
+    Entries that are not `observed`, of operators that have such (`Operator.observed`), are no data: they add
+    nothing to likelihoods, deviances and counts.
+    """
 
     def sample(self, prediction: torch.Tensor, seed: int) -> torch.Tensor:
         """Draw a measurement; the same seed gives the same one on every device."""
         raise NotImplementedError
 
+    def _terms(self, prediction: torch.Tensor, measurement: torch.Tensor) -> torch.Tensor:
+        """Negative log-likelihood of each entry, up to a constant of the measurement."""
+        raise NotImplementedError
+
     def negative_log_likelihood(
-        self, prediction: torch.Tensor, measurement: torch.Tensor, axes: Axes
+        self,
+        prediction: torch.Tensor,
+        measurement: torch.Tensor,
+        axes: Axes,
+        observed: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Summed over `axes`, up to a constant of the measurement, shape of the batch."""
-        raise NotImplementedError
+        terms = self._terms(prediction, measurement)
+        return (terms if observed is None else torch.where(observed, terms, 0)).sum(axes)
 
     def gradient(self, prediction: torch.Tensor, measurement: torch.Tensor) -> torch.Tensor:
         """Derivative of the negative log-likelihood with respect to the prediction."""
@@ -39,18 +52,24 @@ class Noise(Frozen):
         """Logarithm of the likelihood, up to a constant of the measurement."""
         return -self.negative_log_likelihood(prediction, measurement, axes)
 
-    def deviance(self, prediction: torch.Tensor, measurement: torch.Tensor, axes: Axes) -> torch.Tensor:
+    def deviance(
+        self,
+        prediction: torch.Tensor,
+        measurement: torch.Tensor,
+        axes: Axes,
+        observed: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """Twice the log-likelihood ratio to a perfect fit: about the number of data at the truth."""
-        perfect = self.negative_log_likelihood(self._perfect(measurement), measurement, axes)
-        return 2 * (self.negative_log_likelihood(prediction, measurement, axes) - perfect)
+        fit, perfect = (
+            self.negative_log_likelihood(p, measurement, axes, observed)
+            for p in (prediction, self._perfect(measurement))
+        )
+        return 2 * (fit - perfect)
 
     def count(
         self, measurement: torch.Tensor, axes: Axes, observed: torch.Tensor | None = None
     ) -> torch.Tensor | float:
-        """How many real numbers were measured: what to expect of `deviance`.
-
-        Dead pixels do not count, nor entries that are not `observed` (see `Operator.observed`).
-        """
+        """How many real numbers were measured, but for dead pixels: what to expect of `deviance`."""
         parts = 2.0 if measurement.is_complex() else 1.0
         counted = [which for which in (self._informative(measurement), observed) if which is not None]
         if not counted:

@@ -52,12 +52,12 @@ class Clipped(Noise):
         """The prediction, clipped."""
         return prediction.clamp(self.low, self.high)
 
-    def negative_log_likelihood(self, prediction, measurement, axes):
+    def _terms(self, prediction, measurement):
         """``(A x - y)^2 / (2 std^2)`` within the limits, ``-log Phi`` of what is beyond them at a limit."""
         below, above = self._clipped(measurement)
         t = (prediction - measurement) / self.std
         beyond = -torch.special.log_ndtr(torch.where(above, t, -t))
-        return torch.where(below | above, beyond, t.square() / 2).sum(axes)
+        return torch.where(below | above, beyond, t.square() / 2)
 
     def gradient(self, prediction, measurement):
         """``(A x - y) / std^2``; at a limit ``-phi / Phi / std`` towards what is beyond it."""
@@ -81,9 +81,15 @@ class Clipped(Noise):
         """``1 / std^2``."""
         return self.std**-2
 
-    def deviance(self, prediction: torch.Tensor, measurement: torch.Tensor, axes: Axes) -> torch.Tensor:
+    def deviance(
+        self,
+        prediction: torch.Tensor,
+        measurement: torch.Tensor,
+        axes: Axes,
+        observed: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """Twice the negative log-likelihood: a perfect fit has zero, far beyond a limit too."""
-        return 2 * self.negative_log_likelihood(prediction, measurement, axes)
+        return 2 * self.negative_log_likelihood(prediction, measurement, axes, observed)
 
     def _informative(self, measurement: torch.Tensor) -> torch.Tensor:
         """Entries within the limits: what is well beyond them does not deviate at all."""

@@ -33,10 +33,10 @@ class Poisson(Noise):
             raise DataError("Poisson noise needs a prediction that is not negative.")
         return self.gain * _poisson(prediction / self.gain, seed)
 
-    def negative_log_likelihood(self, prediction, measurement, axes):
+    def _terms(self, prediction, measurement):
         """``(A x - y log A x) / gain``, infinite where a count was seen and none expected."""
         terms = prediction - torch.xlogy(measurement, prediction)
-        return torch.where(prediction < 0, torch.inf, terms / self.gain).sum(axes)
+        return torch.where(prediction < 0, torch.inf, terms / self.gain)
 
     def gradient(self, prediction, measurement):
         """``(1 - y / A x) / gain``."""
@@ -87,9 +87,9 @@ class Transmission(Noise):
         """Draw counts."""
         return _poisson(self.expected(prediction), seed)
 
-    def negative_log_likelihood(self, prediction, measurement, axes):
+    def _terms(self, prediction, measurement):
         """``I0 exp(-A x) + y A x``."""
-        return (self.expected(prediction) + measurement * prediction).sum(axes)
+        return self.expected(prediction) + measurement * prediction
 
     def gradient(self, prediction, measurement):
         """``y - I0 exp(-A x)``."""

@@ -83,10 +83,10 @@ class Gaussian(Noise):
             return None
         return torch.isfinite(self.std.value).to(measurement.device)
 
-    def negative_log_likelihood(self, prediction, measurement, axes):
+    def _terms(self, prediction, measurement):
         """``|A x - y|^2 / (2 std^2)``."""
         residual = prediction - measurement
-        return (residual.conj() * self.whiten(residual)).real.sum(axes) / 2
+        return (residual.conj() * self.whiten(residual)).real / 2
 
     def gradient(self, prediction, measurement):
         """``(A x - y) / std^2``."""

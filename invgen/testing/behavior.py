@@ -72,6 +72,23 @@ def check_memory_layout(operator: Operator, checks: Checks, seed: int) -> None:
             )
 
 
+def check_observed(operator: Operator, checks: Checks, seed: int) -> None:
+    """Compare what is said to be observed with the measurement of an image: elsewhere it is zero."""
+    observed = operator.observed
+    if observed is None:
+        return
+    own, shape = tuple(observed.shape), operator.range.shape
+    fits = len(own) <= len(shape) and all(a in (1, b) for a, b in zip(own[::-1], shape[::-1], strict=False))
+    checks.true(
+        "observed: mask",
+        fits and observed.dtype == torch.bool,
+        f"observed is {observed.dtype} of shape {own}, no mask of measurements {shape}",
+    )
+    x = operator.domain.random((2,), seed=seed, dtype=torch.float64)
+    elsewhere = operator(x)[:, ~observed.expand(shape)]
+    checks.true("observed: elsewhere zero", not bool(elsewhere.any()), "what is not observed is not zero")
+
+
 def check_immutability(operator: Operator, checks: Checks, seed: int) -> None:
     """Call twice: neither the operator nor the input changes, and nothing that is kept is handed out."""
     checks.true(

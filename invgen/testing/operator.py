@@ -33,6 +33,7 @@ _DENSE_RULES: dict[str, Rule] = {
 
 _RULES: dict[str, Rule] = {
     "precision": behavior.check_precision,
+    "observed": behavior.check_observed,
     "immutability": behavior.check_immutability,
     "batch": behavior.check_batch,
     "memory": behavior.check_memory_layout,
@@ -50,9 +51,9 @@ def check_operator(operator: Operator, *, seed: int = 0, skip: Collection[str] =
     """Check an operator against the rules that solvers rely on, in float32 and in float64.
 
     Every operator: batches equal their elements to the bit, results are reproducible, inputs are left alone,
-    derivatives are right to second order, pickling, clear errors. A linear one also: linearity, the adjoint
-    by a dot test and, up to about a thousand pixels and measurements, by the transpose of its matrix; and
-    ``gram``, ``norm``, ``solve``, ``pinv``, ``svd`` against dense linear algebra.
+    what is not observed is zero, derivatives are right to second order, pickling, clear errors. A linear one
+    also: linearity, the adjoint by a dot test and, up to about a thousand pixels and measurements, by the
+    transpose of its matrix; and ``gram``, ``norm``, ``solve``, ``pinv`` and ``svd`` against dense algebra.
 
     Parameters
     ----------

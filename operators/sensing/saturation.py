@@ -47,6 +47,11 @@ class Saturation(Operator):
         self.linear = A
         self.low, self.high = float(low), float(high)
 
+    @property
+    def observed(self) -> torch.Tensor | None:
+        """What the linear operator observes, unless zero is beyond the limits."""
+        return self.linear.observed if self.low <= 0 <= self.high else None
+
     def _apply(self, x: torch.Tensor) -> torch.Tensor:
         return self.linear(x).clamp(self.low, self.high)
 

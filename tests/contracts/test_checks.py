@@ -55,6 +55,20 @@ class WrongSign(Wrong):
         return -super()._adjoint(y)
 
 
+class WrongObserved(Wrong):
+    """Measures everything, and says that it does not."""
+
+    @property
+    def observed(self):
+        return torch.arange(6) < 5
+
+
+class NoMask(Wrong):
+    @property
+    def observed(self):
+        return torch.ones(5, dtype=torch.bool)
+
+
 class Remembering(Wrong):
     """Changes when it is called."""
 
@@ -127,6 +141,8 @@ def function(forward, adjoint):
         (WrongSolve(), "solve"),
         (WrongSVD(), "svd"),
         (WrongSign(), "nonnegative"),
+        (WrongObserved(), "observed: elsewhere"),
+        (NoMask(), "observed: mask"),
         (Remembering(), "immutability"),
         (Unpickled(), "pickling"),
         (Swallowing(), "keyword"),
