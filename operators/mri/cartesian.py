@@ -13,7 +13,6 @@ from invgen.operators.basic import Identity
 from invgen.operators.frozen import Constant
 from invgen.operators.mri.checks import checked_coils, checked_image_shape
 from invgen.operators.mri.fourier import Fourier, aligned, each_alone, modulation
-from invgen.operators.mri.lines import Lines
 from invgen.operators.mri.noise_level import noise_level
 from invgen.operators.mri.sensitivities import Sensitivities
 from invgen.operators.space import Space
@@ -44,8 +43,8 @@ class MRI(LinearOperator):
 
     Notes
     -----
-    Where the mask is the same all along some axes (lines), those axes are transformed for the sampled lines
-    only, and do not enter ``gram`` at all.
+    Axes along which the mask is the same, such as that of its lines, do not enter ``gram`` at all. Forward
+    and adjoint transform the whole grid: to take the sampled lines out costs more than it saves.
 
     References
     ----------
@@ -64,9 +63,7 @@ class MRI(LinearOperator):
         self._modulation = Constant(modulation(shape, domain.axes))
         self._coils = None if maps is None else Sensitivities(maps, self._modulation.value)
         self._varying = tuple(a for a in domain.axes if bool((mask != mask.narrow(a, 0, 1)).any()))
-        self._lines = Lines.of(mask, self._varying)
-        weights = mask.to(torch.complex128) if self._lines is None else self._lines.take(mask)
-        self._weights = None if bool((weights == 1).all()) else Constant(weights)
+        self._weights = None if bool((mask == 1).all()) else Constant(mask.to(torch.complex128))
 
     @property
     def mask(self) -> torch.Tensor:
@@ -114,25 +111,14 @@ class MRI(LinearOperator):
         return torch.fft.fftshift(x, dim=self.domain.axes)
 
     def _transform(self, x: torch.Tensor) -> torch.Tensor:
-        """Modulated images to k-space."""
-        if self._lines is None:
-            y = torch.fft.fftn(x, dim=self.domain.axes, norm="ortho")
-            return y if self._weights is None else y.mul_(self._weights.like(y))
-        y = self._lines.take(torch.fft.fftn(x, dim=self._varying, norm="ortho"))
-        if self._lines.along:
-            y = torch.fft.fftn(y, dim=self._lines.along, norm="ortho")
-        return self._lines.put(y if self._weights is None else y.mul_(self._weights.like(y)))
+        """Modulated images to masked k-space."""
+        y = torch.fft.fftn(x, dim=self.domain.axes, norm="ortho")
+        return y if self._weights is None else y.mul_(self._weights.like(y))
 
     def _inverse(self, y: torch.Tensor) -> torch.Tensor:
         """Adjoint of `_transform`."""
-        if self._lines is not None:
-            y = self._lines.take(y)
         y = aligned(y) if self._weights is None else y * self._weights.like(y)
-        if self._lines is None:
-            return torch.fft.ifftn(y, dim=self.domain.axes, norm="ortho")
-        if self._lines.along:
-            y = torch.fft.ifftn(y, dim=self._lines.along, norm="ortho")
-        return torch.fft.ifftn(self._lines.put(y), dim=self._varying, norm="ortho")
+        return torch.fft.ifftn(y, dim=self.domain.axes, norm="ortho")
 
     def _gram(self) -> LinearOperator:
         return _Gram(self)

@@ -44,21 +44,3 @@ def _add_product(s, z, x):
     for i in range(len(x) // 2):
         x[2 * i] += s[2 * i] * z[2 * i] + s[2 * i + 1] * z[2 * i + 1]
         x[2 * i + 1] += s[2 * i] * z[2 * i + 1] - s[2 * i + 1] * z[2 * i]
-
-
-@njit(parallel=True, cache=True, error_model="numpy")
-def take(y, index, lines):
-    """Entries `index` of each row of `y` (rows, W)."""
-    for row in prange(len(y)):
-        for i in range(len(index)):
-            lines[row, i] = y[row, index[i]]
-
-
-@njit(parallel=True, cache=True, error_model="numpy")
-def put(lines, index, y):
-    """Adjoint of `take`: the entries in their places, zero elsewhere."""
-    for row in prange(len(y)):
-        for i in range(y.shape[1]):
-            y[row, i] = 0
-        for i in range(len(index)):
-            y[row, index[i]] = lines[row, i]
