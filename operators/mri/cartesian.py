@@ -13,6 +13,7 @@ from invgen.operators.basic import Identity
 from invgen.operators.frozen import Constant
 from invgen.operators.mri.checks import checked_coils, checked_image_shape
 from invgen.operators.mri.fourier import Fourier, aligned, each_alone, modulation
+from invgen.operators.mri.grid import radius
 from invgen.operators.mri.noise_level import noise_level
 from invgen.operators.mri.sensitivities import Sensitivities
 from invgen.operators.space import Space
@@ -87,10 +88,8 @@ class MRI(LinearOperator):
     def estimate_noise(self, y: torch.Tensor) -> torch.Tensor | None:
         """From the outermost samples: see `invgen.operators.mri.noise_level`."""
         sampled = self._mask.value > 0
-        axes = [(torch.arange(n) - n // 2) / (n / 2) for n in self.domain.shape]
-        radius = torch.stack(torch.meshgrid(*axes, indexing="ij")).norm(dim=0)
         y = y if self.coil_count is not None else y.unsqueeze(-1 - len(self.domain.shape))
-        return noise_level(y[..., sampled.to(y.device)], radius[sampled])
+        return noise_level(y[..., sampled.to(y.device)], radius(self.domain.shape)[sampled])
 
     def _apply(self, x: torch.Tensor) -> torch.Tensor:
         return each_alone(self._forward, x, self.domain)

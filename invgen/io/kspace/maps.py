@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from invgen.errors import DataError, ParameterError, ShapeError
@@ -9,6 +11,7 @@ from invgen.io.kspace.contents import KSpace, central
 from invgen.operators.mri import Fourier, NonCartesianMRI
 from invgen.operators.mri.calibration import calibrated
 from invgen.operators.mri.coils import adaptive, espirit
+from invgen.operators.mri.grid import radius
 
 #: Widths of the middle of k-space that maps are made of, the first that samples on no grid tell.
 _WIDTHS = (32, 24, 16)
@@ -64,7 +67,7 @@ def _gridded(kspace: KSpace) -> torch.Tensor:
         A = NonCartesianMRI(shape, k[inside])
         known = A.domain.random(seed=0, dtype=torch.float32)
         found, truth = Fourier(shape)(_solved(A, A(known))), Fourier(shape)(known)
-        disc = _distance(shape) <= 0.45  # the corners need not be sampled
+        disc = radius(shape) <= 0.9  # the corners need not be sampled
         if float((found - truth)[disc].norm() / truth[disc].norm()) <= _ERROR:
             return Fourier(shape)(_solved(A, kspace.data[:, inside]))
     raise DataError(
@@ -75,12 +78,6 @@ def _gridded(kspace: KSpace) -> torch.Tensor:
 
 def _solved(A: NonCartesianMRI, y: torch.Tensor) -> torch.Tensor:
     return A.solve(A.H(y), _DAMPING * A.norm() ** 2)
-
-
-def _distance(shape: tuple[int, ...]) -> torch.Tensor:
-    """Distance from the origin of k-space, in cycles per pixel."""
-    axes = [(torch.arange(n) - n // 2) / n for n in shape]
-    return torch.stack(torch.meshgrid(*axes, indexing="ij")).square().sum(0).sqrt()
 
 
 def _low_resolution(kspace: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
@@ -105,9 +102,9 @@ def _low_resolution(kspace: torch.Tensor, shape: tuple[int, ...]) -> torch.Tenso
     return Fourier(shape).H(padded)
 
 
-def checked(maps: torch.Tensor, kspace: KSpace) -> torch.Tensor:
+def checked(given: Any, kspace: KSpace) -> torch.Tensor:
     """Maps that the caller gives, for each coil of the file."""
-    expected = (kspace.coils, *kspace.image_shape)
+    maps, expected = torch.as_tensor(given), (kspace.coils, *kspace.image_shape)
     if tuple(maps.shape) != expected:
         raise ShapeError(
             f"coils should be maps of shape {expected}, on the operator's grid; got {tuple(maps.shape)}."

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from invgen.errors import CapabilityError
+from invgen.errors import CapabilityError, ParameterError
 from invgen.io.kspace.contents import KSpace
 from invgen.io.kspace.maps import checked, sensitivities
 from invgen.noise import Gaussian
@@ -25,8 +25,10 @@ def to_problem(kspace: KSpace, *, coils: Any, compress: int | None, whiten: bool
     CapabilityError
         When coils that are not whitened have averages of different numbers.
     """
-    maps = checked(coils, kspace) if isinstance(coils, torch.Tensor) else None
-    if isinstance(coils, str) and coils == "none" and kspace.coils > 1:
+    maps = None if coils is None or isinstance(coils, str) else checked(coils, kspace)
+    if compress is not None and not 1 <= compress <= kspace.coils:
+        raise ParameterError(f"compress is from 1 to the {kspace.coils} coils of the scan; got {compress!r}.")
+    if maps is None and coils == "none" and kspace.coils > 1:
         maps = sensitivities(kspace, coils)
     matrix, sigma = torch.eye(kspace.coils, dtype=torch.complex128), None
     if kspace.covariance is not None and (whiten or kspace.coils == 1):

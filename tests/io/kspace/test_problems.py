@@ -133,8 +133,8 @@ def test_compressed_coils_are_fewer_and_see_the_same(write_ismrmrd):
         problem = scan.problem(coils=maps, compress=3)
         assert problem.operator.range.shape == (3, *SHAPE)
         assert scan.problem(compress=1).operator.range.shape == SHAPE
-        full = scan.problem(coils=maps)
-        with pytest.raises(ParameterError, match="count"):
+        full = scan.problem(coils=maps.numpy())  # arrays are welcome, too
+        with pytest.raises(ParameterError, match="compress is from 1 to the 4 coils"):
             scan.problem(compress=5)
     residuals = [
         float(p.residual_norm(torch.from_numpy(disc()).to(torch.complex64))) for p in (problem, full)

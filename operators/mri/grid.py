@@ -1,0 +1,43 @@
+"""The grid of k-space: where its middle is, and what masks of it have in common."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from invgen.errors import ParameterError, ShapeError
+
+__all__ = ["center_box", "checked_sizes", "radius", "too_many"]
+
+
+def radius(shape: tuple[int, ...]) -> torch.Tensor:
+    """Distance from the origin, in halves of each axis: one is the edge of k-space; float64."""
+    axes = [(torch.arange(n, dtype=torch.float64) - n // 2) / (n / 2) for n in shape]
+    return torch.stack(torch.meshgrid(*axes, indexing="ij")).square().sum(0).sqrt()
+
+
+def center_box(shape: tuple[int, ...], sizes: tuple[int, ...]) -> torch.Tensor:
+    """True in a rectangle around the middle, where fastMRI places it."""
+    mask = torch.zeros(shape, dtype=torch.bool)
+    starts = [(n - low + 1) // 2 for n, low in zip(shape, sizes, strict=True)]
+    mask[tuple(slice(start, start + low) for start, low in zip(starts, sizes, strict=True))] = True
+    return mask
+
+
+def checked_sizes(shape: tuple[int, ...], acceleration: float) -> tuple[int, ...]:
+    """Sizes of a mask, which must have some, at an acceleration that there can be."""
+    sizes = tuple(int(n) for n in shape)
+    if not sizes or any(n < 1 for n in sizes):
+        raise ShapeError(f"A mask needs positive sizes; got the shape {sizes}.")
+    if not (acceleration >= 1 and math.isfinite(acceleration)):
+        raise ParameterError(f"acceleration is a number of at least 1; got {acceleration}.")
+    return sizes
+
+
+def too_many(what: str, wanted: float, unit: str) -> ParameterError:
+    """What to say where the middle alone has more than the acceleration leaves."""
+    return ParameterError(
+        f"{what} are more than the {wanted:.4g} {unit} that this acceleration leaves; "
+        f"make the middle smaller, or accelerate less."
+    )
