@@ -28,7 +28,8 @@ class Reconstruction:
         Standard deviation of the samples.
     history : dict of tensors
         "iteration", and for each recorded iteration "objective" and "residual", shape (records, *batch);
-        "change", the relative change of the image in each iteration, shape (iterations, *batch).
+        "change", the relative change of the image in each iteration, and "optimality", what the solver's
+        tolerance was compared with, shape (iterations, *batch).
     stats : dict
         "solver", "iterations", "converged", "operator_calls", "seconds", "peak_memory" (bytes) and what
         else the solver tells, such as the weight that "auto" became.

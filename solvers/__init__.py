@@ -6,6 +6,7 @@ from invgen.solvers.coil_images import RootSumOfSquares, ZeroFilled
 from invgen.solvers.direct import FBP, FDK
 from invgen.solvers.gridding import Gridding
 from invgen.solvers.krylov import CG
+from invgen.solvers.mlem import MLEM
 from invgen.solvers.proximal import FISTA, PDHG
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "FBP",
     "FDK",
     "FISTA",
+    "MLEM",
     "OSSART",
     "PDHG",
     "SIRT",

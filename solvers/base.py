@@ -105,12 +105,6 @@ class Solver:
         prior = getattr(self, "prior", None)
         if prior is None:
             return self
-        weight = getattr(prior, "weight", None)
-        if isinstance(weight, torch.Tensor) and weight.shape not in ((), problem.batch_shape):
-            raise ShapeError(
-                f"A weight for each batch element has the shape of the batch, {tuple(problem.batch_shape)}; "
-                f"got {tuple(weight.shape)}."
-            )
         return replace(cast(Any, self), prior=prior.resolve(problem))
 
     def told(self) -> dict[str, Any]:
@@ -204,6 +198,7 @@ class _Run:
         starts = [problem.zeros(), state.x] if bool(state.x.any()) else [state.x]
         self.first_residual = torch.stack([problem.residual_norm(x) for x in starts]).amax(0)
         self.changes: list[torch.Tensor] = []
+        self.measures: list[torch.Tensor] = []
         self.records: list[tuple[int, torch.Tensor, torch.Tensor]] = []
         if checkpoint is not None:
             checkpoint.restore(self)
@@ -249,6 +244,7 @@ class _Run:
         self.changes.append(change)
         self.needed += self.active
         measure = change if state.optimality is None else state.optimality
+        self.measures.append(measure)
         self.active = self.active & ~(measure <= self.solver.tolerance)
         self.state = state
         if self.iteration in self.solver._RECORDED or self.iteration % 10 == 0:
@@ -271,11 +267,13 @@ class _Run:
     def history(self) -> dict[str, torch.Tensor]:
         """The recorded numbers as tensors."""
         iterations, objective, residual = zip(*self.records, strict=True)
+        none = torch.zeros(0, *self.active.shape)
         return {
             "iteration": torch.tensor(iterations),
             "objective": torch.stack(objective),
             "residual": torch.stack(residual),
-            "change": torch.stack(self.changes) if self.changes else torch.zeros(0, *self.active.shape),
+            "change": torch.stack(self.changes) if self.changes else none,
+            "optimality": torch.stack(self.measures) if self.measures else none,
         }
 
 

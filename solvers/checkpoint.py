@@ -19,6 +19,9 @@ __all__ = ["Checkpoint"]
 
 _SECONDS = 60.0
 
+#: What a run knows besides its state.
+_KEPT = ("iteration", "active", "needed", "result", "changes", "measures", "records")
+
 
 class Checkpoint:
     """The file that one run writes to and goes on from.
@@ -49,7 +52,7 @@ class Checkpoint:
                 f"{self._path} belongs to another solver or problem; remove it, or name another file."
             )
         run.state = State(saved["x"], **saved["variables"])
-        for name in ("iteration", "active", "needed", "result", "changes", "records"):
+        for name in _KEPT:
             setattr(run, name, saved[name])
 
     def save_if_due(self, run: _Run) -> None:
@@ -65,7 +68,7 @@ class Checkpoint:
             "x": run.state.x,
             "variables": run.state.variables,
         }
-        for name in ("iteration", "active", "needed", "result", "changes", "records"):
+        for name in _KEPT:
             content[name] = getattr(run, name)
         with atomic_path(self._path) as temporary:
             torch.save(content, temporary)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import invgen as ig
-from invgen.noise import Gaussian
+from invgen.noise import Gaussian, Poisson
 from invgen.operators import (
     MRI,
     ConeBeam,
@@ -23,6 +23,7 @@ from invgen.solvers import (
     FBP,
     FDK,
     FISTA,
+    MLEM,
     OSSART,
     PDHG,
     SIRT,
@@ -110,6 +111,13 @@ def radial_coils():
     return radial(maps)
 
 
+def counts():
+    """Quanta along the rays of two discs."""
+    A = Radon((12, 12), angles=10, method="joseph")
+    noise = Poisson(0.5)
+    return ig.Problem(A, noise.sample(A(10 * image(2, 12, 12)), seed=0), noise)
+
+
 FEW = {"iterations": 12}
 SPACE = (-3, -2, -1)
 #: Each public solver with the parameter sets and problems that stand for it, and the rules that do not apply.
@@ -159,6 +167,10 @@ SOLVERS = {
         "weighted data": (OSSART(subsets=4, **FEW), weighted, ()),
         "fan": (OSSART(), fan, ()),
         "cone": (OSSART(subsets=4), cone, ()),
+    },
+    "MLEM": {
+        # the scale of counts is their gain, which unknown noise has none of: see tests/solvers/test_mlem.py
+        "counts": (MLEM(), counts, {"scale"}),
     },
     "FISTA": {
         "defaults": (FISTA(TotalVariation(), iterations=30), None, ()),
