@@ -29,6 +29,10 @@ class Noise(Frozen):
         """Negative log-likelihood of each entry, up to a constant of the measurement."""
         raise NotImplementedError
 
+    def _best_terms(self, measurement: torch.Tensor) -> torch.Tensor | float:
+        """What `_terms` are at the prediction that fits the measurement best."""
+        return 0.0
+
     def negative_log_likelihood(
         self,
         prediction: torch.Tensor,
@@ -37,8 +41,7 @@ class Noise(Frozen):
         observed: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Summed over `axes`, up to a constant of the measurement, shape of the batch."""
-        terms = self._terms(prediction, measurement)
-        return (terms if observed is None else torch.where(observed, terms, 0)).sum(axes)
+        return _total(self._terms(prediction, measurement), axes, observed)
 
     def gradient(self, prediction: torch.Tensor, measurement: torch.Tensor) -> torch.Tensor:
         """Derivative of the negative log-likelihood with respect to the prediction."""
@@ -59,12 +62,9 @@ class Noise(Frozen):
         axes: Axes,
         observed: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Twice the log-likelihood ratio to a perfect fit: about the number of data at the truth."""
-        fit, perfect = (
-            self.negative_log_likelihood(p, measurement, axes, observed)
-            for p in (prediction, self._perfect(measurement))
-        )
-        return 2 * (fit - perfect)
+        """Twice the log-likelihood ratio to the best fit: about the number of data at the truth."""
+        terms = self._terms(prediction, measurement) - self._best_terms(measurement)
+        return 2 * _total(terms, axes, observed)
 
     def count(
         self, measurement: torch.Tensor, axes: Axes, observed: torch.Tensor | None = None
@@ -89,15 +89,16 @@ class Noise(Frozen):
         """A bound on `curvature` whatever the measurement, or None where there is none or no single one."""
         return None
 
-    def _perfect(self, measurement: torch.Tensor) -> torch.Tensor:
-        return measurement
-
     def scaled(self, factor: float) -> Noise:
         """The noise of `factor` times the measurement."""
         raise NotImplementedError
 
     def check(self, measurement: torch.Tensor) -> None:
         """Raise where the model cannot have made the measurement."""
+
+
+def _total(terms: torch.Tensor, axes: Axes, observed: torch.Tensor | None) -> torch.Tensor:
+    return (terms if observed is None else torch.where(observed, terms, 0)).sum(axes)
 
 
 def standard_normal(like: torch.Tensor, seed: int) -> torch.Tensor:

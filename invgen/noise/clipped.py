@@ -7,7 +7,7 @@ import math
 import torch
 
 from invgen.errors import DataError, DtypeError, ParameterError
-from invgen.noise.base import Axes, Noise, standard_normal
+from invgen.noise.base import Noise, standard_normal
 from invgen.operators.sensing.saturation import check_limits
 
 __all__ = ["Clipped"]
@@ -80,16 +80,6 @@ class Clipped(Noise):
     def largest_curvature(self) -> float:
         """``1 / std^2``."""
         return self.std**-2
-
-    def deviance(
-        self,
-        prediction: torch.Tensor,
-        measurement: torch.Tensor,
-        axes: Axes,
-        observed: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        """Twice the negative log-likelihood: a perfect fit has zero, far beyond a limit too."""
-        return 2 * self.negative_log_likelihood(prediction, measurement, axes, observed)
 
     def _informative(self, measurement: torch.Tensor) -> torch.Tensor:
         """Entries within the limits: what is well beyond them does not deviate at all."""

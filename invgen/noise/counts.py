@@ -38,6 +38,9 @@ class Poisson(Noise):
         terms = prediction - torch.xlogy(measurement, prediction)
         return torch.where(prediction < 0, torch.inf, terms / self.gain)
 
+    def _best_terms(self, measurement):
+        return self._terms(measurement, measurement)
+
     def gradient(self, prediction, measurement):
         """``(1 - y / A x) / gain``."""
         # no counts where none are expected are no surprise: their ratio is zero
@@ -99,9 +102,9 @@ class Transmission(Noise):
         """``I0 exp(-A x)``, at most I0 where line integrals are not negative."""
         return self.expected(prediction)
 
-    def _perfect(self, measurement: torch.Tensor) -> torch.Tensor:
+    def _best_terms(self, measurement):
         # no line integral explains zero counts perfectly; half a count comes closest in the limit
-        return torch.log(self.I0.like(measurement) / measurement.clamp(min=0.5))
+        return self._terms(torch.log(self.I0.like(measurement) / measurement.clamp(min=0.5)), measurement)
 
     check = Poisson.check
 
