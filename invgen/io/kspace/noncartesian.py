@@ -67,7 +67,8 @@ class Paths:
         samples, paths = [], []
         for readout in self._table.read(places):
             samples.append(readout.samples)
-            paths.append(self._path(readout.trajectory, readout.index))
+            # in the order of the image's axes
+            paths.append(readout.trajectory[:, : self._coordinates][:, ::-1].astype(np.float64))
         if not sum(len(path) for path in paths):
             raise DataError(
                 f"{self._table.what}: nothing is left of the readouts but what is to be discarded."
@@ -77,7 +78,13 @@ class Paths:
         k = np.stack(paths) if even else np.concatenate(paths)
         if not np.isfinite(k).all():
             raise DataError(f"{self._table.what}: the trajectory holds NaN or infinite numbers.")
-        trajectory = cycles_per_pixel(torch.from_numpy(k), self._unit, self._grid, self._field_of_view)
+        axes = k.shape[-1]  # but for the one along which readouts are stacked
+        size = None if self._field_of_view is None else self._field_of_view[-axes:]
+        trajectory = cycles_per_pixel(torch.from_numpy(k), self._unit, self._grid[-axes:], size)
+        if self._stacked:
+            planes = np.repeat(self._planes(places), [len(path) for path in paths])
+            kz = torch.from_numpy(planes / self._grid[0]).reshape(*k.shape[:-1], 1)
+            trajectory = torch.cat([kz, trajectory], dim=-1)
         covariance, remarks = self._measurement.noise
         return KSpace(
             samples_of(data, self._table.what),
@@ -90,18 +97,14 @@ class Paths:
             ),
         )
 
-    def _path(self, trajectory: np.ndarray, readout: int) -> np.ndarray:
-        """Trajectory in the order of the image's axes, in the file's unit."""
-        k = trajectory[:, : self._coordinates][:, ::-1].astype(np.float64)
-        if not self._stacked:
-            return k
+    def _planes(self, places: np.ndarray) -> np.ndarray:
+        """Plane of k-space of each readout, zero being the middle one."""
         n = self._grid[0]
-        kz = (int(self._measurement.step(2, n)[readout]) - n // 2) * self._per_step(n)
-        return np.concatenate([np.full((len(k), 1), kz), k], axis=1)
-
-    def _per_step(self, n: int) -> float:
-        """Distance of two encoding steps along z, in the unit of the trajectory."""
-        length = self._field_of_view[0] if self._field_of_view else np.nan
-        return {"cycles/pixel": 1 / n, "rad/pixel": 2 * np.pi / n, "cycles/fov": 1.0, "1/m": 1 / length}[
-            self._unit
-        ]
+        planes = self._measurement.step(2, n)[places]
+        if planes.min() < 0 or planes.max() >= n:
+            raise DataError(
+                f"{self._table.what}: kspace_encode_step_2 places readouts in planes {planes.min()} to "
+                f"{planes.max()} of k-space, which has {n}: it does not fit the header's encodedSpace and "
+                "encodingLimits."
+            )
+        return planes - n // 2

@@ -90,6 +90,13 @@ def test_stack_of_stars_has_kz_of_its_second_step(write_ismrmrd, unit):
     np.testing.assert_allclose(read.trajectory[:3, :, 1:].numpy(), k, atol=1e-6)
 
 
+def test_planes_outside_of_a_stack_are_refused(write_ismrmrd):
+    text = header((6, *GRID), GRID, steps=((7, 0), (4, 1)), trajectory="radial")
+    path = write_ismrmrd(readouts(radial(3), random_complex((1, 3, 16)), kspace_encode_step_2=4), text)
+    with open_scan(path) as scan, pytest.raises(DataError, match="planes 6 to 6 of k-space, which has 6"):
+        scan.kspace()
+
+
 def test_volume_with_three_coordinates(write_ismrmrd):
     k = np.random.default_rng(0).uniform(-0.5, 0.5, (5, 8, 3))
     text = header((6, 6, 8), (6, 8), trajectory="other")
