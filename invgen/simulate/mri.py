@@ -12,6 +12,7 @@ from torch import Tensor
 from invgen.errors import ParameterError
 from invgen.files import atomic_hdf5
 from invgen.operators import Fourier
+from invgen.operators.counts import is_count
 from invgen.simulate import ismrmrd
 from invgen.simulate.coils import fit, on_grid
 from invgen.simulate.geometry import check_positive
@@ -99,8 +100,13 @@ def simulate_mri(
     scale of unitary transforms. Attributes of ``/truth`` tell the rest, among them ``noise_std``, in the
     data's unit, and ``noise_covariance``, ``E[n n.H] / 2`` of the coils.
     """
-    shape = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
-    check_positive(height=shape[0], width=shape[1], coils=coils, slices=slices)
+    sizes = tuple(size) if isinstance(size, tuple | list) else (size, size)
+    if len(sizes) != 2 or not all(map(is_count, sizes)):
+        raise ParameterError(f"size is a number of pixels, or (H, W); got {size}.")
+    shape = (int(sizes[0]), int(sizes[1]))
+    for name, count in (("coils", coils), ("slices", slices)):
+        if not is_count(count):
+            raise ParameterError(f"{name} is a positive whole number; got {count}.")
     pixel_size = _FIELD / shape[1] if pixel_size is None else pixel_size
     check_positive(pixel_size=pixel_size)
     if not (0 <= noise < math.inf):

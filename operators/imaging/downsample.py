@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from numbers import Integral
 
 import torch
 
 from invgen.errors import ParameterError, ShapeError
 from invgen.operators.base import SVD, LinearOperator
+from invgen.operators.counts import is_count
 from invgen.operators.imaging.blocks import Blocks
 from invgen.operators.imaging.separable import Separable
 
@@ -52,7 +52,7 @@ class Downsample(LinearOperator):
         field: str = "real",
     ) -> None:
         factors = tuple(factor) if isinstance(factor, tuple | list) else (factor, factor)
-        if not 1 <= len(factors) <= 3 or any(not isinstance(f, Integral) or f < 1 for f in factors):
+        if not 1 <= len(factors) <= 3 or not all(map(is_count, factors)):
             raise ParameterError(
                 f"Downsample: factor must be a positive integer, or one to three of them; got {factor}."
             )

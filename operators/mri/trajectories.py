@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from invgen.errors import DtypeError, ParameterError, ShapeError
+from invgen.operators.counts import is_count
 from invgen.operators.mri.checks import checked_image_shape
 from invgen.operators.mri.density import density_compensation
 
@@ -214,6 +215,6 @@ def _readout(samples: int) -> torch.Tensor:
 
 
 def _whole(n: int, name: str) -> int:
-    if int(n) != n or n < 1:
+    if not is_count(n):
         raise ParameterError(f"{name} is a positive whole number; got {n!r}.")
     return int(n)

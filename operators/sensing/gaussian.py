@@ -8,7 +8,7 @@ import torch
 
 from invgen.errors import ParameterError
 from invgen.operators.basic import MatrixOperator
-from invgen.operators.sensing.counts import is_count
+from invgen.operators.counts import is_count
 from invgen.operators.space import Space
 
 __all__ = ["GaussianMatrix"]

@@ -9,10 +9,10 @@ import torch
 
 from invgen.errors import ParameterError
 from invgen.operators.base import SVD, LinearOperator
+from invgen.operators.counts import is_count
 from invgen.operators.frozen import Constant
 from invgen.operators.imaging.spectral import solve_by_svd
 from invgen.operators.mri.fourier import each_alone
-from invgen.operators.sensing.counts import is_count
 from invgen.operators.sensing.hadamard import hadamard_sums, sequency_rows
 from invgen.operators.sensing.transform import SubsampledTransform
 from invgen.operators.space import Space

@@ -9,9 +9,9 @@ import torch
 
 from invgen.errors import ParameterError, ShapeError
 from invgen.operators.base import Operator
+from invgen.operators.counts import is_count
 from invgen.operators.frozen import Constant
 from invgen.operators.mri.fourier import each_alone, modulation
-from invgen.operators.sensing.counts import is_count
 from invgen.operators.space import Space
 
 __all__ = ["PhaseRetrieval", "random_codes"]

@@ -10,10 +10,10 @@ import torch
 from invgen.errors import ParameterError
 from invgen.operators.base import SVD, LinearOperator
 from invgen.operators.basic import Identity
+from invgen.operators.counts import is_count
 from invgen.operators.frozen import Constant
 from invgen.operators.imaging.cosine import DCT
 from invgen.operators.mri.fourier import Fourier
-from invgen.operators.sensing.counts import is_count
 from invgen.operators.sensing.hadamard import Hadamard
 from invgen.operators.space import Space
 from invgen.operators.unitary import Unitary

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from invgen.errors import ParameterError, ShapeError
+from invgen.operators.counts import is_count
 from invgen.operators.mri.coils.data import checked, coil_gram
 
 __all__ = ["compression_matrix", "mix"]
@@ -44,7 +45,7 @@ def compression_matrix(kspace: Any, count: int | None = None, *, energy: float =
     channel compression technique for faster reconstruction with many channels.
     """
     kspace = checked(kspace, "compression_matrix", "data of shape (coils, ...)")
-    if count is not None and not (isinstance(count, int) and 1 <= count <= len(kspace)):
+    if count is not None and not is_count(count, len(kspace)):
         raise ParameterError(f"count is from 1 to the number of coils, {len(kspace)}; got {count!r}.")
     if not 0 < energy <= 1:
         raise ParameterError(f"energy is a part of all, in (0, 1]; got {energy!r}.")

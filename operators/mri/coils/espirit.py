@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from invgen.errors import DataError, ParameterError, ShapeError
+from invgen.operators.counts import is_count
 from invgen.operators.mri.calibration import calibrated
 from invgen.operators.mri.coils.data import checked
 from invgen.operators.mri.coils.pixels import aligned, strongest
@@ -85,7 +86,7 @@ def espirit(
     for name, value in (("threshold", threshold), ("crop", crop)):
         if not 0 < value < 1:
             raise ParameterError(f"{name} is between 0 and 1; got {value!r}.")
-    if not (isinstance(kernel, int) and isinstance(calibration, int) and 1 <= kernel <= calibration):
+    if not (is_count(calibration) and is_count(kernel, calibration)):
         raise ParameterError(
             f"kernel and calibration are whole numbers, 1 <= kernel <= calibration; got {kernel!r} and "
             f"{calibration!r}."

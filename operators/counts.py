@@ -1,4 +1,4 @@
-"""Numbers of measurements."""
+"""Numbers of things."""
 
 from __future__ import annotations
 
