@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -118,7 +118,7 @@ class Wavelet(LinearOperator):
 
     def _analyze(self, x: torch.Tensor) -> torch.Tensor:
         y = x.new_zeros(len(x), *self._padded)
-        y[(..., *(slice(n) for n in self._inner.shape))] = x
+        y[_first(self._inner.shape)] = x
         for level in range(self.levels):
             part = y[self._corner(level)]
             part.copy_(self._one_level(part, self._split_axis))
@@ -129,11 +129,11 @@ class Wavelet(LinearOperator):
         for level in reversed(range(self.levels)):
             part = x[self._corner(level)]
             part.copy_(self._one_level(part, self._merge_axis))
-        return x[(..., *(slice(n) for n in self._inner.shape))]
+        return x[_first(self._inner.shape)]
 
     def _corner(self, level: int) -> tuple[Any, ...]:
         """Where the approximation of a level lies."""
-        return (..., *(slice(n >> level) for n in self._padded))
+        return _first(n >> level for n in self._padded)
 
     def _one_level(self, x: torch.Tensor, along: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
         """Transform each axis, (b, *sizes) to the same."""
@@ -171,6 +171,11 @@ class Wavelet(LinearOperator):
             return None
         shape = self.domain.shape
         return SVD(self, torch.ones(shape), Identity(shape, self.domain.field))
+
+
+def _first(sizes: Iterable[int]) -> tuple[Any, ...]:
+    """Index of so many places along each of the last axes."""
+    return (..., *(slice(n) for n in sizes))
 
 
 class _Circulant:

@@ -10,7 +10,7 @@ from invgen.errors import CapabilityError
 from invgen.operators import LinearOperator, Space
 from invgen.problem import Problem
 
-__all__ = ["Composite", "Prior", "Proximable", "Weight", "require"]
+__all__ = ["Composite", "Prior", "Proximable", "Weight", "has_closed_form", "require"]
 
 #: The weight of a prior: a number, one for each batch element, or "auto".
 Weight = float | torch.Tensor | str
@@ -29,7 +29,10 @@ class Prior(Protocol):
 
 @runtime_checkable
 class Proximable(Prior, Protocol):
-    """A prior with a closed-form proximal map."""
+    """A prior with a closed-form proximal map.
+
+    Where it has one for some images only, a method ``closed_form(space)`` tells; see `has_closed_form`.
+    """
 
     def prox(self, x: torch.Tensor, step: float | torch.Tensor) -> torch.Tensor:
         """``argmin_z value(z) + |z - x|^2 / (2 step)``."""
@@ -44,6 +47,12 @@ class Composite(Prior, Protocol):
 
     def terms(self, space: Space) -> list[tuple[LinearOperator, Any]]:
         """Pairs of K and g for images of `space`; K is an `Identity` where g acts on the image itself."""
+
+
+def has_closed_form(prior: Any, space: Space) -> bool:
+    """Whether the proximal map of `prior` is a formula for images of `space`."""
+    tells = getattr(prior, "closed_form", None)
+    return isinstance(prior, Proximable) and (tells is None or tells(space))
 
 
 def require(prior: Any, who: str, *capabilities: type) -> None:

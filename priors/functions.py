@@ -6,13 +6,23 @@ from typing import Any
 
 import torch
 
-from invgen.operators.frozen import Frozen
+from invgen.operators.frozen import Constant, Frozen
+from invgen.operators.space import Space
 
-__all__ = ["GroupL1", "NonNegativity"]
+__all__ = ["GroupL1", "HalfSquares", "Interval"]
 
 
 class Function(Frozen):
-    """A convex function with a closed-form proximal map."""
+    """A convex function with a closed-form proximal map.
+
+    Parameters
+    ----------
+    weight : number or tensor
+        A tensor must broadcast to the data; it follows their device and precision.
+    """
+
+    def __init__(self, weight: float | torch.Tensor) -> None:
+        self.weight = weight
 
     def value(self, z: torch.Tensor, axes: tuple[int, ...]) -> torch.Tensor:
         """Value for each element, whose own axes are `axes`; shape of the batch."""
@@ -26,6 +36,26 @@ class Function(Frozen):
         """Proximal map of the convex conjugate, by Moreau's identity."""
         return z - step * self.prox(z / step, 1 / step)
 
+    def typical(self, z: torch.Tensor, space: Space) -> torch.Tensor:
+        """Root mean square of what is penalized in elements of `space`, shape of the batch."""
+        return space.norm(z) / space.size**0.5
+
+    def dual_size(self, size: torch.Tensor) -> torch.Tensor | None:
+        """Typical size of a subgradient at data of the typical `size`.
+
+        None where nothing tells: a constraint pushes back as hard as it is pushed.
+        """
+        return None
+
+    def _weight(self, like: torch.Tensor) -> float | torch.Tensor:
+        """The weight, to multiply data."""
+        return self.weight.to(like.real) if isinstance(self.weight, torch.Tensor) else self.weight
+
+    def _batch_weight(self, size: torch.Tensor) -> torch.Tensor:
+        """The weight, of the shape of the batch or none."""
+        weight = torch.as_tensor(self.weight).to(size)
+        return weight.reshape(weight.shape[: size.ndim])
+
 
 class GroupL1(Function):
     """``weight * sum |z|``, the magnitude taken jointly along `axis`, and of complex numbers.
@@ -33,13 +63,21 @@ class GroupL1(Function):
     Parameters
     ----------
     weight : number or tensor
-        A tensor must broadcast to the data with `axis` kept; it follows their device and precision.
-    axis : int, optional
-        Axis of the groups, counted from the end; None where every entry is its own.
+        A tensor must broadcast to the data with `axis` kept.
+    axis : int or tuple of int, optional
+        Axes of the groups, counted from the end; None where every entry is its own.
+    counted : Constant, optional
+        Ones and zeros that broadcast to the data with `axis` kept: where the sum runs.
     """
 
-    def __init__(self, weight: float | torch.Tensor, axis: int | None = None) -> None:
-        self.weight, self._axis = weight, axis
+    def __init__(
+        self,
+        weight: float | torch.Tensor,
+        axis: int | tuple[int, ...] | None = None,
+        counted: Constant | None = None,
+    ) -> None:
+        super().__init__(weight)
+        self._axis, self._counted = axis, counted
 
     def magnitude(self, z: torch.Tensor) -> torch.Tensor:
         """Magnitude of each group, the axis kept."""
@@ -49,33 +87,67 @@ class GroupL1(Function):
         squares = (z.real.square() + z.imag.square()) if z.is_complex() else z.square()
         return squares.sum(self._axis, keepdim=True).sqrt_()
 
-    def _weight(self, size: torch.Tensor) -> float | torch.Tensor:
-        return self.weight.to(size) if isinstance(self.weight, torch.Tensor) else self.weight
+    def _radius(self, size: torch.Tensor) -> float | torch.Tensor:
+        weight = self._weight(size)
+        return weight if self._counted is None else weight * self._counted.like(size)
 
     def value(self, z: torch.Tensor, axes: tuple[int, ...]) -> torch.Tensor:
         """Weighted sum of the groups' magnitudes."""
         size = self.magnitude(z)
-        return (self._weight(size) * size).sum(axes)
+        return (self._radius(size) * size).sum(axes)
 
     def prox(self, z: torch.Tensor, step: Any) -> torch.Tensor:
         """Shrink each group's magnitude by ``step * weight``."""
         size = self.magnitude(z)
-        left = (size - step * self._weight(size)).clamp(min=0)
+        left = (size - step * self._radius(size)).clamp(min=0)
         return z * (left / size.clamp(min=torch.finfo(size.dtype).tiny))
 
     def conjugate_prox(self, z: torch.Tensor, step: Any) -> torch.Tensor:
         """Project each group onto the ball of radius `weight`, whatever the step."""
         size = self.magnitude(z)
-        return z * (self._weight(size) / size.clamp(min=torch.finfo(size.dtype).tiny)).clamp(max=1)
+        return z * (self._radius(size) / size.clamp(min=torch.finfo(size.dtype).tiny)).clamp(max=1)
+
+    def typical(self, z: torch.Tensor, space: Space) -> torch.Tensor:
+        """Root mean square of what is counted."""
+        return super().typical(z if self._counted is None else self._counted.like(z) * z, space)
+
+    def dual_size(self, size: torch.Tensor) -> torch.Tensor:
+        """The weight, however large the data are."""
+        return self._batch_weight(size)
 
 
-class NonNegativity(Function):
-    """Zero for images without a negative pixel, else infinite."""
+class HalfSquares(Function):
+    """``weight / 2 * sum |z|^2``."""
+
+    def value(self, z: torch.Tensor, axes: tuple[int, ...]) -> torch.Tensor:
+        """Half of the weighted squares."""
+        return (self._weight(z) / 2 * z.abs().square()).sum(axes)
+
+    def prox(self, z: torch.Tensor, step: Any) -> torch.Tensor:
+        """Shrink everything alike."""
+        return z / (1 + step * self._weight(z))
+
+    def dual_size(self, size: torch.Tensor) -> torch.Tensor:
+        """In proportion to the data."""
+        return self._batch_weight(size) * size
+
+
+class Interval(Function):
+    """Zero where all entries are from `low` to `high`, else infinite; of real data.
+
+    Parameters
+    ----------
+    low, high : float
+    """
+
+    def __init__(self, low: float, high: float) -> None:
+        self.low, self.high = low, high
 
     def value(self, z: torch.Tensor, axes: tuple[int, ...]) -> torch.Tensor:
         """Zero or infinity."""
-        return torch.where((z < 0).sum(axes) > 0, torch.inf, 0.0).to(z)
+        outside = (z < self.low) | (z > self.high)
+        return torch.where(outside.sum(axes) > 0, torch.inf, 0.0).to(z)
 
     def prox(self, z: torch.Tensor, step: Any) -> torch.Tensor:
-        """Project onto the non-negative images."""
-        return z.clamp(min=0)
+        """The nearest numbers in the interval."""
+        return z.clamp(self.low, self.high)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import Any, cast
 
 import torch
@@ -10,7 +11,7 @@ import torch
 from invgen.operators import Identity
 from invgen.operators.krylov import largest_eigenvalue
 from invgen.priors.base import Composite
-from invgen.priors.functions import NonNegativity
+from invgen.priors.functions import Interval
 from invgen.problem import Problem
 
 __all__ = ["MetricProx", "Preconditioned"]
@@ -67,10 +68,24 @@ class Preconditioned:
         zeros = self.problem.zeros()
         return [torch.zeros_like(K(zeros)) for K in self.maps]
 
+    def guess(self) -> torch.Tensor:
+        """A first image: one preconditioned gradient step from zero."""
+        zeros = self.problem.zeros()
+        return -self.space.filter(1 / self.curvature, self.problem.gradient(zeros))
+
+    @cached_property
+    def _guessed(self) -> list[torch.Tensor]:
+        guess = self.guess()
+        return [K(guess) for K in self.maps]
+
+    def sizes(self, functions: list[Any]) -> list[torch.Tensor]:
+        """Typical size of what each function penalizes, shape of the batch, from the guess."""
+        return [g.typical(z, K.range) for K, g, z in zip(self.maps, functions, self._guessed, strict=True)]
+
     def constrain(self, x: torch.Tensor, functions: list[Any]) -> torch.Tensor:
         """Map an iterate into the constraints on the image itself, which it meets only in the limit."""
         for K, g in zip(self.maps, functions, strict=True):
-            if isinstance(K, Identity) and isinstance(g, NonNegativity):
+            if isinstance(K, Identity) and isinstance(g, Interval):
                 x = g.prox(x, 1.0)
         return x
 

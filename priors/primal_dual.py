@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 
-from invgen.operators import Identity
 from invgen.priors.base import Composite
 from invgen.priors.preconditioned import Preconditioned
 from invgen.problem import Problem
@@ -41,36 +40,25 @@ class PrimalDual(Preconditioned):
     def __init__(self, problem: Problem, prior: Composite) -> None:
         super().__init__(problem, prior, _FLOOR)
 
-    def guess(self) -> torch.Tensor:
-        """A first image: one preconditioned gradient step from zero."""
-        zeros = self.problem.zeros()
-        return -self.space.filter(1 / self.curvature, self.problem.gradient(zeros))
-
-    @cached_property
-    def _typical(self) -> list[torch.Tensor]:
-        """Typical size of each ``K x``, shape of the batch, from the guess."""
-        guess = self.guess()
-        return [K.range.norm(K(guess)) / K.range.size**0.5 for K in self.maps]
-
     @cached_property
     def _middle(self) -> torch.Tensor:
         """Typical curvature of the data term, shape of the batch."""
         frequencies = self.curvature.flatten(self.curvature.ndim - len(self.space.axes))
         return frequencies.median(dim=-1).values.expand(self.problem.batch_shape)
 
-    def dual_steps(self, weight: float | torch.Tensor) -> list[torch.Tensor]:
+    def dual_steps(self, functions: list[Any]) -> list[torch.Tensor]:
         """Step size of each dual variable, shape of the batch, whatever the scale of the data.
 
-        A penalty's dual variable is of the size of the weight and ``K x`` of that of the image's gradient;
-        a step in this ratio moves both at the same pace. The dual variable of a constraint on the image
-        itself balances the data term: its step is that term's typical curvature.
+        A penalty's dual variable is of the size of its subgradients and ``K x`` of that of the image's
+        gradient; a step in this ratio moves both at the same pace. The dual variable of a constraint on the
+        image itself balances the data term: its step is that term's typical curvature.
         """
         middle = self._middle
-        weight = torch.as_tensor(weight).to(middle)
-        return [
-            middle if isinstance(K, Identity) else torch.where(size > 0, weight / size, middle)
-            for K, size in zip(self.maps, self._typical, strict=True)
-        ]
+        steps = []
+        for g, size in zip(functions, self.sizes(functions), strict=True):
+            dual = g.dual_size(size)
+            steps.append(middle if dual is None else torch.where(size > 0, dual / size, middle))
+        return steps
 
     def step(
         self, x: torch.Tensor, duals: list[torch.Tensor], functions: list[Any], sigmas: list[torch.Tensor]

@@ -59,7 +59,7 @@ def discrepancy_weight(problem: Problem, prior: Composite, iterations: int = 300
     target = torch.maximum(target.to(like), 1.1 * _least_misfit(problem, target))
     costly = isinstance(problem.linear_operator.gram, Gram)
     run = _FISTARun(problem, prior) if costly else _PDHGRun(problem, prior)
-    weight = _first_weight(problem, run.method, target)
+    weight = _first_weight(problem, prior, run.method, target)
     lowest, highest = 1e-4 * weight, 1e4 * weight
     settled = torch.zeros_like(target, dtype=torch.bool)
     misfit = torch.full_like(target, torch.inf)
@@ -86,7 +86,7 @@ class _PDHGRun:
 
     def advance(self, weight: torch.Tensor, iterations: int) -> torch.Tensor:
         functions = [g for _, g in self._prior.with_weight(weight).terms(self.method.space)]
-        sigmas = self.method.dual_steps(weight)
+        sigmas = self.method.dual_steps(functions)
         for _ in range(iterations):
             self._x, self._duals = self.method.step(self._x, self._duals, functions, sigmas)
         return self._x
@@ -125,8 +125,10 @@ def _least_misfit(problem: Problem, target: torch.Tensor) -> torch.Tensor:
     return torch.where(misfit <= target, 0, misfit)
 
 
-def _first_weight(problem: Problem, method: MetricProx | PrimalDual, target: torch.Tensor) -> torch.Tensor:
-    """Weight at the level of what noise alone does to the dual variable.
+def _first_weight(
+    problem: Problem, prior: Composite, method: MetricProx | PrimalDual, target: torch.Tensor
+) -> torch.Tensor:
+    """Weight at the level of what noise alone does to the dual variable of the prior's first term.
 
     White noise of the level in `target`, backprojected, has the power spectrum of the curvature, and a
     dual variable ``K (K.H K)^-1`` of it that spectrum over the penalty's; three times its median.
@@ -140,5 +142,7 @@ def _first_weight(problem: Problem, method: MetricProx | PrimalDual, target: tor
     )
     if problem.noise is None:  # the objective then counts in units of the data, not of their noise
         level = level * (target / problem.count().to(target)).sqrt()
+    functions = [g for _, g in prior.with_weight(1.0).terms(method.space)]
+    unit = functions[0].dual_size(method.sizes(functions)[0])
     # data of nothing but zeros have no scale, and the same image with any weight
-    return torch.where(level > 0, 3 * level, 1.0)
+    return torch.where((level > 0) & (unit > 0), 3 * level / unit, 1.0)

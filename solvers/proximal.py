@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from invgen.errors import ParameterError
-from invgen.priors.base import Composite, Proximable, require
+from invgen.priors.base import Composite, Proximable, has_closed_form, require
 from invgen.priors.preconditioned import MetricProx
 from invgen.priors.primal_dual import PrimalDual
 from invgen.problem import Problem
@@ -51,7 +51,7 @@ class FISTA(Solver):
     def iterate(self, problem: Problem, x0: State | torch.Tensor) -> Iterator[State]:
         """Yield the iterates of the algorithm."""
         prior = self.prior.resolve(problem)
-        if isinstance(prior, Proximable):
+        if has_closed_form(prior, problem.operator.domain):
             return self._closed_form(problem, prior, State.start(x0))
         return self._composite(problem, prior, State.start(x0))
 
@@ -106,7 +106,7 @@ class PDHG(Solver):
         method = PrimalDual(problem, prior)
         functions = [g for _, g in prior.terms(problem.operator.domain)]
         state = State.start(x0)
-        sigmas = method.dual_steps(prior.weight)
+        sigmas = method.dual_steps(functions)
         x, duals = state.get("unconstrained", state.x), state.get("duals", method.start())
         while True:
             x, duals = method.step(x, duals, functions, sigmas)

@@ -11,7 +11,7 @@ import torch
 from invgen.errors import CapabilityError
 from invgen.noise import Gaussian
 from invgen.operators import Identity, Space
-from invgen.priors.base import Composite, Prior, Proximable
+from invgen.priors.base import Composite, Prior, has_closed_form
 from invgen.problem import Problem
 from invgen.testing.report import Checks, Report, distance, pickled, refuses_change, same_bits
 
@@ -71,17 +71,23 @@ def check_prior(
     checks.run("value", lambda: _check_value(one, x, checks))
     if isinstance(one, Composite):
         checks.run("terms", lambda: _check_terms(one, space, seed, checks))
-    if isinstance(one, Proximable):
+    if has_closed_form(one, space):
         checks.run("prox", lambda: _check_minimum(one.value, one.prox, x[0], seed, "prox", checks))
     return checks.report()
 
 
+def _allowed(x: torch.Tensor) -> torch.Tensor:
+    """Images that are not negative, where numbers have signs: inside of a constraint, if there is one."""
+    return x if x.is_complex() else x.abs()
+
+
 def _check_resolve(resolved: Any, problem: Problem, checks: Checks) -> None:
-    weight = getattr(resolved, "weight", None)
-    if weight is not None:
-        number = not isinstance(weight, str) and bool((torch.as_tensor(weight) > 0).all())
+    weights = getattr(resolved, "weight", None)
+    for weight in weights if isinstance(weights, tuple) else (weights,):
+        number = weight is None or (not isinstance(weight, str) and bool((torch.as_tensor(weight) > 0).all()))
         checks.true("resolve: number", number, f"resolve left the weight {weight!r}")
-    values = [prior.value(problem.measurement.abs()) for prior in (resolved, resolved.resolve(problem))]
+    x = _allowed(problem.measurement)
+    values = [prior.value(x) for prior in (resolved, resolved.resolve(problem))]
     checks.true("resolve: once", same_bits(*values), "resolving twice changes the prior")
 
 
@@ -99,7 +105,7 @@ def _check_pickling(prior: Any, x: torch.Tensor, checks: Checks) -> None:
 
 
 def _check_value(prior: Any, x: torch.Tensor, checks: Checks) -> None:
-    x = x if x.is_complex() else x.abs()  # inside of a constraint, if there is one
+    x = _allowed(x)
     value = prior.value(x)
     checks.true(
         "value: batch",
@@ -119,7 +125,7 @@ def _check_value(prior: Any, x: torch.Tensor, checks: Checks) -> None:
 
 def _check_terms(prior: Any, space: Space, seed: int, checks: Checks) -> None:
     x = space.random((2,), seed=seed + 1, dtype=torch.float64)
-    x = x if x.is_complex() else x.abs()
+    x = _allowed(x)
     terms = prior.terms(space)
     total = sum(g.value(K(x), K.range.axes) for K, g in terms)
     own = prior.value(x).reshape(2, -1).sum(1)

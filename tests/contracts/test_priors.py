@@ -6,7 +6,10 @@ import pytest
 import torch
 
 import invgen as ig
-from invgen.priors import TotalVariation
+from invgen.operators import DCT as Cosines
+from invgen.operators import Gradient, Hadamard, MatrixOperator
+from invgen.operators import Wavelet as Details
+from invgen.priors import DCT, L1, Box, GroupSparsity, NonNegative, Tikhonov, TotalVariation, Wavelet
 from invgen.priors.functions import GroupL1
 from invgen.testing import CheckError, check_prior
 
@@ -25,6 +28,75 @@ PRIORS = {
         "volume": (TotalVariation(0.7, axes=(-3, -2, -1)), {"image_shape": (3, 4, 5)}),
         "slices of a volume": (TotalVariation(0.7), {"image_shape": (3, 4, 5)}),
         "every other axis": (TotalVariation(0.7, axes=(-3, -1)), {"image_shape": (3, 4, 5)}),
+        "channels": (TotalVariation(0.7, joint=-3), {"image_shape": (3, 4, 5)}),
+        "channels, each direction": (
+            TotalVariation(0.7, isotropic=False, joint=-3),
+            {"image_shape": (3, 4, 5), "field": "complex"},
+        ),
+    },
+    "L1": {
+        "automatic": (L1(), {}),
+        "pixels": (L1(0.7), {}),
+        "complex pixels": (L1(0.7), {"field": "complex"}),
+        "line": (L1(0.7), {"image_shape": (9,)}),
+        "volume": (L1(0.7), {"image_shape": (3, 4, 5)}),
+        "orthonormal": (L1(0.7, Hadamard((4, 8))), {"image_shape": (4, 8)}),
+        "orthonormal, automatic": (L1(transform=Cosines((6, 7))), {}),
+        "gradient": (L1(0.7, Gradient((6, 7))), {}),
+        "matrix": (L1(0.7, MatrixOperator(torch.eye(9)[:5].double() + 0.3, (3, 3))), {"image_shape": (3, 3)}),
+        "biorthogonal": (L1(0.7, Details((6, 8), "bior2.2", 1)), {"image_shape": (6, 8)}),
+    },
+    "GroupSparsity": {
+        "automatic": (GroupSparsity(), {"image_shape": (3, 4, 5)}),
+        "channels": (GroupSparsity(0.7), {"image_shape": (3, 4, 5)}),
+        "complex channels": (GroupSparsity(0.7), {"image_shape": (3, 4, 5), "field": "complex"}),
+        "rows": (GroupSparsity(0.7, axis=-1), {}),
+        "orthonormal": (
+            GroupSparsity(0.7, Details((3, 4, 6), "haar", 1), axis=-3),
+            {"image_shape": (3, 4, 6)},
+        ),
+        "gradient": (GroupSparsity(0.7, Gradient((6, 7))), {}),
+    },
+    "Wavelet": {
+        "automatic": (Wavelet(levels=1), {"image_shape": (6, 8)}),
+        "closed form": (Wavelet(0.7, levels=2), {"image_shape": (8, 12)}),
+        "complex": (Wavelet(0.7, "haar", levels=1), {"image_shape": (6, 8), "field": "complex"}),
+        "padded": (Wavelet(0.7, "db2", levels=2), {}),
+        "biorthogonal": (Wavelet(0.7, "bior2.2", levels=1), {"image_shape": (6, 8)}),
+        "volume": (Wavelet(0.7, "db2", 1, axes=(-3, -2, -1)), {"image_shape": (2, 4, 6)}),
+        "slices": (Wavelet(0.7, "db2", 1), {"image_shape": (3, 4, 6)}),
+        "approximation": (Wavelet(0.7, approximation=True), {"image_shape": (6, 8)}),
+    },
+    "DCT": {
+        "automatic": (DCT(), {}),
+        "image": (DCT(0.7), {}),
+        "complex": (DCT(0.7), {"field": "complex"}),
+        "slices": (DCT(0.7), {"image_shape": (3, 4, 5)}),
+        "volume": (DCT(0.7, axes=(-3, -2, -1)), {"image_shape": (3, 4, 5), "field": "complex"}),
+    },
+    "Tikhonov": {
+        "automatic": (Tikhonov(), {}),
+        "pixels": (Tikhonov(0.7), {"field": "complex"}),
+        "volume": (Tikhonov(0.7), {"image_shape": (3, 4, 5)}),
+        "orthonormal": (Tikhonov(0.7, Cosines((6, 7))), {}),
+        "gradient": (Tikhonov(0.7, Gradient((6, 7))), {}),
+        "gradient, automatic": (Tikhonov(transform=Gradient((6, 7))), {}),
+        "matrix": (
+            Tikhonov(0.7, MatrixOperator(torch.eye(9)[:5].double() + 0.3, (3, 3))),
+            {"image_shape": (3, 3)},
+        ),
+    },
+    "NonNegative": {"image": (NonNegative(), {}), "line": (NonNegative(), {"image_shape": (9,)})},
+    "Box": {"image": (Box(-0.5, 6), {}), "volume": (Box(-0.5, 6), {"image_shape": (3, 4, 5)})},
+    "Sum": {
+        "automatic": (TotalVariation(nonnegative=True) + 0.3 * Tikhonov(), {}),
+        "automatic last": (NonNegative() + 0.1 * DCT() + L1(), {}),
+        "wavelets that are not negative": (0.1 * Wavelet(levels=1) + NonNegative(), {"image_shape": (6, 8)}),
+        "pixels that are not negative": (L1(0.7) + NonNegative(), {}),
+        "pixels in a box": (Tikhonov(0.7) + L1(0.4) + Box(-0.1, 6), {}),
+        "elastic net": (DCT(0.7) + Tikhonov(0.4), {"field": "complex"}),
+        "slices and volume": (Wavelet(0.7, levels=1) + L1(0.4), {"image_shape": (3, 4, 6)}),
+        "constraints": (NonNegative() + Box(-1, 6), {}),
     },
 }
 
