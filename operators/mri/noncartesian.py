@@ -67,7 +67,7 @@ class NonCartesianMRI(LinearOperator):
         )
         #: Number of coils, or None for a single one without a map.
         self.coil_count = None if maps is None else len(maps)
-        self._trajectory, self._maps = Constant(k), None if maps is None else Constant(maps)
+        self._trajectory = Constant(k)
         #: The coils around a transform, or None.
         self.sensitivities = None if maps is None else Sensitivities(maps)
         self._nufft = NUFFT(shape, self._points)
@@ -81,7 +81,7 @@ class NonCartesianMRI(LinearOperator):
     @property
     def coils(self) -> torch.Tensor | None:
         """Sensitivity maps as given, or None."""
-        return None if self._maps is None else self._maps.value.clone()
+        return None if self.sensitivities is None else self.sensitivities.maps.value.clone()
 
     @property
     def _points(self) -> torch.Tensor:
@@ -111,7 +111,7 @@ class NonCartesianMRI(LinearOperator):
     def spectrum(self) -> Constant:
         """Of the circulant matrix nearest to the gram operator."""
         shape = self.domain.shape
-        maps = torch.ones(1, *shape) if self._maps is None else self._maps.value
+        maps = torch.ones(1, *shape) if self.sensitivities is None else self.sensitivities.maps.value
         return Constant(nearest_circulant(self.transfers.value, shape, maps))
 
     def _apply(self, x: torch.Tensor) -> torch.Tensor:

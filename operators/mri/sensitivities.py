@@ -36,7 +36,9 @@ class Sensitivities:
         starts = [n // 2 if modulation is not None else 0 for n in self._shape]
         if modulation is not None:
             maps = torch.fft.ifftshift(maps, dim=self._axes) * modulation
-        self._maps, self._starts = Constant(maps), starts
+        #: As the transform takes them.
+        self.maps = Constant(maps)
+        self._starts = starts
         rows = torch.arange(math.prod(self._shape[:-1])).reshape(self._shape[:-1])
         self._order = rows.roll([-start for start in starts[:-1]], dims=tuple(range(rows.ndim))).flatten()
 
@@ -65,7 +67,7 @@ class Sensitivities:
 
     def _chunks(self, like: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """The maps, in parts of so many bytes, at least one coil; a GPU takes all at once."""
-        maps = self._maps.like(like)
+        maps = self.maps.like(like)
         size = maps[0].numel() * maps.element_size()
         return (maps,) if like.is_cuda else maps.split(max(1, _CHUNK // size))
 
@@ -100,10 +102,10 @@ class Sensitivities:
 
     def power(self) -> torch.Tensor:
         """``sum_c |s_c(q)|^2`` over the frequencies q of ``torch.fft.fftn``, unitary, in float64."""
-        axes = tuple(range(1 - self._maps.value.ndim, 0))
+        axes = tuple(range(1 - self.maps.value.ndim, 0))
         return sum(
             torch.fft.fftn(s.to(torch.complex128), dim=axes, norm="ortho").abs().square()
-            for s in self._maps.value
+            for s in self.maps.value
         )
 
 
