@@ -7,13 +7,15 @@ from invgen.solvers.direct import FBP, FDK
 from invgen.solvers.gridding import Gridding
 from invgen.solvers.krylov import CG
 from invgen.solvers.mlem import MLEM
-from invgen.solvers.proximal import FISTA, PDHG
+from invgen.solvers.primal_dual import PDHG
+from invgen.solvers.proximal_gradient import FISTA, ISTA
 
 __all__ = [
     "CG",
     "FBP",
     "FDK",
     "FISTA",
+    "ISTA",
     "MLEM",
     "OSSART",
     "PDHG",

@@ -84,9 +84,14 @@ def _preconditioner(problem: Problem, weight: float) -> Callable[[torch.Tensor],
     A, space = problem.linear_operator, problem.operator.domain
     if weight == 0 or A.spectrum is None:
         return lambda r: r
-    # the noise's weights are not in the spectrum: their mean, as a random image sees it
-    like = problem.zeros()
+    return fourier_preconditioner(A, problem.zeros(), space.per_sample(mean_weight(problem)), weight) or (
+        lambda r: r
+    )
+
+
+def mean_weight(problem: Problem) -> torch.Tensor:
+    """Mean of the noise's weights, as a random image sees them: spectra and closed forms are without."""
+    A, space, like = problem.linear_operator, problem.operator.domain, problem.zeros()
     v = space.random(seed=0, dtype=like.dtype.to_real()).to(like).expand(like.shape)
     weighted, plain = (space.inner(v, normal(v)).real for normal in (problem.normal, A.gram))
-    mean = torch.where(plain > 0, weighted / plain, 0)  # nothing is measured by an operator that is zero
-    return fourier_preconditioner(A, like, space.per_sample(mean), weight) or (lambda r: r)
+    return torch.where(plain > 0, weighted / plain, 0)  # nothing is measured by an operator that is zero

@@ -17,12 +17,13 @@ from invgen.operators import (
     Radon,
     trajectories,
 )
-from invgen.priors import TotalVariation
+from invgen.priors import L1, TotalVariation, Wavelet
 from invgen.solvers import (
     CG,
     FBP,
     FDK,
     FISTA,
+    ISTA,
     MLEM,
     OSSART,
     PDHG,
@@ -178,7 +179,17 @@ SOLVERS = {
         "complex": (FISTA(TotalVariation(0.5), **FEW), deblurring, {"scale"}),
         "weighted data": (FISTA(TotalVariation(0.5), **FEW), weighted, {"scale"}),
         "fan": (FISTA(TotalVariation(0.5, nonnegative=True), **FEW), fan, {"scale"}),
+        "closed form": (FISTA(Wavelet(), **FEW), resonance, ()),
+        "by trial": (FISTA(L1(0.5), backtracking=True, **FEW), weighted, {"scale"}),
+        "monotone": (FISTA(L1(0.5), monotone=True, **FEW), None, {"scale"}),
+        "monotone composite": (FISTA(TotalVariation(0.5), monotone=True, **FEW), None, {"scale"}),
+        "restarted": (FISTA(TotalVariation(0.5), restart=True, **FEW), None, {"scale"}),
         "cone": (FISTA(TotalVariation(0.5, axes=SPACE), **FEW), cone, {"scale"}),
+    },
+    "ISTA": {
+        "defaults": (ISTA(TotalVariation(), **FEW), None, ()),
+        "closed form": (ISTA(L1(0.5), **FEW), resonance, {"scale"}),
+        "by trial": (ISTA(L1(0.5), backtracking=True, **FEW), weighted, {"scale"}),
     },
     "PDHG": {
         "defaults": (PDHG(TotalVariation(), iterations=100), None, ()),
