@@ -1,5 +1,6 @@
 """Solvers: from a problem and a prior to a reconstruction."""
 
+from invgen.solvers.admm import ADMM
 from invgen.solvers.algebraic import OSSART, SIRT
 from invgen.solvers.base import Solver, State
 from invgen.solvers.coil_images import RootSumOfSquares, ZeroFilled
@@ -11,6 +12,7 @@ from invgen.solvers.primal_dual import PDHG
 from invgen.solvers.proximal_gradient import FISTA, ISTA
 
 __all__ = [
+    "ADMM",
     "CG",
     "FBP",
     "FDK",

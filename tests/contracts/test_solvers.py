@@ -19,6 +19,7 @@ from invgen.operators import (
 )
 from invgen.priors import L1, TotalVariation, Wavelet
 from invgen.solvers import (
+    ADMM,
     CG,
     FBP,
     FDK,
@@ -185,6 +186,12 @@ SOLVERS = {
         "monotone composite": (FISTA(TotalVariation(0.5), monotone=True, **FEW), None, {"scale"}),
         "restarted": (FISTA(TotalVariation(0.5), restart=True, **FEW), None, {"scale"}),
         "cone": (FISTA(TotalVariation(0.5, axes=SPACE), **FEW), cone, {"scale"}),
+    },
+    "ADMM": {
+        "defaults": (ADMM(TotalVariation(), **FEW), None, ()),
+        "closed form": (ADMM(Wavelet(0.5), **FEW), single_coil, {"scale"}),
+        "weighted data": (ADMM(TotalVariation(0.5, nonnegative=True), **FEW), weighted, {"scale"}),
+        "coils": (ADMM(TotalVariation(0.5), **FEW), resonance, {"scale"}),
     },
     "ISTA": {
         "defaults": (ISTA(TotalVariation(), **FEW), None, ()),
