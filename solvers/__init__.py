@@ -8,7 +8,7 @@ from invgen.solvers.direct import FBP, FDK
 from invgen.solvers.gridding import Gridding
 from invgen.solvers.krylov import CG
 from invgen.solvers.mlem import MLEM
-from invgen.solvers.primal_dual import PDHG
+from invgen.solvers.primal_dual import PDHG, CondatVu
 from invgen.solvers.proximal_gradient import FISTA, ISTA
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "OSSART",
     "PDHG",
     "SIRT",
+    "CondatVu",
     "Gridding",
     "RootSumOfSquares",
     "Solver",

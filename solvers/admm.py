@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import reduce
-from typing import Any
 
 import torch
 
@@ -16,6 +14,7 @@ from invgen.priors.base import Composite, require
 from invgen.problem import Problem
 from invgen.solvers.base import Solver, State
 from invgen.solvers.krylov import mean_weight
+from invgen.solvers.splitting import constrained, joint_norm, ratio_of, total
 
 __all__ = ["ADMM"]
 
@@ -81,7 +80,7 @@ class ADMM(Solver):
         rho, k = state.get("rho", system.balance), state.get("k", 0)
         while True:
             rhos = [K.range.per_sample(rho) for K in maps]
-            pull = _sum(K.H(r * z - u) for K, z, u, r in zip(maps, zs, us, rhos, strict=True))
+            pull = total(K.H(r * z - u) for K, z, u, r in zip(maps, zs, us, rhos, strict=True))
             x = system.solve(problem.backprojection + pull, rho, x)
             zs_old, images = zs, [K(x) for K in maps]
             relaxed = [
@@ -90,17 +89,17 @@ class ADMM(Solver):
             ]
             zs = [g.prox(v + u / r, 1 / r) for (_, g), v, u, r in zip(terms, relaxed, us, rhos, strict=True)]
             us = [u + r * (v - z) for u, v, z, r in zip(us, relaxed, zs, rhos, strict=True)]
-            apart = _norm(maps, [image - z for image, z in zip(images, zs, strict=True)])
-            primal = _over(apart, torch.maximum(_norm(maps, images), _norm(maps, zs)))
-            moved = _sum(K.H(r * (z - z_old)) for K, r, z, z_old in zip(maps, rhos, zs, zs_old, strict=True))
+            apart = joint_norm(maps, [image - z for image, z in zip(images, zs, strict=True)])
+            primal = ratio_of(apart, torch.maximum(joint_norm(maps, images), joint_norm(maps, zs)))
+            moved = total(K.H(r * (z - z_old)) for K, r, z, z_old in zip(maps, rhos, zs, zs_old, strict=True))
             k += 1
             if k & (k - 1) == 0:
-                force = space.norm(_sum(K.H(u) for K, u in zip(maps, us, strict=True)))
-                ratio = (_over(primal, _over(space.norm(moved), force))).sqrt()
+                force = space.norm(total(K.H(u) for K, u in zip(maps, us, strict=True)))
+                ratio = (ratio_of(primal, ratio_of(space.norm(moved), force))).sqrt()
                 rho = torch.where(ratio > 0, rho * ratio.clamp(0.1, 10), rho)
             yield State(
                 constrained(x, terms),
-                optimality=torch.maximum(primal, _over(space.norm(moved), size)),
+                optimality=torch.maximum(primal, ratio_of(space.norm(moved), size)),
                 unconstrained=x,
                 zs=zs,
                 us=us,
@@ -134,7 +133,7 @@ class _System:
         problem, r = self._problem, self._space.per_sample(rho)
 
         def normal(v: torch.Tensor) -> torch.Tensor:
-            return problem.normal(v) + r * _sum(K.gram(v) for K in self._maps)
+            return problem.normal(v) + r * total(K.gram(v) for K in self._maps)
 
         return x + conjugate_gradients(
             normal,
@@ -155,24 +154,3 @@ class _System:
         if A.has_closed_form_solve:
             return lambda r: A.solve(r, rho * self._squares / self._mean) / mean
         return None
-
-
-def _sum(images: Iterable[torch.Tensor]) -> torch.Tensor:
-    return reduce(torch.add, images)
-
-
-def _norm(maps: list[LinearOperator], parts: list[torch.Tensor]) -> torch.Tensor:
-    """Of all parts together, shape of the batch."""
-    return _sum(K.range.norm(part).square() for K, part in zip(maps, parts, strict=True)).sqrt()
-
-
-def _over(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    return a / b.clamp(min=torch.finfo(b.dtype).tiny)
-
-
-def constrained(x: torch.Tensor, terms: list[tuple[LinearOperator, Any]]) -> torch.Tensor:
-    """An iterate within the constraints on the image itself, which it meets only in the limit."""
-    for K, g in terms:
-        if isinstance(K, Identity) and bool(torch.isinf(g.value(x, K.range.axes)).any()):
-            x = g.prox(x, 1.0)
-    return x

@@ -17,7 +17,7 @@ from invgen.operators import (
     Radon,
     trajectories,
 )
-from invgen.priors import L1, TotalVariation, Wavelet
+from invgen.priors import L1, NonNegative, TotalVariation, Wavelet
 from invgen.solvers import (
     ADMM,
     CG,
@@ -29,6 +29,7 @@ from invgen.solvers import (
     OSSART,
     PDHG,
     SIRT,
+    CondatVu,
     Gridding,
     RootSumOfSquares,
     Solver,
@@ -192,6 +193,11 @@ SOLVERS = {
         "closed form": (ADMM(Wavelet(0.5), **FEW), single_coil, {"scale"}),
         "weighted data": (ADMM(TotalVariation(0.5, nonnegative=True), **FEW), weighted, {"scale"}),
         "coils": (ADMM(TotalVariation(0.5), **FEW), resonance, {"scale"}),
+    },
+    "CondatVu": {
+        "defaults": (CondatVu(TotalVariation(), **FEW), None, ()),
+        "sum": (CondatVu(0.5 * TotalVariation() + NonNegative(), **FEW), weighted, {"scale"}),
+        "image": (CondatVu(L1(0.5), **FEW), resonance, {"scale"}),
     },
     "ISTA": {
         "defaults": (ISTA(TotalVariation(), **FEW), None, ()),

@@ -1,4 +1,4 @@
-"""The alternating direction method of multipliers: certificates of the minimum, which others find too."""
+"""ADMM and the splitting of Condat and Vu: certificates of the minimum, which others find too."""
 
 import pytest
 import torch
@@ -9,9 +9,9 @@ from invgen.errors import CapabilityError, ParameterError
 from invgen.noise import Gaussian, Poisson
 from invgen.operators import MRI, Identity, MatrixOperator, Radon, sampling
 from invgen.priors import L1, NonNegative, TotalVariation, Wavelet
-from invgen.solvers import ADMM, FISTA, PDHG
+from invgen.solvers import ADMM, FISTA, PDHG, CondatVu
 
-EXACT = {"iterations": 3000, "tolerance": 1e-8}
+EXACT = {"iterations": 5000, "tolerance": 1e-8}
 
 
 def normal(*shape, seed=0, dtype=torch.float64):
@@ -41,11 +41,14 @@ def resonance():
     return ig.Problem(A, noise.sample(A(head(32).to(torch.complex128)), seed=0), noise)
 
 
+@pytest.mark.parametrize(
+    ("solver", "variable"), [(ADMM, "us"), (CondatVu, "duals")], ids=["ADMM", "CondatVu"]
+)
 @pytest.mark.parametrize("problem", [projections, weighted], ids=["projections", "weighted"])
-def test_the_minimum_has_a_certificate(problem):
+def test_the_minimum_has_a_certificate(problem, solver, variable):
     """A dual image u with ``K.H u = -grad f(x)``, ``|u| <= weight`` and ``<u, K x> = weight |K x|``."""
     problem, seen, prior = problem(), [], TotalVariation(2.0)
-    rec = ADMM(prior, **EXACT)(problem, callback=lambda k, state: seen.append(state.variables["us"][0]))
+    rec = solver(prior, **EXACT)(problem, callback=lambda k, state: seen.append(state.variables[variable][0]))
     (K, g), u = prior.terms(problem.operator.domain)[0], seen[-1]
     assert bool(rec.stats["converged"])
     slope = problem.gradient(rec.x)
@@ -54,12 +57,13 @@ def test_the_minimum_has_a_certificate(problem):
     assert (prior.value(rec.x) - (u * K(rec.x)).sum()).abs() < 1e-6 * prior.value(rec.x)
 
 
+@pytest.mark.parametrize("solver", [ADMM, CondatVu])
 @pytest.mark.parametrize("factor", [1.0, 1e3])
-def test_of_two_solvers_the_minimiser_is_one(factor):
+def test_of_two_solvers_the_minimiser_is_one(factor, solver):
     """With a constraint beside; and as well for data in another unit."""
     problem = weighted().scaled(factor)
     prior = (0.5 / factor) * TotalVariation() + NonNegative()
-    x = ADMM(prior, **EXACT)(problem).x
+    x = solver(prior, **EXACT)(problem).x
     other = FISTA(prior, iterations=1000, tolerance=1e-9, inner_iterations=20)(problem).x
     assert (x >= 0).all()
     assert (x == 0).any()
@@ -75,19 +79,21 @@ def test_isometries_are_solved_in_closed_form():
     assert rec.stats["operator_calls"]["gram"] <= 2 * rec.stats["iterations"] + 10
 
 
-def test_shrinking_what_is_seen_directly():
+@pytest.mark.parametrize("solver", [ADMM, CondatVu])
+def test_shrinking_what_is_seen_directly(solver):
     y = normal(4, 5)
-    x = ADMM(L1(0.7), **EXACT)(ig.Problem(Identity((4, 5)), y)).x
+    x = solver(L1(0.7), **EXACT)(ig.Problem(Identity((4, 5)), y)).x
     torch.testing.assert_close(x, y.sign() * (y.abs() - 0.7).clamp(min=0), rtol=1e-7, atol=1e-7)
 
 
-def test_a_batch_of_easy_and_hard_problems():
+@pytest.mark.parametrize("solver", [ADMM, CondatVu])
+def test_a_batch_of_easy_and_hard_problems(solver):
     """Zeros, the object, and noise alone: each takes the iterations that it does by itself."""
     problem = projections()
     data = torch.stack(
         [torch.zeros_like(problem.measurement), problem.measurement, normal(*problem.measurement.shape)]
     )
-    solver = ADMM(TotalVariation(2.0), iterations=300, tolerance=1e-4)
+    solver = solver(TotalVariation(2.0), iterations=1000, tolerance=1e-4)
     rec = solver(ig.Problem(problem.operator, data, problem.noise))
     assert len(set(rec.stats["iterations"].tolist())) == 3
     for i, y in enumerate(data):
