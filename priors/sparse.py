@@ -36,7 +36,7 @@ class Transformed(ProximableAnalysis):
         if self.transform is not None:
             return self.transform
         shape = x.shape[max(0, x.ndim - max(2, self._depth)) :]
-        return Identity(tuple(shape), "complex" if x.is_complex() else "real")
+        return self._map(Space(tuple(shape), "complex" if x.is_complex() else "real"))
 
     def _map(self, space: Space) -> LinearOperator:
         if self.transform is None:

@@ -9,7 +9,7 @@ import torch
 
 from invgen.errors import CapabilityError, ParameterError
 from invgen.operators import LinearOperator, Space
-from invgen.priors.base import Weight, has_closed_form
+from invgen.priors.base import Proximable, Weight, has_closed_form
 from invgen.priors.constraints import Constraint
 from invgen.priors.penalty import Penalty, spread
 from invgen.priors.sparse import L1
@@ -112,7 +112,7 @@ class Sum(Penalty):
         """Whether the map is made of its parts' maps."""
         _, others, constraints = self._kinds()
         alone = not constraints or all(isinstance(part, L1) and part.pixelwise for part in others)
-        return len(others) <= 1 and alone
+        return len(others) <= 1 and alone and all(isinstance(part, Proximable) for part in others)
 
     def _kinds(self) -> tuple[list[Any], list[Any], list[Any]]:
         """Quadratics of the pixels, other penalties, and constraints."""
