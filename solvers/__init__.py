@@ -4,6 +4,7 @@ from invgen.solvers.admm import ADMM
 from invgen.solvers.algebraic import OSSART, SIRT
 from invgen.solvers.base import Solver, State
 from invgen.solvers.coil_images import RootSumOfSquares, ZeroFilled
+from invgen.solvers.compressed_sensing import BasisPursuit, Lasso
 from invgen.solvers.direct import FBP, FDK
 from invgen.solvers.gridding import Gridding
 from invgen.solvers.krylov import CG
@@ -22,8 +23,10 @@ __all__ = [
     "OSSART",
     "PDHG",
     "SIRT",
+    "BasisPursuit",
     "CondatVu",
     "Gridding",
+    "Lasso",
     "RootSumOfSquares",
     "Solver",
     "State",

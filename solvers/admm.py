@@ -119,14 +119,15 @@ class _System:
         #: A first rho, shape of the batch.
         self.balance = (0.1 * L / self._squares).expand(problem.batch_shape)
         self._mean = mean_weight(problem).clamp(min=torch.finfo(like.dtype).tiny)
-        self._spectra: list[torch.Tensor] | None = None
+        self._spectra: tuple[torch.Tensor, torch.Tensor] | None = None
         isometries = all(isinstance(K.gram, Identity) for K in maps)
         spectrum = problem.linear_operator.spectrum
         if spectrum is not None and not (isometries and problem.linear_operator.has_closed_form_solve):
-            self._spectra = [
-                self._space.half(spectrum.like(like)),
-                sum(self._space.half(K.spectrum.like(like)) if K.spectrum else K.norm() ** 2 for K in maps),
-            ]
+            penalties = (
+                self._space.half(K.spectrum.like(like)) if K.spectrum else like.real.new_tensor(K.norm() ** 2)
+                for K in maps
+            )
+            self._spectra = self._space.half(spectrum.like(like)), total(penalties)
 
     def solve(self, b: torch.Tensor, rho: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Correct `x` by conjugate gradients."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Self, cast
 
 import torch
 
@@ -100,7 +100,7 @@ class Solver:
         """`x`, zero where the operator sees nothing, as in its model: a prior would make it up."""
         return problem.operator.restrict(x)
 
-    def resolved(self, problem: Problem) -> Solver:
+    def resolved(self, problem: Problem) -> Self:
         """The solver with every "auto" replaced by what it means for `problem`."""
         prior = getattr(self, "prior", None)
         if prior is None:

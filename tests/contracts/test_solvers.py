@@ -8,6 +8,7 @@ import torch
 import invgen as ig
 from invgen.noise import Gaussian, Poisson
 from invgen.operators import (
+    DCT,
     MRI,
     ConeBeam,
     FanBeam,
@@ -29,8 +30,10 @@ from invgen.solvers import (
     OSSART,
     PDHG,
     SIRT,
+    BasisPursuit,
     CondatVu,
     Gridding,
+    Lasso,
     RootSumOfSquares,
     Solver,
     State,
@@ -193,6 +196,15 @@ SOLVERS = {
         "closed form": (ADMM(Wavelet(0.5), **FEW), single_coil, {"scale"}),
         "weighted data": (ADMM(TotalVariation(0.5, nonnegative=True), **FEW), weighted, {"scale"}),
         "coils": (ADMM(TotalVariation(0.5), **FEW), resonance, {"scale"}),
+    },
+    "Lasso": {
+        "defaults": (Lasso(**FEW), None, ()),
+        "transform": (Lasso(0.5, DCT((9, 12), "complex"), **FEW), resonance, {"scale"}),
+        "weighted data": (Lasso(0.5, **FEW), weighted, {"scale"}),
+    },
+    "BasisPursuit": {
+        "defaults": (BasisPursuit(**FEW), None, ()),
+        "equality": (BasisPursuit(0.0, DCT((9, 12), "complex"), **FEW), resonance, ()),
     },
     "CondatVu": {
         "defaults": (CondatVu(TotalVariation(), **FEW), None, ()),
