@@ -84,7 +84,7 @@ def test_fista_and_pdhg_reach_the_same_image(isotropic, nonnegative):
     prior = TotalVariation(2.0, isotropic=isotropic, nonnegative=nonnegative)
     problem = compressed_sensing()
     one = PDHG(prior, iterations=4000, tolerance=1e-9)(problem)
-    other = FISTA(prior, iterations=1000, tolerance=1e-9, inner_iterations=10)(problem)
+    other = FISTA(prior, iterations=1000, tolerance=1e-11, inner_iterations=10)(problem)
     assert (one.x - other.x).norm() / one.x.norm() < 1e-5
     objectives = [float(rec.history["objective"][-1]) for rec in (one, other)]
     assert objectives[0] == pytest.approx(objectives[1], rel=1e-8)
