@@ -4,6 +4,13 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Tests are of small tensors, which threads only wait for; those about threads choose their number."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -250,3 +250,18 @@ def test_solvers_leave_zero_what_no_coil_sees():
         solved = ig.solvers.PDHG(ig.priors.TotalVariation(1e-3), iterations=20)(ig.Problem(A, A(x))).x
         assert not bool(solved[:, 20:].any())
         assert bool((solved[:, :20] != 0).all())
+
+
+def test_the_number_of_threads_changes_nothing():
+    x, maps = blob(96)
+    A, before = MRI((96, 96), draw((96, 96), 0.5), maps), torch.get_num_threads()
+    results = []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            results.append((A(x), A.H(A(x)), A.gram(x)))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    for one, two in zip(*results, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-14, atol=1e-14)
