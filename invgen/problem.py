@@ -191,6 +191,10 @@ class Problem(Frozen):
 
     def expected_misfit(self) -> torch.Tensor | None:
         """What `misfit` comes to at the truth, shape of the batch; None where nothing tells the noise."""
+        return self._expected_misfit
+
+    @cached_property
+    def _expected_misfit(self) -> torch.Tensor | None:
         if self.noise is not None:
             return self.count()
         std = self.operator.estimate_noise(self.measurement)
