@@ -6,6 +6,7 @@ import math
 import os
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from datetime import date
@@ -97,3 +98,12 @@ class Milestones:
             if self.distance < wanted:
                 self.seconds.setdefault(wanted, spent)
         return self.distance < self.DISTANCES[-1] or spent > self.patience
+
+
+def run(*sections: Callable[[Report], None]) -> None:
+    """Run the sections that the command line names, or all; exit with 1 where a figure is missed."""
+    named = {section.__name__: section for section in sections}
+    report = Report()
+    for name in sys.argv[1:] or named:
+        named[name](report)
+    sys.exit(report.failed > 0)

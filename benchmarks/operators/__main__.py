@@ -7,15 +7,8 @@ Needs ``pip install -c constraints.txt -e '.[peers]'``.
 
 from __future__ import annotations
 
-import sys
-
 from benchmarks.operators.closed_forms import solve
 from benchmarks.operators.peers import blur, downsample, sensing, transforms
-from benchmarks.report import Report
+from benchmarks.report import run
 
-SECTIONS = {f.__name__: f for f in (solve, transforms, sensing, blur, downsample)}
-
-report = Report()
-for name in sys.argv[1:] or SECTIONS:
-    SECTIONS[name](report)
-sys.exit(report.failed > 0)
+run(solve, transforms, sensing, blur, downsample)
