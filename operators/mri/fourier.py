@@ -8,15 +8,14 @@ from collections.abc import Callable, Sequence
 import torch
 
 from invgen.errors import ParameterError
-from invgen.operators.base import SVD, LinearOperator
-from invgen.operators.basic import Identity
 from invgen.operators.frozen import Constant
 from invgen.operators.space import Space
+from invgen.operators.unitary import Unitary
 
 __all__ = ["Fourier", "aligned", "each_alone", "modulation"]
 
 
-class Fourier(LinearOperator):
+class Fourier(Unitary):
     """Centred, unitary discrete Fourier transform: images to k-space.
 
     ``y[k] = sum_n x[n] exp(-2 pi i (k - N // 2) (n - N // 2) / N) / sqrt(N)`` along each axis: the origin is
@@ -36,10 +35,9 @@ class Fourier(LinearOperator):
     """
 
     def __init__(self, shape: tuple[int, ...], axes: Sequence[int] | None = None) -> None:
-        space = Space(shape, "complex")
-        super().__init__(space, space)
-        self.axes = _negative(axes, len(space.shape))
-        self._modulation = Constant(modulation(space.shape, self.axes))
+        super().__init__(shape, "complex")
+        self.axes = _negative(axes, len(self.domain.shape))
+        self._modulation = Constant(modulation(self.domain.shape, self.axes))
 
     def _apply(self, x: torch.Tensor) -> torch.Tensor:
         return each_alone(self._forward, x, self.domain)
@@ -54,20 +52,6 @@ class Fourier(LinearOperator):
     def _backward(self, y: torch.Tensor) -> torch.Tensor:
         x = torch.fft.ifftn(aligned(y), dim=self.axes, norm="ortho").mul_(self._modulation.like(y).conj())
         return torch.fft.fftshift(x, dim=self.axes)
-
-    def _gram(self) -> LinearOperator:
-        return Identity(self.domain.shape, "complex")
-
-    def _norm(self) -> float:
-        return 1.0
-
-    def _solve(self, b: torch.Tensor, shift: float | torch.Tensor) -> torch.Tensor:
-        return b / (1 + shift)
-
-    @property
-    def svd(self) -> SVD:
-        """All singular values are one."""
-        return SVD(self, torch.ones(self.domain.shape), Identity(self.domain.shape, "complex"))
 
 
 def modulation(shape: tuple[int, ...], axes: Sequence[int]) -> torch.Tensor:
