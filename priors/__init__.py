@@ -1,6 +1,6 @@
 """Priors: what images look like."""
 
-from invgen.priors.base import Composite, Prior, Proximable
+from invgen.priors.base import Composite, Denoiser, Prior, Proximable
 from invgen.priors.constraints import Box, NonNegative
 from invgen.priors.sparse import DCT, L1, GroupSparsity, Wavelet
 from invgen.priors.sums import Sum
@@ -12,6 +12,7 @@ __all__ = [
     "L1",
     "Box",
     "Composite",
+    "Denoiser",
     "GroupSparsity",
     "NonNegative",
     "Prior",

@@ -110,7 +110,7 @@ def test_prior_keeps_the_rules(name, case):
 
 
 def test_every_public_prior_is_registered():
-    protocols = {"Composite", "Prior", "Proximable"}
+    protocols = {"Composite", "Denoiser", "Prior", "Proximable"}
     assert set(ig.priors.__all__) - protocols == set(PRIORS)
 
 
