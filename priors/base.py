@@ -130,7 +130,7 @@ class Denoising:
             raise ParameterError(f"sigma is a positive number, or one for each batch element; got {sigma}.")
         if level.shape != batch[: level.ndim]:
             raise ShapeError(
-                f"sigma for each batch element has the batch's shape, {tuple(batch)}; got {tuple(level.shape)}."
+                f"sigma of each batch element has the batch's shape {tuple(batch)}; got {tuple(level.shape)}."
             )
         return level.to(x.device, x.dtype.to_real()).reshape(*level.shape, *(1,) * (x.ndim - level.ndim))
 
