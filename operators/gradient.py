@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from functools import cached_property
 
+import numpy as np
 import torch
 
 from invgen.errors import ShapeError
 from invgen.operators.base import LinearOperator
 from invgen.operators.frozen import Constant
 from invgen.operators.space import Space
+from invgen.operators.threads import torch_threads
 
 __all__ = ["Gradient"]
 
@@ -34,6 +36,23 @@ class Gradient(LinearOperator):
             raise ShapeError(f"Gradient along the axes {axes} does not fit images of shape {tuple(shape)}.")
         super().__init__(Space(shape, field), Space((len(axes), *shape), field))
         self._axes = tuple(axes)
+        # along the last two or three axes, in order, a compiled loop knows the way
+        self._compiled = self._axes in ((-2, -1), (-3, -2, -1))
+        #: How many planes, images along the last two axes, follow each other along the first of three axes.
+        self.depth = self.domain.shape[-3] if self._axes == (-3, -2, -1) else 1
+        self._planes = math.prod(self.domain.shape[:-2])
+
+    def compiles(self, x: torch.Tensor) -> bool:
+        """Whether loops compiled for the CPU take `x`."""
+        return self._compiled and x.device.type == "cpu"
+
+    def planes(self, x: torch.Tensor, space: Space) -> np.ndarray:
+        """Memory of contiguous data of the domain or the range, the `space`, as the loops take them.
+
+        ``(batch, planes, H, W)`` or ``(batch, directions, planes, H, W)``.
+        """
+        directions = space.shape[: -len(self.domain.shape)]
+        return x.detach().reshape(-1, *directions, self._planes, *self.domain.shape[-2:]).numpy()
 
     def _apply(self, x: torch.Tensor) -> torch.Tensor:
         batch = self.domain.batch_shape(x)
@@ -46,6 +65,14 @@ class Gradient(LinearOperator):
         return g
 
     def _adjoint(self, y: torch.Tensor) -> torch.Tensor:
+        if self.compiles(y):
+            from invgen.operators import gradient_cpu
+
+            y = y.contiguous()
+            x = y.new_empty(*self.range.batch_shape(y), *self.domain.shape)
+            with torch_threads():
+                gradient_cpu.adjoint(self.planes(y, self.range), self.depth, self.planes(x, self.domain))
+            return x
         parts = y.unbind(y.ndim - len(self.range.shape))
         x = torch.zeros_like(parts[0])
         for part, axis in zip(parts, self._axes, strict=True):

@@ -77,19 +77,19 @@ class GroupL1(Function):
         counted: Constant | None = None,
     ) -> None:
         super().__init__(weight)
-        self._axis, self._counted = axis, counted
+        self.axis, self.counted = axis, counted
 
     def magnitude(self, z: torch.Tensor) -> torch.Tensor:
         """Magnitude of each group, the axis kept."""
-        if self._axis is None:
+        if self.axis is None:
             return z.abs()
         # torch.linalg.vector_norm along a leading axis is a hundred times slower
         squares = (z.real.square() + z.imag.square()) if z.is_complex() else z.square()
-        return squares.sum(self._axis, keepdim=True).sqrt_()
+        return squares.sum(self.axis, keepdim=True).sqrt_()
 
     def _radius(self, size: torch.Tensor) -> float | torch.Tensor:
         weight = self._weight(size)
-        return weight if self._counted is None else weight * self._counted.like(size)
+        return weight if self.counted is None else weight * self.counted.like(size)
 
     def value(self, z: torch.Tensor, axes: tuple[int, ...]) -> torch.Tensor:
         """Weighted sum of the groups' magnitudes."""
@@ -109,7 +109,7 @@ class GroupL1(Function):
 
     def typical(self, z: torch.Tensor, space: Space) -> torch.Tensor:
         """Root mean square of what is counted."""
-        return super().typical(z if self._counted is None else self._counted.like(z) * z, space)
+        return super().typical(z if self.counted is None else self.counted.like(z) * z, space)
 
     def dual_size(self, size: torch.Tensor) -> torch.Tensor:
         """The weight, however large the data are."""
