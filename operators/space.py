@@ -105,13 +105,15 @@ class Space:
 
         The symbol is the same for all elements, or has their batch axes.
         """
+        own = symbol.shape[-len(self.shape) :]
+        if math.prod(own) == 1:  # the same at every frequency
+            return symbol * x
         flat, batch = self.flatten(x)
         if not len(flat):  # which transforms refuse
             return x.clone()
         if x.is_cuda or len(flat) == 1:
             return self._filter(symbol, x)
         # the CPU's transforms round by how many there are: one by one, a batch equals its elements to the bit
-        own = symbol.shape[-len(self.shape) :]
         symbols = symbol.expand(*batch, *own).reshape(-1, *own)
         return torch.stack([self._filter(s, v.clone()) for s, v in zip(symbols, flat, strict=True)]).reshape(
             x.shape

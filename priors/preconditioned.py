@@ -11,6 +11,7 @@ import torch
 from invgen.operators import Identity
 from invgen.operators.krylov import largest_eigenvalue
 from invgen.priors.base import Composite
+from invgen.priors.dual_step import dual_step
 from invgen.priors.functions import Interval
 from invgen.problem import Problem
 
@@ -48,7 +49,7 @@ class Preconditioned:
         """Symbol of a periodic convolution above the Hessian, shape (*batch, *frequencies)."""
         problem, space = self.problem, self.space
         spectrum = problem.linear_operator.spectrum
-        if spectrum is None:
+        if spectrum is None or isinstance(problem.linear_operator.gram, Identity):
             L = torch.as_tensor(problem.lipschitz(), device=like.device, dtype=like.dtype.to_real())
             return space.per_sample(L.expand(problem.batch_shape))
         symbol = space.half(spectrum.like(like))
@@ -132,11 +133,12 @@ class MetricProx(Preconditioned):
             x = self._primal(u, ahead)
             y_old = y
             y = [
-                g.conjugate_prox(w + step * K(x), step)
+                dual_step(K, g, w, step, x)
                 for K, g, w, step in zip(self.maps, functions, ahead, self._steps, strict=True)
             ]
             t_old, t = t, (1 + math.sqrt(1 + 4 * t * t)) / 2
-            ahead = [new + (t_old - 1) / t * (new - old) for new, old in zip(y, y_old, strict=True)]
+            momentum = (t_old - 1) / t
+            ahead = [torch.lerp(old, new, 1 + momentum) for new, old in zip(y, y_old, strict=True)]
         return self._primal(u, y), y
 
     def _primal(self, u: torch.Tensor, duals: list[torch.Tensor]) -> torch.Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from invgen.priors.base import Composite
+from invgen.priors.dual_step import dual_step
 from invgen.priors.preconditioned import Preconditioned
 from invgen.problem import Problem
 
@@ -72,7 +73,7 @@ class PrimalDual(Preconditioned):
         ahead = 2 * x_new - x
         steps = [K.range.per_sample(sigma) for K, sigma in zip(self.maps, sigmas, strict=True)]
         duals = [
-            g.conjugate_prox(y + step * K(ahead), step)
+            dual_step(K, g, y, step, ahead)
             for K, g, y, step in zip(self.maps, functions, duals, steps, strict=True)
         ]
         return x_new, duals
