@@ -12,7 +12,7 @@ from invgen.errors import CapabilityError, ParameterError, ShapeError
 from invgen.operators import Identity, LinearOperator, Space
 from invgen.priors.base import Weight
 from invgen.priors.functions import Function
-from invgen.priors.weights import check_weight, discrepancy_weight
+from invgen.priors.weights import check_weight, find_weight
 from invgen.problem import Problem
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ class Penalty:
     """Base of the convex priors: a subclass gives `value`, `terms` and, where it has none, no `weight`.
 
     Priors add up, and are multiplied by positive numbers: ``0.1 * Wavelet() + NonNegative()``. A multiple of
-    a prior whose weight is "auto" has that number for its weight, else that number times its weight.
+    a prior whose weight is a rule, such as "auto", has that number for its weight, else that number times its
+    weight.
     """
 
     def value(self, x: torch.Tensor) -> torch.Tensor:
@@ -51,7 +52,7 @@ class Penalty:
         return self
 
     def resolve(self, problem: Problem) -> Self:
-        """For the images of `problem`, and with the weight that the discrepancy principle gives.
+        """For the images of `problem`, and with the weight that its rule gives.
 
         Found without constraints: data that no image within them explains would else be fitted by lowering
         the weight.
@@ -65,7 +66,7 @@ class Penalty:
         prior = self.fitted(problem.operator.domain)
         if isinstance(weight, str):
             free = cast(Any, prior.without_constraints())
-            prior = prior.with_weight(discrepancy_weight(problem, free))
+            prior = prior.with_weight(find_weight(problem, free, weight))
         return prior
 
     def __mul__(self, factor: Any) -> Self:
@@ -135,7 +136,7 @@ class Analysis(Penalty):
 
     def _number(self) -> float | torch.Tensor:
         if isinstance(self.weight, str):
-            raise ParameterError("The weight is 'auto': resolve(problem) finds the number.")
+            raise ParameterError(f"The weight is {self.weight!r}: resolve(problem) finds the number.")
         return self.weight
 
 

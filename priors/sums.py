@@ -14,7 +14,7 @@ from invgen.priors.constraints import Constraint
 from invgen.priors.penalty import Penalty, spread
 from invgen.priors.sparse import L1
 from invgen.priors.tikhonov import Tikhonov
-from invgen.priors.weights import discrepancy_weight
+from invgen.priors.weights import find_weight
 from invgen.problem import Problem
 
 __all__ = ["Sum"]
@@ -32,12 +32,13 @@ class Sum(Penalty):
     Parameters
     ----------
     parts : sequence of priors
-        One of them may have the weight "auto": it follows from the noise, with the others as they are.
+        One of them may have a rule for its weight, such as "auto": it follows from the noise, with the others
+        as they are.
 
     Raises
     ------
     ParameterError
-        If more than one weight is "auto", or no image meets all constraints.
+        If more than one weight follows a rule, or no image meets all constraints.
     """
 
     parts: tuple[Any, ...]
@@ -47,7 +48,7 @@ class Sum(Penalty):
         for part in self.parts:
             flat.extend(part.parts if isinstance(part, Sum) else [part])
         object.__setattr__(self, "parts", tuple(flat))
-        if len(self._weighted("auto")) > 1:
+        if len(self._ruled) > 1:
             raise ParameterError(
                 "Only one weight of a sum can follow from the noise; give the other priors numbers, "
                 "such as 0.1 * TotalVariation()."
@@ -59,17 +60,18 @@ class Sum(Penalty):
     @property
     def weight(self) -> Weight | tuple[Weight, ...] | None:
         """Weight of the part that has one; of several a tuple, None where all are constraints."""
-        weights = tuple(self.parts[i].weight for i in self._weighted())
+        weights = tuple(self.parts[i].weight for i in self._weighted)
         return weights[0] if len(weights) == 1 else weights or None
 
-    def _weighted(self, only: str = "") -> list[int]:
-        """Which parts have a weight, or `only` that one."""
-        return [
-            i
-            for i, part in enumerate(self.parts)
-            if not isinstance(part, Constraint)
-            and (not only or (isinstance(part.weight, str) and part.weight == only))
-        ]
+    @property
+    def _weighted(self) -> list[int]:
+        """Which parts have a weight."""
+        return [i for i, part in enumerate(self.parts) if not isinstance(part, Constraint)]
+
+    @property
+    def _ruled(self) -> list[int]:
+        """Which part, if any, has a weight that follows a rule."""
+        return [i for i in self._weighted if isinstance(self.parts[i].weight, str)]
 
     def value(self, x: torch.Tensor) -> torch.Tensor:
         """Sum of the parts' values, of the axes that all of them leave."""
@@ -123,16 +125,16 @@ class Sum(Penalty):
         return kinds
 
     def with_weight(self, weight: float | torch.Tensor) -> Sum:
-        """The same sum with another weight of the part whose own is "auto", or that alone has one."""
-        chosen = self._weighted("auto") or self._weighted()
+        """The same sum with another weight of the part whose own follows a rule, or that alone has one."""
+        chosen = self._ruled or self._weighted
         if len(chosen) != 1:
-            raise ParameterError("with_weight needs a sum with one weight, or one that is 'auto'.")
+            raise ParameterError("with_weight needs a sum with one weight, or one that follows a rule.")
         return Sum(tuple(p.with_weight(weight) if i == chosen[0] else p for i, p in enumerate(self.parts)))
 
     def without_constraints(self) -> Sum | None:
         """The other parts, the one to be weighted first."""
-        first = self._weighted("auto")
-        order = [*first, *(i for i in self._weighted() if i not in first)]
+        first = self._ruled
+        order = [*first, *(i for i in self._weighted if i not in first)]
         free = tuple(self.parts[i].without_constraints() for i in order)
         return Sum(free) if free else None
 
@@ -141,16 +143,18 @@ class Sum(Penalty):
         return Sum(tuple(part.fitted(space) for part in self.parts))
 
     def resolve(self, problem: Problem) -> Sum:
-        """With all parts resolved; a weight that is "auto" is found with the other parts in place."""
-        auto = self._weighted("auto")
+        """With all parts resolved; a weight that follows a rule is found with the other parts in place."""
+        ruled = self._ruled
         prior = Sum(
             tuple(
-                part.fitted(problem.operator.domain) if i in auto else part.resolve(problem)
+                part.fitted(problem.operator.domain) if i in ruled else part.resolve(problem)
                 for i, part in enumerate(self.parts)
             )
         )
+        if not ruled:
+            return prior
         free: Any = prior.without_constraints()
-        return prior.with_weight(discrepancy_weight(problem, free)) if auto else prior
+        return prior.with_weight(find_weight(problem, free, self.parts[ruled[0]].weight))
 
     def _times(self, factor: float | torch.Tensor) -> Sum:
         return Sum(tuple(factor * part for part in self.parts))

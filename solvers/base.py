@@ -19,6 +19,7 @@ import torch
 
 from invgen.errors import CapabilityError, DataError, DivergenceError, DtypeError, ParameterError, ShapeError
 from invgen.operators.counting import count_calls
+from invgen.priors.weights import rule_of
 from invgen.problem import Problem
 from invgen.reconstruction import Reconstruction
 from invgen.solvers.checkpoint import Checkpoint
@@ -112,6 +113,17 @@ class Solver:
         weight = getattr(getattr(self, "prior", None), "weight", None)
         return {} if weight is None else {"weight": weight}
 
+    def rule(self) -> dict[str, Any]:
+        """What a solver that is not resolved adds: the rule that its weight follows, of several a tuple.
+
+        "given", "discrepancy" or "sure"; see `invgen.priors.weights`.
+        """
+        weight = getattr(getattr(self, "prior", None), "weight", None)
+        if weight is None:
+            return {}
+        rules = tuple(map(rule_of, weight)) if isinstance(weight, tuple) else rule_of(weight)
+        return {"weight_rule": rules}
+
     @torch.no_grad()
     def __call__(
         self,
@@ -169,6 +181,7 @@ class Solver:
         stats = {
             "solver": self.name,
             **solver.told(),
+            **self.rule(),
             "iterations": run.needed if problem.batch_shape else int(run.needed),
             "converged": ~run.active if problem.batch_shape else not bool(run.active),
             "operator_calls": dict(calls),

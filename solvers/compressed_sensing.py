@@ -79,6 +79,10 @@ class Lasso(Solver):
         """The weight."""
         return {"weight": self.weight}
 
+    def rule(self) -> dict[str, Any]:
+        """The weight is "given", or "universal" as that of Donoho and Johnstone is called."""
+        return {"weight_rule": "universal" if isinstance(self.weight, str) else "given"}
+
     def penalty(self, problem: Problem, x: torch.Tensor) -> torch.Tensor:
         """``weight |T x|_1``."""
         T = _checked_transform(self.name, self.transform, problem.operator.domain)

@@ -54,11 +54,14 @@ class Gaussian(Noise):
 
     def sample(self, prediction: torch.Tensor, seed: int) -> torch.Tensor:
         """``prediction + std * n``; a dead pixel keeps its noiseless value."""
-        n = standard_normal(prediction, seed)
+        return prediction + self.color(standard_normal(prediction, seed))
+
+    def color(self, n: torch.Tensor) -> torch.Tensor:
+        """Noise of this covariance, made of white noise of unit variance; zero at a dead pixel."""
         if self.std is None:
-            return prediction + self._along_axis(self._factor, n)
-        std = self.std.like(prediction)
-        return prediction + torch.where(torch.isfinite(std), std, 0) * n
+            return self._along_axis(self._factor, n)
+        std = self.std.like(n)
+        return torch.where(torch.isfinite(std), std, 0) * n
 
     def whiten(self, residual: torch.Tensor) -> torch.Tensor:
         """Apply the inverse covariance to a residual."""
