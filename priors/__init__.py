@@ -1,7 +1,9 @@
 """Priors: what images look like."""
 
-from invgen.priors.base import Composite, Denoiser, Prior, Proximable
+from invgen.priors.base import Composite, Denoiser, Density, Prior, Proximable, Sampler
 from invgen.priors.constraints import Box, NonNegative
+from invgen.priors.gaussian import Gaussian
+from invgen.priors.mixture import GaussianMixture
 from invgen.priors.sparse import DCT, L1, GroupSparsity, Wavelet
 from invgen.priors.sums import Sum
 from invgen.priors.tikhonov import Tikhonov
@@ -13,10 +15,14 @@ __all__ = [
     "Box",
     "Composite",
     "Denoiser",
+    "Density",
+    "Gaussian",
+    "GaussianMixture",
     "GroupSparsity",
     "NonNegative",
     "Prior",
     "Proximable",
+    "Sampler",
     "Sum",
     "Tikhonov",
     "TotalVariation",

@@ -15,14 +15,16 @@ __all__ = [
     "Composite",
     "Denoiser",
     "Denoising",
+    "Density",
     "Prior",
     "Proximable",
+    "Sampler",
     "Weight",
     "has_closed_form",
     "require",
 ]
 
-#: The weight of a prior: a number, one for each batch element, or "auto".
+#: The weight of a prior: a number, one for each batch element, or the name of a rule, such as "auto".
 Weight = float | torch.Tensor | str
 
 
@@ -34,7 +36,7 @@ class Prior(Protocol):
         """Penalty of an image, weight included; what is left of `x`'s axes is batch."""
 
     def resolve(self, problem: Problem) -> Any:
-        """The prior with a number for its weight, found from the problem where it is "auto"."""
+        """The prior with a number for its weight, found from the problem where it is the name of a rule."""
 
 
 @runtime_checkable
@@ -72,6 +74,22 @@ class Denoiser(Protocol):
         sigma : positive number, or tensor of the batch's shape
             In units of the image; for complex images that of the real and of the imaginary part.
         """
+
+
+@runtime_checkable
+class Density(Protocol):
+    """A prior that knows how probable an image is."""
+
+    def log_prob(self, x: torch.Tensor) -> torch.Tensor:
+        """Logarithm of the density, shape of the batch; for complex images that of both parts together."""
+
+
+@runtime_checkable
+class Sampler(Protocol):
+    """A prior that draws images."""
+
+    def sample(self, n: int, seed: int) -> torch.Tensor:
+        """Draw n images, shape (n, *image); the same seed gives the same ones."""
 
 
 class Denoising:
@@ -125,7 +143,9 @@ class Denoising:
 
     def _spread(self, sigma: float | torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """The noise level, to multiply a batch of images."""
-        level, batch = torch.as_tensor(sigma), x.shape[: x.ndim - self._image_axes]
+        # a number in double precision, whatever PyTorch's default
+        level = sigma if isinstance(sigma, torch.Tensor) else torch.as_tensor(sigma, dtype=torch.float64)
+        batch = x.shape[: x.ndim - self._image_axes]
         if level.is_complex() or not bool(((level > 0) & torch.isfinite(level)).all()):
             raise ParameterError(f"sigma is a positive number, or one for each batch element; got {sigma}.")
         if level.shape != batch[: level.ndim]:
