@@ -131,7 +131,8 @@ class Denoising:
             Where sigma is not positive and finite, or no batch's shape.
         """
         _check_image(x, self._image_axes, f"{type(self).__name__}.denoise")
-        return self._denoise(x, self._spread(sigma, x))
+        level = self._spread(sigma, x)
+        return self._denoise(x, level) if x.numel() else x.clone()
 
     def score(self, x: torch.Tensor, sigma: float | torch.Tensor) -> torch.Tensor:
         """Gradient of the logarithm of the density of ``x0 + sigma n``, at x.
