@@ -7,9 +7,10 @@ Each check raises `CheckError` at the first rule that is broken, with the figure
 otherwise returns a `Report` of all figures. invgen's own tests run every public class through them.
 """
 
+from invgen.testing.denoiser import check_denoiser
 from invgen.testing.operator import check_operator
 from invgen.testing.prior import check_prior
 from invgen.testing.report import CheckError, Report
 from invgen.testing.solver import check_solver
 
-__all__ = ["CheckError", "Report", "check_operator", "check_prior", "check_solver"]
+__all__ = ["CheckError", "Report", "check_denoiser", "check_operator", "check_prior", "check_solver"]

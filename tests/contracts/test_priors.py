@@ -9,9 +9,24 @@ import invgen as ig
 from invgen.operators import DCT as Cosines
 from invgen.operators import Gradient, Hadamard, MatrixOperator
 from invgen.operators import Wavelet as Details
-from invgen.priors import DCT, L1, Box, GroupSparsity, NonNegative, Tikhonov, TotalVariation, Wavelet
+from invgen.priors import (
+    BM3D,
+    DCT,
+    L1,
+    Box,
+    CycleSpunWavelets,
+    GroupSparsity,
+    NetworkDenoiser,
+    NonLocalMeans,
+    NonNegative,
+    ProxDenoiser,
+    Tikhonov,
+    TotalVariation,
+    TVDenoiser,
+    Wavelet,
+)
 from invgen.priors.functions import GroupL1
-from invgen.testing import CheckError, check_prior
+from invgen.testing import CheckError, check_denoiser, check_prior
 
 #: Each public prior with the parameter sets, and where they need them the images, that stand for it.
 PRIORS = {
@@ -103,15 +118,102 @@ PRIORS = {
 CASES = [(name, case) for name, cases in PRIORS.items() for case in cases]
 
 
+class Wiener(torch.nn.Module):
+    """A network that knows a normal prior around one half."""
+
+    def forward(self, x, sigma):
+        return 0.5 + (x - 0.5) / (1 + 4 * sigma.reshape(-1, 1, 1, 1) ** 2)
+
+
+class Smooth(torch.nn.Module):
+    """A network of one convolution that is told the noise level by a channel."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.average = torch.nn.Conv2d(
+            channels, channels, 3, padding=1, padding_mode="reflect", groups=channels
+        )
+        torch.nn.init.constant_(self.average.weight, 1 / 9)
+        torch.nn.init.zeros_(self.average.bias)
+
+    def forward(self, x):
+        x, level = x[:, :-1], x[:, -1:]
+        return x + (10 * level).clamp(max=1) * (self.average(x) - x) / 2
+
+
+def bm3d(**options):
+    def build():
+        pytest.importorskip("bm3d")
+        return BM3D(**options)
+
+    return build
+
+
+COMPLEX = {"field": "complex"}
+#: Each public denoiser with the parameter sets that stand for it, and the options of their checks.
+DENOISERS = {
+    "TVDenoiser": {
+        "defaults": (TVDenoiser(), {}),
+        "complex": (TVDenoiser(), COMPLEX),
+        "channels": (TVDenoiser(channels=True), {"image_shape": (3, 9, 10)}),
+    },
+    "NonLocalMeans": {
+        "defaults": (NonLocalMeans(), {}),
+        "complex": (NonLocalMeans(patch_distance=3), COMPLEX),
+        "channels": (NonLocalMeans(channels=True, patch_distance=3), {"image_shape": (3, 9, 10)}),
+    },
+    "CycleSpunWavelets": {
+        "defaults": (CycleSpunWavelets(), {}),
+        "soft": (CycleSpunWavelets("db2", 2, threshold=1.5, soft=True), {}),
+        "complex": (CycleSpunWavelets(levels=2), COMPLEX),
+    },
+    # each call takes the package a second
+    "BM3D": {
+        "defaults": (
+            bm3d(),
+            {"image_shape": (8, 9), "skip": {"batch", "immutability", "pickling", "scale", "score"}},
+        )
+    },
+    "ProxDenoiser": {
+        "closed form": (ProxDenoiser(DCT(2.0)), {"skip": {"scale"}}),
+        "automatic": (ProxDenoiser(DCT()), {"tolerance": 1e-5}),
+        "iterated": (ProxDenoiser(TotalVariation(5.0) + NonNegative()), {"skip": {"scale"}}),
+        "complex": (ProxDenoiser(TotalVariation(5.0)), {**COMPLEX, "skip": {"scale"}}),
+        "volume": (
+            ProxDenoiser(TotalVariation(5.0, axes=(-3, -2, -1)), axes=3),
+            {"image_shape": (3, 6, 7), "skip": {"scale"}},
+        ),
+    },
+    "NetworkDenoiser": {
+        "argument": (NetworkDenoiser(Wiener(), (0, 1)), {"tolerance": 1e-5}),
+        "channel": (NetworkDenoiser(Smooth(1), (0, 1), noise="channel", multiple=8), {"tolerance": 1e-5}),
+        "blind": (NetworkDenoiser(torch.nn.Identity(), (0, 1), noise="none"), {"tolerance": 1e-5}),
+        "complex": (NetworkDenoiser(Smooth(1), (0, 1), noise="channel"), {**COMPLEX, "tolerance": 1e-5}),
+        "color": (
+            NetworkDenoiser(Smooth(3), (0, 1), noise="channel", channels=3),
+            {"image_shape": (3, 12, 13), "tolerance": 1e-5},
+        ),
+    },
+}
+
+NOISY_CASES = [(name, case) for name, cases in DENOISERS.items() for case in cases]
+
+
 @pytest.mark.parametrize(("name", "case"), CASES, ids=[f"{name}-{case}" for name, case in CASES])
 def test_prior_keeps_the_rules(name, case):
     prior, images = PRIORS[name][case]
     check_prior(prior, **images)
 
 
+@pytest.mark.parametrize(("name", "case"), NOISY_CASES, ids=[f"{name}-{case}" for name, case in NOISY_CASES])
+def test_denoiser_keeps_the_rules(name, case):
+    prior, options = DENOISERS[name][case]
+    check_denoiser(prior() if callable(prior) else prior, **options)
+
+
 def test_every_public_prior_is_registered():
     protocols = {"Composite", "Denoiser", "Prior", "Proximable"}
-    assert set(ig.priors.__all__) - protocols == set(PRIORS)
+    assert set(ig.priors.__all__) - protocols == set(PRIORS) | set(DENOISERS)
 
 
 @dataclass(frozen=True)
