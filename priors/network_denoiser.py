@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 import math
-from typing import Any
 
 import torch
 from torch import nn
 
-from invgen.errors import CapabilityError, DtypeError, ParameterError, ShapeError
+from invgen.errors import DtypeError, ParameterError, ShapeError
 from invgen.operators.frozen import Frozen
 from invgen.priors.base import Denoising
+from invgen.priors.nets.following import Following
 
 __all__ = ["NetworkDenoiser"]
 
@@ -78,7 +77,7 @@ class NetworkDenoiser(Denoising, Frozen):
         self.sigma_range, self.noise = (float(low), float(high)), noise
         self.value_range = (float(value_range[0]), float(value_range[1]))
         self.channels, self.multiple = channels, multiple
-        self._network = _Network(module)
+        self._network = Following(module)
 
     @property
     def _image_axes(self) -> int:
@@ -138,32 +137,3 @@ class NetworkDenoiser(Denoising, Frozen):
     def __repr__(self) -> str:
         low, high = self.sigma_range
         return f"NetworkDenoiser({self._network.name}, sigma {low:g} to {high:g})"
-
-
-class _Network:
-    """A copy of a module, moved to each device and precision once, then kept."""
-
-    def __init__(self, module: nn.Module) -> None:
-        try:
-            self._module = copy.deepcopy(module).eval().requires_grad_(False)
-        except RuntimeError as error:  # of tensors that a graph has made
-            raise CapabilityError(f"The network cannot be copied: {error}") from error
-        self._copies: dict[tuple[torch.device, torch.dtype], nn.Module] = {}
-
-    @property
-    def name(self) -> str:
-        """Name of the module's class."""
-        return type(self._module).__name__
-
-    def like(self, x: torch.Tensor) -> nn.Module:
-        """The module on the device of `x` and in its precision."""
-        key = (x.device, x.dtype)
-        if key not in self._copies:
-            self._copies[key] = copy.deepcopy(self._module).to(device=x.device, dtype=x.dtype)
-        return self._copies[key]
-
-    def __getstate__(self) -> Any:
-        return self._module
-
-    def __setstate__(self, module: Any) -> None:
-        self._module, self._copies = module, {}

@@ -1,0 +1,6 @@
+"""Networks of learned priors: one architecture in each file."""
+
+from invgen.priors.nets.edm import EDM
+from invgen.priors.nets.unet import UNet
+
+__all__ = ["EDM", "UNet"]

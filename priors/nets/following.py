@@ -1,0 +1,42 @@
+"""Networks that follow the device and the precision of their images."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import nn
+
+from invgen.errors import CapabilityError
+
+__all__ = ["Following"]
+
+
+class Following:
+    """A copy of a module, moved to each device and precision once, then kept."""
+
+    def __init__(self, module: nn.Module) -> None:
+        try:
+            self._module = copy.deepcopy(module).eval().requires_grad_(False)
+        except RuntimeError as error:  # of tensors that a graph has made
+            raise CapabilityError(f"The network cannot be copied: {error}") from error
+        self._copies: dict[tuple[torch.device, torch.dtype], nn.Module] = {}
+
+    @property
+    def name(self) -> str:
+        """Name of the module's class."""
+        return type(self._module).__name__
+
+    def like(self, x: torch.Tensor) -> nn.Module:
+        """The module on the device of `x` and in its precision."""
+        key = (x.device, x.dtype)
+        if key not in self._copies:
+            self._copies[key] = copy.deepcopy(self._module).to(device=x.device, dtype=x.dtype)
+        return self._copies[key]
+
+    def __getstate__(self) -> Any:
+        return self._module
+
+    def __setstate__(self, module: Any) -> None:
+        self._module, self._copies = module, {}

@@ -1,0 +1,155 @@
+"""A U-Net: residual blocks at several resolutions, which know the noise level."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+__all__ = ["UNet"]
+
+
+class UNet(nn.Module):
+    """Maps noisy images to what is wanted of them; of images of any size unless it has attention.
+
+    Ronneberger, Fischer and Brox (2015) with residual blocks, as diffusion models use it (Ho, Jain and Abbeel
+    2020), and with the sums in place of concatenations of Zhang et al. (2021). Normalization is over the
+    channels of each pixel, so that nothing depends on how large the image is.
+
+    Parameters
+    ----------
+    inputs, outputs : int
+        Channels of the images that go in and come out.
+    widths : sequence of int
+        Channels at each resolution, which halves from one to the next.
+    blocks : int
+        Residual blocks at each resolution, on the way down and on the way up.
+    unshuffle : int
+        The first resolution has squares of this many pixels as channels (Shi et al. 2016).
+    attention : sequence of int
+        Which of the resolutions, counted from zero, have self-attention.
+    classes : int
+        How many kinds of images there are; zero where labels are not used.
+    dropout : float
+        Fraction of the channels' values that training leaves out in each block.
+    """
+
+    def __init__(
+        self,
+        inputs: int = 1,
+        outputs: int = 1,
+        widths: Sequence[int] = (32, 64, 128),
+        blocks: int = 2,
+        unshuffle: int = 1,
+        attention: Sequence[int] = (),
+        classes: int = 0,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.unshuffle, self.multiple = unshuffle, unshuffle * 2 ** (len(widths) - 1)
+        self.embedding = Embedding(4 * widths[0], classes)
+        self.first = nn.Conv2d(inputs * unshuffle**2, widths[0], 3, padding=1)
+
+        def stage(level: int) -> nn.ModuleList:
+            attends = level in attention
+            made = (Block(widths[level], 4 * widths[0], dropout, attends) for _ in range(blocks))
+            return nn.ModuleList(made)
+
+        self.down = nn.ModuleList(stage(level) for level in range(len(widths)))
+        self.up = nn.ModuleList(stage(level) for level in range(len(widths) - 1))
+        pairs = list(zip(widths, widths[1:], strict=False))
+        self.downsample = nn.ModuleList(nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in pairs)
+        self.upsample = nn.ModuleList(nn.ConvTranspose2d(coarse, fine, 2, stride=2) for fine, coarse in pairs)
+        self.last = zeroed(nn.Conv2d(widths[0], outputs * unshuffle**2, 3, padding=1))
+
+    def forward(self, x: Tensor, noise: Tensor, label: Tensor | None = None) -> Tensor:
+        """Images ``(N, inputs, H, W)``, noise levels ``(N,)`` and classes ``(N,)``, -1 where unknown."""
+        height, width = x.shape[-2:]
+        x = F.pad(x, (0, -width % self.multiple, 0, -height % self.multiple), mode="replicate")
+        e = self.embedding(noise, label)
+        x = self.first(F.pixel_unshuffle(x, self.unshuffle).contiguous(memory_format=torch.channels_last))
+        kept = []
+        for level, stage in enumerate(self.down):
+            for block in stage:
+                x = block(x, e)
+            if level < len(self.downsample):
+                kept.append(x)
+                x = self.downsample[level](x)
+        for level in reversed(range(len(self.upsample))):
+            x = self.upsample[level](x) + kept[level]
+            for block in self.up[level]:
+                x = block(x, e)
+        x = F.pixel_shuffle(self.last(F.silu(normalized(x))), self.unshuffle)
+        return x[..., :height, :width]
+
+
+class Block(nn.Module):
+    """Two convolutions around a scale and a shift that the embedding gives, added to what comes in."""
+
+    def __init__(self, width: int, embedding: int, dropout: float, attends: bool) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, padding=1)
+        self.second = zeroed(nn.Conv2d(width, width, 3, padding=1))
+        self.modulation = nn.Linear(embedding, 2 * width)
+        self.dropout = nn.Dropout(dropout)
+        self.attention = Attention(width) if attends else None
+
+    def forward(self, x: Tensor, e: Tensor) -> Tensor:
+        scale, shift = self.modulation(e)[..., None, None].chunk(2, dim=1)
+        h = self.first(F.silu(normalized(x)))
+        h = self.second(self.dropout(F.silu(h * (1 + scale) + shift)))
+        return x + h if self.attention is None else self.attention(x + h)
+
+
+class Attention(nn.Module):
+    """Self-attention between the pixels, Vaswani et al. (2017), eq. 1, with heads of 32 channels."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.heads = max(1, width // 32)
+        self.project = nn.Conv2d(width, 3 * width, 1)
+        self.merge = zeroed(nn.Conv2d(width, width, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, width, *size = x.shape
+        parts = self.project(normalized(x)).reshape(n, 3, self.heads, width // self.heads, -1)
+        q, k, v = parts.transpose(-1, -2).unbind(1)
+        return x + self.merge(
+            F.scaled_dot_product_attention(q, k, v).transpose(-1, -2).reshape(n, width, *size)
+        )
+
+
+class Embedding(nn.Module):
+    """Features of the noise level, Vaswani et al. (2017), sec. 3.5, and of the class."""
+
+    def __init__(self, width: int, classes: int) -> None:
+        super().__init__()
+        self.classes = classes
+        self.noise = nn.Linear(32, width)
+        self.label = zeroed(nn.Linear(classes, width, bias=False)) if classes else None
+        self.mix = nn.Linear(width, width)
+
+    def forward(self, noise: Tensor, label: Tensor | None) -> Tensor:
+        rates = torch.exp(torch.linspace(0, math.log(64), 16, device=noise.device)).to(noise)
+        e = self.noise(
+            torch.cat([torch.cos(noise[:, None] * rates), torch.sin(noise[:, None] * rates)], dim=1)
+        )
+        if self.label is not None and label is not None:
+            one = F.one_hot(label.clamp(min=0), self.classes) * (label >= 0)[:, None]
+            e = e + self.label(one.to(noise))
+        return F.silu(self.mix(F.silu(e)))
+
+
+def normalized(x: Tensor) -> Tensor:
+    """Mean zero and variance one over the channels of each pixel."""
+    return F.layer_norm(x.permute(0, 2, 3, 1), x.shape[1:2]).permute(0, 3, 1, 2)
+
+
+def zeroed(layer: nn.Module) -> nn.Module:
+    """A layer that begins with nothing, so that a residual block begins as the identity."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
