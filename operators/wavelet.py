@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -12,8 +12,8 @@ from invgen.errors import ParameterError
 from invgen.operators.base import SVD, LinearOperator
 from invgen.operators.basic import Identity
 from invgen.operators.frozen import Constant
-from invgen.operators.mri.fourier import each_alone
 from invgen.operators.space import Space
+from invgen.operators.threads import torch_threads
 
 __all__ = ["Wavelet"]
 
@@ -108,39 +108,58 @@ class Wavelet(LinearOperator):
         return mask
 
     def _apply(self, x: torch.Tensor) -> torch.Tensor:
-        moved = x.movedim(self.axes, self._trailing)
-        return each_alone(self._analyze, moved, self._inner).movedim(self._trailing, self.axes).contiguous()
+        flat, batch = self._inner.flatten(x.movedim(self.axes, self._trailing))
+        y = x.new_zeros(len(flat), *self._padded)
+        y[_first(self._inner.shape)] = flat
+        y = self._levels(y, self._split).reshape(*batch, *self._padded)
+        return y.movedim(self._trailing, self.axes).contiguous()
 
     def _adjoint(self, y: torch.Tensor) -> torch.Tensor:
-        moved = y.movedim(self.axes, self._trailing)
-        x = each_alone(self._synthesize, moved, Space(self._padded, self.range.field))
+        flat, batch = Space(self._padded, self.range.field).flatten(y.movedim(self.axes, self._trailing))
+        x = self._levels(flat.clone(memory_format=torch.contiguous_format), self._merge)
+        x = x[_first(self._inner.shape)].reshape(*batch, *self._inner.shape)
         return x.movedim(self._trailing, self.axes).contiguous()
 
-    def _analyze(self, x: torch.Tensor) -> torch.Tensor:
-        y = x.new_zeros(len(x), *self._padded)
-        y[_first(self._inner.shape)] = x
-        for level in range(self.levels):
-            part = y[self._corner(level)]
-            part.copy_(self._one_level(part, self._split_axis))
+    def _levels(self, y: torch.Tensor, matrix: _Circulant) -> torch.Tensor:
+        """Split or merge all levels of `y`, (b, *padded), which is overwritten."""
+        other = torch.empty_like(y)
+        for step in range(self.levels):
+            level = step if matrix is self._split else self.levels - 1 - step
+            corner = self._corner(level)
+            if y.device.type == "cpu":
+                self._one_level(y, level, matrix, other)
+                if len(self.axes) % 2:
+                    y[corner] = other[corner]
+            else:
+                along = self._split_axis if matrix is self._split else self._merge_axis
+                part = y[corner]
+                for _ in self.axes:
+                    # each axis in turn lies first while it is transformed, the last one to begin with
+                    part = along(part.movedim(-1, 1))
+                y[corner] = part
         return y
 
-    def _synthesize(self, y: torch.Tensor) -> torch.Tensor:
-        x = y.clone()
-        for level in reversed(range(self.levels)):
-            part = x[self._corner(level)]
-            part.copy_(self._one_level(part, self._merge_axis))
-        return x[_first(self._inner.shape)]
+    def _one_level(self, y: torch.Tensor, level: int, matrix: _Circulant, other: torch.Tensor) -> None:
+        """Transform each axis of a corner, compiled: from `y` to `other`, back, and so on."""
+        from invgen.operators import wavelet_cpu
+
+        shape = (1,) * (3 - len(self._padded)) + self._padded
+        sizes = (1,) * (3 - len(self._padded)) + tuple(n >> level for n in self._padded)
+        parts = 2 if y.is_complex() else 1
+        taps, split = matrix.taps.like(y.real).numpy(), matrix is self._split
+        source, target = (
+            (torch.view_as_real(z) if parts == 2 else z).view(-1, parts * shape[-1]).numpy()
+            for z in (y, other)
+        )
+        with torch_threads():
+            wavelet_cpu.along(source, shape, sizes, parts, taps, matrix.first, split, target)
+            for axis in range(1, 2 - len(self._padded), -1):
+                source, target = target, source
+                wavelet_cpu.across(source, shape, sizes, axis, parts, taps, matrix.first, split, target)
 
     def _corner(self, level: int) -> tuple[Any, ...]:
         """Where the approximation of a level lies."""
         return _first(n >> level for n in self._padded)
-
-    def _one_level(self, x: torch.Tensor, along: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
-        """Transform each axis, (b, *sizes) to the same."""
-        for _ in self.axes:
-            # each axis in turn lies first while it is transformed, the last one to begin with
-            x = along(x.movedim(-1, 1))
-        return x
 
     def _split_axis(self, x: torch.Tensor) -> torch.Tensor:
         pairs = self._split(x).unflatten(1, (-1, 2))
@@ -194,6 +213,7 @@ class _Circulant:
     _BLOCK = 4
 
     def __init__(self, taps: torch.Tensor, first: int) -> None:
+        self.taps, self.first = Constant(taps), first
         block, reach = self._BLOCK, len(taps)
         matrix = taps.new_zeros(block, 2, block + reach - 1, 2)
         for k in range(block):
