@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -60,7 +61,7 @@ class UNet(nn.Module):
 
         self.down = nn.ModuleList(stage(level) for level in range(len(widths)))
         self.up = nn.ModuleList(stage(level) for level in range(len(widths) - 1))
-        pairs = list(zip(widths, widths[1:], strict=False))
+        pairs = list(itertools.pairwise(widths))
         self.downsample = nn.ModuleList(nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in pairs)
         self.upsample = nn.ModuleList(nn.ConvTranspose2d(coarse, fine, 2, stride=2) for fine, coarse in pairs)
         self.last = zeroed(nn.Conv2d(widths[0], outputs * unshuffle**2, 3, padding=1))
@@ -117,9 +118,8 @@ class Attention(nn.Module):
         n, width, *size = x.shape
         parts = self.project(normalized(x)).reshape(n, 3, self.heads, width // self.heads, -1)
         q, k, v = parts.transpose(-1, -2).unbind(1)
-        return x + self.merge(
-            F.scaled_dot_product_attention(q, k, v).transpose(-1, -2).reshape(n, width, *size)
-        )
+        mixed = F.scaled_dot_product_attention(q, k, v).transpose(-1, -2)
+        return x + self.merge(mixed.reshape(n, width, *size))
 
 
 class Embedding(nn.Module):
@@ -134,9 +134,8 @@ class Embedding(nn.Module):
 
     def forward(self, noise: Tensor, label: Tensor | None) -> Tensor:
         rates = torch.exp(torch.linspace(0, math.log(64), 16, device=noise.device)).to(noise)
-        e = self.noise(
-            torch.cat([torch.cos(noise[:, None] * rates), torch.sin(noise[:, None] * rates)], dim=1)
-        )
+        phases = noise[:, None] * rates
+        e = self.noise(torch.cat([phases.cos(), phases.sin()], dim=1))
         if self.label is not None and label is not None:
             one = F.one_hot(label.clamp(min=0), self.classes) * (label >= 0)[:, None]
             e = e + self.label(one.to(noise))

@@ -30,8 +30,8 @@ Validation = Callable[[nn.Module, int], dict[str, float]]
 class Training:
     """How to train a network: Adam, a learning rate that rises and falls, and averaged weights.
 
-    Batches follow from the seed and the number of the step alone: a run that is killed and started again gives
-    what an undisturbed one does. Devices, processes and precision are those of `accelerate`: under
+    Batches follow from the seed and the number of the step alone: a run that is killed and started again
+    gives what an undisturbed one does. Devices, processes and precision are those of `accelerate`: under
     ``accelerate launch`` each process draws batches of its own.
 
     Parameters
@@ -41,8 +41,7 @@ class Training:
         The largest; it rises for `warmup` steps, and falls to zero as a cosine.
     warmup : int
     average : float
-        Half-life of the exponential moving average of the weights, as a fraction of the steps so far: Karras
-        et al. (2022) take a fixed one.
+        Half-life of the exponential moving average of the weights, as a fraction of the steps so far.
     precision : {"no", "bf16"}
         Of the network's products; the weights stay float32.
     seed : int

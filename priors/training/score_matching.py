@@ -16,7 +16,9 @@ __all__ = ["ScoreMatching"]
 
 @dataclass(frozen=True)
 class ScoreMatching:
-    """Mean weighted error of a denoiser on a random batch, Vincent (2011); Karras et al. (2022), eqs. 2 and 8.
+    """Mean weighted error of a denoiser on a random batch, Vincent (2011).
+
+    With the weights of Karras et al. (2022), eqs. 2 and 8.
 
     Parameters
     ----------
