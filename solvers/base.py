@@ -191,6 +191,14 @@ class Solver:
         return Reconstruction(run.result, history=run.history(), stats=stats)
 
     @property
+    def remedy(self) -> str:
+        """What to do about a run that diverges."""
+        return (
+            "Its step size assumes that A.H is the adjoint of A: check an operator of your own by "
+            "invgen.testing.check_operator."
+        )
+
+    @property
     def name(self) -> str:
         """Name of the class, for messages."""
         return type(self).__name__
@@ -273,8 +281,7 @@ class _Run:
 
     def _divergence(self) -> DivergenceError:
         return DivergenceError(
-            f"{self.solver.name} diverged at iteration {self.iteration}. Its step size assumes that A.H is "
-            "the adjoint of A: check an operator of your own by invgen.testing.check_operator."
+            f"{self.solver.name} diverged at iteration {self.iteration}. {self.solver.remedy}"
         )
 
     def history(self) -> dict[str, torch.Tensor]:
