@@ -33,6 +33,9 @@ def conjugate_gradients(
     """
     if tolerance is None:
         tolerance = 1e-12 if b.dtype in (torch.float64, torch.complex128) else 1e-6
+    # in units of the right-hand side, a power of two: products of large numbers exceed those of float32
+    unit = space.per_sample(power_of_two(space.norm(b)))
+    b = b / unit
     x, r = torch.zeros_like(b), b
     z = precondition(r) if precondition else r
     p, rz = z, space.inner(r, z).real
@@ -40,7 +43,7 @@ def conjugate_gradients(
     active = space.norm(r) > target
     for step in range(1, (iterations or 2000) + 1):
         if not active.any():
-            return x
+            return unit * x
         Ap = apply(p)
         # an element that has converged takes steps of length zero
         alpha = space.per_sample(torch.where(active, rz / space.inner(p, Ap).real, 0))
@@ -50,7 +53,7 @@ def conjugate_gradients(
         p = z + space.per_sample(torch.where(active, rz / rz_old, 0)) * p
         active = active & (space.norm(r) > target)
         if enough is not None and step % 10 == 0:
-            active = active & ~enough(x)
+            active = active & ~enough(unit * x)
     if active.any() and iterations is None:
         reached = float((space.norm(r) / space.norm(b))[active].max())
         warnings.warn(
@@ -59,7 +62,13 @@ def conjugate_gradients(
             InvgenWarning,
             stacklevel=2,
         )
-    return x
+    return unit * x
+
+
+def power_of_two(size: torch.Tensor) -> torch.Tensor:
+    """A power of two near each positive number, else one: to divide by it rounds nothing."""
+    exponent = torch.where(size > 0, torch.frexp(size).exponent, 0)
+    return torch.ldexp(torch.ones_like(size), exponent)
 
 
 def largest_eigenvalue(
@@ -77,6 +86,9 @@ def largest_eigenvalue(
     betas: list[torch.Tensor] = []
     for step in range(iterations):
         w = apply(v)
+        if step == 0:  # in units of the map: the squares of large numbers exceed those of float32
+            unit = power_of_two(space.inner(v, w).real)
+        w = w / space.per_sample(unit)
         alphas.append(space.inner(v, w).real)
         w = w - space.per_sample(alphas[-1]) * v - space.per_sample(beta) * v_old
         if step < 5 or step % 5 == 0:
@@ -88,7 +100,7 @@ def largest_eigenvalue(
         betas.append(beta)
         # where the Krylov space is exhausted beta vanishes, and zero vectors change nothing more
         v_old, v = v, w * space.per_sample(torch.where(beta > 0, 1 / beta, 0))
-    return value
+    return unit * value
 
 
 def _largest_ritz_value(alphas: list[torch.Tensor], betas: list[torch.Tensor]) -> torch.Tensor:

@@ -9,6 +9,7 @@ import torch
 
 from invgen.errors import ParameterError
 from invgen.operators.inverse import fourier_preconditioner
+from invgen.operators.krylov import power_of_two
 from invgen.problem import Problem
 from invgen.solvers.base import Solver, State
 
@@ -82,10 +83,12 @@ def _preconditioner(problem: Problem, weight: float) -> Callable[[torch.Tensor],
     end at the solution of smallest norm.
     """
     A, space = problem.linear_operator, problem.operator.domain
+    # what is no preconditioner keeps the directions near one, and their products within float32
+    unit = space.per_sample(power_of_two(space.norm(problem.backprojection)))
     if weight == 0 or A.spectrum is None:
-        return lambda r: r
+        return lambda r: r / unit
     return fourier_preconditioner(A, problem.zeros(), space.per_sample(mean_weight(problem)), weight) or (
-        lambda r: r
+        lambda r: r / unit
     )
 
 
