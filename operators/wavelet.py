@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -122,40 +122,48 @@ class Wavelet(LinearOperator):
 
     def _levels(self, y: torch.Tensor, matrix: _Circulant) -> torch.Tensor:
         """Split or merge all levels of `y`, (b, *padded), which is overwritten."""
-        other = torch.empty_like(y)
+        one_level = self._compiled(y, matrix) if y.device.type == "cpu" else self._strided(y, matrix)
         for step in range(self.levels):
-            level = step if matrix is self._split else self.levels - 1 - step
-            corner = self._corner(level)
-            if y.device.type == "cpu":
-                self._one_level(y, level, matrix, other)
-                if len(self.axes) % 2:
-                    y[corner] = other[corner]
-            else:
-                along = self._split_axis if matrix is self._split else self._merge_axis
-                part = y[corner]
-                for _ in self.axes:
-                    # each axis in turn lies first while it is transformed, the last one to begin with
-                    part = along(part.movedim(-1, 1))
-                y[corner] = part
+            one_level(step if matrix is self._split else self.levels - 1 - step)
         return y
 
-    def _one_level(self, y: torch.Tensor, level: int, matrix: _Circulant, other: torch.Tensor) -> None:
-        """Transform each axis of a corner, compiled: from `y` to `other`, back, and so on."""
+    def _compiled(self, y: torch.Tensor, matrix: _Circulant) -> Callable[[int], None]:
+        """One level by loops compiled for the CPU: from `y` to other memory, back, and so on."""
         from invgen.operators import wavelet_cpu
 
-        shape = (1,) * (3 - len(self._padded)) + self._padded
-        sizes = (1,) * (3 - len(self._padded)) + tuple(n >> level for n in self._padded)
-        parts = 2 if y.is_complex() else 1
-        taps, split = matrix.taps.like(y.real).numpy(), matrix is self._split
-        source, target = (
+        other, parts, missing = torch.empty_like(y), 2 if y.is_complex() else 1, 3 - len(self._padded)
+        shape = (1,) * missing + self._padded
+        memory = [
             (torch.view_as_real(z) if parts == 2 else z).view(-1, parts * shape[-1]).numpy()
             for z in (y, other)
-        )
-        with torch_threads():
-            wavelet_cpu.along(source, shape, sizes, parts, taps, matrix.first, split, target)
-            for axis in range(1, 2 - len(self._padded), -1):
-                source, target = target, source
-                wavelet_cpu.across(source, shape, sizes, axis, parts, taps, matrix.first, split, target)
+        ]
+        filters = parts, matrix.taps.like(y).numpy(), matrix.first, matrix is self._split
+
+        def one_level(level: int) -> None:
+            sizes = (1,) * missing + tuple(n >> level for n in self._padded)
+            source, target = memory
+            with torch_threads():
+                wavelet_cpu.along(source, shape, sizes, *filters, target)
+                for axis in range(1, missing - 1, -1):
+                    source, target = target, source
+                    wavelet_cpu.across(source, shape, sizes, axis, *filters, target)
+            if target is memory[1]:
+                y[self._corner(level)] = other[self._corner(level)]
+
+        return one_level
+
+    def _strided(self, y: torch.Tensor, matrix: _Circulant) -> Callable[[int], None]:
+        """One level by products of matrices."""
+        along = self._split_axis if matrix is self._split else self._merge_axis
+
+        def one_level(level: int) -> None:
+            part = y[self._corner(level)]
+            for _ in self.axes:
+                # each axis in turn lies first while it is transformed, the last one to begin with
+                part = along(part.movedim(-1, 1))
+            y[self._corner(level)] = part
+
+        return one_level
 
     def _corner(self, level: int) -> tuple[Any, ...]:
         """Where the approximation of a level lies."""
