@@ -9,8 +9,10 @@ from invgen.solvers.direct import FBP, FDK
 from invgen.solvers.gridding import Gridding
 from invgen.solvers.krylov import CG
 from invgen.solvers.mlem import MLEM
+from invgen.solvers.plug_and_play import PnP
 from invgen.solvers.primal_dual import PDHG, CondatVu
 from invgen.solvers.proximal_gradient import FISTA, ISTA
+from invgen.solvers.red import RED
 
 __all__ = [
     "ADMM",
@@ -22,11 +24,13 @@ __all__ = [
     "MLEM",
     "OSSART",
     "PDHG",
+    "RED",
     "SIRT",
     "BasisPursuit",
     "CondatVu",
     "Gridding",
     "Lasso",
+    "PnP",
     "RootSumOfSquares",
     "Solver",
     "State",

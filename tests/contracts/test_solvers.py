@@ -13,12 +13,21 @@ from invgen.operators import (
     ConeBeam,
     FanBeam,
     Identity,
+    Mask,
     MatrixOperator,
     NonCartesianMRI,
     Radon,
     trajectories,
 )
-from invgen.priors import L1, NonNegative, TotalVariation, Wavelet
+from invgen.priors import (
+    L1,
+    CycleSpunWavelets,
+    NetworkDenoiser,
+    NonNegative,
+    ProxDenoiser,
+    TotalVariation,
+    Wavelet,
+)
 from invgen.solvers import (
     ADMM,
     CG,
@@ -29,11 +38,13 @@ from invgen.solvers import (
     MLEM,
     OSSART,
     PDHG,
+    RED,
     SIRT,
     BasisPursuit,
     CondatVu,
     Gridding,
     Lasso,
+    PnP,
     RootSumOfSquares,
     Solver,
     State,
@@ -124,7 +135,23 @@ def counts():
     return ig.Problem(A, noise.sample(A(10 * image(2, 12, 12)), seed=0), noise)
 
 
+def inpainting():
+    """Half of the pixels, which weigh differently in the second half of the image."""
+    generator = torch.Generator().manual_seed(3)
+    A = Mask(torch.rand(9, 12, generator=generator) < 0.5)
+    noise = Gaussian(torch.linspace(0.05, 0.1, 12).expand(9, 12))
+    return ig.Problem(A, noise.sample(A(image(2, 9, 12)), seed=0), noise)
+
+
+class Halfway(torch.nn.Module):
+    """A network for images from zero to one, that moves them towards gray."""
+
+    def forward(self, x, sigma):
+        return x + (0.5 - x) * sigma.reshape(-1, 1, 1, 1)
+
+
 FEW = {"iterations": 12}
+SPUN, SOFT = CycleSpunWavelets(levels=2), CycleSpunWavelets(levels=2, soft=True)
 SPACE = (-3, -2, -1)
 #: Each public solver with the parameter sets and problems that stand for it, and the rules that do not apply.
 SOLVERS = {
@@ -215,6 +242,20 @@ SOLVERS = {
         "defaults": (ISTA(TotalVariation(), **FEW), None, ()),
         "closed form": (ISTA(L1(0.5), **FEW), resonance, {"scale"}),
         "by trial": (ISTA(L1(0.5), backtracking=True, **FEW), weighted, {"scale"}),
+    },
+    "PnP": {
+        "defaults": (PnP(SPUN), denoising, ()),
+        "projections": (PnP(SPUN, iterations=4), None, ()),
+        "weighted data": (PnP(SPUN), inpainting, ()),
+        "multipliers": (PnP(SOFT, "admm", **FEW), single_coil, ()),
+        "gradients": (PnP(SOFT, "pgd", **FEW), resonance, ()),
+        "network": (PnP(NetworkDenoiser(Halfway(), (0, 1)), "admm", **FEW), denoising, ()),
+        "proximal map": (PnP(ProxDenoiser(Wavelet(2.0)), "pgd", **FEW), denoising, {"scale"}),
+    },
+    "RED": {
+        "defaults": (RED(SPUN, **FEW), single_coil, ()),
+        "weighted data": (RED(SOFT, **FEW), inpainting, ()),
+        "gradients": (RED(SOFT, "gradient", **FEW), None, ()),
     },
     "PDHG": {
         "defaults": (PDHG(TotalVariation(), iterations=100), None, ()),

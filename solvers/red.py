@@ -1,0 +1,96 @@
+"""Regularization by denoising."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+
+from invgen.errors import ParameterError
+from invgen.priors.base import Denoiser
+from invgen.problem import Problem
+from invgen.solvers.base import State
+from invgen.solvers.denoising import DenoiserSolver, noise_in_image
+from invgen.solvers.image_step import ImageStep, with_noise
+from invgen.solvers.splitting import ratio_of
+
+__all__ = ["RED"]
+
+
+@dataclass(frozen=True)
+class RED(DenoiserSolver):
+    """Regularization by denoising, Romano, Elad and Milanfar (2017), for normal noise.
+
+    Finds the image at which ``grad f(x) + lambda (x - D(x)) = 0`` for the data term f and a denoiser D: for
+    a linear and symmetric D the minimiser of ``f(x) + lambda / 2 x.H (x - D x)``; for others it minimises
+    nothing in particular, Reehorst and Schniter (2019), theorem 1, and is an equilibrium nevertheless.
+
+        "fixed-point":  (A.H W A + lambda) x' = A.H W y + lambda D(x)      (eq. 37)
+        "gradient":     x' = x - (grad f(x) + lambda (x - D(x))) / (L + lambda)      (eq. 35)
+
+    Parameters
+    ----------
+    prior : Denoiser
+    method : {"fixed-point", "gradient"}
+        Both end at the same image; each step of the first solves a system, of the second applies A once.
+    weight : positive number
+        lambda, as a fraction of the data term's largest curvature L.
+    sigma : positive number, tensor with one for each batch element, or "auto"
+        Noise level of the denoiser, as a fraction of the scale. "auto" is twice that of the data over
+        ``|A|``.
+    scale : positive number, tensor with one for each batch element, or "auto"
+        See `PnP`.
+    iterations, tolerance
+        Each batch element stops when the gradient is down to `tolerance` times that of the data at zero.
+
+    Raises
+    ------
+    DivergenceError
+        Where the denoiser drives images further and further.
+    CapabilityError
+        For noise that is not normal, and operators that are not linear.
+    """
+
+    prior: Denoiser
+    method: str = "fixed-point"
+    weight: float = 0.05
+    sigma: float | torch.Tensor | str = "auto"
+    scale: float | torch.Tensor | str = "auto"
+    iterations: int = 100
+    tolerance: float = 1e-4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.method not in ("fixed-point", "gradient"):
+            raise ParameterError(f"method is 'fixed-point' or 'gradient'; got {self.method!r}.")
+        if not self.weight > 0:
+            raise ParameterError(f"weight must be positive; got {self.weight!r}.")
+
+    @property
+    def remedy(self) -> str:
+        """What to do about a run that diverges."""
+        return f"{self._blame} Try a smaller weight, {self._milder}"
+
+    def _level(self, problem: Problem) -> torch.Tensor:
+        return 2 * noise_in_image(problem)
+
+    def iterate(self, problem: Problem, x0: State | torch.Tensor) -> Iterator[State]:
+        """Yield the iterates of the algorithm; each gradient falls out of the next denoised image."""
+        solver, known, space = self.resolved(problem), with_noise(problem, self.name), problem.operator.domain
+        state, sigma = State.start(x0), cast(torch.Tensor, solver.sigma)
+        L = noise_in_image(known) ** -2
+        size, strength = space.norm(known.backprojection), self.weight * L
+        step = ImageStep(known) if self.method == "fixed-point" else None
+
+        def look(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            d = solver.denoised(known, x, sigma)
+            return d, known.gradient(x) + space.per_sample(strength) * (x - d)
+
+        x = state.x
+        d, slope = (state.variables["denoised"], state.variables["slope"]) if state.variables else look(x)
+        while True:
+            x = step(d, strength, x) if step else x - slope / space.per_sample(L + strength)
+            d, slope = look(x)
+            yield State(x, optimality=ratio_of(space.norm(slope), size), denoised=d, slope=slope)
