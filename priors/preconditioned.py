@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from functools import cached_property
-from typing import Any, cast
+from functools import cached_property, reduce
+from typing import Any
 
 import torch
 
@@ -142,5 +142,5 @@ class MetricProx(Preconditioned):
         return self._primal(u, y), y
 
     def _primal(self, u: torch.Tensor, duals: list[torch.Tensor]) -> torch.Tensor:
-        slope = sum(K.H(y) for K, y in zip(self.maps, duals, strict=True))
-        return u - self.space.filter(self._inverse, cast(torch.Tensor, slope))
+        slope = reduce(torch.add, (K.H(y) for K, y in zip(self.maps, duals, strict=True)))
+        return u - self.space.filter(self._inverse, slope)
