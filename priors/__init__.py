@@ -1,12 +1,15 @@
 """Priors: what images look like."""
 
 from invgen.priors.base import Composite, Denoiser, Density, Prior, Proximable, Sampler
+from invgen.priors.checkpoints import about, load
 from invgen.priors.constraints import Box, NonNegative
 from invgen.priors.cycle_spinning import CycleSpunWavelets
 from invgen.priors.denoisers import BM3D, NonLocalMeans, TVDenoiser
+from invgen.priors.diffusion import Diffusion
 from invgen.priors.gaussian import Gaussian
 from invgen.priors.mixture import GaussianMixture
 from invgen.priors.network_denoiser import NetworkDenoiser
+from invgen.priors.patches import PatchMixture
 from invgen.priors.prox_denoiser import ProxDenoiser
 from invgen.priors.sparse import DCT, L1, GroupSparsity, Wavelet
 from invgen.priors.sums import Sum
@@ -22,12 +25,14 @@ __all__ = [
     "CycleSpunWavelets",
     "Denoiser",
     "Density",
+    "Diffusion",
     "Gaussian",
     "GaussianMixture",
     "GroupSparsity",
     "NetworkDenoiser",
     "NonLocalMeans",
     "NonNegative",
+    "PatchMixture",
     "Prior",
     "ProxDenoiser",
     "Proximable",
@@ -37,4 +42,6 @@ __all__ = [
     "Tikhonov",
     "TotalVariation",
     "Wavelet",
+    "about",
+    "load",
 ]

@@ -81,7 +81,7 @@ class _Diagonalized(Covariance):
 
     def __init__(self, space: Space, eigenvalues: torch.Tensor) -> None:
         super().__init__(space, len(eigenvalues))
-        self._eigenvalues = Constant(eigenvalues.double())
+        self.eigenvalues = Constant(eigenvalues.double())
 
     def _coefficients(self, r: torch.Tensor) -> torch.Tensor:
         raise NotImplementedError
@@ -91,26 +91,26 @@ class _Diagonalized(Covariance):
 
     def apply(self, r):
         """Multiply by the eigenvalues."""
-        return self._image(self._eigenvalues.like(r) * self._coefficients(r))
+        return self._image(self.eigenvalues.like(r) * self._coefficients(r))
 
     def solve(self, r, shift):
         """Divide by the eigenvalues and the shift."""
-        return self._image(self._coefficients(r) / (self._eigenvalues.like(r) + shift))
+        return self._image(self._coefficients(r) / (self.eigenvalues.like(r) + shift))
 
     def logdet(self, shift):
         """Sum of the logarithms."""
         # eigenvalues that broadcast to the images stand for as many as there are pixels
-        each = torch.log(self._eigenvalues.like(shift) + shift)
+        each = torch.log(self.eigenvalues.like(shift) + shift)
         return each.mean(self.space.axes) * self.space.size
 
     def root(self, z):
         """Multiply by the roots of the eigenvalues."""
-        return self._image(self._eigenvalues.like(z).sqrt() * self._coefficients(z))
+        return self._image(self.eigenvalues.like(z).sqrt() * self._coefficients(z))
 
     @property
     def singular(self):
         """Whether an eigenvalue is zero."""
-        return not bool((self._eigenvalues.value > 0).all())
+        return not bool((self.eigenvalues.value > 0).all())
 
 
 class Diagonal(_Diagonalized):
@@ -139,7 +139,7 @@ class Diagonal(_Diagonalized):
     _image = _coefficients
 
     def _component(self, index):
-        return Diagonal(self._eigenvalues.value[index : index + 1], self.space)
+        return Diagonal(self.eigenvalues.value[index : index + 1], self.space)
 
 
 class Stationary(_Diagonalized):
@@ -187,7 +187,7 @@ class Stationary(_Diagonalized):
         return r if self.space.field == "complex" else r.real
 
     def _component(self, index):
-        return Stationary(self._eigenvalues.value[index : index + 1], self.space)
+        return Stationary(self.eigenvalues.value[index : index + 1], self.space)
 
 
 class Dense(_Diagonalized):
@@ -221,13 +221,13 @@ class Dense(_Diagonalized):
             raise ParameterError("A covariance has no negative eigenvalues; this one does.")
         # shaped as images are, so that a shift has one form for all
         super().__init__(space, values.clamp(min=0).reshape(-1, *space.shape))
-        self._vectors = Constant(vectors)
+        self.vectors = Constant(vectors)
 
     def _coefficients(self, r):
-        return self._rotate(r, self._vectors.like(r).conj())
+        return self._rotate(r, self.vectors.like(r).conj())
 
     def _image(self, c):
-        return self._rotate(c, self._vectors.like(c).mT)
+        return self._rotate(c, self.vectors.like(c).mT)
 
     def _rotate(self, r: torch.Tensor, Q: torch.Tensor) -> torch.Tensor:
         """Multiply the rows ``(..., k, n)`` by each component's matrix."""
@@ -240,7 +240,7 @@ class Dense(_Diagonalized):
         return turned.reshape(r.shape)
 
     def _component(self, index):
-        Q, values = self._vectors.value[index], self._eigenvalues.value[index].flatten()
+        Q, values = self.vectors.value[index], self.eigenvalues.value[index].flatten()
         return Dense(((Q * values) @ Q.mH)[None], self.space)
 
 

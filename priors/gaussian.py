@@ -41,6 +41,9 @@ class Gaussian(GaussianMixture):
             covariance = covariance[None]
         super().__init__(torch.as_tensor(mean)[None], covariance)
 
+    def __repr__(self) -> str:
+        return f"Gaussian({self.space})"
+
     def prox(self, x: torch.Tensor, step: float | torch.Tensor) -> torch.Tensor:
         """``argmin_z value(z) + |z - x|^2 / (2 step)``: the denoiser, mean and mode being the same.
 

@@ -69,6 +69,9 @@ class GaussianMixture(Denoising, Frozen):
         self.covariances: Covariance = as_covariance(covariances, self.space, k)
         self._means, self._weights = Constant(means), Constant(weights / weights.sum())
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self.means)} x {self.space})"
+
     @property
     def means(self) -> torch.Tensor:
         """Means of the components, shape (k, *shape)."""

@@ -6,6 +6,7 @@ from invgen.solvers.base import Solver, State
 from invgen.solvers.coil_images import RootSumOfSquares, ZeroFilled
 from invgen.solvers.compressed_sensing import BasisPursuit, Lasso
 from invgen.solvers.direct import FBP, FDK
+from invgen.solvers.epll import EPLL
 from invgen.solvers.gridding import Gridding
 from invgen.solvers.krylov import CG
 from invgen.solvers.mlem import MLEM
@@ -17,6 +18,7 @@ from invgen.solvers.red import RED
 __all__ = [
     "ADMM",
     "CG",
+    "EPLL",
     "FBP",
     "FDK",
     "FISTA",

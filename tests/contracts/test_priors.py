@@ -15,10 +15,13 @@ from invgen.priors import (
     L1,
     Box,
     CycleSpunWavelets,
+    Gaussian,
+    GaussianMixture,
     GroupSparsity,
     NetworkDenoiser,
     NonLocalMeans,
     NonNegative,
+    PatchMixture,
     ProxDenoiser,
     Tikhonov,
     TotalVariation,
@@ -27,6 +30,15 @@ from invgen.priors import (
 )
 from invgen.priors.functions import GroupL1
 from invgen.testing import CheckError, check_denoiser, check_prior
+
+
+def spd(k, n):
+    """Random covariances."""
+    roots = torch.randn(k, n, n, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return roots @ roots.mT / n + 0.1 * torch.eye(n)
+
+
+MIXTURE = GaussianMixture(torch.tensor([0.0, 1.0]).double()[:, None, None].expand(2, 12, 13), 0.02)
 
 #: Each public prior with the parameter sets, and where they need them the images, that stand for it.
 PRIORS = {
@@ -103,6 +115,19 @@ PRIORS = {
     },
     "NonNegative": {"image": (NonNegative(), {}), "line": (NonNegative(), {"image_shape": (9,)})},
     "Box": {"image": (Box(-0.5, 6), {}), "volume": (Box(-0.5, 6), {"image_shape": (3, 4, 5)})},
+    "Gaussian": {
+        "pixels": (Gaussian(torch.ones(6, 7), 0.3), {}),
+        "matrix": (Gaussian(torch.ones(6, 7), spd(1, 42)[0]), {}),
+        "complex": (Gaussian(torch.ones(6, 7) + 0j, 0.3), {"field": "complex"}),
+    },
+    "GaussianMixture": {
+        "matrices": (GaussianMixture(torch.arange(126.0).reshape(3, 6, 7) / 50, spd(3, 42)), {}),
+    },
+    "PatchMixture": {
+        "image": (PatchMixture(spd(3, 16), [0.2, 0.3, 0.5]), {}),
+        "complex": (PatchMixture(spd(3, 16), [0.2, 0.3, 0.5]), {"field": "complex"}),
+        "slices": (PatchMixture(spd(3, 9), [0.2, 0.3, 0.5]), {"image_shape": (3, 4, 5)}),
+    },
     "Sum": {
         "automatic": (TotalVariation(nonnegative=True) + 0.3 * Tikhonov(), {}),
         "automatic last": (NonNegative() + 0.1 * DCT() + L1(), {}),
@@ -157,6 +182,18 @@ DENOISERS = {
         "complex": (TVDenoiser(), COMPLEX),
         "channels": (TVDenoiser(channels=True), {"image_shape": (3, 9, 10)}),
     },
+    # of images of their own unit; products of matrices round by how many rows there are
+    "Gaussian": {
+        "defaults": (
+            Gaussian(torch.full((12, 13), 0.5), 0.1),
+            {"skip": {"scale"}, "tolerance": 1e-5},
+        ),
+        "matrix": (
+            Gaussian(torch.full((12, 13), 0.5), 0.1 * spd(1, 156)[0]),
+            {"skip": {"scale"}, "tolerance": 1e-5},
+        ),
+    },
+    "GaussianMixture": {"defaults": (MIXTURE, {"skip": {"scale"}, "tolerance": 1e-5})},
     "NonLocalMeans": {
         "defaults": (NonLocalMeans(), {}),
         "complex": (NonLocalMeans(patch_distance=3), COMPLEX),
@@ -212,7 +249,7 @@ def test_denoiser_keeps_the_rules(name, case):
 
 
 def test_every_public_prior_is_registered():
-    protocols = {"Composite", "Denoiser", "Prior", "Proximable"}
+    protocols = {"Composite", "Denoiser", "Density", "Prior", "Proximable", "Sampler"}
     assert set(ig.priors.__all__) - protocols == set(PRIORS) | set(DENOISERS)
 
 

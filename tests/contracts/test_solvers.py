@@ -24,6 +24,7 @@ from invgen.priors import (
     CycleSpunWavelets,
     NetworkDenoiser,
     NonNegative,
+    PatchMixture,
     ProxDenoiser,
     TotalVariation,
     Wavelet,
@@ -31,6 +32,7 @@ from invgen.priors import (
 from invgen.solvers import (
     ADMM,
     CG,
+    EPLL,
     FBP,
     FDK,
     FISTA,
@@ -135,6 +137,14 @@ def counts():
     return ig.Problem(A, noise.sample(A(10 * image(2, 12, 12)), seed=0), noise)
 
 
+def patches():
+    """Three kinds of patches: smooth, and with edges along either axis."""
+    n = torch.arange(4, dtype=torch.float64)
+    near, far = (torch.exp(-(n[:, None] - n).abs() / length) for length in (1.0, 8.0))
+    kinds = torch.stack([torch.kron(a, b) for a, b in ((far, far), (near, far), (far, near))])
+    return PatchMixture(0.1 * kinds + 1e-4 * torch.eye(16), [0.4, 0.3, 0.3])
+
+
 def inpainting():
     """Half of the pixels, which weigh differently in the second half of the image."""
     generator = torch.Generator().manual_seed(3)
@@ -217,6 +227,13 @@ SOLVERS = {
         "monotone composite": (FISTA(TotalVariation(0.5), monotone=True, **FEW), None, {"scale"}),
         "restarted": (FISTA(TotalVariation(0.5), restart=True, **FEW), None, {"scale"}),
         "cone": (FISTA(TotalVariation(0.5, axes=SPACE), **FEW), cone, {"scale"}),
+    },
+    "EPLL": {
+        "defaults": (EPLL(patches()), denoising, ()),
+        "rays": (EPLL(patches(), iterations=2), None, ()),
+        "strided": (EPLL(patches(), stride=2, iterations=2), weighted, ()),
+        "complex": (EPLL(patches(), iterations=2), single_coil, ()),
+        "stated": (EPLL(patches(), betas=(1e3, 1e4), scale=2.0), None, {"scale"}),
     },
     "ADMM": {
         "defaults": (ADMM(TotalVariation(), **FEW), None, ()),

@@ -1,0 +1,316 @@
+"""Photographs by their patches: the expected patch log-likelihood."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from invgen.errors import DtypeError, FileError, InvgenError, ParameterError, ShapeError
+from invgen.files import atomic_path, check_regular
+from invgen.operators import Space
+from invgen.operators.frozen import Constant, Frozen
+from invgen.operators.space import check_finite
+from invgen.priors.covariances import Dense
+from invgen.priors.mixture import GaussianMixture
+from invgen.priors.patch_training import random_patches, zero_mean_mixture
+from invgen.problem import Problem
+
+__all__ = ["PatchMixture"]
+
+#: Patches that are worked on at a time: their coefficients fit into a processor's cache.
+_BLOCK = 2**13
+
+#: A number and a matrix that a component's log-likelihood is made of.
+Factor = tuple[torch.Tensor, torch.Tensor]
+
+#: Variances below this part of the noise's are left out of a patch's log-likelihood: 63 of them add less than
+#: 0.04 to it.
+_NEGLIGIBLE = 1e-3
+
+
+class PatchMixture(Frozen):
+    """Expected patch log-likelihood, Zoran and Weiss (2011), eq. 1, under a Gaussian mixture of patches.
+
+    ``value(x) = -1 / p^2 sum log p(P x)`` over all patches of p x p pixels, each pixel being in p^2 of them.
+    The mean of a patch is removed, and takes no part: any is as probable. What is left is described in an
+    orthonormal basis of the patches of mean zero, cosines, by normal densities of mean zero. The prior knows
+    images in [0, 1], each channel or slice by itself, and of complex ones real and imaginary part.
+
+    Parameters
+    ----------
+    covariances : tensor, shape (k, p^2, p^2)
+        Of the pixels of a patch, row by row, without its mean.
+    weights : non-negative numbers, shape (k,)
+
+    Raises
+    ------
+    ShapeError, ParameterError
+        For what is no mixture of square patches.
+    """
+
+    value_range = (0.0, 1.0)
+
+    def __init__(self, covariances: Any, weights: Any) -> None:
+        covariances = torch.as_tensor(covariances)
+        self.patch = math.isqrt(covariances.shape[-1]) if covariances.ndim == 3 else 0
+        if self.patch < 2 or covariances.shape[1:] != (self.patch**2, self.patch**2):
+            raise ShapeError(f"covariances are (k, p^2, p^2), p at least 2; got {tuple(covariances.shape)}.")
+        basis = zero_mean_basis(self.patch)
+        self._basis = Constant(basis)
+        k, m = len(covariances), self.patch**2 - 1
+        self._within = Dense(basis @ covariances.double() @ basis.mT, Space((m,)))
+        if self._within.singular:
+            raise ParameterError("Covariances of patches need some variance in each direction but the mean.")
+        #: The mixture of the coefficients of patches in the basis.
+        self.mixture = GaussianMixture(torch.zeros(k, m, dtype=torch.float64), self._within, weights)
+
+    @property
+    def components(self) -> int:
+        """How many."""
+        return len(self.mixture.means)
+
+    def covariances(self) -> torch.Tensor:
+        """Of the pixels of a patch, float64, shape (k, p^2, p^2)."""
+        basis = self._basis.value
+        return basis.mT @ self._within.matrices().expand(self.components, -1, -1) @ basis
+
+    def __repr__(self) -> str:
+        return f"PatchMixture(patch={self.patch}, components={self.components})"
+
+    def resolve(self, problem: Problem) -> PatchMixture:
+        """Itself: a density has no weight to find."""
+        return self
+
+    def value(self, x: torch.Tensor) -> torch.Tensor:
+        """Minus the log-likelihood of all patches, over p^2; images are the last two axes, others batch."""
+        self._check(x, "value")
+        if x.is_complex():
+            return self.value(x.real) + self.value(x.imag)
+        flat = x.reshape(-1, *x.shape[-2:])
+        total = [-self._log_likelihood(image) / self.patch**2 for image in flat]
+        return torch.stack(total).reshape(x.shape[:-2]) if total else x.new_zeros(x.shape[:-2])
+
+    def restore(self, x: torch.Tensor, sigma: float | torch.Tensor, stride: int = 1) -> torch.Tensor:
+        """Average of the patches of `x`, each restored: the z-step of the paper, sec. 3.2.
+
+        Of each patch, its most probable component under noise is taken, and Wiener's filter for it applied.
+
+        Parameters
+        ----------
+        x : tensor, shape (*batch, H, W)
+        sigma : positive number, or tensor that broadcasts to the batch
+            Standard deviation of the noise in `x`.
+        stride : int
+            Take every patch, or every second and so on in each direction, and the last ones.
+
+        Raises
+        ------
+        ShapeError, DtypeError, DataError, ParameterError
+        """
+        self._check(x, "restore")
+        if x.is_complex():
+            return torch.complex(self.restore(x.real, sigma, stride), self.restore(x.imag, sigma, stride))
+        sigmas = torch.as_tensor(sigma, dtype=x.dtype, device=x.device)
+        if not bool(((sigmas > 0) & torch.isfinite(sigmas)).all()):
+            raise ParameterError(f"sigma must be positive; got {sigma}.")
+        if not 1 <= stride <= self.patch:
+            raise ParameterError(f"stride is at least 1 and at most the patch, {self.patch}; got {stride}.")
+        variances = sigmas.square().expand(x.shape[:-2]).reshape(-1)
+        # one by one: a batch equals its elements to the bit
+        restored = [
+            self._restored(image, variance, stride)
+            for image, variance in zip(x.reshape(-1, *x.shape[-2:]), variances, strict=True)
+        ]
+        return torch.stack(restored).reshape(x.shape) if restored else x
+
+    def _check(self, x: torch.Tensor, who: str) -> None:
+        who, p = f"PatchMixture.{who}", self.patch
+        if not isinstance(x, torch.Tensor) or not (x.is_floating_point() or x.is_complex()):
+            raise DtypeError(f"{who} expects images as a floating-point tensor; got {type(x).__name__}.")
+        if x.ndim < 2 or min(x.shape[-2:]) < p:
+            raise ShapeError(f"{who} expects images of at least {p} x {p}; got {tuple(x.shape)}.")
+        check_finite(x, who)
+
+    def _log_likelihood(self, image: torch.Tensor) -> torch.Tensor:
+        """Sum over all patches."""
+        factors = self._clean_factors(image)
+        total = image.new_zeros(())
+        for _, _, patches in _patches(image, self.patch, 1):
+            c = patches @ self._basis.like(image).mT
+            logs = torch.stack([constant - (c @ G).square().sum(-1) for constant, G in factors], -1)
+            total = total + torch.logsumexp(logs, -1).sum()
+        return total
+
+    def _restored(self, image: torch.Tensor, variance: torch.Tensor, stride: int) -> torch.Tensor:
+        p, basis = self.patch, self._basis.like(image)
+        factors, filters = self._noisy_factors(image, variance), self._filters(image, variance)
+        total, count = torch.zeros_like(image), torch.zeros_like(image)
+        for rows, columns, patches in _patches(image, p, stride):
+            c = patches @ basis.mT
+            z = torch.empty_like(c)
+            best = self._most_probable(c, factors)
+            for k in best.unique().tolist():
+                chosen = best == k
+                z[chosen] = c[chosen] @ filters[k]
+            mean = patches.mean(-1, keepdim=True)
+            restored = (z @ basis + mean).reshape(len(rows), len(columns), p, p)
+            for i in range(p):
+                for j in range(p):  # for one place in the patch no two patches meet
+                    at = (rows + i)[:, None], columns + j
+                    total[at] += restored[:, :, i, j]
+                    count[at] += 1
+        return total / count
+
+    def _eigen(self, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Variances (k, m) and their directions (k, m, m)."""
+        C = self._within
+        shape = (self.components, -1)
+        return C.eigenvalues.like(like).expand(*shape), C.vectors.like(like).expand(*shape, -1)
+
+    def _most_probable(self, c: torch.Tensor, factors: list[Factor]) -> torch.Tensor:
+        best = c.new_full((len(c),), -math.inf)
+        which = torch.zeros(len(c), dtype=torch.long, device=c.device)
+        for k, (constant, G) in enumerate(factors):
+            log = constant + (c @ G).square().sum(-1)
+            which = torch.where(log > best, k, which)
+            best = torch.maximum(log, best)
+        return which
+
+    def _clean_factors(self, like: torch.Tensor) -> list[Factor]:
+        """Numbers a and matrices G with ``log w N(c; 0, C) = a - |G.T c|^2``."""
+        values, vectors = self._eigen(like)
+        constants = torch.log(self.mixture.weights.to(like)) - torch.log(2 * math.pi * values).sum(-1) / 2
+        return list(zip(constants, vectors * (values * 2).rsqrt()[:, None], strict=True))
+
+    def _noisy_factors(self, like: torch.Tensor, s: torch.Tensor) -> list[Factor]:
+        """Numbers a and matrices G with ``log w N(c; 0, C + s) = a + |G.T c|^2``, up to what all share.
+
+        ``1 / (l + s) = 1 / s - l / (s (l + s))``: the first term is common, and directions of variances l far
+        below s drop out of the second, which saves most of the work.
+        """
+        values, vectors = self._eigen(like)
+        constants = torch.log(self.mixture.weights.to(like)) - torch.log(values + s).sum(-1) / 2
+        G = vectors * (values / (2 * s * (values + s))).sqrt()[:, None]
+        counted = values > _NEGLIGIBLE * s
+        return [(a, factor[:, kept]) for a, factor, kept in zip(constants, G, counted, strict=True)]
+
+    def _filters(self, like: torch.Tensor, s: torch.Tensor) -> torch.Tensor:
+        """``C (C + s)^-1`` of each component, symmetric, shape (k, m, m)."""
+        values, vectors = self._eigen(like)
+        return (vectors * (values / (values + s))[:, None]) @ vectors.mT
+
+    def save(self, path: str | Path, precision: torch.dtype = torch.float32) -> None:
+        """Write to a safetensors file, beside and renamed, so that `path` is never half a file.
+
+        Parameters
+        ----------
+        path : path
+        precision : torch.dtype
+            Of the Cholesky factors of the covariances.
+        """
+        m = self.patch**2 - 1
+        L = torch.linalg.cholesky(self._within.matrices()).expand(self.components, m, m)
+        rows, columns = torch.tril_indices(m, m)
+        tensors = {"factors": L[:, rows, columns].to(precision), "weights": self.mixture.weights.float()}
+        header = {
+            "family": type(self).__name__,
+            "patch": str(self.patch),
+            "value_range": str(self.value_range),
+        }
+        with atomic_path(path) as beside:
+            save_file({name: t.cpu().contiguous() for name, t in tensors.items()}, beside, header)
+
+    @classmethod
+    def load(cls, path: str | Path) -> PatchMixture:
+        """Read what `save` has written.
+
+        Raises
+        ------
+        FileError
+            Where the file is something else, truncated or corrupt.
+        """
+        path = Path(path)
+        check_regular(path)
+        try:
+            with safe_open(path, "pt") as file:
+                patch = int((file.metadata() or {}).get("patch", "0"))
+                tensors = {name: file.get_tensor(name).double() for name in ("factors", "weights")}
+            return cls._of_factors(tensors["factors"], tensors["weights"], patch)
+        except (SafetensorError, InvgenError, ValueError, RuntimeError, OSError) as error:
+            raise FileError(f"{path} does not hold a PatchMixture: {error}.") from error
+
+    @classmethod
+    def _of_factors(cls, factors: torch.Tensor, weights: torch.Tensor, patch: int) -> PatchMixture:
+        m = patch**2 - 1
+        if not 2 <= patch <= 64 or factors.shape[1:] != (m * (m + 1) // 2,):
+            raise ShapeError(
+                f"factors of the shape {tuple(factors.shape)} are not those of {patch} x {patch}"
+            )
+        L = factors.new_zeros(len(factors), m, m)
+        rows, columns = torch.tril_indices(m, m)
+        L[:, rows, columns] = factors
+        basis = zero_mean_basis(patch)
+        return cls(basis.mT @ (L @ L.mT) @ basis, weights)
+
+    @classmethod
+    def fit(
+        cls,
+        images: Sequence[torch.Tensor],
+        patch: int = 8,
+        components: int = 100,
+        *,
+        patches: int = 200_000,
+        iterations: int = 30,
+        seed: int = 0,
+    ) -> PatchMixture:
+        """Fit a mixture to random patches of photographs, by expectation-maximization.
+
+        Parameters
+        ----------
+        images : sequence of real tensors, each of the shape (H, W), in [0, 1]
+        patch : int
+            Size p of the patches.
+        components : int
+        patches : int
+            How many to draw, each image as often as its size says.
+        iterations, seed : int
+
+        Raises
+        ------
+        ShapeError, DtypeError, DataError, ParameterError
+            Where the images or the numbers do not fit.
+        """
+        basis = zero_mean_basis(patch)
+        coefficients = random_patches(images, patch, patches, seed) @ basis.float().mT
+        covariances, weights = zero_mean_mixture(coefficients, components, iterations, seed)
+        return cls(basis.mT @ covariances.double() @ basis, weights)
+
+
+def zero_mean_basis(p: int) -> torch.Tensor:
+    """Cosines, all but the constant: the rows are orthonormal patches, float64, shape (p^2 - 1, p^2)."""
+    n = torch.arange(p, dtype=torch.float64)
+    C = torch.cos(math.pi / p * (n + 0.5) * n[:, None]) * (2 / p) ** 0.5
+    C[0] /= 2**0.5
+    return torch.kron(C, C)[1:]
+
+
+def _patches(
+    image: torch.Tensor, p: int, stride: int
+) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """Rows and columns of the corners of patches, and the patches as rows (n, p^2), some rows at a time."""
+    rows, columns = (_corners(n, p, stride).to(image.device) for n in image.shape)
+    windows = image.unfold(0, p, 1).unfold(1, p, 1)
+    for some in rows.split(max(1, _BLOCK // len(columns))):
+        yield some, columns, windows[some[:, None], columns].reshape(-1, p * p)
+
+
+def _corners(n: int, p: int, stride: int) -> torch.Tensor:
+    """Where patches begin along an axis of n pixels: with the last one, so that each pixel is in a patch."""
+    corners = torch.arange(0, n - p + 1, stride)
+    return corners if corners[-1] == n - p else torch.cat([corners, torch.tensor([n - p])])
