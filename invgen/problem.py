@@ -204,7 +204,7 @@ class Problem(Frozen):
     def _curvature_bound(self) -> torch.Tensor:
         A, w = self.linear_operator, self._uniform_weight
         if w is not None:
-            return torch.as_tensor(w, dtype=torch.float64) * A.norm() ** 2
+            return torch.as_tensor(w, dtype=torch.float64) * A.norm_bound() ** 2
         space, like = A.domain, self.zeros()
         start = space.random(seed=0, dtype=like.dtype.to_real()).to(like).expand(like.shape)
         # the largest Ritz value comes from below; the margin covers what is still to come at 1e-4

@@ -162,6 +162,10 @@ class LinearOperator(Operator):
         """Largest singular value (computed once, then kept)."""
         return self._spectral_norm
 
+    def norm_bound(self) -> float:
+        """A number that is not below `norm` and close to it, as step sizes need: at once where a formula is."""
+        return self.norm()
+
     @property
     def has_closed_form_solve(self) -> bool:
         """Whether ``solve`` without weights is a formula rather than an iteration."""

@@ -119,11 +119,21 @@ class MRI(LinearOperator):
         y = aligned(y) if self._weights is None else y * self._weights.like(y)
         return torch.fft.ifftn(y, dim=self.domain.axes, norm="ortho")
 
+    def norm_bound(self) -> float:
+        """``max mask * max sqrt(sum |coils|^2)``, close to it where the middle of k-space is sampled."""
+        largest = float(self._mask.value.max())
+        return largest if self._maps is None else largest * self._strength
+
+    @cached_property
+    def _strength(self) -> float:
+        maps = torch.view_as_real(self._maps.value.to(torch.complex128))
+        return float(maps.square().sum((0, -1)).max().sqrt())
+
     def _gram(self) -> LinearOperator:
         return _Gram(self)
 
     def _norm(self) -> float:
-        return float(self._mask.value.max()) if self._maps is None else super()._norm()
+        return self.norm_bound() if self._maps is None else super()._norm()
 
     @cached_property
     def _power(self) -> Constant:
