@@ -163,7 +163,7 @@ class LinearOperator(Operator):
         return self._spectral_norm
 
     def norm_bound(self) -> float:
-        """A number that is not below `norm` and close to it, as step sizes need: at once where a formula is."""
+        """A number not below `norm` and close to it, as step sizes need: at once where there is a formula."""
         return self.norm()
 
     @property
