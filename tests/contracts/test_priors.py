@@ -190,10 +190,10 @@ DENOISERS = {
         ),
         "matrix": (
             Gaussian(torch.full((12, 13), 0.5), 0.1 * spd(1, 156)[0]),
-            {"skip": {"scale"}, "tolerance": 1e-5},
+            {"skip": {"scale", "denoises"}, "tolerance": 1e-5},
         ),
     },
-    "GaussianMixture": {"defaults": (MIXTURE, {"skip": {"scale"}, "tolerance": 1e-5})},
+    "GaussianMixture": {"defaults": (MIXTURE, {"skip": {"scale", "denoises"}, "tolerance": 1e-5})},
     "NonLocalMeans": {
         "defaults": (NonLocalMeans(), {}),
         "complex": (NonLocalMeans(patch_distance=3), COMPLEX),
