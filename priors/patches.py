@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from os import PathLike
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
-from invgen.errors import DtypeError, FileError, InvgenError, ParameterError, ShapeError
-from invgen.files import atomic_path, check_regular
+from invgen.errors import DtypeError, ParameterError, ShapeError
 from invgen.operators import Space
 from invgen.operators.frozen import Constant, Frozen
 from invgen.operators.space import check_finite
+from invgen.priors.checkpoints import write
 from invgen.priors.covariances import Dense
 from invgen.priors.mixture import GaussianMixture
 from invgen.priors.patch_training import random_patches, zero_mean_mixture
@@ -205,58 +203,38 @@ class PatchMixture(Frozen):
         values, vectors = self._eigen(like)
         return (vectors * (values / (values + s))[:, None]) @ vectors.mT
 
-    def save(self, path: str | Path, precision: torch.dtype = torch.float32) -> None:
-        """Write to a safetensors file, beside and renamed, so that `path` is never half a file.
+    def save(self, path: str | PathLike[str], dtype: torch.dtype = torch.float32, **told: Any) -> None:
+        """Write to a file that `invgen.priors.load` reads.
 
         Parameters
         ----------
         path : path
-        precision : torch.dtype
-            Of the Cholesky factors of the covariances.
+        dtype : torch.dtype
+            Precision of the Cholesky factors of the covariances; float16 is enough for a mixture that was
+            learned.
+        **told
+            What a reader should know, such as the data and the measured quality.
         """
         m = self.patch**2 - 1
         L = torch.linalg.cholesky(self._within.matrices()).expand(self.components, m, m)
         rows, columns = torch.tril_indices(m, m)
-        tensors = {"factors": L[:, rows, columns].to(precision), "weights": self.mixture.weights.float()}
-        header = {
-            "family": type(self).__name__,
-            "patch": str(self.patch),
-            "value_range": str(self.value_range),
-        }
-        with atomic_path(path) as beside:
-            save_file({name: t.cpu().contiguous() for name, t in tensors.items()}, beside, header)
+        tensors = {"factors": L[:, rows, columns], "weights": self.mixture.weights}
+        write(path, "patches", tensors, {"patch": self.patch, "value_range": self.value_range, **told}, dtype)
 
     @classmethod
-    def load(cls, path: str | Path) -> PatchMixture:
-        """Read what `save` has written.
-
-        Raises
-        ------
-        FileError
-            Where the file is something else, truncated or corrupt.
-        """
-        path = Path(path)
-        check_regular(path)
-        try:
-            with safe_open(path, "pt") as file:
-                patch = int((file.metadata() or {}).get("patch", "0"))
-                tensors = {name: file.get_tensor(name).double() for name in ("factors", "weights")}
-            return cls._of_factors(tensors["factors"], tensors["weights"], patch)
-        except (SafetensorError, InvgenError, ValueError, RuntimeError, OSError) as error:
-            raise FileError(f"{path} does not hold a PatchMixture: {error}.") from error
-
-    @classmethod
-    def _of_factors(cls, factors: torch.Tensor, weights: torch.Tensor, patch: int) -> PatchMixture:
+    def from_file(cls, header: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> PatchMixture:
+        """What `save` has written, as `invgen.priors.load` reads it."""
+        patch, factors = int(header["patch"]), tensors["factors"].double()
         m = patch**2 - 1
         if not 2 <= patch <= 64 or factors.shape[1:] != (m * (m + 1) // 2,):
             raise ShapeError(
-                f"factors of the shape {tuple(factors.shape)} are not those of {patch} x {patch}"
+                f"Factors of the shape {tuple(factors.shape)} are not of {patch} x {patch} patches."
             )
         L = factors.new_zeros(len(factors), m, m)
         rows, columns = torch.tril_indices(m, m)
         L[:, rows, columns] = factors
         basis = zero_mean_basis(patch)
-        return cls(basis.mT @ (L @ L.mT) @ basis, weights)
+        return cls(basis.mT @ (L @ L.mT) @ basis, tensors["weights"].double())
 
     @classmethod
     def fit(

@@ -9,13 +9,11 @@ from typing import Any, ClassVar
 import torch
 
 from invgen.errors import CapabilityError, ParameterError
-from invgen.noise import Gaussian
 from invgen.operators import Identity
-from invgen.operators.inverse import fourier_preconditioner
-from invgen.operators.krylov import conjugate_gradients
 from invgen.priors.patches import PatchMixture
 from invgen.problem import Problem
 from invgen.solvers.base import Solver, State
+from invgen.solvers.image_step import ImageStep, image_scale, rough_image, with_noise
 from invgen.solvers.krylov import mean_weight
 
 __all__ = ["EPLL"]
@@ -25,9 +23,6 @@ _DENOISING = (1, 4, 8, 16, 32, 64)
 
 #: ... else for images in [0, 1] (those that the authors published with their deblurring, sec. 4.2).
 _RESTORATION = (50, 100, 200, 400, 800, 1600, 3200)
-
-#: What the image step by conjugate gradients leaves of its residual; z is not known better.
-_ACCURACY = 1e-4
 
 
 @dataclass(frozen=True)
@@ -88,7 +83,7 @@ class EPLL(Solver):
 
     def resolved(self, problem: Problem) -> EPLL:
         """With numbers, those of each batch element, for scale and penalties."""
-        known, like = with_noise(problem), problem.zeros().real
+        known, like = with_noise(problem, self.name), problem.zeros().real
         scale = image_scale(known) if isinstance(self.scale, str) else torch.as_tensor(self.scale)
         scale = scale.to(like).expand(problem.batch_shape)
         if not isinstance(self.betas, str):
@@ -102,12 +97,11 @@ class EPLL(Solver):
         return replace(self, betas=betas.expand(len(betas), *problem.batch_shape), scale=scale)
 
     def initial(self, problem: Problem) -> torch.Tensor:
-        """The data where A is an isometry, else what they and a penalty far below the first one give."""
-        known, solver = with_noise(problem), self.resolved(problem)
+        """The data where A is an isometry, else a rough image."""
+        known = with_noise(problem, self.name)
         if isinstance(known.linear_operator.gram, Identity):
             return known.backprojection / known.operator.domain.per_sample(mean_weight(known))
-        rho = solver.betas[0] / 100 / solver.scale.square()
-        return image_step(known, torch.zeros_like(known.backprojection), rho)
+        return rough_image(known)
 
     def penalty(self, problem: Problem, x: torch.Tensor) -> torch.Tensor | float:
         """Minus the likelihood of the patches, of the image as the prior knows it."""
@@ -120,56 +114,13 @@ class EPLL(Solver):
 
     def iterate(self, problem: Problem, x0: State | torch.Tensor) -> Iterator[State]:
         """Yield the iterates of the algorithm."""
-        solver, known, space = self.resolved(problem), with_noise(problem), problem.operator.domain
+        solver, known, space = self.resolved(problem), with_noise(problem, self.name), problem.operator.domain
         state = State.start(x0)
-        x, scale = state.x, space.per_sample(solver.scale)
+        x, scale, image_step = state.x, space.per_sample(solver.scale), ImageStep(known)
         for k in range(state.get("k", 0), len(solver.betas)):
             beta = solver.betas[k]
             # images with axes of their own, such as channels, are restored one by one
             sigma = beta.rsqrt().reshape([*beta.shape, *(1,) * (len(space.shape) - 2)])
             z = scale * self.prior.restore(x / scale, sigma, self.stride)
-            x = image_step(known, z, beta / solver.scale.square())
+            x = image_step(z, beta / solver.scale.square(), x)
             yield State(x, k=k + 1)
-
-
-def image_step(problem: Problem, z: torch.Tensor, rho: torch.Tensor) -> torch.Tensor:
-    """``argmin_x -log p(y | A x) + rho / 2 |x - z|^2`` for normal noise, rho of the batch's shape.
-
-    In closed form where the operator has one and all measurements weigh alike, else by conjugate gradients
-    from z, preconditioned by what is near.
-    """
-    A, space, weight = problem.linear_operator, problem.operator.domain, mean_weight(problem)
-    r, w, shift = problem.backprojection - problem.normal(z), space.per_sample(weight), space.per_sample(rho)
-
-    def closed_form(v: torch.Tensor) -> torch.Tensor:
-        return A.solve(v / w, rho / weight)
-
-    if A.has_closed_form_solve and problem._uniform_weight is not None:
-        return z + closed_form(r)
-    precondition = closed_form if A.has_closed_form_solve else fourier_preconditioner(A, r, w, shift)
-    return z + conjugate_gradients(
-        lambda v: problem.normal(v) + shift * v, r, space, precondition=precondition, tolerance=_ACCURACY
-    )
-
-
-def with_noise(problem: Problem) -> Problem:
-    """The problem with normal noise of a level that is estimated where it is unknown."""
-    if isinstance(problem.noise, Gaussian):
-        return problem
-    if problem.noise is not None:
-        raise CapabilityError(
-            f"EPLL needs normal noise, not {type(problem.noise).__name__}. Describe it by Gaussian weights."
-        )
-    expected, norm = problem.expected_misfit(), problem.operator.range.norm(problem.measurement)
-    expected = (0.01 * norm.double()) ** 2 if expected is None else expected
-    std = (expected / problem.count()).sqrt().clamp(min=torch.finfo(torch.float32).tiny)
-    return Problem(problem.operator, problem.measurement, Gaussian(problem.operator.range.per_sample(std)))
-
-
-def image_scale(problem: Problem) -> torch.Tensor:
-    """The 99.9 % quantile of a coarse reconstruction's magnitude, shape of the batch."""
-    space = problem.operator.domain
-    x = conjugate_gradients(problem.normal, problem.backprojection, space, iterations=5).abs()
-    count = max(1, space.size // 1000)
-    scale = x.flatten(len(problem.batch_shape)).topk(count).values[..., -1]
-    return torch.where(scale > 0, scale, 1.0)
