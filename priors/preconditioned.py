@@ -22,7 +22,7 @@ _FLOOR = 3e-2
 
 
 class Preconditioned:
-    """A smooth data term majorised by a periodic convolution, and the maps of a composite prior.
+    """A data term majorised by a periodic convolution, and the maps of a composite prior.
 
     Parameters
     ----------
@@ -40,29 +40,49 @@ class Preconditioned:
         self.maps = [K for K, _ in prior.terms(self.space)]
         # a map without a known spectrum is majorised by its largest singular value
         self.penalties = [
-            self.space.half(K.spectrum.like(like)) if K.spectrum else like.new_tensor(K.norm() ** 2).real
+            self.space.half(K.spectrum.like(like))
+            if K.spectrum and not self.pixelwise
+            else like.new_tensor(K.norm() ** 2).real
             for K in self.maps
         ]
         self.curvature = self._majorant(like, floor)
 
+    #: Whether the preconditioner is diagonal in pixels instead of in frequencies.
+    pixelwise: bool = False
+
+    def _hessian(self, x: torch.Tensor) -> torch.Tensor:
+        """What the preconditioner has to majorise, applied to `x`."""
+        return self.problem.majorant(x)
+
     def _majorant(self, like: torch.Tensor, floor: float) -> torch.Tensor:
         """Symbol of a periodic convolution above the Hessian, shape (*batch, *frequencies)."""
-        problem, space = self.problem, self.space
-        spectrum = problem.linear_operator.spectrum
-        if spectrum is None or isinstance(problem.linear_operator.gram, Identity):
-            L = torch.as_tensor(problem.lipschitz(), device=like.device, dtype=like.dtype.to_real())
-            return space.per_sample(L.expand(problem.batch_shape))
-        symbol = space.half(spectrum.like(like))
-        symbol = symbol + floor * symbol.max()
+        A = self.problem.linear_operator
+        if A.spectrum is None or isinstance(A.gram, Identity):
+            L = torch.as_tensor(self.problem.lipschitz(), device=like.device, dtype=like.dtype.to_real())
+            return self.space.per_sample(L.expand(self.problem.batch_shape))
+        return self._convolution(self.space.half(A.spectrum.like(like)), like, floor)
+
+    def _convolution(self, symbol: torch.Tensor, like: torch.Tensor, floor: float) -> torch.Tensor:
+        """A multiple of `symbol`, raised by the floor, that majorises the Hessian."""
+        space, symbol = self.space, symbol + floor * symbol.max()
         root = symbol.rsqrt()
         start = space.random(seed=0, dtype=like.dtype.to_real()).to(like).expand(like.shape)
         kappa = largest_eigenvalue(
-            lambda v: space.filter(root, problem.majorant(space.filter(root, v))),
+            lambda v: space.filter(root, self._hessian(space.filter(root, v))),
             start,
             space,
             tolerance=1e-2,
         )
         return 1.05 * space.per_sample(kappa) * symbol
+
+    def precondition(self, metric: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        """``metric^-1 v``."""
+        return v / metric if self.pixelwise else self.space.filter(1 / metric, v)
+
+    @cached_property
+    def pull(self) -> torch.Tensor:
+        """What draws an image of zeros towards the data: minus the gradient there."""
+        return -self.problem.gradient(self.problem.zeros())
 
     def start(self) -> list[torch.Tensor]:
         """Dual variables of zero."""
@@ -71,17 +91,17 @@ class Preconditioned:
 
     def guess(self) -> torch.Tensor:
         """A first image: one preconditioned gradient step from zero."""
-        zeros = self.problem.zeros()
-        return -self.space.filter(1 / self.curvature, self.problem.gradient(zeros))
+        return self.precondition(self.curvature, self.pull)
 
     @cached_property
-    def _guessed(self) -> list[torch.Tensor]:
+    def guessed(self) -> list[torch.Tensor]:
+        """What the maps make of the guess."""
         guess = self.guess()
         return [K(guess) for K in self.maps]
 
     def sizes(self, functions: list[Any]) -> list[torch.Tensor]:
         """Typical size of what each function penalizes, shape of the batch, from the guess."""
-        return [g.typical(z, K.range) for K, g, z in zip(self.maps, functions, self._guessed, strict=True)]
+        return [g.typical(z, K.range) for K, g, z in zip(self.maps, functions, self.guessed, strict=True)]
 
     def constrain(self, x: torch.Tensor, functions: list[Any]) -> torch.Tensor:
         """Map an iterate into the constraints on the image itself, which it meets only in the limit."""

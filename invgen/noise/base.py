@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import Any
 
 import torch
 
+from invgen.errors import CapabilityError
 from invgen.operators.frozen import Frozen
 
 __all__ = ["Axes", "Noise", "standard_normal"]
@@ -83,6 +85,16 @@ class Noise(Frozen):
     def expected(self, prediction: torch.Tensor) -> torch.Tensor:
         """What would be measured without noise."""
         return prediction
+
+    def prox(self, v: torch.Tensor, measurement: torch.Tensor, step: Any) -> torch.Tensor:
+        """``argmin_u -log p(measurement | u) + |u - v|^2 / (2 step)``, of models that have a formula for it.
+
+        `step` is a positive number, or a tensor that broadcasts to `v`.
+        """
+        raise CapabilityError(
+            f"{type(self).__name__} noise has unbounded curvature and no closed-form proximal map: "
+            "use a method made for it, or describe the data by Gaussian weights."
+        )
 
     @property
     def largest_curvature(self) -> float | None:

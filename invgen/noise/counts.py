@@ -50,6 +50,18 @@ class Poisson(Noise):
         """``y / (A x)^2 / gain``."""
         return torch.where(measurement > 0, measurement / prediction**2, 0) / self.gain
 
+    def prox(self, v, measurement, step):
+        """The root that is not negative of ``u^2 - (v - s) u - s y``, with ``s = step / gain``.
+
+        As in Sidky, Jorgensen and Pan (2012), sec. 2.5.
+        """
+        s = step / self.gain
+        b, c = (v - s) / 2, s * measurement
+        root = (b * b + c).sqrt()
+        # of two numbers that nearly cancel the quotient keeps its digits
+        other = torch.where(root > b, c / (root - b), 0)
+        return torch.where(b > 0, b + root, other)
+
     def scaled(self, factor: float) -> Poisson:
         """Scaling the measurement scales the gain."""
         return Poisson(self.gain * factor)

@@ -13,7 +13,7 @@ from invgen.operators import FanBeam, Identity, MatrixOperator, Radon
 from invgen.priors import TotalVariation
 from invgen.solvers import FISTA, PDHG
 
-EXACT = {"iterations": 20000, "tolerance": 1e-13}
+EXACT = {"iterations": 20000, "tolerance": 1e-10}
 SOLVERS = [PDHG(TotalVariation(), **EXACT), FISTA(TotalVariation(), inner_iterations=40, **EXACT)]
 NAMES = ["PDHG", "FISTA"]
 
