@@ -39,7 +39,7 @@ def dual_step(K: LinearOperator, g: Any, y: torch.Tensor, step: Any, x: torch.Te
 
 def _each(value: Any, K: LinearOperator, x: torch.Tensor) -> torch.Tensor | None:
     """One number for each batch element, where `value` is no more than that."""
-    value, depth = torch.as_tensor(value).to(x), len(K.range.shape)
+    value, depth = torch.as_tensor(value, dtype=x.dtype, device=x.device), len(K.range.shape)
     batch = value.shape[: max(0, value.ndim - depth)]
     if value.numel() != batch.numel():
         return None
