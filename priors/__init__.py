@@ -7,6 +7,7 @@ from invgen.priors.cycle_spinning import CycleSpunWavelets
 from invgen.priors.denoisers import BM3D, NonLocalMeans, TVDenoiser
 from invgen.priors.diffusion import Diffusion
 from invgen.priors.gaussian import Gaussian
+from invgen.priors.kernel_density import KernelDensity
 from invgen.priors.mixture import GaussianMixture
 from invgen.priors.network_denoiser import NetworkDenoiser
 from invgen.priors.patches import PatchMixture
@@ -29,6 +30,7 @@ __all__ = [
     "Gaussian",
     "GaussianMixture",
     "GroupSparsity",
+    "KernelDensity",
     "NetworkDenoiser",
     "NonLocalMeans",
     "NonNegative",

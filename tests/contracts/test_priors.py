@@ -18,6 +18,7 @@ from invgen.priors import (
     Gaussian,
     GaussianMixture,
     GroupSparsity,
+    KernelDensity,
     NetworkDenoiser,
     NonLocalMeans,
     NonNegative,
@@ -123,6 +124,7 @@ PRIORS = {
     "GaussianMixture": {
         "matrices": (GaussianMixture(torch.arange(126.0).reshape(3, 6, 7) / 50, spd(3, 42)), {}),
     },
+    "KernelDensity": {"data": (KernelDensity(torch.arange(126.0).reshape(3, 6, 7) / 50), {})},
     "PatchMixture": {
         "image": (PatchMixture(spd(3, 16), [0.2, 0.3, 0.5]), {}),
         "complex": (PatchMixture(spd(3, 16), [0.2, 0.3, 0.5]), {"field": "complex"}),
