@@ -103,6 +103,21 @@ def test_the_norm_of_a_single_coil_is_its_largest_weight():
     assert MRI((5, 6), torch.tensor([0, 0.5, 2, 1, 0, 1])).norm() == 2
 
 
+@pytest.mark.parametrize("weight", [1.0, 0.3])
+def test_the_maps_bound_the_norm_and_where_the_middle_of_kspace_is_sampled_closely(weight):
+    place = torch.linspace(-1, 1, 24, dtype=torch.float64)
+    # smooth maps that are not normalized
+    maps = torch.stack(
+        [torch.exp(-((place[:, None] - a) ** 2 + (place - b) ** 2)) for a in (-1, 1) for b in (-1, 1)]
+    )
+    mask = torch.zeros(24, dtype=torch.float64)
+    mask[::3] = mask[9:15] = weight
+    A = MRI((24, 24), mask, 5 * maps.to(torch.complex128))
+    assert A.norm() <= A.norm_bound() * (1 + 1e-12)
+    # what the middle of k-space holds of the brightest place: some tenth is lost at its edge
+    assert A.norm() >= 0.9 * A.norm_bound()
+
+
 def test_the_pseudo_inverse_is_zero_filling():
     mask = draw((6, 7), 0.5)
     A, y = MRI((6, 7), mask), normal(6, 7)
