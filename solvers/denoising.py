@@ -24,12 +24,15 @@ class DenoiserSolver(Solver):
     """
 
     prior: Denoiser
+    weight: float | None
     sigma: float | torch.Tensor | str
     scale: float | torch.Tensor | str
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.prior, self.name, Denoiser)
+        if not cast(float, self.weight) > 0:
+            raise ParameterError(f"weight must be positive; got {self.weight!r}.")
         for name in ("sigma", "scale"):
             value = getattr(self, name)
             if isinstance(value, str) and value != "auto":
@@ -43,7 +46,7 @@ class DenoiserSolver(Solver):
         if isinstance(scale, str) or isinstance(sigma, str):
             problem = with_noise(problem, self.name)
         scale = image_scale(problem) if isinstance(scale, str) else torch.as_tensor(scale)
-        sigma = self._level(problem) / scale if isinstance(sigma, str) else torch.as_tensor(sigma)
+        sigma = self._level(problem, scale) if isinstance(sigma, str) else torch.as_tensor(sigma)
         for name, value in (("scale", scale), ("sigma", sigma)):
             if value.shape not in ((), problem.batch_shape):
                 raise ShapeError(
@@ -53,8 +56,8 @@ class DenoiserSolver(Solver):
         numbers = (value.to(like).expand(problem.batch_shape) for value in (scale, sigma))
         return replace(cast(Any, self), **dict(zip(("scale", "sigma"), numbers, strict=True)))
 
-    def _level(self, problem: Problem) -> torch.Tensor:
-        """What "auto" means for sigma, in the image's unit."""
+    def _level(self, problem: Problem, scale: torch.Tensor) -> torch.Tensor:
+        """What "auto" means for sigma, a fraction of the scale."""
         raise NotImplementedError
 
     def initial(self, problem: Problem) -> torch.Tensor:
@@ -69,6 +72,10 @@ class DenoiserSolver(Solver):
         """Scale and noise level, the latter as a fraction of the former."""
         numbers = {"scale": self.scale, "sigma": self.sigma}
         return {name: value if value.ndim else float(value) for name, value in numbers.items()}
+
+    def _penalty(self, sigma: torch.Tensor) -> torch.Tensor:
+        """``weight / sigma^2``, in the image's unit, shape of the batch."""
+        return cast(float, self.weight) / (sigma * cast(torch.Tensor, self.scale)).square()
 
     @property
     def _blame(self) -> str:
