@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
+from os import PathLike
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +13,8 @@ from torch import Tensor, nn
 from invgen.errors import CapabilityError, DtypeError, ParameterError, ShapeError
 from invgen.operators.frozen import Frozen
 from invgen.priors.base import Denoising
+from invgen.priors.checkpoints import write
+from invgen.priors.nets import ARCHITECTURES, EDM
 from invgen.priors.nets.following import Following
 from invgen.priors.nets.positions import positions
 from invgen.priors.reverse_diffusion import SAMPLERS, Draws, Estimate, flow_log_prob, noise_levels
@@ -122,6 +126,52 @@ class Diffusion(Denoising, Frozen):
         found = self._network.like(seen)(seen, levels, label, extra)
         return _images(found * half + middle, x)
 
+    def save(self, path: str | PathLike[str], *, dtype: torch.dtype | None = None, **card: Any) -> None:
+        """Write the prior to a safetensors file, for `invgen.priors.load`.
+
+        Parameters
+        ----------
+        path : path
+        dtype : torch.dtype, optional
+            Precision in the file, such as torch.float16.
+        **card
+            What a reader should know, as JSON can hold it: ``data="..."``, ``quality={...}``.
+        """
+        network = self._network.module
+        if not (isinstance(network, EDM) and type(network.network).__name__ in ARCHITECTURES):
+            raise CapabilityError(
+                f"Files hold EDM(network) with a network of {', '.join(ARCHITECTURES)}; this one is "
+                f"{type(network).__name__}."
+            )
+        inner: Any = network.network
+        header = {
+            "architecture": {"name": type(inner).__name__, **inner.config},
+            "image_shape": self.image_shape,
+            "channels": self.channels,
+            "value_range": self.value_range,
+            "field": self.field,
+            "positioned": self.positioned,
+            "classes": self.classes,
+            "sigma_data": self.sigma_data,
+            "sigma_range": self.sigma_range,
+        }
+        write(path, "diffusion", inner.state_dict(), {**card, **header}, dtype)
+
+    @classmethod
+    def from_file(cls, header: dict[str, Any], tensors: dict[str, Tensor]) -> Diffusion:
+        """The prior that `save` wrote, from what `invgen.priors.checkpoints.read` gives."""
+        architecture = dict(header["architecture"])
+        network = ARCHITECTURES[architecture.pop("name")](**architecture)
+        network.load_state_dict({name: value.float() for name, value in tensors.items()})
+        shape = header["image_shape"]
+        return cls(
+            EDM(network, header["sigma_data"]),
+            None if shape is None else tuple(shape),
+            **{name: header[name] for name in ("channels", "field", "positioned", "classes", "sigma_data")},
+            value_range=tuple(header["value_range"]),
+            sigma_range=tuple(header["sigma_range"]),
+        )
+
     def sample(
         self,
         n: int,
@@ -176,14 +226,13 @@ class Diffusion(Denoising, Frozen):
         """
         if self.field == "complex":
             raise CapabilityError("The density is written for real images.")
-        middle, half = self._unit
+        half = self._unit[1]
         batch = x.shape[: x.ndim - self._image_axes]
         found = flow_log_prob(
             self.denoise,
             x.reshape(-1, *x.shape[len(batch) :]),
             *(half * level for level in self.sigma_range),
             spread=half * self.sigma_data,
-            mean=middle,
             steps=steps,
             probes=probes,
             seed=seed,

@@ -87,8 +87,9 @@ def predictor_corrector(
 ) -> Tensor:
     """Reverse diffusion with a step of Langevin dynamics at each level.
 
-    Song et al. (2021), algorithms 2 and 4; `ratio` is the latter's signal-to-noise ratio r, by which the
-    length of its steps is chosen.
+    Song et al. (2021), algorithms 2 and 4. The latter's steps ``2 (r |z| / |score|)^2`` have the length that
+    a score of noise alone would give them, ``2 (r sigma)^2``: that of the image's own score would move the
+    density that the steps sample from.
     """
     for high, low in pairwise(levels):
         change = high**2 - low**2
@@ -96,11 +97,8 @@ def predictor_corrector(
         if low == 0:
             break
         x = x + math.sqrt(change) * draws(x)
-        score = (denoise(x, low) - x) / low**2
-        noise = draws(x)
-        sizes = [v.abs().square().flatten(1).sum(1).sqrt() for v in (noise, score)]
-        step = (2 * (ratio * sizes[0] / sizes[1]).square()).reshape(-1, *(1,) * (x.ndim - 1))
-        x = x + step * score + (2 * step).sqrt() * noise
+        step = 2 * (ratio * low) ** 2
+        x = x + step / low**2 * (denoise(x, low) - x) + math.sqrt(2 * step) * draws(x)
     return x
 
 
@@ -114,7 +112,6 @@ def flow_log_prob(
     lowest: float,
     highest: float,
     spread: float,
-    mean: float = 0.0,
     *,
     steps: int = 40,
     probes: int = 4,
@@ -126,15 +123,15 @@ def flow_log_prob(
     ``dx/dt = x - D(x, sigma)``, along which the logarithm of the density falls by the divergence: the number
     of pixels less the trace of D's Jacobian. That trace is the mean of ``e . J e`` over random signs e
     (Hutchinson 1989), which are the same along the way. At the `highest` level the density is taken for a
-    normal one around `mean`, with the variance ``highest^2 + spread^2``.
+    normal one, with the variance ``highest^2 + spread^2`` around the mean that the denoiser tells.
 
     Parameters
     ----------
     denoise : callable
     x : tensor, shape (n, *image)
     lowest, highest : float
-    spread, mean : float
-        Root mean square of the images around their mean, and that mean, of which little depends.
+    spread : float
+        Root mean square of the images around their mean, of which little depends.
     steps : int
         Of the fourth-order Runge-Kutta method, in equal steps of t.
     probes : int
@@ -168,7 +165,7 @@ def flow_log_prob(
     start = x, x.new_zeros(probes, len(x))
     ends, gained = (values[-1] for values in odeint(flow, start, times, method="rk4"))
     variance = highest**2 + spread**2
-    normal = -(ends - mean).square().flatten(1).sum(1) / (2 * variance) - size / 2 * math.log(
-        2 * math.pi * variance
-    )
+    # of a normal density, x - D(x) is the distance from the mean times this ratio of variances
+    away = (ends - denoise(ends, highest)) * (variance / highest**2)
+    normal = -away.square().flatten(1).sum(1) / (2 * variance) - size / 2 * math.log(2 * math.pi * variance)
     return Estimate(normal + gained.mean(0), gained.std(0) / math.sqrt(probes))

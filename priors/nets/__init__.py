@@ -3,4 +3,7 @@
 from invgen.priors.nets.edm import EDM
 from invgen.priors.nets.unet import UNet
 
-__all__ = ["EDM", "UNet"]
+__all__ = ["ARCHITECTURES", "EDM", "UNet"]
+
+#: Networks that files can hold, by name.
+ARCHITECTURES = {"UNet": UNet}

@@ -24,6 +24,11 @@ class Following:
         self._copies: dict[tuple[torch.device, torch.dtype], nn.Module] = {}
 
     @property
+    def module(self) -> nn.Module:
+        """The module as it came, in evaluation."""
+        return self._module
+
+    @property
     def name(self) -> str:
         """Name of the module's class."""
         return type(self._module).__name__

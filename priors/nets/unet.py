@@ -50,6 +50,17 @@ class UNet(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        #: What it takes to build another one.
+        self.config = {
+            "inputs": inputs,
+            "outputs": outputs,
+            "widths": list(widths),
+            "blocks": blocks,
+            "unshuffle": unshuffle,
+            "attention": list(attention),
+            "classes": classes,
+            "dropout": dropout,
+        }
         self.unshuffle, self.multiple = unshuffle, unshuffle * 2 ** (len(widths) - 1)
         self.embedding = Embedding(4 * widths[0], classes)
         self.first = nn.Conv2d(inputs * unshuffle**2, widths[0], 3, padding=1)
