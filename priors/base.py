@@ -16,6 +16,7 @@ __all__ = [
     "Denoiser",
     "Denoising",
     "Density",
+    "Patchwise",
     "Prior",
     "Proximable",
     "Sampler",
@@ -90,6 +91,18 @@ class Sampler(Protocol):
 
     def sample(self, n: int, seed: int) -> torch.Tensor:
         """Draw n images, shape (n, *image); the same seed gives the same ones."""
+
+
+@runtime_checkable
+class Patchwise(Prior, Protocol):
+    """A prior that knows the square patches of images, those in [0, 1]."""
+
+    @property
+    def patch(self) -> int:
+        """Pixels along each side of a patch."""
+
+    def restore(self, x: torch.Tensor, sigma: float | torch.Tensor, stride: int = 1) -> torch.Tensor:
+        """Average of the patches of `x`, each without its noise of the standard deviation `sigma`."""
 
 
 class Denoising:
@@ -178,7 +191,7 @@ def require(prior: Any, who: str, *capabilities: type) -> None:
     """Raise unless `prior` has at least one of the capabilities."""
     if any(isinstance(prior, capability) for capability in capabilities):
         return
-    methods = {"value", "prox", "terms", "with_weight", "resolve", "denoise"}
+    methods = {"value", "prox", "terms", "with_weight", "resolve", "denoise", "patch", "restore"}
     wanted = " or ".join(f"{c.__name__} ({', '.join(sorted(methods & set(dir(c))))})" for c in capabilities)
     has = ", ".join(sorted(methods & set(dir(prior)))) or "none of these"
     help = (

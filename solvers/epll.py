@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 import torch
 
-from invgen.errors import CapabilityError, ParameterError
+from invgen.errors import ParameterError
 from invgen.operators import Identity
-from invgen.priors.patches import PatchMixture
+from invgen.priors.base import Patchwise, require
 from invgen.problem import Problem
 from invgen.solvers.base import Solver, State
 from invgen.solvers.image_step import ImageStep, image_scale, rough_image, with_noise
@@ -40,7 +40,8 @@ class EPLL(Solver):
 
     Parameters
     ----------
-    prior : PatchMixture
+    prior : Patchwise
+        Such as a `PatchMixture`.
     betas : tuple of positive numbers, or "auto"
         Penalties for images in [0, 1], one for each iteration. "auto" takes those of the paper: where A is an
         isometry, as in denoising, 1, 4, 8, 16, 32, 64 over the noise's variance, else 50, 100, 200, ... 3200.
@@ -56,7 +57,7 @@ class EPLL(Solver):
     Where the noise is unknown, its level is estimated, or taken to be one percent of the data.
     """
 
-    prior: PatchMixture
+    prior: Patchwise
     betas: tuple[float, ...] | torch.Tensor | str = "auto"
     scale: float | torch.Tensor | str = "auto"
     stride: int = 1
@@ -68,11 +69,7 @@ class EPLL(Solver):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not isinstance(self.prior, PatchMixture):
-            raise CapabilityError(
-                f"EPLL needs a PatchMixture; got {type(self.prior).__name__}. PatchMixture.fit makes one of "
-                "photographs."
-            )
+        require(self.prior, self.name, Patchwise)
         for name, value in (("betas", self.betas), ("scale", self.scale)):
             if isinstance(value, str) and value != "auto":
                 raise ParameterError(f"{name} is 'auto' or positive; got {value!r}.")

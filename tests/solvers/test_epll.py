@@ -243,7 +243,7 @@ def test_what_does_not_fit_is_refused():
         prior.restore(torch.zeros(9, 9), 0.0)
     with pytest.raises(ig.errors.DataError, match="NaN"):
         prior.value(torch.full((9, 9), torch.nan))
-    with pytest.raises(ig.errors.CapabilityError, match="PatchMixture"):
+    with pytest.raises(ig.errors.CapabilityError, match="Patchwise"):
         EPLL(ig.priors.TotalVariation())
     with pytest.raises(ig.errors.ParameterError, match="betas"):
         EPLL(prior, betas=(1.0, -1.0))
