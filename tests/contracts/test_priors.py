@@ -15,6 +15,7 @@ from invgen.priors import (
     L1,
     Box,
     CycleSpunWavelets,
+    Diffusion,
     Gaussian,
     GaussianMixture,
     GroupSparsity,
@@ -152,6 +153,13 @@ class Wiener(torch.nn.Module):
         return 0.5 + (x - 0.5) / (1 + 4 * sigma.reshape(-1, 1, 1, 1) ** 2)
 
 
+class Guided(Wiener):
+    """The same with the other arguments of diffusion models."""
+
+    def forward(self, x, sigma, label=None, extra=None):
+        return super().forward(x, sigma)
+
+
 class Smooth(torch.nn.Module):
     """A network of one convolution that is told the noise level by a channel."""
 
@@ -223,6 +231,14 @@ DENOISERS = {
             {"image_shape": (3, 6, 7), "skip": {"scale"}},
         ),
     },
+    "Diffusion": {  # of this range, images are in the network's units
+        "any size": (Diffusion(Guided(), value_range=(-1, 1)), {"tolerance": 1e-5}),
+        "one size, classes": (
+            Diffusion(Guided(), (12, 13), value_range=(-1, 1), classes=2).of_class(1),
+            {"image_shape": (12, 13), "tolerance": 1e-5},
+        ),
+        "complex": (Diffusion(Guided(), field="complex"), {**COMPLEX, "tolerance": 1e-5}),
+    },
     "NetworkDenoiser": {
         "argument": (NetworkDenoiser(Wiener(), (0, 1)), {"tolerance": 1e-5}),
         "channel": (NetworkDenoiser(Smooth(1), (0, 1), noise="channel", multiple=8), {"tolerance": 1e-5}),
@@ -251,8 +267,8 @@ def test_denoiser_keeps_the_rules(name, case):
 
 
 def test_every_public_prior_is_registered():
-    protocols = {"Composite", "Denoiser", "Density", "Prior", "Proximable", "Sampler"}
-    assert set(ig.priors.__all__) - protocols == set(PRIORS) | set(DENOISERS)
+    others = {"Composite", "Denoiser", "Density", "Prior", "Proximable", "Sampler", "about", "load"}
+    assert set(ig.priors.__all__) - others == set(PRIORS) | set(DENOISERS)
 
 
 @dataclass(frozen=True)
