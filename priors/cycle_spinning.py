@@ -73,8 +73,8 @@ class CycleSpunWavelets(Denoising):
         for level in range(self.levels):
             for high in ((False, True), (True, False), (True, True)):
                 response = _symbol(rows[level][high[0]], columns[level][high[1]], spectrum)
-                details = torch.fft.irfft2(response.conj() * spectrum, s=shape)
-                total += response * torch.fft.rfft2(self._kept(details)) / 4 ** (level + 1)
+                details = torch.fft.irfft2(response * spectrum, s=shape)
+                total += response.conj() * torch.fft.rfft2(self._kept(details)) / 4 ** (level + 1)
         coarse = _symbol(rows[-1][0], columns[-1][0], spectrum)
         return torch.fft.irfft2(total + coarse.abs().square() * spectrum / 4**self.levels, s=shape)
 
