@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from invgen.io.beam import Beam
 from invgen.io.center import CenterEstimate, find_center
+from invgen.io.images import read_images, read_labels
 from invgen.io.kspace import KSpace, MRIScan
 from invgen.io.output import Reconstructed, ReconstructionWriter, read_reconstruction
 from invgen.io.preprocess import (
@@ -48,6 +49,8 @@ __all__ = [
     "default_steps",
     "find_center",
     "open_scan",
+    "read_images",
+    "read_labels",
     "read_reconstruction",
     "to_operator",
     "to_problem",

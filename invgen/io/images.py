@@ -1,0 +1,189 @@
+"""Images to learn from: folders, arrays, IDX files and volumes."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import struct
+from pathlib import Path
+
+import numpy as np
+
+from invgen.errors import DataError, FileError, ParameterError, ShapeError
+from invgen.files import check_regular
+from invgen.io.hdf5 import describe_datasets, get_dataset, open_hdf5, read_all
+from invgen.io.plain import load_npy
+
+__all__ = ["read_images", "read_labels"]
+
+_PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+
+#: Types of the numbers in an IDX file, LeCun's format.
+_IDX = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+
+#: No collection of images is larger, in bytes, unpacked.
+_LIMIT = 2**34
+
+
+def read_images(path: str | Path, *, dataset: str | None = None, gray: bool = False) -> list[np.ndarray]:
+    """Read images of one kind, each ``(H, W)`` or ``(C, H, W)``, float32.
+
+    Integers are divided by the largest of their type, so that images lie in [0, 1]; other numbers stay what
+    they are.
+
+    Parameters
+    ----------
+    path : path
+        A folder of pictures; a picture; a NPY, NPZ, IDX (MNIST's, gzipped or not), HDF5 or NIfTI file of one
+        image ``(H, W)``, of many ``(n, H, W)``, or of many in colour ``(n, H, W, 3)``. Of a volume in NIfTI,
+        the slices along its last axis.
+    dataset : str, optional
+        Which array of an HDF5 or NPZ file; needed where there are several.
+    gray : bool
+        Make colours gray, by their luminance.
+
+    Raises
+    ------
+    FileError, ShapeError, DataError
+        For what is no such file, holds no images, or NaN.
+    """
+    path = Path(path)
+    if path.is_dir():
+        found = sorted(p for p in path.rglob("*") if p.suffix.lower() in _PICTURES)
+        if not found:
+            raise FileError(f"{path} holds no pictures ({', '.join(_PICTURES)}).")
+        arrays = [_picture(p) for p in found]
+    else:
+        arrays = _images(path, dataset)
+    images = [_channels(_unit(image), gray) for image in arrays]
+    for i, image in enumerate(images):
+        if not np.isfinite(image).all():
+            raise DataError(f"Image {i} of {path} holds NaN or infinities.")
+    return images
+
+
+def read_labels(path: str | Path) -> np.ndarray:
+    """Read the classes of images from an IDX or NPY file: integers, shape (n,)."""
+    path = Path(path)
+    labels = load_npy(str(path)) if path.suffix == ".npy" else _idx(path)
+    if labels.ndim != 1 or labels.dtype.kind not in "ui":
+        raise ShapeError(f"{path} should hold one integer for each image; got {labels.shape} {labels.dtype}.")
+    return labels.astype(np.int64)
+
+
+def _images(path: Path, dataset: str | None) -> list[np.ndarray]:
+    """The images of a file, as they are in it."""
+    name = path.name.lower()
+    if path.suffix.lower() in _PICTURES:
+        return [_picture(path)]
+    if name.endswith((".nii", ".nii.gz")):
+        volume = _nifti(path)
+        return list(np.moveaxis(volume, -1, 0)) if volume.ndim == 3 else [volume]
+    if name.endswith(".npy"):
+        array = np.asarray(load_npy(str(path)))
+    elif name.endswith(".npz"):
+        array = _npz(path, dataset)
+    elif name.endswith((".h5", ".hdf5")):
+        array = _hdf5(path, dataset)
+    elif "idx" in name and not name.endswith(".png"):
+        array = _idx(path)
+    else:
+        raise FileError(
+            f"{path} is of no kind that images are read from: a folder, {', '.join(_PICTURES)}, .npy, .npz, "
+            ".h5, .nii, .nii.gz, or an IDX file with idx in its name."
+        )
+    if array.dtype.kind not in "uif":
+        raise DataError(f"{path} holds {array.dtype}; images are real numbers.")
+    if array.ndim == 2:
+        return [array]
+    if array.ndim == 3 or (array.ndim == 4 and array.shape[-1] in (1, 3, 4)):
+        return list(array)
+    raise ShapeError(f"{path} holds {array.shape}; images are (H, W), (n, H, W) or (n, H, W, 3).")
+
+
+def _picture(path: Path) -> np.ndarray:
+    from skimage.io import imread
+
+    check_regular(path)
+    try:
+        return np.asarray(imread(path))
+    except Exception as error:  # the readers raise what they run into
+        raise FileError(f"{path} cannot be read as a picture: {error}") from error
+
+
+def _unit(image: np.ndarray) -> np.ndarray:
+    if image.dtype == bool:
+        return image.astype(np.float32)
+    if image.dtype.kind in "ui":
+        return (image / np.float32(np.iinfo(image.dtype).max)).astype(np.float32)
+    return image.astype(np.float32)
+
+
+def _channels(image: np.ndarray, gray: bool) -> np.ndarray:
+    """Without transparency, colours first or made gray: Rec. 709's luminance."""
+    if image.ndim == 3 and image.shape[-1] in (3, 4):
+        image = image[..., :3]
+        return image @ np.array([0.2125, 0.7154, 0.0721], np.float32) if gray else np.moveaxis(image, -1, 0)
+    if image.ndim == 3 and image.shape[-1] in (1, 2):
+        image = image[..., 0]
+    if image.ndim != 2:
+        raise ShapeError(f"Images are (H, W) or (H, W, 3); got {image.shape}.")
+    return image
+
+
+def _npz(path: Path, dataset: str | None) -> np.ndarray:
+    check_regular(path)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            names = file.files
+            if dataset is None and len(names) == 1:
+                dataset = names[0]
+            if dataset not in names:
+                raise ParameterError(f"{path} holds the arrays {', '.join(names)}: name one of them.")
+            return file[dataset]
+    except ParameterError:
+        raise
+    except Exception as error:
+        raise FileError(f"{path} cannot be read as a NPZ file of numbers: {error}") from error
+
+
+def _hdf5(path: Path, dataset: str | None) -> np.ndarray:
+    with open_hdf5(path) as file:
+        if dataset is None:
+            raise ParameterError(
+                f"Name the dataset of {path} that holds the images. {describe_datasets(file)}"
+            )
+        return read_all(get_dataset(file, dataset), _LIMIT)
+
+
+def _nifti(path: Path) -> np.ndarray:
+    import nibabel
+
+    check_regular(path)
+    try:
+        image = nibabel.load(path)
+        if math.prod(image.shape) * 4 > _LIMIT or len(image.shape) not in (2, 3):
+            raise ShapeError(f"{path} holds {image.shape}; a volume has three axes.")
+        return np.asarray(image.get_fdata(dtype=np.float32))
+    except ShapeError:
+        raise
+    except Exception as error:
+        raise FileError(f"{path} cannot be read as a NIfTI file: {error}") from error
+
+
+def _idx(path: Path) -> np.ndarray:
+    check_regular(path)
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            zero, kind, axes = struct.unpack(">HBB", file.read(4))
+            shape = struct.unpack(f">{axes}I", file.read(4 * axes))
+            dtype = np.dtype(_IDX[kind])
+            count = math.prod(shape) * dtype.itemsize
+            if zero != 0 or not 1 <= axes <= 4 or count > _LIMIT:
+                raise ValueError("its header makes no sense")
+            content = file.read(count)
+    except (OSError, EOFError, KeyError, ValueError, struct.error) as error:
+        raise FileError(f"{path} cannot be read as an IDX file: {error}") from error
+    if len(content) != count:
+        raise FileError(f"{path} is truncated: {len(content)} of {count} bytes of {shape} are there.")
+    return np.frombuffer(content, dtype).reshape(shape)
