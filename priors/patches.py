@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any
 
@@ -16,13 +16,11 @@ from invgen.operators.space import check_finite
 from invgen.priors.checkpoints import write
 from invgen.priors.covariances import Dense
 from invgen.priors.mixture import GaussianMixture
+from invgen.priors.patch_geometry import patches_of, zero_mean_basis
 from invgen.priors.patch_training import random_patches, zero_mean_mixture
 from invgen.problem import Problem
 
 __all__ = ["PatchMixture"]
-
-#: Patches that are worked on at a time: their coefficients fit into a processor's cache.
-_BLOCK = 2**13
 
 #: A number and a matrix that a component's log-likelihood is made of.
 Factor = tuple[torch.Tensor, torch.Tensor]
@@ -139,7 +137,7 @@ class PatchMixture(Frozen):
         """Sum over all patches."""
         factors = self._clean_factors(image)
         total = image.new_zeros(())
-        for _, _, patches in _patches(image, self.patch, 1):
+        for _, _, patches in patches_of(image, self.patch, 1):
             c = patches @ self._basis.like(image).mT
             logs = torch.stack([constant - (c @ G).square().sum(-1) for constant, G in factors], -1)
             total = total + torch.logsumexp(logs, -1).sum()
@@ -149,7 +147,7 @@ class PatchMixture(Frozen):
         p, basis = self.patch, self._basis.like(image)
         factors, filters = self._noisy_factors(image, variance), self._filters(image, variance)
         total, count = torch.zeros_like(image), torch.zeros_like(image)
-        for rows, columns, patches in _patches(image, p, stride):
+        for rows, columns, patches in patches_of(image, p, stride):
             c = patches @ basis.mT
             z = torch.empty_like(c)
             best = self._most_probable(c, factors)
@@ -268,27 +266,3 @@ class PatchMixture(Frozen):
         coefficients = random_patches(images, patch, patches, seed) @ basis.float().mT
         covariances, weights = zero_mean_mixture(coefficients, components, iterations, seed)
         return cls(basis.mT @ covariances.double() @ basis, weights)
-
-
-def zero_mean_basis(p: int) -> torch.Tensor:
-    """Cosines, all but the constant: the rows are orthonormal patches, float64, shape (p^2 - 1, p^2)."""
-    n = torch.arange(p, dtype=torch.float64)
-    C = torch.cos(math.pi / p * (n + 0.5) * n[:, None]) * (2 / p) ** 0.5
-    C[0] /= 2**0.5
-    return torch.kron(C, C)[1:]
-
-
-def _patches(
-    image: torch.Tensor, p: int, stride: int
-) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-    """Rows and columns of the corners of patches, and the patches as rows (n, p^2), some rows at a time."""
-    rows, columns = (_corners(n, p, stride).to(image.device) for n in image.shape)
-    windows = image.unfold(0, p, 1).unfold(1, p, 1)
-    for some in rows.split(max(1, _BLOCK // len(columns))):
-        yield some, columns, windows[some[:, None], columns].reshape(-1, p * p)
-
-
-def _corners(n: int, p: int, stride: int) -> torch.Tensor:
-    """Where patches begin along an axis of n pixels: with the last one, so that each pixel is in a patch."""
-    corners = torch.arange(0, n - p + 1, stride)
-    return corners if corners[-1] == n - p else torch.cat([corners, torch.tensor([n - p])])

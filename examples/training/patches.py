@@ -1,7 +1,7 @@
 """Train `patches-gray`: a Gaussian mixture of the patches of photographs, for EPLL.
 
-Learns from photographs that scikit-image installs, and tells how well it denoises others; takes about ten
-minutes on one core.
+Learns from photographs that scikit-image installs, and tells how well it denoises others; takes about a
+minute on one core.
 
 python examples/training/patches.py -o patches-gray.safetensors --test kodim01.png kodim04.png
 """
@@ -22,8 +22,8 @@ PHOTOGRAPHS = """astronaut.png brick.png camera.png chelsea.png coffee.png coins
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("-o", "--output", default="patches-gray.safetensors")
-parser.add_argument("--components", type=int, default=200)
-parser.add_argument("--patches", type=int, default=250_000)
+parser.add_argument("--components", type=int, default=100)
+parser.add_argument("--patches", type=int, default=100_000)
 parser.add_argument("--iterations", type=int, default=20)
 parser.add_argument(
     "--test", nargs="*", default=[], help="photographs to denoise, at a noise level of 25 / 255"

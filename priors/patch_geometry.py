@@ -1,0 +1,37 @@
+"""Patches of images, and a basis of those without mean."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+
+__all__ = ["patches_of", "zero_mean_basis"]
+
+#: Patches that are worked on at a time: their coefficients fit into a processor's cache.
+_BLOCK = 2**13
+
+
+def zero_mean_basis(p: int) -> torch.Tensor:
+    """Cosines, all but the constant: the rows are orthonormal patches, float64, shape (p^2 - 1, p^2)."""
+    n = torch.arange(p, dtype=torch.float64)
+    C = torch.cos(math.pi / p * (n + 0.5) * n[:, None]) * (2 / p) ** 0.5
+    C[0] /= 2**0.5
+    return torch.kron(C, C)[1:]
+
+
+def patches_of(
+    image: torch.Tensor, p: int, stride: int
+) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """Rows and columns of the corners of patches, and the patches as rows (n, p^2), some rows at a time."""
+    rows, columns = (_corners(n, p, stride).to(image.device) for n in image.shape)
+    windows = image.unfold(0, p, 1).unfold(1, p, 1)
+    for some in rows.split(max(1, _BLOCK // len(columns))):
+        yield some, columns, windows[some[:, None], columns].reshape(-1, p * p)
+
+
+def _corners(n: int, p: int, stride: int) -> torch.Tensor:
+    """Where patches begin along an axis of n pixels: with the last one, so that each pixel is in a patch."""
+    corners = torch.arange(0, n - p + 1, stride)
+    return corners if corners[-1] == n - p else torch.cat([corners, torch.tensor([n - p])])
