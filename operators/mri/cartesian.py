@@ -121,11 +121,12 @@ class MRI(LinearOperator):
 
     def norm_bound(self) -> float:
         """``max mask * max sqrt(sum |coils|^2)``, close to it where the middle of k-space is sampled."""
-        largest = float(self._mask.value.max())
-        return largest if self._maps is None else largest * self._strength
+        return float(self._mask.value.max()) * self._strength
 
     @cached_property
     def _strength(self) -> float:
+        if self._maps is None:
+            return 1.0
         maps = torch.view_as_real(self._maps.value.to(torch.complex128))
         return float(maps.square().sum((0, -1)).max().sqrt())
 
