@@ -1,8 +1,10 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from invgen import figures, metrics, phantoms
 from invgen.errors import ParameterError, ShapeError
@@ -239,3 +241,17 @@ def test_numbers_below_ten_have_no_power_of_ten():
     bar = figures.montage([TRUTH], ["image"], window=(0.0, 0.9999)).axes[-1]
     bar.figure.draw_without_rendering()
     assert bar.yaxis.get_offset_text().get_text() == ""
+
+
+def test_a_grid_shows_every_pixel(tmp_path):
+    images = torch.rand(5, 4, 6)
+    figures.save_grid(images, tmp_path / "grid.png", columns=3)
+    picture = np.asarray(Image.open(tmp_path / "grid.png"))
+    zoom = 8
+    second_row = 4 * zoom + 2 + 2
+    fifth = picture[second_row : second_row + 4 * zoom, 2 + 6 * zoom + 2 :][:, : 6 * zoom]
+    assert np.array_equal(fifth[::zoom, ::zoom], (255 * images[4].double()).round().byte().numpy())
+    figures.save_grid(torch.rand(2, 3, 4, 4), tmp_path / "colour.png")
+    assert np.asarray(Image.open(tmp_path / "colour.png")).shape[-1] == 3
+    with pytest.raises(ShapeError, match="save_grid"):
+        figures.save_grid(torch.rand(4, 4), tmp_path / "none.png")

@@ -1,8 +1,9 @@
 """Pictures of images and reconstructions, for files: no window, and no global state of matplotlib."""
 
 from invgen.figures.ct import comparison
+from invgen.figures.grid import save_grid
 from invgen.figures.layout import save
 from invgen.figures.montage import montage
 from invgen.figures.mri import error_maps
 
-__all__ = ["comparison", "error_maps", "montage", "save"]
+__all__ = ["comparison", "error_maps", "montage", "save", "save_grid"]
