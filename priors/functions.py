@@ -12,8 +12,8 @@ from invgen.problem import Problem
 
 __all__ = ["GroupL1", "HalfSquares", "Interval", "Likelihood"]
 
-#: Of the mean count, what is taken for the expectation of fewer: of 0.01, 0.1 and 1 the best.
-_FEWEST = 0.1
+#: Of the mean count, what is taken for the expectation of fewer: 1 needs fewer iterations than 0.1.
+_FEWEST = 1.0
 
 
 class Function(Frozen):

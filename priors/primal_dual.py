@@ -19,8 +19,8 @@ __all__ = ["PrimalDual"]
 #: Of 0.003, 0.03 and 0.3, the floor with the fewest iterations to one percent of the minimiser.
 _FLOOR = 3e-3
 
-#: Share of the Hessian in the metric, where theory asks for more than a half: with just that the iterates go to and
-#: fro at frequencies that the prior leaves alone.
+#: Share of the Hessian in the metric, where theory asks for more than a half: with just that the iterates go
+#: to and fro at frequencies that the prior leaves alone.
 _MARGIN = 0.6
 
 

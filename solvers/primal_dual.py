@@ -134,7 +134,8 @@ class CondatVu(Solver):
     Notes
     -----
     sigma starts at a tenth of L over that of the penalty, and is corrected so that both residuals are alike,
-    as Goldstein et al. (2015) do, for each batch element: after iterations 1, 2, 4, 8 and so on.
+    as Goldstein et al. (2015) do, within a factor of ten of ``|y| / |K x|``, for each batch element: after
+    iterations 1, 2, 4, 8 and so on.
     """
 
     prior: Composite
@@ -186,7 +187,9 @@ class CondatVu(Solver):
                 apart = ratio_of(joint_norm(maps, dual), joint_norm(maps, images))
                 if k & (k - 1) == 0:
                     ratio = ratio_of(apart, optimality).sqrt()
-                    sigma = torch.where(ratio > 0, sigma * ratio.clamp(0.1, 10), sigma)
+                    typical = ratio_of(joint_norm(maps, duals), joint_norm(maps, images))
+                    near = (sigma * ratio.clamp(0.1, 10)).maximum(0.1 * typical).minimum(10 * typical)
+                    sigma = torch.where((ratio > 0) & (typical > 0), near, sigma)
                 optimality = torch.maximum(optimality, apart)
             yield State(
                 constrained(x, terms),
