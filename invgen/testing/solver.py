@@ -31,7 +31,8 @@ def check_solver(
 ) -> Report:
     """Check a solver against the rules that all solvers keep, on a small problem.
 
-    A batch gives what its elements give, with as many iterations for each; the same call gives the same bits;
+    A batch gives what its elements give, with as many iterations for each; each stops where the measure of
+    its optimality falls to the tolerance, and no later; the same call gives the same bits;
     a run that is interrupted and resumed gives what an uninterrupted one does, to the bit; a callback sees
     every iteration and can stop; ``c * y`` gives ``c * x`` where noise is scaled along or unknown; arguments
     that do not fit are refused; nothing outside is changed.
@@ -121,11 +122,25 @@ def _check_told(
     within = bool((iterations >= 1).all() and (iterations <= solver.iterations).all())
     checks.true("result: stats", within, f"{iterations.tolist()} iterations of at most {solver.iterations}")
     records, steps = len(history["iteration"]), int(iterations.max())
-    shapes = [history[name].shape for name in ("objective", "residual", "change")]
-    fits = shapes == [(records, *batch), (records, *batch), (steps, *batch)]
+    shapes = [history[name].shape for name in ("objective", "residual", "change", "optimality")]
+    fits = shapes == [(records, *batch), (records, *batch), (steps, *batch), (steps, *batch)]
     checks.true("result: history", fits, f"history has the shapes {[tuple(shape) for shape in shapes]}")
     last = same_bits(history["residual"][-1], problem.residual_norm(result.x))
     checks.true("result: history", last, "the last residual is not that of the image")
+
+
+def _check_optimality(full: _Recorded, checks: Checks) -> None:
+    """The measure that a run stops on is told, and each element stops where it falls to the tolerance."""
+    measure, stats = full.result.history["optimality"], full.result.stats
+    finite = bool(torch.isfinite(measure).all() and (measure >= 0).all())
+    checks.true("optimality: numbers", finite, "the measure is negative, NaN or infinite")
+    for i, (needed, converged) in enumerate(zip(stats["iterations"], stats["converged"], strict=True)):
+        below = measure[: int(needed), i] <= full.solver.tolerance
+        early = bool(below[:-1].any())
+        checks.true("optimality: stops", not early, f"element {i} goes on though its measure is small enough")
+        same = bool(below[-1]) == bool(converged)
+        meaning = f"element {i} is told to have converged where its measure says otherwise"
+        checks.true("optimality: converged", same, meaning)
 
 
 def _check_determinism(full: _Recorded, checks: Checks) -> None:
@@ -256,6 +271,7 @@ def _check_errors(full: _Recorded, checks: Checks) -> None:
 
 _RULES = {
     "result": _check_result,
+    "optimality": _check_optimality,
     "determinism": _check_determinism,
     "immutability": _check_immutability,
     "batch": _check_batch,

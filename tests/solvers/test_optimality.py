@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from optimality import objective, subgradient_residual
 
 import invgen as ig
 from invgen import phantoms
@@ -24,6 +23,8 @@ from invgen.priors import (
     Wavelet,
 )
 from invgen.solvers import ADMM, CG, FISTA, ISTA, MLEM, PDHG, BasisPursuit, CondatVu, Lasso
+
+from .optimality import objective, subgradient_residual
 
 N = 32
 
