@@ -26,9 +26,9 @@ class TotalVariation(Analysis):
 
     Parameters
     ----------
-    weight : positive number, tensor with one for each batch element, or "auto"
-        Absolute, in the objective ``-log p(y | A x) + weight * TV(x)``. "auto" follows the discrepancy
-        principle; see `invgen.priors.weights.discrepancy_weight`.
+    weight : positive number, tensor with one for each batch element, "auto", "discrepancy" or "sure"
+        Absolute, in the objective ``-log p(y | A x) + weight * TV(x)``. "auto" is the discrepancy principle,
+        "sure" the least estimated risk; see `invgen.priors.weights`.
     isotropic : bool
         Whether the differences at a pixel count jointly, ``sqrt(dx^2 + dy^2)``, or each by itself.
     nonnegative : bool

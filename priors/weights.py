@@ -1,6 +1,9 @@
 """The weight of a prior without ground truth.
 
-Three rules: a number that is given, "discrepancy", and "sure"; "auto" is the second.
+Beside a number that is given there are two rules: "discrepancy", which "auto" means, and "sure". The second
+is nearer to the best image where the data determine it (denoising, deblurring, projections), and takes about
+three times as long. It sees the error of the prediction alone: where much of the image is not measured, as in
+compressed sensing and undersampled k-space, it may choose far too little weight, and the first is safer.
 """
 
 from __future__ import annotations

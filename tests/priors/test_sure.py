@@ -42,7 +42,7 @@ WEIGHTS = torch.logspace(-0.5, 1.2, 12, dtype=torch.float64)
 
 
 def test_the_estimate_for_soft_thresholding_is_that_of_donoho_and_johnstone():
-    """But for the probe: of signs it sees the divergence of a separable map exactly, but where the step flips."""
+    """Signs see the divergence of a separable map without an error, but where the step meets a threshold."""
     problem, _ = denoising()
     exact = thresholding_risks(problem.measurement, WEIGHTS)
     risk = PredictedRisk(problem, L1())
