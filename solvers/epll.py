@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 
@@ -112,12 +112,12 @@ class EPLL(Solver):
     def iterate(self, problem: Problem, x0: State | torch.Tensor) -> Iterator[State]:
         """Yield the iterates of the algorithm."""
         solver, known, space = self.resolved(problem), with_noise(problem, self.name), problem.operator.domain
-        state = State.start(x0)
-        x, scale, image_step = state.x, space.per_sample(solver.scale), ImageStep(known)
-        for k in range(state.get("k", 0), len(solver.betas)):
-            beta = solver.betas[k]
+        betas, scale = cast(torch.Tensor, solver.betas), cast(torch.Tensor, solver.scale)
+        state, image_step, unit = State.start(x0), ImageStep(known), space.per_sample(scale)
+        x = state.x
+        for k in range(state.get("k", 0), len(betas)):
             # images with axes of their own, such as channels, are restored one by one
-            sigma = beta.rsqrt().reshape([*beta.shape, *(1,) * (len(space.shape) - 2)])
-            z = scale * self.prior.restore(x / scale, sigma, self.stride)
-            x = image_step(z, beta / solver.scale.square(), x)
+            sigma = betas[k].rsqrt().reshape([*scale.shape, *(1,) * (len(space.shape) - 2)])
+            z = unit * self.prior.restore(x / unit, sigma, self.stride)
+            x = image_step(z, betas[k] / scale.square(), x)
             yield State(x, k=k + 1)
