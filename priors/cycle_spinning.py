@@ -88,19 +88,21 @@ def _symbol(row: Constant, column: Constant, like: torch.Tensor) -> torch.Tensor
     return row.like(like)[:, None] * column.like(like)[: like.shape[-1]]
 
 
-def _orthogonal_filters(wavelet: str) -> list[torch.Tensor]:
+def _orthogonal_filters(wavelet: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Low and high pass, float64."""
     import pywt
 
     if not Wavelet((2, 2), wavelet, levels=1).orthonormal:
         raise ParameterError(f"CycleSpunWavelets needs an orthogonal wavelet; {wavelet!r} is none.")
-    return [torch.tensor(taps, dtype=torch.float64) for taps in pywt.Wavelet(wavelet).filter_bank[:2]]
+    low, high, _, _ = pywt.Wavelet(wavelet).filter_bank
+    return torch.tensor(low, dtype=torch.float64), torch.tensor(high, dtype=torch.float64)
 
 
 @lru_cache(maxsize=16)
 def _responses(n: int, wavelet: str, levels: int) -> list[tuple[Constant, Constant]]:
     """Of each scale, from fine to coarse, the low and the high pass on the frequencies of n pixels."""
-    return list(_cascade(n, *_orthogonal_filters(wavelet), levels))
+    low, high = _orthogonal_filters(wavelet)
+    return list(_cascade(n, low, high, levels))
 
 
 def _cascade(

@@ -75,7 +75,7 @@ class NetworkDenoiser(Denoising, Frozen):
             if not (isinstance(number, int) and number >= 1):
                 raise ParameterError(f"{name} is a positive number; got {number!r}.")
         self.sigma_range, self.noise = (float(low), float(high)), noise
-        self.value_range = (float(value_range[0]), float(value_range[1]))
+        self.value_range: tuple[float, float] = (float(value_range[0]), float(value_range[1]))
         self.channels, self.multiple = channels, multiple
         self._network = Following(module)
 

@@ -70,7 +70,7 @@ class DenoiserSolver(Solver):
 
     def told(self) -> dict[str, Any]:
         """Scale and noise level, the latter as a fraction of the former."""
-        numbers = {"scale": self.scale, "sigma": self.sigma}
+        numbers = {"scale": torch.as_tensor(self.scale), "sigma": torch.as_tensor(self.sigma)}
         return {name: value if value.ndim else float(value) for name, value in numbers.items()}
 
     def _penalty(self, sigma: torch.Tensor) -> torch.Tensor:

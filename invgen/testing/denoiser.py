@@ -194,7 +194,7 @@ def _check_errors(prior: Denoiser, noisy: _Noisy, checks: Checks) -> None:
     with checks.raises("errors: integers", DtypeError, "integers must be refused"):
         prior.denoise(torch.ones(x.shape, dtype=torch.int64), sigma)
     with checks.raises("errors: array", DtypeError, "a NumPy array must be refused"):
-        prior.denoise(x.numpy(), sigma)  # type: ignore[arg-type]
+        prior.denoise(x.numpy(), sigma)
 
 
 _RULES = {
