@@ -1,6 +1,9 @@
 """Expected patch log-likelihood: the mixture of patches, and restoration by it."""
 
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +19,7 @@ from invgen.noise import Poisson
 from invgen.operators import Blur, Identity, Mask, MatrixOperator, kernels
 from invgen.priors import Gaussian, PatchMixture
 from invgen.priors.checkpoints import write
-from invgen.priors.patches import zero_mean_basis
+from invgen.priors.patch_geometry import zero_mean_basis
 from invgen.solvers import EPLL
 
 
@@ -200,6 +203,24 @@ def test_missing_pixels_and_blur_are_restored(learned, photograph):
         y = noise.sample(A(photograph), seed=0)
         x = EPLL(learned)(ig.Problem(A, y, noise)).x
         assert psnr(x, photograph) > psnr(y, photograph) + least
+
+
+def test_the_mixture_that_comes_along_denoises_a_photograph_it_has_not_seen():
+    prior, x = ig.priors.load("patches-gray"), torch.from_numpy(img_as_float32(data.moon()))[200:296, 200:296]
+    y = Noise(25 / 255).sample(x, seed=0)
+    restored = EPLL(prior, scale=1.0, stride=2)(ig.Problem(Identity((96, 96)), y, Noise(25 / 255))).x
+    tv = max(
+        psnr(torch.from_numpy(denoise_tv_chambolle(y.numpy(), weight=w)), x) for w in (0.1, 0.15, 0.2, 0.25)
+    )
+    assert psnr(restored, x) > tv
+
+
+def test_the_training_script_runs(tmp_path):
+    script = Path(__file__).parents[2] / "examples" / "training" / "patches.py"
+    small = ["--components", "2", "--patches", "500", "--iterations", "1", "-o", str(tmp_path / "out")]
+    done = subprocess.run([sys.executable, str(script), *small], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert ig.priors.load(tmp_path / "out").components == 2
 
 
 def test_saved_mixture_comes_back(tmp_path):
