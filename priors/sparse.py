@@ -63,8 +63,8 @@ class L1(Transformed):
     Parameters
     ----------
     weight : positive number, tensor with one for each batch element, "auto", "discrepancy" or "sure"
-        Absolute, in the objective ``-log p(y | A x) + weight * |K x|_1``. "auto" is the discrepancy principle,
-        "sure" the least estimated risk; see `invgen.priors.weights`.
+        Absolute, in the objective ``-log p(y | A x) + weight * |K x|_1``. "auto" is the discrepancy
+        principle, "sure" the least estimated risk; see `invgen.priors.weights`.
     transform : LinearOperator, optional
         K, of the images' shape and field; by default the pixels themselves count. Without it, and before
         `resolve` has told them apart, `value` takes the last two axes for the image.
