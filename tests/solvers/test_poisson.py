@@ -43,10 +43,13 @@ def test_the_proximal_map_of_the_likelihood_is_a_minimiser(gain):
 
 @pytest.mark.parametrize("gain", [0.5, 1.0])
 def test_hardly_any_prior_leaves_the_most_likely_image(gain):
+    """As likely as that of expectation maximization, up to the bound on what this has left to gain."""
     problem = counts(gain)
-    best = MLEM(iterations=20000, tolerance=1e-10)(problem).x
+    em = MLEM(iterations=1000, tolerance=0)(problem)
+    left = float(em.history["optimality"][-1] * problem.measurement.sum() / gain)
     x = PDHG(TotalVariation(1e-7, nonnegative=True), **EXACT)(problem).x
-    assert (x - best).norm() < 1e-4 * best.norm()
+    gained = float(problem.negative_log_likelihood(em.x) - problem.negative_log_likelihood(x))
+    assert 0 <= gained <= left
 
 
 def test_a_smooth_penalty_gives_what_a_quasi_newton_method_finds():
@@ -77,10 +80,11 @@ def test_total_variation_of_counts_has_a_certificate(operator):
         problem = counts(size=8)
     else:
         A = Radon((12, 12), 10, method="joseph")
-        x = 20 * phantoms.disc(4.0).image((12, 12), 1.0).double()
+        x = 20 * phantoms.disc(4.0).image((12, 12), 1.0).double() + 5  # no ray without counts
         problem = ig.Problem(A, Poisson().sample(A(x), seed=0), Poisson())
     seen, prior = [], TotalVariation(0.3, nonnegative=True)
-    rec = PDHG(prior, **EXACT)(problem, callback=lambda k, state: seen.append(state.variables["duals"]))
+    solver = PDHG(prior, iterations=6000, tolerance=1e-7)
+    rec = solver(problem, callback=lambda k, state: seen.append(state.variables["duals"]))
     _, z, below = seen[-1]
     assert bool(rec.stats["converged"])
     K, g = prior.terms(problem.operator.domain)[0]
