@@ -285,6 +285,7 @@ SOLVERS = {
         "weighted data": (PDHG(TotalVariation(), **FEW), weighted, ()),
         "fan": (PDHG(TotalVariation(0.5), **FEW), fan, {"scale"}),
         "cone": (PDHG(TotalVariation(0.5, axes=SPACE), **FEW), cone, {"scale"}),
+        "counts": (PDHG(TotalVariation(0.5, nonnegative=True), **FEW), counts, {"scale"}),
     },
 }
 
