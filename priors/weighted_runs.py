@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from invgen.errors import CapabilityError
+from invgen.noise import Gaussian
 from invgen.operators.algebra import Gram
 from invgen.priors.preconditioned import MetricProx
 from invgen.priors.primal_dual import PrimalDual
@@ -53,6 +55,12 @@ class _FISTARun:
 
 def weighted_run(problem: Problem, prior: Any) -> _PDHGRun | _FISTARun:
     """The iteration of `PDHG` where the operator's gram is cheaper than a proximal map, else of `FISTA`."""
+    noise = problem.noise
+    if not (noise is None or isinstance(noise, Gaussian) or noise.largest_curvature is not None):
+        raise CapabilityError(
+            f"No rule finds a weight for {type(noise).__name__} noise, whose curvature is unbounded: give the "
+            "prior a number, such as TotalVariation(0.1)."
+        )
     costly = isinstance(problem.linear_operator.gram, Gram)
     return _FISTARun(problem, prior) if costly else _PDHGRun(problem, prior)
 

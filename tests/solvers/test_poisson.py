@@ -6,6 +6,7 @@ from scipy.optimize import minimize
 
 import invgen as ig
 from invgen import phantoms
+from invgen.errors import CapabilityError
 from invgen.noise import Poisson
 from invgen.operators import Identity, Mask, MatrixOperator, Radon
 from invgen.priors import Tikhonov, TotalVariation
@@ -114,3 +115,10 @@ def test_the_unit_of_counts_is_their_gain(factor):
     x = PDHG(TotalVariation(0.3), iterations=60, tolerance=0)(problem).x
     other = PDHG(TotalVariation(0.3 / factor), iterations=60, tolerance=0)(problem.scaled(factor)).x / factor
     torch.testing.assert_close(other, x, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("operator", [Identity((6, 6)), MatrixOperator(uniform(40, 36), image_shape=(6, 6))])
+def test_a_weight_is_asked_for_in_words(operator):
+    problem = ig.Problem(operator, operator(5 * torch.ones(6, 6, dtype=torch.float64)), Poisson())
+    with pytest.raises(CapabilityError, match="give the prior a number"):
+        PDHG(TotalVariation())(problem)
