@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from invgen.operators import Identity
+from invgen.operators import Identity, LinearOperator
 from invgen.operators.krylov import largest_eigenvalue
 from invgen.priors.base import Composite
 from invgen.priors.dual_step import dual_step
@@ -37,9 +37,9 @@ class Preconditioned:
     def __init__(self, problem: Problem, prior: Composite, floor: float) -> None:
         self.problem, self.space = problem, problem.operator.domain
         like = problem.zeros()
-        self.maps = [K for K, _ in prior.terms(self.space)]
+        self.maps: list[LinearOperator] = [K for K, _ in prior.terms(self.space)]
         # a map without a known spectrum is majorised by its largest singular value
-        self.penalties = [
+        self.penalties: list[torch.Tensor] = [
             self.space.half(K.spectrum.like(like))
             if K.spectrum and not self.pixelwise
             else like.new_tensor(K.norm() ** 2).real

@@ -58,8 +58,8 @@ def weighted_run(problem: Problem, prior: Any) -> _PDHGRun | _FISTARun:
     noise = problem.noise
     if not (noise is None or isinstance(noise, Gaussian) or noise.largest_curvature is not None):
         raise CapabilityError(
-            f"No rule finds a weight for {type(noise).__name__} noise, whose curvature is unbounded: give the "
-            "prior a number, such as TotalVariation(0.1)."
+            f"No rule finds a weight for {type(noise).__name__} noise, whose curvature has no bound: give "
+            "the prior a number, such as TotalVariation(0.1)."
         )
     costly = isinstance(problem.linear_operator.gram, Gram)
     return _FISTARun(problem, prior) if costly else _PDHGRun(problem, prior)

@@ -93,9 +93,9 @@ TV = TotalVariation(5.0)
 CASES = {
     "denoising, TV": (denoising, TV, {}),
     "denoising, DCT": (denoising, DCT(5.0), MORE),
-    "deblurring, TV and positive": (deblurring, TV + NonNegative(), {}),
+    "deblurring, TV and positive": (deblurring, TotalVariation(2.0) + NonNegative(), {}),
     "deblurring, wavelets": (deblurring, Wavelet(5.0, "db2"), MORE),
-    "weighing, TV": (weighing, TV, {}),
+    "weighing, TV": (weighing, TotalVariation(1.0), {}),
     "tomography, TV": (tomography, TotalVariation(3.0), {}),
     "deblurring, wavelets and positive": (deblurring, Wavelet(3.0, "haar") + NonNegative(), {}),
     "resonance, wavelets": (resonance, Wavelet(5.0, "db2"), MORE),
