@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from invgen.errors import DivergenceError, ParameterError
+from invgen.errors import DivergenceError, FileError, ParameterError
 
-__all__ = ["Training"]
+__all__ = ["Training", "read_log"]
 
 #: Mean loss of a batch that the generator draws; the module is called as it is given, in any wrapping.
 Objective = Callable[[nn.Module, torch.Generator], Tensor]
@@ -66,6 +67,10 @@ class Training:
             raise ParameterError(
                 "Training needs steps, a positive learning rate, and an average from 0 to 1."
             )
+        if self.precision not in ("no", "bf16"):
+            raise ParameterError(f"precision is 'no', for float32, or 'bf16'; got {self.precision!r}.")
+        if self.seed < 0:
+            raise ParameterError(f"seed is a number from 0; got {self.seed}.")
 
     def __call__(
         self,
@@ -90,18 +95,26 @@ class Training:
         Raises
         ------
         DivergenceError
-            When the loss is no longer finite.
+            When the loss or its gradient is no longer finite; the saved state is one from before.
+        FileError
+            When the folder holds the state of another network.
         """
         from accelerate import Accelerator
 
-        engine = Accelerator(mixed_precision=self.precision)
+        # its own mixed precision is the same for all that one process ever trains
+        engine = Accelerator()
         run = _Run(self, copy.deepcopy(module), engine, Path(folder))
         run.restore()
-        with _bar(self.steps) if progress and engine.is_main_process else _Quiet() as bar:
-            while run.step < self.steps:
-                loss = run.advance(objective)
-                bar.update(run.step, loss)
-                run.report(loss, validate)
+        try:
+            with _bar(run.step, self.steps) if progress and engine.is_main_process else _Quiet() as bar:
+                while run.step < self.steps:
+                    loss = run.advance(objective)
+                    bar.update(run.step, loss)
+                    run.report(loss, validate)
+        except KeyboardInterrupt:
+            if run.whole:
+                run.save()
+            raise
         run.save()
         return run.average
 
@@ -116,6 +129,7 @@ class _Run:
         optimizer = torch.optim.Adam(module.parameters(), lr=training.learning_rate, betas=(0.9, 0.99))
         self.module, self.optimizer = engine.prepare(module, optimizer)
         self.step, self.seconds = 0, 0.0
+        self.whole = True  # but while a step is half taken
         self.resumed = self.saved = time.monotonic()
         self.losses: list[float] = []
 
@@ -123,27 +137,36 @@ class _Run:
         """One step; the loss of its batch."""
         generator = torch.Generator(self.engine.device)
         number = self.step * self.engine.num_processes + self.engine.process_index
-        generator.manual_seed((self.training.seed << 40) + number)
+        # hashed: generators of the CPU take no more than the last 32 bits
+        hashed = np.random.SeedSequence(self.training.seed, spawn_key=(number,)).generate_state(2)
+        generator.manual_seed(int(hashed[0]))
         self.module.train()
-        # what is random within the network, such as dropout, follows from the step, too
+        # what is random within the network, such as dropout, follows from the step, too: by other numbers
         with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-            torch.manual_seed((self.training.seed << 40) + number)
-            with self.engine.autocast():
+            torch.manual_seed(int(hashed[1]))
+            with self._autocast():
                 loss = objective(self.module, generator)
             self.optimizer.zero_grad()
             self.engine.backward(loss)
-        self.engine.clip_grad_norm_(self.module.parameters(), 1.0)
+        value = float(loss.detach())
+        slope = float(self.engine.clip_grad_norm_(self.module.parameters(), 1.0))
+        if not (math.isfinite(value) and math.isfinite(slope)):
+            raise DivergenceError(
+                f"The loss is {value} at step {self.step}, its gradient {slope}. Lower the learning rate, or "
+                "train in float32."
+            )
         for group in self.optimizer.param_groups:
             group["lr"] = self._rate()
+        self.whole = False
         self.optimizer.step()
         self.step += 1
         self._follow()
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise DivergenceError(
-                f"The loss is {value} at step {self.step}. Lower the learning rate, or train in float32."
-            )
+        self.whole = True
         return value
+
+    def _autocast(self) -> torch.autocast:
+        enabled = self.training.precision == "bf16"
+        return torch.autocast(self.engine.device.type, torch.bfloat16, enabled=enabled)
 
     def _rate(self) -> float:
         training = self.training
@@ -183,7 +206,7 @@ class _Run:
 
     def _log(self, row: dict[str, float]) -> None:
         path = self.folder / "log.csv"
-        rows = [] if not path.exists() else list(csv.DictReader(path.open()))
+        rows = read_log(self.folder)
         names = list(dict.fromkeys([*(rows[0] if rows else ()), *row]))
         kept = [old for old in rows if int(old["step"]) < row["step"]]  # those after a state that was lost
         beside = path.with_suffix(".part")
@@ -213,11 +236,26 @@ class _Run:
         path = self.folder / "state.pt"
         if not path.exists():
             return
-        state = torch.load(path, map_location=self.engine.device, weights_only=True)
-        self.step, self.seconds = state["step"], state["seconds"]
-        self.engine.unwrap_model(self.module).load_state_dict(state["module"])
-        self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        try:
+            state = torch.load(path, map_location=self.engine.device, weights_only=True)
+            self.engine.unwrap_model(self.module).load_state_dict(state["module"])
+            self.average.load_state_dict(state["average"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.step, self.seconds = state["step"], state["seconds"]
+        except Exception as error:  # torch raises whatever it runs into
+            raise FileError(
+                f"{path} is not the state of this training: {str(error).splitlines()[0]} "
+                "Give another folder, or delete that one to begin anew."
+            ) from error
+
+
+def read_log(folder: str | os.PathLike[str]) -> list[dict[str, str]]:
+    """Rows of a run's ``log.csv``: step, loss since the row before, seconds, and what validation found."""
+    path = Path(folder) / "log.csv"
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 class _Quiet:
@@ -236,12 +274,14 @@ class _Quiet:
 class _bar(_Quiet):
     """A progress bar with the loss."""
 
-    def __init__(self, steps: int) -> None:
+    def __init__(self, step: int, steps: int) -> None:
+        from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         text = TextColumn("training, loss {task.fields[loss]:.4f}")
-        self._progress = Progress(text, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self._task = self._progress.add_task("", total=steps, loss=math.nan)
+        columns = (text, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._progress = Progress(*columns, console=Console(stderr=True))
+        self._task = self._progress.add_task("", total=steps, completed=step, loss=math.nan)
 
     def __enter__(self) -> _bar:
         self._progress.start()

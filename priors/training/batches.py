@@ -1,0 +1,179 @@
+"""Batches of images to learn from: which, where in them, which way round."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from invgen.errors import DtypeError, ParameterError, ShapeError
+from invgen.priors.nets.positions import positions
+
+__all__ = ["Batch", "Batches", "random_phases"]
+
+#: Of the images of a batch, how many are told apart by no label.
+_WITHHELD = 0.1
+
+#: Of smooth phases, how many half waves there are along each side, with the constant one.
+_WAVES = 3
+
+
+class Batch(NamedTuple):
+    """What a network sees at once: images ``(N, C, H, W)``, their positions and their classes."""
+
+    images: Tensor
+    extra: Tensor | None
+    label: Tensor | None
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Images to draw batches from.
+
+    Parameters
+    ----------
+    images : sequence of tensors, shape (C, H, W)
+        In the network's units; each is drawn as often as it has pixels.
+    batch_size : int
+    patch : int, optional
+        Side of random crops; by default whole images, which then have one size.
+    positioned : bool
+        Whether the network is told where in its image each pixel lies, Hu et al. (2024), sec. 3.1.
+    flips : bool
+        Whether images come mirrored and turned by quarters, too.
+    labels : tensor of int, shape (n,), optional
+        Classes of the images; one in ten is withheld, so that the network also learns to do without.
+    transform : callable(batch, generator) -> batch, optional
+        Whatever else images stand for, such as other phases: `random_phases`.
+    """
+
+    images: Sequence[Tensor]
+    batch_size: int = 32
+    patch: int | None = None
+    positioned: bool = False
+    flips: bool = False
+    labels: Tensor | None = None
+    transform: Callable[[Tensor, torch.Generator], Tensor] | None = None
+
+    def __post_init__(self) -> None:
+        if not len(self.images):
+            raise ParameterError("Nothing to learn from: no images.")
+        if self.batch_size < 1:
+            raise ParameterError(f"A batch has at least one image; got batch_size={self.batch_size}.")
+        shapes = {tuple(image.shape) for image in self.images}
+        if any(len(shape) != 3 for shape in shapes) or len({shape[0] for shape in shapes}) > 1:
+            raise ShapeError(f"Images are (C, H, W), all of one C; got {sorted(shapes)}.")
+        least = min(min(shape[1:]) for shape in shapes)
+        if self.patch is None and len(shapes) > 1:
+            sizes = sorted({shape[1:] for shape in shapes})
+            raise ShapeError(f"Images of the sizes {sizes} are learned by patches: give patch=64.")
+        if self.patch is not None and not 1 <= self.patch <= least:
+            raise ShapeError(f"Patches of {self.patch} pixels do not fit images of {least}.")
+        self._check_labels()
+
+    def _check_labels(self) -> None:
+        labels = self.labels
+        if labels is None:
+            return
+        if labels.is_floating_point() or labels.is_complex():
+            raise DtypeError(f"Labels are integers, from zero; got {labels.dtype}.")
+        if tuple(labels.shape) != (len(self.images),) or int(labels.min()) < 0:
+            raise ShapeError(
+                f"Labels are one integer from zero for each of the {len(self.images)} images; got the shape "
+                f"{tuple(labels.shape)}, from {int(labels.min()) if labels.numel() else 'none'}."
+            )
+
+    def draw(self, generator: torch.Generator) -> Batch:
+        """A batch, on the device of the generator."""
+        chosen = torch.multinomial(self._areas, self.batch_size, True, generator=_here(generator)).tolist()
+        draws = {"generator": generator, "device": generator.device}
+        places = torch.rand(len(chosen), 2, dtype=torch.float64, **draws).tolist()
+        turns = torch.randint(8, (len(chosen),), **draws).tolist() if self.flips else [0] * len(chosen)
+        crops = [self._crop(*each) for each in zip(chosen, places, turns, strict=True)]
+        images = torch.stack([crop for crop, _ in crops]).to(generator.device)
+        where = [place for _, place in crops if place is not None]
+        extra = torch.stack(where).to(images) if where else None
+        if self.transform is not None:
+            images = self.transform(images, generator)
+        if self.labels is None:
+            return Batch(images, extra, None)
+        label = self.labels[chosen].to(generator.device)
+        withheld = torch.rand(len(label), **draws) < _WITHHELD
+        return Batch(images, extra, label.masked_fill(withheld, -1))
+
+    @cached_property
+    def _areas(self) -> Tensor:
+        return torch.tensor([float(x.shape[-1] * x.shape[-2]) for x in self.images])
+
+    @cached_property
+    def _places(self) -> dict[tuple[int, int], Tensor]:
+        """Positions in the whole of an image, by its size."""
+        sizes = {(x.shape[-2], x.shape[-1]) for x in self.images}
+        return {size: positions(*size, torch.empty(0)) for size in sizes}
+
+    def _crop(self, index: int, place: list[float], turn: int) -> tuple[Tensor, Tensor | None]:
+        image = self.images[index]
+        height, width = image.shape[-2:]
+        down, across = self.patch or height, self.patch or width
+        top, left = (int(u * (n + 1)) for u, n in zip(place, (height - down, width - across), strict=True))
+        window = (..., slice(top, top + down), slice(left, left + across))
+        where = self._places[height, width][window] if self.positioned else None
+        return _turned(image[window], where, turn)
+
+
+def _here(generator: torch.Generator) -> torch.Generator:
+    """A generator of the CPU that follows from one of any device."""
+    if generator.device.type == "cpu":
+        return generator
+    seed = torch.randint(2**62, (), generator=generator, device=generator.device)
+    return torch.Generator().manual_seed(int(seed))
+
+
+def _turned(image: Tensor, where: Tensor | None, turn: int) -> tuple[Tensor, Tensor | None]:
+    """One of eight: turned by quarters, where it is square, or halves, and mirrored; positions likewise."""
+    quarters = turn % 4 if image.shape[-1] == image.shape[-2] else 2 * (turn % 2)
+    image = torch.rot90(image, quarters, (-2, -1))
+    image = image.flip(-1) if turn >= 4 else image
+    if where is None:
+        return image, None
+    # where a pixel lies in the turned whole: its row is what was its column from the right
+    for _ in range(quarters):
+        down, across = torch.rot90(where, 1, (-2, -1))
+        where = torch.stack([-across, down])
+    if turn >= 4:
+        down, across = where.flip(-1)
+        where = torch.stack([down, -across])
+    return image, where
+
+
+def random_phases(images: Tensor, generator: torch.Generator, smooth: bool = False) -> Tensor:
+    """Complex images, of real and imaginary channels ``(N, 2 C, H, W)``, with other phases.
+
+    Parameters
+    ----------
+    images : tensor
+    generator : torch.Generator
+    smooth : bool
+        A phase that varies over the image, by a few waves, as those of MR images do; else one number for
+        each image.
+    """
+    draws = {"generator": generator, "device": images.device}
+    phase = 2 * math.pi * torch.rand(len(images), 1, 1, 1, **draws)
+    if smooth:
+        # cosines of up to one wave across the image, each of about a quarter of a turn
+        size = torch.randn(len(images), _WAVES, _WAVES, **draws)
+        down, across = (_cosines(n, images) for n in images.shape[-2:])
+        phase = phase + torch.einsum("nij,ih,jw->nhw", size, down, across)[:, None]
+    value = torch.complex(*images.chunk(2, dim=1)) * torch.polar(torch.ones_like(phase), phase)
+    return torch.cat([value.real, value.imag], dim=1)
+
+
+def _cosines(n: int, like: Tensor) -> Tensor:
+    x = (torch.arange(n, device=like.device) + 0.5) / n
+    order = torch.arange(_WAVES, device=like.device)[:, None]
+    return torch.cos(math.pi * order * x) / (1 + order)
