@@ -19,7 +19,7 @@ from invgen.priors.nets.following import Following
 from invgen.priors.nets.positions import positions
 from invgen.priors.reverse_diffusion import SAMPLERS, Draws, Estimate, flow_log_prob, noise_levels
 
-__all__ = ["Diffusion"]
+__all__ = ["Diffusion", "as_channels", "as_images"]
 
 
 class Diffusion(Denoising, Frozen):
@@ -116,7 +116,7 @@ class Diffusion(Denoising, Frozen):
         middle, half = self._unit
         batch = x.shape[: x.ndim - self._image_axes]
         levels = sigma.expand(*batch, *(1,) * self._image_axes).reshape(-1) / half
-        seen = (_channels(x, self._image_axes) - middle) / half
+        seen = (as_channels(x, self._image_axes) - middle) / half
         extra = None
         if self.positioned:
             extra = positions(*seen.shape[-2:], seen).expand(len(seen), -1, -1, -1)
@@ -124,7 +124,7 @@ class Diffusion(Denoising, Frozen):
         if self.classes:
             label = torch.full((len(seen),), -1 if self.label is None else self.label, device=seen.device)
         found = self._network.like(seen)(seen, levels, label, extra)
-        return _images(found * half + middle, x)
+        return as_images(found * half + middle, x)
 
     def save(self, path: str | PathLike[str], *, dtype: torch.dtype | None = None, **card: Any) -> None:
         """Write the prior to a safetensors file, for `invgen.priors.load`.
@@ -248,13 +248,13 @@ class Diffusion(Denoising, Frozen):
         return f"Diffusion({self._network.name}, {size}, {self.field}, values {self.value_range})"
 
 
-def _channels(x: Tensor, axes: int) -> Tensor:
+def as_channels(x: Tensor, axes: int) -> Tensor:
     """Images of any batch as real channels ``(N, C, H, W)``: real parts first, then imaginary ones."""
     x = x.reshape(-1, *(x.shape[x.ndim - axes :] if axes == 3 else (1, *x.shape[-2:])))
     return torch.cat([x.real, x.imag], dim=1) if x.is_complex() else x
 
 
-def _images(channels: Tensor, like: Tensor) -> Tensor:
+def as_images(channels: Tensor, like: Tensor) -> Tensor:
     """The other way, in the shape of `like`."""
     if like.is_complex():
         channels = torch.complex(*channels.chunk(2, dim=1))
