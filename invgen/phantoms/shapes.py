@@ -95,12 +95,8 @@ def draw(
     steps up and down at its ends; their running sum along x, taken once, is the image.
     """
     depth, height, width = shape
-    if min(*shape, *lines) < 1 or not (voxel_size > 0 and math.isfinite(voxel_size)):
-        raise ParameterError(
-            "A raster needs a positive shape, pixel size and supersample; "
-            f"got {shape}, {voxel_size} and {lines[1]}."
-        )
-    steps = torch.zeros(depth * height * (width + 1), dtype=torch.float64)
+    check_raster(shape, voxel_size, *lines)
+    steps = torch.zeros(depth * height, width + 1, dtype=torch.float64)
     for value, x, y, z, a, b, c, rotation in solids:
         cos, sin = math.cos(rotation), math.sin(rotation)
         half_y = math.hypot(a * sin, b * cos)
@@ -120,12 +116,31 @@ def draw(
             ends = [((middle + e) / voxel_size + width / 2).clamp(0, width) for e in (-half, half)]
             crossed = ends[1] > ends[0]
             for end, sign in zip(ends, (1, -1), strict=True):
-                pixel = end.floor().clamp(max=width - 1)
-                fraction = (end - pixel)[crossed] * (sign * value / math.prod(lines))
-                place = (line * (width + 1) + pixel.long())[crossed]
-                steps.index_add_(0, place, sign * value / math.prod(lines) - fraction)
-                steps.index_add_(0, place + 1, fraction)
+                add_steps(steps, line[crossed], end[crossed], sign * value / math.prod(lines))
     return steps.reshape(depth, height, width + 1)[..., :-1].cumsum(-1)
+
+
+def add_steps(steps: Tensor, line: Tensor, place: Tensor, rise: Tensor | float) -> None:
+    """Let lines rise at places, in pixels from the left edge; `steps` are differences along them.
+
+    The pixel that holds a place gets the part of the rise that lies beyond the place, the next one the rest.
+    """
+    width = steps.shape[1] - 1
+    place = place.clamp(0, width)
+    pixel = place.floor().clamp(max=width - 1)
+    fraction = (place - pixel) * rise
+    at, flat = line * (width + 1) + pixel.long(), steps.view(-1)
+    flat.index_add_(0, at, rise - fraction)
+    flat.index_add_(0, at + 1, fraction)
+
+
+def check_raster(shape: Sequence[int], pixel_size: float, *lines: int) -> None:
+    """Refuse images without pixels, and pixels without size or lines."""
+    if min(*shape, *lines) < 1 or not (pixel_size > 0 and math.isfinite(pixel_size)):
+        raise ParameterError(
+            "A raster needs a positive shape, pixel size and supersample; "
+            f"got {tuple(shape)}, {pixel_size} and {lines[-1]}."
+        )
 
 
 def _fine(start: int, stop: int, lines: int) -> Tensor:
