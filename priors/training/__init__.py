@@ -2,6 +2,17 @@
 
 from invgen.priors.training.batches import Batches, random_phases
 from invgen.priors.training.engine import Training, read_log
+from invgen.priors.training.noisy import SURE, Noise2Self
 from invgen.priors.training.score_matching import ScoreMatching
+from invgen.priors.training.splitting import Splitting
 
-__all__ = ["Batches", "ScoreMatching", "Training", "random_phases", "read_log"]
+__all__ = [
+    "SURE",
+    "Batches",
+    "Noise2Self",
+    "ScoreMatching",
+    "Splitting",
+    "Training",
+    "random_phases",
+    "read_log",
+]

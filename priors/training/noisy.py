@@ -1,0 +1,138 @@
+"""Learning to denoise from noisy images alone: by Stein's estimate of the error, or by what is left out."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from invgen.errors import ParameterError, ShapeError
+from invgen.priors.training.batches import Batches
+
+__all__ = ["SURE", "Noise2Self"]
+
+#: Step of the probe that tells the divergence, in units of the noise: signs of either side come as often, so
+#: that the error is of its square.
+_STEP = 0.1
+
+
+class _Noisier(NamedTuple):
+    """Images as they were measured, the same with more noise, and what a network is told with them."""
+
+    measured: Tensor
+    noisier: Tensor
+    sigma: Tensor
+    label: Tensor | None
+    extra: Tensor | None
+
+
+@dataclass(frozen=True)
+class _Noisy(Batches):
+    """Images with white normal noise of a known level, which more of it makes images of any higher one."""
+
+    noise_std: float = math.nan
+    mean: float = -1.2
+    spread: float = 1.2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.noise_std < math.inf:
+            raise ParameterError(
+                f"noise_std is the level of the images' noise, a positive number; got {self.noise_std}."
+            )
+
+    def _noisier(self, generator: torch.Generator) -> _Noisier:
+        images, extra, label = self.draw(generator)
+        draws = {"generator": generator, "device": generator.device}
+        sigma = torch.exp(self.mean + self.spread * torch.randn(len(images), **draws))
+        sigma = sigma.clamp(min=self.noise_std)
+        added = (sigma.square() - self.noise_std**2).clamp(min=0).sqrt()[:, None, None, None]
+        noisier = images + added * torch.randn(images.shape, **draws)
+        return _Noisier(images, noisier, sigma, label, extra)
+
+
+@dataclass(frozen=True)
+class SURE(_Noisy):
+    """Mean weighted error of a denoiser, from noisy images: Stein (1981), theorem 1.
+
+    As Metzler et al. (2018), eq. 6, and Soltanayev and Chun (2018), eq. 10, train by it, with the divergence
+    along one random probe: Ramani, Blu and Unser (2008), theorem 2. Here for every level ``sigma`` from
+    `noise_std` on: of images y with noise s, and z with more of it, sigma in all,
+
+        E |D(z, sigma) - x|^2 = E |D(z, sigma) - y|^2 - N s^2 + 2 s^2 div D,
+
+    as Stein's lemma says of y's noise, given the other. The expectation of the loss is that of
+    `ScoreMatching` at the same levels. The network must not have dropout, whose changes are none of its
+    divergence.
+
+    Parameters
+    ----------
+    noise_std : float
+        Level s of the noise that the images have, in the network's units.
+    mean, spread : float
+        Of the logarithm of sigma, which is normal; levels below `noise_std` become that.
+    images, batch_size, patch, positioned, flips, labels, transform
+        See `Batches`. The noise stays white under all of them.
+    """
+
+    def __call__(self, module: nn.Module, generator: torch.Generator) -> Tensor:
+        """The loss of one batch; an estimate of an error, it may be negative."""
+        measured, noisier, sigma, label, extra = self._noisier(generator)
+        signs = torch.randint(2, measured.shape, generator=generator, device=generator.device)
+        probe, step = (2 * signs - 1).to(measured), _STEP * sigma[:, None, None, None]
+        # in one call, which is what networks spread over several devices take
+        label, extra = (None if x is None else torch.cat([x, x]) for x in (label, extra))
+        both = module(torch.cat([noisier, noisier + step * probe]), torch.cat([sigma, sigma]), label, extra)
+        denoised, moved = both.chunk(2)
+        divergence = (probe * (moved - denoised) / step).flatten(1).mean(1)
+        error = (denoised - measured).square().flatten(1).mean(1)
+        weight = getattr(module, "module", module).weight(sigma)
+        return (weight * (error + self.noise_std**2 * (2 * divergence - 1))).mean()
+
+
+@dataclass(frozen=True)
+class Noise2Self(_Noisy):
+    """Error of pixels that the network predicts from the others, Batson and Royer (2019), eq. 3 and sec. 3.
+
+    Pixels on a grid, anywhere in the image, are replaced by the mean of their four neighbours, and judged by
+    what was measured there: of noise that is independent from pixel to pixel, of zero mean and any
+    distribution, nothing can be predicted. The loss is the error plus the variance of the noise. What is
+    learned does without the pixel itself, and is so much worse than by `SURE`, which needs normal noise.
+
+    Parameters
+    ----------
+    grid : int
+        Distance of the pixels that are judged.
+    noise_std, mean, spread, images, batch_size, patch, positioned, flips, labels, transform
+        See `SURE`.
+    """
+
+    grid: int = 4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        side = self.patch or min(self.images[0].shape[-2:])
+        if not 2 <= self.grid <= side:
+            raise ShapeError(f"grid is a distance from 2 to the images' {side} pixels; got {self.grid}.")
+
+    def __call__(self, module: nn.Module, generator: torch.Generator) -> Tensor:
+        """The loss of one batch."""
+        measured, noisier, sigma, label, extra = self._noisier(generator)
+        judged = self._judged(measured, generator)
+        near = F.pad(noisier, (1, 1, 1, 1), mode="reflect")
+        around = near[..., :-2, 1:-1] + near[..., 2:, 1:-1] + near[..., 1:-1, :-2] + near[..., 1:-1, 2:]
+        seen = torch.where(judged, around / 4, noisier)
+        error = (module(seen, sigma, label, extra) - measured).square() * judged
+        weight = getattr(module, "module", module).weight(sigma)
+        return (weight * error.flatten(1).sum(1) / judged.expand_as(error).flatten(1).sum(1)).mean()
+
+    def _judged(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Which pixels, of all channels: a grid for each image, ``(N, 1, H, W)``."""
+        draws = {"generator": generator, "device": images.device}
+        down, across = torch.randint(self.grid, (2, len(images), 1, 1), **draws)
+        rows, columns = (torch.arange(n, device=images.device) for n in images.shape[-2:])
+        return (((rows[:, None] - down) % self.grid == 0) & ((columns - across) % self.grid == 0))[:, None]
