@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Callable, Mapping
 from importlib.resources import as_file, files
 from os import PathLike
@@ -14,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from invgen.errors import FileError, InvgenError
+from invgen.errors import FileError, InvgenError, ParameterError
 from invgen.files import atomic_path, check_regular
 
 __all__ = ["about", "load", "read", "shipped", "write"]
@@ -70,7 +71,7 @@ def read(path: str | PathLike[str]) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise FileError(
             f"{path} is no safetensors file: {error}. Pickles (.pt, .pth, .pkl, .ckpt) can run any program "
             "when they are opened, and are refused: where you trust one, convert it by "
-            "safetensors.torch.save_file."
+            "safetensors.torch.save_file of its state_dict(), on a machine where it opens."
         ) from None
     if not isinstance(header, dict) or not isinstance(header.get("family"), str):
         raise FileError(f"{path} says nothing about which prior it holds; priors.write makes such files.")
@@ -94,24 +95,42 @@ def shipped() -> list[str]:
     return sorted(name.removesuffix(".safetensors") for name in names if name.endswith(".safetensors"))
 
 
-def load(name_or_path: str | PathLike[str]) -> Any:
+def load(name_or_path: str | PathLike[str], *, family: str | None = None, **settings: Any) -> Any:
     """A learned prior, by the name it is shipped under or from a file.
 
     Parameters
     ----------
     name_or_path : str or path
-        Such as "digits", see `shipped`; or a safetensors file.
+        Such as "digits", see `shipped`; a safetensors file of this package; or a diffusion model that others
+        have published: a file of guided-diffusion, score_sde or EDM, a folder of diffusers, or the name
+        "owner/model" of one on the Hugging Face hub.
+    family : {"guided-diffusion", "score_sde", "edm", "diffusers"}, optional
+        Whose file it is, where the names of its tensors do not say.
+    **settings
+        What a published file does not say of itself; see `invgen.priors.published`.
 
     Returns
     -------
-    A prior of the family that the file names.
+    A prior of the family that the file names; a `Diffusion` for published models.
 
     Raises
     ------
     FileError
-        For what is neither; a pickle under any suffix is never opened.
+        For what is none of these, and pickles that hold more than tensors; nothing in them is ever run.
+    ParameterError
+        For settings that the file does not take.
     """
+    from invgen.priors import published
+
+    name = str(name_or_path)
+    if name not in shipped() and not Path(name).exists() and published.is_hub_name(name):
+        return published.load(published.downloaded(name), family or "diffusers", settings)
     with _located(name_or_path) as path:
+        if not _is_ours(path):
+            return published.load(path, family, settings)
+        if family is not None or settings:
+            given = [name for name in ("family",) if family is not None] + sorted(settings)
+            raise ParameterError(f"{path} says all of itself, and takes no {', '.join(given)}.")
         header, tensors = read(path)
         family = _families().get(header["family"])
         if family is None:
@@ -132,6 +151,18 @@ def _located(name_or_path: str | PathLike[str]) -> Any:
     if not Path(name_or_path).exists():
         raise FileError(f"{name} is neither a file nor a prior that comes with the package: {shipped()}.")
     return as_file(Path(name_or_path))
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether this package wrote a file, or nobody that is known: `read` then says what is wrong."""
+    if path.is_dir():
+        return False
+    check_regular(path)
+    try:
+        with safe_open(path, "pt") as file:
+            return _KEY in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return not zipfile.is_zipfile(path)
 
 
 def _families() -> dict[str, Callable[[dict[str, Any], dict[str, Tensor]], Any]]:
