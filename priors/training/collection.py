@@ -1,0 +1,120 @@
+"""Images as they come, and as a network sees them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from invgen.errors import DataError, ParameterError, ShapeError
+from invgen.priors.diffusion import as_channels
+
+__all__ = ["Collection"]
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Images in a network's units, -1 to 1, and what these are: the facts of an `invgen.priors.Diffusion`.
+
+    Parameters
+    ----------
+    images : list of tensors, shape (channels, H, W)
+        Of complex images the real channels, then the imaginary ones.
+    value_range : pair of float
+        What -1 and 1 stand for; of complex images 0 and the modulus that becomes 1.
+    field : {"real", "complex"}
+    channels : int, optional
+        C of images ``(C, H, W)``; None for ``(H, W)``.
+    """
+
+    images: list[Tensor]
+    value_range: tuple[float, float]
+    field: str
+    channels: int | None
+
+    @classmethod
+    def of(
+        cls,
+        images: Sequence[Any],
+        value_range: tuple[float, float] | None = None,
+        field: str | None = None,
+    ) -> Collection:
+        """Bring images into a network's units.
+
+        Parameters
+        ----------
+        images : sequence of tensors or arrays, each (H, W), or each (C, H, W)
+        value_range : pair of float, optional
+            By default the least and the largest value, or 0 and 1 if these lie within and reach beyond 1/2;
+            of complex images 0 and the largest modulus.
+        field : {"real", "complex"}, optional
+            By default that of the images.
+
+        Raises
+        ------
+        DataError, ShapeError, ParameterError
+        """
+        tensors = [torch.as_tensor(image).detach() for image in images]
+        if not tensors:
+            raise ParameterError("Nothing to learn from: no images.")
+        kinds = {(x.ndim, x.shape[0] if x.ndim == 3 else None, x.is_complex()) for x in tensors}
+        if len(kinds) > 1 or tensors[0].ndim not in (2, 3) or any(x.numel() == 0 for x in tensors):
+            raise ShapeError(
+                "Images are all (H, W), or all (C, H, W) of one C, and all real or all complex; got "
+                f"{sorted({tuple(x.shape) for x in tensors})[:5]}."
+            )
+        ((axes, channels, is_complex),) = kinds
+        field = field or ("complex" if is_complex else "real")
+        if is_complex and field == "real":
+            raise ParameterError("Images of complex numbers are no real ones: leave out field='real'.")
+        dtype = torch.complex64 if field == "complex" else torch.float32
+        tensors = [x.to(dtype) for x in tensors]
+        for i, x in enumerate(tensors):
+            if not bool(torch.isfinite(x).all()):
+                raise DataError(f"Image {i} holds NaN or infinities.")
+        low, high = value_range or _value_range(tensors)
+        if not (-math.inf < low < high < math.inf and high > 0):
+            raise ParameterError(f"value_range is a pair of numbers, the last positive; got {low}, {high}.")
+        middle, half = (0.0, high) if field == "complex" else ((low + high) / 2, (high - low) / 2)
+        seen = [((as_channels(x, axes) - middle) / half)[0] for x in tensors]
+        return cls(seen, (float(low), float(high)), field, channels)
+
+    @property
+    def width(self) -> int:
+        """Channels that a network sees, positions apart."""
+        return self.images[0].shape[0]
+
+    @property
+    def unit(self) -> float:
+        """What one is in the network's units."""
+        low, high = self.value_range
+        return high if self.field == "complex" else (high - low) / 2
+
+    @property
+    def image_shape(self) -> tuple[int, ...] | None:
+        """``(H, W)`` or ``(C, H, W)``; None where images are of several sizes."""
+        sizes = {tuple(x.shape[-2:]) for x in self.images}
+        if len(sizes) > 1:
+            return None
+        return (*(() if self.channels is None else (self.channels,)), *sizes.pop())
+
+    def root_mean_square(self) -> float:
+        """Of all pixels, in the network's units."""
+        total = sum(float(x.double().square().sum()) for x in self.images)
+        return math.sqrt(total / sum(x.numel() for x in self.images))
+
+
+def _value_range(images: list[Tensor]) -> tuple[float, float]:
+    if images[0].is_complex():
+        low, high = 0.0, max(float(x.abs().max()) for x in images)
+    else:
+        low, high = min(float(x.min()) for x in images), max(float(x.max()) for x in images)
+    if not low < high:
+        raise DataError(f"All pixels of all images are {low:g}: there is nothing to learn.")
+    if high <= 0:
+        raise DataError("No pixel of any image is positive: give value_range, such as (-1, 1).")
+    return (0.0, 1.0) if low >= 0 and 0.5 < high <= 1 else (low, high)
