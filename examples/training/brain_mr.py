@@ -20,7 +20,7 @@ parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("volume", help="a T1-weighted head in NIfTI, its axes left to right, back to front, up")
 parser.add_argument("--shape", type=int, nargs=2, default=[256, 192], help="of the slices, cropped or padded")
 parser.add_argument("--patch", type=int, default=64)
-parser.add_argument("--steps", type=int, default=9000)
+parser.add_argument("--steps", type=int, default=7500)
 parser.add_argument("--batch", type=int, default=32)
 parser.add_argument("--widths", type=int, nargs="+", default=[64, 96, 128], help="of the network")
 parser.add_argument("--folder", default="brain-mr", help="of the log, samples, and the state to go on from")
@@ -75,8 +75,8 @@ objective = ScoreMatching(
     batch_size=arguments.batch,
     patch=arguments.patch,
     positioned=True,
-    mean=-2.4,
-    spread=1.4,
+    mean=-2.2,
+    spread=1.6,
     transform=as_received,
 )
 network = EDM(UNet(inputs=4, outputs=2, widths=arguments.widths, unshuffle=2), sigma_data)

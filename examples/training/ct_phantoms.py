@@ -19,7 +19,7 @@ HELD_OUT = 1_000_000  # seeds from here on are for testing
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--objects", type=int, default=3000, help="how many to learn from")
 parser.add_argument("--size", type=int, default=128, help="pixels along each side")
-parser.add_argument("--steps", type=int, default=9000)
+parser.add_argument("--steps", type=int, default=7500)
 parser.add_argument("--batch", type=int, default=32)
 parser.add_argument("--widths", type=int, nargs="+", default=[64, 96, 128], help="of the network")
 parser.add_argument(
@@ -36,7 +36,7 @@ def picture(seed):
 images = [2 * picture(seed)[None] - 1 for seed in range(arguments.objects)]
 sigma_data = float(torch.stack(images).square().mean().sqrt())
 objective = ScoreMatching(
-    images, batch_size=arguments.batch, patch=arguments.size // 2, mean=-1.6, spread=1.4, flips=True
+    images, batch_size=arguments.batch, patch=arguments.size // 2, mean=-1.2, spread=1.6, flips=True
 )
 network = EDM(UNet(widths=arguments.widths, unshuffle=2), sigma_data)
 
