@@ -8,13 +8,12 @@ where it was when it is started again with the same folder.
 """
 
 import argparse
-import math
 
 import torch
 
 import invgen as ig
 from invgen.priors.nets import EDM, UNet
-from invgen.priors.training import ScoreMatching, Training
+from invgen.priors.training import ScoreMatching, Training, random_phases
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("volume", help="a T1-weighted head in NIfTI, its axes left to right, back to front, up")
@@ -32,7 +31,7 @@ def upright(image):
     """The front of the head at the top, in the middle of a grid of the one shape."""
     image = image.T.flip(0)
     missing = [n - m for n, m in zip(arguments.shape, image.shape, strict=True)]
-    before = [math.floor(m / 2) for m in missing]
+    before = [m // 2 for m in missing]
     return torch.nn.functional.pad(
         image, (before[1], missing[1] - before[1], before[0], missing[0] - before[0])
     )
@@ -42,34 +41,20 @@ volume = torch.stack([torch.from_numpy(x) for x in ig.io.read_images(arguments.v
 slices = [upright(x) for x in volume / volume.max()]
 learned = 3 * len(slices) // 4
 held_out = torch.stack(slices[learned + 10 :: 8]).to(torch.complex64)
-images = [x[None] for image in slices[:learned] for x in (image, image.flip(-1))]
+images = [torch.stack((x, 0 * x)) for y in slices[:learned] for x in (y, y.flip(-1))]  # and mirrored
 
 
-def as_received(magnitudes, generator):
-    """Real and imaginary parts, with a phase that is smooth across a patch and a brightness of its own.
-
-    The phase is a constant, a slope, and waves no shorter than a patch; how strong, is random, too.
-    """
-    n, _, height, width = magnitudes.shape
-    draw = {"generator": generator, "device": magnitudes.device}
-    rows, columns = (
-        torch.linspace(-1, 1, m, device=magnitudes.device).reshape(s)
-        for m, s in ((height, (1, -1, 1)), (width, (1, 1, -1)))
+def as_received(images, generator):
+    """With another phase, smooth across the patch, and another brightness."""
+    brightness = torch.exp(
+        0.25 * torch.randn(len(images), 1, 1, 1, generator=generator, device=images.device)
     )
-    phase = torch.zeros(n, height, width, device=magnitudes.device)
-    for _ in range(3):
-        strength, down, across = torch.randn(3, n, 1, 1, **draw)
-        start = 2 * math.pi * torch.rand(n, 1, 1, **draw)
-        phase += strength * torch.cos(2 * down * rows + 2 * across * columns + start)
-    down, across = torch.randn(2, n, 1, 1, **draw)
-    phase = torch.rand(n, 1, 1, **draw) * (phase + down * rows + across * columns)
-    phase += 2 * math.pi * torch.rand(n, 1, 1, **draw)
-    brightness = torch.exp(0.25 * torch.randn(n, 1, 1, **draw))
-    parts = torch.polar(brightness * magnitudes[:, 0], phase)
-    return torch.stack((parts.real, parts.imag), dim=1)
+    return brightness * random_phases(images, generator, smooth=True)
 
 
-sigma_data = float(torch.stack(images).square().mean().sqrt()) / math.sqrt(2)  # of either part
+sigma_data = float(
+    torch.stack(images).square().mean().sqrt()
+)  # of either part: phases turn one into the other
 objective = ScoreMatching(
     images,
     batch_size=arguments.batch,
