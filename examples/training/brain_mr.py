@@ -52,9 +52,8 @@ def as_received(images, generator):
     return brightness * random_phases(images, generator, smooth=True)
 
 
-sigma_data = float(
-    torch.stack(images).square().mean().sqrt()
-)  # of either part: phases turn one into the other
+# of the real part and of the imaginary one: phases turn them into each other
+sigma_data = float(torch.stack(images).square().mean().sqrt())
 objective = ScoreMatching(
     images,
     batch_size=arguments.batch,
