@@ -180,6 +180,7 @@ class Diffusion(Denoising, Frozen):
         image_shape: tuple[int, ...] | None = None,
         steps: int = 32,
         method: str = "heun",
+        device: torch.device | str | None = None,
     ) -> Tensor:
         """Draw images from the prior.
 
@@ -194,6 +195,8 @@ class Diffusion(Denoising, Frozen):
             Noise levels; "heun" evaluates the network twice for each.
         method : {"heun", "ancestral", "predictor-corrector"}
             See `invgen.priors.reverse_diffusion`.
+        device : torch.device or str, optional
+            Where; what is drawn is the same.
 
         Returns
         -------
@@ -208,7 +211,7 @@ class Diffusion(Denoising, Frozen):
         levels = [half * level for level in noise_levels(steps, *self.sigma_range)]
         dtype = torch.complex64 if self.field == "complex" else torch.float32
         draws = Draws(range(seed, seed + n))
-        start = middle + levels[0] * draws(torch.zeros(n, *shape, dtype=dtype))
+        start = middle + levels[0] * draws(torch.zeros(n, *shape, dtype=dtype, device=device))
         with torch.no_grad():
             return SAMPLERS[method](self.denoise, start, levels, draws)
 

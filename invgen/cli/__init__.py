@@ -1,4 +1,4 @@
-"""The command line: ``invgen info | recon | simulate | view | demo``."""
+"""The command line: ``invgen info | recon | simulate | train | sample | view | demo``."""
 
 from __future__ import annotations
 

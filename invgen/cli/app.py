@@ -11,7 +11,9 @@ from invgen.cli.console import Command, Group, out
 from invgen.cli.demo import demo
 from invgen.cli.info import info
 from invgen.cli.recon import recon
+from invgen.cli.sample import sample
 from invgen.cli.simulate import simulate
+from invgen.cli.train import train
 from invgen.cli.view import view
 
 app = typer.Typer(
@@ -52,10 +54,12 @@ for command, example in (
     (info, "invgen info scan.h5"),
     (recon, "invgen recon scan.h5 -o image.h5 --solver tv --slices 100:200"),
     (view, "invgen view image.h5 -o picture.png --slices 0:4"),
+    (sample, "invgen sample digits -o digits.png -n 20 --class 3"),
     (demo, "invgen demo --output-dir demo"),
 ):
     app.command(cls=Command, no_args_is_help=command is not demo, epilog=f"Example: `{example}`")(command)
 app.add_typer(simulate)
+app.add_typer(train)
 
 
 def run() -> None:

@@ -26,7 +26,7 @@ _LIMIT = 2**34
 
 
 def read_images(path: str | Path, *, dataset: str | None = None, gray: bool = False) -> list[np.ndarray]:
-    """Read images of one kind, each ``(H, W)`` or ``(C, H, W)``, float32.
+    """Read images of one kind, each ``(H, W)`` or ``(C, H, W)``, float32 or complex64.
 
     Integers are divided by the largest of their type, so that images lie in [0, 1]; other numbers stay what
     they are.
@@ -92,8 +92,8 @@ def _images(path: Path, dataset: str | None) -> list[np.ndarray]:
             f"{path} is of no kind that images are read from: a folder, {', '.join(_PICTURES)}, .npy, .npz, "
             ".h5, .nii, .nii.gz, or an IDX file with idx in its name."
         )
-    if array.dtype.kind not in "uif":
-        raise DataError(f"{path} holds {array.dtype}; images are real numbers.")
+    if array.dtype.kind not in "uifc":
+        raise DataError(f"{path} holds {array.dtype}; images are numbers.")
     if array.ndim == 2:
         return [array]
     if array.ndim == 3 or (array.ndim == 4 and array.shape[-1] in (1, 3, 4)):
@@ -116,7 +116,7 @@ def _unit(image: np.ndarray) -> np.ndarray:
         return image.astype(np.float32)
     if image.dtype.kind in "ui":
         return (image / np.float32(np.iinfo(image.dtype).max)).astype(np.float32)
-    return image.astype(np.float32)
+    return image.astype(np.complex64 if image.dtype.kind == "c" else np.float32)
 
 
 def _channels(image: np.ndarray, gray: bool) -> np.ndarray:

@@ -1,0 +1,240 @@
+"""The run of ``invgen train``: images, a folder that remembers, pictures on the way, and the prior."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from invgen.cli.console import err, out
+from invgen.cli.outputs import refuse_to_overwrite, require_room
+from invgen.errors import FileError, ParameterError, ShapeError
+from invgen.files import atomic_path
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from invgen.priors import Diffusion
+
+__all__ = ["WHOLE", "learn", "window"]
+
+#: Images up to this size are learned whole, larger ones by patches of it.
+WHOLE = 64
+
+#: How often pictures are drawn in a run, of how many samples, or of how many images denoised.
+_SHOWS, _SAMPLES, _PAIRS = 10, 16, 8
+
+#: No images are held out of fewer.
+_FEW = 20
+
+
+def learn(settings: dict[str, Any], output: Path, folder: Path | None, steps: int, precision: str) -> None:
+    """Train a prior and write it.
+
+    Parameters
+    ----------
+    settings : dict
+        Options of the command that make it this run, by name.
+    output : Path
+    folder : Path, optional
+    steps : int
+    precision : {"float32", "bf16"}
+    """
+    from accelerate import PartialState
+
+    from invgen.priors.training import Training, train_diffusion
+
+    data, noise_std = Path(settings["data"]), settings.get("noise_std")
+    refuse_to_overwrite(output, data)
+    require_room(output, 0)
+    folder = folder or output.with_suffix(".run")
+    images, held_out, labels = _read(settings)
+    patch = _patch(settings["patch"], images)
+    batch = settings["batch"] or (32 if patch else 64)
+    training = Training(
+        steps,
+        settings["learning_rate"],
+        warmup=min(500, steps // 10),
+        precision="bf16" if precision == "bf16" else "no",
+        seed=settings["seed"],
+        validate_every=max(1, steps // _SHOWS),
+    )
+    _claim(folder, settings)
+    told = f"patches of {patch} pixels" if patch else "whole"
+    _say(f"Learning from {len(images)} images, {told}; the log and pictures are in {folder}.")
+
+    def show(prior: Diffusion, step: int) -> None:
+        picture = folder / f"step-{step:06d}.png"
+        if noise_std is None:
+            _draw_samples(prior, patch, picture)
+        else:
+            _draw_denoised(prior, held_out or images, noise_std, picture)
+
+    try:
+        prior = train_diffusion(
+            images,
+            labels,
+            folder=folder,
+            patch=patch,
+            positioned=settings["positions"],
+            flips=settings["flips"],
+            phases=settings.get("phases"),
+            noise_std=noise_std,
+            method=settings.get("method", "sure"),
+            architecture=_architecture(settings["widths"], patch, images, noise_std is not None),
+            batch_size=batch,
+            held_out=held_out,
+            training=training,
+            show=show,
+            progress=True,
+        )
+    except KeyboardInterrupt:
+        if not (folder / "state.pt").exists():
+            raise
+        _say(f"Stopped; {folder} has the state. The same command goes on from there.")
+        raise typer.Exit(130) from None
+    if PartialState().is_main_process:
+        about = {"steps": steps, "batch": batch, "patch": patch, "precision": str(precision)}
+        _write(prior, output, folder, settings | about, len(images), len(held_out))
+
+
+def window(prior: Any) -> tuple[float, float]:
+    """Values of a prior's images that are shown as black and white; of complex ones, of the modulus."""
+    low, high = prior.value_range
+    return (0.0 if getattr(prior, "field", "real") == "complex" else low), high
+
+
+def _say(text: str) -> None:
+    err.print(text, highlight=False, soft_wrap=True)
+
+
+def _read(settings: dict[str, Any]) -> tuple[list[np.ndarray], list[np.ndarray], Any]:
+    """Images to learn from, those to judge by, evenly spread, and labels of the former."""
+    from invgen.io import read_images, read_labels
+
+    images = read_images(settings["data"], dataset=settings["dataset"], gray=settings["gray"])
+    path = settings.get("labels")
+    labels = None if path is None else read_labels(path)
+    if labels is not None and len(labels) != len(images):
+        raise ShapeError(f"{path} has {len(labels)} labels, {settings['data']} {len(images)} images.")
+    count = int(settings["hold_out"] * len(images)) if len(images) >= _FEW else 0
+    apart = {int((i + 0.5) * len(images) / count) for i in range(count)}
+    kept = [i for i in range(len(images)) if i not in apart]
+    held_out = [images[i] for i in sorted(apart)]
+    return [images[i] for i in kept], held_out, None if labels is None else labels[kept]
+
+
+def _patch(given: int | None, images: list[np.ndarray]) -> int | None:
+    sizes = {image.shape[-2:] for image in images}
+    if given is not None:
+        return given or None
+    if len(sizes) == 1 and max(max(size) for size in sizes) <= WHOLE:
+        return None
+    return min(WHOLE, *(min(size) for size in sizes))
+
+
+def _architecture(
+    text: str | None, patch: int | None, images: list[np.ndarray], noisy: bool
+) -> dict[str, Any]:
+    small = patch is None and max(images[0].shape[-2:]) <= WHOLE
+    widths = [64, 96, 128] if patch else [64, 128]
+    if text is not None:
+        try:
+            widths = [int(part) for part in text.split(",")]
+        except ValueError:
+            widths = []
+        if not widths or min(widths) < 1:
+            hint = "--widths"
+            raise typer.BadParameter(f"{text!r} is no list of numbers such as 64,128.", param_hint=hint)
+    return {
+        "widths": widths,
+        "unshuffle": 2,
+        "attention": [len(widths) - 1] if small else [],
+        "dropout": 0.1 if small and not noisy else 0.0,
+    }
+
+
+def _claim(folder: Path, settings: dict[str, Any]) -> None:
+    """Make a folder this run's own, or find that it is.
+
+    Raises
+    ------
+    FileError
+        When it holds something else.
+    ParameterError
+        When it holds a run with other settings.
+    """
+    path = folder / "run.json"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            if any(entry != path for entry in folder.iterdir()):
+                raise FileError(f"{folder} holds something other than a run: give another --folder.")
+            with atomic_path(path) as beside:
+                beside.write_text(json.dumps(settings, indent=2))
+        kept = json.loads(path.read_text())
+        differing = [name for name, value in settings.items() if kept.get(name) != value]
+    except (OSError, ValueError, AttributeError) as error:
+        raise FileError(f"{folder} cannot be used for the run: {error}.") from error
+    if differing:
+        told = ", ".join(f"{name} {kept.get(name)}, not {settings[name]}" for name in differing)
+        raise ParameterError(
+            f"{folder} holds a run of other options ({told}): go on with the same ones, or give another "
+            "--folder."
+        )
+
+
+def _write(
+    prior: Diffusion, output: Path, folder: Path, settings: dict[str, Any], learned: int, held_out: int
+) -> None:
+    from invgen import __version__
+    from invgen.priors.training import read_log
+
+    last = read_log(folder)[-1]
+    names = {key: Path(settings[key]).name for key in ("data", "labels") if settings.get(key)}
+    measured = {name: float(last[name]) for name in ("loss", "held_out") if last.get(name)}
+    prior.save(
+        output,
+        data={"file": names["data"], "images": learned, "held_out": held_out},
+        training=settings | names,  # folders are nobody else's business
+        seconds=round(float(last["seconds"])),
+        quality=measured,
+        made_with=f"invgen {__version__}",
+    )
+    numbers = ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in measured.items())
+    out.print(f"Wrote {output}: {numbers}.", highlight=False, soft_wrap=True)
+
+
+def _draw_samples(prior: Diffusion, patch: int | None, picture: Path) -> None:
+    """A few of each class, or of all."""
+    import torch
+
+    from invgen.figures import save_grid
+
+    shape: tuple[int, ...] | None = None
+    if patch is not None:
+        shape = (patch, patch) if prior.channels is None else (prior.channels, patch, patch)
+    kinds = [prior.of_class(k) for k in range(prior.classes)] if 0 < prior.classes <= _SAMPLES else [prior]
+    each = _SAMPLES // len(kinds)
+    device = "cuda" if torch.cuda.is_available() else None
+    drawn = [
+        kind.sample(each, seed=each * i, image_shape=shape, steps=18, device=device)
+        for i, kind in enumerate(kinds)
+    ]
+    save_grid(torch.cat(drawn), picture, window=window(prior))
+
+
+def _draw_denoised(prior: Diffusion, images: list[np.ndarray], noise_std: float, picture: Path) -> None:
+    """Images and what becomes of them, side by side."""
+    import torch
+
+    from invgen.figures import save_grid
+
+    shown = [torch.as_tensor(image) for image in images[:_PAIRS]]
+    height, width = (min(4 * WHOLE, *(x.shape[axis] for x in shown)) for axis in (-2, -1))
+    noisy = torch.stack([x[..., :height, :width] for x in shown])
+    with torch.no_grad():
+        pairs = torch.stack([noisy, prior.denoise(noisy, noise_std)], dim=1)
+    save_grid(pairs.flatten(0, 1), picture, columns=4, window=window(prior))
