@@ -128,15 +128,15 @@ def load(name_or_path: str | PathLike[str], *, family: str | None = None, **sett
     with _located(name_or_path) as path:
         if not _is_ours(path):
             return published.load(path, family, settings)
-        if family is not None or settings:
-            given = [name for name in ("family",) if family is not None] + sorted(settings)
-            raise ParameterError(f"{path} says all of itself, and takes no {', '.join(given)}.")
         header, tensors = read(path)
-        family = _families().get(header["family"])
-        if family is None:
+        if family is not None or settings:
+            given = ["family"] * (family is not None) + sorted(settings)
+            raise ParameterError(f"{path} says all of itself, and takes no {', '.join(given)}.")
+        reader = _families().get(header["family"])
+        if reader is None:
             raise FileError(f"{path} holds a {header['family']!r}; this version reads {sorted(_families())}.")
         try:
-            return family(header, tensors)
+            return reader(header, tensors)
         except InvgenError:
             raise
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:

@@ -51,7 +51,7 @@ def prior(
         denoiser,
         image_shape,
         channels=channels if channels > 1 else None,
-        value_range=tuple(value_range),
+        value_range=(value_range[0], value_range[1]),
         classes=classes,
         sigma_data=sigma_data,
         sigma_range=sigma_range,

@@ -65,6 +65,8 @@ def read(
             f"{source} is read by the library diffusers, which is not installed: "
             "pip install 'invgen[diffusers]'."
         ) from None
+    except RuntimeError as error:  # its imports on demand report what they met so
+        raise CapabilityError(f"diffusers is installed, but cannot be imported: {error}") from error
     whole = (source / "model_index.json").is_file()
     folder = source / "unet" if whole else source
     config = _config(folder / "config.json")

@@ -12,6 +12,7 @@ that repository on the path::
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -65,7 +66,7 @@ def read(
         multipliers.append(len(tensors[f"{block}.conv1.weight"]) // width)
         if f"{block}.qkv.weight" in tensors:
             attention.append(level)
-    options = {
+    options: dict[str, Any] = {
         "attention": attention,
         "classes": classes,
         "augmented": tensors["map_augment.weight"].shape[1] if "map_augment.weight" in tensors else 0,
