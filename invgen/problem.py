@@ -91,7 +91,7 @@ class Problem(Frozen):
         return torch.zeros(*self.batch_shape, *space.shape, dtype=dtype, device=y.device)
 
     @cached_property
-    def _uniform_weight(self) -> float | torch.Tensor | None:
+    def uniform_weight(self) -> float | torch.Tensor | None:
         """``1 / std^2`` where it is one number for each batch element: the data term runs on the gram."""
         if self.noise is None:
             return 1.0
@@ -108,7 +108,7 @@ class Problem(Frozen):
     @cached_property
     def backprojection(self) -> torch.Tensor:
         """``A.H W y``, W the inverse covariance of the noise: the data, as the gradient needs them."""
-        A, y, w = self.linear_operator, self.measurement, self._uniform_weight
+        A, y, w = self.linear_operator, self.measurement, self.uniform_weight
         if w is not None:
             return self._weighted(w, A.H(y))
         if isinstance(self.noise, Gaussian):
@@ -117,7 +117,7 @@ class Problem(Frozen):
 
     def normal(self, x: torch.Tensor) -> torch.Tensor:
         """``A.H W A x``: the Hessian of a Gaussian data term."""
-        A, w = self.linear_operator, self._uniform_weight
+        A, w = self.linear_operator, self.uniform_weight
         if w is not None:
             return self._weighted(w, A.gram(x))
         if isinstance(self.noise, Gaussian):
@@ -202,7 +202,7 @@ class Problem(Frozen):
 
     @cached_property
     def _curvature_bound(self) -> torch.Tensor:
-        A, w = self.linear_operator, self._uniform_weight
+        A, w = self.linear_operator, self.uniform_weight
         if w is not None:
             return torch.as_tensor(w, dtype=torch.float64) * A.norm_bound() ** 2
         space, like = A.domain, self.zeros()

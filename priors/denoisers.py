@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from skimage import restoration
 
 from invgen.errors import CapabilityError, ParameterError
 from invgen.priors.base import Denoising
@@ -75,7 +74,9 @@ class TVDenoiser(_Library):
         return 2 + self.channels
 
     def _one(self, image: np.ndarray, sigma: float) -> np.ndarray:
-        return restoration.denoise_tv_chambolle(
+        from skimage.restoration import denoise_tv_chambolle
+
+        return denoise_tv_chambolle(
             image,
             self.strength * sigma,
             eps=self.tolerance,
@@ -115,7 +116,9 @@ class NonLocalMeans(_Library):
         return 2 + self.channels
 
     def _one(self, image: np.ndarray, sigma: float) -> np.ndarray:
-        return restoration.denoise_nl_means(
+        from skimage.restoration import denoise_nl_means
+
+        return denoise_nl_means(
             # in units of the noise: its sums of squares would else leave the range of single precision
             image / np.asarray(sigma, image.dtype),
             self.patch_size,

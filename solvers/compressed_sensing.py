@@ -98,6 +98,7 @@ class Lasso(Solver):
         weight = torch.as_tensor(solver.weight).to(x.real)
         shrink = GroupL1(space.per_sample(weight))
         misfit_at_zero = problem.misfit(problem.zeros())
+        largest = T(problem.backprojection).abs().amax(T.range.axes)
         slope = state.get("slope", problem.gradient(x))
         z, slope_at_z = state.get("z", x), state.get("slope_at_z", slope)
         t = state.get("t", torch.ones_like(space.norm(x)))
@@ -110,7 +111,7 @@ class Lasso(Solver):
             momentum = space.per_sample((t_old - 1) / t)
             z = x + momentum * (x - x_old)
             slope_at_z = slope + momentum * (slope - slope_old)  # of a quadratic
-            gap = self._gap(problem, T, x, slope, weight, misfit_at_zero)
+            gap = self._gap(problem, T, x, slope, weight, misfit_at_zero, largest)
             yield State(
                 x,
                 optimality=ratio_of(gap, misfit_at_zero / 2),
@@ -128,19 +129,22 @@ class Lasso(Solver):
         slope: torch.Tensor,
         weight: torch.Tensor,
         misfit_at_zero: torch.Tensor,
+        largest: torch.Tensor,
     ) -> torch.Tensor:
         """Duality gap, Kim et al. (2007), sec. III.A, in terms of what an iteration knows.
 
         The dual point is the residual, scaled so that no coefficient of ``A.H W (y - A x)`` exceeds
-        the weight.
+        the weight. The slope is a difference of terms as large as the backprojection, `largest`, and so
+        exactly is its maximum known: what rounding makes of no gap is none.
         """
         space = problem.operator.domain
         along = space.inner(slope, x).real
         misfit = along - space.inner(problem.backprojection, x).real + misfit_at_zero
         scale = (weight / T(slope).abs().amax(T.range.axes)).clamp(max=1)
-        objective = misfit / 2 + weight * T(x).abs().sum(T.range.axes)
-        dual = scale * (misfit - along) - scale.square() * misfit / 2
-        return (objective - dual).clamp(min=0)
+        # primal less dual objective, written without the difference of what both have in common
+        rest = weight * T(x).abs().sum(T.range.axes) + scale * along
+        rounding = 4 * torch.finfo(x.dtype).eps * largest / weight * along.abs()
+        return (misfit * (1 - scale).square() / 2 + rest - rounding).clamp(min=0)
 
 
 @dataclass(frozen=True)
@@ -160,7 +164,7 @@ class BasisPursuit(Solver):
         T, orthonormal, such as `operators.DCT` or `operators.Wavelet`; by default the pixels count.
     iterations, tolerance
         Stops where the data are explained, ``|A x - y| - epsilon`` relative to the data's norm, and the
-        duality gap relative to ``|T x|_1`` is closed, both up to the tolerance.
+        duality gap, relative to the larger of both objectives, is closed, both up to the tolerance.
 
     Notes
     -----
@@ -236,9 +240,10 @@ class BasisPursuit(Solver):
                 tau = torch.where((ratio > 0) & (dual > 0), tau * ratio.clamp(0.1, 10), tau)
             magnitudes = T(x).abs().sum(T.range.axes)
             feasible = 1 / T(pull).abs().amax(T.range.axes).clamp(min=1)
-            gap = magnitudes + feasible * (data.inner(v, y).real + epsilon * data.norm(v))
+            dual = -feasible * (data.inner(v, y).real + epsilon * data.norm(v))
+            gap = ratio_of((magnitudes - dual).abs(), torch.maximum(magnitudes, dual.abs()))
             apart = (data.norm(prediction - y) - epsilon).clamp(min=0)
-            optimality = torch.maximum(ratio_of(gap.abs(), magnitudes), ratio_of(apart, size))
+            optimality = torch.maximum(gap, ratio_of(apart, size))
             yield State(x, optimality=optimality, prediction=prediction, v=v, pull=pull, tau=tau, k=k)
 
 

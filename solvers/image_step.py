@@ -35,7 +35,7 @@ class ImageStep:
 
     def __init__(self, problem: Problem) -> None:
         self._problem, self._space = problem, problem.operator.domain
-        self._uniform = problem._uniform_weight is not None
+        self._uniform = problem.uniform_weight is not None
         self._weight = mean_weight(problem).clamp(min=torch.finfo(problem.zeros().dtype).tiny)
 
     def __call__(self, z: torch.Tensor, rho: torch.Tensor, near: torch.Tensor) -> torch.Tensor:

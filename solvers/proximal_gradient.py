@@ -9,10 +9,13 @@ from typing import Any, Protocol
 import torch
 
 from invgen.errors import CapabilityError, DivergenceError, ParameterError
+from invgen.operators import Identity
 from invgen.priors.base import Composite, Proximable, has_closed_form, require
+from invgen.priors.dual_step import dual_step
 from invgen.priors.preconditioned import MetricProx
 from invgen.problem import Problem
 from invgen.solvers.base import Solver, State
+from invgen.solvers.splitting import total
 
 __all__ = ["FISTA", "ISTA"]
 
@@ -24,7 +27,7 @@ class ProximalGradient(Solver):
     prior: Proximable | Composite
     iterations: int = 300
     tolerance: float = 1e-4
-    inner_iterations: int = 10
+    inner_iterations: int = 20
     backtracking: bool = False
 
     def __post_init__(self) -> None:
@@ -41,7 +44,8 @@ class ProximalGradient(Solver):
                     f"{self.name} finds step sizes by backtracking for priors with a closed-form proximal "
                     f"map; {type(self.prior).__name__} has none for these images. Leave backtracking off."
                 )
-            return _InMetric(problem, self.prior, self.inner_iterations)
+            scalar = isinstance(problem.linear_operator.gram, Identity) and problem.uniform_weight is not None
+            return (_Denoising if scalar else _InMetric)(problem, self.prior, self.inner_iterations)
         return _Backtracking(problem, self.prior) if self.backtracking else _ClosedForm(problem, self.prior)
 
 
@@ -243,3 +247,45 @@ class _InMetric:
 
     def image(self, x: torch.Tensor) -> torch.Tensor:
         return self._prox.constrain(x, self._functions)
+
+
+class _Denoising(_InMetric):
+    """Where the Hessian is a number c: Chambolle and Pock (2011), algorithm 2, from the data's own image u.
+
+    The step is the whole problem then, wherever it begins: its iterations go on from call to call,
+
+        y_i' = prox_{sigma_i g_i*}(y_i + sigma_i K_i (x + theta (x - x_old)))
+        x' = (x + c tau (u - sum K_i.H y_i' / c)) / (1 + c tau)
+        theta = 1 / sqrt(1 + 2 c tau),   tau' = theta tau
+
+    with ``tau = 1 / c`` at first and ``sigma_i = 1 / (n tau |K_i|^2)`` for n terms.
+    """
+
+    def __init__(self, problem: Problem, prior: Any, iterations: int) -> None:
+        super().__init__(problem, prior, iterations)
+        self._iterations, self._maps = iterations, self._prox.maps
+        like = problem.zeros()
+        c = torch.as_tensor(problem.lipschitz(), dtype=like.dtype.to_real(), device=like.device)
+        self._u, self._c = self._prox.guess(), c.expand(problem.batch_shape)
+        self._shares = [len(self._maps) * K.norm() ** 2 for K in self._maps]
+
+    def start(self, x: torch.Tensor) -> list[torch.Tensor]:
+        return [*super().start(x), self._u, self._u, 1 / self._c]
+
+    def __call__(
+        self, z: torch.Tensor, memory: list[torch.Tensor]
+    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        *duals, x, ahead, tau = memory
+        space, u = self._prox.space, self._u
+        for _ in range(self._iterations):
+            duals = [
+                dual_step(K, g, y, K.range.per_sample(1 / (share * tau)), ahead)
+                for K, g, y, share in zip(self._maps, self._functions, duals, self._shares, strict=True)
+            ]
+            slope = total(K.H(y) for K, y in zip(self._maps, duals, strict=True))
+            target = torch.addcmul(u, slope, -1 / space.per_sample(self._c))
+            x_old, x = x, torch.lerp(x, target, space.per_sample(1 - 1 / (1 + self._c * tau)))
+            theta = (1 + 2 * self._c * tau).rsqrt()
+            tau = theta * tau
+            ahead = torch.lerp(x_old, x, space.per_sample(1 + theta))
+        return x, [*duals, x, ahead, tau]
