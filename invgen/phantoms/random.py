@@ -104,20 +104,20 @@ class _Maker:
     def body(self) -> tuple[Tensor, float, float]:
         """Corners around what can be filled, the value of the material there, and how much that varies."""
         turn, x, y = self.between(0, math.pi), self.between(-0.08, 0.08), self.between(-0.08, 0.08)
-        axes = [self.between(0.5, 0.85), self.between(0.5, 0.85)]
+        a, b = self.between(0.5, 0.85), self.between(0.5, 0.85)
         kind = self.between(0, 1)
         if kind < 0.15:
             return _ring(x, y, 0.85, 0.85, 0.0), 0.0, 0.0
         matrix = self.between(0.15, 0.7)
         shell = self.between(0.85, 0.97) if self.between(0, 1) < 0.35 else None
         if kind < 0.65:
-            outline = _ring(x, y, *axes, turn)
+            outline = _ring(x, y, a, b, turn)
 
             def fill(value: float, size: float) -> None:
-                self.ellipses.append((value, x, y, size * axes[0], size * axes[1], turn))
+                self.ellipses.append((value, x, y, size * a, size * b, turn))
 
         else:
-            outline = self.corners(x, y, *axes, self.whole(4, 9))
+            outline = self.corners(x, y, a, b, self.whole(4, 9))
 
             def fill(value: float, size: float) -> None:
                 self.polygons.append((value, size * outline + (1 - size) * outline.mean(0)))
