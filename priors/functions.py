@@ -167,7 +167,8 @@ class Likelihood(Function):
     """
 
     def __init__(self, problem: Problem) -> None:
-        self._noise, self._data, self._observed = problem.noise, problem.measurement, problem.observed
+        self._noise: Any = problem.noise
+        self._data, self._observed = problem.measurement, problem.observed
         y, axes = problem.measurement, problem.operator.range.axes
         # where few were counted the prediction is no better known than by its neighbors
         least = _FEWEST * y.mean(axes, keepdim=True)

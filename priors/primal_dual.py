@@ -60,7 +60,7 @@ class PrimalDual(Preconditioned):
             self.penalties = [self.curvature, *self.penalties]
 
     @cached_property
-    def pixelwise(self) -> bool:
+    def pixelwise(self) -> bool:  # type: ignore[override]
         """Whether the preconditioner is diagonal in pixels."""
         A, noise = self.problem.linear_operator, self.problem.noise
         independent = not isinstance(noise, Gaussian) or noise.diagonal() is not None

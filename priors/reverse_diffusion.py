@@ -39,9 +39,7 @@ class Draws:
 
     def __call__(self, like: Tensor) -> Tensor:
         """Standard normal numbers of the shape of `like`, whose first axis counts the samples."""
-        shape, dtype = like.shape[1:], like.dtype.to_real()
-        if like.is_complex():
-            shape = (*shape, 2)
+        shape, dtype = (*like.shape[1:], *(2,) * like.is_complex()), like.dtype.to_real()
         drawn = torch.stack([torch.randn(shape, generator=g, dtype=dtype) for g in self._generators])
         return (torch.view_as_complex(drawn) if like.is_complex() else drawn).to(like.device)
 

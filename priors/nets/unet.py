@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -85,14 +86,14 @@ class UNet(nn.Module):
         x = self.first(F.pixel_unshuffle(x, self.unshuffle).contiguous(memory_format=torch.channels_last))
         kept = []
         for level, stage in enumerate(self.down):
-            for block in stage:
+            for block in cast(nn.ModuleList, stage):
                 x = block(x, e)
             if level < len(self.downsample):
                 kept.append(x)
                 x = self.downsample[level](x)
         for level in reversed(range(len(self.upsample))):
             x = self.upsample[level](x) + kept[level]
-            for block in self.up[level]:
+            for block in cast(nn.ModuleList, self.up[level]):
                 x = block(x, e)
         x = F.pixel_shuffle(self.last(F.silu(normalized(x))), self.unshuffle)
         return x[..., :height, :width]
