@@ -74,7 +74,8 @@ class SongUNet(nn.Module):
             return Block(inputs, outputs, e, taps=taps, heads_of=outputs, eps=1e-6, song=True, **options)
 
         self.enc, self.dec = nn.ModuleDict(), nn.ModuleDict()
-        inside, shown, kept = width, channels, []
+        inside, shown = width, channels
+        kept: list[int] = []
         for level, multiplier in enumerate(multipliers):
             name = f"{resolution >> level}x{resolution >> level}"
             if level:
