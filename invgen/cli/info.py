@@ -45,10 +45,11 @@ def info(
 ) -> None:
     """Tell what a scan is, CT or MRI: shapes, units, angles or samples, and what is missing.
 
-    Of a file that `invgen recon` wrote, it tells how it was made and the command to repeat it.
+    Of a file that `invgen recon` wrote, it tells how it was made and the command to repeat it; of a prior,
+    by its file or name, what it is of, how it was trained, and how well.
     """
     drawing = ""
-    described = _reconstruction(scan)
+    described = _prior(scan) or _reconstruction(scan)
     if described is None:
         with Reading.of(context).open(scan) as opened:
             described = opened.info()
@@ -56,6 +57,8 @@ def info(
                 drawing = _drawing(opened, described)
     if as_json:
         print(json.dumps(described, indent=2))
+    elif described["format"] == "prior":
+        _print({name.replace("_", " "): value for name, value in described.items()})
     elif described["format"] == "reconstruction":
         command = described.pop("command")
         _print(described)
@@ -69,6 +72,16 @@ def info(
             say("Note", "blue", note)
         for warning in described["warnings"]:
             say("Warning", "yellow", warning)
+
+
+def _prior(path: Any) -> dict[str, Any] | None:
+    """Describe a prior by its card; None for what is none."""
+    from invgen.priors.checkpoints import about, shipped
+
+    if path.suffix != ".safetensors" and (path.exists() or str(path) not in shipped()):
+        return None
+    card = {name: value for name, value in about(path).items() if value is not None}
+    return {"path": str(path), **card, "format": "prior"}
 
 
 def _reconstruction(path: Any) -> dict[str, Any] | None:

@@ -6,15 +6,15 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from invgen.errors import DtypeError, ParameterError, ShapeError
 from invgen.priors.nets.positions import positions
 
-__all__ = ["Batch", "Batches", "random_phases"]
+__all__ = ["Batch", "Batches", "random_phases", "weight_of"]
 
 #: Of the images of a batch, how many are told apart by no label.
 _WITHHELD = 0.1
@@ -91,7 +91,7 @@ class Batches:
     def draw(self, generator: torch.Generator) -> Batch:
         """A batch, on the device of the generator."""
         chosen = torch.multinomial(self._areas, self.batch_size, True, generator=_here(generator)).tolist()
-        draws = {"generator": generator, "device": generator.device}
+        draws: dict[str, Any] = {"generator": generator, "device": generator.device}
         places = torch.rand(len(chosen), 2, dtype=torch.float64, **draws).tolist()
         turns = torch.randint(8, (len(chosen),), **draws).tolist() if self.flips else [0] * len(chosen)
         crops = [self._crop(*each) for each in zip(chosen, places, turns, strict=True)]
@@ -151,6 +151,12 @@ def _turned(image: Tensor, where: Tensor | None, turn: int) -> tuple[Tensor, Ten
     return image, where
 
 
+def weight_of(module: nn.Module, sigma: Tensor) -> Tensor:
+    """Weight of the squared error at each level, as the denoiser wants it, in whatever it is wrapped."""
+    denoiser: Any = getattr(module, "module", module)
+    return denoiser.weight(sigma)
+
+
 def random_phases(images: Tensor, generator: torch.Generator, smooth: bool = False) -> Tensor:
     """Complex images, of real and imaginary channels ``(N, 2 C, H, W)``, with other phases.
 
@@ -162,7 +168,7 @@ def random_phases(images: Tensor, generator: torch.Generator, smooth: bool = Fal
         A phase that varies over the image, by a few waves, as those of MR images do; else one number for
         each image.
     """
-    draws = {"generator": generator, "device": images.device}
+    draws: dict[str, Any] = {"generator": generator, "device": images.device}
     phase = 2 * math.pi * torch.rand(len(images), 1, 1, 1, **draws)
     if smooth:
         # cosines of up to one wave across the image, each of about a quarter of a turn

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from invgen.errors import ParameterError, ShapeError
-from invgen.priors.training.batches import Batches
+from invgen.priors.training.batches import Batches, weight_of
 
 __all__ = ["SURE", "Noise2Self"]
 
@@ -47,7 +47,7 @@ class _Noisy(Batches):
 
     def _noisier(self, generator: torch.Generator) -> _Noisier:
         images, extra, label = self.draw(generator)
-        draws = {"generator": generator, "device": generator.device}
+        draws: dict[str, Any] = {"generator": generator, "device": generator.device}
         sigma = torch.exp(self.mean + self.spread * torch.randn(len(images), **draws))
         sigma = sigma.clamp(min=self.noise_std)
         added = (sigma.square() - self.noise_std**2).clamp(min=0).sqrt()[:, None, None, None]
@@ -90,7 +90,7 @@ class SURE(_Noisy):
         denoised, moved = both.chunk(2)
         divergence = (probe * (moved - denoised) / step).flatten(1).mean(1)
         error = (denoised - measured).square().flatten(1).mean(1)
-        weight = getattr(module, "module", module).weight(sigma)
+        weight = weight_of(module, sigma)
         return (weight * (error + self.noise_std**2 * (2 * divergence - 1))).mean()
 
 
@@ -127,12 +127,12 @@ class Noise2Self(_Noisy):
         around = near[..., :-2, 1:-1] + near[..., 2:, 1:-1] + near[..., 1:-1, :-2] + near[..., 1:-1, 2:]
         seen = torch.where(judged, around / 4, noisier)
         error = (module(seen, sigma, label, extra) - measured).square() * judged
-        weight = getattr(module, "module", module).weight(sigma)
+        weight = weight_of(module, sigma)
         return (weight * error.flatten(1).sum(1) / judged.expand_as(error).flatten(1).sum(1)).mean()
 
     def _judged(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Which pixels, of all channels: a grid for each image, ``(N, 1, H, W)``."""
-        draws = {"generator": generator, "device": images.device}
+        draws: dict[str, Any] = {"generator": generator, "device": images.device}
         down, across = torch.randint(self.grid, (2, len(images), 1, 1), **draws)
         rows, columns = (torch.arange(n, device=images.device) for n in images.shape[-2:])
         return (((rows[:, None] - down) % self.grid == 0) & ((columns - across) % self.grid == 0))[:, None]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from invgen.priors.training.batches import Batches
+from invgen.priors.training.batches import Batches, weight_of
 
 __all__ = ["ScoreMatching"]
 
@@ -32,9 +33,9 @@ class ScoreMatching(Batches):
     def __call__(self, module: nn.Module, generator: torch.Generator) -> Tensor:
         """The loss of one batch."""
         images, extra, label = self.draw(generator)
-        draws = {"generator": generator, "device": generator.device}
+        draws: dict[str, Any] = {"generator": generator, "device": generator.device}
         sigma = torch.exp(self.mean + self.spread * torch.randn(len(images), **draws))
         noise = torch.randn(images.shape, **draws)
         error = module(images + sigma[:, None, None, None] * noise, sigma, label, extra) - images
-        weight = getattr(module, "module", module).weight(sigma)
+        weight = weight_of(module, sigma)
         return (weight * error.square().flatten(1).mean(1)).mean()

@@ -85,3 +85,10 @@ def test_what_cannot_be_drawn(refused, invgen, prior, tmp_path):
     path = prior(image_shape=None)
     assert "--size" in refused("sample", path, "-o", picture)
     assert not picture.exists()
+
+
+def test_priors_that_come_along_have_cards(invgen, refused):
+    told = invgen("info", "patches-gray").output
+    assert "patches" in told
+    assert "astronaut" in told
+    assert "neither" in refused("info", "nothing.safetensors")

@@ -42,6 +42,10 @@ def test_a_prior_of_classes_with_its_card(invgen, images, tmp_path):
     # five of each class, pixel by pixel
     assert Image.open(tmp_path / "prior.run" / "step-000004.png").width > 4 * 12
     assert str(tmp_path) not in json.dumps(card)
+    told = invgen("info", output).output
+    assert re.search("family +diffusion", told)
+    assert re.search("data +file images.npy, images 29", told)
+    assert json.loads(invgen("info", output, "--json").output)["quality"] == card["quality"]
 
 
 @pytest.mark.parametrize("kind", ["patches", "complex", "phases", "color", "denoiser"])

@@ -109,3 +109,11 @@ def test_pickled_objects_are_never_executed(tmp_path):
         save(tmp_path / name, np.array([{"a": 1}], dtype=object))
         with pytest.raises(FileError):
             read_images(tmp_path / name)
+
+
+def test_complex_images_stay_complex(tmp_path):
+    images = IMAGES * np.complex128(1j)
+    np.save(tmp_path / "images.npy", images)
+    found = read_images(tmp_path / "images.npy")
+    assert found[0].dtype == np.complex64
+    assert np.array_equal(found, images)
