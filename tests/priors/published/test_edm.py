@@ -8,6 +8,9 @@ from safetensors.torch import save_file
 from torch.nn import functional as F
 
 import invgen as ig
+from invgen.priors.nets.dhariwal import DhariwalUNet
+from invgen.priors.nets.songunet import SongUNet
+from invgen.priors.published import edm
 
 
 def block(state, at, inputs, outputs, e, song, taps, resample=False, attends=False):
@@ -153,3 +156,15 @@ def test_edm(tmp_path, state, images, kind):
         assert torch.allclose(2 * mine - 1, exact, rtol=1e-4, atol=1e-4)
     assert prior.image_shape == (3, 8, 8)
     assert prior.classes == 5
+
+
+@pytest.mark.parametrize("attends", [(), (1,), (0, 2)])
+@pytest.mark.parametrize("kind", ["ncsnpp", "ddpmpp", "adm"])
+def test_the_layout_is_read_from_the_names(attends, kind):
+    if kind == "adm":
+        network = DhariwalUNet(8, 1, 64, (1, 1, 2), 2, attention=attends)
+    else:
+        options = {"features": 32, "fourier": True, "residual": True, "taps": 4} if kind == "ncsnpp" else {}
+        network = SongUNet(8, 1, 16, (1, 1, 2), 2, attention=attends, **options)
+    prior = edm.read(network.state_dict())
+    assert prior.sample(2, 0, steps=3).isfinite().all()

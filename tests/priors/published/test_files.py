@@ -71,3 +71,10 @@ def test_names_of_the_hub(tmp_path, monkeypatch):
     assert is_hub_name("google/ddpm-cifar10-32")
     for path in ("runs/prior", "elsewhere/prior.safetensors", "a/b/c", "prior", "/tmp/prior", "../prior"):
         assert not is_hub_name(path)
+
+
+def test_what_is_on_the_hub_needs_a_network(monkeypatch):
+    pytest.importorskip("huggingface_hub")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(FileError, match=r"someone/some-model.*cannot be fetched from the hub"):
+        ig.priors.load("someone/some-model")

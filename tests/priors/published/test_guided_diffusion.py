@@ -8,6 +8,8 @@ from torch.nn import functional as F
 
 import invgen as ig
 from invgen.errors import FileError, ParameterError, ShapeError
+from invgen.priors.nets.guided import GuidedUNet
+from invgen.priors.published import guided_diffusion
 
 
 def guided(state, classes, updown, scale_shift):
@@ -176,3 +178,16 @@ def test_settings_may_lie_beside_the_weights(tmp_path, state, images):
     (tmp_path / "model.json").write_text("[1")
     with pytest.raises(FileError, match="no JSON"):
         ig.priors.load(path)
+
+
+@pytest.mark.parametrize("attends", [(), (1,), (0, 2)])
+@pytest.mark.parametrize("residual", [True, False])
+def test_the_layout_is_read_from_the_names(attends, residual):
+    network = GuidedUNet(1, 1, 32, (1, 1, 2), 2, attention=attends, residual_resampling=residual)
+    prior = guided_diffusion.read(network.state_dict(), heads=1, image_shape=(8, 8))
+    x = torch.rand(4, 8)  # another size, of one channel
+    assert prior.denoise(torch.rand(8, 8), 0.3).shape == (8, 8)
+    assert guided_diffusion.read(network.state_dict(), heads=1).denoise(x, 0.3).shape == (4, 8)
+    samples = prior.sample(2, 0, steps=3)
+    assert samples.shape == (2, 8, 8)
+    assert samples.isfinite().all()

@@ -8,6 +8,8 @@ from torch.nn import functional as F
 
 import invgen as ig
 from invgen.errors import FileError, ParameterError
+from invgen.priors.nets.ncsnpp import NCSNpp
+from invgen.priors.published import score_sde
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 
@@ -218,3 +220,16 @@ def test_score_sde_says_what_does_not_fit(tmp_path, state):
     torch.save(with_averages(state), tmp_path / "checkpoint.pth")
     with pytest.raises(ParameterError, match="Fourier"):
         ig.priors.load(tmp_path / "checkpoint.pth", sde="vp")
+
+
+@pytest.mark.parametrize("attends", [(), (1,), (0, 2)])
+@pytest.mark.parametrize(
+    ("pyramid", "output_pyramid", "fourier"),
+    [("residual", False, True), ("input_skip", True, True), ("none", False, False)],
+)
+def test_the_layout_is_read_from_the_names(attends, pyramid, output_pyramid, fourier):
+    options = {"pyramid": pyramid, "output_pyramid": output_pyramid, "fourier": fourier}
+    network = NCSNpp(1, 16, (1, 1, 2), 2, attention=attends, **options)
+    prior = score_sde.read(network.state_dict(), image_shape=(8, 8))
+    assert prior.sample(2, 0, steps=3).isfinite().all()
+    assert score_sde.read(network.state_dict()).denoise(torch.rand(4, 8), 0.3).shape == (4, 8)
