@@ -23,8 +23,9 @@ __all__ = ["WHOLE", "learn", "window"]
 #: Images up to this size are learned whole, larger ones by patches of it.
 WHOLE = 64
 
-#: How often pictures are drawn in a run, of how many samples, or of how many images denoised.
-_SHOWS, _SAMPLES, _PAIRS = 10, 16, 8
+#: How often pictures are drawn in a run, of how many samples of how many pixels in all, at most, or of how
+#: many images denoised.
+_SHOWS, _SAMPLES, _PIXELS, _PAIRS = 10, 16, 2**16, 8
 
 #: No images are held out of fewer.
 _FEW = 20
@@ -51,7 +52,7 @@ def learn(settings: dict[str, Any], output: Path, folder: Path | None, steps: in
     require_room(output, 0)
     folder = folder or output.with_suffix(".run")
     images, held_out, labels = _read(settings)
-    patch = _patch(settings["patch"], images)
+    patch = _patch(settings["patch"], images + held_out)
     batch = settings["batch"] or (32 if patch else 64)
     training = Training(
         steps,
@@ -62,13 +63,15 @@ def learn(settings: dict[str, Any], output: Path, folder: Path | None, steps: in
         validate_every=max(1, steps // _SHOWS),
     )
     _claim(folder, settings)
-    told = f"patches of {patch} pixels" if patch else "whole"
-    _say(f"Learning from {len(images)} images, {told}; the log and pictures are in {folder}.")
+    main = PartialState().is_main_process
+    if main:
+        told = f"patches of {patch} pixels" if patch else "whole"
+        _say(f"Learning from {len(images)} images, {told}; the log and pictures are in {folder}.")
 
     def show(prior: Diffusion, step: int) -> None:
         picture = folder / f"step-{step:06d}.png"
         if noise_std is None:
-            _draw_samples(prior, patch, picture)
+            _draw_samples(prior, _size(patch, settings["positions"], images), picture)
         else:
             _draw_denoised(prior, held_out or images, noise_std, picture)
 
@@ -95,7 +98,7 @@ def learn(settings: dict[str, Any], output: Path, folder: Path | None, steps: in
             raise
         _say(f"Stopped; {folder} has the state. The same command goes on from there.")
         raise typer.Exit(130) from None
-    if PartialState().is_main_process:
+    if main:
         about = {"steps": steps, "batch": batch, "patch": patch, "precision": str(precision)}
         _write(prior, output, folder, settings | about, len(images), len(held_out))
 
@@ -207,23 +210,30 @@ def _write(
     out.print(f"Wrote {output}: {numbers}.", highlight=False, soft_wrap=True)
 
 
-def _draw_samples(prior: Diffusion, patch: int | None, picture: Path) -> None:
-    """A few of each class, or of all."""
+def _size(patch: int | None, positions: bool, images: list[np.ndarray]) -> tuple[int, int]:
+    """Of samples: those of the images, where they are whole or the network knows places in them."""
+    height, width = images[0].shape[-2:]
+    return (height, width) if patch is None or positions else (patch, patch)
+
+
+def _draw_samples(prior: Diffusion, size: tuple[int, int], picture: Path) -> None:
+    """A few of each class, or of all at once."""
     import torch
 
     from invgen.figures import save_grid
 
-    shape: tuple[int, ...] | None = None
-    if patch is not None:
-        shape = (patch, patch) if prior.channels is None else (prior.channels, patch, patch)
-    kinds = [prior.of_class(k) for k in range(prior.classes)] if 0 < prior.classes <= _SAMPLES else [prior]
-    each = _SAMPLES // len(kinds)
+    shape = size if prior.channels is None else (prior.channels, *size)
+    count = max(1, min(_SAMPLES, _PIXELS // (size[0] * size[1])))
+    kinds = [prior.of_class(k) for k in range(prior.classes)] if 0 < prior.classes <= count else [prior]
+    each = count // len(kinds)
     device = "cuda" if torch.cuda.is_available() else None
     drawn = [
         kind.sample(each, seed=each * i, image_shape=shape, steps=18, device=device)
         for i, kind in enumerate(kinds)
     ]
-    save_grid(torch.cat(drawn), picture, window=window(prior))
+    # classes from left to right
+    columns = len(kinds) if len(kinds) > 1 else None
+    save_grid(torch.stack(drawn, dim=1).flatten(0, 1), picture, columns=columns, window=window(prior))
 
 
 def _draw_denoised(prior: Diffusion, images: list[np.ndarray], noise_std: float, picture: Path) -> None:

@@ -6,6 +6,7 @@ import gzip
 import math
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -161,7 +162,7 @@ def _nifti(path: Path) -> np.ndarray:
 
     check_regular(path)
     try:
-        image = nibabel.load(path)
+        image: Any = nibabel.load(path)
         if math.prod(image.shape) * 4 > _LIMIT or len(image.shape) not in (2, 3):
             raise ShapeError(f"{path} holds {image.shape}; a volume has three axes.")
         return np.asarray(image.get_fdata(dtype=np.float32))

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from invgen.errors import DivergenceError, FileError, ParameterError
+from invgen.priors.training.bar import Bar, Quiet
 
 __all__ = ["Training", "read_log"]
 
@@ -106,7 +107,7 @@ class Training:
         run = _Run(self, copy.deepcopy(module), engine, Path(folder))
         run.restore()
         try:
-            with _bar(run.step, self.steps) if progress and engine.is_main_process else _Quiet() as bar:
+            with Bar(run.step, self.steps) if progress and engine.is_main_process else Quiet() as bar:
                 while run.step < self.steps:
                     loss = run.advance(objective)
                     bar.update(run.step, loss)
@@ -256,39 +257,3 @@ def read_log(folder: str | os.PathLike[str]) -> list[dict[str, str]]:
         return []
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
-
-
-class _Quiet:
-    """No progress bar."""
-
-    def __enter__(self) -> _Quiet:
-        return self
-
-    def update(self, step: int, loss: float) -> None:
-        pass
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-
-class _bar(_Quiet):
-    """A progress bar with the loss."""
-
-    def __init__(self, step: int, steps: int) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        text = TextColumn("training, loss {task.fields[loss]:.4f}")
-        columns = (text, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self._progress = Progress(*columns, console=Console(stderr=True))
-        self._task = self._progress.add_task("", total=steps, completed=step, loss=math.nan)
-
-    def __enter__(self) -> _bar:
-        self._progress.start()
-        return self
-
-    def update(self, step: int, loss: float) -> None:
-        self._progress.update(self._task, completed=step, loss=loss)
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
