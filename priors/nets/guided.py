@@ -25,9 +25,9 @@ class GuidedUNet(nn.Module):
     inputs, outputs : int
         Channels in and out; twice as many out where variances were learned.
     width : int
-        Channels to which `multipliers` refer.
-    multipliers : sequence of int
-        One for each resolution, the finest first.
+        Numbers that tell the time.
+    widths : sequence of int
+        Channels at each resolution, the finest first.
     blocks : int
         Residual blocks at each resolution on the way down; on the way up there is one more.
     attention : collection of int
@@ -51,7 +51,7 @@ class GuidedUNet(nn.Module):
         inputs: int,
         outputs: int,
         width: int,
-        multipliers: Sequence[int],
+        widths: Sequence[int],
         blocks: int,
         *,
         attention: Sequence[int] = (),
@@ -63,7 +63,7 @@ class GuidedUNet(nn.Module):
         residual_resampling: bool = True,
     ) -> None:
         super().__init__()
-        self.width, self.classes, self.multiple = width, classes, 2 ** (len(multipliers) - 1)
+        self.width, self.classes, self.multiple = width, classes, 2 ** (len(widths) - 1)
         e = 4 * width
         self.time_embed = nn.Sequential(nn.Linear(width, e), nn.SiLU(), nn.Linear(e, e))
         if classes:
@@ -81,28 +81,28 @@ class GuidedUNet(nn.Module):
                 return residual(channels, channels, way)
             return Downsample(channels) if way == "down" else Upsample(channels)
 
-        channels = multipliers[0] * width
+        channels = widths[0]
         self.input_blocks = nn.ModuleList([nn.Sequential(nn.Conv2d(inputs, channels, 3, padding=1))])
         kept = [channels]
-        for level, multiplier in enumerate(multipliers):
+        for level, wanted in enumerate(widths):
             for _ in range(blocks):
-                parts: list[nn.Module] = [residual(channels, multiplier * width)]
-                channels = multiplier * width
+                parts: list[nn.Module] = [residual(channels, wanted)]
+                channels = wanted
                 if level in attention:
                     parts.append(attends(channels))
                 self.input_blocks.append(nn.Sequential(*parts))
                 kept.append(channels)
-            if level < len(multipliers) - 1:
+            if level < len(widths) - 1:
                 self.input_blocks.append(nn.Sequential(resampling(channels, "down")))
                 kept.append(channels)
         self.middle_block = nn.Sequential(
             residual(channels, channels), attends(channels), residual(channels, channels)
         )
         self.output_blocks = nn.ModuleList()
-        for level, multiplier in reversed(list(enumerate(multipliers))):
+        for level, wanted in reversed(list(enumerate(widths))):
             for block in range(blocks + 1):
-                parts = [residual(channels + kept.pop(), multiplier * width)]
-                channels = multiplier * width
+                parts = [residual(channels + kept.pop(), wanted)]
+                channels = wanted
                 if level in attention:
                     parts.append(attends(channels))
                 if level and block == blocks:
@@ -176,6 +176,10 @@ class Attention(nn.Module):
 
     def __init__(self, channels: int, heads: int, queries_first: bool) -> None:
         super().__init__()
+        if heads < 1 or channels % heads:
+            raise ParameterError(
+                f"Attention over {channels} channels cannot have {heads} heads: give heads, or head_channels."
+            )
         self.heads, self.queries_first = heads, queries_first
         self.norm = nn.GroupNorm(32, channels)
         self.qkv = nn.Conv1d(channels, 3 * channels, 1)

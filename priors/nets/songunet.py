@@ -114,7 +114,8 @@ class SongUNet(nn.Module):
         if self.map_label is not None:
             e = e + self.map_label(one_hot(label, e, self.classes) * math.sqrt(self.classes))
         e = F.silu(self.map_layer1(F.silu(self.map_layer0(e))))
-        kept, small = [], x
+        kept: list[Tensor] = []
+        small = x
         for name, part in self.enc.items():
             if "aux_residual" in name:
                 x = small = kept[-1] = (x + part(small)) / math.sqrt(2)

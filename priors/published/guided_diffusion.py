@@ -6,7 +6,7 @@ import re
 
 from torch import Tensor
 
-from invgen.errors import ParameterError
+from invgen.errors import FileError, ParameterError
 from invgen.priors.diffusion import Diffusion
 from invgen.priors.nets.guided import GuidedUNet
 from invgen.priors.parametrizations import (
@@ -54,22 +54,28 @@ def read(
     """
     tensors = stripped(source)
     width = tensors["time_embed.0.weight"].shape[1]
-    attention, multipliers, blocks, residual = _layout(tensors, width)
-    of_64 = (width, multipliers, blocks) == (192, (1, 2, 3, 4), 3)
-    of_128 = (width, multipliers, blocks) == (256, (1, 1, 2, 3, 4), 2)
+    first, last = tensors["input_blocks.0.0.weight"], tensors.get("out.2.weight")
+    if last is None or "output_blocks.0.0.in_layers.0.weight" not in tensors:
+        raise FileError("The network has no way up: it classifies images, and puts out none.")
+    if first.shape[1] == 6:
+        raise FileError(
+            "The network takes two images at once, as for super-resolution: it is no prior of one."
+        )
+    attention, widths, blocks, residual = _layout(tensors)
+    of_64 = (widths, blocks) == ((192, 384, 576, 768), 3)
+    of_128 = (widths, blocks) == ((256, 256, 512, 768, 1024), 2)
     schedule = schedule or ("cosine" if of_64 else "linear")
     if schedule not in ("linear", "cosine"):
         raise ParameterError(f"schedule is 'linear' or 'cosine'; got {schedule!r}.")
     if heads is None and head_channels is None:
         heads, head_channels = (4, None) if of_128 else (None, 64)
-    first, last = tensors["input_blocks.0.0.weight"], tensors["out.2.weight"]
-    scales = tensors["input_blocks.1.0.emb_layers.1.weight"].shape[0] == 2 * multipliers[0] * width
+    scales = len(tensors["input_blocks.1.0.emb_layers.1.weight"]) == 2 * widths[0]
     classes = len(tensors["label_emb.weight"]) if "label_emb.weight" in tensors else 0
     network = GuidedUNet(
         first.shape[1],
         last.shape[0],
         width,
-        multipliers,
+        widths,
         blocks,
         attention=attention,
         classes=classes,
@@ -93,8 +99,8 @@ def read(
     )
 
 
-def _layout(tensors: dict[str, Tensor], width: int) -> tuple[list[int], tuple[int, ...], int, bool]:
-    """Levels with attention, multipliers, blocks at each level, and whether residual blocks resample."""
+def _layout(tensors: dict[str, Tensor]) -> tuple[list[int], tuple[int, ...], int, bool]:
+    """Levels with attention, channels, blocks at each level, and whether residual blocks resample."""
     found = (re.match(r"output_blocks\.(\d+)\.(\d+)\.(\w+)\.", name) for name in tensors)
     parts = {(int(match[1]), int(match[2])): match[3] for match in found if match}
     ways_up = {key: part for key, part in parts.items() if key[1] and part not in ("norm", "qkv", "proj_out")}
@@ -102,7 +108,7 @@ def _layout(tensors: dict[str, Tensor], width: int) -> tuple[list[int], tuple[in
     blocks = min((block for block, _ in ways_up), default=count - 1)
     levels = count // (blocks + 1)
     coarse_first = [
-        tensors[f"output_blocks.{level * (blocks + 1)}.0.out_layers.0.weight"].shape[0] // width
+        tensors[f"output_blocks.{level * (blocks + 1)}.0.out_layers.0.weight"].shape[0]
         for level in range(levels)
     ]
     attention = [

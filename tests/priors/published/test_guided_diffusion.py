@@ -160,6 +160,15 @@ def test_guided_diffusion_says_what_it_cannot_take(tmp_path, state):
     with pytest.raises(ParameterError, match="family is one of"):
         ig.priors.load(path, family="magic")
     guided(state, 0, True, True)
+    torch.save({**state, "input_blocks.0.0.weight": torch.zeros(32, 6, 3, 3)}, path)
+    with pytest.raises(FileError, match="two images"):
+        ig.priors.load(path)
+    torch.save({name: value for name, value in state.items() if "output" not in name}, path)
+    with pytest.raises(FileError, match="no way up"):
+        ig.priors.load(path)
+    torch.save(dict(state), path)
+    with pytest.raises(ParameterError, match="64 channels cannot have 3 heads"):
+        ig.priors.load(path, heads=3)
     del state["middle_block.1.norm.bias"]
     torch.save(dict(state), path)
     with pytest.raises(FileError, match=r"not laid out as published.*middle_block\.1\.norm\.bias"):
@@ -183,7 +192,7 @@ def test_settings_may_lie_beside_the_weights(tmp_path, state, images):
 @pytest.mark.parametrize("attends", [(), (1,), (0, 2)])
 @pytest.mark.parametrize("residual", [True, False])
 def test_the_layout_is_read_from_the_names(attends, residual):
-    network = GuidedUNet(1, 1, 32, (1, 1, 2), 2, attention=attends, residual_resampling=residual)
+    network = GuidedUNet(1, 1, 64, (32, 64, 64), 2, attention=attends, residual_resampling=residual)
     prior = guided_diffusion.read(network.state_dict(), heads=1, image_shape=(8, 8))
     x = torch.rand(4, 8)  # another size, of one channel
     assert prior.denoise(torch.rand(8, 8), 0.3).shape == (8, 8)
