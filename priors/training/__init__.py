@@ -1,6 +1,7 @@
 """Training of learned priors."""
 
 from invgen.priors.training.batches import Batches, random_phases
+from invgen.priors.training.completion import train_completion
 from invgen.priors.training.diffusion import train_diffusion
 from invgen.priors.training.engine import Training, read_log
 from invgen.priors.training.noisy import SURE, Noise2Self
@@ -16,5 +17,6 @@ __all__ = [
     "Training",
     "random_phases",
     "read_log",
+    "train_completion",
     "train_diffusion",
 ]
