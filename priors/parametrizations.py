@@ -173,7 +173,7 @@ class ContinuousTimes(nn.Module):
     """``scale t`` where the noise level of variance-preserving diffusion is sigma.
 
     Its rate rises from `lowest` to `highest` for t from 0 to 1, Song et al. (2021), eq. 33; solved for t.
-    The networks of that paper are given ``999 t``.
+    The networks of that paper are given ``999 t``. Beyond its last level t stays one.
     """
 
     def __init__(self, lowest: float = 0.1, highest: float = 20.0, scale: float = 999.0) -> None:
@@ -185,7 +185,7 @@ class ContinuousTimes(nn.Module):
         # (highest - lowest) t^2 / 2 + lowest t = log(1 + sigma^2), in the form that does not cancel
         total = torch.log1p(sigma**2)
         root = (self.lowest**2 + 2 * (self.highest - self.lowest) * total).sqrt()
-        return self.scale * 2 * total / (root + self.lowest)
+        return self.scale * (2 * total / (root + self.lowest)).clamp(max=1)
 
 
 class SigmaTimes(nn.Module):

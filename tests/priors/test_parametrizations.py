@@ -156,6 +156,7 @@ def test_times_between_two_steps_follow_the_logarithm_of_sigma():
     assert torch.allclose(falling(sigma), 2 - times(sigma), atol=1e-6)
     whole = parametrizations.DiscreteTimes(torch.tensor([0.1, 0.4, 6.4]), rounded=True)
     assert whole(sigma).tolist() == [0, 0, 0, 1, 2, 2]
+    assert parametrizations.ContinuousTimes()(torch.tensor([0.0, 1e4])).tolist() == [0, 999]
     with pytest.raises(ParameterError, match="rise or fall"):
         parametrizations.DiscreteTimes(torch.tensor([1.0, 3.0, 2.0]))
 
