@@ -58,7 +58,7 @@ def info(
     if as_json:
         print(json.dumps(described, indent=2))
     elif described["format"] == "prior":
-        _print({name.replace("_", " "): value for name, value in described.items()})
+        _print({name.replace("_", " "): _in_one_line(value) for name, value in described.items()})
     elif described["format"] == "reconstruction":
         command = described.pop("command")
         _print(described)
@@ -82,6 +82,12 @@ def _prior(path: Any) -> dict[str, Any] | None:
         return None
     card = {name: value for name, value in about(path).items() if value is not None}
     return {"path": str(path), **card, "format": "prior"}
+
+
+def _in_one_line(value: Any) -> Any:
+    """Numbers of a list, beside each other; others as they are."""
+    numbers = isinstance(value, list) and all(isinstance(entry, int | float) for entry in value)
+    return ", ".join(f"{entry:g}" for entry in value) if numbers else value
 
 
 def _reconstruction(path: Any) -> dict[str, Any] | None:

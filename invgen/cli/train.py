@@ -80,7 +80,7 @@ Widths = Annotated[
 Rate = Annotated[
     float, typer.Option(metavar="RATE", help="The largest learning rate.", rich_help_panel=_MORE)
 ]
-Seed = Annotated[int, typer.Option(min=0, metavar="N", rich_help_panel=_MORE)]
+Seed = Annotated[int, typer.Option(min=0, metavar="N", help="Of all that is random.", rich_help_panel=_MORE)]
 Numbers = Annotated[
     Precision,
     typer.Option(help="bf16 is faster where the processor has it.", rich_help_panel=_MORE),

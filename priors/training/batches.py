@@ -14,7 +14,10 @@ from torch import Tensor, nn
 from invgen.errors import DtypeError, ParameterError, ShapeError
 from invgen.priors.nets.positions import positions
 
-__all__ = ["Batch", "Batches", "random_phases", "weight_of"]
+__all__ = ["Batch", "Batches", "Transform", "random_phases", "weight_of"]
+
+#: What else images stand for: other images of the same shape.
+Transform = Callable[[Tensor, torch.Generator], Tensor]
 
 #: Of the images of a batch, how many are told apart by no label.
 _WITHHELD = 0.1
@@ -58,7 +61,7 @@ class Batches:
     positioned: bool = False
     flips: bool = False
     labels: Tensor | None = None
-    transform: Callable[[Tensor, torch.Generator], Tensor] | None = None
+    transform: Transform | None = None
 
     def __post_init__(self) -> None:
         if not len(self.images):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from invgen.errors import ParameterError
 from invgen.priors.diffusion import Diffusion
 from invgen.priors.nets import EDM, UNet
-from invgen.priors.training.batches import Batches, random_phases
+from invgen.priors.training.batches import Batches, Transform, random_phases
 from invgen.priors.training.collection import Collection
 from invgen.priors.training.engine import Objective, Training
 from invgen.priors.training.noisy import SURE, Noise2Self
@@ -23,7 +23,7 @@ from invgen.priors.training.score_matching import ScoreMatching
 __all__ = ["train_diffusion"]
 
 #: How phases are drawn, and how noisy images are learned from, by name.
-_PHASES = {"constant": random_phases, "smooth": partial(random_phases, smooth=True)}
+_PHASES: dict[str, Transform] = {"constant": random_phases, "smooth": partial(random_phases, smooth=True)}
 _METHODS: dict[str, type[SURE | Noise2Self]] = {"sure": SURE, "noise2self": Noise2Self}
 
 #: Levels from and to which samples are made, Karras et al. (2022), table 1.
