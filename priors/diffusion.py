@@ -79,7 +79,7 @@ class Diffusion(Denoising, Frozen):
         self.image_shape = None if image_shape is None else tuple(image_shape)
         whole = image_shape is not None and len(image_shape) == 3
         self.channels = image_shape[0] if whole and image_shape is not None else channels
-        self.value_range = (float(value_range[0]), float(value_range[1]))
+        self.value_range: tuple[float, float] = (float(value_range[0]), float(value_range[1]))
         self.field, self.positioned, self.classes = field, positioned, classes
         self.sigma_data, self.sigma_range = float(sigma_data), (float(sigma_range[0]), float(sigma_range[1]))
         self.label: int | None = None
@@ -119,7 +119,7 @@ class Diffusion(Denoising, Frozen):
         seen = (as_channels(x, self._image_axes) - middle) / half
         extra = None
         if self.positioned:
-            extra = positions(*seen.shape[-2:], seen).expand(len(seen), -1, -1, -1)
+            extra = positions(seen.shape[-2], seen.shape[-1], seen).expand(len(seen), -1, -1, -1)
         label = None
         if self.classes:
             label = torch.full((len(seen),), -1 if self.label is None else self.label, device=seen.device)
@@ -234,7 +234,8 @@ class Diffusion(Denoising, Frozen):
         found = flow_log_prob(
             self.denoise,
             x.reshape(-1, *x.shape[len(batch) :]),
-            *(half * level for level in self.sigma_range),
+            half * self.sigma_range[0],
+            half * self.sigma_range[1],
             spread=half * self.sigma_data,
             steps=steps,
             probes=probes,
