@@ -104,7 +104,7 @@ class Training:
 
         # its own mixed precision is the same for all that one process ever trains
         engine = Accelerator()
-        run = _Run(self, copy.deepcopy(module), engine, Path(folder))
+        run = _Run(self, copy.deepcopy(module).requires_grad_(True), engine, Path(folder))
         run.restore()
         try:
             with Bar(run.step, self.steps) if progress and engine.is_main_process else Quiet() as bar:

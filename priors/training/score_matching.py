@@ -23,12 +23,16 @@ class ScoreMatching(Batches):
     ----------
     mean, spread : float
         Of the logarithm of the noise level, which is normal.
+    uncertainty : float
+        Largest error, in the logarithm, of the level that the network is told: a denoiser that relies on it
+        less loses little where noise is not what it is said to be.
     images, batch_size, patch, positioned, flips, labels, transform
         See `Batches`.
     """
 
     mean: float = -1.2
     spread: float = 1.2
+    uncertainty: float = 0.0
 
     def __call__(self, module: nn.Module, generator: torch.Generator) -> Tensor:
         """The loss of one batch."""
@@ -36,6 +40,9 @@ class ScoreMatching(Batches):
         draws: dict[str, Any] = {"generator": generator, "device": generator.device}
         sigma = torch.exp(self.mean + self.spread * torch.randn(len(images), **draws))
         noise = torch.randn(images.shape, **draws)
-        error = module(images + sigma[:, None, None, None] * noise, sigma, label, extra) - images
+        told = sigma
+        if self.uncertainty:
+            told = sigma * torch.exp(self.uncertainty * (2 * torch.rand(len(images), **draws) - 1))
+        error = module(images + sigma[:, None, None, None] * noise, told, label, extra) - images
         weight = weight_of(module, sigma)
         return (weight * error.square().flatten(1).mean(1)).mean()
