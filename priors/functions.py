@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 
+from invgen.noise import Noise
 from invgen.operators.frozen import Constant, Frozen
 from invgen.operators.space import Space
 from invgen.problem import Problem
@@ -167,7 +168,7 @@ class Likelihood(Function):
     """
 
     def __init__(self, problem: Problem) -> None:
-        self._noise: Any = problem.noise
+        self._noise = cast(Noise, problem.noise)
         self._data, self._observed = problem.measurement, problem.observed
         y, axes = problem.measurement, problem.operator.range.axes
         # where few were counted the prediction is no better known than by its neighbors

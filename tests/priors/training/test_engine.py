@@ -184,3 +184,9 @@ def test_validation_is_of_the_average_and_logged(tmp_path):
 def test_what_is_no_training(given):
     with pytest.raises(ParameterError):
         Training(**given)
+
+
+def test_what_training_gave_can_be_trained_further(tmp_path):
+    first = Training(2, precision="no")(network(), OBJECTIVE, tmp_path / "first")
+    second = Training(2, precision="no", seed=1)(first, OBJECTIVE, tmp_path / "second")
+    assert not torch.equal(weights(second), weights(first))

@@ -131,3 +131,22 @@ def test_noise_without_a_level():
         SURE(images)
     with pytest.raises(ShapeError, match="grid"):
         Noise2Self(images, noise_std=0.1, grid=5)
+
+
+def test_a_network_may_be_told_a_level_that_is_wrong(gaussian):
+    """Within the stated error, whatever the level: the noise itself stays that of the level."""
+
+    class Told(gaussian.Filter):
+        def forward(self, x, sigma, label=None, extra=None):
+            self.seen = sigma
+            return super().forward(x, sigma)
+
+    certain, told = Told(), Told()
+    losses = [
+        objective(ScoreMatching, gaussian, 0.5, uncertainty=u)(module, torch.Generator().manual_seed(0))
+        for module, u in ((certain, 0.0), (told, 0.3))
+    ]
+    assert torch.equal(*losses)  # of a filter that is told in vain
+    errors = (told.seen / certain.seen).log()
+    assert 0.2 < float(errors.abs().max()) <= 0.3 + 1e-6
+    assert abs(float(errors.mean())) < 4 * 0.3 / (3 * len(errors)) ** 0.5
