@@ -50,7 +50,9 @@ def mixture(kind):
 
 def components(kind, sigma=0.0):
     """Weight, mean and covariance of each component of noisy images, as NumPy's."""
-    matrices = mixture(kind).covariances.matrices().expand(K, N, N) + sigma**2 * torch.eye(N, dtype=torch.float64)
+    matrices = mixture(kind).covariances.matrices().expand(K, N, N) + sigma**2 * torch.eye(
+        N, dtype=torch.float64
+    )
     return list(zip(WEIGHTS, MEANS.flatten(1).numpy(), matrices.numpy(), strict=True))
 
 
