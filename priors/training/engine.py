@@ -6,8 +6,11 @@ import copy
 import csv
 import math
 import os
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,17 +110,41 @@ class Training:
         run = _Run(self, copy.deepcopy(module).requires_grad_(True), engine, Path(folder))
         run.restore()
         try:
-            with Bar(run.step, self.steps) if progress and engine.is_main_process else Quiet() as bar:
+            with (
+                Bar(run.step, self.steps) if progress and engine.is_main_process else Quiet() as bar,
+                _between_steps() as interrupted,
+            ):
                 while run.step < self.steps:
                     loss = run.advance(objective)
                     bar.update(run.step, loss)
                     run.report(loss, validate)
+                    if interrupted():
+                        raise KeyboardInterrupt
         except KeyboardInterrupt:
             if run.whole:
                 run.save()
             raise
         run.save()
         return run.average
+
+
+@contextmanager
+def _between_steps() -> Iterator[Callable[[], bool]]:
+    """Tell of Ctrl-C instead of stopping in the middle of a step, whose state is none; a second one stops."""
+    asked: list[int] = []
+
+    def ask(number: int, frame: Any) -> None:
+        signal.signal(signal.SIGINT, before)
+        asked.append(number)
+
+    if threading.current_thread() is not threading.main_thread():  # where Python allows no handlers
+        yield lambda: False
+        return
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield lambda: bool(asked)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class _Run:
