@@ -107,7 +107,8 @@ class EPLL(Solver):
 
     def told(self) -> dict[str, Any]:
         """Scale and penalties."""
-        return {"scale": self.scale, "betas": self.betas}
+        scale = torch.as_tensor(self.scale)
+        return {"scale": scale if scale.ndim else float(scale), "betas": self.betas}
 
     def iterate(self, problem: Problem, x0: State | torch.Tensor) -> Iterator[State]:
         """Yield the iterates of the algorithm."""
