@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from invgen.priors.nets.layers import check_multiple, sines
-from invgen.priors.nets.songunet import Block, norm, one_hot
+from invgen.priors.nets.songunet import Block, norm, one_hot, way_up
 
 __all__ = ["DhariwalUNet"]
 
@@ -48,7 +48,7 @@ class DhariwalUNet(nn.Module):
         def block(inputs: int, outputs: int, **options: Any) -> Block:
             return Block(inputs, outputs, e, taps=2, heads_of=64, eps=1e-5, song=False, **options)
 
-        self.enc, self.dec = nn.ModuleDict(), nn.ModuleDict()
+        self.enc = nn.ModuleDict()
         inside, kept = multipliers[0] * width, []
         for level, multiplier in enumerate(multipliers):
             name = f"{resolution >> level}x{resolution >> level}"
@@ -61,18 +61,9 @@ class DhariwalUNet(nn.Module):
                 self.enc[f"{name}_block{i}"] = block(inside, multiplier * width, attends=level in attention)
                 inside = multiplier * width
                 kept.append(inside)
-        for level, multiplier in reversed(list(enumerate(multipliers))):
-            name = f"{resolution >> level}x{resolution >> level}"
-            if level == len(multipliers) - 1:
-                self.dec[f"{name}_in0"] = block(inside, inside, attends=True)
-                self.dec[f"{name}_in1"] = block(inside, inside)
-            else:
-                self.dec[f"{name}_up"] = block(inside, inside, resample="up")
-            for i in range(blocks + 1):
-                self.dec[f"{name}_block{i}"] = block(
-                    inside + kept.pop(), multiplier * width, attends=level in attention
-                )
-                inside = multiplier * width
+        widths = [multiplier * width for multiplier in multipliers]
+        self.dec = way_up(block, resolution, widths, blocks, kept, lambda level, i: level in attention)
+        inside = widths[0]
         self.out_norm = norm(inside)
         self.out_conv = nn.Conv2d(inside, channels, 3, padding=1)
 

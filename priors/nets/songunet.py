@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -73,7 +73,7 @@ class SongUNet(nn.Module):
         def block(inputs: int, outputs: int, **options: Any) -> Block:
             return Block(inputs, outputs, e, taps=taps, heads_of=outputs, eps=1e-6, song=True, **options)
 
-        self.enc, self.dec = nn.ModuleDict(), nn.ModuleDict()
+        self.enc = nn.ModuleDict()
         inside, shown = width, channels
         kept: list[int] = []
         for level, multiplier in enumerate(multipliers):
@@ -90,17 +90,11 @@ class SongUNet(nn.Module):
                 self.enc[f"{name}_block{i}"] = block(inside, multiplier * width, attends=level in attention)
                 inside = multiplier * width
                 kept.append(inside)
-        for level, multiplier in reversed(list(enumerate(multipliers))):
-            name = f"{resolution >> level}x{resolution >> level}"
-            if level == len(multipliers) - 1:
-                self.dec[f"{name}_in0"] = block(inside, inside, attends=True)
-                self.dec[f"{name}_in1"] = block(inside, inside)
-            else:
-                self.dec[f"{name}_up"] = block(inside, inside, resample="up")
-            for i in range(blocks + 1):
-                attends = i == blocks and level in attention
-                self.dec[f"{name}_block{i}"] = block(inside + kept.pop(), multiplier * width, attends=attends)
-                inside = multiplier * width
+        widths = [multiplier * width for multiplier in multipliers]
+        self.dec = way_up(
+            block, resolution, widths, blocks, kept, lambda level, i: i == blocks and level in attention
+        )
+        inside, name = widths[0], f"{resolution}x{resolution}"
         self.dec[f"{name}_aux_norm"] = norm(inside, 1e-6)
         self.dec[f"{name}_aux_conv"] = nn.Conv2d(inside, channels, 3, padding=1)
 
@@ -127,6 +121,29 @@ class SongUNet(nn.Module):
                 x = torch.cat([x, kept.pop()], dim=1)
             x = part(x, e) if isinstance(part, Block) else part(x) if "norm" in name else part(F.silu(x))
         return x
+
+
+def way_up(
+    block: Callable[..., Block],
+    resolution: int,
+    widths: Sequence[int],
+    blocks: int,
+    kept: Sequence[int],
+    attends: Callable[[int, int], bool],
+) -> nn.ModuleDict:
+    """The blocks from the coarsest resolution to the finest, which take in what the way down has `kept`."""
+    parts, left, inside = nn.ModuleDict(), list(kept), widths[-1]
+    for level, outside in reversed(list(enumerate(widths))):
+        name = f"{resolution >> level}x{resolution >> level}"
+        if level == len(widths) - 1:
+            parts[f"{name}_in0"] = block(inside, inside, attends=True)
+            parts[f"{name}_in1"] = block(inside, inside)
+        else:
+            parts[f"{name}_up"] = block(inside, inside, resample="up")
+        for i in range(blocks + 1):
+            parts[f"{name}_block{i}"] = block(inside + left.pop(), outside, attends=attends(level, i))
+            inside = outside
+    return parts
 
 
 class Block(nn.Module):
