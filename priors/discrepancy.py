@@ -10,7 +10,7 @@ from invgen.priors.base import Composite
 from invgen.priors.weighted_runs import first_weight, weighted_run
 from invgen.problem import Problem
 
-__all__ = ["discrepancy_weight", "noise_misfit"]
+__all__ = ["assumed_misfit", "discrepancy_weight", "noise_misfit"]
 
 #: Where the noise is neither known nor can be told from the data, it is taken to be one percent of them.
 _ASSUMED_NOISE = 0.01
@@ -55,17 +55,24 @@ def discrepancy_weight(problem: Problem, prior: Composite, iterations: int = 300
 def noise_misfit(problem: Problem) -> torch.Tensor:
     """What the noise adds to the misfit, shape of the batch.
 
-    The noise level is that of the problem, else what the operator tells from the data
-    (`Operator.estimate_noise`), else one percent of the data's root mean square. Where not even least squares
-    comes down to it, the model errs by more than the noise, and no weight could: what least squares leaves,
-    and a tenth more, then takes the place of the noise.
+    That of `assumed_misfit`; but where not even least squares comes down to it, the model errs by more than
+    the noise, and no weight could: what least squares leaves, and a tenth more, then takes the place of the
+    noise.
     """
-    target = problem.expected_misfit()
-    if target is None:
-        norm = problem.operator.range.norm(problem.measurement)
-        target = (_ASSUMED_NOISE * norm.double()) ** 2
-    target = target.to(problem.zeros().real)
+    target = assumed_misfit(problem).to(problem.zeros().real)
     return torch.maximum(target, 1.1 * _least_misfit(problem, target))
+
+
+def assumed_misfit(problem: Problem) -> torch.Tensor:
+    """Expected misfit, shape of the batch, with a noise level whatever is known of it.
+
+    That of the problem, else what the operator tells from the data (`Operator.estimate_noise`), else one
+    percent of the data's root mean square.
+    """
+    told = problem.expected_misfit()
+    if told is not None:
+        return told
+    return (_ASSUMED_NOISE * problem.operator.range.norm(problem.measurement).double()) ** 2
 
 
 def _least_misfit(problem: Problem, target: torch.Tensor) -> torch.Tensor:

@@ -12,15 +12,13 @@ import torch
 from invgen.errors import CapabilityError, ParameterError, ShapeError
 from invgen.noise import Gaussian
 from invgen.operators import Identity, LinearOperator, Space
+from invgen.priors.discrepancy import assumed_misfit
 from invgen.priors.functions import GroupL1
 from invgen.problem import Problem
 from invgen.solvers.base import Solver, State
 from invgen.solvers.splitting import ratio_of
 
 __all__ = ["BasisPursuit", "Lasso"]
-
-#: Where the noise is neither known nor can be told from the data, it is taken to be one percent of them.
-_ASSUMED_NOISE = 0.01
 
 
 @dataclass(frozen=True)
@@ -67,10 +65,7 @@ class Lasso(Solver):
         v = space.random(seed=0, dtype=like.dtype.to_real()).to(like).expand(like.shape)
         variance = space.inner(v, problem.normal(v)).real / space.norm(v).square()
         if problem.noise is None:
-            misfit = problem.expected_misfit()
-            if misfit is None:
-                misfit = (_ASSUMED_NOISE * problem.operator.range.norm(problem.measurement).double()) ** 2
-            variance = variance * (misfit / problem.count()).to(variance)
+            variance = variance * (assumed_misfit(problem) / problem.count()).to(variance)
         weight = (2 * math.log(space.size) * variance).sqrt()
         # data of nothing but zeros have no scale, and the same image with any weight
         return replace(self, weight=torch.where(weight > 0, weight, 1.0))

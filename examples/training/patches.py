@@ -12,8 +12,6 @@ from pathlib import Path
 
 import skimage.data
 import torch
-from skimage.color import rgb2gray
-from skimage.io import imread
 
 import invgen as ig
 
@@ -32,8 +30,7 @@ arguments = parser.parse_args()
 
 
 def gray(path):
-    image = imread(path)
-    return torch.as_tensor(rgb2gray(image[..., :3]) if image.ndim == 3 else image / 255).float()
+    return torch.from_numpy(ig.io.read_images(path, gray=True)[0])
 
 
 began = time.perf_counter()
