@@ -27,9 +27,9 @@ _LONGER, _SHORTER = 2 ** (1 / 3), 1 / 2
 class GaussianStep:
     """Exact draws from ``p(y | A x) N(x; z, rho^2)`` for a linear operator and normal noise.
 
-    Perturb the data and the centre by noise of their own, and find the maximum (Orieux, Feron and Giovannelli
-    2012, algorithm 1; Papandreou and Yuille 2010): with ``e`` noise like that of the measurement and n
-    standard normal,
+    Perturb the data and the centre by noise of their own, and find the maximum (Papandreou and Yuille 2010;
+    Orieux, Feron and Giovannelli 2012, who call it perturbation-optimization): with ``e`` noise like that of
+    the measurement and n standard normal,
 
         (A.H W A + 1 / rho^2) x = A.H W (y + e) + (z + rho n) / rho^2
 

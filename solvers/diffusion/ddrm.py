@@ -16,7 +16,7 @@ __all__ = ["DDRM"]
 
 @dataclass(frozen=True)
 class DDRM(SpectralSolver):
-    """Denoising diffusion restoration models, Kawar, Elad, Ermon and Song (2022), eq. 8.
+    """Denoising diffusion restoration models, Kawar, Elad, Ermon and Song (2022), sec. 3.2.
 
     Along each singular vector v of the operator, with singular value s, the next x of noise sigma follows
     from the denoised image x0 = D(x_t) and from what the data tell, y' = u.H y / s:
@@ -26,7 +26,7 @@ class DDRM(SpectralSolver):
         (1 - eta_b) x0 + eta_b y' + sqrt(sigma^2 - eta_b^2 std^2 / s^2) n    else
 
     The paper's terms are these already (variance exploding). It starts with noise around a rough image, which
-    at the highest level is of no consequence, where the paper's eq. 7 takes the data.
+    at the highest level is of no consequence, where the paper takes the data.
 
     As much fresh noise at each level, however near the next, leaves variance out: in the null space of white
     normal images 0.76 of it is left with eta = 0.85 and many levels, half with eta = 1. And where sigma is

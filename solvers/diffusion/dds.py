@@ -17,14 +17,14 @@ __all__ = ["DDS"]
 
 @dataclass(frozen=True)
 class DDS(DiffusionSolver):
-    """Decomposed diffusion sampling, Chung, Lee and Ye (2024), algorithm 1.
+    """Decomposed diffusion sampling, Chung, Lee and Ye (2024), in its form for noisy measurements.
 
     The data correct the denoised image by a few steps of conjugate gradients, from there, on
 
         x + gamma / |A|^2 A.H A x = D(x_t, sigma) + gamma / |A|^2 A.H y
 
-    (eq. 15 of the paper), which keeps to the tangent space of the images. Of measurements of unequal noise
-    each counts by its weight.
+    which keeps to the tangent space of the images if that is a Krylov space, as the paper supposes. Of
+    measurements of unequal noise each counts by its weight.
 
     Parameters
     ----------

@@ -20,7 +20,7 @@ __all__ = ["DiffPIR"]
 class DiffPIR(DiffusionSolver):
     """Denoising diffusion models for plug-and-play restoration, Zhu et al. (2023), algorithm 1.
 
-    At each noise level the data and the denoised image meet (eq. 12a, 13),
+    At each noise level the data and the denoised image meet (eq. 12),
 
         x0 = argmin -log p(y | A x) + lambda / (2 sigma^2) |x - D(x_t, sigma)|^2
 

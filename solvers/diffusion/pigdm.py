@@ -20,11 +20,11 @@ __all__ = ["PiGDM"]
 
 @dataclass(frozen=True)
 class PiGDM(DiffusionSolver):
-    """Pseudoinverse-guided diffusion models, Song, Vahdat, Mardani and Kautz (2023), algorithm 1.
+    """Pseudoinverse-guided diffusion models, Song, Vahdat, Mardani and Kautz (2023).
 
     With ``p(x0 | x_t)`` taken for a normal density of the variance r^2 around the denoised image D, the data
-    are normal around A D with the covariance ``std^2 + r^2 A A.H``, whose gradient guides (eq. 7, 8): with
-    D's Jacobian J,
+    are normal around A D with the covariance ``std^2 + r^2 A A.H``, whose gradient guides: with D's Jacobian
+    J,
 
         x0 = D + sigma^2 J.H A.H (std^2 + r^2 A A.H)^-1 (y - A D),
         r^2 = sigma^2 spread^2 / (sigma^2 + spread^2).

@@ -25,10 +25,10 @@ class REDdiff(DiffusionSolver):
 
     with ``eps_theta = (x - D(x, sigma)) / sigma``; in the terms of Karras et al. (2022) the second part is
     ``lambda_t (mu - D(x, sigma)) / sigma``. The paper takes ``lambda_t = lambda sigma`` against the misfit
-    ``|y - A mu|^2 / 2``, without the noise of the data, and chooses lambda by hand. Here the data have their
-    noise, and ``lambda_t = lam / sigma``: with ``lam = 1`` the second part is, in the mean, the gradient of
-    ``-E log p_sigma(mu + sigma eps)``, where p_sigma is the density of images with noise sigma. On a normal
-    prior mu ends at the mean of the posterior.
+    ``|y - A mu|^2`` (its code, against half of that), without the noise of the data, and chooses lambda by
+    hand. Here the data have their noise, and ``lambda_t = lam / sigma``: with ``lam = 1`` the second part is,
+    in the mean, the gradient of ``-E log p_sigma(mu + sigma eps)``, where p_sigma is the density of images
+    with noise sigma. On a normal prior mu ends at the mean of the posterior.
 
     The paper leaves the optimiser open, and uses Adam, whose steps have the unit of the image and know
     nothing of how well the operator is conditioned. Here they are Newton's, by ``A.H W A + lam / sigma^2``,

@@ -64,7 +64,7 @@ class SpectralSolver(DiffusionSolver):
     ) -> Tensor:
         """The image with noise of the level `low`, to which the data's own noise counts.
 
-        Three kinds of singular vectors (Kawar et al. 2022, eq. 8): those that nothing is known of; those on
+        Three kinds of singular vectors (Kawar et al. 2022): those that nothing is known of; those on
         which the data are noisier than `low`, which give the direction of the noise; and those on which they
         are not, which replace the image up to `eta_b`.
         """

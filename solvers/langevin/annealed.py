@@ -26,10 +26,11 @@ class AnnealedLangevin(DiffusionSolver):
         x + eta (score(x, sigma) + A.H (std^2 + sigma^2 A A.H)^-1 (y - A x)) + sqrt(2 eta) z
 
     towards ``p_sigma(x) p(y | x)``, the data being those of a noisy image: where images have noise of the
-    level sigma, measurements have that of the covariance ``std^2 + sigma^2 A A.H``. The paper's operators
-    have ``A A.H = 1``, and it divides by ``std^2 + sigma^2``; measurements of unequal noise have their own in
-    place of ``std^2``. With one number for all directions, those of which a small singular value tells would
-    come late, by the square of how small it is.
+    level sigma, measurements have that of the covariance ``std^2 + sigma^2 A A.H``. The paper divides by a
+    number in its place, ``std^2 + gamma^2`` with a gamma that falls as sigma does, which is the same where
+    ``A A.H = 1`` and gamma is sigma; measurements of unequal noise have their own in place of ``std^2``. With
+    one number for all directions, those of which a small singular value tells would come late, by the square
+    of how small it is.
 
     Both pulls are then those of a denoiser. With the denoiser D, and the proximal map of the data term
     ``P(x) = argmin_z -log p(y | A z) + |z - x|^2 / (2 sigma^2)``,
