@@ -1,4 +1,4 @@
-"""Every public solver keeps the rules of the base."""
+"""Every public solver keeps the rules of the base; for posterior samplers see test_samplers.py."""
 
 from dataclasses import dataclass
 
@@ -6,24 +6,10 @@ import pytest
 import torch
 
 import invgen as ig
-from invgen.noise import Gaussian, Poisson
-from invgen.operators import (
-    DCT,
-    MRI,
-    ConeBeam,
-    FanBeam,
-    Identity,
-    Mask,
-    MatrixOperator,
-    NonCartesianMRI,
-    Radon,
-    Saturation,
-    trajectories,
-)
+from invgen.operators import DCT
 from invgen.priors import (
     L1,
     CycleSpunWavelets,
-    Diffusion,
     NetworkDenoiser,
     NonNegative,
     PatchMixture,
@@ -31,17 +17,9 @@ from invgen.priors import (
     TotalVariation,
     Wavelet,
 )
-from invgen.priors import (
-    Gaussian as Normal,
-)
 from invgen.solvers import (
     ADMM,
     CG,
-    DAPS,
-    DDNM,
-    DDRM,
-    DDS,
-    DPS,
     EPLL,
     FBP,
     FDK,
@@ -52,107 +30,33 @@ from invgen.solvers import (
     PDHG,
     RED,
     SIRT,
-    ULA,
-    AnnealedLangevin,
     BasisPursuit,
     CondatVu,
-    DiffPIR,
     Gridding,
     Lasso,
-    PiGDM,
     PnP,
-    PredictorCorrector,
-    REDdiff,
     RootSumOfSquares,
     Solver,
-    SplitGibbs,
     State,
-    TwistedSMC,
     ZeroFilled,
 )
 from invgen.testing import CheckError, check_solver
 
-
-def image(*shape, dtype=torch.float64):
-    x = torch.zeros(*shape, dtype=dtype)
-    x[..., 3:8, 4:9] = 1
-    return x
-
-
-def deblurring():
-    """Complex images, real and imaginary part seen through the same matrix."""
-    generator = torch.Generator().manual_seed(0)
-    matrix = torch.randn(60, 80, generator=generator, dtype=torch.complex128)
-    A = MatrixOperator(matrix, image_shape=(8, 10))
-    x = torch.stack([image(8, 10, dtype=torch.complex128), 2j * image(8, 10, dtype=torch.complex128)])
-    noise = Gaussian(0.5)
-    return ig.Problem(A, noise.sample(A(x), seed=0), noise)
-
-
-def denoising():
-    noise = Gaussian(0.1)
-    return ig.Problem(Identity((9, 12)), noise.sample(image(2, 9, 12), seed=0), noise)
-
-
-def weighted():
-    """Each ray has its own noise, and some see nothing."""
-    A = Radon((12, 12), angles=10)
-    std = 0.1 + 0.4 * torch.rand(
-        A.range.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64
-    )
-    std[::3, ::4] = torch.inf
-    noise = Gaussian(std)
-    return ig.Problem(A, noise.sample(A(image(2, 12, 12)), seed=0), noise)
-
-
-def fan():
-    """A short scan with a curved detector."""
-    angles = 0.2 + torch.arange(14, dtype=torch.float64) * 0.3
-    A = FanBeam((12, 12), angles, 24.0, 36.0, curved=True)
-    noise = Gaussian(0.1)
-    return ig.Problem(A, noise.sample(A(image(2, 12, 12)), seed=0), noise)
-
-
-def cone():
-    A = ConeBeam((4, 12, 12), 8, 24.0, 36.0)
-    noise = Gaussian(0.1)
-    return ig.Problem(A, noise.sample(A(image(2, 4, 12, 12)), seed=0), noise)
-
-
-def resonance(coils=3):
-    """Complex images, half of the lines of k-space, and without maps where there are no coils."""
-    generator = torch.Generator().manual_seed(0)
-    maps = torch.randn(coils, 9, 12, generator=generator, dtype=torch.complex128) if coils else None
-    mask = torch.rand(12, generator=generator) < 0.5
-    A = MRI((9, 12), mask, maps)
-    noise = Gaussian(0.1)
-    x = image(2, 9, 12, dtype=torch.complex128) * torch.tensor([1, 2j]).reshape(2, 1, 1)
-    return ig.Problem(A, noise.sample(A(x), seed=0), noise)
-
-
-def single_coil():
-    return resonance(coils=None)
-
-
-def radial(coils=None):
-    A = NonCartesianMRI((10, 12), trajectories.radial(16, 12), coils)
-    x = image(2, 10, 12, dtype=torch.complex128) * torch.tensor([1, 2j]).reshape(2, 1, 1)
-    noise = Gaussian(0.1)
-    return ig.Problem(A, noise.sample(A(x), seed=0), noise)
-
-
-def radial_coils():
-    """Three coils, none of which sees the first columns."""
-    maps = torch.randn(3, 10, 12, generator=torch.Generator().manual_seed(2), dtype=torch.complex128)
-    maps[..., :2] = 0
-    return radial(maps)
-
-
-def counts():
-    """Quanta along the rays of two discs."""
-    A = Radon((12, 12), angles=10, method="joseph")
-    noise = Poisson(0.5)
-    return ig.Problem(A, noise.sample(A(10 * image(2, 12, 12)), seed=0), noise)
+from .problems import (
+    FEW,
+    cone,
+    counts,
+    deblurring,
+    denoising,
+    fan,
+    inpainting,
+    radial,
+    radial_coils,
+    resonance,
+    single_coil,
+    weighted,
+)
+from .samplers import SAMPLERS
 
 
 def patches():
@@ -163,27 +67,6 @@ def patches():
     return PatchMixture(0.1 * kinds + 1e-4 * torch.eye(16), [0.4, 0.3, 0.3])
 
 
-def inpainting():
-    """Half of the pixels, which weigh differently in the second half of the image."""
-    generator = torch.Generator().manual_seed(3)
-    A = Mask(torch.rand(9, 12, generator=generator) < 0.5)
-    noise = Gaussian(torch.linspace(0.05, 0.1, 12).expand(9, 12))
-    return ig.Problem(A, noise.sample(A(image(2, 9, 12)), seed=0), noise)
-
-
-def lost():
-    """Half of the pixels, which weigh alike."""
-    A = Mask(torch.rand(9, 12, generator=torch.Generator().manual_seed(3)) < 0.5)
-    noise = Gaussian(0.1)
-    return ig.Problem(A, noise.sample(A(image(2, 9, 12)), seed=0), noise)
-
-
-def saturated():
-    """A detector that clips, before its noise: not linear."""
-    A, noise = Saturation((9, 12), high=0.8), Gaussian(0.1)
-    return ig.Problem(A, noise.sample(A(image(2, 9, 12)), seed=0), noise)
-
-
 class Halfway(torch.nn.Module):
     """A network for images from zero to one, that moves them towards gray."""
 
@@ -191,23 +74,10 @@ class Halfway(torch.nn.Module):
         return x + (0.5 - x) * sigma.reshape(-1, 1, 1, 1)
 
 
-class Wiener(torch.nn.Module):
-    """A network that knows a normal prior around one half."""
-
-    def forward(self, x, sigma, label=None, extra=None):
-        return 0.5 + (x - 0.5) / (1 + 4 * sigma.reshape(-1, 1, 1, 1) ** 2)
-
-
-FEW = {"iterations": 12}
-#: Posterior samplers get images of a value range, whose scale they find, and images of one unit.
-NETWORK, COMPLEX = Diffusion(Wiener()), Diffusion(Wiener(), field="complex")
-NORMAL = Normal(torch.full((16, 16), 0.5, dtype=torch.float64), 0.3)
-NORMAL_ROWS = Normal(torch.full((9, 12), 0.5, dtype=torch.float64), 0.3)
-NORMAL_SMALL = Normal(torch.full((12, 12), 5.0, dtype=torch.float64), 0.3)
-LEVELS = {"iterations": 3}
 SPUN, SOFT = CycleSpunWavelets(levels=2), CycleSpunWavelets(levels=2, soft=True)
 SPACE = (-3, -2, -1)
-#: Each public solver with the parameter sets and problems that stand for it, and the rules that do not apply.
+#: Each other public solver with the parameter sets and problems that stand for it, and the rules that do not
+#: apply.
 SOLVERS = {
     "FBP": {
         "defaults": (FBP(), None, ()),
@@ -279,88 +149,6 @@ SOLVERS = {
         "complex": (EPLL(patches(), iterations=2), single_coil, ()),
         "stated": (EPLL(patches(), betas=(1e3, 1e4), scale=2.0), None, {"scale"}),
     },
-    "DDS": {
-        "defaults": (DDS(NORMAL, **LEVELS), None, ()),
-        "network": (DDS(NETWORK, **LEVELS), None, ()),
-        "complex": (DDS(COMPLEX, **LEVELS), resonance, ()),
-        "weighted data": (DDS(NORMAL_ROWS, eta=0.5, **LEVELS), inpainting, ()),
-    },
-    "DiffPIR": {
-        "defaults": (DiffPIR(NORMAL_ROWS, **LEVELS), denoising, ()),
-        "network": (DiffPIR(NETWORK, **LEVELS), denoising, ()),
-        "complex": (DiffPIR(COMPLEX, **LEVELS), single_coil, ()),
-        "weighted data": (DiffPIR(NORMAL_ROWS, **LEVELS), inpainting, ()),
-    },
-    "DDRM": {
-        "defaults": (DDRM(NORMAL_ROWS, **LEVELS), denoising, ()),
-        "network": (DDRM(NETWORK, **LEVELS), lost, ()),
-        "complex": (DDRM(COMPLEX, **LEVELS), single_coil, ()),
-    },
-    "DDNM": {
-        "defaults": (DDNM(NORMAL_ROWS, **LEVELS), denoising, ()),
-        "network": (DDNM(NETWORK, passes=2, **LEVELS), lost, ()),
-        "complex": (DDNM(COMPLEX, **LEVELS), single_coil, ()),
-    },
-    "PiGDM": {
-        "defaults": (PiGDM(NORMAL_ROWS, **LEVELS), denoising, ()),
-        "network": (PiGDM(NETWORK, eta=0.5, **LEVELS), lost, ()),
-        "complex": (PiGDM(COMPLEX, **LEVELS), single_coil, ()),
-        "weighted data": (PiGDM(NORMAL_ROWS, **LEVELS), inpainting, ()),
-    },
-    "DPS": {
-        "defaults": (DPS(NORMAL, spread=0.5, **LEVELS), None, ()),
-        "network": (DPS(NETWORK, **LEVELS), lost, ()),
-        "complex": (DPS(COMPLEX, **LEVELS), single_coil, ()),
-        "weighted data": (DPS(NORMAL_ROWS, spread=0.5, **LEVELS), inpainting, ()),
-        "counts": (DPS(NORMAL_SMALL, spread=0.5, **LEVELS), counts, ()),
-        "not linear": (DPS(NORMAL_ROWS, spread=0.5, **LEVELS), saturated, ()),
-    },
-    "DAPS": {
-        "defaults": (DAPS(NORMAL_ROWS, **LEVELS), denoising, ()),
-        "network": (DAPS(NETWORK, **LEVELS), lost, ()),
-        "complex": (DAPS(COMPLEX, **LEVELS), single_coil, ()),
-        "weighted data": (DAPS(NORMAL_ROWS, ode_steps=1, **LEVELS), inpainting, ()),
-        "not linear": (DAPS(NORMAL_ROWS, langevin_steps=2, **LEVELS), saturated, ()),
-    },
-    "SplitGibbs": {
-        "defaults": (SplitGibbs(NORMAL_ROWS, **LEVELS), denoising, ()),
-        "network": (SplitGibbs(NETWORK, **LEVELS), lost, ()),
-        "complex": (SplitGibbs(COMPLEX, **LEVELS), single_coil, ()),
-        "weighted data": (SplitGibbs(NORMAL_ROWS, **LEVELS), inpainting, ()),
-        "not linear": (SplitGibbs(NORMAL_ROWS, langevin_steps=2, **LEVELS), saturated, ()),
-    },
-    "REDdiff": {
-        "defaults": (REDdiff(NORMAL_ROWS, **LEVELS), denoising, ()),
-        "network": (REDdiff(NETWORK, **LEVELS), lost, ()),
-        "complex": (REDdiff(COMPLEX, **LEVELS), single_coil, ()),
-        "weighted data": (REDdiff(NORMAL_ROWS, **LEVELS), inpainting, ()),
-    },
-    # particles: samples come about together
-    "TwistedSMC": {
-        "defaults": (TwistedSMC(NORMAL_ROWS, particles=4, **LEVELS), denoising, {"seeds"}),
-        "network": (TwistedSMC(NETWORK, particles=4, **LEVELS), lost, {"seeds"}),
-        "complex": (TwistedSMC(COMPLEX, particles=4, **LEVELS), single_coil, {"seeds"}),
-        "weighted data": (TwistedSMC(NORMAL_ROWS, particles=4, **LEVELS), inpainting, {"seeds"}),
-    },
-    "AnnealedLangevin": {
-        "defaults": (AnnealedLangevin(NORMAL_ROWS, steps_per_level=1, **LEVELS), denoising, ()),
-        "network": (AnnealedLangevin(NETWORK, **LEVELS), lost, ()),
-        "complex": (AnnealedLangevin(COMPLEX, **LEVELS), single_coil, ()),
-        "weighted data": (AnnealedLangevin(NORMAL_ROWS, **LEVELS), inpainting, ()),
-    },
-    "PredictorCorrector": {
-        "defaults": (PredictorCorrector(NORMAL_ROWS, **LEVELS), denoising, ()),
-        "network": (PredictorCorrector(NETWORK, **LEVELS), lost, ()),
-        "complex": (PredictorCorrector(COMPLEX, **LEVELS), single_coil, ()),
-        "weighted data": (PredictorCorrector(NORMAL_ROWS, **LEVELS), inpainting, ()),
-    },
-    "ULA": {
-        "defaults": (ULA(NORMAL, sigma=0.1, **FEW), None, ()),
-        "network": (ULA(NETWORK, **FEW), lost, ()),
-        "complex": (ULA(COMPLEX, **FEW), single_coil, ()),
-        "weighted data": (ULA(NORMAL_ROWS, sigma=0.1, **FEW), inpainting, ()),
-        "not linear": (ULA(NORMAL_ROWS, sigma=0.1, **FEW), saturated, ()),
-    },
     "ADMM": {
         "defaults": (ADMM(TotalVariation(), **FEW), None, ()),
         "closed form": (ADMM(Wavelet(0.5), **FEW), single_coil, {"scale"}),
@@ -426,7 +214,7 @@ def test_solver_keeps_the_rules(name, case):
 
 def test_every_public_solver_is_registered():
     bases = {"DiffusionSolver", "PosteriorSampler", "Solver", "State"}
-    assert set(ig.solvers.__all__) - bases == set(SOLVERS)
+    assert set(ig.solvers.__all__) - bases == set(SOLVERS) | set(SAMPLERS)
 
 
 @dataclass(frozen=True)
