@@ -117,8 +117,12 @@ class Problem(Frozen):
 
     @cached_property
     def backprojection(self) -> torch.Tensor:
-        """``A.H W y``, W the inverse covariance of the noise: the data, as the gradient needs them."""
-        A, y, w = self.linear_operator, self.measurement, self.uniform_weight
+        """``A.H W y``: the data, as the gradient needs them."""
+        return self.backprojected(self.measurement)
+
+    def backprojected(self, y: torch.Tensor) -> torch.Tensor:
+        """``A.H W y`` of any measurement, W the inverse covariance of the noise."""
+        A, w = self.linear_operator, self.uniform_weight
         if w is not None:
             return self._weighted(w, A.H(y))
         if isinstance(self.noise, Gaussian):

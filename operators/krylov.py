@@ -10,6 +10,9 @@ import torch
 from invgen.errors import InvgenWarning
 from invgen.operators.space import Space
 
+#: Steps from which the rate of convergence is taken.
+_FEW = 4
+
 Apply = Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -21,15 +24,16 @@ def conjugate_gradients(
     precondition: Apply | None = None,
     tolerance: float | None = None,
     iterations: int | None = None,
+    error: float | None = None,
     enough: Apply | None = None,
 ) -> torch.Tensor:
     """Solve ``apply(x) = b`` for a positive semi-definite `apply`, Hestenes and Stiefel (1952).
 
     Starts at zero, so that a singular consistent system gives the solution of smallest norm. Each
     batch element stops by itself, when its residual is `tolerance` times its right-hand side (1e-6 in
-    float32, 1e-12 in float64), or when `enough`, asked every tenth iteration, finds it good: that makes a
-    batch equal to its elements one by one. Who gives a number of `iterations` wants no more of them; else
-    2000 that do not suffice are worth a warning.
+    float32, 1e-12 in float64), when its error is about `error` in the norm of `apply`, or when `enough`,
+    asked every tenth iteration, finds it good: that makes a batch equal to its elements one by one. Who gives
+    a number of `iterations` wants no more of them; else 2000 that do not suffice are worth a warning.
     """
     if tolerance is None:
         tolerance = 1e-12 if b.dtype in (torch.float64, torch.complex128) else 1e-6
@@ -41,13 +45,18 @@ def conjugate_gradients(
     p, rz = z, space.inner(r, z).real
     target = tolerance * space.norm(b)
     active = space.norm(r) > target
+    lowered: list[torch.Tensor] = []
     for step in range(1, (iterations or 2000) + 1):
         if not active.any():
             return unit * x
         Ap = apply(p)
         # an element that has converged takes steps of length zero
-        alpha = space.per_sample(torch.where(active, rz / space.inner(p, Ap).real, 0))
+        length = torch.where(active, rz / space.inner(p, Ap).real, 0)
+        alpha = space.per_sample(length)
         x, r = x + alpha * p, r - alpha * Ap
+        if error is not None:
+            lowered.append(length * rz)
+            active = active & (unit.reshape(rz.shape) * _energy_left(lowered).sqrt() > error)
         z = precondition(r) if precondition else r
         rz_old, rz = rz, space.inner(r, z).real
         p = z + space.per_sample(torch.where(active, rz / rz_old, 0)) * p
@@ -63,6 +72,19 @@ def conjugate_gradients(
             stacklevel=2,
         )
     return unit * x
+
+
+def _energy_left(lowered: list[torch.Tensor]) -> torch.Tensor:
+    """Squared error that is left when each step has lowered it by so much.
+
+    Which is ``length * rz`` (Hestenes and Stiefel 1952, theorem 6:1); the steps to come lower it by a
+    geometric series, if the mean rate of the last few holds.
+    """
+    before, last = lowered[-_FEW:][0], lowered[-1]
+    count = min(_FEW, len(lowered)) - 1
+    rate = (last / before) ** (1 / count) if count else torch.full_like(last, 0.5)
+    rate = torch.where(before > 0, rate, 0).clamp(max=0.99)
+    return last * rate / (1 - rate)
 
 
 def power_of_two(size: torch.Tensor) -> torch.Tensor:

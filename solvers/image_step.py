@@ -12,10 +12,14 @@ from invgen.operators.krylov import conjugate_gradients
 from invgen.priors.discrepancy import noise_misfit
 from invgen.problem import Problem
 
-__all__ = ["ImageStep", "image_scale", "rough_image", "with_noise"]
+__all__ = ["SAMPLER_PRECISION", "ImageStep", "image_scale", "rough_image", "with_noise"]
 
 #: Residual that conjugate gradients leave of a step: what is left is corrected in the next one.
 _TOLERANCE = 1e-5
+
+#: Precision of the steps of samplers. With ten times as much DiffPIR loses 0.8 dB in MRI at an acceleration
+#: of eight, where conjugate gradients creep; with a third of it, it gains 0.06.
+SAMPLER_PRECISION = 0.03
 
 #: Weight of the roughness in a first image, against the data's largest curvature.
 _SMOOTHING = 1e-2
@@ -24,40 +28,84 @@ _SMOOTHING = 1e-2
 class ImageStep:
     """``argmin_x -log p(y | A x) + rho / 2 |x - z|^2``, the proximal map of a normal data term.
 
-    In closed form where the operator has one and all measurements weigh alike, else by conjugate gradients.
+    Along the operator's singular vectors where it has any and all measurements weigh alike, else by conjugate
+    gradients.
 
     Parameters
     ----------
     problem : Problem
         With normal noise.
+    precision : positive number, optional
+        Conjugate gradients end about this far from the minimum, root mean square over the directions, against
+        the standard deviation of the density ``p(y | A x) N(x; z, 1 / rho)`` in each: for those who add noise
+        of that size. By default they reduce the gradient to a hundred-thousandth of what it was.
     """
 
-    def __init__(self, problem: Problem) -> None:
-        self._problem, self._space = problem, problem.operator.domain
-        self._uniform = problem.uniform_weight is not None
-        self._weight = problem.mean_weight.clamp(min=torch.finfo(problem.zeros().dtype).tiny)
+    def __init__(self, problem: Problem, precision: float | None = None) -> None:
+        self._problem, self._space, self._precision = problem, problem.operator.domain, precision
+        like = problem.zeros()
+        self._weight = problem.mean_weight.clamp(min=torch.finfo(like.dtype).tiny)
+        self._svd = None if problem.uniform_weight is None else problem.linear_operator.svd
+        if self._svd is not None:
+            self._s = self._svd.s.to(like.device, like.dtype.to_real())
+            self._measured = self._svd.U.H(problem.measurement)
 
-    def __call__(self, z: torch.Tensor, rho: torch.Tensor, near: torch.Tensor) -> torch.Tensor:
-        """The image for `rho` of the batch's shape, as a correction of one that is near it."""
+    def __call__(self, z: torch.Tensor, rho: torch.Tensor, near: torch.Tensor | None = None) -> torch.Tensor:
+        """The image; see `move`."""
+        return z + self.move(z, rho, near)
+
+    def move(
+        self,
+        z: torch.Tensor,
+        rho: torch.Tensor,
+        near: torch.Tensor | None = None,
+        e: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """How far the data move z.
+
+        Parameters
+        ----------
+        z : tensor, shape (*batch, *image)
+        rho : positive tensor, shape of the batch
+        near : tensor like z, optional
+            What conjugate gradients start at, by default z.
+        e : tensor, shape (*batch, *measurement), optional
+            Added to the measurement.
+        """
+        if self._svd is None:
+            return self._iterated(z, rho, z if near is None else near, e)
+        U, _, V = self._svd.U, self._svd.s, self._svd.V
+        s, own = self._s, V.domain.per_sample(rho / self._weight)
+        measured = self._measured if e is None else self._measured + U.H(e)
+        # a division by the shift alone, off the singular vectors, would blow up what rounding leaves there
+        return V(s / (s**2 + own) * (measured - s * V.H(z)))
+
+    def _iterated(
+        self, z: torch.Tensor, rho: torch.Tensor, near: torch.Tensor, e: torch.Tensor | None
+    ) -> torch.Tensor:
         problem, A = self._problem, self._problem.linear_operator
         w, shift = self._space.per_sample(self._weight), self._space.per_sample(rho)
         r = problem.backprojection - problem.normal(near) + shift * (z - near)
+        if e is not None:
+            r = r + problem.backprojected(e)
         if A.has_closed_form_solve:
-            if self._uniform:
-                return near + A.solve(r / w, rho / self._weight)
 
             def precondition(v: torch.Tensor) -> torch.Tensor:
                 return A.solve(v, rho / self._weight) / w
         else:
             precondition = fourier_preconditioner(A, r, w, shift)  # type: ignore[assignment]
-        return near + conjugate_gradients(
+        # in that norm each direction counts in units of the density's standard deviation
+        small = None if self._precision is None else self._precision * self._space.size**0.5
+        moved = conjugate_gradients(
             lambda v: problem.normal(v) + shift * v,
             r,
             self._space,
             precondition=precondition,
-            tolerance=_TOLERANCE,
+            tolerance=_TOLERANCE if small is None else None,
+            error=small,
             iterations=200,
         )
+        return near - z + moved
 
 
 def with_noise(problem: Problem, who: str) -> Problem:

@@ -12,7 +12,7 @@ from invgen.operators import LinearOperator
 from invgen.priors.reverse_diffusion import Draws
 from invgen.problem import Problem
 from invgen.solvers.curvature import check_curvature, largest_curvature
-from invgen.solvers.image_step import ImageStep
+from invgen.solvers.image_step import SAMPLER_PRECISION, ImageStep
 
 __all__ = ["GaussianStep", "LangevinStep", "likelihood_step"]
 
@@ -46,7 +46,7 @@ class GaussianStep:
     def __init__(self, problem: Problem) -> None:
         assert isinstance(problem.noise, Gaussian)
         self._operator, self._noise = problem.linear_operator, problem.noise
-        self._measurement, self._step = problem.measurement, ImageStep(problem)
+        self._measurement, self._step = problem.measurement, ImageStep(problem, SAMPLER_PRECISION)
 
     def __call__(self, z: Tensor, rho: Tensor, draws: Draws) -> Tensor:
         """One image for each z, with `rho` of the batch's shape."""
@@ -54,8 +54,7 @@ class GaussianStep:
         width = A.domain.per_sample(rho)
         centre = z + width * draws(z)
         e = self._noise.color(draws(self._measurement, len(A.range.shape)))
-        # what the data are moved by, as a move of the centre: the step then takes the problem as it is
-        return self._step(centre + width**2 * A.H(self._noise.whiten(e)), rho**-2, z)
+        return centre + self._step.move(centre, rho**-2, z, e)
 
 
 class LangevinStep:

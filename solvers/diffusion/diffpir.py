@@ -11,7 +11,7 @@ from invgen.errors import ParameterError
 from invgen.priors.reverse_diffusion import Draws
 from invgen.problem import Problem
 from invgen.solvers.diffusion.base import DiffusionSolver
-from invgen.solvers.image_step import ImageStep
+from invgen.solvers.image_step import SAMPLER_PRECISION, ImageStep
 
 __all__ = ["DiffPIR"]
 
@@ -55,7 +55,7 @@ class DiffPIR(DiffusionSolver):
     def data_step(self, problem: Problem, x0: Tensor, sigma: float) -> Tensor:
         """The proximal map of the data term."""
         rho = x0.real.new_full(problem.batch_shape, self.lam / sigma**2)
-        return ImageStep(problem)(x0, rho, x0)
+        return ImageStep(problem, SAMPLER_PRECISION)(x0, rho)
 
     def step(
         self, problem: Problem, x: Tensor, high: float, low: float, draws: Draws

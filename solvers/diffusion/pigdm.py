@@ -13,7 +13,7 @@ from invgen.errors import ParameterError
 from invgen.problem import Problem
 from invgen.solvers.base import State
 from invgen.solvers.diffusion.base import DiffusionSolver, renoised
-from invgen.solvers.image_step import ImageStep
+from invgen.solvers.image_step import SAMPLER_PRECISION, ImageStep
 
 __all__ = ["PiGDM"]
 
@@ -72,7 +72,11 @@ class PiGDM(DiffusionSolver):
 
     def walk(self, problem: Problem, state: State) -> Iterator[State]:
         """Come down the noise levels, each step with the guided image of the level before."""
-        levels, draws, data_step = self.levels(), self.draws(problem, state), ImageStep(problem)
+        levels, draws, data_step = (
+            self.levels(),
+            self.draws(problem, state),
+            ImageStep(problem, SAMPLER_PRECISION),
+        )
         x, before = state.get("noisy", None), state.get("before", None)
         if x is None:
             x = state.x + levels[0] * draws(state.x)
@@ -91,4 +95,4 @@ class PiGDM(DiffusionSolver):
         spread = getattr(self.prior, "spread", math.inf) if self.spread is None else self.spread
         ratio = 1 + (sigma / spread) ** 2  # sigma^2 over r^2
         rho = x.real.new_full(problem.batch_shape, ratio / sigma**2)
-        return denoised + ratio * pullback(data_step(denoised, rho, denoised) - denoised)
+        return denoised + ratio * pullback(data_step.move(denoised, rho))

@@ -9,7 +9,7 @@ from invgen.errors import ParameterError
 from invgen.problem import Problem
 from invgen.solvers.base import State
 from invgen.solvers.diffusion.base import DiffusionSolver
-from invgen.solvers.image_step import ImageStep
+from invgen.solvers.image_step import SAMPLER_PRECISION, ImageStep
 
 __all__ = ["REDdiff"]
 
@@ -64,10 +64,14 @@ class REDdiff(DiffusionSolver):
 
     def walk(self, problem: Problem, state: State) -> Iterator[State]:
         """Steps down the noise levels."""
-        draws, newton, levels = self.draws(problem, state), ImageStep(problem), self.levels()
+        draws, newton, levels = (
+            self.draws(problem, state),
+            ImageStep(problem, SAMPLER_PRECISION),
+            self.levels(),
+        )
         mu = state.x
         for k in range(state.get("k", 0), self.iterations):
             denoised = self.denoised(mu + levels[k] * draws(mu), levels[k])
             weight = mu.real.new_full(problem.batch_shape, self.lam / levels[k] ** 2)
-            mu = mu + self.damping * (newton(denoised, weight, mu) - mu)
+            mu = mu + self.damping * (newton(denoised, weight) - mu)
             yield State(mu, k=k + 1, draws=draws.state)

@@ -141,7 +141,7 @@ class TwistedSMC(DiffusionSolver):
         denoised, pullback = self.denoised_with_pullback(x, high)
         rho = x.real.new_full(problem.batch_shape, high**-2)
         # A.H of the residual, preconditioned, is delta / sigma^2; none of these is a small difference
-        delta = data_step(denoised, rho, denoised) - denoised
+        delta = data_step.move(denoised, rho)
         pulled, misfit = pullback(delta), problem.misfit(denoised + delta)
         square = misfit + (space.norm(delta) / high) ** 2
         curvature = misfit + space.inner(delta, pulled).real.clamp(min=0) / high**2

@@ -12,7 +12,7 @@ from invgen.errors import ParameterError
 from invgen.priors.reverse_diffusion import Draws
 from invgen.problem import Problem
 from invgen.solvers.diffusion.base import DiffusionSolver
-from invgen.solvers.image_step import ImageStep
+from invgen.solvers.image_step import SAMPLER_PRECISION, ImageStep
 
 __all__ = ["AnnealedLangevin", "DataPull"]
 
@@ -98,9 +98,9 @@ class DataPull:
     """
 
     def __init__(self, problem: Problem, sigma: float) -> None:
-        self._step = ImageStep(problem)
+        self._step = ImageStep(problem, SAMPLER_PRECISION)
         self._rho = torch.full(problem.batch_shape, sigma**-2, dtype=torch.float64)
 
     def __call__(self, x: Tensor) -> Tensor:
         """How far, and where to."""
-        return self._step(x, self._rho.to(x.real), x) - x
+        return self._step.move(x, self._rho.to(x.real))

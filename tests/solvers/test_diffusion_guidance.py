@@ -99,8 +99,8 @@ def test_an_operator_without_closed_form_gives_the_samples_of_its_matrix():
         solver(ig.Problem(B, y, problem.noise), samples=2, seed=0, x0=torch.ones(SHAPE)).samples
         for B, y in ((A, problem.measurement), (explicit, problem.measurement.flatten()))
     ]
-    # conjugate gradients leave 1e-5 of each step
-    torch.testing.assert_close(x[0], x[1], rtol=0, atol=1e-3 * SPREAD)
+    # conjugate gradients leave 0.3 % of a standard deviation of each step
+    torch.testing.assert_close(x[0], x[1], rtol=0, atol=1e-2 * SPREAD)
 
 
 def test_on_a_white_prior_the_guided_image_is_the_mean_given_both():
