@@ -9,10 +9,10 @@ that come with the package.
 from __future__ import annotations
 
 from benchmarks.posterior.digits import digits
-from benchmarks.posterior.magnetic_resonance import magnetic_resonance
+from benchmarks.posterior.magnetic_resonance import magnetic_resonance, other_head
 from benchmarks.posterior.overhead import overhead
 from benchmarks.posterior.photographs import colorization, photographs
 from benchmarks.posterior.tomography import discs, tomography
 from benchmarks.report import run
 
-run(digits, photographs, colorization, magnetic_resonance, tomography, discs, overhead)
+run(digits, photographs, colorization, magnetic_resonance, other_head, tomography, discs, overhead)

@@ -70,4 +70,4 @@ def discs(report: Report) -> None:
         truth = ig.solvers.CG()(full).x
         acrylic = float(truth.flatten().quantile(0.95))
         tasks.append((few.scaled(0.6 / acrylic), truth * (0.6 / acrylic)))
-    compare(report, Task("HTC2022 disc, 30 views", *tasks), methods(model, 4), psnr, 0.0)
+    compare(report, Task("HTC2022 disc, 30 views", *tasks), methods(model, 4), psnr)
