@@ -13,7 +13,7 @@ from benchmarks.priors.photographs import NAMES
 from benchmarks.priors.sources import data, prior
 from benchmarks.report import Report
 from invgen.operators import Blur, Downsample, Grayscale, LinearOperator, Mask, kernels, masks
-from invgen.solvers import DDS, DiffPIR
+from invgen.solvers import DiffPIR
 
 SIZE = 256
 STD = 0.02
@@ -59,8 +59,7 @@ def photographs(report: Report) -> None:
         total_variation(),
         wavelets(4),
         non_local_means(),
-        sampler("DiffPIR", lambda lam: DiffPIR(model, lam=lam, **SETTINGS), 0.1, 10.0, 4),
-        sampler("DDS", lambda gamma: DDS(model, gamma=gamma, **SETTINGS), 0.3, 100.0, 4),
+        sampler("DiffPIR", lambda lam: DiffPIR(model, lam=lam, **SETTINGS), 0.1, 10.0, 8),
     ]
     noise = ig.noise.Gaussian(STD)
     for name, A in operators().items():
