@@ -74,7 +74,7 @@ class ImageStep:
         """
         if self._svd is None:
             return self._iterated(z, rho, z if near is None else near, e)
-        U, _, V = self._svd.U, self._svd.s, self._svd.V
+        U, V = self._svd.U, self._svd.V
         s, own = self._s, V.domain.per_sample(rho / self._weight)
         measured = self._measured if e is None else self._measured + U.H(e)
         # a division by the shift alone, off the singular vectors, would blow up what rounding leaves there

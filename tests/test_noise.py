@@ -303,3 +303,11 @@ def test_what_clipping_cannot_have_made_is_refused():
     for std in (0.0, -1.0, math.inf, math.nan):
         with pytest.raises(ParameterError, match="std must be positive"):
             Clipped(std, high=1.0)
+
+
+def test_a_standard_deviation_keeps_the_precision_of_its_number():
+    """0.3 once became the nearest number of single precision."""
+    assert float(Gaussian(0.3).std.value) == 0.3
+    torch.testing.assert_close(
+        Gaussian([0.3, 0.7]).std.value, torch.tensor([0.3, 0.7], dtype=torch.float64), rtol=0, atol=0
+    )

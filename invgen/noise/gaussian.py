@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 
 from invgen.errors import DtypeError, ParameterError, ShapeError
@@ -34,7 +35,8 @@ class Gaussian(Noise):
             raise ParameterError("Gaussian takes either std or covariance.")
         self.std: Constant | None = None
         if std is not None:
-            std = torch.as_tensor(std)
+            # NumPy keeps what PyTorch would round: a number of Python in double precision
+            std = std if isinstance(std, torch.Tensor) else torch.as_tensor(np.asarray(std))
             if std.is_complex() or std.dtype == torch.bool:
                 raise DtypeError(f"std is real; got {std.dtype}.")
             std = std if std.is_floating_point() and std.ndim else std.double()
