@@ -15,7 +15,7 @@ from invgen.operators.frozen import Frozen
 from invgen.priors.base import Denoising
 from invgen.priors.checkpoints import write
 from invgen.priors.nets import ARCHITECTURES, EDM
-from invgen.priors.nets.following import Following
+from invgen.priors.nets.following import Following, in_parts
 from invgen.priors.nets.positions import positions
 from invgen.priors.reverse_diffusion import SAMPLERS, Draws, Estimate, flow_log_prob, noise_levels
 
@@ -134,7 +134,7 @@ class Diffusion(Denoising, Frozen):
         label = None
         if self.classes:
             label = torch.full((len(seen),), -1 if self.label is None else self.label, device=seen.device)
-        found = self._network.like(seen)(seen, levels, label, extra)
+        found = in_parts(self._network.like(seen), seen, levels, label, extra)
         return as_images(found * half + middle, x)
 
     def save(self, path: str | PathLike[str], *, dtype: torch.dtype | None = None, **card: Any) -> None:

@@ -10,7 +10,7 @@ from torch import nn
 from invgen.errors import DtypeError, ParameterError, ShapeError
 from invgen.operators.frozen import Frozen
 from invgen.priors.base import Denoising
-from invgen.priors.nets.following import Following
+from invgen.priors.nets.following import Following, in_parts
 
 __all__ = ["NetworkDenoiser"]
 
@@ -108,7 +108,7 @@ class NetworkDenoiser(Denoising, Frozen):
         images = x.reshape(-1, channels, *x.shape[-2:])
         axes = self._image_axes
         levels = sigma.expand(*x.shape[:-axes], *(1,) * axes).reshape(-1)
-        return self._call(images, levels).reshape(x.shape)
+        return in_parts(self._call, images, levels).reshape(x.shape)
 
     def _call(self, images: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
         """Denoise (N, C, H, W) of levels (N,)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,7 +11,10 @@ from torch import nn
 
 from invgen.errors import CapabilityError
 
-__all__ = ["Following"]
+__all__ = ["Following", "in_parts"]
+
+#: Numbers of all images that a network sees at once; it makes some hundred times as many of them.
+_NUMBERS = 2**20
 
 
 class Following:
@@ -45,3 +49,25 @@ class Following:
 
     def __setstate__(self, module: Any) -> None:
         self._module, self._copies = module, {}
+
+
+def in_parts(network: Callable[..., torch.Tensor], images: torch.Tensor, *others: Any) -> torch.Tensor:
+    """What a network makes of a batch, some images at a time: all slices of a volume would fill the memory.
+
+    Where a graph is recorded they are taken together, as it keeps everything anyway.
+
+    Parameters
+    ----------
+    network : callable
+        Of tensors along whose first axis images do not see each other.
+    images : tensor, shape (n, ...)
+    *others : tensor (n, ...), or None
+        What else it takes.
+    """
+    each = max(1, _NUMBERS // images[0].numel())
+    if len(images) <= each or images.requires_grad:
+        return network(images, *others)
+    parts = [slice(first, first + each) for first in range(0, len(images), each)]
+    return torch.cat(
+        [network(*(None if t is None else t[part] for t in (images, *others))) for part in parts]
+    )

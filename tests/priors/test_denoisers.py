@@ -158,6 +158,22 @@ def test_a_network_has_a_derivative_with_respect_to_the_image_alone():
     assert torch.equal(x.grad, torch.full_like(x, 0.5))
 
 
+def test_a_volume_goes_through_a_network_a_few_slices_at_a_time(monkeypatch):
+    monkeypatch.setattr("invgen.priors.nets.following._NUMBERS", 2 * 24 * 25)
+    calls = []
+
+    class Noting(torch.nn.Module):
+        def forward(self, x, sigma):
+            calls.append(len(x))
+            return x * sigma[:, None, None, None]
+
+    prior, x, sigma = NetworkDenoiser(Noting(), (0, 1)), noisy((5, 24, 25)), torch.arange(1.0, 6) / 10
+    torch.testing.assert_close(prior.denoise(x, sigma), x * sigma[:, None, None].double())
+    assert calls == [2, 2, 1]
+    prior.denoise(x.requires_grad_(), 0.1)
+    assert calls[3:] == [5]
+
+
 class Last(torch.nn.Module):
     """What DRUNet is given: a channel with the noise level everywhere."""
 
