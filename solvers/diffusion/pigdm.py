@@ -72,11 +72,8 @@ class PiGDM(DiffusionSolver):
 
     def walk(self, problem: Problem, state: State) -> Iterator[State]:
         """Come down the noise levels, each step with the guided image of the level before."""
-        levels, draws, data_step = (
-            self.levels(),
-            self.draws(problem, state),
-            ImageStep(problem, SAMPLER_PRECISION),
-        )
+        levels, draws = self.levels(), self.draws(problem, state)
+        data_step = ImageStep(problem, SAMPLER_PRECISION)
         x, before = state.get("noisy", None), state.get("before", None)
         if x is None:
             x = state.x + levels[0] * draws(state.x)

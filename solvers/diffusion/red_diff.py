@@ -64,11 +64,8 @@ class REDdiff(DiffusionSolver):
 
     def walk(self, problem: Problem, state: State) -> Iterator[State]:
         """Steps down the noise levels."""
-        draws, newton, levels = (
-            self.draws(problem, state),
-            ImageStep(problem, SAMPLER_PRECISION),
-            self.levels(),
-        )
+        draws, levels = self.draws(problem, state), self.levels()
+        newton = ImageStep(problem, SAMPLER_PRECISION)
         mu = state.x
         for k in range(state.get("k", 0), self.iterations):
             denoised = self.denoised(mu + levels[k] * draws(mu), levels[k])
