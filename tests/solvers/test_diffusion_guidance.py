@@ -90,7 +90,9 @@ def test_pigdms_guidance_is_the_papers_formula():
         torch.testing.assert_close(found[0], expected, rtol=0, atol=1e-10 if noise.ndim == 0 else 1e-4)
 
 
-def test_an_operator_without_closed_form_gives_the_samples_of_its_matrix():
+def test_an_operator_without_closed_form_gives_the_samples_of_its_matrix(monkeypatch):
+    """By conjugate gradients that go on for as long as it takes."""
+    monkeypatch.setattr("invgen.solvers.diffusion.pigdm.SAMPLER_PRECISION", 1e-5)
     A = Radon(SHAPE, angles=3)
     units = torch.eye(24, dtype=torch.float64).reshape(-1, *SHAPE)
     explicit = MatrixOperator(A(units).flatten(1).mT, SHAPE)
@@ -99,8 +101,7 @@ def test_an_operator_without_closed_form_gives_the_samples_of_its_matrix():
         solver(ig.Problem(B, y, problem.noise), samples=2, seed=0, x0=torch.ones(SHAPE)).samples
         for B, y in ((A, problem.measurement), (explicit, problem.measurement.flatten()))
     ]
-    # conjugate gradients leave 0.3 % of a standard deviation of each step
-    torch.testing.assert_close(x[0], x[1], rtol=0, atol=1e-2 * SPREAD)
+    torch.testing.assert_close(x[0], x[1], rtol=0, atol=1e-3 * SPREAD)
 
 
 def test_on_a_white_prior_the_guided_image_is_the_mean_given_both():

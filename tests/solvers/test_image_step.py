@@ -44,11 +44,9 @@ def test_the_move_solves_the_normal_equations(A):
         torch.testing.assert_close(found[k].flatten(), expected, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("A", OPERATORS, ids=lambda A: A.name)
+@pytest.mark.parametrize("A", [A for A in OPERATORS if A.svd is not None], ids=lambda A: A.name)
 def test_a_weak_pull_leaves_the_null_space_alone_in_single_precision(A):
     """To divide by the pull what rounding leaves there once made chains of Langevin dynamics diverge."""
-    if A.svd is None:
-        pytest.skip("iterated: rounding is left where it is")
     y, z = (random(1, *shape, seed=k) for k, shape in enumerate((A.range.shape, SHAPE)))
     rho = torch.tensor([1e-6], dtype=torch.float64)
     exact, single = (
