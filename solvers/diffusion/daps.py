@@ -34,8 +34,8 @@ class DAPS(DiffusionSolver):
     prior does, and the noise r_t comes on top. On normal priors the variance in directions that are not
     measured is three times too large after 100 levels. One step of the flow, ``ode_steps=1``, is the denoised
     image, which varies less, and leaves a fifth too much; of a prior of many modes it is an average of them.
-    In MRI at accelerations of four and eight its 90 % intervals covered 92 and 94 %; in CT from 30 views, 99 %,
-    around images worse than those of total variation.
+    In MRI at accelerations of four and eight its 90 % intervals covered 92 and 94 %; in CT from 30 views
+    99 %, around images worse than those of total variation.
 
     Parameters
     ----------
