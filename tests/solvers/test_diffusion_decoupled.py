@@ -11,11 +11,12 @@ import invgen as ig
 from invgen.errors import CapabilityError, ParameterError
 from invgen.noise import Gaussian as Noise
 from invgen.noise import Poisson
-from invgen.operators import Mask, MatrixOperator, Operator
+from invgen.operators import Mask, MatrixOperator
 from invgen.priors import Gaussian
 from invgen.solvers import DAPS
 
 from .impulses import errors, moved
+from .sampled import Square, resumed
 
 
 def normal(*shape, seed, dtype=torch.float64):
@@ -93,16 +94,6 @@ def test_a_call_samples_what_the_steps_say(dtype):
     assert drawn.stats["network_evaluations"] == 30 * 5 - 4  # the lowest level is one evaluation
 
 
-class Square(Operator):
-    """Intensities: neither linear nor one to one."""
-
-    def __init__(self, shape):
-        super().__init__(shape, shape)
-
-    def _apply(self, x):
-        return x**2
-
-
 def test_an_operator_that_is_not_linear_gets_both_of_its_images():
     prior = Gaussian(torch.zeros(1).double(), torch.ones(1).double())
     prob = ig.Problem(Square((1,)), torch.tensor([1.0]).double(), Noise(0.2))
@@ -117,14 +108,7 @@ def test_interruptions_and_chunks_change_nothing(tmp_path):
     solver = DAPS(prior, iterations=6)
     whole = solver(prob, samples=3, seed=0).samples
     torch.testing.assert_close(dataclasses.replace(solver, at_once=1)(prob, samples=3, seed=0).samples, whole)
-
-    def interrupt(k, state):
-        if k == 3:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        solver(prob, samples=3, seed=0, callback=interrupt, checkpoint=tmp_path / "run")
-    assert torch.equal(solver(prob, samples=3, seed=0, checkpoint=tmp_path / "run").samples, whole)
+    assert torch.equal(resumed(solver, prob, 3, tmp_path / "run").samples, whole)
 
 
 def test_refusals():

@@ -17,6 +17,8 @@ from invgen.operators import Downsample, Identity, Mask, MatrixOperator, Radon, 
 from invgen.solvers import ULA, AnnealedLangevin, PredictorCorrector
 from invgen.testing.report import distance
 
+from .sampled import resumed
+
 SHAPE, SIZE = (2, 4), 8
 
 
@@ -323,17 +325,9 @@ def test_a_run_resumes_to_the_bit(name, tmp_path):
     prior = correlated()
     problem, solver = problem_of(prior, "mask"), SOLVERS[name](prior)
     whole = solver(problem, samples=2, seed=0)
-
-    def interrupt(iteration, state):
-        if iteration == 7:
-            raise KeyboardInterrupt
-
-    path = tmp_path / "checkpoint"
-    with pytest.raises(KeyboardInterrupt):
-        solver(problem, samples=2, seed=0, callback=interrupt, checkpoint=path)
-    resumed = solver(problem, samples=2, seed=0, checkpoint=path)
-    assert torch.equal(resumed.samples, whole.samples)
-    assert resumed.stats.get("r_hat") == whole.stats.get("r_hat")
+    again = resumed(solver, problem, 2, tmp_path / "checkpoint", at=7)
+    assert torch.equal(again.samples, whole.samples)
+    assert again.stats.get("r_hat") == whole.stats.get("r_hat")
 
 
 @pytest.mark.parametrize(

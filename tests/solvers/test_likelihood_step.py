@@ -8,10 +8,12 @@ import torch
 import invgen as ig
 from invgen.errors import CapabilityError
 from invgen.noise import Gaussian, Poisson
-from invgen.operators import Mask, MatrixOperator, Operator
+from invgen.operators import Mask, MatrixOperator
 from invgen.priors import Gaussian as GaussianPrior
 from invgen.priors.reverse_diffusion import Draws
 from invgen.solvers.likelihood_step import GaussianStep, LangevinStep, likelihood_step
+
+from .sampled import Square
 
 SHAPE, N, RHO = (2, 3), 2000, 0.7
 
@@ -63,16 +65,6 @@ def test_each_batch_element_has_its_rho_and_equals_itself_alone():
         alone = ig.Problem(prob.operator, y[i], prob.noise).repeated(2)
         # conjugate gradients of unlike elements stop each by itself, and their sums round alike
         assert torch.equal(GaussianStep(alone)(z[:, i], rho[:, i], Draws([7, 8], 2)), x[:, i])
-
-
-class Square(Operator):
-    """Intensities: neither linear nor one to one."""
-
-    def __init__(self, shape):
-        super().__init__(shape, shape)
-
-    def _apply(self, x):
-        return x**2
 
 
 def test_langevin_dynamics_agree_with_numerical_integration():

@@ -6,9 +6,11 @@ import torch
 import invgen as ig
 from invgen.errors import CapabilityError, ParameterError
 from invgen.noise import Gaussian as Noise
-from invgen.operators import MatrixOperator, Operator
+from invgen.operators import MatrixOperator
 from invgen.priors import Gaussian
 from invgen.solvers import REDdiff
+
+from .sampled import Square, resumed
 
 
 def normal(*shape, seed, dtype=torch.float64):
@@ -51,24 +53,7 @@ def test_a_resumed_run_is_the_same(tmp_path):
     prior, prob = problem(0.2)
     solver = REDdiff(prior, iterations=6)
     whole = solver(prob, samples=2, seed=0).samples
-
-    def interrupt(k, state):
-        if k == 3:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        solver(prob, samples=2, seed=0, callback=interrupt, checkpoint=tmp_path / "run")
-    assert torch.equal(solver(prob, samples=2, seed=0, checkpoint=tmp_path / "run").samples, whole)
-
-
-class Square(Operator):
-    """Intensities."""
-
-    def __init__(self, shape):
-        super().__init__(shape, shape)
-
-    def _apply(self, x):
-        return x**2
+    assert torch.equal(resumed(solver, prob, 2, tmp_path / "run").samples, whole)
 
 
 def test_refusals():

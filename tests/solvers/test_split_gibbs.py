@@ -16,6 +16,7 @@ from invgen.solvers import SplitGibbs
 from invgen.solvers.likelihood_step import GaussianStep
 
 from .impulses import coverage, errors, moved
+from .sampled import resumed
 
 
 def normal(*shape, seed, dtype=torch.float64):
@@ -106,14 +107,7 @@ def test_chunks_and_interruptions_change_nothing(tmp_path):
     solver = SplitGibbs(prior, iterations=6)
     whole = solver(prob, samples=3, seed=0).samples
     torch.testing.assert_close(dataclasses.replace(solver, at_once=2)(prob, samples=3, seed=0).samples, whole)
-
-    def interrupt(k, state):
-        if k == 3:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        solver(prob, samples=3, seed=0, callback=interrupt, checkpoint=tmp_path / "run")
-    assert torch.equal(solver(prob, samples=3, seed=0, checkpoint=tmp_path / "run").samples, whole)
+    assert torch.equal(resumed(solver, prob, 3, tmp_path / "run").samples, whole)
 
 
 def test_refusals():
