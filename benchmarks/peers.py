@@ -10,8 +10,8 @@ import astra
 import numpy as np
 import torch
 
+from invgen.core.frozen import Constant
 from invgen.operators import FanBeam, FunctionOperator, LinearOperator, Radon
-from invgen.operators.frozen import Constant
 
 #: Primal over dual step of ODL's PDHG: of 0.003 to 1000, the one that came closest to the optimum at 128x128.
 _STEP_RATIO = 0.03

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from invgen import (
         certification,
         chains,
-        errors,
         figures,
         io,
         metrics,
@@ -30,12 +29,18 @@ if TYPE_CHECKING:
         solvers,
         testing,
     )
+    from invgen.core import errors
     from invgen.problem import Problem
     from invgen.reconstruction import Reconstruction
 
 __version__ = _version("invgen")
 
-_CLASSES = {"Problem": "invgen.problem", "Reconstruction": "invgen.reconstruction"}
+#: What is not a submodule of the same name, and the module that has it.
+_ELSEWHERE = {
+    "Problem": "invgen.problem",
+    "Reconstruction": "invgen.reconstruction",
+    "errors": "invgen.core",
+}
 
 __all__ = [
     "Problem",
@@ -58,8 +63,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Load a submodule when it is first used: importing invgen stays as fast as importing torch."""
-    if name in _CLASSES:
-        return getattr(importlib.import_module(_CLASSES[name]), name)
+    if name in _ELSEWHERE:
+        return getattr(importlib.import_module(_ELSEWHERE[name]), name)
     if name in __all__:
         return importlib.import_module(f"invgen.{name}")
     raise AttributeError(f"module 'invgen' has no attribute {name!r}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from invgen.errors import DataError, DtypeError, ShapeError
+from invgen.core.errors import DataError, DtypeError, ShapeError
 
 __all__ = ["effective_sample_size", "r_hat"]
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 
-from invgen.errors import CapabilityError, DtypeError, ShapeError
+from invgen.core.errors import CapabilityError, DtypeError, ShapeError
+from invgen.core.frozen import Constant, Frozen
+from invgen.core.krylov import largest_eigenvalue
 from invgen.noise import Gaussian, Noise, Transmission
 from invgen.operators import LinearOperator, Operator, ProductSpace
-from invgen.operators.frozen import Constant, Frozen
-from invgen.operators.krylov import largest_eigenvalue
 
 __all__ = ["Problem"]
 

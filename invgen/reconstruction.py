@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from invgen.errors import CapabilityError, ParameterError, ShapeError
-from invgen.files import atomic_hdf5
+from invgen.core.errors import CapabilityError, ParameterError, ShapeError
+from invgen.core.files import atomic_hdf5
 
 __all__ = ["Reconstruction"]
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from invgen.errors import ShapeError
+from invgen.core.errors import ShapeError
+from invgen.core.space import Data, ProductSpace, Space
 from invgen.operators.base import SVD, LinearOperator
-from invgen.operators.space import Data, ProductSpace, Space
 
 __all__ = ["Adjoint", "Gram", "Product", "Scaled", "Stack", "Sum", "stack"]
 

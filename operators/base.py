@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from invgen.errors import CapabilityError
-from invgen.operators.counting import record_call
-from invgen.operators.frozen import Constant, Frozen
-from invgen.operators.krylov import largest_eigenvalue
-from invgen.operators.space import Data, ProductSpace, Space, as_space
+from invgen.core.counting import record_call
+from invgen.core.errors import CapabilityError
+from invgen.core.frozen import Constant, Frozen
+from invgen.core.krylov import largest_eigenvalue
+from invgen.core.space import Data, ProductSpace, Space, as_space
 
 __all__ = ["SVD", "LinearOperator", "Operator"]
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from invgen.errors import ShapeError
+from invgen.core.errors import ShapeError
+from invgen.core.frozen import Constant
+from invgen.core.space import Space
 from invgen.operators.base import SVD, LinearOperator
-from invgen.operators.frozen import Constant
-from invgen.operators.space import Space
 
 __all__ = ["FunctionOperator", "Identity", "MatrixOperator", "from_scipy"]
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import torch
 
-from invgen.errors import CapabilityError, ParameterError, ShapeError
+from invgen.core.errors import CapabilityError, ParameterError, ShapeError
+from invgen.core.krylov import conjugate_gradients
+from invgen.core.space import ProductSpace
 from invgen.operators.base import LinearOperator, apply_linear
-from invgen.operators.krylov import conjugate_gradients
-from invgen.operators.space import ProductSpace
 
 __all__ = ["Inverse", "fourier_preconditioner"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from invgen.operators.frozen import Constant, Frozen
+from invgen.core.frozen import Constant, Frozen
 
 #: Relative accuracy asked of FINUFFT. What comes out against the direct sum is below 1e-4 and 1e-10.
 _ACCURACY = {torch.complex64: 1e-5, torch.complex128: 1e-12}

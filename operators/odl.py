@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from invgen.errors import CapabilityError, DtypeError, ParameterError, ShapeError
+from invgen.core.errors import CapabilityError, DtypeError, ParameterError, ShapeError
+from invgen.core.frozen import Constant
+from invgen.core.space import Data, ProductSpace, Space
 from invgen.operators.base import LinearOperator
-from invgen.operators.frozen import Constant
-from invgen.operators.space import Data, ProductSpace, Space
 
 __all__ = ["from_odl", "import_odl", "to_odl"]
 

@@ -1,21 +1,28 @@
 """Priors: what images look like."""
 
 from invgen.priors.base import Composite, Denoiser, Density, Prior, Proximable, Sampler
-from invgen.priors.checkpoints import about, load
-from invgen.priors.constraints import Box, NonNegative
-from invgen.priors.cycle_spinning import CycleSpunWavelets
-from invgen.priors.denoisers import BM3D, NonLocalMeans, TVDenoiser
+from invgen.priors.denoisers import (
+    BM3D,
+    CycleSpunWavelets,
+    NetworkDenoiser,
+    NonLocalMeans,
+    ProxDenoiser,
+    TVDenoiser,
+)
+from invgen.priors.densities import Gaussian, GaussianMixture, KernelDensity, PatchMixture
 from invgen.priors.diffusion import Diffusion
-from invgen.priors.gaussian import Gaussian
-from invgen.priors.kernel_density import KernelDensity
-from invgen.priors.mixture import GaussianMixture
-from invgen.priors.network_denoiser import NetworkDenoiser
-from invgen.priors.patches import PatchMixture
-from invgen.priors.prox_denoiser import ProxDenoiser
-from invgen.priors.sparse import DCT, L1, GroupSparsity, Wavelet
-from invgen.priors.sums import Sum
-from invgen.priors.tikhonov import Tikhonov
-from invgen.priors.tv import TotalVariation
+from invgen.priors.files.checkpoints import about, load
+from invgen.priors.penalties import (
+    DCT,
+    L1,
+    Box,
+    GroupSparsity,
+    NonNegative,
+    Sum,
+    Tikhonov,
+    TotalVariation,
+    Wavelet,
+)
 
 __all__ = [
     "BM3D",

@@ -17,9 +17,16 @@ from typing import Any, ClassVar, Self, cast
 
 import torch
 
-from invgen.errors import CapabilityError, DataError, DivergenceError, DtypeError, ParameterError, ShapeError
-from invgen.operators.counting import count_calls
-from invgen.priors.weights import rule_of
+from invgen.convex.weights import rule_of
+from invgen.core.counting import count_calls
+from invgen.core.errors import (
+    CapabilityError,
+    DataError,
+    DivergenceError,
+    DtypeError,
+    ParameterError,
+    ShapeError,
+)
 from invgen.problem import Problem
 from invgen.reconstruction import Reconstruction
 from invgen.solvers.checkpoint import Checkpoint
@@ -108,7 +115,7 @@ class Solver:
             return self
         return replace(cast(Any, self), prior=prior.resolve(problem))
 
-    def told(self) -> dict[str, Any]:
+    def statistics(self) -> dict[str, Any]:
         """What a resolved solver adds to the statistics."""
         weight = getattr(getattr(self, "prior", None), "weight", None)
         return {} if weight is None else {"weight": weight}
@@ -116,7 +123,7 @@ class Solver:
     def rule(self) -> dict[str, Any]:
         """What a solver that is not resolved adds: the rule that its weight follows, of several a tuple.
 
-        "given", "discrepancy" or "sure"; see `invgen.priors.weights`.
+        "given", "discrepancy" or "sure"; see `invgen.convex.weights`.
         """
         weight = getattr(getattr(self, "prior", None), "weight", None)
         if weight is None:
@@ -181,7 +188,7 @@ class Solver:
             run.forget()
         stats = {
             "solver": self.name,
-            **solver.told(),
+            **solver.statistics(),
             **self.rule(),
             "iterations": run.needed if problem.batch_shape else int(run.needed),
             "converged": ~run.active if problem.batch_shape else not bool(run.active),

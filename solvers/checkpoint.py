@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from invgen.errors import FileError
-from invgen.files import atomic_path
+from invgen.core.errors import FileError
+from invgen.core.files import atomic_path
 from invgen.problem import Problem
 
 if TYPE_CHECKING:

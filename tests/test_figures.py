@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from invgen import figures, metrics, phantoms
-from invgen.errors import ParameterError, ShapeError
+from invgen.core.errors import ParameterError, ShapeError
 
 TRUTH = phantoms.foam(0, 64.0).image((128, 128), 1.0)
 ANGLES = torch.arange(20) * (torch.pi / 20)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from invgen import metrics
-from invgen.errors import DtypeError, ParameterError, ShapeError
+from invgen.core.errors import DtypeError, ParameterError, ShapeError
 
 
 def pair(*shape, dtype=torch.float64):

@@ -7,7 +7,7 @@ import pytest
 import scipy.special
 import torch
 
-from invgen.errors import DataError, DtypeError, ParameterError, ShapeError
+from invgen.core.errors import DataError, DtypeError, ParameterError, ShapeError
 from invgen.noise import Clipped, Gaussian, Poisson, Transmission
 
 DRAWS = 20000

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from invgen import phantoms
-from invgen.errors import ParameterError, ShapeError
+from invgen.core.errors import ParameterError, ShapeError
 from invgen.operators import FanBeam
 from invgen.phantoms import Ellipses
 

@@ -7,7 +7,7 @@ import torch
 
 import invgen as ig
 from invgen import Problem
-from invgen.errors import CapabilityError, DataError, DtypeError, ShapeError
+from invgen.core.errors import CapabilityError, DataError, DtypeError, ShapeError
 from invgen.noise import Clipped, Gaussian, Poisson, Transmission
 from invgen.operators import Identity, MatrixOperator, Operator, stack
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from invgen.errors import CapabilityError, ParameterError, ShapeError
+from invgen.core.errors import CapabilityError, ParameterError, ShapeError
 from invgen.reconstruction import Reconstruction
 
 

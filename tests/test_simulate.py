@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from invgen import phantoms
-from invgen.errors import DataError, ParameterError, ShapeError
-from invgen.io import open_scan, truncation
+from invgen.core.errors import DataError, ParameterError, ShapeError
+from invgen.io import open_scan
+from invgen.io.ct import truncation
 from invgen.operators import ConeBeam, FanBeam
 from invgen.simulate import simulate_ct
 
@@ -201,7 +202,7 @@ def test_an_image_of_any_shape_is_centered_and_cut_to_what_every_view_sees(shape
     assert (middle.sum(1) > 1).sum() == pytest.approx(min(columns - 7, 48 * shape[0] / max(shape)), abs=2)
 
 
-@pytest.mark.filterwarnings("error::invgen.errors.InvgenWarning")
+@pytest.mark.filterwarnings("error::invgen.core.errors.InvgenWarning")
 @pytest.mark.parametrize("size", [48, 96, 256])
 def test_an_image_that_fills_the_square_is_not_truncated(tmp_path, size):
     simulate_ct(tmp_path / "scan.h5", torch.ones(size, size), size=size, views=40)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from invgen import phantoms
-from invgen.errors import DataError, ParameterError, ShapeError
+from invgen.core.errors import DataError, ParameterError, ShapeError
 from invgen.operators import MRI, Fourier
 from invgen.simulate import simulate_mri
 from invgen.simulate.coils import fit, on_grid

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 import invgen as ig
 from benchmarks.report import Report, relative
 from invgen.operators import MatrixOperator
-from invgen.priors import Diffusion, Gaussian, GaussianMixture, parametrizations
-from invgen.priors.covariances import LowRank, Stationary
+from invgen.priors import Diffusion, Gaussian, GaussianMixture
+from invgen.priors.densities.covariances import LowRank, Stationary
+from invgen.priors.diffusion import parametrizations
 
 SHAPE = (8, 8)
 N = 64

@@ -8,7 +8,7 @@ from typing import Any
 
 import invgen as ig
 from benchmarks.report import Report
-from invgen.priors import checkpoints
+from invgen.priors.files import checkpoints
 
 _DATA = Path(os.environ.get("INVGEN_DATA", Path(__file__).parents[3] / "shared" / "data"))
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import torch
 
-from invgen.errors import FileError, ParameterError
+from invgen.core.errors import FileError, ParameterError
 from invgen.noise import Gaussian as Noise
 from invgen.operators import MRI, Downsample, LinearOperator, Mask, MatrixOperator, Radon
 from invgen.priors import Gaussian, GaussianMixture, KernelDensity

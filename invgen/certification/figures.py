@@ -13,7 +13,7 @@ import torch
 from invgen.certification import measures
 from invgen.certification.cases import Case, Setting, find_case
 from invgen.certification.view import DenoiserView
-from invgen.errors import DtypeError, ParameterError, ShapeError
+from invgen.core.errors import DtypeError, ParameterError, ShapeError
 from invgen.problem import Problem
 from invgen.reconstruction import Reconstruction
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 
-from invgen.errors import ParameterError, ShapeError
+from invgen.core.errors import ParameterError, ShapeError
 
 __all__ = [
     "calibration",

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from invgen.cli.console import err, out, say
 from invgen.cli.outputs import require_room
-from invgen.errors import CapabilityError, DivergenceError, ParameterError
+from invgen.core.errors import CapabilityError, DivergenceError, ParameterError
 
 if TYPE_CHECKING:
     from invgen.certification import Case, Figures
@@ -228,7 +228,7 @@ _WRITERS = {".json": _json, ".csv": _csv, ".md": _markdown}
 
 
 def _write(path: Path, rows: list[_Row], settings: dict[str, Any]) -> None:
-    from invgen.files import atomic_path
+    from invgen.core.files import atomic_path
 
     with atomic_path(path) as beside:
         beside.write_text("".join(_WRITERS[path.suffix](rows, settings)), encoding="utf-8")

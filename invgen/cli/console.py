@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 from typer.core import TyperCommand, TyperGroup
 
-from invgen.errors import InvgenError, InvgenWarning
+from invgen.core.errors import InvgenError, InvgenWarning
 
 out = Console()
 err = Console(stderr=True)

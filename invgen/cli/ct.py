@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from invgen.cli.options import chosen, parse_degrees, parse_slice
 from invgen.cli.work import Advance, Notice, Solved, Work, named
-from invgen.errors import ParameterError
+from invgen.core.errors import ParameterError
 
 if TYPE_CHECKING:
     from invgen.cli.recipe import Recipe
@@ -77,7 +77,7 @@ class _CT(Work):
         return {"angles": self.geometry.angles.numpy(), "center": self.recipe.center}
 
     @property
-    def told(self) -> dict[str, str]:
+    def statistics(self) -> dict[str, str]:
         """The center of rotation."""
         return {"centre": f"column {self.recipe.center:.2f}"}
 

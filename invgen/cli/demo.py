@@ -11,7 +11,7 @@ from rich.table import Table
 from invgen.cli.console import err, out
 from invgen.cli.reading import Reading
 from invgen.cli.recipe import Recipe, command_line
-from invgen.errors import FileError
+from invgen.core.errors import FileError
 
 if TYPE_CHECKING:
     import torch

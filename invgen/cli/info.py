@@ -15,7 +15,7 @@ from invgen.cli.drawing import draw
 from invgen.cli.outputs import open_reconstruction
 from invgen.cli.reading import Reading
 from invgen.cli.sampling import draw_sampling
-from invgen.errors import FileError
+from invgen.core.errors import FileError
 
 if TYPE_CHECKING:
     from invgen.io import MRIScan, Reconstructed, Scan
@@ -78,7 +78,7 @@ def info(
 
 def _prior(path: Any) -> dict[str, Any] | None:
     """Describe a prior by its card; None for what is none."""
-    from invgen.priors.checkpoints import about, shipped
+    from invgen.priors.files.checkpoints import about, shipped
 
     if path.suffix != ".safetensors" and (path.exists() or str(path) not in shipped()):
         return None

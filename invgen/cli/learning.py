@@ -10,8 +10,8 @@ import typer
 
 from invgen.cli.console import err, out
 from invgen.cli.outputs import refuse_to_overwrite, require_room
-from invgen.errors import FileError, ParameterError, ShapeError
-from invgen.files import atomic_path
+from invgen.core.errors import FileError, ParameterError, ShapeError
+from invgen.core.files import atomic_path
 
 if TYPE_CHECKING:
     import numpy as np

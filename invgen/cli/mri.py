@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from invgen.cli.work import Advance, Notice, Solved, Work, named
-from invgen.errors import DataError, ParameterError
+from invgen.core.errors import DataError, ParameterError
 
 if TYPE_CHECKING:
     import torch
@@ -84,7 +84,7 @@ class Images(Work):
         return {}
 
     @property
-    def told(self) -> dict[str, str]:
+    def statistics(self) -> dict[str, str]:
         """Coils and maps."""
         scan, recipe = self._scan, self.recipe
         maps = "" if recipe.solver == "rss" or scan.coils == 1 else f", maps by {recipe.maps or 'espirit'}"
@@ -162,7 +162,7 @@ class Images(Work):
 
     def _problem(self, slab: int) -> tuple[Problem, tuple[str, ...]]:
         """Make the problem of a slab, and tell what was done to its data."""
-        from invgen.io.kspace.problems import to_problem
+        from invgen.io.mri.problems import to_problem
 
         recipe = self.recipe
         with named(slab * self._depth):
@@ -180,7 +180,7 @@ class Images(Work):
 
 def _of_each_coil(kspace: KSpace) -> Problem:
     """Coils as they are: images along a trajectory are a batch, and on a grid the solver combines them."""
-    from invgen.io.kspace.problems import to_problem
+    from invgen.io.mri.problems import to_problem
     from invgen.operators import NonCartesianMRI
     from invgen.problem import Problem
 

@@ -241,7 +241,7 @@ def parse_choice(text: str | None, names: Collection[str], option: str) -> str |
 
 def chosen(selection: slice, count: int, what: str) -> range:
     """List the indices that a selection leaves of `count`; `what` is ``"slices"`` or ``"views"``."""
-    from invgen.errors import ParameterError
+    from invgen.core.errors import ParameterError
 
     indices = range(count)[selection]
     if not indices:

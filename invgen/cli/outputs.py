@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from invgen.errors import FileError, ShapeError
+from invgen.core.errors import FileError, ShapeError
 
 if TYPE_CHECKING:
     import torch
@@ -81,7 +81,7 @@ def read_image(path: Path, named: str) -> torch.Tensor:
     import torch
     from PIL import Image
 
-    from invgen.files import check_regular
+    from invgen.core.files import check_regular
 
     if not path.exists():
         raise FileError(f"The source of a scan is {named} or an image file; there is no file {path}.")

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from invgen.errors import DtypeError, ShapeError
+from invgen.core.errors import DtypeError, ShapeError
 
 if TYPE_CHECKING:
     from invgen.cli.recipe import Recipe
@@ -66,7 +66,7 @@ def sampler(prior: Any, recipe: Recipe, problem: Problem) -> PosteriorSampler:
 
 def located(recipe: Recipe) -> Recipe:
     """The same with the whole path of a prior that is a file, so that it is found from any folder."""
-    from invgen.priors.checkpoints import shipped
+    from invgen.priors.files.checkpoints import shipped
 
     name = recipe.prior
     if name is None or name in shipped() or not Path(name).exists():
@@ -76,7 +76,7 @@ def located(recipe: Recipe) -> Recipe:
 
 def usable(field: str) -> str:
     """Tell which priors can be given for real images, or for complex ones."""
-    from invgen.priors.checkpoints import about, shipped
+    from invgen.priors.files.checkpoints import about, shipped
 
     fitting = [name for name in shipped() if about(name).get("field") == field]
     listed = f"With the package come, of {field} images, {', '.join(fitting)}" if fitting else ""

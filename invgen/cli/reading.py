@@ -123,8 +123,8 @@ def _typed_angles(text: str, unit: AngleUnit | None) -> np.ndarray | None:
 def _angles_of_file(path: Path, unit: AngleUnit | None) -> np.ndarray:
     import numpy as np
 
-    from invgen.errors import FileError
-    from invgen.io.angles import angles_in_radians
+    from invgen.core.errors import FileError
+    from invgen.io.ct.angles import angles_in_radians
 
     try:
         if path.suffix == ".npy":

@@ -9,7 +9,7 @@ from typing import Literal
 
 from invgen.cli.posterior import SAMPLERS, SPECTRAL, usable
 from invgen.cli.reading import Reading
-from invgen.errors import ParameterError
+from invgen.core.errors import ParameterError
 
 Kind = Literal["CT", "MRI"]
 

@@ -103,7 +103,7 @@ def _work(scan: Scan | MRIScan, recipe: Recipe) -> Work:
 
 def _settled(recipe: Recipe, solver: Solver, kept: str, notice: Notice) -> Recipe:
     """The recipe with what the solver found by itself, which is told."""
-    found = solver.told()
+    found = solver.statistics()
     if recipe.solver == "tv" and recipe.weight is None:
         recipe = replace(recipe, weight=float(found["weight"]))
         notice(f"TV weight {recipe.weight:.4g}{kept}.")

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from invgen.cli.console import err, out
 from invgen.cli.learning import window
 from invgen.cli.outputs import refuse_to_overwrite, require_room
-from invgen.errors import CapabilityError, ParameterError
+from invgen.core.errors import CapabilityError, ParameterError
 
 if TYPE_CHECKING:
     import torch

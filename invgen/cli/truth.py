@@ -8,7 +8,7 @@ from pathlib import Path
 import h5py
 import torch
 
-from invgen.errors import FileError, InvgenError
+from invgen.core.errors import FileError, InvgenError
 from invgen.io import MRIScan, open_scan
 from invgen.io.hdf5 import find_object, get_dataset, open_hdf5, text_attribute
 

@@ -12,7 +12,7 @@ import typer
 from invgen.cli import options
 from invgen.cli.console import out
 from invgen.cli.outputs import open_reconstruction, refuse_to_overwrite
-from invgen.errors import FileError, ParameterError, ShapeError
+from invgen.core.errors import FileError, ParameterError, ShapeError
 
 if TYPE_CHECKING:
     import torch

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from invgen.errors import DataError, ParameterError
+from invgen.core.errors import DataError, ParameterError
 
 if TYPE_CHECKING:
     import torch
@@ -83,7 +83,7 @@ class Work(ABC):
 
     @property
     @abstractmethod
-    def told(self) -> dict[str, str]:
+    def statistics(self) -> dict[str, str]:
         """What the summary tells of such scans only."""
 
     @abstractmethod

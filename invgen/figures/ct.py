@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from invgen import metrics
-from invgen.errors import ParameterError, ShapeError
+from invgen.core.errors import ParameterError, ShapeError
 from invgen.figures.layout import (
     BAR,
     COLORS,

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from invgen.errors import ShapeError
-from invgen.files import atomic_path
+from invgen.core.errors import ShapeError
+from invgen.core.files import atomic_path
 
 __all__ = ["save_grid"]
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from invgen.errors import ParameterError, ShapeError
-from invgen.files import atomic_path
+from invgen.core.errors import ParameterError, ShapeError
+from invgen.core.files import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

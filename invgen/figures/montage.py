@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from invgen.errors import ShapeError
+from invgen.core.errors import ShapeError
 from invgen.figures.layout import (
     BAR,
     GAP,

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from invgen.io.beam import Beam
-from invgen.io.center import CenterEstimate, find_center
-from invgen.io.images import read_images, read_labels
-from invgen.io.kspace import KSpace, MRIScan
-from invgen.io.output import Reconstructed, ReconstructionWriter, bytes_per_pixel, read_reconstruction
-from invgen.io.preprocess import (
+from invgen.io.ct.beam import Beam
+from invgen.io.ct.center import CenterEstimate, find_center
+from invgen.io.ct.preprocess import (
     Bin,
     Center,
     DeadPixels,
@@ -20,11 +17,14 @@ from invgen.io.preprocess import (
     Zingers,
     default_steps,
 )
-from invgen.io.problems import to_operator, to_problem
+from invgen.io.ct.problems import to_operator, to_problem
+from invgen.io.ct.scan import Scan
+from invgen.io.ct.truncation import Truncation, truncation
+from invgen.io.ct.volume import Panel, to_volume_operator, to_volume_problem
+from invgen.io.images import read_images, read_labels
+from invgen.io.mri import KSpace, MRIScan
+from invgen.io.output import Reconstructed, ReconstructionWriter, bytes_per_pixel, read_reconstruction
 from invgen.io.reading import open_scan
-from invgen.io.scan import Scan
-from invgen.io.truncation import Truncation, truncation
-from invgen.io.volume import Panel, to_volume_operator, to_volume_problem
 
 __all__ = [
     "Beam",

@@ -8,9 +8,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from invgen.errors import FileError
-from invgen.files import check_regular
-from invgen.io.beam import Length
+from invgen.core.errors import FileError
+from invgen.core.files import check_regular
+from invgen.io.ct.beam import Length
 
 _MAX_OBJECTS = 10_000  # visited in a search; a file with more is searched no further
 _MAX_LINKS = 16  # soft links to follow before calling it a loop

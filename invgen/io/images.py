@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from invgen.errors import DataError, FileError, ParameterError, ShapeError
-from invgen.files import check_regular
+from invgen.core.errors import DataError, FileError, ParameterError, ShapeError
+from invgen.core.files import check_regular
+from invgen.io.ct.plain import load_npy
 from invgen.io.hdf5 import describe_datasets, get_dataset, open_hdf5, read_all
-from invgen.io.plain import load_npy
 
 __all__ = ["read_images", "read_labels"]
 

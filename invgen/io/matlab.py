@@ -14,7 +14,7 @@ from typing import BinaryIO, Literal
 
 import numpy as np
 
-from invgen.errors import FileError
+from invgen.core.errors import FileError
 
 Value = np.ndarray | str | dict[str, "Value"] | None  # None: a cell, an object, a struct array, ...
 

@@ -16,8 +16,8 @@ import h5py
 import numpy as np
 import torch
 
-from invgen.errors import FileError, ParameterError
-from invgen.files import atomic_path, guarded_hdf5
+from invgen.core.errors import FileError, ParameterError
+from invgen.core.files import atomic_path, guarded_hdf5
 from invgen.io.hdf5 import find_object, get_dataset, open_hdf5, read_all, text_attribute
 from invgen.io.uncertainty import Posterior, PosteriorWriter
 

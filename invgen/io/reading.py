@@ -8,18 +8,18 @@ from typing import Any, Literal, get_args
 
 import h5py
 
-from invgen.errors import FileError, InvgenError, ParameterError
-from invgen.files import check_regular
-from invgen.io import dataexchange, htc, nxtomo, plain
-from invgen.io.contents import AngleUnit, Contents, Options
+from invgen.core.errors import FileError, InvgenError, ParameterError
+from invgen.core.files import check_regular
+from invgen.io.ct import dataexchange, htc, nxtomo, plain
+from invgen.io.ct.contents import AngleUnit, Contents, Options
+from invgen.io.ct.raw import Rotation
+from invgen.io.ct.scan import Scan
 from invgen.io.hdf5 import open_hdf5
-from invgen.io.kspace import MRIScan, arrays, fastmri, ismrmrd
-from invgen.io.kspace.arrays import ArrayOptions
-from invgen.io.kspace.contents import Contents as KSpaceContents
-from invgen.io.kspace.named import names_kspace
-from invgen.io.kspace.trajectory import Unit
-from invgen.io.raw import Rotation
-from invgen.io.scan import Scan
+from invgen.io.mri import MRIScan, arrays, fastmri, ismrmrd
+from invgen.io.mri.arrays import ArrayOptions
+from invgen.io.mri.contents import Contents as KSpaceContents
+from invgen.io.mri.named import names_kspace
+from invgen.io.mri.trajectory import Unit
 
 Format = Literal["dataexchange", "nxtomo", "hdf5", "npy", "mat", "tiff", "fastmri", "ismrmrd"]
 _TIFF = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")

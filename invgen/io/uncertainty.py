@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import h5py
 import torch
 
-from invgen.errors import ParameterError
+from invgen.core.errors import ParameterError
 from invgen.io.hdf5 import find_object, get_dataset, text_attribute
 from invgen.reconstruction import Reconstruction
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from invgen.errors import CapabilityError
-from invgen.operators.frozen import Frozen
+from invgen.core.errors import CapabilityError
+from invgen.core.frozen import Frozen
 
 __all__ = ["Axes", "Noise", "standard_normal"]
 

@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from invgen.errors import DataError, DtypeError, ParameterError
+from invgen.core.errors import DataError, DtypeError, ParameterError
 from invgen.noise.base import Noise, standard_normal
 from invgen.operators.sensing.saturation import check_limits
 

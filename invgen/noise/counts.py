@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
-from invgen.errors import DataError, ParameterError
+from invgen.core.errors import DataError, ParameterError
+from invgen.core.frozen import Constant
 from invgen.noise.base import Noise
-from invgen.operators.frozen import Constant
 
 __all__ = ["Poisson", "Transmission"]
 

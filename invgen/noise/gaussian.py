@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from invgen.errors import DtypeError, ParameterError, ShapeError
+from invgen.core.covariance import covariance_factor
+from invgen.core.errors import DtypeError, ParameterError, ShapeError
+from invgen.core.frozen import Constant
 from invgen.noise.base import Axes, Noise, standard_normal
-from invgen.operators.covariance import covariance_factor
-from invgen.operators.frozen import Constant
 
 __all__ = ["Gaussian"]
 

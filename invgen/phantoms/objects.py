@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from invgen.errors import ParameterError
+from invgen.core.errors import ParameterError
 from invgen.phantoms.ellipses import Ellipses
 
 # Semi-axes, center and rotation in degrees: Shepp and Logan (1974), table 1.

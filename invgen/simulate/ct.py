@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from invgen.errors import DataError, ParameterError
-from invgen.files import atomic_hdf5
+from invgen.core.errors import DataError, ParameterError
+from invgen.core.files import atomic_hdf5
 from invgen.simulate.geometry import Geometry, Setup, arrange, check_positive
 from invgen.simulate.scene import Source, observe
 

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from invgen.errors import ParameterError
+from invgen.core.errors import ParameterError
 
 Geometry = Literal["parallel", "fan", "cone"]
 

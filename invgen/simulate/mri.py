@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from invgen.errors import ParameterError
-from invgen.files import atomic_hdf5
+from invgen.core.checks import is_count
+from invgen.core.errors import ParameterError
+from invgen.core.files import atomic_hdf5
 from invgen.operators import Fourier
-from invgen.operators.counts import is_count
 from invgen.simulate import ismrmrd
 from invgen.simulate.coils import fit, on_grid
 from invgen.simulate.geometry import check_positive

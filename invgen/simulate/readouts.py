@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from invgen.errors import ParameterError
+from invgen.core.errors import ParameterError
 from invgen.simulate import ismrmrd
 from invgen.simulate.signal import Signal
 

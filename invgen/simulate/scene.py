@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from invgen import phantoms
-from invgen.errors import DataError, ParameterError, ShapeError
+from invgen.core.errors import DataError, ParameterError, ShapeError
 from invgen.simulate.geometry import Setup
 
 Source = Literal["foam", "shepp-logan"] | phantoms.Ellipses | phantoms.Ellipsoids | Tensor

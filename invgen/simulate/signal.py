@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from invgen import phantoms
-from invgen.errors import DataError, ParameterError, ShapeError
+from invgen.core.errors import DataError, ParameterError, ShapeError
 from invgen.simulate.coils import ORDER, on_grid, orders
 
 MRISource = Literal["head", "shepp-logan"] | phantoms.Ellipses | Tensor

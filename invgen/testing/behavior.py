@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import torch
 
-from invgen.errors import DataError, DtypeError, ShapeError
+from invgen.core.errors import DataError, DtypeError, ShapeError
+from invgen.core.space import Data
 from invgen.operators import LinearOperator, Operator, ProductSpace, Space
-from invgen.operators.space import Data
 from invgen.testing.report import Checks, cloned, distance, parts, pickled, refuses_change, same_bits
 
 _DTYPES = (torch.float32, torch.float64)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from invgen.core.space import Data
 from invgen.operators import LinearOperator, ProductSpace, Space
-from invgen.operators.space import Data
 
 __all__ = ["Coordinates", "coordinates", "matrix"]
 

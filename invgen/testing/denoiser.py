@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 import torch
 
-from invgen.errors import CapabilityError, DataError, DtypeError, ParameterError, ShapeError
+from invgen.core.errors import CapabilityError, DataError, DtypeError, ParameterError, ShapeError
 from invgen.operators import Space
 from invgen.priors.base import Denoiser
 from invgen.testing.report import Checks, Report, distance, pickled, refuses_change, same_bits

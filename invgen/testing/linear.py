@@ -6,9 +6,9 @@ from functools import cached_property
 
 import torch
 
-from invgen.errors import ParameterError, ShapeError
+from invgen.core.errors import ParameterError, ShapeError
+from invgen.core.space import Data
 from invgen.operators import LinearOperator, ProductSpace
-from invgen.operators.space import Data
 from invgen.testing.coordinates import coordinates, matrix
 from invgen.testing.report import Checks, distance, parts
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any
 
-from invgen.errors import DtypeError
+from invgen.core.errors import DtypeError
 from invgen.operators import LinearOperator, Operator
 from invgen.testing import behavior, linear
 from invgen.testing.report import Checks, Report

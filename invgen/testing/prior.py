@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from invgen.errors import CapabilityError
+from invgen.core.errors import CapabilityError
 from invgen.noise import Gaussian
 from invgen.operators import Identity, Space
 from invgen.priors.base import Composite, Prior, has_closed_form

@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
-from invgen.errors import InvgenError, ParameterError
-from invgen.operators.space import Data
+from invgen.core.errors import InvgenError, ParameterError
+from invgen.core.space import Data
 
 __all__ = ["CheckError", "Checks", "Report"]
 

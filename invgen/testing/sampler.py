@@ -10,7 +10,7 @@ from typing import Any
 from invgen.certification import GAUSSIAN
 from invgen.certification.cases import Case, find_case
 from invgen.certification.figures import as_build, certify
-from invgen.errors import ParameterError
+from invgen.core.errors import ParameterError
 from invgen.testing.report import Checks, Report
 
 __all__ = ["check_sampler"]

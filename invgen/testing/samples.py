@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from invgen.errors import CapabilityError, ParameterError
+from invgen.core.errors import CapabilityError, ParameterError
 from invgen.problem import Problem
 from invgen.reconstruction import Reconstruction
 from invgen.testing.report import Checks, distance, same_bits
@@ -47,7 +47,7 @@ def check_seeds(solver: Any, problem: Problem, result: Reconstruction, checks: C
         alone = solver(problem, seed=i).x
         apart = distance(drawn[i], alone)
         checks.at_most("seeds: each", apart, 1e-4, "sample i is not that of the seed plus i, alone")
-    one_by_one = replace(solver, at_once=1)(problem, samples=2, seed=0).samples
+    one_by_one = replace(solver, chunk_size=1)(problem, samples=2, seed=0).samples
     checks.at_most(
         "seeds: chunks",
         distance(one_by_one, drawn),

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from invgen.errors import CapabilityError, DataError, DtypeError, ShapeError
+from invgen.core.errors import CapabilityError, DataError, DtypeError, ShapeError
 from invgen.noise import Gaussian
 from invgen.operators import Radon
 from invgen.phantoms import disc

@@ -6,11 +6,11 @@ from functools import cached_property
 
 import torch
 
+from invgen.core.frozen import Constant
+from invgen.core.space import Space
 from invgen.operators.base import SVD, LinearOperator
 from invgen.operators.basic import Identity
-from invgen.operators.frozen import Constant
-from invgen.operators.imaging.spectral import solve_by_svd
-from invgen.operators.space import Space
+from invgen.operators.spectral import solve_by_svd
 
 __all__ = ["Blocks"]
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import torch
 
-from invgen.errors import ParameterError, ShapeError
+from invgen.core.errors import ParameterError, ShapeError
+from invgen.core.frozen import Constant
+from invgen.core.space import Space
 from invgen.operators.base import SVD, LinearOperator
-from invgen.operators.frozen import Constant
-from invgen.operators.imaging.cosine import DCT
 from invgen.operators.imaging.fourier_basis import Filter, FourierBasis
 from invgen.operators.imaging.mask import Mask
-from invgen.operators.imaging.spectral import divide, solve_by_svd
-from invgen.operators.space import Space
+from invgen.operators.spectral import divide, solve_by_svd
+from invgen.operators.transforms.cosine import DCT
 
 __all__ = ["Blur"]
 

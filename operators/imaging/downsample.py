@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import torch
 
-from invgen.errors import ParameterError, ShapeError
+from invgen.core.checks import is_count
+from invgen.core.errors import ParameterError, ShapeError
 from invgen.operators.base import SVD, LinearOperator
-from invgen.operators.counts import is_count
 from invgen.operators.imaging.blocks import Blocks
 from invgen.operators.imaging.separable import Separable
 

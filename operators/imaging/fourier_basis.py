@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
+from invgen.core.frozen import Constant
+from invgen.core.space import Space
 from invgen.operators.base import LinearOperator
-from invgen.operators.frozen import Constant
-from invgen.operators.space import Space
-from invgen.operators.unitary import Unitary
+from invgen.operators.transforms.unitary import Unitary
 
 __all__ = ["Filter", "FourierBasis"]
 

@@ -8,10 +8,10 @@ from functools import cached_property
 
 import torch
 
-from invgen.errors import ParameterError, ShapeError
+from invgen.core.errors import ParameterError, ShapeError
+from invgen.core.space import Space
 from invgen.operators.base import SVD, LinearOperator
 from invgen.operators.basic import Identity
-from invgen.operators.space import Space
 
 __all__ = ["Grayscale"]
 

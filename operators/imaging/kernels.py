@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from invgen.errors import ParameterError
+from invgen.core.errors import ParameterError
 
 __all__ = ["gaussian_kernel", "motion_kernel"]
 

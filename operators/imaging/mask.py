@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 
-from invgen.errors import ParameterError, ShapeError
+from invgen.core.errors import ParameterError, ShapeError
+from invgen.core.frozen import Constant
+from invgen.core.space import Space
 from invgen.operators.base import SVD, LinearOperator
 from invgen.operators.basic import Identity
-from invgen.operators.frozen import Constant
-from invgen.operators.space import Space
 
 __all__ = ["Mask"]
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
+from invgen.core.frozen import Constant
+from invgen.core.space import Space
 from invgen.operators.base import SVD, LinearOperator
-from invgen.operators.frozen import Constant
-from invgen.operators.imaging.spectral import solve_by_svd
-from invgen.operators.space import Space
+from invgen.operators.spectral import solve_by_svd
 
 __all__ = ["Separable"]
 

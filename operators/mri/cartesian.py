@@ -7,16 +7,16 @@ from typing import Any
 
 import torch
 
-from invgen.errors import DataError, DtypeError, ParameterError, ShapeError
+from invgen.core.errors import DataError, DtypeError, ParameterError, ShapeError
+from invgen.core.frozen import Constant
+from invgen.core.space import Space
 from invgen.operators.base import SVD, LinearOperator
 from invgen.operators.basic import Identity
-from invgen.operators.frozen import Constant
 from invgen.operators.mri.checks import checked_coils, checked_image_shape
 from invgen.operators.mri.fourier import Fourier, aligned, each_alone, modulation
 from invgen.operators.mri.grid import radius
 from invgen.operators.mri.noise_level import noise_level
 from invgen.operators.mri.sensitivities import Sensitivities
-from invgen.operators.space import Space
 
 __all__ = ["MRI"]
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from invgen.errors import DataError, DtypeError, ParameterError, ShapeError
-from invgen.operators.space import check_finite
+from invgen.core.errors import DataError, DtypeError, ParameterError, ShapeError
+from invgen.core.space import check_finite
 
 __all__ = ["checked_coils", "checked_image_shape", "checked_trajectory"]
 

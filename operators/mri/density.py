@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from invgen.errors import ParameterError
-from invgen.operators.counts import is_count
+from invgen.core.checks import is_count
+from invgen.core.errors import ParameterError
 from invgen.operators.mri.checks import checked_image_shape, checked_trajectory
 from invgen.operators.nufft import NUFFT
 from invgen.operators.toeplitz import triangle

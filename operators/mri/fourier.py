@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from invgen.errors import ParameterError
-from invgen.operators.frozen import Constant
-from invgen.operators.space import Space
-from invgen.operators.unitary import Unitary
+from invgen.core.errors import ParameterError
+from invgen.core.frozen import Constant
+from invgen.core.space import Space
+from invgen.operators.transforms.unitary import Unitary
 
 __all__ = ["Fourier", "aligned", "each_alone", "modulation"]
 

@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from invgen.errors import ParameterError, ShapeError
+from invgen.core.errors import ParameterError, ShapeError
 
 __all__ = ["center_box", "checked_sizes", "radius", "too_many"]
 

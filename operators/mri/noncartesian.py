@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 
+from invgen.core.frozen import Constant
+from invgen.core.space import Space
 from invgen.operators.base import LinearOperator
-from invgen.operators.frozen import Constant
 from invgen.operators.mri.checks import checked_coils, checked_image_shape, checked_trajectory
 from invgen.operators.mri.density import density_compensation
 from invgen.operators.mri.fourier import each_alone
@@ -17,7 +18,6 @@ from invgen.operators.mri.noise_level import noise_level
 from invgen.operators.mri.sensitivities import Sensitivities
 from invgen.operators.mri.toeplitz import ToeplitzGram, nearest_circulant, transfer_functions
 from invgen.operators.nufft import NUFFT
-from invgen.operators.space import Space
 
 __all__ = ["NonCartesianMRI"]
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import torch
 
-from invgen.errors import ParameterError, ShapeError
+from invgen.core.errors import ParameterError, ShapeError
 from invgen.operators.mri.grid import center_box, checked_sizes, radius, too_many
 
 __all__ = ["poisson_disc"]

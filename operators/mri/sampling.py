@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from invgen.errors import ParameterError
+from invgen.core.errors import ParameterError
 from invgen.operators.mri.grid import center_box, checked_sizes, radius, too_many
 from invgen.operators.mri.poisson import poisson_disc
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from invgen.operators.frozen import Constant
-from invgen.operators.threads import torch_threads
+from invgen.core.frozen import Constant
+from invgen.core.threads import torch_threads
 
 __all__ = ["Sensitivities"]
 
@@ -75,7 +75,7 @@ class Sensitivities:
         """Images (batch, *image_shape) as each coil sees them, (batch, coils, *image_shape)."""
         if x.is_cuda:
             return maps * x.roll([-start for start in self._starts], dims=self._axes).unsqueeze(1)
-        from invgen.operators.mri import cpu
+        from invgen.operators.mri import sensitivities_cpu as cpu
 
         y = x.new_empty(len(x), *maps.shape)
         s, order, first = _rows(maps), self._order.numpy(), self._starts[-1]
@@ -89,7 +89,7 @@ class Sensitivities:
         if z.is_cuda:
             x += torch.linalg.vecdot(maps, z, dim=1).roll(self._starts, dims=self._axes)
             return
-        from invgen.operators.mri import cpu
+        from invgen.operators.mri import sensitivities_cpu as cpu
 
         s, order, first = _rows(maps), self._order.numpy(), self._starts[-1]
         with torch_threads():

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from invgen.core.frozen import Constant
 from invgen.operators.base import LinearOperator
-from invgen.operators.frozen import Constant
 from invgen.operators.mri.fourier import each_alone
 from invgen.operators.nufft import NUFFT
 from invgen.operators.toeplitz import circulant_symbol, fast_length

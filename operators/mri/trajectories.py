@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from invgen.errors import DtypeError, ParameterError, ShapeError
-from invgen.operators.counts import is_count
+from invgen.core.checks import is_count
+from invgen.core.errors import DtypeError, ParameterError, ShapeError
 from invgen.operators.mri.checks import checked_image_shape
 from invgen.operators.mri.density import density_compensation
 

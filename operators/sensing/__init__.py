@@ -1,7 +1,6 @@
 """Compressed sensing: random projections, subsampled transforms, patterns; and nonlinear measurements."""
 
 from invgen.operators.sensing.gaussian import GaussianMatrix
-from invgen.operators.sensing.hadamard import Hadamard
 from invgen.operators.sensing.patterns import SinglePixel
 from invgen.operators.sensing.phase import PhaseRetrieval, random_codes
 from invgen.operators.sensing.saturation import Saturation
@@ -9,7 +8,6 @@ from invgen.operators.sensing.transform import SubsampledTransform
 
 __all__ = [
     "GaussianMatrix",
-    "Hadamard",
     "PhaseRetrieval",
     "Saturation",
     "SinglePixel",

@@ -6,10 +6,10 @@ import math
 
 import torch
 
-from invgen.errors import ParameterError
+from invgen.core.checks import is_count
+from invgen.core.errors import ParameterError
+from invgen.core.space import Space
 from invgen.operators.basic import MatrixOperator
-from invgen.operators.counts import is_count
-from invgen.operators.space import Space
 
 __all__ = ["GaussianMatrix"]
 

@@ -7,15 +7,15 @@ from functools import cached_property
 
 import torch
 
-from invgen.errors import ParameterError
+from invgen.core.checks import is_count
+from invgen.core.errors import ParameterError
+from invgen.core.frozen import Constant
+from invgen.core.space import Space
 from invgen.operators.base import SVD, LinearOperator
-from invgen.operators.counts import is_count
-from invgen.operators.frozen import Constant
-from invgen.operators.imaging.spectral import solve_by_svd
 from invgen.operators.mri.fourier import each_alone
-from invgen.operators.sensing.hadamard import hadamard_sums, sequency_rows
 from invgen.operators.sensing.transform import SubsampledTransform
-from invgen.operators.space import Space
+from invgen.operators.spectral import solve_by_svd
+from invgen.operators.transforms.hadamard import hadamard_sums, sequency_rows
 
 __all__ = ["SinglePixel", "cake_cutting"]
 

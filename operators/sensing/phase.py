@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 
-from invgen.errors import ParameterError, ShapeError
+from invgen.core.checks import is_count
+from invgen.core.errors import ParameterError, ShapeError
+from invgen.core.frozen import Constant
+from invgen.core.space import Space
 from invgen.operators.base import Operator
-from invgen.operators.counts import is_count
-from invgen.operators.frozen import Constant
 from invgen.operators.mri.fourier import each_alone, modulation
-from invgen.operators.space import Space
 
 __all__ = ["PhaseRetrieval", "random_codes"]
 

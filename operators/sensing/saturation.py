@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from invgen.errors import ParameterError
+from invgen.core.errors import ParameterError
+from invgen.core.space import ProductSpace
 from invgen.operators.base import LinearOperator, Operator
 from invgen.operators.basic import Identity
-from invgen.operators.space import ProductSpace
 
 __all__ = ["Saturation"]
 

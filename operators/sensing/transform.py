@@ -7,16 +7,16 @@ from typing import Any
 
 import torch
 
-from invgen.errors import ParameterError
+from invgen.core.checks import is_count
+from invgen.core.errors import ParameterError
+from invgen.core.frozen import Constant
+from invgen.core.space import Space
 from invgen.operators.base import SVD, LinearOperator
 from invgen.operators.basic import Identity
-from invgen.operators.counts import is_count
-from invgen.operators.frozen import Constant
-from invgen.operators.imaging.cosine import DCT
 from invgen.operators.mri.fourier import Fourier
-from invgen.operators.sensing.hadamard import Hadamard
-from invgen.operators.space import Space
-from invgen.operators.unitary import Unitary
+from invgen.operators.transforms.cosine import DCT
+from invgen.operators.transforms.hadamard import Hadamard
+from invgen.operators.transforms.unitary import Unitary
 
 __all__ = ["SubsampledTransform"]
 

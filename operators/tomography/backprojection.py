@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from invgen.operators.threads import torch_threads
+from invgen.core.threads import torch_threads
 from invgen.operators.tomography.divergent import ConeGeometry, FanGeometry
 
 __all__ = ["backproject_cone", "backproject_fan", "refined"]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from invgen.errors import ParameterError, ShapeError
+from invgen.core.errors import ParameterError, ShapeError
 from invgen.operators.tomography.geometry import (
     PlanarGeometry,
     check_angles,

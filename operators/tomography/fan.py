@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch.nn.functional import pad
 
-from invgen.operators.frozen import Constant, Frozen
-from invgen.operators.threads import torch_threads
+from invgen.core.frozen import Constant, Frozen
+from invgen.core.threads import torch_threads
 from invgen.operators.toeplitz import circulant_symbol
 from invgen.operators.tomography.divergent import ConeGeometry, FanGeometry, fan_geometry
 from invgen.operators.tomography.fourier import FourierProjector

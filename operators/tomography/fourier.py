@@ -8,10 +8,10 @@ from functools import cached_property
 
 import torch
 
+from invgen.core.frozen import Constant, Frozen
+from invgen.core.space import Space
 from invgen.operators.base import LinearOperator
-from invgen.operators.frozen import Constant, Frozen
 from invgen.operators.nufft import NUFFT
-from invgen.operators.space import Space
 from invgen.operators.toeplitz import fast_length
 from invgen.operators.tomography.geometry import ParallelBeam
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from invgen.errors import DataError, DtypeError, ParameterError, ShapeError
+from invgen.core.errors import DataError, DtypeError, ParameterError, ShapeError
 
 __all__ = ["ParallelBeam", "PlanarGeometry", "angular_weights", "missing_wedges", "parallel_beam"]
 

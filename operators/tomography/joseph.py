@@ -16,8 +16,8 @@ from collections.abc import Iterator
 import torch
 from torch.nn.functional import pad
 
-from invgen.operators.frozen import Constant, Frozen
-from invgen.operators.threads import torch_threads
+from invgen.core.frozen import Constant, Frozen
+from invgen.core.threads import torch_threads
 from invgen.operators.tomography.geometry import ParallelBeam
 
 __all__ = ["JosephProjector", "joseph_adjoint", "joseph_forward"]

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from invgen.errors import CapabilityError, DtypeError
+from invgen.core.errors import CapabilityError, DtypeError
 from invgen.operators.odl import import_odl
 
 __all__ = ["cone_parameters", "fan_parameters", "parallel_parameters"]

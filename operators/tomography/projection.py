@@ -6,10 +6,10 @@ from typing import Any, Self
 
 import torch
 
-from invgen.errors import ParameterError
+from invgen.core.errors import ParameterError
+from invgen.core.frozen import Constant
+from invgen.core.space import Space
 from invgen.operators.base import LinearOperator
-from invgen.operators.frozen import Constant
-from invgen.operators.space import Space
 
 __all__ = ["Projection"]
 

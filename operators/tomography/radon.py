@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from invgen.errors import ParameterError
+from invgen.core.errors import ParameterError
+from invgen.core.frozen import Constant
 from invgen.operators.base import LinearOperator
-from invgen.operators.frozen import Constant
 from invgen.operators.toeplitz import circulant_symbol, fast_length
 from invgen.operators.tomography.fourier import Convolution, FourierProjector, FourierSlices
 from invgen.operators.tomography.geometry import parallel_beam

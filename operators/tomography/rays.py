@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import torch
 
-from invgen.operators.frozen import Constant, Frozen
+from invgen.core.frozen import Constant, Frozen
 from invgen.operators.tomography.divergent import ConeGeometry
 
 __all__ = ["Rays"]

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from invgen.errors import CapabilityError
+from invgen.core.errors import CapabilityError
 
 __all__ = ["Following", "in_parts"]
 

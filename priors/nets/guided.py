@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from invgen.errors import ParameterError
+from invgen.core.errors import ParameterError
 from invgen.priors.nets.layers import check_multiple, sines
 
 __all__ = ["GuidedUNet"]

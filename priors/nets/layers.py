@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from invgen.errors import ShapeError
+from invgen.core.errors import ShapeError
 
 __all__ = ["check_multiple", "downsampled", "fir", "sines", "upsampled"]
 

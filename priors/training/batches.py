@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from invgen.errors import DtypeError, ParameterError, ShapeError
+from invgen.core.errors import DtypeError, ParameterError, ShapeError
 from invgen.priors.nets.positions import positions
 
 __all__ = ["Batch", "Batches", "Transform", "random_phases", "weight_of"]

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from invgen.errors import DataError, ParameterError, ShapeError
-from invgen.priors.diffusion import as_channels
+from invgen.core.errors import DataError, ParameterError, ShapeError
+from invgen.priors.diffusion.model import as_channels
 
 __all__ = ["Collection"]
 

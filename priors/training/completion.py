@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from invgen.errors import DataError
-from invgen.priors.diffusion import Diffusion
+from invgen.core.errors import DataError
+from invgen.priors.diffusion.model import Diffusion
 from invgen.priors.nets import EDM, UNet
 from invgen.priors.training.collection import Collection
 from invgen.priors.training.engine import Training

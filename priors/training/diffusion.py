@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from invgen.errors import ParameterError
-from invgen.priors.diffusion import Diffusion
+from invgen.core.errors import ParameterError
+from invgen.priors.diffusion.model import Diffusion
 from invgen.priors.nets import EDM, UNet
 from invgen.priors.training.batches import Batches, Transform, random_phases
 from invgen.priors.training.collection import Collection

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from invgen.errors import DivergenceError, FileError, ParameterError
+from invgen.core.errors import DivergenceError, FileError, ParameterError
 from invgen.priors.training.bar import Bar, Quiet
 
 __all__ = ["Training", "read_log"]

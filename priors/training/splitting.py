@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from invgen.errors import ParameterError, ShapeError
-from invgen.priors.diffusion import as_channels, as_images
+from invgen.core.errors import ParameterError, ShapeError
+from invgen.priors.diffusion.model import as_channels, as_images
 from invgen.problem import Problem
 
 __all__ = ["Splitting"]

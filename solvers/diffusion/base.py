@@ -8,11 +8,12 @@ from dataclasses import KW_ONLY, dataclass
 
 from torch import Tensor
 
-from invgen.errors import CapabilityError, ParameterError
-from invgen.priors.reverse_diffusion import Draws, noise_levels
+from invgen.core.draws import Draws
+from invgen.core.errors import CapabilityError, ParameterError
+from invgen.priors.diffusion.reverse import noise_levels
 from invgen.problem import Problem
 from invgen.solvers.base import State
-from invgen.solvers.sampling import PosteriorSampler
+from invgen.solvers.sampling.base import PosteriorSampler
 
 __all__ = ["DiffusionSolver", "renoised"]
 
@@ -27,8 +28,8 @@ class DiffusionSolver(PosteriorSampler):
     Parameters
     ----------
     prior : Denoiser
-    scale, at_once
-        See `invgen.solvers.sampling.PosteriorSampler`.
+    scale, chunk_size
+        See `invgen.solvers.sampling.base.PosteriorSampler`.
     sigma_range : pair of numbers, optional
         Lowest and highest noise level, in the prior's unit; by default those it was made for, its
         `noise_range`.

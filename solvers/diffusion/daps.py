@@ -7,11 +7,12 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from invgen.errors import ParameterError
-from invgen.priors.reverse_diffusion import Draws, heun, noise_levels
+from invgen.core.draws import Draws
+from invgen.core.errors import ParameterError
+from invgen.priors.diffusion.reverse import heun, noise_levels
 from invgen.problem import Problem
 from invgen.solvers.diffusion.base import DiffusionSolver
-from invgen.solvers.likelihood_step import likelihood_step
+from invgen.solvers.sampling.likelihood_step import likelihood_step
 
 __all__ = ["DAPS"]
 
@@ -46,7 +47,7 @@ class DAPS(DiffusionSolver):
         Of Heun's method down the flow, which evaluates the denoiser ``2 ode_steps - 1`` times.
     langevin_steps : int
         Where the operator is not linear or the noise not normal.
-    scale, at_once, sigma_range
+    scale, chunk_size, sigma_range
         See `DiffusionSolver`.
     """
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from invgen.errors import ParameterError
-from invgen.priors.reverse_diffusion import Draws
+from invgen.core.draws import Draws
+from invgen.core.errors import ParameterError
 from invgen.problem import Problem
 from invgen.solvers.diffusion.spectral import SpectralSolver
 
@@ -39,7 +39,7 @@ class DDNM(SpectralSolver):
         How much of the noise is fresh at each level.
     passes : int
         How often each level is passed, with an evaluation of the network each time.
-    scale, at_once, sigma_range
+    scale, chunk_size, sigma_range
         See `DiffusionSolver`.
 
     Raises

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from invgen.errors import ParameterError
-from invgen.priors.reverse_diffusion import Draws
+from invgen.core.draws import Draws
+from invgen.core.errors import ParameterError
 from invgen.problem import Problem
 from invgen.solvers.diffusion.spectral import SpectralSolver
 
@@ -42,7 +42,7 @@ class DDRM(SpectralSolver):
         How much of the noise is fresh at each level.
     eta_b : number from 0 to 1
         How much the data replace the image where they are less noisy than it.
-    scale, at_once, sigma_range
+    scale, chunk_size, sigma_range
         See `DiffusionSolver`.
 
     Raises

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from invgen.errors import ParameterError
-from invgen.operators.krylov import conjugate_gradients
-from invgen.priors.reverse_diffusion import Draws
+from invgen.core.draws import Draws
+from invgen.core.errors import ParameterError
+from invgen.core.krylov import conjugate_gradients
 from invgen.problem import Problem
 from invgen.solvers.diffusion.base import DiffusionSolver, renoised
 
@@ -36,7 +36,7 @@ class DDS(DiffusionSolver):
     cg_steps : int
     eta : number from 0 to 1
         How much noise is fresh at each level.
-    scale, at_once, sigma_range
+    scale, chunk_size, sigma_range
         See `DiffusionSolver`.
     """
 

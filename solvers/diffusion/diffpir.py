@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from invgen.errors import ParameterError
-from invgen.priors.reverse_diffusion import Draws
+from invgen.core.draws import Draws
+from invgen.core.errors import ParameterError
 from invgen.problem import Problem
+from invgen.solvers.data_prox import SAMPLER_PRECISION, DataProx
 from invgen.solvers.diffusion.base import DiffusionSolver
-from invgen.solvers.image_step import SAMPLER_PRECISION, ImageStep
 
 __all__ = ["DiffPIR"]
 
@@ -38,7 +38,7 @@ class DiffPIR(DiffusionSolver):
     zeta : number from 0 to 1
         Fraction of fresh noise. All of it came 1 to 3 dB nearer to held-out images than 0.3 did, in CT,
         inpainting and deblurring with the priors that ship.
-    scale, at_once, sigma_range
+    scale, chunk_size, sigma_range
         See `DiffusionSolver`.
     """
 
@@ -55,7 +55,7 @@ class DiffPIR(DiffusionSolver):
     def data_step(self, problem: Problem, x0: Tensor, sigma: float) -> Tensor:
         """The proximal map of the data term."""
         rho = x0.real.new_full(problem.batch_shape, self.lam / sigma**2)
-        return ImageStep(problem, SAMPLER_PRECISION)(x0, rho)
+        return DataProx(problem, SAMPLER_PRECISION)(x0, rho)
 
     def step(
         self, problem: Problem, x: Tensor, high: float, low: float, draws: Draws

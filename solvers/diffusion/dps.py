@@ -9,9 +9,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from invgen.errors import CapabilityError, ParameterError
+from invgen.core.draws import Draws
+from invgen.core.errors import CapabilityError, ParameterError
 from invgen.noise import Gaussian, Poisson
-from invgen.priors.reverse_diffusion import Draws
 from invgen.problem import Problem
 from invgen.solvers.diffusion.base import DiffusionSolver, renoised
 
@@ -51,7 +51,7 @@ class DPS(DiffusionSolver):
     spread : positive number, optional
         Standard deviation of a pixel over all images, in the prior's unit; by default what the prior tells
         as its own `spread`.
-    scale, at_once, sigma_range
+    scale, chunk_size, sigma_range
         See `DiffusionSolver`.
 
     Raises

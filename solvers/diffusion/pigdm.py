@@ -9,11 +9,11 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from invgen.errors import ParameterError
+from invgen.core.errors import ParameterError
 from invgen.problem import Problem
 from invgen.solvers.base import State
+from invgen.solvers.data_prox import SAMPLER_PRECISION, DataProx
 from invgen.solvers.diffusion.base import DiffusionSolver, renoised
-from invgen.solvers.image_step import SAMPLER_PRECISION, ImageStep
 
 __all__ = ["PiGDM"]
 
@@ -48,7 +48,7 @@ class PiGDM(DiffusionSolver):
         as its own `spread`. Without either it is without bound, r = sigma, which guides less in much noise.
     eta : number from 0 to 1
         How much of the noise is fresh at each level.
-    scale, at_once, sigma_range
+    scale, chunk_size, sigma_range
         See `DiffusionSolver`.
 
     Raises
@@ -73,7 +73,7 @@ class PiGDM(DiffusionSolver):
     def walk(self, problem: Problem, state: State) -> Iterator[State]:
         """Come down the noise levels, each step with the guided image of the level before."""
         levels, draws = self.levels(), self.draws(problem, state)
-        data_step = ImageStep(problem, SAMPLER_PRECISION)
+        data_step = DataProx(problem, SAMPLER_PRECISION)
         x, before = state.get("noisy", None), state.get("before", None)
         if x is None:
             x = state.x + levels[0] * draws(state.x)
@@ -86,7 +86,7 @@ class PiGDM(DiffusionSolver):
             before = x0
             yield State(x0, noisy=x, before=before, k=k + 1, draws=draws.state)
 
-    def guided(self, problem: Problem, data_step: ImageStep, x: Tensor, sigma: float) -> Tensor:
+    def guided(self, problem: Problem, data_step: DataProx, x: Tensor, sigma: float) -> Tensor:
         """The posterior mean of the image, as the data and the noisy image tell it."""
         denoised, pullback = self.denoised_with_pullback(x, sigma)
         spread = getattr(self.prior, "spread", math.inf) if self.spread is None else self.spread

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from invgen.errors import ParameterError
+from invgen.core.errors import ParameterError
 from invgen.problem import Problem
 from invgen.solvers.base import State
+from invgen.solvers.data_prox import SAMPLER_PRECISION, DataProx
 from invgen.solvers.diffusion.base import DiffusionSolver
-from invgen.solvers.image_step import SAMPLER_PRECISION, ImageStep
 
 __all__ = ["REDdiff"]
 
@@ -47,7 +47,7 @@ class REDdiff(DiffusionSolver):
         Weight of the prior.
     damping : number above 0, at most 1
         Fraction of a whole step that is taken: of small ones more average out their noise.
-    scale, at_once, sigma_range
+    scale, chunk_size, sigma_range
         See `DiffusionSolver`.
     """
 
@@ -65,7 +65,7 @@ class REDdiff(DiffusionSolver):
     def walk(self, problem: Problem, state: State) -> Iterator[State]:
         """Steps down the noise levels."""
         draws, levels = self.draws(problem, state), self.levels()
-        newton = ImageStep(problem, SAMPLER_PRECISION)
+        newton = DataProx(problem, SAMPLER_PRECISION)
         mu = state.x
         for k in range(state.get("k", 0), self.iterations):
             denoised = self.denoised(mu + levels[k] * draws(mu), levels[k])

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from invgen.errors import CapabilityError, ParameterError
-from invgen.priors.reverse_diffusion import Draws
+from invgen.core.draws import Draws
+from invgen.core.errors import CapabilityError, ParameterError
 from invgen.problem import Problem
 from invgen.solvers.diffusion.base import DiffusionSolver
 
@@ -24,7 +24,7 @@ class SpectralSolver(DiffusionSolver):
 
     Parameters
     ----------
-    prior, iterations, scale, at_once, sigma_range
+    prior, iterations, scale, chunk_size, sigma_range
         See `DiffusionSolver`.
     eta : number from 0 to 1
         How much of the noise is fresh at each level.

@@ -11,13 +11,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from invgen.errors import CapabilityError, ParameterError
+from invgen.core.draws import Draws
+from invgen.core.errors import CapabilityError, ParameterError
 from invgen.operators import LinearOperator
-from invgen.priors.reverse_diffusion import Draws, heun, noise_levels
+from invgen.priors.diffusion.reverse import heun, noise_levels
 from invgen.problem import Problem
 from invgen.solvers.base import State
-from invgen.solvers.likelihood_step import likelihood_step
-from invgen.solvers.sampling import PosteriorSampler
+from invgen.solvers.sampling.base import PosteriorSampler
+from invgen.solvers.sampling.likelihood_step import likelihood_step
 
 __all__ = ["SplitGibbs"]
 
@@ -63,8 +64,8 @@ class SplitGibbs(PosteriorSampler):
         Noise levels of each prior step, which evaluates the denoiser ``2 steps - 1`` times.
     langevin_steps : int
         Of each likelihood step where there is no exact one.
-    scale, at_once
-        See `invgen.solvers.sampling.PosteriorSampler`.
+    scale, chunk_size
+        See `invgen.solvers.sampling.base.PosteriorSampler`.
     rho_range : pair of numbers, optional
         Last and first rho, in the prior's unit. By default the noise levels that the prior was made for, of
         which the lowest gives way to a tenth of the noise of the data, seen in the image, where that is more.

@@ -10,13 +10,13 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from invgen.errors import ParameterError
+from invgen.core.draws import Draws
+from invgen.core.errors import ParameterError
 from invgen.noise import Gaussian
-from invgen.priors.reverse_diffusion import Draws
 from invgen.problem import Problem
 from invgen.solvers.base import State
+from invgen.solvers.data_prox import DataProx
 from invgen.solvers.diffusion.base import DiffusionSolver
-from invgen.solvers.image_step import ImageStep
 
 __all__ = ["TwistedSMC"]
 
@@ -62,7 +62,7 @@ class TwistedSMC(DiffusionSolver):
         together: sample i is not that of the seed plus i.
     threshold : number from 0 to 1
         Particles are drawn anew when their effective number is less than this part of them.
-    at_once : int, optional
+    chunk_size : int, optional
         How many particles the denoiser sees at a time.
     scale, sigma_range
         See `DiffusionSolver`.
@@ -93,9 +93,9 @@ class TwistedSMC(DiffusionSolver):
         levels, space, samples = self.levels(), problem.operator.domain, problem.batch_shape[0]
         draws = Draws(state.get("draws", range(1))[:1])
         count, alone = max(self.particles, samples), _alone(problem)
-        each = min(count, self.at_once or max(1, self.memory // max(1, state.x[0].numel())))
+        each = min(count, self.chunk_size or max(1, self.memory // max(1, state.x[0].numel())))
         problems = [alone.repeated(min(each, count - first)) for first in range(0, count, each)]
-        crowd = [(part, ImageStep(part)) for part in problems]
+        crowd = [(part, DataProx(part)) for part in problems]
         shape = (count, *(1,) * len(alone.batch_shape), *space.shape)
 
         def normal(like: Tensor) -> Tensor:
@@ -134,7 +134,7 @@ class TwistedSMC(DiffusionSolver):
             yield State(images, k=k + 1, draws=draws.state, **variables)
 
     def step_of(
-        self, problem: Problem, data_step: ImageStep, x: Tensor, noise: Tensor, high: float, low: float
+        self, problem: Problem, data_step: DataProx, x: Tensor, noise: Tensor, high: float, low: float
     ) -> Step:
         """Some of the particles one level on."""
         space = problem.operator.domain

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from invgen.errors import ParameterError
-from invgen.priors.reverse_diffusion import Draws
+from invgen.core.draws import Draws
+from invgen.core.errors import ParameterError
 from invgen.problem import Problem
+from invgen.solvers.data_prox import SAMPLER_PRECISION, DataProx
 from invgen.solvers.diffusion.base import DiffusionSolver
-from invgen.solvers.image_step import SAMPLER_PRECISION, ImageStep
 
 __all__ = ["AnnealedLangevin", "DataPull"]
 
@@ -55,7 +55,7 @@ class AnnealedLangevin(DiffusionSolver):
     step_size : number between 0 and 1
         ``eta / sigma^2``. With one half, noise in directions in which neither prior nor data leave room is
         that which the denoiser expects.
-    scale, at_once, sigma_range
+    scale, chunk_size, sigma_range
         See `DiffusionSolver`.
     """
 
@@ -98,7 +98,7 @@ class DataPull:
     """
 
     def __init__(self, problem: Problem, sigma: float) -> None:
-        self._step = ImageStep(problem, SAMPLER_PRECISION)
+        self._step = DataProx(problem, SAMPLER_PRECISION)
         self._rho = torch.full(problem.batch_shape, sigma**-2, dtype=torch.float64)
 
     def __call__(self, x: Tensor) -> Tensor:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from invgen.errors import ParameterError
+from invgen.core.draws import Draws
+from invgen.core.errors import ParameterError
 from invgen.operators.base import SVD
-from invgen.priors.reverse_diffusion import Draws
 from invgen.problem import Problem
 from invgen.solvers.diffusion.base import DiffusionSolver
 from invgen.solvers.langevin.annealed import DataPull
@@ -53,7 +53,7 @@ class PredictorCorrector(DiffusionSolver):
         Langevin steps at each; every one is an evaluation of the network, as is the predictor.
     ratio : number between 0 and 1
         Signal-to-noise ratio r of the Langevin steps, ``2 (r sigma)^2``; below 0.7 they are stable.
-    scale, at_once, sigma_range
+    scale, chunk_size, sigma_range
         See `DiffusionSolver`.
     """
 

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from invgen.chains import effective_sample_size, r_hat
-from invgen.errors import ParameterError
+from invgen.core.errors import ParameterError
 from invgen.operators import LinearOperator
 from invgen.problem import Problem
 from invgen.solvers.base import State
-from invgen.solvers.curvature import check_curvature, largest_curvature
-from invgen.solvers.sampling import PosteriorSampler
+from invgen.solvers.sampling.base import PosteriorSampler
+from invgen.solvers.sampling.curvature import check_curvature, largest_curvature
 
 __all__ = ["ULA"]
 
@@ -57,7 +57,7 @@ class ULA(PosteriorSampler):
         How many of the first steps the diagnostics leave out, by default half of them.
     thinning : int
         The diagnostics follow each draw of that number, of at most a hundred pixels spread over the image.
-    scale, at_once
+    scale, chunk_size
         See `PosteriorSampler`.
     """
 

@@ -194,7 +194,7 @@ def test_debug_shows_the_error_itself(invgen, tmp_path):
 
 
 def test_what_was_not_foreseen_points_to_debug(invgen, scan, monkeypatch):
-    monkeypatch.setattr("invgen.io.scan.Scan.info", lambda self: 1 / 0)
+    monkeypatch.setattr("invgen.io.ct.scan.Scan.info", lambda self: 1 / 0)
     result = invgen("info", scan)
     assert result.exit_code == 1
     assert "ZeroDivisionError" in result.output

@@ -51,7 +51,7 @@ def test_the_same_in_other_formats(table):
 
 def test_what_a_solver_cannot_do_is_told_beside_the_others(table, monkeypatch):
     from invgen import solvers
-    from invgen.errors import CapabilityError
+    from invgen.core.errors import CapabilityError
 
     class Unable(solvers.DDS):
         def __call__(self, problem, **_):

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import invgen as ig
+from invgen.convex.functions import GroupL1
 from invgen.operators import DCT as Cosines
 from invgen.operators import Gradient, Hadamard, MatrixOperator
 from invgen.operators import Wavelet as Details
@@ -30,7 +31,6 @@ from invgen.priors import (
     TVDenoiser,
     Wavelet,
 )
-from invgen.priors.functions import GroupL1
 from invgen.testing import CheckError, check_denoiser, check_prior
 
 

@@ -10,7 +10,7 @@ import pytest
 import scipy.io
 import tifffile
 
-from invgen.errors import DataError, FileError, InvgenError, ParameterError
+from invgen.core.errors import DataError, FileError, InvgenError, ParameterError
 from invgen.io import open_scan, read_reconstruction
 
 

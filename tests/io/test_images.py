@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from skimage.io import imsave
 
-from invgen.errors import DataError, FileError, ParameterError, ShapeError
+from invgen.core.errors import DataError, FileError, ParameterError, ShapeError
 from invgen.io import read_images, read_labels
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 6, 5), dtype=np.uint8)

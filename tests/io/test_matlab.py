@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.io
 
-from invgen.errors import FileError
+from invgen.core.errors import FileError
 from invgen.io.matlab import mat_variable, mat_variables
 
 VALUES = {

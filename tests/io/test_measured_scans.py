@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from invgen.errors import FileError
+from invgen.core.errors import FileError
 from invgen.io import open_scan
 
 BASALT = {"dataset": "sino_basalt", "axes": "column,angle", "angles_dataset": "angles", "angle_unit": "rad"}

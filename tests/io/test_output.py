@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from invgen.errors import FileError, ParameterError
+from invgen.core.errors import FileError, ParameterError
 from invgen.io import ReconstructionWriter, read_reconstruction
 
 

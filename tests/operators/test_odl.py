@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import invgen as ig
-from invgen.errors import CapabilityError, DtypeError, ParameterError, ShapeError
+from invgen.core.errors import CapabilityError, DtypeError, ParameterError, ShapeError
 from invgen.operators import (
     Gradient,
     Identity,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from invgen.errors import CapabilityError, DtypeError
+from invgen.core.errors import CapabilityError, DtypeError
 from invgen.operators import ConeBeam, FanBeam, Radon, from_odl
 from invgen.operators.odl import import_odl
 from invgen.phantoms import Ellipses

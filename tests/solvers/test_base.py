@@ -5,7 +5,7 @@ import torch
 
 import invgen as ig
 from invgen import phantoms
-from invgen.errors import CapabilityError, DivergenceError, FileError, ParameterError, ShapeError
+from invgen.core.errors import CapabilityError, DivergenceError, FileError, ParameterError, ShapeError
 from invgen.noise import Gaussian
 from invgen.operators import FunctionOperator, Identity, MatrixOperator, Radon
 from invgen.priors import TotalVariation

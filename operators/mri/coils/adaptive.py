@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from invgen.errors import ParameterError
+from invgen.core.errors import ParameterError
 from invgen.operators.mri.coils.data import checked
 from invgen.operators.mri.coils.pixels import aligned, strongest
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from invgen.errors import ParameterError, ShapeError
-from invgen.operators.counts import is_count
+from invgen.core.checks import is_count
+from invgen.core.errors import ParameterError, ShapeError
 from invgen.operators.mri.coils.data import checked, coil_gram
 
 __all__ = ["compression_matrix", "mix"]

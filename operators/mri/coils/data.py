@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from invgen.errors import DataError, DtypeError, ShapeError
-from invgen.operators.space import check_finite
+from invgen.core.errors import DataError, DtypeError, ShapeError
+from invgen.core.space import check_finite
 
 __all__ = ["checked", "coil_gram"]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from invgen.errors import DataError, ParameterError, ShapeError
-from invgen.operators.counts import is_count
+from invgen.core.checks import is_count
+from invgen.core.errors import DataError, ParameterError, ShapeError
 from invgen.operators.mri.calibration import calibrated
 from invgen.operators.mri.coils.data import checked
 from invgen.operators.mri.coils.pixels import aligned, strongest

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from invgen.errors import DataError, ParameterError
-from invgen.operators.covariance import covariance_factor
+from invgen.core.covariance import covariance_factor
+from invgen.core.errors import DataError, ParameterError
 from invgen.operators.mri.coils.data import checked, coil_gram
 
 __all__ = ["noise_covariance", "whitening_matrix"]

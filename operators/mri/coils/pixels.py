@@ -32,8 +32,8 @@ def strongest(
     vectors : complex tensor, shape (coils, *shape)
     """
     values, vectors = like.real.new_empty(shape), like.new_empty(coils, *shape)
-    at_once = max(1, _ENTRIES // (coils**2 * math.prod(shape[1:])))
-    for rows in torch.arange(shape[0], device=like.device).split(at_once):
+    chunk_size = max(1, _ENTRIES // (coils**2 * math.prod(shape[1:])))
+    for rows in torch.arange(shape[0], device=like.device).split(chunk_size):
         eigenvalues, eigenvectors = torch.linalg.eigh(matrices(rows))
         values[rows] = eigenvalues[..., -1]
         vectors[:, rows] = eigenvectors[..., -1].movedim(-1, 0)

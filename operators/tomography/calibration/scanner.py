@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from invgen.errors import CapabilityError, DataError, InvgenWarning, ShapeError
+from invgen.core.errors import CapabilityError, DataError, InvgenWarning, ShapeError
 from invgen.operators.tomography.calibration.fan import FEWEST, covered, fit_fan
 from invgen.operators.tomography.calibration.wedge import fit_parallel, missing, without_pedestal
 from invgen.operators.tomography.cone import ConeBeam

@@ -8,7 +8,7 @@ import scipy.ndimage
 import scipy.signal
 import torch
 
-from invgen.errors import ParameterError, ShapeError
+from invgen.core.errors import ParameterError, ShapeError
 from invgen.operators import Blur, kernels
 
 SCIPY = {"circular": "wrap", "reflect": "reflect", "zero": "constant"}

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from invgen.errors import ParameterError, ShapeError
+from invgen.core.errors import ParameterError, ShapeError
 from invgen.operators import Grayscale
 
 

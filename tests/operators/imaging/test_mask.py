@@ -5,7 +5,7 @@ import pytest
 import scipy.ndimage
 import torch
 
-from invgen.errors import ParameterError, ShapeError
+from invgen.core.errors import ParameterError, ShapeError
 from invgen.operators import Mask, Space, masks
 
 

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 import invgen as ig
-from invgen.errors import DataError, DtypeError, ParameterError, ShapeError
+from invgen.core.errors import DataError, DtypeError, ParameterError, ShapeError
+from invgen.core.krylov import conjugate_gradients
 from invgen.operators import MRI, Fourier
 from invgen.operators.inverse import fourier_preconditioner
-from invgen.operators.krylov import conjugate_gradients
 
 #: Shapes of images and of masks that broadcast to them.
 CASES = [

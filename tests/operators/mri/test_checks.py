@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import invgen as ig
-from invgen.errors import DataError, DtypeError
+from invgen.core.errors import DataError, DtypeError
 from invgen.operators import MRI, NonCartesianMRI, trajectories
 
 SHAPE = (9, 12)

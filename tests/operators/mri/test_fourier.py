@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from invgen.errors import DtypeError, ParameterError, ShapeError
+from invgen.core.errors import DtypeError, ParameterError, ShapeError
 from invgen.operators import Fourier
 
 SHAPES = [(8, 6), (7, 9), (6, 9), (5, 8), (1, 7), (12,), (11,), (3, 4, 5), (4, 3, 6)]

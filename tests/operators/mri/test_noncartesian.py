@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import invgen as ig
-from invgen.errors import DataError, DtypeError, ParameterError, ShapeError
+from invgen.core.errors import DataError, DtypeError, ParameterError, ShapeError
 from invgen.operators import MRI, Fourier, NonCartesianMRI, trajectories
 
 SHAPES = [(8, 6), (7, 9), (6, 9), (1, 7), (4, 5, 6), (5, 4, 3)]

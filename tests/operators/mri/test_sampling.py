@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from invgen.errors import ParameterError, ShapeError
+from invgen.core.errors import ParameterError, ShapeError
 from invgen.operators import MRI, sampling
 
 MAKERS = {

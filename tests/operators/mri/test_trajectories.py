@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from invgen.errors import DataError, DtypeError, ParameterError, ShapeError
+from invgen.core.errors import DataError, DtypeError, ParameterError, ShapeError
 from invgen.operators import NonCartesianMRI, trajectories
 from invgen.operators.mri.trajectories import (
     density_compensation,

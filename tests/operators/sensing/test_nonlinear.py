@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import invgen as ig
-from invgen.errors import ParameterError, ShapeError
+from invgen.core.errors import ParameterError, ShapeError
 from invgen.operators import (
     Blur,
     Fourier,

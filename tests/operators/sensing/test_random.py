@@ -5,7 +5,7 @@ import pytest
 import scipy.linalg
 import torch
 
-from invgen.errors import ParameterError, ShapeError
+from invgen.core.errors import ParameterError, ShapeError
 from invgen.operators import GaussianMatrix, MatrixOperator, SinglePixel, basic
 
 

@@ -9,9 +9,9 @@ import scipy.fft
 import scipy.linalg
 import torch
 
-from invgen.errors import ParameterError, ShapeError
+from invgen.core.errors import ParameterError, ShapeError
 from invgen.operators import DCT, Fourier, Hadamard, SubsampledTransform
-from invgen.operators.sensing.hadamard import sequency
+from invgen.operators.transforms.hadamard import sequency
 
 
 def normal(*shape, seed=0, dtype=torch.float64):

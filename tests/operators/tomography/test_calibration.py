@@ -10,7 +10,7 @@ import scipy.io
 import torch
 
 import invgen as ig
-from invgen.errors import CapabilityError, DataError, DtypeError, InvgenWarning, ShapeError
+from invgen.core.errors import CapabilityError, DataError, DtypeError, InvgenWarning, ShapeError
 from invgen.operators import ConeBeam, FanBeam, Identity, Radon, calibrate
 
 TURN = 2 * math.pi

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from invgen import phantoms
-from invgen.errors import DtypeError, ParameterError, ShapeError
+from invgen.core.errors import DtypeError, ParameterError, ShapeError
 from invgen.operators import ConeBeam, FanBeam
 from invgen.operators.tomography import cone
 from invgen.operators.tomography.rays import Rays

@@ -9,7 +9,7 @@ import torch
 
 import invgen as ig
 from invgen import phantoms
-from invgen.errors import DataError, DtypeError, ParameterError, ShapeError
+from invgen.core.errors import DataError, DtypeError, ParameterError, ShapeError
 from invgen.operators import FanBeam, Radon
 from invgen.operators.tomography.divergent import ConeGeometry
 from invgen.operators.tomography.rays import Rays

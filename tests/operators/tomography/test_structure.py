@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from invgen import phantoms
-from invgen.errors import DataError, DtypeError, ParameterError, ShapeError
+from invgen.core.errors import DataError, DtypeError, ParameterError, ShapeError
 from invgen.noise import Gaussian
 from invgen.operators import FanBeam, Radon
 from invgen.operators.tomography.fourier import Convolution

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from invgen.errors import DtypeError, ParameterError, ShapeError
+from invgen.core.errors import DtypeError, ParameterError, ShapeError
 from invgen.priors.nets.positions import positions
 from invgen.priors.training import Batches, random_phases
 

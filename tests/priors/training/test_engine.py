@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from invgen.errors import DivergenceError, FileError, ParameterError
+from invgen.core.errors import DivergenceError, FileError, ParameterError
 from invgen.priors.nets import EDM, UNet
 from invgen.priors.training import ScoreMatching, Training, read_log
 

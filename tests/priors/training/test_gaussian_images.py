@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from invgen.errors import ParameterError, ShapeError
+from invgen.core.errors import ParameterError, ShapeError
 from invgen.priors.nets import EDM, UNet
 from invgen.priors.training import SURE, Noise2Self, ScoreMatching, Training
 

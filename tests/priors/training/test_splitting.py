@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import invgen as ig
-from invgen.errors import ParameterError, ShapeError
+from invgen.core.errors import ParameterError, ShapeError
 from invgen.priors.training import Splitting, Training, train_completion
 
 NOISE, MEASURED, JUDGED = 0.2, 0.7, 0.4

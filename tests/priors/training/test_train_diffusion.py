@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import invgen as ig
-from invgen.errors import DataError, ParameterError, ShapeError
+from invgen.core.errors import DataError, ParameterError, ShapeError
 from invgen.priors.training import Training, read_log, train_diffusion
 from invgen.priors.training.collection import Collection
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from invgen.errors import DataError, DtypeError, ParameterError, ShapeError
+from invgen.core.errors import DataError, DtypeError, ParameterError, ShapeError
 from invgen.operators import Fourier
 from invgen.operators.mri.coils import adaptive
 

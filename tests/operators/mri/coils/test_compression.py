@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from invgen.errors import DataError, DtypeError, ParameterError, ShapeError
+from invgen.core.errors import DataError, DtypeError, ParameterError, ShapeError
 from invgen.noise import Gaussian
 from invgen.operators import MRI
 from invgen.operators.mri.coils import compression_matrix, mix

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from invgen.errors import DataError, DtypeError, ParameterError, ShapeError
+from invgen.core.errors import DataError, DtypeError, ParameterError, ShapeError
 from invgen.noise import Gaussian
 from invgen.operators import MRI
 from invgen.operators.mri.coils import mix, noise_covariance, whitening_matrix

@@ -1,0 +1,1 @@
+"""Convex optimization that penalties and solvers share: functions, proximal maps, metrics, weights."""

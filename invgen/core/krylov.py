@@ -1,0 +1,133 @@
+"""Krylov methods on batches: conjugate gradients and Lanczos, each batch element on its own."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import torch
+
+from invgen.core.errors import InvgenWarning
+from invgen.core.space import Space
+
+#: Steps from which the rate of convergence is taken.
+_FEW = 4
+
+Apply = Callable[[torch.Tensor], torch.Tensor]
+
+
+def conjugate_gradients(
+    apply: Apply,
+    b: torch.Tensor,
+    space: Space,
+    *,
+    precondition: Apply | None = None,
+    tolerance: float | None = None,
+    iterations: int | None = None,
+    error: float | None = None,
+    enough: Apply | None = None,
+) -> torch.Tensor:
+    """Solve ``apply(x) = b`` for a positive semi-definite `apply`, Hestenes and Stiefel (1952).
+
+    Starts at zero, so that a singular consistent system gives the solution of smallest norm. Each
+    batch element stops by itself, when its residual is `tolerance` times its right-hand side (1e-6 in
+    float32, 1e-12 in float64), when its error is about `error` in the norm of `apply`, or when `enough`,
+    asked every tenth iteration, finds it good: that makes a batch equal to its elements one by one. Who gives
+    a number of `iterations` wants no more of them; else 2000 that do not suffice are worth a warning.
+    """
+    if tolerance is None:
+        tolerance = 1e-12 if b.dtype in (torch.float64, torch.complex128) else 1e-6
+    # in units of the right-hand side, a power of two: products of large numbers exceed those of float32
+    unit = space.per_sample(power_of_two(space.norm(b)))
+    b = b / unit
+    x, r = torch.zeros_like(b), b
+    z = precondition(r) if precondition else r
+    p, rz = z, space.inner(r, z).real
+    target = tolerance * space.norm(b)
+    active = space.norm(r) > target
+    lowered: list[torch.Tensor] = []
+    for step in range(1, (iterations or 2000) + 1):
+        if not active.any():
+            return unit * x
+        Ap = apply(p)
+        # an element that has converged takes steps of length zero
+        length = torch.where(active, rz / space.inner(p, Ap).real, 0)
+        alpha = space.per_sample(length)
+        x, r = x + alpha * p, r - alpha * Ap
+        if error is not None:
+            lowered.append(length * rz)
+            active = active & (unit.reshape(rz.shape) * _energy_left(lowered).sqrt() > error)
+        z = precondition(r) if precondition else r
+        rz_old, rz = rz, space.inner(r, z).real
+        p = z + space.per_sample(torch.where(active, rz / rz_old, 0)) * p
+        active = active & (space.norm(r) > target)
+        if enough is not None and step % 10 == 0:
+            active = active & ~enough(unit * x)
+    if active.any() and iterations is None:
+        reached = float((space.norm(r) / space.norm(b))[active].max())
+        warnings.warn(
+            f"Conjugate gradients stopped after 2000 iterations at a relative residual of "
+            f"{reached:.1e} (wanted {tolerance:.0e}): the system is badly conditioned; a larger shift helps.",
+            InvgenWarning,
+            stacklevel=2,
+        )
+    return unit * x
+
+
+def _energy_left(lowered: list[torch.Tensor]) -> torch.Tensor:
+    """Squared error that is left when each step has lowered it by so much.
+
+    Which is ``length * rz`` (Hestenes and Stiefel 1952, theorem 6:1); the steps to come lower it by a
+    geometric series, if the mean rate of the last few holds.
+    """
+    before, last = lowered[-_FEW:][0], lowered[-1]
+    count = min(_FEW, len(lowered)) - 1
+    rate = (last / before) ** (1 / count) if count else torch.full_like(last, 0.5)
+    rate = torch.where(before > 0, rate, 0).clamp(max=0.99)
+    return last * rate / (1 - rate)
+
+
+def power_of_two(size: torch.Tensor) -> torch.Tensor:
+    """A power of two near each positive number, else one: to divide by it rounds nothing."""
+    exponent = torch.where(size > 0, torch.frexp(size).exponent, 0)
+    return torch.ldexp(torch.ones_like(size), exponent)
+
+
+def largest_eigenvalue(
+    apply: Apply, start: torch.Tensor, space: Space, *, tolerance: float = 1e-9, iterations: int = 300
+) -> torch.Tensor:
+    """Largest eigenvalue of a positive semi-definite map, for each batch element of `start`, by Lanczos.
+
+    Without reorthogonalization: rounding makes copies of the extreme eigenvalues, never wrong ones
+    (Paige 1980). Stops when the largest Ritz value has settled to `tolerance`, each batch element by itself.
+    """
+    v, v_old = start * space.per_sample(1 / space.norm(start)), torch.zeros_like(start)
+    value = beta = torch.zeros_like(space.norm(start))
+    settled = torch.zeros_like(value, dtype=torch.bool)
+    alphas: list[torch.Tensor] = []
+    betas: list[torch.Tensor] = []
+    for step in range(iterations):
+        w = apply(v)
+        if step == 0:  # in units of the map: the squares of large numbers exceed those of float32
+            unit = power_of_two(space.inner(v, w).real)
+        w = w / space.per_sample(unit)
+        alphas.append(space.inner(v, w).real)
+        w = w - space.per_sample(alphas[-1]) * v - space.per_sample(beta) * v_old
+        if step < 5 or step % 5 == 0:
+            old, value = value, torch.where(settled, value, _largest_ritz_value(alphas, betas))
+            settled = settled | ((value - old).abs() <= tolerance * value)
+            if bool(settled.all()):
+                break
+        beta = space.norm(w)
+        betas.append(beta)
+        # where the Krylov space is exhausted beta vanishes, and zero vectors change nothing more
+        v_old, v = v, w * space.per_sample(torch.where(beta > 0, 1 / beta, 0))
+    return unit * value
+
+
+def _largest_ritz_value(alphas: list[torch.Tensor], betas: list[torch.Tensor]) -> torch.Tensor:
+    T = torch.diag_embed(torch.stack(alphas, -1).cpu().double())
+    if betas:
+        off = torch.stack(betas, -1).cpu().double()
+        T = T + torch.diag_embed(off, 1) + torch.diag_embed(off, -1)
+    return torch.linalg.eigvalsh(T)[..., -1].to(alphas[0])

@@ -1,0 +1,223 @@
+"""Spaces: the shape and field of what an operator takes and gives, and their inner products."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from invgen.core.errors import CapabilityError, DataError, DtypeError, ParameterError, ShapeError
+
+#: A tensor, or a tuple of tensors for an element of a `ProductSpace`.
+Data = Any
+
+_DTYPES = {
+    "real": (torch.float32, torch.float64),
+    "complex": (torch.complex64, torch.complex128),
+}
+
+
+@dataclass(frozen=True)
+class Space:
+    """Arrays of one shape over the real or complex numbers.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of one element, without batch axes.
+    field : {"real", "complex"}
+        Precision is not part of a space: it is the input's.
+    """
+
+    shape: tuple[int, ...]
+    field: str = "real"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
+        if any(n < 1 for n in self.shape):
+            raise ShapeError(f"A space needs positive sizes; got the shape {self.shape}.")
+        if self.field not in _DTYPES:
+            raise ParameterError(f"field is 'real' or 'complex'; got {self.field!r}.")
+
+    @property
+    def size(self) -> int:
+        """Number of entries of one element."""
+        return math.prod(self.shape)
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """The element's own axes, counted from the end (the leading ones are batch)."""
+        return tuple(range(-len(self.shape), 0))
+
+    def check(self, x: Data, who: str) -> None:
+        """Raise unless `x` is a finite tensor of this space, with any leading batch axes."""
+        if not isinstance(x, torch.Tensor):
+            raise DtypeError(
+                f"{who} expects a torch.Tensor; got {type(x).__name__}. Convert it with torch.as_tensor."
+            )
+        # first the type: real and imaginary parts along an axis of their own have another shape, too
+        if x.dtype not in _DTYPES[self.field]:
+            names = " or ".join(str(d).removeprefix("torch.") for d in _DTYPES[self.field])
+            raise DtypeError(
+                f"{who} expects {names}; got {str(x.dtype).removeprefix('torch.')}. {_convert(x, self.field)}"
+            )
+        if x.shape[x.ndim - len(self.shape) :] != self.shape or x.ndim < len(self.shape):
+            sizes = ", ".join(["...", *map(str, self.shape)])
+            raise ShapeError(f"{who} expects the shape ({sizes}); got {tuple(x.shape)}.")
+        check_finite(x, who)
+
+    def batch_shape(self, x: Data) -> torch.Size:
+        """Leading axes of `x` that are not the element's own."""
+        return x.shape[: x.ndim - len(self.shape)]
+
+    def flatten(self, x: Data) -> tuple[torch.Tensor, torch.Size]:
+        """`x` with exactly one batch axis, and the batch shape that `reshape` restores."""
+        batch = self.batch_shape(x)
+        return x.reshape(-1, *self.shape), batch
+
+    def inner(self, x: Data, y: Data) -> torch.Tensor:
+        """Inner product ``sum conj(x) y`` of each pair of elements, shape of the batch."""
+        return (x.conj() * y).sum(dim=self.axes) if self.shape else x.conj() * y
+
+    def norm(self, x: Data) -> torch.Tensor:
+        """Euclidean norm of each element, shape of the batch."""
+        if not self.shape:
+            return x.abs()
+        if x.is_complex():  # of complex numbers PyTorch takes a hundred times as long
+            return torch.linalg.vector_norm(torch.view_as_real(x.resolve_conj()).flatten(-2), dim=self.axes)
+        return torch.linalg.vector_norm(x, dim=self.axes)
+
+    def per_sample(self, value: Any) -> Any:
+        """A number per batch element, shaped to multiply elements of this space."""
+        if isinstance(value, torch.Tensor):
+            return value.reshape(*value.shape, *(1,) * len(self.shape))
+        return value
+
+    def half(self, symbol: torch.Tensor) -> torch.Tensor:
+        """The frequencies of a symbol that the transform of this space's elements keeps."""
+        return symbol if self.field == "complex" else symbol[..., : symbol.shape[-1] // 2 + 1]
+
+    def filter(self, symbol: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """Multiply `x` in the Fourier basis of its axes by a symbol, of which `half` has been taken.
+
+        The symbol is the same for all elements, or has their batch axes.
+        """
+        own = symbol.shape[-len(self.shape) :]
+        if math.prod(own) == 1:  # the same at every frequency
+            return symbol * x
+        flat, batch = self.flatten(x)
+        if not len(flat):  # which transforms refuse
+            return x.clone()
+        if x.is_cuda or len(flat) == 1:
+            return self._filter(symbol, x)
+        # the CPU's transforms round by how many there are: one by one, a batch equals its elements to the bit
+        symbols = symbol.expand(*batch, *own).reshape(-1, *own)
+        return torch.stack([self._filter(s, v.clone()) for s, v in zip(symbols, flat, strict=True)]).reshape(
+            x.shape
+        )
+
+    def _filter(self, symbol: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        if self.field == "complex":
+            return torch.fft.ifftn(symbol * torch.fft.fftn(x, dim=self.axes), dim=self.axes)
+        return torch.fft.irfftn(symbol * torch.fft.rfftn(x, dim=self.axes), s=self.shape, dim=self.axes)
+
+    def random(
+        self, batch: tuple[int, ...] = (), *, seed: int, dtype: torch.dtype, device: Any = None
+    ) -> Data:
+        """Standard normal elements; `dtype` is real and gives the precision."""
+        generator = torch.Generator().manual_seed(seed)
+        kind = dtype if self.field == "real" else dtype.to_complex()
+        return torch.randn(*batch, *self.shape, generator=generator, dtype=kind).to(device)
+
+
+class ProductSpace(Space):
+    """Tuples of elements of several spaces that share their batch axes.
+
+    Parameters
+    ----------
+    spaces : sequence of Space
+    """
+
+    def __init__(self, spaces: Sequence[Space]) -> None:
+        object.__setattr__(self, "spaces", tuple(spaces))
+
+    spaces: tuple[Space, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Tuples have none: methods that need a single array end here."""
+        raise CapabilityError(f"This needs a single array; {self} holds tuples.")
+
+    @property
+    def field(self) -> str:
+        """Complex where all parts are."""
+        return "complex" if all(space.field == "complex" for space in self.spaces) else "real"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ProductSpace) and self.spaces == other.spaces
+
+    def __hash__(self) -> int:
+        return hash(self.spaces)
+
+    def __repr__(self) -> str:
+        return f"ProductSpace({', '.join(map(repr, self.spaces))})"
+
+    @property
+    def size(self) -> int:
+        """Number of entries of all parts."""
+        return sum(space.size for space in self.spaces)
+
+    def check(self, x: Data, who: str) -> None:
+        """Raise unless `x` is a tuple with one element of each space and one batch shape."""
+        if not isinstance(x, tuple | list) or len(x) != len(self.spaces):
+            raise ShapeError(
+                f"{who} expects a tuple of {len(self.spaces)} tensors, one for each stacked operator."
+            )
+        for i, (space, part) in enumerate(zip(self.spaces, x, strict=True)):
+            space.check(part, f"{who}, part {i},")
+        if len({self.spaces[i].batch_shape(part) for i, part in enumerate(x)}) > 1:
+            raise ShapeError(f"{who} expects the same batch axes in each part.")
+
+    def batch_shape(self, x: Data) -> torch.Size:
+        """Leading axes that all parts share."""
+        return self.spaces[0].batch_shape(x[0])
+
+    def inner(self, x: Data, y: Data) -> torch.Tensor:
+        """Sum of the parts' inner products."""
+        return sum(s.inner(a, b) for s, a, b in zip(self.spaces, x, y, strict=True))  # type: ignore[return-value]
+
+    def norm(self, x: Data) -> torch.Tensor:
+        """Euclidean norm of the whole tuple."""
+        return torch.stack([s.norm(a) for s, a in zip(self.spaces, x, strict=True)]).square().sum(0).sqrt()
+
+    def random(
+        self, batch: tuple[int, ...] = (), *, seed: int, dtype: torch.dtype, device: Any = None
+    ) -> Data:
+        """Standard normal tuples."""
+        return tuple(
+            s.random(batch, seed=seed + i, dtype=dtype, device=device) for i, s in enumerate(self.spaces)
+        )
+
+
+def as_space(space: Space | tuple[int, ...]) -> Space:
+    """A space, from itself or from the shape of real arrays."""
+    return space if isinstance(space, Space) else Space(tuple(space))
+
+
+def _convert(x: torch.Tensor, field: str) -> str:
+    """What to do about a tensor of another type."""
+    if field == "real":
+        return "Take its real part or its magnitude." if x.is_complex() else "Convert it, as by x.float()."
+    if x.dtype not in _DTYPES["real"]:
+        return "Convert it, as by x.to(torch.complex64)."
+    return "Give torch.complex(real, imaginary), or torch.view_as_complex(x) of pairs along the last axis."
+
+
+def check_finite(x: torch.Tensor, who: str) -> None:
+    """Raise where `x` holds NaN or Inf. Skipped on a GPU, where looking would stall the device's queue."""
+    # a sum that is finite has finite terms, and costs a tenth of looking at each
+    if x.device.type == "cpu" and not torch.isfinite(x.sum()) and (bad := int((~torch.isfinite(x)).sum())):
+        raise DataError(f"{who} got {bad} NaN or infinite values of {x.numel()}. Mask or repair them first.")

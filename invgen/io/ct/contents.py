@@ -1,0 +1,86 @@
+"""What a reader finds in a file, before it becomes a `Scan`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from invgen.core.errors import DataError
+from invgen.io.ct.beam import Beam
+from invgen.io.ct.stack import Frames, Stack, parse_axes
+
+AngleUnit = Literal["deg", "rad"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the caller of `open_scan` says about the file; None where the file is asked."""
+
+    dataset: str | None = None
+    axes: str | None = None
+    angles: Any = None
+    angles_dataset: str | None = None
+    angle_unit: AngleUnit | None = None
+    flats: Any = None
+    darks: Any = None
+
+    def given(self) -> list[str]:
+        """Options that only projections have, and that were given."""
+        names = ("angles", "angles_dataset", "angle_unit", "flats", "darks")
+        return [name for name in names if getattr(self, name) is not None]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Frames and metadata of a file, in the order of the file."""
+
+    format: str
+    dataset: str
+    projections: Frames
+    flats: Frames | None
+    darks: Frames | None
+    angles: np.ndarray | None  # radians
+    counts: bool  # whether the format says that projections are raw counts, to be divided by flats
+    pixel_size: float = (
+        1.0  # distance of the columns at the sample: of the detector's, over the magnification
+    )
+    unit: str = "pixel"  # of the pixel size, as the file states it
+    row_size: float | None = None  # of the rows, likewise; None: as the columns
+    beam: Beam | None = None  # None: parallel
+    image_shape: tuple[int, int] | None = None  # where the format says on which grid
+    line_integrals: bool = False  # whether the format says that the projections are line integrals
+    saturation: float | None = None  # the value at which the detector clips, where the file tells
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        stack = self.projections.stack
+        for name, frames in (("flat", self.flats), ("dark", self.darks)):
+            if frames and (frames.stack.rows, frames.stack.columns) != (stack.rows, stack.columns):
+                raise DataError(
+                    f"the {name} fields have {frames.stack.rows} rows and {frames.stack.columns} columns, "
+                    f"the projections {stack.rows} rows and {stack.columns} columns: "
+                    "give fields of the same detector."
+                )
+        if self.angles is not None and len(self.angles) != len(self.projections):
+            raise DataError(
+                f"there are {len(self.angles)} angles for {len(self.projections)} projections; "
+                "give one per projection."
+            )
+
+
+def given_frames(given: Any, load: Callable[[str], Any], axes: tuple[str, ...], what: str) -> Frames | None:
+    """Flat or dark fields that the caller gives: the name of a dataset, or an array (frame, row, column)."""
+    if given is None:
+        return None
+    if isinstance(given, str):
+        array = load(given)
+        if array.ndim == len(axes) - 1:  # one frame
+            array, axes = np.asarray(array)[None], ("angle", *(name for name in axes if name != "angle"))
+        elif array.ndim != len(axes):
+            parse_axes(",".join(axes), array.shape, what)
+        return Frames(Stack(array, axes, f"{what} {given!r}"))
+    array = np.atleast_2d(np.asarray(given))
+    return Frames(Stack(array, ("angle", "row", "column") if array.ndim == 3 else ("angle", "column"), what))

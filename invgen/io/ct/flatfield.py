@@ -1,0 +1,213 @@
+"""From counts to line integrals, with the noise of each ray carried along."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+
+from invgen.core.errors import DataError, ParameterError
+from invgen.io.ct.defects import MAX_DEAD
+from invgen.io.ct.projections import Projections, require
+
+
+@dataclass(frozen=True)
+class FlatField:
+    """Transmission ``T = (I - D) / (F - D)`` from counts I, flat field F and dark field D, with its noise.
+
+    The noise is propagated to first order, with ``var I = gain (I - D) + read``, at least one quantum:
+    ``var T = (var I + T^2 var F + (1 - T)^2 var D) / (F - D)^2``, where F and D are means or medians of
+    several frames. The part of F and D is common to all views and is counted as if it were not.
+
+    Parameters
+    ----------
+    method : {"median", "mean"}
+        How frames are combined; the median ignores zingers, the mean has the smaller noise.
+    gain : float or None
+        Counts per detected quantum; None estimates it from the flats, see `estimate_gain`.
+    """
+
+    method: Literal["median", "mean"] = "median"
+    gain: float | None = None
+
+    def __call__(self, projections: Projections) -> Projections:
+        """Divide."""
+        if self.method not in ("median", "mean"):
+            raise ParameterError(f'FlatField expects method "median" or "mean"; got {self.method!r}.')
+        require(projections, "FlatField", "counts")
+        if projections.flats is None:
+            raise DataError(
+                "the scan has no flat fields, so that counts cannot become transmission. "
+                'Give flats=... (command line: --flats), or say quantity="transmission" or '
+                '"absorption" (command line: --quantity) for data that are divided already.'
+            )
+        flats, darks = projections.flats.double(), projections.darks
+        darks = None if darks is None else darks.double()
+        flat = self._combined(flats)
+        dark = torch.zeros_like(flat) if darks is None else self._combined(darks)
+        dead, defects = _unusable(projections, flat, flat - dark)
+        gain, origin = self._gain(flats, darks)
+
+        span = torch.where(flat - dark > 0, flat - dark, 1.0)
+        counts = projections.data.double() - dark
+        ratio = counts / span
+        out = replace(
+            projections,
+            data=ratio.float(),
+            std=(self._variance(counts, span, gain, flats, darks).sqrt() / span).float(),
+            quantity="transmission",
+            flats=None,
+            darks=None,
+            saturation=None,
+        ).with_dead(dead)
+        less = "no dark fields, taken as zero" if darks is None else f"less that of {len(darks)} dark fields"
+        out = out.reported(
+            f"divided by the {self.method} of {len(flats)} flat fields, {less}: transmission "
+            f"{out.data.min():.3g} to {out.data.max():.3g}; gain {gain:.3g} counts per quantum, {origin}"
+        )
+        return replace(out, report=(*out.report, *defects))
+
+    def _gain(self, flats: torch.Tensor, darks: torch.Tensor | None) -> tuple[float, str]:
+        if self.gain is not None:
+            return self.gain, "given"
+        gain = estimate_gain(flats, darks)
+        if gain is not None:
+            return gain, "from the flats"
+        return 1.0, "assumed, for want of three flat fields: the noise of rays is known up to a factor only"
+
+    def _variance(
+        self,
+        counts: torch.Tensor,
+        span: torch.Tensor,
+        gain: float,
+        flats: torch.Tensor,
+        darks: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """Variance of ``(F - D) T``, shape (views, columns)."""
+        read = _read_variance(darks)
+        ratio = counts / span
+        of_counts = gain * counts.clamp(min=gain) + read
+        of_flat = self._spread(len(flats)) * (gain * span + read)
+        of_dark = 0.0 if darks is None else self._spread(len(darks)) * read
+        return of_counts + ratio**2 * of_flat + (1 - ratio) ** 2 * of_dark
+
+    def _spread(self, frames: int) -> float:
+        """Variance of the combination of frames, relative to that of one."""
+        return (math.pi / 2 if self.method == "median" and frames > 2 else 1.0) / frames
+
+    def _combined(self, frames: torch.Tensor) -> torch.Tensor:
+        return frames.mean(0) if self.method == "mean" else frames.quantile(0.5, dim=0)
+
+
+def _unusable(
+    projections: Projections, flat: torch.Tensor, span: torch.Tensor
+) -> tuple[torch.Tensor, list[str]]:
+    """Rays that flats or saturation spoil; raises where they are too many to be defects of single pixels."""
+    known = torch.zeros(projections.columns, dtype=torch.bool)
+    if projections.dead is not None:
+        known = projections.dead.all(0)
+    if not flat.any():
+        raise DataError(
+            "the flat fields are zero everywhere: they were taken without beam. Give other flats."
+        )
+    sentences = []
+    dark = (span <= 0) & ~known
+    if dark.double().mean() > MAX_DEAD:
+        raise DataError(
+            f"{int(dark.sum())} of {len(dark)} pixels are no brighter in the flat than in the dark fields: "
+            "the two are exchanged, or the flats were taken without beam."
+        )
+    dead = dark.expand(projections.views, -1)
+    if dark.any():
+        sentences.append(
+            f"{int(dark.sum())} pixels are no brighter in the flat than in the dark fields: taken as dead"
+        )
+    if projections.saturation is not None:
+        clipped = (flat >= projections.saturation) & ~known
+        if clipped.double().mean() > MAX_DEAD:
+            raise DataError(
+                f"{int(clipped.sum())} of {len(clipped)} pixels of the flat fields are saturated, at "
+                f"{projections.saturation:g}, the largest value of the detector: the open beam is not "
+                "measured. Give flats with a shorter exposure, or data that are divided already."
+            )
+        rays = (projections.data >= projections.saturation) | clipped
+        if rays.any():
+            sentences.append(
+                f"{int(rays.sum())} rays are saturated, at {projections.saturation:g}: taken as dead"
+            )
+        dead = dead | rays
+    return dead, sentences
+
+
+def estimate_gain(flats: torch.Tensor, darks: torch.Tensor | None) -> float | None:
+    """Estimate the counts per quantum, variance over mean of the flat frames (photon transfer).
+
+    Janesick, Photon Transfer (2007), ch. 4. Each frame is first brought to the mean of all, so that the beam
+    may flicker; the median over columns ignores pixels that are not Poisson, and is corrected for the
+    skewness of a chi-squared variable (Wilson and Hilferty 1931).
+
+    Returns
+    -------
+    float or None
+        None for fewer than three frames, or where the variance does not exceed that of the dark frames.
+    """
+    if len(flats) < 3:
+        return None
+    flats = flats.double()
+    signal = flats if darks is None else flats - darks.double().mean(0)
+    signal = signal * (signal.mean() / signal.mean(1, keepdim=True))
+    ratio = (_skew_free(signal.var(0), len(flats)) - _read_variance(darks)) / signal.mean(0)
+    gain = float(ratio[torch.isfinite(ratio)].quantile(0.5)) if torch.isfinite(ratio).any() else 0.0
+    return gain if gain > 0 else None
+
+
+def _read_variance(darks: torch.Tensor | None) -> float:
+    """Variance of a pixel between dark frames, one robust number for all columns; zero if not known."""
+    if darks is None or len(darks) < 3:
+        return 0.0
+    return float(_skew_free(darks.double().var(0), len(darks)).quantile(0.5))
+
+
+def _skew_free(variance: torch.Tensor, frames: int) -> torch.Tensor:
+    """Scale sample variances so that their median, instead of their mean, is the variance."""
+    return variance / (1 - 2 / (9 * (frames - 1))) ** 3
+
+
+@dataclass(frozen=True)
+class MinusLog:
+    """Line integrals ``-log T`` of the transmission, with std ``std T / T``: the weights of least squares.
+
+    A transmission below the floor, or below its own noise where that is known, is raised to it: the
+    logarithm of noise is biased, and such a ray then counts with a std of one or more.
+
+    Parameters
+    ----------
+    floor : float
+        The least transmission, positive.
+    """
+
+    floor: float = 1e-4
+
+    def __call__(self, projections: Projections) -> Projections:
+        """Take the logarithm."""
+        if not self.floor > 0:
+            raise ParameterError(f"MinusLog expects a positive floor; got {self.floor}.")
+        require(projections, "MinusLog", "transmission")
+        data, std = projections.data, projections.std
+        floor = torch.full_like(data, self.floor)
+        if std is not None:
+            floor = torch.where(torch.isfinite(std), floor.maximum(std), floor)
+        low = data < floor
+        raised = data.maximum(floor)
+        out = replace(
+            projections,
+            data=-raised.log(),
+            std=None if std is None else std / raised,
+            quantity="absorption",
+        )
+        return out.reported(
+            f"took minus the logarithm: line integrals {out.data.min():.3g} to {out.data.max():.3g}; "
+            f"{int(low.sum())} rays were raised to the floor"
+        )

@@ -1,0 +1,96 @@
+"""What `invgen info` tells of a scan."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+
+from invgen.core.errors import InvgenError, InvgenWarning
+from invgen.io.ct.scan import Scan
+from invgen.io.ct.truncation import truncation
+
+_CHEAP = 2**24  # rays of a slice that is still read, to look at the data themselves
+
+
+def describe(scan: Scan) -> dict[str, Any]:
+    """Describe a scan as plain data: see `Scan.info`."""
+    contents = scan.contents
+    return {
+        "path": str(scan.path),
+        "format": scan.format,
+        "dataset": contents.dataset,
+        "quantity": scan.quantity,
+        "views": scan.views,
+        "slices": scan.slices,
+        "columns": scan.columns,
+        "dtype": str(scan.dtype),
+        "angles": _angles(scan.angles) if scan.has_angles else None,
+        "geometry": _geometry(scan),
+        "pixel_size": scan.pixel_size,
+        "unit": scan.unit,
+        "flats": len(contents.flats) if contents.flats else 0,
+        "darks": len(contents.darks) if contents.darks else 0,
+        "missing": _missing(scan),
+        "notes": list(scan.notes),
+        "warnings": _warnings(scan),
+    }
+
+
+def _angles(angles: np.ndarray) -> dict[str, Any]:
+    degrees = np.rad2deg(angles)
+    steps = np.diff(degrees)
+    return {
+        "unit": "degrees",
+        "first": float(degrees[0]),
+        "last": float(degrees[-1]),
+        "step": float(np.median(steps)) if len(steps) else None,
+        "uniform": bool(len(steps) and np.ptp(steps) <= 1e-3 * np.median(steps)),
+    }
+
+
+def _geometry(scan: Scan) -> dict[str, Any]:
+    """Tell where source and detector are; lengths on the detector itself, in `unit`."""
+    beam, columns = scan.beam, scan.columns
+    magnification = 1.0 if beam is None else beam.magnification
+    spacing = scan.pixel_size * magnification
+    fan = 0.0
+    if beam is not None:
+        half = columns * spacing / 2 / beam.source_detector
+        fan = 2 * (half if beam.curved else math.atan(half))
+    return {
+        "kind": scan.geometry,
+        "source_origin": None if beam is None else beam.source_origin,
+        "source_detector": None if beam is None else beam.source_detector,
+        "magnification": magnification,
+        "detector_spacing": spacing,
+        "row_spacing": (scan.contents.row_size or scan.pixel_size) * magnification,
+        "curved": beam is not None and beam.curved,
+        "unit": scan.unit,
+        "detector_columns": columns,
+        "detector_rows": scan.slices,
+        "fan_angle_degrees": math.degrees(fan),
+        "rotation": scan.rotation,
+    }
+
+
+def _missing(scan: Scan) -> list[str]:
+    there = {"angles": scan.has_angles, "pixel size": scan.unit != "pixel"}
+    if scan.stored == "counts":
+        there |= {"flats": scan.has_flats, "darks": scan.has_darks}
+    return [name for name, found in there.items() if not found]
+
+
+def _warnings(scan: Scan) -> list[str]:
+    """Tell what would stop or spoil a reconstruction of the middle slice."""
+    if not scan.has_angles or scan.views * scan.columns > _CHEAP:
+        return []
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", InvgenWarning)
+            truncated = truncation(scan.preprocess(scan.slices // 2))
+    except InvgenError as error:
+        return [str(error)]
+    return [str(truncated)] if truncated else []

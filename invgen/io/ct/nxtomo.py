@@ -1,0 +1,197 @@
+"""NXtomo files, the NeXus application definition for tomography (manual.nexusformat.org)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import h5py
+import numpy as np
+
+from invgen.core.errors import DataError, FileError, ParameterError
+from invgen.io.ct.angles import dataset_angles, given_angles
+from invgen.io.ct.beam import Length, converted, is_length, stated_beam
+from invgen.io.ct.contents import Contents, Options, given_frames
+from invgen.io.ct.stack import Frames, Stack, parse_axes
+from invgen.io.hdf5 import (
+    describe_datasets,
+    find_object,
+    get_dataset,
+    length_value,
+    link_type,
+    number_value,
+    read_all,
+    text_attribute,
+    text_value,
+    walk,
+)
+
+_PROJECTION, _FLAT, _DARK = 0, 1, 2  # and 3, invalid
+
+
+def recognise(file: h5py.File) -> bool:
+    """Whether an entry of the file says that it is NXtomo."""
+    return next(_entries(file), None) is not None
+
+
+def read(file: h5py.File, options: Options) -> Contents:
+    """Read the layout of the first NXtomo entry: frames lazily, keys, angles and metadata at once."""
+    entry = next(_entries(file))
+    detector = _detector(entry)
+    data, key = (
+        get_dataset(file, f"{detector.name}/data"),
+        read_all(get_dataset(file, f"{detector.name}/image_key")),
+    )
+    key = key.reshape(-1)
+    notes: list[str] = []
+    axes = _axes(data, len(key), options, notes)
+    stack = Stack(data, axes, data.name)
+    if stack.frames != len(key):
+        raise DataError(
+            f"{detector.name}/image_key has {len(key)} entries for {stack.frames} frames; it should have "
+            'one per frame. If the axes are in another order, say it: axes="angle,row,column" (--axes).'
+        )
+    groups = {value: np.flatnonzero(key == value) for value in (_PROJECTION, _FLAT, _DARK)}
+    if not groups[_PROJECTION].size:
+        raise DataError(f"{detector.name}/image_key marks no frame as a projection (0).")
+    invalid = len(key) - sum(map(len, groups.values()))
+    if invalid:
+        notes.append(f"{invalid} of {len(key)} frames are marked invalid and left out")
+
+    def frames(value: int, given: object, what: str) -> Frames | None:
+        found = given_frames(given, lambda name: get_dataset(file, name), axes, what)
+        return found or (Frames(stack, groups[value]) if groups[value].size else None)
+
+    pixel_size, unit = _pixel_size(detector, "x", notes) or (1.0, "pixel")
+    row_size = converted(_pixel_size(detector, "y", notes) or (pixel_size, unit), unit)
+    source = _source(entry)
+    beam, remarks = stated_beam(
+        None,
+        None if source is None else length_value(source, "distance"),
+        length_value(detector, "distance"),
+        (pixel_size, unit),
+        (stack.rows, stack.columns),
+    )
+    magnification = 1.0 if beam is None else beam.magnification
+    return Contents(
+        format="NXtomo",
+        dataset=data.name.lstrip("/"),
+        projections=Frames(stack, groups[_PROJECTION]),
+        flats=frames(_FLAT, options.flats, "flats"),
+        darks=frames(_DARK, options.darks, "darks"),
+        angles=_angles(entry, len(key), groups[_PROJECTION], options),
+        counts=True,
+        pixel_size=pixel_size / magnification,
+        unit=unit,
+        row_size=None if row_size is None else row_size / magnification,
+        beam=beam,
+        saturation=number_value(detector, "saturation_value"),
+        notes=(*notes, *remarks),
+    )
+
+
+def _entries(file: h5py.File) -> Iterator[h5py.Group]:
+    """Entries (or subentries) whose definition is NXtomo, or that have frames with an image key."""
+    groups = [group for group in walk(file) if isinstance(group, h5py.Group)]
+    for group in groups:
+        definition = find_object(group, "definition")
+        if text_value(definition) == "NXtomo":
+            yield group
+    for group in groups:
+        if text_attribute(group, "NX_class") == "NXentry" and next(_detectors(group), None) is not None:
+            yield group
+
+
+def _detectors(entry: h5py.Group) -> Iterator[h5py.Group]:
+    for group in walk(entry):
+        if isinstance(group, h5py.Group) and link_type(group, "image_key") is not None:
+            yield group
+
+
+def _detector(entry: h5py.Group) -> h5py.Group:
+    found = list(_detectors(entry))
+    for group in found:
+        if text_attribute(group, "NX_class") == "NXdetector":
+            return group
+    if not found:
+        raise FileError(
+            f"{entry.file.filename}: the NXtomo entry {entry.name} has no detector with data and image_key. "
+            f"{describe_datasets(entry.file)}"
+        )
+    return found[0]
+
+
+def _axes(data: h5py.Dataset, frames: int, options: Options, notes: list[str]) -> tuple[str, ...]:
+    """Order of the axes: as given, as the data say, or found from the axis as long as the image key.
+
+    The definition prints (frame, x, y) and files in practice hold (frame, y, x); the shape cannot tell
+    them apart, so that the other two axes are rows and columns unless something says otherwise.
+    """
+    if options.axes is not None:
+        return parse_axes(options.axes, data.shape, data.name)
+    stated = data.attrs.get("axes")
+    if stated is not None:
+        names = stated if isinstance(stated, str | bytes) else ",".join(map(str, np.atleast_1d(stated)))
+        try:
+            return parse_axes(names.decode() if isinstance(names, bytes) else names, data.shape, data.name)
+        except (ParameterError, UnicodeDecodeError):
+            notes.append(f"the axes attribute of {data.name} names no order and is not used")
+    if len(data.shape) == 2:
+        return ("angle", "column") if data.shape[0] == frames else ("column", "angle")
+    fitting = [axis for axis, length in enumerate(data.shape) if length == frames]
+    frame_axis = fitting[0] if fitting else 0
+    if len(fitting) > 1:
+        notes.append(
+            f"{len(fitting)} axes of {data.name} are as long as image_key ({frames}); the first is taken as "
+            "the frames, as the definition has it (axes= or --axes says otherwise)"
+        )
+    order = ["row", "column"]
+    order.insert(frame_axis, "angle")
+    return tuple(order)
+
+
+def _angles(entry: h5py.Group, frames: int, projections: np.ndarray, options: Options) -> np.ndarray | None:
+    """Angles of the projections, in radians; ``rotation_angle`` has one for every frame, flats included."""
+    if options.angles is not None:
+        return given_angles(options)
+    if options.angles_dataset is not None:
+        dataset = get_dataset(entry.file, options.angles_dataset)
+    else:
+        found = (
+            item
+            for item in walk(entry)
+            if isinstance(item, h5py.Dataset) and item.name.rsplit("/", 1)[1] == "rotation_angle"
+        )
+        dataset = next(found, None)
+        if dataset is None:
+            return None
+        dataset = get_dataset(entry.file, dataset.name)
+    angles = dataset_angles(dataset, options)
+    if len(angles) != frames:
+        raise DataError(
+            f"{dataset.name} has {len(angles)} angles for {frames} frames; it should have one per frame."
+        )
+    return angles[projections]
+
+
+def _pixel_size(detector: h5py.Group, axis: str, notes: list[str]) -> Length | None:
+    name = f"{axis}_pixel_size"
+    size = number_value(detector, name)
+    if size is None:
+        return None
+    length = length_value(detector, name)
+    if length is None or not is_length(size):
+        unit = None if length is None else length[1]
+        notes.append(
+            f"{detector.name}/{name} is {size} in the unit {unit!r}, which is no length, and is not used"
+        )
+        return None
+    return length
+
+
+def _source(entry: h5py.Group) -> h5py.Group | None:
+    """Find the group of the source, by its class or where the definition has it."""
+    for group in walk(entry):
+        if isinstance(group, h5py.Group) and text_attribute(group, "NX_class") == "NXsource":
+            return group
+    found = find_object(entry, "instrument/source")
+    return found if isinstance(found, h5py.Group) else None

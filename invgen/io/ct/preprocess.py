@@ -1,0 +1,31 @@
+"""The steps from raw projections to line integrals, each a callable ``Projections -> Projections``."""
+
+from __future__ import annotations
+
+from invgen.io.ct.center import Center
+from invgen.io.ct.defects import DeadPixels, DropBadFrames, Stripes, Zingers
+from invgen.io.ct.flatfield import FlatField, MinusLog
+from invgen.io.ct.projections import Bin, Projections, Quantity, SelectViews, Step
+
+__all__ = [
+    "Bin",
+    "Center",
+    "DeadPixels",
+    "DropBadFrames",
+    "FlatField",
+    "MinusLog",
+    "Projections",
+    "SelectViews",
+    "Step",
+    "Stripes",
+    "Zingers",
+    "default_steps",
+]
+
+
+def default_steps(quantity: Quantity, bin: int = 1) -> tuple[Step, ...]:
+    """Build the steps that take projections of a quantity to line integrals; `bin` comes before the log."""
+    if quantity == "absorption":
+        return DropBadFrames(), Bin(bin)
+    division = (DeadPixels(), FlatField()) if quantity == "counts" else ()
+    return DropBadFrames(), *division, Zingers(), Bin(bin), MinusLog()

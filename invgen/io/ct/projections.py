@@ -1,0 +1,242 @@
+"""The projections of one slice, and the steps that only choose or average them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import torch
+
+from invgen.core.errors import DataError, ParameterError
+from invgen.io.ct.beam import Beam
+
+Quantity = Literal["counts", "transmission", "absorption"]
+
+
+@dataclass(frozen=True)
+class Projections:
+    """Projections of one slice.
+
+    Attributes
+    ----------
+    data : tensor, shape (views, columns), float32
+        What `quantity` says: counts, transmission ``I / I0``, or line integrals ``-log(I / I0)``.
+    angles : tensor, shape (views,), float64
+        Radians, counterclockwise, in the order of the views.
+    quantity : {"counts", "transmission", "absorption"}
+        What the data are.
+    flats, darks : tensor, shape (k, columns), or None
+        Frames without the object, and without the beam; only for counts.
+    std : tensor, shape (views, columns), or None
+        Standard deviation of the noise of each ray, infinite for a dead one; None where it is not known.
+    dead : bool tensor, shape (views, columns), or None
+        Rays that carry no measurement: their data are interpolated, their std is infinite once it is known.
+    center : float or None
+        Detector column, counted from 0, to which the rotation axis projects.
+    spacing : float
+        Distance of the columns at the rotation axis: that on the detector, over the beam's magnification.
+    beam : Beam or None
+        None is a parallel beam.
+    image_shape : (int, int) or None
+        Pixels of the image, as wide as `spacing`, where the file says it.
+    index : tensor, shape (views,), int64, or None
+        The views of the scan that these are.
+    saturation : float or None
+        The count at which the detector clips.
+    report : tuple of str
+        What the steps have changed, one sentence each.
+    """
+
+    data: torch.Tensor
+    angles: torch.Tensor
+    quantity: Quantity
+    flats: torch.Tensor | None = None
+    darks: torch.Tensor | None = None
+    std: torch.Tensor | None = None
+    dead: torch.Tensor | None = None
+    center: float | None = None
+    spacing: float = 1.0
+    beam: Beam | None = None
+    image_shape: tuple[int, int] | None = None
+    index: torch.Tensor | None = None
+    saturation: float | None = None
+    report: tuple[str, ...] = ()
+
+    @property
+    def views(self) -> int:
+        """Number of views."""
+        return self.data.shape[0]
+
+    @property
+    def columns(self) -> int:
+        """Number of detector columns."""
+        return self.data.shape[1]
+
+    def reported(self, sentence: str) -> Projections:
+        """Return the same projections with a sentence added to the report."""
+        return replace(self, report=(*self.report, sentence))
+
+    def selected(self, keep: torch.Tensor | slice) -> Projections:
+        """Return some of the views, by a boolean mask or a slice."""
+        return replace(
+            self,
+            data=self.data[keep],
+            angles=self.angles[keep],
+            index=None if self.index is None else self.index[keep],
+            std=None if self.std is None else self.std[keep],
+            dead=None if self.dead is None else self.dead[keep],
+        )
+
+    def with_dead(self, dead: torch.Tensor) -> Projections:
+        """Return the same projections with more dead rays: data interpolated, std infinite.
+
+        `dead` is a boolean tensor, shape (views, columns).
+        """
+        dead = dead if self.dead is None else dead | self.dead
+        if not dead.any():
+            return self
+        std = None if self.std is None else torch.where(dead, math.inf, self.std)
+        return replace(self, data=interpolated(self.data, dead), std=std, dead=dead)
+
+
+Step = Callable[[Projections], Projections]
+
+
+def interpolated(data: torch.Tensor, dead: torch.Tensor) -> torch.Tensor:
+    """Fill the dead entries of each row linearly from the living; a row without any is left at zero."""
+    out, masks = data.numpy().copy(), dead.numpy()
+    columns = np.arange(data.shape[1])
+    for row, mask in zip(out, masks, strict=True):
+        if mask.all():
+            row[:] = 0
+        elif mask.any():
+            row[mask] = np.interp(columns[mask], columns[~mask], row[~mask])
+    return torch.from_numpy(out)
+
+
+def require(projections: Projections, step: str, *quantities: Quantity) -> None:
+    """Refuse projections that a step cannot work on: another quantity, or values that are not finite.
+
+    Raises
+    ------
+    ParameterError
+        When the steps are in an order that makes no sense.
+    DataError
+        On NaN or infinity.
+    """
+    if projections.quantity not in quantities:
+        raise ParameterError(
+            f"{step} works on {' or '.join(quantities)}; the projections are {projections.quantity}. "
+            "The usual order is DropBadFrames, DeadPixels, FlatField, Zingers, Bin, MinusLog, Stripes."
+        )
+    require_finite(projections.data, "projections", "view")
+    for name, frames in (("flat fields", projections.flats), ("dark fields", projections.darks)):
+        if frames is not None:
+            require_finite(frames, name, "frame")
+
+
+def require_finite(data: torch.Tensor, what: str, row: Literal["view", "frame"]) -> None:
+    """Raise a DataError that counts the NaN and infinities and says where they are."""
+    bad = ~torch.isfinite(data)
+    count = int(bad.sum())
+    if count == 0:
+        return
+    rows = torch.nonzero(bad.any(1)).reshape(-1).tolist()
+    shown = ", ".join(map(str, rows[:8])) + (", ..." if len(rows) > 8 else "")
+    raise DataError(
+        f"the {what} are NaN or infinite in {count} place{'s' * (count != 1)}, in {len(rows)} of {len(data)} "
+        f"{row}s ({shown}). {_REMEDIES[row]}"
+    )
+
+
+_REMEDIES = {
+    "view": "Repair them in the file, where a frame that is NaN throughout is left out; or choose a range of "
+    "views without them, counted by increasing angle: views=... (command line: --views).",
+    "frame": "Give others: flats=... or darks=... (command line: --flats, --darks).",
+}
+
+
+@dataclass(frozen=True)
+class SelectViews:
+    """Keep the views of a slice, as in ``SelectViews(slice(None, None, 4))`` for every fourth."""
+
+    views: slice
+
+    def __call__(self, projections: Projections) -> Projections:
+        """Select."""
+        if self.views.step is not None and self.views.step < 1:
+            raise ParameterError(
+                f"the step of the views should be 1 or more; got {self.views.step}. "
+                "Views are counted by increasing angle, and stay in that order."
+            )
+        out = projections.selected(self.views)
+        if out.views == 0:
+            first, last, step = self.views.start, self.views.stop, self.views.step
+            text = ":".join("" if part is None else str(part) for part in (first, last, step))
+            raise ParameterError(
+                f"the range {text} selects none of the {projections.views} views, which are counted from 0."
+            )
+        return out.reported(f"kept {out.views} of {projections.views} views")
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Average `n` neighboring columns: the transmission before the logarithm, line integrals after it.
+
+    Columns left over at the right edge are cut. The rotation axis at column ``c`` moves to
+    ``(c - (n - 1) / 2) / n``, the spacing grows `n` times, and the noise of a mean of m living rays is
+    ``sqrt(sum std^2) / m``; a bin without any is dead.
+    """
+
+    n: int
+
+    def __call__(self, projections: Projections) -> Projections:
+        """Average."""
+        if self.n < 1 or self.n > projections.columns:
+            raise ParameterError(f"Bin({self.n}) should be between 1 and the {projections.columns} columns.")
+        if self.n == 1:
+            return projections
+        require(projections, "Bin", "transmission", "absorption")
+        bins = projections.columns // self.n
+        cut = projections.columns - bins * self.n
+
+        data, std, dead = averaged(projections.data, projections.std, projections.dead, self.n)
+        shape = projections.image_shape
+        out = replace(
+            projections,
+            data=data,
+            std=std,
+            dead=dead,
+            image_shape=None if shape is None else (-(-shape[0] // self.n), -(-shape[1] // self.n)),
+            center=None if projections.center is None else (projections.center - (self.n - 1) / 2) / self.n,
+            spacing=projections.spacing * self.n,
+        )
+        left = f"; {cut} columns at the right edge were cut" if cut else ""
+        return out.reported(f"averaged {self.n} columns into one: {bins} columns of {out.spacing:g}{left}")
+
+
+def averaged(
+    data: torch.Tensor, std: torch.Tensor | None, dead: torch.Tensor | None, n: int
+) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+    """Average `n` neighbors along the last axis; what is left over at its end is cut.
+
+    Returns
+    -------
+    data, std, dead : tensors
+        Means over those that live, their standard deviation, and which have none.
+    """
+
+    def grouped(x: torch.Tensor) -> torch.Tensor:
+        return x[..., : x.shape[-1] // n * n].unflatten(-1, (-1, n))
+
+    data = grouped(data)
+    alive = torch.ones_like(data) if dead is None else 1 - grouped(dead).to(data.dtype)
+    count = alive.sum(-1)
+    if std is not None:
+        variance = torch.where(alive > 0, grouped(std), 0.0).square().sum(-1)
+        std = torch.where(count > 0, variance.sqrt() / count.clamp(min=1), math.inf)
+    mean = torch.where(count > 0, (data * alive).sum(-1) / count.clamp(min=1), data.mean(-1))
+    return mean, std, None if dead is None else count == 0

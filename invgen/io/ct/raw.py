@@ -1,0 +1,169 @@
+"""The scan as it is in the file: what it holds, and its projections on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, Self
+
+import numpy as np
+import torch
+
+from invgen.core.errors import DataError, ParameterError
+from invgen.io.ct.contents import Contents
+from invgen.io.ct.preprocess import Projections, Quantity, Step, default_steps
+from invgen.io.ct.stack import Frames
+
+Rotation = Literal["counterclockwise", "clockwise"]
+
+
+class RawScan:
+    """A tomographic scan in a file, opened by `open_scan`; close it, or use it in a ``with`` statement.
+
+    Opening reads metadata only. Views are counted by increasing angle, whatever the order in the file.
+
+    Attributes
+    ----------
+    path : Path
+    format : str
+    views, slices, columns : int
+        Projections, detector rows and detector columns.
+    quantity : {"transmission", "absorption"}
+        Whether the projections are still to be put through minus the logarithm.
+    stored : {"counts", "transmission", "absorption"}
+        What the numbers in the file are; counts are divided by flat fields first.
+    beam : Beam or None
+        Where the source of a fan or cone beam is; None is a parallel beam.
+    geometry : {"parallel", "fan", "cone"}
+    rotation : {"counterclockwise", "clockwise"}
+        Which way the view angles turn; the files' own convention is not always ours.
+    pixel_size : float
+        Distance of the detector columns at the sample, in `unit`.
+    unit : str
+        Unit of length, as the file states it; ``"pixel"`` where it does not tell the size.
+    has_flats, has_darks : bool
+    dtype : numpy.dtype
+        Type of the stored projections.
+    notes : tuple of str
+        What was assumed or left out in reading the file.
+    contents : Contents
+        What the reader found, in the order of the file.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        contents: Contents,
+        quantity: Literal["transmission", "absorption"] | None,
+        close: Callable[[], None],
+        rotation: Rotation = "counterclockwise",
+    ):
+        self.path, self.format, self.notes = path, contents.format, contents.notes
+        stack = contents.projections.stack
+        self.views, self.slices, self.columns = len(contents.projections), stack.rows, stack.columns
+        self.dtype = stack.dtype
+        self.pixel_size, self.unit = contents.pixel_size, contents.unit
+        self.beam, self.rotation = contents.beam, rotation
+        self.geometry: Literal["parallel", "fan", "cone"] = (
+            "parallel" if self.beam is None else self.beam.kind
+        )
+        self.has_flats, self.has_darks = contents.flats is not None, contents.darks is not None
+        raw = self.has_flats or (contents.counts and quantity is None)
+        if quantity == "absorption":
+            raw = False
+        self.quantity: Literal["transmission", "absorption"] = (
+            "transmission" if raw else quantity or "absorption"
+        )
+        self.stored: Quantity = "counts" if raw else self.quantity
+        if not (contents.counts or contents.line_integrals or self.has_flats or quantity):
+            self.notes += (
+                "there are no flat fields, so that the numbers are taken as line integrals, with minus the "
+                'logarithm taken already; quantity="transmission" says otherwise (command line: --quantity)',
+            )
+        self.contents, self._close = contents, close
+        self._angles, order = contents.angles, None
+        if contents.angles is not None and (np.diff(contents.angles) < 0).any():
+            order = np.argsort(contents.angles, kind="stable")
+            self._angles = contents.angles[order]
+            self.notes += ("the angles are not in order in the file; views are counted by increasing angle",)
+        self._frames = contents.projections if order is None else contents.projections.ordered(order)
+
+    @property
+    def has_angles(self) -> bool:
+        """Whether the angles of the views are known."""
+        return self._angles is not None
+
+    @property
+    def angles(self) -> np.ndarray:
+        """Angles of the views in radians as the file has them, increasing, shape (views,), float64."""
+        if self._angles is None:
+            raise DataError(
+                f"{self.path} does not tell the {self.views} angles of its projections; none are guessed. "
+                "Give them: angles=... in radians, or angles_dataset=... (command line: --angles)."
+            )
+        return self._angles
+
+    def projections(self, slice: int) -> Projections:
+        """Raw projections of one slice, read from the file.
+
+        Parameters
+        ----------
+        slice : int
+            Detector row, counted from 0; negative numbers count from the end.
+        """
+        row = slice + self.slices if slice < 0 else slice
+        if not 0 <= row < self.slices:
+            raise ParameterError(
+                f"there is no slice {slice}: the scan has {self.slices}, 0 to {self.slices - 1}."
+            )
+        counts = self.stored == "counts"
+
+        def read(frames: Frames | None) -> torch.Tensor | None:
+            return None if frames is None or not counts else _tensor(frames.read(row))
+
+        return Projections(
+            data=_tensor(self._frames.read(row)),
+            angles=torch.from_numpy(
+                self.angles if self.rotation == "counterclockwise" else -self.angles
+            ).clone(),
+            quantity=self.stored,
+            flats=read(self.contents.flats),
+            darks=read(self.contents.darks),
+            spacing=self.pixel_size,
+            beam=self.beam,
+            image_shape=self.contents.image_shape,
+            index=torch.arange(self.views),
+            saturation=self._saturation() if counts else None,
+        )
+
+    def preprocess(self, slice: int, *steps: Step) -> Projections:
+        """Projections of one slice after the given steps; without any, after the default ones."""
+        projections = self.projections(slice)
+        for step in steps or default_steps(self.stored):
+            projections = step(projections)
+        return projections
+
+    def _saturation(self) -> float | None:
+        """Value at which the detector clips: as the file tells, else the largest of an integer type."""
+        if self.contents.saturation is not None:
+            return self.contents.saturation
+        return float(np.iinfo(self.dtype).max) if self.dtype.kind in "ui" else None
+
+    def close(self) -> None:
+        """Close the file."""
+        self._close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        size = f"{self.views} views, {self.slices} slices, {self.columns} columns"
+        return f"{type(self).__name__}({str(self.path)!r}, {self.format}, {self.geometry} beam: {size})"
+
+
+def _tensor(block: np.ndarray) -> torch.Tensor:
+    with np.errstate(over="ignore"):  # what becomes infinite is refused by the steps
+        return torch.from_numpy(np.array(block, dtype=np.float32, order="C"))

@@ -1,0 +1,76 @@
+"""Whether the detector saw the whole object."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from invgen.io.ct.projections import Projections, require
+
+_LEVEL = 0.05  # of the largest line integrals: more than this at an edge is object, not background
+_SIGMAS = 5.0
+_NORMAL = 1.4826 / math.sqrt(6)  # median of the absolute second differences of normal noise, to its std
+
+
+@dataclass(frozen=True)
+class Truncation:
+    """Fraction of the views whose line integrals do not fall to the background at the detector's edges."""
+
+    left: float
+    right: float
+
+    def __bool__(self) -> bool:
+        return max(self.left, self.right) > 0.01
+
+    def __str__(self) -> str:
+        return (
+            "the object is wider than the detector: line integrals do not fall to zero at the left edge in "
+            f"{self.left:.0%} and at the right edge in {self.right:.0%} of the views. "
+            "Values of the image are off by a slow variation, most near the edge of the field of view"
+        )
+
+
+def truncation(projections: Projections) -> Truncation:
+    """Detect truncated views: those whose line integrals do not come to zero at the detector's edge.
+
+    Near its outline an object of any smooth shape is as thick as the square root of the depth, so that the
+    squares of the outermost two bins (of 1 % of the columns, at least one) are continued in a straight line:
+    an object that ends within the last column is not cut. A value counts where it is above both 5 % of the
+    largest line integrals and five standard deviations of its noise.
+
+    Parameters
+    ----------
+    projections : Projections
+        Line integrals.
+
+    Returns
+    -------
+    Truncation
+        True where more than 1 % of the views are truncated; as text it says so.
+    """
+    require(projections, "truncation", "absorption")
+    data = projections.data.double()
+    width = max(1, projections.columns // 100)
+    limit = _LEVEL * float(data.amax(1).quantile(0.5))
+    if limit <= 0 or projections.columns < 2 * width:
+        return Truncation(0.0, 0.0)
+    std = projections.std
+    if std is not None:  # a dead ray is filled from its neighbors, and as good as they are
+        std = torch.where(std.isfinite(), std, std.median()).double()
+    return Truncation(
+        _cut(data, std, width, limit), _cut(data.flip(1), None if std is None else std.flip(1), width, limit)
+    )
+
+
+def _cut(data: torch.Tensor, std: torch.Tensor | None, width: int, limit: float) -> float:
+    """Fraction of the views that are cut at the left edge, bins being `width` columns wide."""
+    outer, inner = data[:, :width].mean(1), data[:, width : 2 * width].mean(1)
+    if std is None:  # along the views an object changes smoothly and noise does not
+        noise = _NORMAL * outer.diff(n=2).abs().median() if len(outer) > 2 else outer.new_zeros(())
+    else:
+        noise = std[:, :width].square().mean(1).sqrt() / math.sqrt(width)
+    at_edge = (1.5 * outer.square() - 0.5 * inner.square()).clamp(min=0).sqrt()
+    clear = torch.clamp(_SIGMAS * noise, min=limit)
+    return float(((outer > clear) & (at_edge > clear)).double().mean())

@@ -1,0 +1,174 @@
+"""Cone-beam scans: all detector rows together are the measurement of one volume."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, overload
+
+import torch
+
+from invgen.core.errors import CapabilityError, DataError, ParameterError
+from invgen.io.ct.beam import Beam
+from invgen.io.ct.problems import detector_offset, with_noise
+from invgen.io.ct.projections import Projections, averaged
+
+if TYPE_CHECKING:
+    from invgen.operators import ConeBeam
+    from invgen.problem import Problem
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Line integrals of all detector rows.
+
+    Attributes
+    ----------
+    data : tensor, shape (views, rows, columns), float32
+    std : tensor of the same shape, or None
+        Standard deviation of the noise of each ray, infinite for a dead one; None where it is not known.
+    row : Projections
+        What the rows have in common: angles, beam, centre, spacing. Its data are those of one of them.
+    row_spacing : float
+        Distance of the rows at the rotation axis.
+    row_offset : float
+        Height of the middle row above the source's plane, at the rotation axis; it is where rows were cut.
+    reports : tuple of tuple of str
+        What the steps have changed in each row.
+    """
+
+    data: torch.Tensor
+    std: torch.Tensor | None
+    row: Projections
+    row_spacing: float
+    row_offset: float
+    reports: tuple[tuple[str, ...], ...]
+
+
+def panel(
+    read: Callable[[int], Projections], views: int, rows: int, pixel_size: float, row_size: float
+) -> Panel:
+    """Gather the rows of a panel, and leave out of all the views that any of them lost.
+
+    Where `read` averages columns, as many rows are averaged; those left over at the end are cut.
+
+    Parameters
+    ----------
+    read : callable(row)
+        Line integrals of a row, with their `index` among the views and their centre.
+    views, rows : int
+        Size of the scan.
+    pixel_size, row_size : float
+        Distance of the columns, before they are averaged, and of the rows, at the rotation axis.
+
+    Raises
+    ------
+    DataError
+        When a row cannot be read, which is named, or no view is good in all rows.
+    """
+    row = _named(read, rows // 2)
+    bin = round(row.spacing / pixel_size)
+    if bin > rows:
+        raise ParameterError(f"{bin} columns are averaged, and there are {rows} rows: choose a smaller bin.")
+    kept = torch.ones(views, dtype=torch.bool)
+    data, stds, reports = [], [], []
+    for first in range(0, rows // bin * bin, bin):
+        members = [_named(read, row) for row in range(first, first + bin)]
+        for member in members:
+            kept &= _seen(member, views)
+        mean, std, _ = averaged(
+            _stacked([member.data for member in members], members, views),
+            _stacked([member.std for member in members], members, views),
+            _stacked([member.dead for member in members], members, views),
+            bin,
+        )
+        data.append(mean[..., 0])
+        if std is not None:
+            stds.append(std[..., 0])
+        reports.append((members[bin // 2].views, members[bin // 2].report))
+    if not kept.any():
+        raise DataError("each view is bad in one row of the detector or another: none is left.")
+    return Panel(
+        torch.stack(data, 1)[kept],
+        torch.stack(stds, 1)[kept] if stds else None,
+        row.selected(kept[_index(row)]),
+        row_size * bin,
+        (rows // bin * bin - rows) / 2 * row_size,
+        tuple(_completed(report, count - int(kept.sum())) for count, report in reports),
+    )
+
+
+def to_volume_operator(
+    panel: Panel, volume_shape: tuple[int, int, int] | None = None, fov: Any = None
+) -> ConeBeam:
+    """Cone-beam operator of a panel; the volume has a slice for each row and as many pixels as columns."""
+    from invgen.operators import ConeBeam
+
+    _, rows, columns = panel.data.shape
+    row = panel.row
+    beam = refuse_slices(row.beam)
+    magnification = beam.magnification
+    return ConeBeam(
+        volume_shape or (rows, *(row.image_shape or (columns, columns))),
+        row.angles,
+        beam.source_origin,
+        beam.source_detector,
+        detector_shape=(rows, columns),
+        detector_spacing=(panel.row_spacing * magnification, row.spacing * magnification),
+        detector_offset=(panel.row_offset * magnification, detector_offset(row)),
+        voxel_size=row.spacing,
+        fov=fov,
+    )
+
+
+def refuse_slices(beam: Beam | None) -> Beam:
+    """Return the beam of a cone, and raise for others: their slices are problems of their own."""
+    if beam is None or beam.kind != "cone":
+        name = "parallel" if beam is None else beam.kind
+        raise CapabilityError(
+            f"the scan is of a {name} beam, each slice of which has its own problem: Scan.problem(slice)."
+        )
+    return beam
+
+
+def to_volume_problem(panel: Panel, operator: ConeBeam) -> Problem:
+    """Reconstruction problem of a panel, with the noise of each ray."""
+    return with_noise(operator, panel.data, panel.std, "scan")
+
+
+def _named(read: Callable[[int], Projections], row: int) -> Projections:
+    try:
+        return read(row)
+    except DataError as error:
+        raise DataError(f"Detector row {row}: {error}") from error
+
+
+def _index(row: Projections) -> torch.Tensor:
+    return torch.arange(row.views) if row.index is None else row.index
+
+
+def _seen(row: Projections, views: int) -> torch.Tensor:
+    """Which of the views a row has, bool (views,)."""
+    return torch.zeros(views, dtype=torch.bool).index_fill_(0, _index(row), True)
+
+
+@overload
+def _stacked(parts: list[torch.Tensor], members: list[Projections], views: int) -> torch.Tensor: ...
+@overload
+def _stacked(
+    parts: list[torch.Tensor | None], members: list[Projections], views: int
+) -> torch.Tensor | None: ...
+def _stacked(parts, members, views):
+    """Rows side by side, shape (views, columns, rows), zero in the views that they have lost."""
+    there = [part for part in parts if part is not None]
+    if not there:
+        return None
+    out = there[0].new_zeros(views, there[0].shape[1], len(parts))
+    for i, (part, member) in enumerate(zip(parts, members, strict=True)):
+        if part is not None:
+            out[_index(member), :, i] = part
+    return out
+
+
+def _completed(report: tuple[str, ...], lost: int) -> tuple[str, ...]:
+    return (*report, f"left out {lost} more frames, which are bad in other rows") if lost else report

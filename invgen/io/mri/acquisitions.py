@@ -1,0 +1,154 @@
+"""The readouts of an ISMRMRD file: a table of their headers, and their samples on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import h5py
+import numpy as np
+
+from invgen.core.errors import DataError, FileError
+from invgen.io.mri.contents import read_block
+
+_MAX_READOUTS = 2**21
+_COUNTERS = (
+    "kspace_encode_step_1",
+    "kspace_encode_step_2",
+    "slice",
+    "contrast",
+    "phase",
+    "repetition",
+    "set",
+)
+_NUMBERS = (
+    "flags",
+    "number_of_samples",
+    "active_channels",
+    "discard_pre",
+    "discard_post",
+    "center_sample",
+    "encoding_space_ref",
+    "trajectory_dimensions",
+    "sample_time_us",
+)
+
+# numbers of the flags in the ISMRMRD standard, which counts bits from one
+NOISE, CALIBRATION, CALIBRATION_AND_IMAGING, REVERSE = 19, 20, 21, 22
+NO_IMAGING = {
+    23: "navigator",
+    24: "phase correction",
+    26: "feedback",
+    27: "dummy",
+    28: "real-time feedback",
+    29: "surface coil correction",
+    30: "phase stabilization",
+    31: "phase stabilization",
+}
+COMPRESSED = (53, 54)
+
+
+@dataclass(frozen=True)
+class Readout:
+    """One readout: its place in the file, samples (channels, n), and trajectory (n, dimensions)."""
+
+    index: int
+    samples: np.ndarray
+    trajectory: np.ndarray
+
+
+class Acquisitions:
+    """Headers of all readouts, and the readouts themselves.
+
+    Parameters
+    ----------
+    dataset : h5py.Dataset
+        Of compounds with ``head``, ``traj`` and ``data``.
+
+    Raises
+    ------
+    FileError
+        When it is of another type, or damaged.
+    """
+
+    def __init__(self, dataset: h5py.Dataset):
+        self.what = f"{dataset.file.filename}: {dataset.name}"
+        self._dataset = dataset
+        dtype = dataset.dtype
+        if not is_table(dataset) or any(_element(dtype, part) is None for part in ("traj", "data")):
+            raise FileError(
+                f"{self.what} should hold readouts with head, traj and data as ISMRMRD has them; "
+                f"it holds {str(dtype)[:200]}."
+            )
+        if dataset.ndim != 1 or not 0 < len(dataset) <= _MAX_READOUTS:
+            raise FileError(
+                f"{self.what} should be a list of up to {_MAX_READOUTS} readouts; its shape is "
+                f"{dataset.shape}."
+            )
+        head = read_block(dataset.fields("head"), slice(None), self.what)
+        counters = head.dtype["idx"] if "idx" in (head.dtype.names or ()) else None
+        missing = set(_NUMBERS) - set(head.dtype.names or ())
+        missing |= set(_COUNTERS) - set((counters and counters.names) or ())
+        if missing:
+            raise FileError(f"{self.what} lacks {', '.join(sorted(missing))} in its headers.")
+        self._numbers = {name: _integers(head[name]) for name in _NUMBERS if name != "sample_time_us"}
+        self._numbers |= {name: _integers(head["idx"][name]) for name in _COUNTERS}
+        self.dwell = np.asarray(head["sample_time_us"], dtype=np.float64)
+
+    def __len__(self) -> int:
+        return len(self.dwell)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """A number of all headers, int64."""
+        return self._numbers[name]
+
+    def flagged(self, *numbers: int) -> np.ndarray:
+        """Which readouts have one of these flags."""
+        bits = sum(1 << (number - 1) for number in numbers)
+        return (self["flags"] & bits) != 0
+
+    def read(self, indices: np.ndarray) -> Iterator[Readout]:
+        """Readouts in the given order, which is increasing; what is discarded before and after is cut off."""
+        for run in np.split(indices, np.flatnonzero(np.diff(indices) != 1) + 1):
+            if not len(run):
+                continue
+            where = f"{self.what}, readout {run[0]} and following,"
+            block = read_block(self._dataset.fields(["traj", "data"]), slice(run[0], run[-1] + 1), where)
+            for index, row in zip(run.tolist(), block, strict=True):
+                yield self._readout(index, row["data"], row["traj"])
+
+    def _readout(self, index: int, data: np.ndarray, trajectory: np.ndarray) -> Readout:
+        n, channels, dimensions = (
+            int(self[name][index])
+            for name in ("number_of_samples", "active_channels", "trajectory_dimensions")
+        )
+        if data.size != 2 * n * channels or trajectory.size != n * dimensions:
+            raise DataError(
+                f"{self.what}, readout {index}: its header tells {n} samples of {channels} channels with "
+                f"{dimensions} coordinates each, {2 * n * channels} and {n * dimensions} numbers; there are "
+                f"{data.size} and {trajectory.size}."
+            )
+        pairs = np.ascontiguousarray(data, dtype=np.float32).view(np.complex64)
+        keep = slice(int(self["discard_pre"][index]), n - int(self["discard_post"][index]))
+        return Readout(index, pairs.reshape(channels, n)[:, keep], trajectory.reshape(n, dimensions)[keep])
+
+
+def is_table(dataset: object) -> bool:
+    """Whether this is a list of compounds with a head and data, as ISMRMRD's readouts are."""
+    return isinstance(dataset, h5py.Dataset) and {"head", "data"} <= set(dataset.dtype.names or ())
+
+
+def _element(dtype: np.dtype, part: str) -> np.dtype | None:
+    """Type of the numbers of a part of variable length, None where it is no such part."""
+    if part not in (dtype.names or ()):
+        return None
+    element = h5py.check_vlen_dtype(dtype[part])
+    return element if isinstance(element, np.dtype) and element.kind == "f" else None
+
+
+def _integers(values: np.ndarray) -> np.ndarray:
+    if values.ndim != 1 or values.dtype.kind not in "ui":
+        raise FileError(
+            f"a counter of the readouts is {values.dtype} of shape {values.shape}, no whole number."
+        )
+    return values.astype(np.int64)

@@ -1,0 +1,85 @@
+"""Cartesian k-space in plain arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from invgen.core.errors import DataError, ParameterError
+from invgen.io.mri.contents import KSpace, read_block
+from invgen.io.mri.named import NamedArray
+from invgen.io.mri.oversampling import remove_oversampling
+
+
+class ArrayGrid:
+    """Samples on a grid, of which a mask or the samples themselves tell what was measured.
+
+    Parameters
+    ----------
+    array : NamedArray
+    mask : array or None
+        With its axes in the order of the file's, or with one entry for each column.
+    readout : str or None
+        Axis along which every other sample is too much.
+
+    Raises
+    ------
+    DataError, ParameterError
+        When mask and readout do not fit the array.
+    """
+
+    def __init__(self, array: NamedArray, mask: Any, readout: str | None):
+        self._array, self._mask = array, None if mask is None else _mask(array, mask)
+        self._axis, wanted = 0, list(array.samples)
+        if readout is not None:
+            if readout not in array.grid:
+                raise ParameterError(
+                    f"remove_oversampling={readout!r} should be the axis of the readout, one of "
+                    f"{', '.join(array.grid)}."
+                )
+            self._axis = array.grid.index(readout) - len(wanted)
+            if wanted[self._axis] < 2:
+                raise DataError(f"the axis {readout} has one sample; there is no oversampling.")
+            wanted[self._axis] //= 2
+        self.image_shape = tuple(wanted)
+        self.oversampling = array.samples[self._axis] / self.image_shape[self._axis]
+        self.notes: tuple[str, ...] = ()
+
+    def read(self, slice: int, repetition: int) -> KSpace:
+        """k-space of a slice."""
+        data = self._array.read(slice, repetition)
+        filled = (data != 0).any(dim=0)
+        mask = filled if self._mask is None else self._mask.expand(filled.shape)
+        if not bool(filled[mask].any()):
+            raise DataError(
+                f"{self._array.what}, slice {slice}, repetition {repetition}, holds only zeros: "
+                "it was not measured."
+            )
+        report = [f"{int(mask.sum())} of {mask.numel()} positions are sampled"]
+        if outside := int((filled & ~mask).sum()):
+            report.append(f"{outside} positions that are not zero are left out by the mask")
+        kspace = KSpace(data * mask, tuple(mask.shape), mask=mask, report=tuple(report))
+        if self._axis == 0:
+            return kspace
+        return remove_oversampling(kspace, self._axis, self.image_shape[self._axis])
+
+
+def _mask(array: NamedArray, mask: Any) -> torch.Tensor:
+    """The mask in the order of k-space, or of its columns."""
+    if mask.dtype.kind not in "uifb":
+        raise DataError(f"the mask should hold real numbers; it holds {mask.dtype}.")
+    own, shape = tuple(mask.shape), tuple(array.size[name] for name in array.stored)
+    columns = array.samples[-1]
+    if own not in (shape, (columns,)):
+        raise DataError(
+            f"the mask has the shape {own}; k-space has {','.join(array.stored)} of {shape}. Give one entry "
+            f"for each position, in that order, or for each of the {columns} columns."
+        )
+    values = read_block(mask, (slice(None),) * len(own), "the mask") != 0
+    if own == shape:
+        values = array.ordered(values)
+    if not values.any():
+        raise DataError("the mask samples nothing: it is zero everywhere.")
+    return torch.from_numpy(np.ascontiguousarray(values))

@@ -1,0 +1,118 @@
+"""Readouts of an ISMRMRD file as lines of Cartesian k-space."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+
+from invgen.core.errors import DataError
+from invgen.io.mri import acquisitions as flags
+from invgen.io.mri.contents import KSpace, check_size, samples_of
+from invgen.io.mri.measurement import Measurement
+from invgen.io.mri.oversampling import remove_oversampling, sampled_throughout
+
+
+class Lines:
+    """Cartesian k-space of a measurement.
+
+    A readout is placed by its ``center_sample``, so that one of a partial echo leaves a part of its line
+    empty. Reversed ones, of echo-planar imaging, are put in order first; their ``center_sample`` is counted
+    in that order, as vendors' converters write it.
+
+    Parameters
+    ----------
+    measurement : Measurement
+    grid : tuple of int
+        (D, H, W) or (H, W).
+    width : int
+        To which W is cropped, oversampling.
+
+    Raises
+    ------
+    DataError
+        When a readout lies outside of the grid.
+    """
+
+    def __init__(self, measurement: Measurement, grid: tuple[int, ...], width: int):
+        self._measurement, self._grid, self._width = measurement, grid, width
+        table = self._table = measurement.table
+        check_size(measurement.coils, math.prod(grid), f"{table.what}: the header")
+        used = measurement.imaging | measurement.calibration
+        n, center = table["number_of_samples"], table["center_sample"]
+        self.notes: tuple[str, ...] = ()
+        if not center[used].any() and (n[used] == grid[-1]).all():
+            center = n // 2
+            self.notes += ("center_sample is not stated; it is taken as the middle of the readouts",)
+        if measurement.encoding.trajectory == "epi":
+            self.notes += (
+                "echo-planar lines are taken as sampled evenly, and their phase as correct: expect ghosts",
+            )
+        self._start = grid[-1] // 2 - center + table["discard_pre"]
+        self._stop = grid[-1] // 2 - center + n - table["discard_post"]
+        self._rows = [measurement.step(1, grid[-2])]
+        if len(grid) == 3:
+            self._rows.insert(0, measurement.step(2, grid[0]))
+        self._check(used)
+
+    def _check(self, used: np.ndarray) -> None:
+        outside = used & ((self._start < 0) | (self._stop > self._grid[-1]) | (self._start >= self._stop))
+        for place, size in zip(self._rows, self._grid, strict=False):
+            outside |= used & ((place < 0) | (place >= size))
+        if outside.any():
+            i = int(np.flatnonzero(outside)[0])
+            names = "zyx"[-len(self._grid) :]
+            places = [str(row[i]) for row in self._rows] + [f"{self._start[i]} to {self._stop[i] - 1}"]
+            where = ", ".join(f"{name} {place}" for name, place in zip(names, places, strict=True))
+            raise DataError(
+                f"{self._table.what}: readout {i} lies at {where} of k-space, which has the matrix "
+                f"{' x '.join(map(str, self._grid))} ({' x '.join(names)}). Its counters, center_sample or "
+                "number of samples do not fit the header's encodedSpace and encodingLimits."
+            )
+
+    def read(self, slice: int, frame: int) -> KSpace:
+        """k-space of an image, averages averaged and readout oversampling removed."""
+        lines = self._measurement.of(slice, frame)
+        data, counts = self._fill(lines)
+        mask = counts > 0
+        report = [f"{len(lines)} readouts on {int(mask.any(dim=-1).sum())} lines"]
+        calibration, throughout = None, sampled_throughout(mask, -1)
+        others = self._measurement.calibrating(slice, frame)
+        if len(others):
+            calibration, calibrated = self._fill(others)
+            throughout &= sampled_throughout(calibrated > 0, -1)
+            report.append(f"{len(others)} readouts calibrate the coils")
+        most = int(counts.max())
+        if most > 1:
+            report.append(f"averages: up to {most} readouts of a line")
+        covariance, remarks = self._measurement.noise
+        kspace = KSpace(
+            data,
+            self._grid,
+            mask=mask,
+            calibration=calibration,
+            covariance=covariance,
+            averages=counts if most > 1 else None,
+            report=(*report, *remarks),
+        )
+        if self._width == self._grid[-1]:
+            return kspace
+        if not throughout:
+            return kspace.reported("partial echo: readout oversampling stays, the image is cropped")
+        return remove_oversampling(kspace, -1, self._width)
+
+    def _fill(self, lines: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean of the readouts on the grid, and how many of them each sample has."""
+        data = np.zeros((self._measurement.coils, *self._grid), dtype=np.complex64)
+        counts = np.zeros(self._grid, dtype=np.float32)
+        reverse = self._table.flagged(flags.REVERSE)
+        for readout in self._table.read(lines):
+            i = readout.index
+            samples = readout.samples[:, ::-1] if reverse[i] else readout.samples
+            place = (*(row[i] for row in self._rows), np.s_[self._start[i] : self._stop[i]])
+            data[(slice(None), *place)] += samples
+            counts[place] += 1
+        with np.errstate(over="ignore", invalid="ignore"):
+            data /= np.maximum(counts, 1)
+        return samples_of(data, self._table.what), torch.from_numpy(counts)

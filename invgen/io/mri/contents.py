@@ -1,0 +1,130 @@
+"""What a reader of MRI files finds, before it becomes an `MRIScan`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from invgen.core.errors import DataError, FileError
+from invgen.operators import sampling
+
+#: Samples of one slice or volume, all coils: 8 GB, more than any scanner measures at once.
+_MAX_SAMPLES = 2**30
+
+
+@dataclass(frozen=True)
+class KSpace:
+    """k-space of one slice or volume, as it was measured.
+
+    The origin of a Cartesian k-space is the entry ``N // 2`` of each axis, and what is not sampled is zero.
+
+    Attributes
+    ----------
+    data : complex64 tensor, shape (coils, *image_shape), or (coils, *samples) with a trajectory
+    image_shape : tuple of int
+        Grid of the operator: (H, W) or (D, H, W). What the user wants of it is `MRIScan.crop`.
+    mask : bool tensor that broadcasts to the grid, or None with a trajectory
+        What is sampled.
+    trajectory : float64 tensor, shape (*samples, 2 or 3), or None
+        In cycles per pixel of the grid, the last axis in the order of the image's axes, (ky, kx).
+    calibration : complex64 tensor, shape (coils, *image_shape), or None
+        Lines measured for coil maps, where the scan has such; zero elsewhere.
+    covariance : complex128 tensor, shape (coils, coils), or None
+        Of the noise of one sample, ``E[n n.H] / 2`` as in `invgen.noise.Gaussian`, where it was measured.
+    averages : float tensor that broadcasts to the grid, or None
+        How many samples each one of `data` is the mean of, where that is not one.
+    report : tuple of str
+        What was done to the numbers of the file.
+    """
+
+    data: torch.Tensor
+    image_shape: tuple[int, ...]
+    mask: torch.Tensor | None = None
+    trajectory: torch.Tensor | None = None
+    calibration: torch.Tensor | None = None
+    covariance: torch.Tensor | None = None
+    averages: torch.Tensor | None = None
+    report: tuple[str, ...] = ()
+
+    @property
+    def coils(self) -> int:
+        """Number of coils."""
+        return len(self.data)
+
+    @property
+    def acceleration(self) -> float:
+        """Pixels for each sample of a coil: on a grid, how many samples there could be for each taken."""
+        if self.mask is not None:
+            return sampling.acceleration(self.mask.expand(self.image_shape))
+        return math.prod(self.image_shape) / math.prod(self.data.shape[1:])
+
+    def reported(self, *lines: str, **changes: Any) -> KSpace:
+        """The same with changes, and what was done."""
+        return replace(self, report=self.report + lines, **changes)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Metadata of a file, and how to read its slices; sizes are in the order of the image's axes."""
+
+    format: str
+    dataset: str
+    slices: int
+    coils: int
+    trajectory: str  # "cartesian", "radial", "spiral", ..., as the file says it
+    encoded_shape: tuple[int, ...]  # matrix that was measured, oversampling included
+    image_shape: tuple[int, ...]  # of the image that is wanted
+    dtype: np.dtype
+    read: Callable[[int, int], KSpace]
+    reference: Callable[[int], torch.Tensor | None] = lambda _: None
+    frames: tuple[str, ...] = ("repetition 0",)  # what is measured of each slice
+    pixel_size: tuple[float, ...] | None = None  # in mm
+    oversampling: float = 1.0  # of the readout, in the file
+    has_noise_scan: bool = False
+    has_calibration: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def check_size(coils: int, samples: int, what: str) -> None:
+    """Refuse what no scanner measures, before memory is asked for."""
+    if coils * samples > _MAX_SAMPLES:
+        raise DataError(
+            f"{what} claims {samples:.4g} samples of {coils} coils in one slice or volume, more than any "
+            "scan has: the file is corrupt, or the order of the axes is not the one given."
+        )
+
+
+def read_block(dataset: Any, index: Any, what: str) -> np.ndarray:
+    """Read a part of an array of a file; what h5py meets in a damaged one is a `FileError`."""
+    try:
+        return np.asarray(dataset[index])
+    except (OSError, RuntimeError, ValueError, TypeError, KeyError, MemoryError) as error:
+        raise FileError(f"{what} cannot be read, the file is damaged: {error}") from error
+
+
+def samples_of(block: np.ndarray, what: str) -> torch.Tensor:
+    """Complex numbers as complex64, which must be finite in it."""
+    with np.errstate(over="ignore"):
+        data = torch.from_numpy(np.array(block, dtype=np.complex64, order="C"))
+    if not bool(torch.isfinite(torch.view_as_real(data)).all()):
+        raise DataError(
+            f"{what} holds NaN or infinite samples: the export went wrong, or the file is damaged."
+        )
+    return data
+
+
+def central(n: int, m: int) -> slice:
+    """The m entries of n around the middle, the entry ``n // 2`` becoming ``m // 2``."""
+    start = n // 2 - m // 2
+    return slice(start, start + m)
+
+
+def pixels(field_of_view: float, pixel: float, most: int) -> int:
+    """Pixels that a field of view takes, at most so many."""
+    count = field_of_view / pixel if pixel > 0 and math.isfinite(field_of_view) else most
+    return max(1, min(most, round(min(count, most))))

@@ -1,0 +1,113 @@
+"""HDF5 files of ISMRMRD: Inati et al. (2017), ISMRM Raw data format: a proposed standard for MRI raw data."""
+
+from __future__ import annotations
+
+import h5py
+import numpy as np
+
+from invgen.core.errors import FileError
+from invgen.io.hdf5 import find_object, link_type, walk
+from invgen.io.mri.acquisitions import Acquisitions, is_table
+from invgen.io.mri.cartesian import Lines
+from invgen.io.mri.contents import Contents, pixels
+from invgen.io.mri.header import Encoding, read_header
+from invgen.io.mri.measurement import Measurement
+from invgen.io.mri.noncartesian import Paths
+from invgen.io.mri.trajectory import Unit
+
+
+def recognise(file: h5py.File, name: str | None = None) -> str | None:
+    """Name of the first group with readouts or a header of ISMRMRD, or of the one asked for; else None."""
+    groups = [find_object(file, name)] if name is not None else [file, *walk(file)]
+    for group in groups:
+        if isinstance(group, h5py.Group) and (_has(group, "data") or _has(group, "xml")):
+            return group.name
+    return None
+
+
+def _has(group: h5py.Group, part: str) -> bool:
+    if link_type(group, part) != h5py.h5l.TYPE_HARD:
+        return False
+    found = find_object(group, part)
+    return is_table(found) if part == "data" else isinstance(found, h5py.Dataset)
+
+
+def read(file: h5py.File, name: str, unit: Unit | None) -> Contents:
+    """Read the readouts of a group.
+
+    Axes are (z,) y, x: readouts lie along x, ``kspace_encode_step_1`` along y and step 2 along z. What
+    differs in repetition, contrast, phase or set is an image of its own; averages are averaged, segments put
+    together.
+
+    Raises
+    ------
+    FileError
+        When the header is missing or no such header, or the readouts are not there or of another type.
+    DataError
+        When readouts and header contradict each other.
+    """
+    group = find_object(file, name)
+    assert isinstance(group, h5py.Group), "as recognised"
+    header = read_header(group, "xml")
+    data = find_object(group, "data")
+    if not isinstance(data, h5py.Dataset):
+        raise FileError(f"{file.filename}: {name} has a header and no readouts, the dataset 'data'.")
+    measurement = Measurement(Acquisitions(data), header)
+    encoding = measurement.encoding
+    grid = _grid(encoding, int(measurement.table["kspace_encode_step_2"][measurement.imaging].max()))
+    axes = (2, 1, 0)[-len(grid) :]
+    image_shape = tuple(_wanted(encoding, axis) for axis in axes)
+    pixel_size = tuple(encoding.encoded.pixel(axis) for axis in axes)
+    reader: Lines | Paths
+    if encoding.trajectory in ("cartesian", "epi"):
+        reader = Lines(measurement, grid, image_shape[-1])
+    else:
+        size = tuple(encoding.encoded.field_of_view[axis] / 1000 for axis in axes)
+        reader = Paths(measurement, grid, unit or "cycles/pixel", size)
+    return Contents(
+        format="ismrmrd",
+        dataset=name,
+        slices=len(measurement.slices),
+        coils=measurement.coils,
+        trajectory=encoding.trajectory,
+        encoded_shape=grid,
+        image_shape=image_shape,
+        dtype=np.dtype(np.complex64),
+        read=reader.read,
+        frames=measurement.frame_names,
+        pixel_size=pixel_size if min(pixel_size) > 0 else None,
+        oversampling=grid[-1] / image_shape[-1],
+        has_noise_scan=measurement.has_noise,
+        has_calibration=bool(measurement.calibration.any()) and isinstance(reader, Lines),
+        notes=(*measurement.notes, *reader.notes, *_interpolated(encoding, axes)),
+    )
+
+
+def _grid(encoding: Encoding, last: int) -> tuple[int, ...]:
+    """Matrix that was measured, (D, H, W) or (H, W); `last` is the largest step 2."""
+    x, y, z = encoding.encoded.matrix
+    limit = encoding.limits.get("kspace_encoding_step_2")
+    encoded = z > 1 and (last > 0 or limit is None or limit.maximum > 0)
+    return (z, y, x) if encoded else (y, x)
+
+
+def _wanted(encoding: Encoding, axis: int) -> int:
+    """Pixels of the image along x, y or z: the header's field of view, in pixels that were measured."""
+    most, pixel = encoding.encoded.matrix[axis], encoding.encoded.pixel(axis)
+    field_of_view = encoding.recon.field_of_view[axis]
+    if pixel > 0 and field_of_view > 0:
+        return pixels(field_of_view, pixel, most)
+    return min(encoding.recon.matrix[axis], most)
+
+
+def _interpolated(encoding: Encoding, axes: tuple[int, ...]) -> list[str]:
+    """Where the header wants other pixels than those that were measured."""
+    notes = []
+    for axis in axes:
+        measured, wanted = encoding.encoded.pixel(axis), encoding.recon.pixel(axis)
+        if measured > 0 and wanted > 0 and abs(wanted / measured - 1) > 0.01:
+            notes.append(
+                f"the header's image has pixels of {wanted:.4g} mm along {'xyz'[axis]}, and those measured "
+                f"have {measured:.4g} mm: images are not interpolated"
+            )
+    return notes

@@ -1,0 +1,110 @@
+"""Readouts of an ISMRMRD file as samples along a trajectory."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+
+from invgen.core.errors import DataError
+from invgen.io.mri.contents import KSpace, check_size, samples_of
+from invgen.io.mri.measurement import Measurement
+from invgen.io.mri.trajectory import Unit, cycles_per_pixel
+
+
+class Paths:
+    """Samples of a measurement, and where in k-space they are.
+
+    The trajectory is that of the readouts, coordinates in the order kx, ky, kz; a further one is a density
+    compensation, which is left out: the operator knows better. Stacks of stars and spirals have kz from
+    ``kspace_encode_step_2``. Averages are samples like any others.
+
+    Parameters
+    ----------
+    measurement : Measurement
+    grid : tuple of int
+        (D, H, W) or (H, W), of whose pixels the trajectory is in cycles.
+    unit : str
+    field_of_view : tuple of float
+        In m; zero where it is not stated.
+
+    Raises
+    ------
+    DataError
+        When readouts have no trajectory, or different numbers of coordinates.
+    """
+
+    def __init__(
+        self, measurement: Measurement, grid: tuple[int, ...], unit: Unit, field_of_view: tuple[float, ...]
+    ):
+        self._measurement, self._grid, self._unit = measurement, grid, unit
+        self._field_of_view = field_of_view if min(field_of_view) > 0 else None
+        table = self._table = measurement.table
+        check_size(measurement.coils, math.prod(grid), f"{table.what}: the header")
+        dimensions = np.unique(table["trajectory_dimensions"][measurement.imaging])
+        if len(dimensions) != 1 or not 2 <= dimensions[0] <= 4:
+            raise DataError(
+                f"{table.what}: the header says {measurement.encoding.trajectory!r}, and readouts have "
+                f"{dimensions.tolist()} coordinates of a trajectory; they need 2, or 3 with kz or a density. "
+                "Write the trajectory to the file, or k-space and trajectory to plain arrays, with "
+                'axes="coil,shot,sample" and trajectory=...'
+            )
+        given, needed = int(dimensions[0]), len(grid)
+        self._stacked = given == 2 and needed == 3
+        self.notes: tuple[str, ...] = ()
+        if self._stacked:
+            self.notes += ("kz of each readout is that of its encoding step 2",)
+        if given > needed:
+            self.notes += ("the trajectory's last coordinate is taken as a density, and left out",)
+        self._coordinates = min(given, needed)
+
+    def read(self, slice: int, frame: int) -> KSpace:
+        """Samples of an image: (coils, shots, samples) where all readouts are as long, else in one row."""
+        places = self._measurement.of(slice, frame)
+        lengths = self._table["number_of_samples"][places]
+        check_size(self._measurement.coils, int(lengths.sum()), self._table.what)
+        samples, paths = [], []
+        for readout in self._table.read(places):
+            samples.append(readout.samples)
+            # in the order of the image's axes
+            paths.append(readout.trajectory[:, : self._coordinates][:, ::-1].astype(np.float64))
+        if not sum(len(path) for path in paths):
+            raise DataError(
+                f"{self._table.what}: nothing is left of the readouts but what is to be discarded."
+            )
+        even = len({len(path) for path in paths}) == 1
+        data = np.stack(samples, axis=1) if even else np.concatenate(samples, axis=1)
+        k = np.stack(paths) if even else np.concatenate(paths)
+        if not np.isfinite(k).all():
+            raise DataError(f"{self._table.what}: the trajectory holds NaN or infinite numbers.")
+        axes = k.shape[-1]  # but for the one along which readouts are stacked
+        size = None if self._field_of_view is None else self._field_of_view[-axes:]
+        trajectory = cycles_per_pixel(torch.from_numpy(k), self._unit, self._grid[-axes:], size)
+        if self._stacked:
+            planes = np.repeat(self._planes(places), [len(path) for path in paths])
+            kz = torch.from_numpy(planes / self._grid[0]).reshape(*k.shape[:-1], 1)
+            trajectory = torch.cat([kz, trajectory], dim=-1)
+        covariance, remarks = self._measurement.noise
+        return KSpace(
+            samples_of(data, self._table.what),
+            self._grid,
+            trajectory=trajectory,
+            covariance=covariance,
+            report=(
+                f"{len(places)} readouts, {len(k.reshape(-1, k.shape[-1]))} samples of each coil",
+                *remarks,
+            ),
+        )
+
+    def _planes(self, places: np.ndarray) -> np.ndarray:
+        """Plane of k-space of each readout, zero being the middle one."""
+        n = self._grid[0]
+        planes = self._measurement.step(2, n)[places]
+        if planes.min() < 0 or planes.max() >= n:
+            raise DataError(
+                f"{self._table.what}: kspace_encode_step_2 places readouts in planes {planes.min()} to "
+                f"{planes.max()} of k-space, which has {n}: it does not fit the header's encodedSpace and "
+                "encodingLimits."
+            )
+        return planes - n // 2

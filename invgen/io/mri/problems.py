@@ -1,0 +1,85 @@
+"""From k-space to the reconstruction problem: whitened, compressed, with coil maps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from invgen.core.errors import CapabilityError, ParameterError
+from invgen.io.mri.contents import KSpace
+from invgen.io.mri.maps import checked, sensitivities
+from invgen.noise import Gaussian
+from invgen.operators import MRI, LinearOperator, NonCartesianMRI
+from invgen.operators.mri.coils import compression_matrix, mix, whitening_matrix
+from invgen.problem import Problem
+
+
+def to_problem(kspace: KSpace, *, coils: Any, compress: int | None, whiten: bool) -> Problem:
+    """Reconstruction problem of a slice or volume: see `MRIScan.problem`.
+
+    Raises
+    ------
+    DataError, ParameterError, ShapeError
+        When coil maps cannot be estimated, or do not fit.
+    CapabilityError
+        When coils that are not whitened have averages of different numbers.
+    """
+    maps = None if coils is None or isinstance(coils, str) else checked(coils, kspace)
+    if compress is not None and not 1 <= compress <= kspace.coils:
+        raise ParameterError(f"compress is from 1 to the {kspace.coils} coils of the scan; got {compress!r}.")
+    if maps is None and coils == "none" and kspace.coils > 1:
+        maps = sensitivities(kspace, coils)
+    matrix, sigma = torch.eye(kspace.coils, dtype=torch.complex128), None
+    if kspace.covariance is not None and (whiten or kspace.coils == 1):
+        matrix, sigma = whitening_matrix(kspace.covariance)
+        kspace, maps = _mixed(kspace, matrix), maps if maps is None else mix(matrix, maps)
+    if compress is not None:
+        source = kspace.data if kspace.calibration is None else kspace.calibration
+        virtual = compression_matrix(source, compress)
+        kspace, maps = _mixed(kspace, virtual), maps if maps is None else mix(virtual, maps)
+        matrix = mix(virtual.to(torch.complex128), matrix)
+    if maps is None and kspace.coils > 1:
+        maps = sensitivities(kspace, coils)
+        # normalized in the coils that there are: images have the values of a root-sum-of-squares image
+        norm = torch.linalg.vector_norm(mix(torch.linalg.pinv(matrix), maps), dim=0)
+        maps = torch.where(norm > 0, maps / norm, 0)
+    data = kspace.data if maps is not None else kspace.data[0]
+    operator: LinearOperator
+    if kspace.trajectory is None:
+        operator = MRI(kspace.image_shape, kspace.mask, maps)
+    else:
+        operator = NonCartesianMRI(kspace.image_shape, kspace.trajectory, maps)
+    return Problem(operator, data, _noise(kspace, sigma, -data.ndim))
+
+
+def _mixed(kspace: KSpace, matrix: torch.Tensor) -> KSpace:
+    """k-space of other coils, combinations of those that there are."""
+    calibration, covariance = kspace.calibration, kspace.covariance
+    if covariance is not None:
+        matrix = matrix.to(covariance)
+        covariance = matrix @ covariance @ matrix.mH
+    return kspace.reported(
+        data=mix(matrix, kspace.data),
+        calibration=None if calibration is None else mix(matrix, calibration),
+        covariance=covariance,
+    )
+
+
+def _noise(kspace: KSpace, sigma: float | None, axis: int) -> Gaussian | None:
+    """Noise of k-space that is whitened, with the level sigma, or not; None where it was not measured."""
+    if kspace.covariance is None:
+        return None
+    averages = kspace.averages
+    sampled = torch.ones(1) if averages is None else averages[averages > 0]
+    same = bool((sampled == sampled[0]).all())
+    if sigma is None:
+        if not same:
+            raise CapabilityError(
+                "lines are averages of different numbers of readouts; their noise has one covariance only "
+                "when coils are whitened: leave whiten=True."
+            )
+        return Gaussian(covariance=kspace.covariance / float(sampled[0]), axis=axis)
+    if same or averages is None:
+        return Gaussian(sigma / float(sampled[0]) ** 0.5)
+    return Gaussian(sigma / averages.double().sqrt())  # infinite where nothing is sampled

@@ -1,0 +1,268 @@
+"""Photographs by their patches: the expected patch log-likelihood."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from typing import Any
+
+import torch
+
+from invgen.core.errors import DtypeError, ParameterError, ShapeError
+from invgen.core.frozen import Constant, Frozen
+from invgen.core.space import check_finite
+from invgen.operators import Space
+from invgen.priors.densities.covariances import Dense
+from invgen.priors.densities.mixture import GaussianMixture
+from invgen.priors.densities.patch_geometry import patches_of, zero_mean_basis
+from invgen.priors.densities.patch_training import random_patches, zero_mean_mixture
+from invgen.priors.files.checkpoints import write
+from invgen.problem import Problem
+
+__all__ = ["PatchMixture"]
+
+#: A number and a matrix that a component's log-likelihood is made of.
+Factor = tuple[torch.Tensor, torch.Tensor]
+
+#: Variances below this part of the noise's are left out of a patch's log-likelihood: 63 of them add less than
+#: 0.04 to it.
+_NEGLIGIBLE = 1e-3
+
+
+class PatchMixture(Frozen):
+    """Expected patch log-likelihood, Zoran and Weiss (2011), eq. 1, under a Gaussian mixture of patches.
+
+    ``value(x) = -1 / p^2 sum log p(P x)`` over all patches of p x p pixels, each pixel being in p^2 of them.
+    The mean of a patch is removed, and takes no part: any is as probable. What is left is described in an
+    orthonormal basis of the patches of mean zero, cosines, by normal densities of mean zero. The prior knows
+    images in [0, 1], each channel or slice by itself, and of complex ones real and imaginary part.
+
+    Parameters
+    ----------
+    covariances : tensor, shape (k, p^2, p^2)
+        Of the pixels of a patch, row by row, without its mean.
+    weights : non-negative numbers, shape (k,)
+
+    Raises
+    ------
+    ShapeError, ParameterError
+        For what is no mixture of square patches.
+    """
+
+    value_range = (0.0, 1.0)
+
+    def __init__(self, covariances: Any, weights: Any) -> None:
+        covariances = torch.as_tensor(covariances)
+        self.patch = math.isqrt(covariances.shape[-1]) if covariances.ndim == 3 else 0
+        if self.patch < 2 or covariances.shape[1:] != (self.patch**2, self.patch**2):
+            raise ShapeError(f"covariances are (k, p^2, p^2), p at least 2; got {tuple(covariances.shape)}.")
+        basis = zero_mean_basis(self.patch)
+        self._basis = Constant(basis)
+        k, m = len(covariances), self.patch**2 - 1
+        self._within = Dense(basis @ covariances.double() @ basis.mT, Space((m,)))
+        if self._within.singular:
+            raise ParameterError("Covariances of patches need some variance in each direction but the mean.")
+        #: The mixture of the coefficients of patches in the basis.
+        self.mixture = GaussianMixture(torch.zeros(k, m, dtype=torch.float64), self._within, weights)
+
+    @property
+    def components(self) -> int:
+        """How many."""
+        return len(self.mixture.means)
+
+    def covariances(self) -> torch.Tensor:
+        """Of the pixels of a patch, float64, shape (k, p^2, p^2)."""
+        basis = self._basis.value
+        return basis.mT @ self._within.matrices().expand(self.components, -1, -1) @ basis
+
+    def __repr__(self) -> str:
+        return f"PatchMixture(patch={self.patch}, components={self.components})"
+
+    def resolve(self, problem: Problem) -> PatchMixture:
+        """Itself: a density has no weight to find."""
+        return self
+
+    def value(self, x: torch.Tensor) -> torch.Tensor:
+        """Minus the log-likelihood of all patches, over p^2; images are the last two axes, others batch."""
+        self._check(x, "value")
+        if x.is_complex():
+            return self.value(x.real) + self.value(x.imag)
+        flat = x.reshape(-1, *x.shape[-2:])
+        total = [-self._log_likelihood(image) / self.patch**2 for image in flat]
+        return torch.stack(total).reshape(x.shape[:-2]) if total else x.new_zeros(x.shape[:-2])
+
+    def restore(self, x: torch.Tensor, sigma: float | torch.Tensor, stride: int = 1) -> torch.Tensor:
+        """Average of the patches of `x`, each restored: the z-step of the paper, sec. 3.2.
+
+        Of each patch, its most probable component under noise is taken, and Wiener's filter for it applied.
+
+        Parameters
+        ----------
+        x : tensor, shape (*batch, H, W)
+        sigma : positive number, or tensor that broadcasts to the batch
+            Standard deviation of the noise in `x`.
+        stride : int
+            Take every patch, or every second and so on in each direction, and the last ones.
+
+        Raises
+        ------
+        ShapeError, DtypeError, DataError, ParameterError
+        """
+        self._check(x, "restore")
+        if x.is_complex():
+            return torch.complex(self.restore(x.real, sigma, stride), self.restore(x.imag, sigma, stride))
+        sigmas = torch.as_tensor(sigma, dtype=x.dtype, device=x.device)
+        if not bool(((sigmas > 0) & torch.isfinite(sigmas)).all()):
+            raise ParameterError(f"sigma must be positive; got {sigma}.")
+        if not 1 <= stride <= self.patch:
+            raise ParameterError(f"stride is at least 1 and at most the patch, {self.patch}; got {stride}.")
+        variances = sigmas.square().expand(x.shape[:-2]).reshape(-1)
+        # one by one: a batch equals its elements to the bit
+        restored = [
+            self._restored(image, variance, stride)
+            for image, variance in zip(x.reshape(-1, *x.shape[-2:]), variances, strict=True)
+        ]
+        return torch.stack(restored).reshape(x.shape) if restored else x
+
+    def _check(self, x: torch.Tensor, who: str) -> None:
+        who, p = f"PatchMixture.{who}", self.patch
+        if not isinstance(x, torch.Tensor) or not (x.is_floating_point() or x.is_complex()):
+            raise DtypeError(f"{who} expects images as a floating-point tensor; got {type(x).__name__}.")
+        if x.ndim < 2 or min(x.shape[-2:]) < p:
+            raise ShapeError(f"{who} expects images of at least {p} x {p}; got {tuple(x.shape)}.")
+        check_finite(x, who)
+
+    def _log_likelihood(self, image: torch.Tensor) -> torch.Tensor:
+        """Sum over all patches."""
+        factors = self._clean_factors(image)
+        total = image.new_zeros(())
+        for _, _, patches in patches_of(image, self.patch, 1):
+            c = patches @ self._basis.like(image).mT
+            logs = torch.stack([constant - (c @ G).square().sum(-1) for constant, G in factors], -1)
+            total = total + torch.logsumexp(logs, -1).sum()
+        return total
+
+    def _restored(self, image: torch.Tensor, variance: torch.Tensor, stride: int) -> torch.Tensor:
+        p, basis = self.patch, self._basis.like(image)
+        factors, filters = self._noisy_factors(image, variance), self._filters(image, variance)
+        total, count = torch.zeros_like(image), torch.zeros_like(image)
+        for rows, columns, patches in patches_of(image, p, stride):
+            c = patches @ basis.mT
+            z = torch.empty_like(c)
+            best = self._most_probable(c, factors)
+            for k in best.unique().tolist():
+                chosen = best == k
+                z[chosen] = c[chosen] @ filters[k]
+            mean = patches.mean(-1, keepdim=True)
+            restored = (z @ basis + mean).reshape(len(rows), len(columns), p, p)
+            for i in range(p):
+                for j in range(p):  # for one place in the patch no two patches meet
+                    at = (rows + i)[:, None], columns + j
+                    total[at] += restored[:, :, i, j]
+                    count[at] += 1
+        return total / count
+
+    def _eigen(self, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Variances (k, m) and their directions (k, m, m)."""
+        C = self._within
+        shape = (self.components, -1)
+        return C.eigenvalues.like(like).expand(*shape), C.vectors.like(like).expand(*shape, -1)
+
+    def _most_probable(self, c: torch.Tensor, factors: list[Factor]) -> torch.Tensor:
+        best = c.new_full((len(c),), -math.inf)
+        which = torch.zeros(len(c), dtype=torch.long, device=c.device)
+        for k, (constant, G) in enumerate(factors):
+            log = constant + (c @ G).square().sum(-1)
+            which = torch.where(log > best, k, which)
+            best = torch.maximum(log, best)
+        return which
+
+    def _clean_factors(self, like: torch.Tensor) -> list[Factor]:
+        """Numbers a and matrices G with ``log w N(c; 0, C) = a - |G.T c|^2``."""
+        values, vectors = self._eigen(like)
+        constants = torch.log(self.mixture.weights.to(like)) - torch.log(2 * math.pi * values).sum(-1) / 2
+        return list(zip(constants, vectors * (values * 2).rsqrt()[:, None], strict=True))
+
+    def _noisy_factors(self, like: torch.Tensor, s: torch.Tensor) -> list[Factor]:
+        """Numbers a and matrices G with ``log w N(c; 0, C + s) = a + |G.T c|^2``, up to what all share.
+
+        ``1 / (l + s) = 1 / s - l / (s (l + s))``: the first term is common, and directions of variances l far
+        below s drop out of the second, which saves most of the work.
+        """
+        values, vectors = self._eigen(like)
+        constants = torch.log(self.mixture.weights.to(like)) - torch.log(values + s).sum(-1) / 2
+        G = vectors * (values / (2 * s * (values + s))).sqrt()[:, None]
+        counted = values > _NEGLIGIBLE * s
+        return [(a, factor[:, kept]) for a, factor, kept in zip(constants, G, counted, strict=True)]
+
+    def _filters(self, like: torch.Tensor, s: torch.Tensor) -> torch.Tensor:
+        """``C (C + s)^-1`` of each component, symmetric, shape (k, m, m)."""
+        values, vectors = self._eigen(like)
+        return (vectors * (values / (values + s))[:, None]) @ vectors.mT
+
+    def save(self, path: str | PathLike[str], dtype: torch.dtype = torch.float32, **told: Any) -> None:
+        """Write to a file that `invgen.priors.load` reads.
+
+        Parameters
+        ----------
+        path : path
+        dtype : torch.dtype
+            Precision of the Cholesky factors of the covariances; float16 is enough for a mixture that was
+            learned.
+        **told
+            What a reader should know, such as the data and the measured quality.
+        """
+        m = self.patch**2 - 1
+        L = torch.linalg.cholesky(self._within.matrices()).expand(self.components, m, m)
+        rows, columns = torch.tril_indices(m, m)
+        tensors = {"factors": L[:, rows, columns], "weights": self.mixture.weights}
+        write(path, "patches", tensors, {"patch": self.patch, "value_range": self.value_range, **told}, dtype)
+
+    @classmethod
+    def from_file(cls, header: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> PatchMixture:
+        """What `save` has written, as `invgen.priors.load` reads it."""
+        patch, factors = int(header["patch"]), tensors["factors"].double()
+        m = patch**2 - 1
+        if not 2 <= patch <= 64 or factors.shape[1:] != (m * (m + 1) // 2,):
+            raise ShapeError(
+                f"Factors of the shape {tuple(factors.shape)} are not of {patch} x {patch} patches."
+            )
+        L = factors.new_zeros(len(factors), m, m)
+        rows, columns = torch.tril_indices(m, m)
+        L[:, rows, columns] = factors
+        basis = zero_mean_basis(patch)
+        return cls(basis.mT @ (L @ L.mT) @ basis, tensors["weights"].double())
+
+    @classmethod
+    def fit(
+        cls,
+        images: Sequence[torch.Tensor],
+        patch: int = 8,
+        components: int = 100,
+        *,
+        patches: int = 200_000,
+        iterations: int = 30,
+        seed: int = 0,
+    ) -> PatchMixture:
+        """Fit a mixture to random patches of photographs, by expectation-maximization.
+
+        Parameters
+        ----------
+        images : sequence of real tensors, each of the shape (H, W), in [0, 1]
+        patch : int
+            Size p of the patches.
+        components : int
+        patches : int
+            How many to draw, each image as often as its size says.
+        iterations, seed : int
+
+        Raises
+        ------
+        ShapeError, DtypeError, DataError, ParameterError
+            Where the images or the numbers do not fit.
+        """
+        basis = zero_mean_basis(patch)
+        coefficients = random_patches(images, patch, patches, seed) @ basis.float().mT
+        covariances, weights = zero_mean_mixture(coefficients, components, iterations, seed)
+        return cls(basis.mT @ covariances.double() @ basis, weights)

@@ -1,0 +1,58 @@
+"""A prior around a network that a file fills."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from torch import Tensor, nn
+
+from invgen.core.errors import FileError
+from invgen.priors.diffusion.model import Diffusion
+
+__all__ = ["filled", "prior", "stripped"]
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def stripped(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Names without what wrappers put before them all."""
+    found = dict(tensors)
+    for prefix in ("module.", "model."):
+        if found and all(name.startswith(prefix) for name in found):
+            found = {name.removeprefix(prefix): value for name, value in found.items()}
+    return found
+
+
+def filled(network: Network, tensors: Mapping[str, Tensor]) -> Network:
+    """The network with every one of these tensors, in single precision."""
+    try:
+        network.load_state_dict({name: value.float() for name, value in tensors.items()}, strict=True)
+    except RuntimeError as error:
+        first = " ".join(str(error).split())[:400]
+        raise FileError(f"The file is not laid out as published: {first}") from None
+    return network
+
+
+def prior(
+    denoiser: nn.Module,
+    channels: int,
+    sigma_range: tuple[float, float],
+    *,
+    image_shape: tuple[int, ...] | None,
+    value_range: tuple[float, float],
+    classes: int = 0,
+    sigma_data: float = 0.5,
+) -> Diffusion:
+    """Images ``(H, W)`` of networks of one channel, else ``(C, H, W)``."""
+    if image_shape is not None:
+        image_shape = (*((channels,) if channels > 1 else ()), *image_shape[-2:])
+    return Diffusion(
+        denoiser,
+        image_shape,
+        channels=channels if channels > 1 else None,
+        value_range=(value_range[0], value_range[1]),
+        classes=classes,
+        sigma_data=sigma_data,
+        sigma_range=sigma_range,
+    )

@@ -1,0 +1,46 @@
+"""Quadratic penalties."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from invgen.convex.functions import SquaredL2
+from invgen.operators import LinearOperator
+from invgen.priors.penalties.penalty import spread
+from invgen.priors.penalties.sparse import Transformed
+
+__all__ = ["Tikhonov"]
+
+
+@dataclass(frozen=True)
+class Tikhonov(Transformed):
+    """Small energy, Tikhonov (1963): ``weight / 2 * |K x|^2``.
+
+    The negative logarithm of a normal density of variance ``1 / weight``. The proximal map has a closed form
+    where ``K.solve`` has one.
+
+    Parameters
+    ----------
+    weight : positive number, tensor with one for each batch element, or "auto"
+        See `invgen.priors.L1`.
+    transform : LinearOperator, optional
+        K, of the images' shape and field, such as ``operators.Gradient``; by default the pixels count.
+    """
+
+    def _function(self, weight: float | torch.Tensor, K: LinearOperator) -> SquaredL2:
+        return SquaredL2(weight)
+
+    def _solvable(self, K: LinearOperator) -> bool:
+        return K.has_closed_form_solve
+
+    def _prox(self, K: LinearOperator, x: torch.Tensor, step: float | torch.Tensor) -> torch.Tensor:
+        strength = step * spread(self._number(), x)
+        if self.pixelwise:
+            return x / (1 + strength)
+        # (weight K.H K + 1 / step) z = x / step
+        if isinstance(strength, torch.Tensor) and strength.ndim:
+            shift = (1 / strength).reshape(strength.shape[: x.ndim - len(K.domain.shape)])
+            return K.solve(x / strength, shift)
+        return K.solve(x / strength, 1 / strength)

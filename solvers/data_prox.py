@@ -1,0 +1,151 @@
+"""What solvers with a denoiser share: the data's step, their noise, and the scale of their image."""
+
+from __future__ import annotations
+
+import torch
+
+from invgen.convex.discrepancy import noise_misfit
+from invgen.core.errors import CapabilityError
+from invgen.core.krylov import conjugate_gradients
+from invgen.noise import Gaussian
+from invgen.operators import Gradient
+from invgen.operators.inverse import fourier_preconditioner
+from invgen.problem import Problem
+
+__all__ = ["SAMPLER_PRECISION", "DataProx", "image_scale", "rough_image", "with_noise"]
+
+#: Residual that conjugate gradients leave of a step: what is left is corrected in the next one.
+_TOLERANCE = 1e-5
+
+#: Precision of the steps of samplers. With ten times as much DiffPIR loses 0.8 dB in MRI at an acceleration
+#: of eight, where conjugate gradients creep; with a third of it, it gains 0.06.
+SAMPLER_PRECISION = 0.03
+
+#: Weight of the roughness in a first image, against the data's largest curvature.
+_SMOOTHING = 1e-2
+
+
+class DataProx:
+    """``argmin_x -log p(y | A x) + rho / 2 |x - z|^2``, the proximal map of a normal data term.
+
+    Along the operator's singular vectors where it has any and all measurements weigh alike, else by conjugate
+    gradients.
+
+    Parameters
+    ----------
+    problem : Problem
+        With normal noise.
+    precision : positive number, optional
+        Conjugate gradients end about this far from the minimum, root mean square over the directions, against
+        the standard deviation of the density ``p(y | A x) N(x; z, 1 / rho)`` in each: for those who add noise
+        of that size. By default they reduce the gradient to a hundred-thousandth of what it was.
+    """
+
+    def __init__(self, problem: Problem, precision: float | None = None) -> None:
+        self._problem, self._space, self._precision = problem, problem.operator.domain, precision
+        like = problem.zeros()
+        self._weight = problem.mean_weight.clamp(min=torch.finfo(like.dtype).tiny)
+        self._svd = None if problem.uniform_weight is None else problem.linear_operator.svd
+        if self._svd is not None:
+            self._s = self._svd.s.to(like.device, like.dtype.to_real())
+            self._measured = self._svd.U.H(problem.measurement)
+
+    def __call__(self, z: torch.Tensor, rho: torch.Tensor, near: torch.Tensor | None = None) -> torch.Tensor:
+        """The image; see `move`."""
+        return z + self.move(z, rho, near)
+
+    def move(
+        self,
+        z: torch.Tensor,
+        rho: torch.Tensor,
+        near: torch.Tensor | None = None,
+        e: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """How far the data move z.
+
+        Parameters
+        ----------
+        z : tensor, shape (*batch, *image)
+        rho : positive tensor, shape of the batch
+        near : tensor like z, optional
+            What conjugate gradients start at, by default z.
+        e : tensor, shape (*batch, *measurement), optional
+            Added to the measurement.
+        """
+        if self._svd is None:
+            return self._iterated(z, rho, z if near is None else near, e)
+        U, V = self._svd.U, self._svd.V
+        s, own = self._s, V.domain.per_sample(rho / self._weight)
+        measured = self._measured if e is None else self._measured + U.H(e)
+        # a division by the shift alone, off the singular vectors, would blow up what rounding leaves there
+        return V(s / (s**2 + own) * (measured - s * V.H(z)))
+
+    def _iterated(
+        self, z: torch.Tensor, rho: torch.Tensor, near: torch.Tensor, e: torch.Tensor | None
+    ) -> torch.Tensor:
+        problem, A = self._problem, self._problem.linear_operator
+        w, shift = self._space.per_sample(self._weight), self._space.per_sample(rho)
+        r = problem.backprojection - problem.normal(near) + shift * (z - near)
+        if e is not None:
+            r = r + problem.backprojected(e)
+        if A.has_closed_form_solve:
+
+            def precondition(v: torch.Tensor) -> torch.Tensor:
+                return A.solve(v, rho / self._weight) / w
+        else:
+            precondition = fourier_preconditioner(A, r, w, shift)  # type: ignore[assignment]
+        # in that norm each direction counts in units of the density's standard deviation
+        small = None if self._precision is None else self._precision * self._space.size**0.5
+        moved = conjugate_gradients(
+            lambda v: problem.normal(v) + shift * v,
+            r,
+            self._space,
+            precondition=precondition,
+            tolerance=_TOLERANCE if small is None else None,
+            error=small,
+            iterations=200,
+        )
+        return near - z + moved
+
+
+def with_noise(problem: Problem, who: str) -> Problem:
+    """The problem with normal noise; where its level is unknown that of `noise_misfit`."""
+    if isinstance(problem.noise, Gaussian):
+        return problem
+    if problem.noise is not None:
+        raise CapabilityError(
+            f"{who} needs normal noise; this is {type(problem.noise).__name__}. Describe the data by Gaussian"
+            " weights."
+        )
+    std = (noise_misfit(problem).double() / problem.count()).sqrt()
+    std = torch.where(std > 0, std, 1.0)  # of data of zeros
+    return Problem(problem.operator, problem.measurement, Gaussian(problem.operator.range.per_sample(std)))
+
+
+@torch.no_grad()
+def rough_image(problem: Problem) -> torch.Tensor:
+    """A cheap first image: least squares with a small penalty on the gradient, by a few conjugate gradients.
+
+    The penalty carries the image on to where nothing was measured.
+    """
+    space, like = problem.operator.domain, problem.zeros()
+    D = Gradient(space.shape, tuple(range(-min(2, len(space.shape)), 0)), space.field)
+    L = torch.as_tensor(problem.lipschitz()).to(like.real).expand(problem.batch_shape)
+    kappa = space.per_sample(_SMOOTHING * L / (D.norm() ** 2 or 1.0))  # one pixel has no gradient
+    return conjugate_gradients(
+        lambda v: problem.normal(v) + kappa * D.gram(v),
+        problem.backprojection,
+        space,
+        tolerance=1e-3,
+        iterations=30,
+    )
+
+
+def image_scale(problem: Problem) -> torch.Tensor:
+    """The 99.9 % quantile of a rough image's magnitude, shape of the batch: what is white in it.
+
+    Hyper-parameters that count in it suit images of any unit. One where all data are zero.
+    """
+    size = rough_image(problem).abs().flatten(len(problem.batch_shape))
+    scale = size.topk(max(1, size.shape[-1] // 1000)).values[..., -1]
+    return torch.where(scale > 0, scale, 1.0)

@@ -1,0 +1,157 @@
+"""Direct reconstruction: filtered backprojection of parallel, fan and cone beams."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch.nn.functional import pad
+
+from invgen.core.errors import CapabilityError, ParameterError
+from invgen.operators.toeplitz import fast_length
+from invgen.operators.tomography import ConeBeam, FanBeam, Radon
+from invgen.operators.tomography.backprojection import backproject_cone, backproject_fan, refined
+from invgen.operators.tomography.divergent import FanGeometry
+from invgen.operators.tomography.redundancy import ray_weights
+from invgen.problem import Problem
+from invgen.solvers.base import Solver, State
+from invgen.solvers.direct.filters import WINDOWS, ramp_filter, window_response
+
+__all__ = ["FBP", "FDK"]
+
+#: Numbers of filtered views that are held at once.
+_CHUNK = 1 << 21
+
+
+@dataclass(frozen=True)
+class _Filtered(Solver):
+    """What `FBP` and `FDK` share: the window on the ramp."""
+
+    window: str = "hann"
+    cutoff: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.window not in WINDOWS:
+            raise ParameterError(f"window is one of {', '.join(WINDOWS)}; got {self.window!r}.")
+        if not 0 < self.cutoff <= 1:
+            raise ParameterError(f"cutoff is a fraction of the Nyquist frequency; got {self.cutoff}.")
+
+    def _filtered(self, geometry: FanGeometry, rows: torch.Tensor) -> torch.Tensor:
+        """Views of a fan, or rows of a panel, filtered along the detector; see `refined`.
+
+        The ramp is that of bins as they are at the axis. On a curved detector its kernel is multiplied by
+        ``(g / sin g)^2``, Kak and Slaney (1988), sec. 3.4.1.
+        """
+        count, spacing = geometry.detector_count, geometry.detector_spacing / geometry.magnification
+        n = fast_length(2 * count)
+        response = ramp_filter(n, spacing)
+        if geometry.curved:
+            lag = torch.arange(n)
+            lag = torch.minimum(lag, n - lag)
+            angle = lag * (geometry.detector_spacing / geometry.source_detector)
+            stretch = torch.where((lag > 0) & (lag < count), angle / angle.sin(), 1)
+            response = torch.fft.rfft(torch.fft.irfft(response, n=n) * stretch**2).real
+        frequencies = torch.arange(n // 2 + 1, dtype=torch.float64) * (2 / n)
+        response = response * window_response(self.window, self.cutoff, frequencies)
+        return refined(torch.fft.rfft(rows, n=n) * response.to(rows), n, count)
+
+
+@dataclass(frozen=True)
+class FBP(_Filtered):
+    """Filtered backprojection of parallel-beam and fan-beam data, Kak and Slaney (1988), chapter 3.
+
+    Filters each view by the band-limited ramp and spreads it back over the image. Parallel beams: sections
+    3.1 to 3.3, the filtered projections evaluated at the pixels' centers by trigonometric interpolation, as
+    an adjoint non-uniform FFT, exactly and for all views at once. Fan beams: section 3.4, flat or curved,
+    each ray weighted by the cosine of its angle and by its share in its line, so that full turns, short scans
+    (Parker 1982) and what is less are all right; see `invgen.operators.tomography.redundancy.ray_weights`.
+    Where views are missing, so is what they would have told.
+
+    Views need not be equispaced. Noise and weights play no role.
+
+    Parameters
+    ----------
+    window : {"ram-lak", "shepp-logan", "cosine", "hamming", "hann"}
+        Window on the ramp: from the sharpest to the smoothest.
+    cutoff : float
+        Fraction of the Nyquist frequency beyond which nothing is kept, in (0, 1].
+    """
+
+    def iterate(self, problem: Problem, x0: State | torch.Tensor) -> Iterator[State]:
+        """Yield the one image; `x0` is not looked at."""
+        A = problem.operator
+        rows, batch = A.range.flatten(problem.measurement)
+        if isinstance(A, Radon):
+            image = self._parallel(A, rows)
+        elif isinstance(A, FanBeam):
+            image = self._fan(A, rows)
+        else:
+            raise CapabilityError(
+                f"FBP needs parallel-beam or fan-beam projections (Radon, FanBeam); {A.name} has none. "
+                "Use FDK for ConeBeam, CG or SIRT for others."
+            )
+        yield State(A.restrict(image.reshape(*batch, *A.domain.shape)))
+
+    def _parallel(self, A: Radon, rows: torch.Tensor) -> torch.Tensor:
+        g, slices = A.geometry, A.padded_slices
+        frequencies = slices.sigma * 2 * g.detector_spacing
+        response = ramp_filter(slices.n, g.detector_spacing)[: len(frequencies)]
+        response = response * window_response(self.window, self.cutoff, frequencies)
+        response = response * g.detector_spacing * g.view_weights()[:, None]
+        # from_detector gives the coefficients of the trigonometric polynomial through the samples
+        return slices.backproject(slices.from_detector(rows) * response.to(rows))
+
+    def _fan(self, A: FanBeam, rows: torch.Tensor) -> torch.Tensor:
+        g = A.geometry
+        weights = ray_weights(g, A.truncates) * g.fan_angles(g.bins()).cos()
+        wide, margin = _widened(g, A.truncates)
+        return backproject_fan(wide, self._filtered(wide, pad(rows * weights.to(rows), margin)))
+
+
+@dataclass(frozen=True)
+class FDK(_Filtered):
+    """Filtered backprojection of cone-beam data, Feldkamp, Davis and Kress (1984), eq. 28.
+
+    As `FBP` of a fan beam on each row of the panel, with the cosine of the ray's angle to the central one in
+    space, and spread back along the rays. Exact in the plane of the source; off it a circular orbit does not
+    tell all, and values fall with the cone angle. Short scans are weighted as those of a fan, by columns.
+
+    Parameters
+    ----------
+    window : {"ram-lak", "shepp-logan", "cosine", "hamming", "hann"}
+        Window on the ramp: from the sharpest to the smoothest.
+    cutoff : float
+        Fraction of the Nyquist frequency beyond which nothing is kept, in (0, 1].
+    """
+
+    def iterate(self, problem: Problem, x0: State | torch.Tensor) -> Iterator[State]:
+        """Yield the one volume; `x0` is not looked at."""
+        A = problem.operator
+        if not isinstance(A, ConeBeam):
+            raise CapabilityError(f"FDK needs cone-beam projections (ConeBeam); {A.name} has none. Use FBP.")
+        y, batch = A.range.flatten(problem.measurement)
+        g, fan = A.geometry, A.geometry.fan
+        u, v, d = fan.bins(), g.rows()[:, None], fan.source_detector
+        weights = ray_weights(fan, A.truncates)[:, None] * (d / (d * d + u * u + v * v).sqrt())
+        weights = weights.to(y)
+        wide, margin = _widened(fan, A.truncates)
+        x = y.new_zeros(len(y), *A.domain.shape)
+        views = max(1, _CHUNK // (g.row_count * fan.detector_count))
+        for chosen in torch.arange(len(g.angles)).split(views):
+            part = replace(g, fan=replace(wide, angles=g.angles[chosen]))
+            x += backproject_cone(part, self._filtered(wide, pad(y[:, chosen] * weights[chosen], margin)))
+        yield State(A.restrict(x.reshape(*batch, *A.domain.shape)))
+
+
+def _widened(geometry: FanGeometry, truncates: bool) -> tuple[FanGeometry, tuple[int, int]]:
+    """The geometry of filtered views, and by how many bins on either side they are wider than those measured.
+
+    To pixels that project next to the detector in some views, the filtered views beyond its edges belong too.
+    """
+    if not truncates:
+        return geometry, (0, 0)
+    half = geometry.detector_count * geometry.detector_spacing / 2 - abs(geometry.detector_offset)
+    margin = math.ceil((geometry.shadow - half) / geometry.detector_spacing)
+    return replace(geometry, detector_count=geometry.detector_count + 2 * margin), (margin, margin)

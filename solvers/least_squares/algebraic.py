@@ -1,0 +1,210 @@
+"""Simultaneous algebraic reconstruction, from all views at once and by subsets of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import reduce
+
+import torch
+
+from invgen.core.errors import CapabilityError, ParameterError
+from invgen.core.krylov import largest_eigenvalue
+from invgen.noise import Gaussian
+from invgen.operators import LinearOperator, Space
+from invgen.operators.tomography.projection import Projection
+from invgen.problem import Problem
+from invgen.solvers.base import Solver, State
+
+__all__ = ["OSSART", "SIRT"]
+
+
+@dataclass(frozen=True)
+class SIRT(Solver):
+    """Simultaneous iterative reconstruction technique, Gregor and Benson (2008), eq. 5.
+
+    ``x' = x + relaxation C A.H R (y - A x)`` with R and C one over the row and column sums of A. Where the
+    noise level is known, or can be estimated from the data, each batch element stops when its residual is
+    down to the noise: early iterates are smooth, late ones fit the noise. Dead pixels take no part.
+
+    Parameters
+    ----------
+    relaxation : float
+        In (0, 2). The default takes two thirds of the iterations that 1 does; close to 2 the coarsest
+        features overshoot.
+    nonnegative : bool
+        Set negative pixels to zero after each step.
+    iterations, tolerance
+        Else it stops where the relative change of the image is below the tolerance.
+    """
+
+    relaxation: float = 1.5
+    nonnegative: bool = False
+    iterations: int = 200
+    tolerance: float = 1e-4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.relaxation < 2:
+            raise ParameterError(f"relaxation is between 0 and 2; got {self.relaxation}.")
+
+    def iterate(self, problem: Problem, x0: State | torch.Tensor) -> Iterator[State]:
+        """Yield the iterates of the algorithm."""
+        A, y, space = _checked(problem, self.name), problem.measurement, problem.operator.domain
+        state = State.start(x0)
+        x, floor = state.x, problem.expected_misfit()
+        update = _Updates([A], [_alive(problem)], x, self.relaxation)
+        residual = state.get("residual", y - A(x))
+        while True:
+            x_old = x
+            x = x + update(0, residual)
+            if self.nonnegative:
+                x = x.clamp(min=0)
+            residual = y - A(x)
+            optimality = _change(space, x, x_old)
+            if floor is not None:
+                optimality = torch.where(_misfit(problem, residual) <= floor, 0, optimality)
+            yield State(x, optimality=optimality, residual=residual)
+
+
+@dataclass(frozen=True)
+class OSSART(Solver):
+    """Ordered-subsets simultaneous algebraic reconstruction, Wang and Jiang (2004).
+
+    An iteration passes over all views in `subsets`, each of evenly spaced views and as far as can be from
+    the one before; for each, ``x' = x + relaxation C A.H R (y - A x)`` with the rays of the subset alone, R
+    one over the row sums of that A. C is one over the largest of the subsets' column sums, pixel by pixel.
+    Wang and Jiang take each subset's own: the steps then belong to different metrics, and with few views in a
+    subset not even data without noise are solved; in one metric no step leads away from a solution. A pass
+    costs as much as an iteration of SIRT, and the first passes gain about as much as `subsets` of those.
+
+    With a relaxation that stays the same the iterates do not settle where data are inconsistent: after a
+    few passes they go round in a limit cycle, through one image for each subset, at a distance from the
+    weighted least-squares image that is proportional to the relaxation, for small ones (Censor, Eggermont and
+    Gordon 1983, for one ray at a time). What is given is the image after the last subset. Fewer subsets, less
+    relaxation, or SIRT, come closer. Mostly it stops before: where the noise level is known, or can be
+    estimated from the data, each batch element stops when the residuals that a pass has met are down to it.
+
+    Parameters
+    ----------
+    subsets : int
+        One is SIRT; at most as many as there are views.
+    relaxation : float
+        In (0, 2).
+    nonnegative : bool
+        Set negative pixels to zero after each subset.
+    iterations, tolerance
+        Passes; else it stops where the relative change of the image over a pass is below the tolerance.
+    """
+
+    subsets: int = 10
+    relaxation: float = 1.0
+    nonnegative: bool = False
+    iterations: int = 20
+    tolerance: float = 1e-4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (isinstance(self.subsets, int) and not isinstance(self.subsets, bool) and self.subsets >= 1):
+            raise ParameterError(f"subsets is a positive number; got {self.subsets!r}.")
+        if not 0 < self.relaxation < 2:
+            raise ParameterError(f"relaxation is between 0 and 2; got {self.relaxation}.")
+
+    def iterate(self, problem: Problem, x0: State | torch.Tensor) -> Iterator[State]:
+        """Yield the image after each pass."""
+        A, y, space = _checked(problem, self.name), problem.measurement, problem.operator.domain
+        if not isinstance(A, Projection):
+            raise CapabilityError(
+                f"OSSART needs the views of a projection (Radon, FanBeam, ConeBeam); {A.name} has none. "
+                "Use SIRT."
+            )
+        axis = -len(A.range.shape)
+        x, floor, alive = State.start(x0).x, problem.expected_misfit(), _alive(problem)
+        subsets = _ordered_subsets(A.angles, self.subsets)
+        parts = [A.subset(views) for views in subsets]
+        subsets = [views.to(y.device) for views in subsets]
+        update = _Updates(parts, [alive.index_select(axis, views) for views in subsets], x, self.relaxation)
+        data = [y.index_select(axis, views) for views in subsets]
+        residual = torch.zeros_like(y)
+        while True:
+            x_old = x
+            for number, (views, part) in enumerate(zip(subsets, parts, strict=True)):
+                met = data[number] - part(x)
+                residual.index_copy_(axis, views, met)
+                x = x + update(number, met)
+                if self.nonnegative:
+                    x = x.clamp(min=0)
+            optimality = _change(space, x, x_old)
+            if floor is not None:
+                optimality = torch.where(_misfit(problem, residual) <= floor, 0, optimality)
+            yield State(x, optimality=optimality)
+
+
+def _ordered_subsets(angles: torch.Tensor, count: int) -> list[torch.Tensor]:
+    """Views by subsets, each spread over the scan; in steps of the golden ratio, so that the next is far."""
+    order, count = torch.argsort(angles, stable=True), min(count, len(angles))
+    places = torch.arange(count, dtype=torch.float64) * ((5**0.5 - 1) / 2) % 1
+    return [order[first::count] for first in places.argsort().argsort().tolist()]
+
+
+class _Updates:
+    """The steps ``relaxation C A.H R`` from residuals to images, for parts of the rays; C is that of all."""
+
+    def __init__(
+        self, parts: Sequence[LinearOperator], alive: list[torch.Tensor], x: torch.Tensor, relaxation: float
+    ) -> None:
+        ones = torch.ones_like(x)
+        self._parts = parts
+        self._rows = [_inverse_sums(A(ones)) * rays for A, rays in zip(parts, alive, strict=True)]
+        sums = [A.H(rays) for A, rays in zip(parts, alive, strict=True)]
+        columns = _inverse_sums(reduce(torch.maximum, sums))
+        steps = [_safe_step(A, rows, columns) for A, rows in zip(parts, self._rows, strict=True)]
+        self._columns = relaxation * reduce(torch.minimum, steps) * columns
+
+    def __call__(self, number: int, residual: torch.Tensor) -> torch.Tensor:
+        return self._columns * self._parts[number].H(self._rows[number] * residual)
+
+
+def _checked(problem: Problem, who: str) -> LinearOperator:
+    A = problem.linear_operator
+    if not isinstance(problem.noise, Gaussian | None) or A.domain.field == "complex":
+        raise CapabilityError(
+            f"{who} needs real, linear data with normal noise, such as line integrals; use CG."
+        )
+    return A
+
+
+def _alive(problem: Problem) -> torch.Tensor:
+    """One where a ray was measured, zero at dead pixels."""
+    y, noise = problem.measurement, problem.noise
+    diagonal = noise.diagonal() if isinstance(noise, Gaussian) else None
+    return torch.ones_like(y) if diagonal is None else torch.ones_like(y) * torch.gt(diagonal, 0).to(y)
+
+
+def _misfit(problem: Problem, residual: torch.Tensor) -> torch.Tensor:
+    y, space, noise = problem.measurement, problem.operator.range, problem.noise
+    return (
+        space.norm(residual) ** 2
+        if noise is None
+        else noise.deviance(y - residual, y, space.axes, problem.observed)
+    )
+
+
+def _change(space: Space, x: torch.Tensor, x_old: torch.Tensor) -> torch.Tensor:
+    return space.norm(x - x_old) / space.norm(x).clamp(min=torch.finfo(x.dtype).tiny)
+
+
+def _inverse_sums(sums: torch.Tensor) -> torch.Tensor:
+    """One over row or column sums; zero where hardly anything is summed, as a ray that misses the image."""
+    smallest = 1e-3 * sums.abs().max()
+    return torch.where(sums > smallest, 1 / sums.clamp(min=smallest), 0)
+
+
+def _safe_step(A: LinearOperator, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+    """One over the largest eigenvalue of ``C A.H R A``, which is one where A has no negative entries."""
+    if A.nonnegative:
+        return columns.new_tensor(1.0)
+    root = columns.sqrt()
+    start = A.domain.random(seed=0, dtype=columns.dtype).to(columns).expand(columns.shape)
+    largest = largest_eigenvalue(lambda v: root * A.H(rows * A(root * v)), start, A.domain, tolerance=1e-3)
+    return A.domain.per_sample(1 / (1.01 * largest).clamp(min=1))

@@ -1,0 +1,92 @@
+"""Conjugate gradients as a reconstruction method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+
+from invgen.core.errors import ParameterError
+from invgen.core.krylov import power_of_two
+from invgen.operators.inverse import fourier_preconditioner
+from invgen.problem import Problem
+from invgen.solvers.base import Solver, State
+
+__all__ = ["CG"]
+
+
+@dataclass(frozen=True)
+class CG(Solver):
+    """Conjugate gradients on the normal equations, Hestenes and Stiefel (1952).
+
+    Minimises ``-log p(y | A x) + weight / 2 |x|^2`` for Gaussian (also weighted, also unknown) noise. With a
+    weight, preconditioned in Fourier space where the operator has a `spectrum`.
+
+    Parameters
+    ----------
+    weight : non-negative number or "auto"
+        Tikhonov weight, absolute in that objective. "auto" adds no penalty and lets the iteration
+        regularize: where the noise level is known, or can be estimated from the data, each batch element
+        stops when its residual is down to the noise (discrepancy principle, Hanke 1995, sec. 3.3).
+    iterations, tolerance
+        Else it stops when the gradient is down to `tolerance` times its norm at zero, or at the start.
+    """
+
+    weight: float | str = "auto"
+    iterations: int = 200
+    tolerance: float = 1e-6
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.weight != "auto" and not (isinstance(self.weight, int | float) and self.weight >= 0):
+            raise ParameterError(f"weight is 'auto' or a number that is not negative; got {self.weight!r}.")
+
+    def penalty(self, problem: Problem, x: torch.Tensor) -> torch.Tensor | float:
+        """``weight / 2 |x|^2``."""
+        return 0.0 if self.weight == "auto" else float(self.weight) / 2 * problem.operator.domain.norm(x) ** 2
+
+    def iterate(self, problem: Problem, x0: State | torch.Tensor) -> Iterator[State]:
+        """Yield the iterates of the algorithm; the residual's norm falls out of its recurrence."""
+        space = problem.operator.domain
+        weight = 0.0 if self.weight == "auto" else float(self.weight)
+        noise_floor = problem.expected_misfit() if self.weight == "auto" else None
+        state = State.start(x0)
+        x = state.x
+        precondition = _preconditioner(problem, weight)
+        r = state.get("r", problem.backprojection - problem.normal(x) - weight * x)
+        p = state.get("p", precondition(r))
+        # the gradient at zero, or where the run starts if that is larger: data of zeros are no measure
+        size = state.get("size", torch.maximum(space.norm(problem.backprojection), space.norm(r)))
+        misfit = state.get("misfit", problem.misfit(x))
+        rz = space.inner(r, precondition(r)).real
+        while True:
+            q = problem.normal(p) + weight * p
+            curvature = space.inner(p, q).real
+            alpha = torch.where(curvature > 0, rz / curvature, 0)
+            x = x + space.per_sample(alpha) * p
+            r = r - space.per_sample(alpha) * q
+            misfit = misfit - alpha * rz
+            z = precondition(r)
+            rz_old, rz = rz, space.inner(r, z).real
+            p = z + space.per_sample(torch.where(rz_old > 0, rz / rz_old, 0)) * p
+            optimality = torch.where(size > 0, space.norm(r) / size, 0)
+            if noise_floor is not None:
+                optimality = torch.where(misfit <= noise_floor, 0, optimality)
+            yield State(x, optimality=optimality, r=r, p=p, size=size, misfit=misfit)
+
+
+def _preconditioner(problem: Problem, weight: float) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The inverse in Fourier space of a convolution that is near, where there is a weight.
+
+    Without one the iterations regularize: they must begin with the coarse features, as plain ones do, and
+    end at the solution of smallest norm.
+    """
+    A, space = problem.linear_operator, problem.operator.domain
+    # what is no preconditioner keeps the directions near one, and their products within float32
+    unit = space.per_sample(power_of_two(space.norm(problem.backprojection)))
+    if weight == 0 or A.spectrum is None:
+        return lambda r: r / unit
+    return fourier_preconditioner(A, problem.zeros(), space.per_sample(problem.mean_weight), weight) or (
+        lambda r: r / unit
+    )

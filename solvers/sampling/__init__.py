@@ -1,0 +1,1 @@
+"""What posterior samplers share."""

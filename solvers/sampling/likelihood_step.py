@@ -1,0 +1,116 @@
+"""Draws from the likelihood times a normal density: the data's half of the samplers that split the two."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from invgen.core.draws import Draws
+from invgen.noise import Gaussian
+from invgen.operators import LinearOperator
+from invgen.problem import Problem
+from invgen.solvers.data_prox import SAMPLER_PRECISION, DataProx
+from invgen.solvers.sampling.curvature import check_curvature, largest_curvature
+
+__all__ = ["GaussianStep", "LangevinStep", "likelihood_step"]
+
+#: Draw an image from ``p(y | A x) N(x; z, rho^2)``, given z, rho of the batch's shape, and random numbers.
+LikelihoodStep = Callable[[Tensor, Tensor, Draws], Tensor]
+
+#: Factors of the step where a proposal is accepted and where it is not, which balance at three accepted of
+#: four: near the best rate of these dynamics, and steps are small soon where the first was far too large.
+_LONGER, _SHORTER = 2 ** (1 / 3), 1 / 2
+
+
+class GaussianStep:
+    """Exact draws from ``p(y | A x) N(x; z, rho^2)`` for a linear operator and normal noise.
+
+    Perturb the data and the centre by noise of their own, and find the maximum (Papandreou and Yuille 2010;
+    Orieux, Feron and Giovannelli 2012, who call it perturbation-optimization): with ``e`` noise like that of
+    the measurement and n standard normal,
+
+        (A.H W A + 1 / rho^2) x = A.H W (y + e) + (z + rho n) / rho^2
+
+    has as its solution the mean of that density plus noise of its covariance, ``(A.H W A + 1 / rho^2)^-1``.
+    For complex images that is the covariance of the real and of the imaginary part. A dead pixel, of weight
+    zero, tells nothing.
+
+    Parameters
+    ----------
+    problem : Problem
+        With normal noise; its first batch axis counts the samples.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        assert isinstance(problem.noise, Gaussian)
+        self._operator, self._noise = problem.linear_operator, problem.noise
+        self._measurement, self._step = problem.measurement, DataProx(problem, SAMPLER_PRECISION)
+
+    def __call__(self, z: Tensor, rho: Tensor, draws: Draws) -> Tensor:
+        """One image for each z, with `rho` of the batch's shape."""
+        A = self._operator
+        width = A.domain.per_sample(rho)
+        centre = z + width * draws(z)
+        e = self._noise.color(draws(self._measurement, len(A.range.shape)))
+        return centre + self._step.move(centre, rho**-2, z, e)
+
+
+class LangevinStep:
+    """Draws from ``p(y | A(x)) N(x; z, rho^2)`` by Metropolis-adjusted Langevin dynamics from z.
+
+    Roberts and Tweedie (1996), sec. 1.4.2: a step of Langevin dynamics is a proposal, which is accepted with
+    the probability that keeps the density, so that steps that are too long stop the chain and do not throw it
+    out. For operators that are not linear, or noise that is not normal. The first step is the inverse of the
+    largest curvature at z, that of ``J.H w J + 1 / rho^2`` with the operator's Jacobian J and the noise's
+    curvature w; what is accepted in the first half of the chain adapts it.
+
+    Parameters
+    ----------
+    problem : Problem
+    steps : int
+
+    Raises
+    ------
+    CapabilityError
+        For noise of unbounded curvature, for which no step is small enough.
+    """
+
+    def __init__(self, problem: Problem, steps: int) -> None:
+        check_curvature(problem)
+        self._problem, self._steps = problem, steps
+
+    def __call__(self, z: Tensor, rho: Tensor, draws: Draws) -> Tensor:
+        """One image for each z, with `rho` of the batch's shape."""
+        space, pull = self._problem.operator.domain, rho**-2
+        x, length = z, 1 / (largest_curvature(self._problem, z) + pull)
+        energy, slope = self._density(x, z, pull)
+        for k in range(self._steps):
+            step = space.per_sample(length)
+            proposed = x - step * slope + (2 * step).sqrt() * draws(x)
+            energy_there, slope_there = self._density(proposed, z, pull)
+            there, back = proposed - x + step * slope, x - proposed + step * slope_there
+            ways = (space.norm(there).square() - space.norm(back).square()) / (4 * length)
+            # the logarithm of a uniform number, from a normal one
+            chance = torch.special.log_ndtr(draws(energy, 0))
+            accepted = chance < energy - energy_there + ways
+            keep = space.per_sample(accepted)
+            x, slope = torch.where(keep, proposed, x), torch.where(keep, slope_there, slope)
+            energy = torch.where(accepted, energy_there, energy)
+            if k < self._steps // 2:  # steps that follow the chain would move what it converges to
+                length = length * torch.where(accepted, _LONGER, _SHORTER)
+        return x
+
+    def _density(self, x: Tensor, z: Tensor, pull: Tensor) -> tuple[Tensor, Tensor]:
+        """Minus the logarithm of the density, shape of the batch, and its gradient."""
+        problem, space = self._problem, self._problem.operator.domain
+        energy = problem.negative_log_likelihood(x) + pull * space.norm(x - z).square() / 2
+        return energy, problem.gradient(x) + space.per_sample(pull) * (x - z)
+
+
+def likelihood_step(problem: Problem, langevin_steps: int) -> LikelihoodStep:
+    """The exact step where there is one, else Langevin dynamics of that many steps."""
+    if isinstance(problem.operator, LinearOperator) and isinstance(problem.noise, Gaussian):
+        return GaussianStep(problem)
+    return LangevinStep(problem, langevin_steps)

@@ -1,0 +1,109 @@
+"""The weights that come with the package: each with its card, small, and better than what learns nothing."""
+
+from importlib.resources import files
+
+import pytest
+import torch
+
+import invgen as ig
+from invgen.priors import NonLocalMeans, TVDenoiser
+from invgen.priors.files import checkpoints
+
+WEIGHTS = files("invgen") / "weights"
+SHIPPED = pytest.mark.parametrize("name", checkpoints.shipped())
+
+
+def digits(find):
+    """Of those that were not learned from."""
+    images = ig.io.read_images(find("digits/mnist8k-images-idx3-ubyte.gz"))[7500:7516]
+    return torch.stack([torch.from_numpy(x) for x in images])
+
+
+def photograph(find):
+    """A part of one of Kodak's, which none of the priors has seen."""
+    return torch.from_numpy(ig.io.read_images(find("images/kodim23.png"), gray=True)[0])[96:224, 160:288]
+
+
+def colors(find):
+    """A part of the same in colour."""
+    return torch.from_numpy(ig.io.read_images(find("images/kodim23.png"))[0])[:, 96:224, 160:288]
+
+
+def objects(find):
+    """Of seeds that were not learned from."""
+    return torch.stack([ig.phantoms.random(s).image((128, 128), 2 / 128) for s in (10**6, 10**6 + 1)]).float()
+
+
+def head(find):
+    """A slice of the top quarter, upright, and with a phase."""
+    volume = ig.io.read_images(find("volumes/chris_t1.nii.gz"))
+    image = torch.from_numpy(volume[160]).T.flip(0) / max(float(x.max()) for x in volume)
+    phase = torch.linspace(0, 2, image.shape[0])[:, None].expand_as(image)
+    return torch.polar(torch.nn.functional.pad(image, (2, 2)), torch.nn.functional.pad(phase, (2, 2)))
+
+
+#: What each prior has not seen, the noise, and the baseline that it is above.
+HELD_OUT = {
+    "brain-mr": (head, 0.05, TVDenoiser()),
+    "ct-phantoms": (objects, 0.1, TVDenoiser()),
+    "denoiser-color": (colors, 25 / 255, TVDenoiser()),
+    "denoiser-gray": (photograph, 25 / 255, NonLocalMeans()),
+    "digits": (digits, 0.3, TVDenoiser()),
+    "patches-gray": (photograph, 25 / 255, TVDenoiser()),
+}
+
+
+def test_all_weights_together_are_small():
+    assert sum(len(entry.read_bytes()) for entry in WEIGHTS.iterdir()) <= 24e6
+
+
+@SHIPPED
+def test_each_says_what_it_is(name):
+    header, card = ig.priors.about(name), (WEIGHTS / f"{name}.md").read_text()
+    assert header["data"]
+    assert card.startswith(f"# {name}\n")
+    assert f'ig.priors.load("{name}")' in card
+    for word in (
+        "value range",
+        "data",
+        "seed",
+        "time, machine",
+        "examples/training/",
+        "dB",
+        "Where it fails",
+    ):
+        assert word in card, word
+    if header["family"] == "diffusion":
+        assert header["quality"]
+
+
+@SHIPPED
+def test_each_denoises_what_it_has_not_seen_better_than_what_learns_nothing(name, measured_file):
+    make, sigma, baseline = HELD_OUT[name]
+    prior, truth = ig.priors.load(name), make(measured_file)
+    noisy = ig.noise.Gaussian(sigma).sample(truth, seed=0)
+    denoise = prior.denoise if hasattr(prior, "denoise") else prior.restore
+    ours, theirs = (
+        float(ig.metrics.psnr(image, truth, data_range=1.0).mean())
+        for image in (denoise(noisy, sigma), baseline.denoise(noisy, sigma))
+    )
+    assert ours > theirs
+
+
+@SHIPPED
+def test_those_that_draw_images_draw_images(name):
+    prior = ig.priors.load(name)
+    if not hasattr(prior, "sample"):
+        pytest.skip("a prior of patches draws no images")
+    shape = prior.image_shape or (*(() if prior.channels is None else (prior.channels,)), 40, 48)
+    x = prior.sample(2, seed=0, image_shape=shape, steps=6)
+    assert x.shape == (2, *shape)
+    assert x.is_complex() == (prior.field == "complex")
+    # a few steps are enough to leave the noise of the highest level behind
+    low, high = prior.value_range
+    assert float(x.abs().max()) < 2 * (high - low)
+    assert not torch.equal(x[0], x[1])
+    # each follows from its own seed, but for rounding in another batch
+    torch.testing.assert_close(
+        prior.sample(1, seed=1, image_shape=shape, steps=6)[0], x[1], rtol=1e-3, atol=1e-3
+    )
