@@ -328,7 +328,7 @@ def _tell(summary: Summary, output: Path) -> None:
     rows, (height, width) = summary.rows, summary.image_shape
     lines = {
         "slices": f"{len(rows)} ({rows[0]} to {rows[-1]}), {height} x {width} pixels",
-        **summary.told,
+        **summary.statistics,
         "solver": f"{recipe.solver} ({solver})",
         "iterations": _iterations(summary),
         "weight": "" if recipe.weight is None else f"{recipe.weight:.4g}",

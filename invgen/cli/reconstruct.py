@@ -89,7 +89,7 @@ def reconstruct(
             iterations = max(iterations, solved.iterations)
             advance(done + 1, len(rows))
     seconds = time.perf_counter() - began
-    return Summary(rows, solver, recipe, image_shape, work.told, iterations, seconds)
+    return Summary(rows, solver, recipe, image_shape, work.statistics, iterations, seconds)
 
 
 def _work(scan: Scan | MRIScan, recipe: Recipe) -> Work:
