@@ -29,7 +29,7 @@ methods = {
     "TV": solvers.PDHG(priors.TotalVariation()),
     "wavelets": solvers.FISTA(priors.Wavelet()),
     "EPLL": solvers.EPLL(priors.load("patches-gray")),
-    "PnP": solvers.PnP(priors.NonLocalMeans()),
+    "PnP": solvers.PnPHQS(priors.NonLocalMeans()),
 }
 
 panels, titles = [], []

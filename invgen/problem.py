@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from invgen.core.errors import CapabilityError, DtypeError, ShapeError
+from invgen.core.errors import CapabilityError, DtypeError
 from invgen.core.frozen import Constant, Frozen
 from invgen.core.krylov import largest_eigenvalue
-from invgen.noise import Gaussian, Noise, Transmission
+from invgen.noise import Noise, Unknown
 from invgen.operators import LinearOperator, Operator, ProductSpace
 
 __all__ = ["Problem"]
@@ -46,21 +46,14 @@ class Problem(Frozen):
             raise CapabilityError("Noise models need a single measurement; stack operators of equal ranges.")
         if noise is not None:
             noise.check(measurement)
-        if isinstance(noise, Gaussian) and (std := noise.std) is not None:
-            try:
-                fits = torch.broadcast_shapes(std.value.shape, measurement.shape) == measurement.shape
-            except RuntimeError:
-                fits = False
-            if not fits:
-                raise ShapeError(
-                    f"std {tuple(std.value.shape)} does not fit the measurement {tuple(measurement.shape)}."
-                )
         self.operator = operator
         self._observed = None if operator.observed is None else Constant(operator.observed)
         self.measurement = measurement
         if self.observed is not None:
             self.measurement = torch.where(self.observed, measurement, 0)
         self.noise = noise
+        #: The noise as a model, also where it is unknown.
+        self.likelihood: Noise = Unknown() if noise is None else noise
 
     @property
     def batch_shape(self) -> torch.Size:
@@ -73,6 +66,11 @@ class Problem(Frozen):
         if not isinstance(self.operator, LinearOperator):
             raise CapabilityError(f"This method needs a linear operator; {self.operator.name} is not linear.")
         return self.operator
+
+    @property
+    def is_least_squares(self) -> bool:
+        """Whether the data term is a quadratic: of a linear operator, with Gaussian or unknown noise."""
+        return isinstance(self.operator, LinearOperator) and self.likelihood.quadratic
 
     @property
     def observed(self) -> torch.Tensor | None:
@@ -92,11 +90,9 @@ class Problem(Frozen):
     @cached_property
     def uniform_weight(self) -> float | torch.Tensor | None:
         """``1 / std^2`` where it is one number for each batch element: the data term runs on the gram."""
-        if self.noise is None:
+        if isinstance(self.operator.range, ProductSpace):  # whose noise is unknown
             return 1.0
-        if not isinstance(self.noise, Gaussian):
-            return None
-        w = self.noise.weights(self.operator.range.axes)
+        w = self.likelihood.weights(self.operator.range.axes)
         if w is None or w.ndim == 0:
             return None if w is None else float(w)
         return w.to(self._first.device, self._first.dtype.to_real()).expand(self.batch_shape)
@@ -125,45 +121,35 @@ class Problem(Frozen):
         A, w = self.linear_operator, self.uniform_weight
         if w is not None:
             return self._weighted(w, A.H(y))
-        if isinstance(self.noise, Gaussian):
-            return A.H(self.noise.whiten(y))
-        raise CapabilityError(f"{type(self.noise).__name__} noise has no weighted backprojection.")
+        return A.H(self.likelihood.precision(y))
 
     def normal(self, x: torch.Tensor) -> torch.Tensor:
         """``A.H W A x``: the Hessian of a Gaussian data term."""
         A, w = self.linear_operator, self.uniform_weight
         if w is not None:
             return self._weighted(w, A.gram(x))
-        if isinstance(self.noise, Gaussian):
-            return A.H(self.noise.whiten(A(x)))
-        raise CapabilityError(f"{type(self.noise).__name__} noise has no constant Hessian.")
+        return A.H(self.likelihood.precision(A(x)))
 
     def majorant(self, x: torch.Tensor) -> torch.Tensor:
         """A constant map that is never below the Hessian of the data term, applied to `x`.
 
-        For normal noise the Hessian itself; for clipped noise ``A.H A / std^2``; for transmission
+        For Gaussian noise the Hessian itself; for clipped noise ``A.H A / std^2``; for transmission
         ``I0 A.H A``, valid where line integrals are not negative.
         """
-        if self.noise is None or isinstance(self.noise, Gaussian):
+        if self.likelihood.quadratic:
             return self.normal(x)
-        if self.noise.largest_curvature is not None:
-            return self.noise.largest_curvature * self.linear_operator.gram(x)
+        if self.likelihood.largest_curvature is not None:
+            return self.likelihood.largest_curvature * self.linear_operator.gram(x)
         raise CapabilityError(
-            f"{type(self.noise).__name__} noise has unbounded curvature, so that no step size is safe: "
+            f"{self.likelihood.name} noise has unbounded curvature, so that no step size is safe: "
             "use a method made for it, or describe the data by Gaussian weights."
         )
 
     def gradient(self, x: torch.Tensor) -> torch.Tensor:
         """Gradient of the negative log-likelihood at `x`, through ``A.gram`` where the noise is uniform."""
-        if isinstance(self.operator, LinearOperator):
-            if self.noise is None or isinstance(self.noise, Gaussian):
-                return self.normal(x) - self.backprojection
-            return self.operator.H(self.noise.gradient(self.operator(x), self.measurement))
-        return self.operator.vjp(x, self._likelihood.gradient(self.operator(x), self.measurement))
-
-    @property
-    def _likelihood(self) -> Noise:
-        return self.noise or Gaussian(1.0)
+        if self.is_least_squares:
+            return self.normal(x) - self.backprojection
+        return self.operator.vjp(x, self.likelihood.gradient(self.operator(x), self.measurement))
 
     def fit(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Negative log-likelihood and residual norm ``|A x - y|``, A x being what the noise model expects.
@@ -174,9 +160,9 @@ class Problem(Frozen):
         if isinstance(space, ProductSpace):
             residual = space.norm(tuple(p - q for p, q in zip(prediction, y, strict=True)))
             return residual**2 / 2, residual
-        difference, observed = self._likelihood.expected(prediction) - y, self.observed
+        difference, observed = self.likelihood.expected(prediction) - y, self.observed
         residual = space.norm(difference if observed is None else torch.where(observed, difference, 0))
-        return self._likelihood.negative_log_likelihood(prediction, y, space.axes, observed), residual
+        return self.likelihood.negative_log_likelihood(prediction, y, space.axes, observed), residual
 
     def negative_log_likelihood(self, x: torch.Tensor) -> torch.Tensor:
         """Data term at `x`, shape of the batch."""
@@ -187,29 +173,29 @@ class Problem(Frozen):
         return self.fit(x)[1]
 
     def misfit(self, x: torch.Tensor) -> torch.Tensor:
-        """Deviance of the prediction, shape of the batch: for normal noise ``|A x - y|^2 / std^2``."""
-        if self.noise is None:
+        """Deviance of the prediction, shape of the batch: for Gaussian noise ``|A x - y|^2 / std^2``."""
+        if not self.likelihood.level_known:
             return self.residual_norm(x) ** 2
         prediction, axes = self.operator(x), self.operator.range.axes
-        return self.noise.deviance(prediction, self.measurement, axes, self.observed)
+        return self.likelihood.deviance(prediction, self.measurement, axes, self.observed)
 
     def count(self) -> torch.Tensor:
-        """How many real numbers were measured, float64, shape of the batch."""
+        """The number of real numbers that were measured, float64, shape of the batch."""
         y, space = self.measurement, self.operator.range
         if isinstance(space, ProductSpace):
             sizes = (part.size * (2 if part.field == "complex" else 1) for part in space.spaces)
             count: torch.Tensor | float = float(sum(sizes))
         else:
-            count = self._likelihood.count(y, space.axes, self.observed)
+            count = self.likelihood.count(y, space.axes, self.observed)
         return torch.as_tensor(count, dtype=torch.float64, device=self._first.device).expand(self.batch_shape)
 
     def expected_misfit(self) -> torch.Tensor | None:
-        """What `misfit` comes to at the truth, shape of the batch; None where nothing tells the noise."""
+        """Expectation of `misfit` at the truth, shape of the batch; None where the noise is not known."""
         return self._expected_misfit
 
     @cached_property
     def _expected_misfit(self) -> torch.Tensor | None:
-        if self.noise is not None:
+        if self.likelihood.level_known:
             return self.count()
         std = self.operator.estimate_noise(self.measurement)
         return None if std is None else self.count() * std.double() ** 2
@@ -224,10 +210,10 @@ class Problem(Frozen):
         # the largest Ritz value comes from below; the margin covers what is still to come at 1e-4
         return largest_eigenvalue(self.majorant, start, space, tolerance=1e-4) * 1.001
 
-    def lipschitz(self) -> float | torch.Tensor:
-        """Lipschitz constant of `gradient`: a number, or one for each batch element."""
-        bound = self._curvature_bound
-        return float(bound) if bound.ndim == 0 else bound.to(self._first.device, self._first.dtype.to_real())
+    def lipschitz(self) -> torch.Tensor:
+        """Lipschitz constant of `gradient`, shape of the batch, in the measurement's precision."""
+        bound = self._curvature_bound.to(self._first.device, self._first.dtype.to_real())
+        return bound.expand(self.batch_shape)
 
     def repeated(self, n: int) -> Problem:
         """The same problem n times, on a new first axis: for n samples of its posterior."""
@@ -246,7 +232,7 @@ class Problem(Frozen):
         Parameters
         ----------
         factor : positive number, or tensor with one for each batch element
-            Of the latter kind for normal noise that is given by its standard deviation.
+            Of the latter kind for Gaussian noise that is given by its standard deviation.
         """
         numbers = torch.as_tensor(factor)
         if not bool((torch.isfinite(numbers) & (numbers > 0)).all()):
@@ -254,23 +240,31 @@ class Problem(Frozen):
         if numbers.ndim:
             return self._each_scaled(numbers)
         factor, A = float(factor), self.linear_operator
-        if isinstance(self.noise, Transmission):  # counts stay counts; the operator undoes the scale
+        if not self.likelihood.scalable:  # the operator undoes the scale
             return Problem(A * (1 / factor), self.measurement, self.noise)
         y = self.measurement
         y = tuple(factor * part for part in y) if isinstance(A.range, ProductSpace) else factor * y
         return Problem(A, y, None if self.noise is None else self.noise.scaled(factor))
 
-    def _each_scaled(self, factor: torch.Tensor) -> Problem:
-        space, std = self.operator.range, getattr(self.noise, "std", None)
-        if std is None or isinstance(space, ProductSpace) or factor.shape != self.batch_shape:
+    def _each_scaled(self, factors: torch.Tensor) -> Problem:
+        space = self.operator.range
+        if isinstance(space, ProductSpace) or factors.shape != self.batch_shape:
             raise CapabilityError(
-                "One scale for each batch element needs normal noise with a standard deviation, and numbers "
-                f"of the shape {tuple(self.batch_shape)}; got {tuple(factor.shape)} with "
-                f"{type(self.noise).__name__} noise. Give one number, as scale=..., for all."
+                "One scale for each batch element has the shape of the batch of a single measurement, here "
+                f"{tuple(self.batch_shape)}; got {tuple(factors.shape)}. Give one number, as scale=..., for "
+                "all."
             )
-        each = space.per_sample(factor.to(self._first.device, self._first.dtype.to_real()))
-        noise = Gaussian(std.value.to(each.device).double() * each)
+        each = space.per_sample(factors.to(self._first.device, self._first.dtype.to_real()))
+        noise = None if self.noise is None else self.noise.scaled_each(each)
         return Problem(self.linear_operator, each * self.measurement, noise)
 
+    def element(self, index: int) -> Problem:
+        """The problem of one element along the first batch axis."""
+        y = self.measurement
+        if isinstance(y, tuple):
+            return Problem(self.operator, tuple(part[index] for part in y), self.noise)
+        noise = None if self.noise is None else self.noise.element(index, y.ndim)
+        return Problem(self.operator, y[index], noise)
+
     def __repr__(self) -> str:
-        return f"Problem({self.operator}, batch {tuple(self.batch_shape)}, noise {type(self.noise).__name__})"
+        return f"Problem({self.operator}, batch {tuple(self.batch_shape)}, {self.likelihood.name} noise)"

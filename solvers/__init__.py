@@ -1,6 +1,6 @@
 """Solvers: from a problem and a prior to a reconstruction."""
 
-from invgen.solvers.base import Solver, State
+from invgen.solvers.base import Solver
 from invgen.solvers.diffusion import (
     DAPS,
     DDNM,
@@ -17,9 +17,10 @@ from invgen.solvers.diffusion import (
 from invgen.solvers.direct import FBP, FDK, Gridding, RootSumOfSquares, ZeroFilled
 from invgen.solvers.langevin import ULA, AnnealedLangevin, PredictorCorrector
 from invgen.solvers.least_squares import CG, MLEM, OSSART, SIRT
-from invgen.solvers.plug_and_play import EPLL, RED, PnP
+from invgen.solvers.plug_and_play import EPLL, RED, PnPADMM, PnPHQS, PnPPGD
 from invgen.solvers.proximal import ADMM, FISTA, ISTA, PDHG, BasisPursuit, CondatVu, Lasso
 from invgen.solvers.sampling.base import PosteriorSampler
+from invgen.solvers.state import State
 
 __all__ = [
     "ADMM",
@@ -48,7 +49,9 @@ __all__ = [
     "Gridding",
     "Lasso",
     "PiGDM",
-    "PnP",
+    "PnPADMM",
+    "PnPHQS",
+    "PnPPGD",
     "PosteriorSampler",
     "PredictorCorrector",
     "REDdiff",

@@ -1,70 +1,38 @@
-"""What all solvers share: checks, stopping, progress, history, checkpoints, counting and timing.
+"""Solvers: an algorithm is one method that yields states; what all share is in `invgen.solvers.run`.
 
-A solver is a frozen dataclass of hyper-parameters with one method, ``iterate``, that yields states. The
-rest is here, once.
+A solver is a frozen dataclass of hyper-parameters. Calling it runs it to the end; `Solver.iterate` steps it.
 """
 
 from __future__ import annotations
 
 import math
-import resource
+import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any, ClassVar, Self, cast
 
 import torch
 
 from invgen.convex.weights import rule_of
+from invgen.core.checks import as_count
 from invgen.core.counting import count_calls
-from invgen.core.errors import (
-    CapabilityError,
-    DataError,
-    DivergenceError,
-    DtypeError,
-    ParameterError,
-    ShapeError,
-)
+from invgen.core.errors import CapabilityError, DtypeError, ParameterError, ShapeError
 from invgen.problem import Problem
 from invgen.reconstruction import Reconstruction
-from invgen.solvers.checkpoint import Checkpoint
+from invgen.solvers.run import Callback, ProgressBar, Run, peak_memory
+from invgen.solvers.state import State
 
-__all__ = ["Solver", "State"]
-
-Callback = Callable[[int, "State"], Any]
-
-
-class State:
-    """One iterate, with the variables that the loop needs to go on from here.
-
-    Parameters
-    ----------
-    x : tensor
-        The image.
-    optimality : tensor, optional
-        One number for each batch element that falls to zero at the solution; where it is given, the
-        solver's tolerance applies to it, else to the relative change of the image.
-    **variables
-        Everything else that the next iteration reads: tensors and numbers.
-    """
-
-    def __init__(self, x: torch.Tensor, optimality: torch.Tensor | None = None, **variables: Any) -> None:
-        self.x, self.optimality, self.variables = x, optimality, variables
-
-    @classmethod
-    def start(cls, x: State | torch.Tensor) -> State:
-        """The state to start from: a state being resumed, or an image."""
-        return x if isinstance(x, State) else cls(x)
-
-    def get(self, name: str, initial: Any) -> Any:
-        """A variable of a resumed state, else its initial value."""
-        return self.variables.get(name, initial)
+__all__ = ["Solver"]
 
 
 class Solver:
     """Base of all solvers; each is a frozen dataclass that gives these two its own defaults.
+
+    A subclass gives `steps`, the algorithm, and where something depends on the problem alone, `prepare`.
 
     Attributes
     ----------
@@ -78,18 +46,42 @@ class Solver:
     iterations: int = 1
     tolerance: float = 0.0
 
+    #: Whole numbers among the hyper-parameters, beside `iterations`, and the least that each may be.
+    counts: ClassVar[dict[str, int]] = {}
+
+    #: Whether it draws samples; else it gives one estimate.
+    draws_samples: ClassVar[bool] = False
+
     #: History costs a projection for each record: it holds these iterations and every tenth.
-    _RECORDED: ClassVar[tuple[int, ...]] = (1, 2, 5)
+    recorded: ClassVar[tuple[int, ...]] = (1, 2, 5)
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.iterations, int) and self.iterations >= 1):
-            raise ParameterError(f"iterations is a positive number; got {self.iterations!r}.")
+        for name, least in {"iterations": 1, **self.counts}.items():
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, as_count(value, f"{self.name}'s {name}", least=least))
         if not self.tolerance >= 0:
             raise ParameterError(f"tolerance is not negative; got {self.tolerance!r}.")
 
-    def iterate(self, problem: Problem, x0: State | torch.Tensor) -> Iterator[State]:
-        """Yield the iterates, from an image or from a state of an earlier run."""
+    def prepare(self, problem: Problem) -> Any:
+        """What the steps need and the problem alone determines: computed once for each run."""
+        return None
+
+    def steps(self, problem: Problem, prepared: Any, state: State) -> Iterator[State]:
+        """Yield the iterates: the algorithm.
+
+        Parameters
+        ----------
+        problem : Problem
+        prepared
+            What `prepare` returned.
+        state : State
+            Of an earlier run, with its variables, or the first image alone.
+        """
         raise NotImplementedError
+
+    def states(self, problem: Problem, state: State) -> Iterator[State]:
+        """Yield the iterates of a solver that is `resolved`, from a state."""
+        return self.steps(problem, self.prepare(problem), state)
 
     def penalty(self, problem: Problem, x: torch.Tensor) -> torch.Tensor | float:
         """What the solver minimises besides the data term, shape of the batch."""
@@ -107,6 +99,10 @@ class Solver:
     def confined(self, problem: Problem, x: torch.Tensor) -> torch.Tensor:
         """`x`, zero where the operator sees nothing, as in its model: a prior would make it up."""
         return problem.operator.restrict(x)
+
+    def described(self, problem: Problem) -> Problem:
+        """The problem as the method takes it, such as with a noise level that was estimated."""
+        return problem
 
     def resolved(self, problem: Problem) -> Self:
         """The solver with every "auto" replaced by what it means for `problem`."""
@@ -131,6 +127,65 @@ class Solver:
         rules = tuple(map(rule_of, weight)) if isinstance(weight, tuple) else rule_of(weight)
         return {"weight_rule": rules}
 
+    def chunks(self, x: torch.Tensor, samples: int, seed: int) -> list[range]:
+        """Seeds of the samples that each run of a call draws; an estimate is one run, which has none."""
+        return [range(1)]
+
+    def begin(self, problem: Problem, x: torch.Tensor, seeds: range) -> tuple[Problem, State]:
+        """The problem and the state that a run begins with, for the samples of these seeds."""
+        return problem, State(x=x)
+
+    def collected(self, problem: Problem, runs: list[Run], samples: int, seed: int) -> Reconstruction:
+        """The reconstruction that the runs come to, with the statistics of this kind of solver."""
+        (run,) = runs
+        batched = bool(problem.batch_shape)
+        stats = {
+            "iterations": run.needed if batched else int(run.needed),
+            "converged": ~run.active if batched else not bool(run.active),
+        }
+        return Reconstruction(run.result, history=run.history(), stats=stats)
+
+    def diagnostics(self, ends: list[State]) -> dict[str, Any]:
+        """What the last states of all runs add to the statistics."""
+        return {}
+
+    @torch.no_grad()
+    def iterate(
+        self,
+        problem: Problem,
+        x0: torch.Tensor | State | None = None,
+        *,
+        samples: int = 1,
+        seed: int | None = None,
+    ) -> Iterator[State]:
+        """Step the solver: ``for state in solver.iterate(problem): ...``.
+
+        Solvers that a call ends by their tolerance go on for as long as states are asked for.
+
+        Parameters
+        ----------
+        problem : Problem
+        x0 : tensor, shape (*batch, *image), or State, optional
+            Where to start, or the state to go on from.
+        samples, seed : int
+            As in a call; all samples advance together.
+
+        Yields
+        ------
+        State
+            After each iteration, as the callback of a call gets it. Its `x` is the image, of samplers all
+            samples, (samples, *batch, *image).
+        """
+        samples, seed = self._checked_call(problem, samples, seed)
+        known = self.described(problem)
+        solver = self.resolved(known)
+        seeds = range(seed, seed + samples)
+        if isinstance(x0, State):
+            part, state = solver.begin(known, known.zeros(), seeds)[0], x0
+        else:
+            part, state = solver.begin(known, solver._start(known, x0), seeds)
+        yield from solver.states(part, state)
+
     @torch.no_grad()
     def __call__(
         self,
@@ -149,9 +204,12 @@ class Solver:
         ----------
         problem : Problem
         x0 : tensor, shape (*batch, *image), optional
-            Where to start.
-        samples, seed : int
-            For solvers that draw samples; this one gives one estimate, which needs no seed.
+            Where to start; samplers start at a rough reconstruction by default.
+        samples : int
+            Number of samples of the posterior, from samplers; other solvers give one estimate.
+        seed : int, optional
+            Sample i follows from ``seed + i``, alike for each batch element. By default a fresh one, which is
+            reported in the statistics.
         progress : bool
             Show a progress bar.
         callback : callable(iteration, state), optional
@@ -163,40 +221,79 @@ class Solver:
         Returns
         -------
         Reconstruction
+            Of samplers with `samples` (n, *batch, *image), their mean `x` and, of two or more, `std`; in its
+            history the axis of samples comes before those of the batch.
 
         Raises
         ------
         DivergenceError
             When an iterate leaves the finite numbers or its residual explodes.
+        CapabilityError
+            For noise, operators and priors that the method cannot handle.
+        FileError
+            When the checkpoint belongs to another solver, prior, operator, noise or measurement.
         """
-        if samples != 1:
-            raise CapabilityError(f"{self.name} gives one estimate; for samples use a posterior sampler.")
-        if not isinstance(problem, Problem):
-            raise DtypeError(f"{self.name} expects a Problem; got {type(problem).__name__}.")
+        samples, seed = self._checked_call(problem, samples, seed)
         began = time.perf_counter()
-        with count_calls(problem.operator) as calls:
-            solver = self.resolved(problem)
-            x = solver.initial(problem) if x0 is None else checked(x0, problem)
-            run = Run(
-                solver,
-                problem,
-                State(x),
-                None if checkpoint is None else Checkpoint(Path(checkpoint), repr(solver)),
-            )
-            with ProgressBar(self.name, self.iterations) if progress else nullcontext() as told:
-                run.loop(None if told is None else told.update, callback)
-            run.forget()
+        with count_calls(problem.operator, denoiser=getattr(self, "prior", None)) as calls:
+            known = self.described(problem)
+            solver = self.resolved(known)
+            x = solver._start(known, x0)
+            chunks = solver.chunks(x, samples, seed)
+            total = self.iterations * len(chunks)
+            runs: list[Run] = []
+            with ProgressBar(self.name, total) if progress else nullcontext() as bar:
+                for seeds in chunks:
+                    run = Run(solver, *solver.begin(known, x, seeds))
+                    if checkpoint is not None:  # each chunk of samples has a file of its own
+                        later = f"-{seeds.start - seed}" if runs else ""
+                        run.resume(Path(f"{checkpoint}{later}"), seeds)
+                    run.loop(bar, len(runs) * self.iterations, callback)
+                    if len(chunks) > 1:  # the chunks that follow may still be interrupted
+                        run.save()
+                    runs.append(run)
+            for run in runs:
+                run.forget()
+        collected = solver.collected(known, runs, samples, seed)
+        evaluations = calls.pop("denoiser")
         stats = {
             "solver": self.name,
             **solver.statistics(),
             **self.rule(),
-            "iterations": run.needed if problem.batch_shape else int(run.needed),
-            "converged": ~run.active if problem.batch_shape else not bool(run.active),
+            **collected.stats,
+            **({"network_evaluations": evaluations / len(runs)} if evaluations or self.draws_samples else {}),
             "operator_calls": dict(calls),
+            **solver.diagnostics([run.state for run in runs]),
             "seconds": time.perf_counter() - began,
             "peak_memory": peak_memory(x.device),
         }
-        return Reconstruction(run.result, history=run.history(), stats=stats)
+        return replace(collected, stats=stats)
+
+    def _start(self, problem: Problem, x0: torch.Tensor | None) -> torch.Tensor:
+        """The image to start from, in the precision and the batch of the problem."""
+        if x0 is None:
+            return self.initial(problem)
+        problem.operator.domain.check(x0, "x0")
+        zeros = problem.zeros()
+        try:
+            return x0.to(zeros).expand(zeros.shape)
+        except RuntimeError:
+            raise ShapeError(
+                f"x0 of the shape {tuple(x0.shape)} does not fit {tuple(zeros.shape)}."
+            ) from None
+
+    def _checked_call(self, problem: Problem, samples: int, seed: int | None) -> tuple[int, int]:
+        """Number of samples and first seed of a call."""
+        if not isinstance(problem, Problem):
+            raise DtypeError(f"{self.name} expects a Problem; got {type(problem).__name__}.")
+        samples = as_count(samples, "samples")
+        if samples != 1 and not self.draws_samples:
+            raise CapabilityError(f"{self.name} gives one estimate; for samples use a posterior sampler.")
+        if seed is None:
+            return samples, secrets.randbelow(2**31)
+        if not isinstance(seed, Integral) or isinstance(seed, bool):
+            raise ParameterError(f"seed is a whole number; got {seed!r}.")
+        return samples, int(seed)
 
     @property
     def remedy(self) -> str:
@@ -210,138 +307,3 @@ class Solver:
     def name(self) -> str:
         """Name of the class, for messages."""
         return type(self).__name__
-
-
-class Run:
-    """One run of a solver: which batch elements still move, and what is recorded."""
-
-    def __init__(self, solver: Solver, problem: Problem, state: State, checkpoint: Checkpoint | None) -> None:
-        self.solver, self.problem, self.checkpoint = solver, problem, checkpoint
-        self.space = problem.operator.domain
-        self.state, self.result = state, state.x
-        self.iteration = 0
-        batch = problem.batch_shape
-        self.active = torch.ones(batch, dtype=torch.bool, device=state.x.device)
-        self.needed = torch.zeros(batch, dtype=torch.long, device=state.x.device)
-        # data of zeros are no measure of divergence for a run that starts elsewhere
-        starts = [problem.zeros(), state.x] if bool(state.x.any()) else [state.x]
-        first = torch.stack([problem.residual_norm(x) for x in starts]).amax(0)
-        # nor are they for samples, which vary
-        self.first_residual = torch.where(first > 0, first, torch.inf)
-        self.changes: list[torch.Tensor] = []
-        self.measures: list[torch.Tensor] = []
-        self.records: list[tuple[int, torch.Tensor, torch.Tensor]] = []
-        if checkpoint is not None:
-            checkpoint.restore(self)
-
-    def loop(self, tell: Callable[[int], None] | None, callback: Callback | None) -> None:
-        """Iterate until every batch element has converged or the iterations are spent."""
-        states = self.solver.iterate(self.problem, self.state if self.state.variables else self.state.x)
-        try:
-            while self.iteration < self.solver.iterations and bool(self.active.any()):
-                state = self._next(states)
-                if state is None:
-                    break
-                self._advance(state)
-                if tell is not None:
-                    tell(self.iteration)
-                if callback is not None and callback(self.iteration, state) is True:
-                    break
-                if self.checkpoint is not None:
-                    self.checkpoint.save_if_due(self)
-        except KeyboardInterrupt:
-            if self.checkpoint is not None:
-                self.checkpoint.save(self)
-            raise
-        if not self.records or self.records[-1][0] != self.iteration:
-            self._record()
-
-    def forget(self) -> None:
-        """Remove the checkpoint: nothing is left to go on from."""
-        if self.checkpoint is not None:
-            self.checkpoint.remove()
-
-    def _next(self, states: Iterator[State]) -> State | None:
-        try:
-            return next(states, None)
-        except DataError as error:  # an operator met NaN within the iteration
-            raise self._divergence() from error
-
-    def _advance(self, state: State) -> None:
-        self.iteration += 1
-        x_old, active = self.result, self.space.per_sample(self.active)
-        self.result = torch.where(active, self.solver.confined(self.problem, state.x), x_old)
-        size = self.space.norm(self.result)
-        if not bool(torch.isfinite(size).all()):
-            raise self._divergence()
-        change = self.space.norm(self.result - x_old) / size.clamp(min=torch.finfo(size.dtype).tiny)
-        self.changes.append(change)
-        self.needed += self.active
-        measure = change if state.optimality is None else state.optimality
-        self.measures.append(measure)
-        self.active = self.active & ~(measure <= self.solver.tolerance)
-        self.state = state
-        if self.iteration in self.solver._RECORDED or self.iteration % 10 == 0:
-            self._record()
-
-    def _record(self) -> None:
-        data_term, residual = self.problem.fit(self.result)
-        # a direct method, of one iterate in whatever scale, goes nowhere: it takes more to diverge
-        if self.iteration > 1 and bool((residual > 1e4 * self.first_residual).any()):
-            raise self._divergence()
-        objective = data_term + self.solver.penalty(self.problem, self.result)
-        self.records.append((self.iteration, objective, residual))
-
-    def _divergence(self) -> DivergenceError:
-        return DivergenceError(
-            f"{self.solver.name} diverged at iteration {self.iteration}. {self.solver.remedy}"
-        )
-
-    def history(self) -> dict[str, torch.Tensor]:
-        """The recorded numbers as tensors."""
-        iterations, objective, residual = zip(*self.records, strict=True)
-        none = torch.zeros(0, *self.active.shape)
-        return {
-            "iteration": torch.tensor(iterations),
-            "objective": torch.stack(objective),
-            "residual": torch.stack(residual),
-            "change": torch.stack(self.changes) if self.changes else none,
-            "optimality": torch.stack(self.measures) if self.measures else none,
-        }
-
-
-def checked(x0: torch.Tensor, problem: Problem) -> torch.Tensor:
-    """An image to start from, in the precision and the batch of the problem."""
-    problem.operator.domain.check(x0, "x0")
-    zeros = problem.zeros()
-    try:
-        return x0.to(zeros).expand(zeros.shape)
-    except RuntimeError:
-        raise ShapeError(f"x0 of the shape {tuple(x0.shape)} does not fit {tuple(zeros.shape)}.") from None
-
-
-def peak_memory(device: torch.device) -> int:
-    """Largest memory in bytes: of the process on a CPU, of PyTorch's allocator on a GPU."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-class ProgressBar:
-    """A progress bar that appears with the first iteration."""
-
-    def __init__(self, name: str, total: int) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self._progress = Progress(TextColumn(name), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self._task = self._progress.add_task(name, total=total)
-
-    def __enter__(self) -> ProgressBar:
-        self._progress.start()
-        return self
-
-    def update(self, iteration: int) -> None:
-        self._progress.update(self._task, completed=iteration)
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()

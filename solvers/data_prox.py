@@ -1,18 +1,14 @@
-"""What solvers with a denoiser share: the data's step, their noise, and the scale of their image."""
+"""The proximal map of a Gaussian data term: the step by which solvers with a denoiser fit the data."""
 
 from __future__ import annotations
 
 import torch
 
-from invgen.convex.discrepancy import noise_misfit
-from invgen.core.errors import CapabilityError
 from invgen.core.krylov import conjugate_gradients
-from invgen.noise import Gaussian
-from invgen.operators import Gradient
 from invgen.operators.inverse import fourier_preconditioner
 from invgen.problem import Problem
 
-__all__ = ["SAMPLER_PRECISION", "DataProx", "image_scale", "rough_image", "with_noise"]
+__all__ = ["SAMPLER_PRECISION", "DataProx"]
 
 #: Residual that conjugate gradients leave of a step: what is left is corrected in the next one.
 _TOLERANCE = 1e-5
@@ -21,20 +17,17 @@ _TOLERANCE = 1e-5
 #: of eight, where conjugate gradients creep; with a third of it, it gains 0.06.
 SAMPLER_PRECISION = 0.03
 
-#: Weight of the roughness in a first image, against the data's largest curvature.
-_SMOOTHING = 1e-2
-
 
 class DataProx:
-    """``argmin_x -log p(y | A x) + rho / 2 |x - z|^2``, the proximal map of a normal data term.
+    """``argmin_x -log p(y | A x) + rho / 2 |x - z|^2``, the proximal map of a Gaussian data term.
 
-    Along the operator's singular vectors where it has any and all measurements weigh alike, else by conjugate
-    gradients.
+    Along the operator's singular vectors where they are known and all measurements have one weight, else by
+    conjugate gradients.
 
     Parameters
     ----------
     problem : Problem
-        With normal noise.
+        With Gaussian noise.
     precision : positive number, optional
         Conjugate gradients end about this far from the minimum, root mean square over the directions, against
         the standard deviation of the density ``p(y | A x) N(x; z, 1 / rho)`` in each: for those who add noise
@@ -43,6 +36,8 @@ class DataProx:
 
     def __init__(self, problem: Problem, precision: float | None = None) -> None:
         self._problem, self._space, self._precision = problem, problem.operator.domain, precision
+        #: Batch axes of the images that it takes.
+        self.batch_shape = problem.batch_shape
         like = problem.zeros()
         self._weight = problem.mean_weight.clamp(min=torch.finfo(like.dtype).tiny)
         self._svd = None if problem.uniform_weight is None else problem.linear_operator.svd
@@ -106,46 +101,3 @@ class DataProx:
             iterations=200,
         )
         return near - z + moved
-
-
-def with_noise(problem: Problem, who: str) -> Problem:
-    """The problem with normal noise; where its level is unknown that of `noise_misfit`."""
-    if isinstance(problem.noise, Gaussian):
-        return problem
-    if problem.noise is not None:
-        raise CapabilityError(
-            f"{who} needs normal noise; this is {type(problem.noise).__name__}. Describe the data by Gaussian"
-            " weights."
-        )
-    std = (noise_misfit(problem).double() / problem.count()).sqrt()
-    std = torch.where(std > 0, std, 1.0)  # of data of zeros
-    return Problem(problem.operator, problem.measurement, Gaussian(problem.operator.range.per_sample(std)))
-
-
-@torch.no_grad()
-def rough_image(problem: Problem) -> torch.Tensor:
-    """A cheap first image: least squares with a small penalty on the gradient, by a few conjugate gradients.
-
-    The penalty carries the image on to where nothing was measured.
-    """
-    space, like = problem.operator.domain, problem.zeros()
-    D = Gradient(space.shape, tuple(range(-min(2, len(space.shape)), 0)), space.field)
-    L = torch.as_tensor(problem.lipschitz()).to(like.real).expand(problem.batch_shape)
-    kappa = space.per_sample(_SMOOTHING * L / (D.norm() ** 2 or 1.0))  # one pixel has no gradient
-    return conjugate_gradients(
-        lambda v: problem.normal(v) + kappa * D.gram(v),
-        problem.backprojection,
-        space,
-        tolerance=1e-3,
-        iterations=30,
-    )
-
-
-def image_scale(problem: Problem) -> torch.Tensor:
-    """The 99.9 % quantile of a rough image's magnitude, shape of the batch: what is white in it.
-
-    Hyper-parameters that count in it suit images of any unit. One where all data are zero.
-    """
-    size = rough_image(problem).abs().flatten(len(problem.batch_shape))
-    scale = size.topk(max(1, size.shape[-1] // 1000)).values[..., -1]
-    return torch.where(scale > 0, scale, 1.0)

@@ -150,7 +150,7 @@ def test_dead_pixels_are_not_counted_and_say_nothing():
 def test_the_covariance_whitens():
     C = covariance()
     r = normal(5, 3, dtype=torch.complex128)
-    torch.testing.assert_close(Gaussian(covariance=C).whiten(r), torch.linalg.solve(C, r.mT).mT)
+    torch.testing.assert_close(Gaussian(covariance=C).precision(r), torch.linalg.solve(C, r.mT).mT)
     identity = Gaussian(covariance=4 * torch.eye(3, dtype=torch.float64))
     y, axes = normal(5, 3, seed=1), (-1,)
     expected = Gaussian(2.0).negative_log_likelihood(r.real, y, axes)

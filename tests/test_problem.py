@@ -37,7 +37,7 @@ def hessian(noise, i):
     """The dense Hessian of the data term of element i."""
     if noise is None:
         return M.T @ M
-    W = noise.whiten(torch.eye(7, dtype=torch.float64)[:, None]).squeeze(1) if noise.std is None else None
+    W = noise.precision(torch.eye(7, dtype=torch.float64)[:, None]).squeeze(1) if noise.std is None else None
     if W is None:
         std = noise.std.value
         W = torch.diag((std[i].expand(7) if std.ndim == 2 else std.expand(7)) ** -2)

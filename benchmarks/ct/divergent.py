@@ -102,8 +102,8 @@ def convergence(report: Report) -> None:
                 needed < 100,
             )
     weight = 1e-4 * float(problem.lipschitz())
-    optimum = CG(weight, iterations=1000, tolerance=1e-7)(problem).x
-    needed = _iterations(CG(weight, tolerance=0), problem, optimum)
+    optimum = CG(weight=weight, iterations=1000, tolerance=1e-7)(problem).x
+    needed = _iterations(CG(weight=weight, tolerance=0), problem, optimum)
     report.row(
         "fan, 60 views: CG with a weight, to 1 % of its optimum", f"{needed} iterations", "tens", needed < 100
     )

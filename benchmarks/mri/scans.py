@@ -109,7 +109,7 @@ def brain(report: Report) -> None:
     tv, told = best({w: error(PDHG(TotalVariation(w * scale), iterations=200)(problem).x) for w in _WEIGHTS})
     report.row(f"{what} TV, weights", told, "SigPy's", tv <= peer)
     # plain iterations, whose number is the regularization
-    cg, told = best({n: error(CG(0.0, iterations=n, tolerance=0)(problem).x) for n in (6, 8, 10, 12)})
+    cg, told = best({n: error(CG(weight=0.0, iterations=n, tolerance=0)(problem).x) for n in (6, 8, 10, 12)})
     report.row(f"{what} CG-SENSE, iterations", told, "SigPy's", cg <= peer)
 
 
@@ -138,7 +138,10 @@ def spiral(report: Report, n: int = 160) -> None:
         return ig.Problem(operator, y.index_select(shots + 1, index))
 
     problem, judge = part(third), part(~third)
-    for name, solver in {"Gridding": Gridding(), "CG-SENSE": CG(0.0, iterations=20, tolerance=0)}.items():
+    for name, solver in {
+        "Gridding": Gridding(),
+        "CG-SENSE": CG(weight=0.0, iterations=20, tolerance=0),
+    }.items():
         result = solver(problem)
         error = float(judge.residual_norm(result.x) / judge.measurement.norm())
         report.row(

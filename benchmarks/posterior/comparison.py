@@ -12,7 +12,7 @@ from torch import Tensor
 
 import invgen as ig
 from benchmarks.report import Report
-from invgen.solvers import PDHG, PnP
+from invgen.solvers import PDHG, PnPHQS
 
 __all__ = ["Method", "Task", "compare", "sampler", "total_variation", "wavelets"]
 
@@ -77,7 +77,7 @@ def non_local_means(scale: float = 1.0) -> Method:
     """Plug-and-play with non-local means; its knob is the weight."""
 
     def solve(problem: ig.Problem, knob: float, final: bool) -> Tensor:
-        return PnP(ig.priors.NonLocalMeans(), weight=knob, scale=scale)(problem).x
+        return PnPHQS(ig.priors.NonLocalMeans(), weight=knob, scale=scale)(problem).x
 
     return Method("non-local means", solve, 0.02, 10.0)
 

@@ -44,7 +44,7 @@ def digits(report: Report) -> None:
         total_variation(),
         wavelets(2),
         non_local_means(),
-        sampler("DiffPIR", lambda lam: DiffPIR(model, 50, lam, scale=1.0), 0.1, 10.0, 8),
+        sampler("DiffPIR", lambda lam: DiffPIR(model, iterations=50, weight=lam, scale=1.0), 0.1, 10.0, 8),
     ]
     for name, (A, std) in tasks().items():
         noise = ig.noise.Gaussian(std)

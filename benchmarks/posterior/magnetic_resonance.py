@@ -103,7 +103,7 @@ def posterior(
     others = psnr(baseline, truth)
     for solver in (
         DAPS(model, ode_steps=1, **SETTINGS),
-        SplitGibbs(model, 30, steps=2, scale=1.0, rho_range=(0.005, LEVELS[1])),
+        SplitGibbs(model, iterations=30, prior_steps=2, scale=1.0, rho_range=(0.005, LEVELS[1])),
     ):
         drawn = solver(problem, samples=8, seed=0)
         found = psnr(drawn.x, truth)
@@ -121,7 +121,7 @@ def magnetic_resonance(report: Report) -> None:
     methods = [
         wavelets(4),
         total_variation(),
-        sampler("DiffPIR", lambda lam: DiffPIR(model, lam=lam, **SETTINGS), 0.1, 10.0, 8),
+        sampler("DiffPIR", lambda lam: DiffPIR(model, weight=lam, **SETTINGS), 0.1, 10.0, 8),
     ]
     tuning, test = finer(slices[[4, 20]]), finer(slices[[0, 8, 16, 24]])
     masks = {
@@ -148,6 +148,9 @@ def other_head(report: Report) -> None:
         measured(finer(slices[[4, 20]]), mask, 1),
         measured(image / image.quantile(0.999), mask, 0),
     )
-    methods = [wavelets(4), sampler("DiffPIR", lambda lam: DiffPIR(model, lam=lam, **SETTINGS), 0.1, 10.0, 8)]
+    methods = [
+        wavelets(4),
+        sampler("DiffPIR", lambda lam: DiffPIR(model, weight=lam, **SETTINGS), 0.1, 10.0, 8),
+    ]
     images = compare(report, task, methods, psnr)
     posterior(report, task.name, model, task.test, images["wavelets"])

@@ -59,7 +59,7 @@ def photographs(report: Report) -> None:
         total_variation(),
         wavelets(4),
         non_local_means(),
-        sampler("DiffPIR", lambda lam: DiffPIR(model, lam=lam, **SETTINGS), 0.1, 10.0, 8),
+        sampler("DiffPIR", lambda lam: DiffPIR(model, weight=lam, **SETTINGS), 0.1, 10.0, 8),
     ]
     noise = ig.noise.Gaussian(STD)
     for name, A in operators().items():
@@ -80,6 +80,6 @@ def colorization(report: Report) -> None:
     A, noise = Grayscale((3, SIZE, SIZE)), ig.noise.Gaussian(0.01)
     problem = ig.Problem(A, noise.sample(A(truth), 0), noise)
     grey = problem.measurement[:, None].expand_as(truth)
-    found = DiffPIR(model, 50, scale=1.0)(problem, samples=4, seed=0)
+    found = DiffPIR(model, iterations=50, scale=1.0)(problem, samples=4, seed=0)
     for name, x in {"grey": grey, "one sample": found.samples[0], "mean of 4 samples": found.x}.items():
         report.row(f"colorization of photographs: {name}", f"{psnr(x, truth):.2f} dB")

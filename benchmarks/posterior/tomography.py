@@ -39,7 +39,7 @@ def methods(model: object, samples: int) -> list[Method]:
     """Total variation without negative values, and the samplers."""
     return [
         total_variation(nonnegative=True),
-        sampler("DiffPIR", lambda lam: DiffPIR(model, lam=lam, **SETTINGS), 0.1, 10.0, samples),
+        sampler("DiffPIR", lambda lam: DiffPIR(model, weight=lam, **SETTINGS), 0.1, 10.0, samples),
     ]
 
 

@@ -30,7 +30,7 @@ def total_variation(report: Report) -> None:
         return float(exact.negative_log_likelihood(u.double()) + prior.value(u.double()))
 
     # to some 1e-5 of itself: the distance falls with the square of the iterations
-    least = objective(FISTA(prior, iterations=1, inner_iterations=1000)(exact).x)
+    least = objective(FISTA(prior, iterations=1, inner_steps=1000)(exact).x)
 
     def enough(u: torch.Tensor) -> bool:
         return objective(u) <= (1 + CLOSE) * least
@@ -52,7 +52,7 @@ def total_variation(report: Report) -> None:
 
     def projections(iterations: int) -> torch.Tensor:
         """FISTA without the outer loop: the fast gradient projection of Beck and Teboulle (2009b)."""
-        return FISTA(prior, iterations=1, inner_iterations=iterations)(problem).x
+        return FISTA(prior, iterations=1, inner_steps=iterations)(problem).x
 
     runs = {
         "scikit-image": (peer, fewest(peer)),

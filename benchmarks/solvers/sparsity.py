@@ -30,12 +30,12 @@ def lasso(report: Report, measurements: int = 400, coefficients: int = 1000) -> 
 
     goal = peer(1e-15)
     enough = next(t for t in (10.0**-k for k in range(3, 16)) if relative(peer(t), goal) <= CLOSE)
-    found = Lasso(weight, tolerance=0.0)(problem, callback=lambda _, s: relative(s.x, goal) <= CLOSE)
+    found = Lasso(weight=weight, tolerance=0.0)(problem, callback=lambda _, s: relative(s.x, goal) <= CLOSE)
     count = int(found.stats["iterations"])
 
     def ours() -> torch.Tensor:
         # its own operator: the norm is part of the set-up
-        return Lasso(weight, iterations=count, tolerance=0.0)(ig.Problem(MatrixOperator(M), y)).x
+        return Lasso(weight=weight, iterations=count, tolerance=0.0)(ig.Problem(MatrixOperator(M), y)).x
 
     theirs, spent = race(lambda: peer(enough), ours, rounds=5)
     what = f"Lasso, {measurements} by {coefficients}, float64, to coefficients within 1e-6"

@@ -98,7 +98,7 @@ class _CT(Work):
                 # parallel beams have a gram that costs less than a proximal map, others do not
                 return (solvers.PDHG if geometry == "parallel" else solvers.FISTA)(prior, **given)
             case "cg":
-                return solvers.CG(weight, **given)
+                return solvers.CG(weight=weight, **given)
             case "sirt":
                 return solvers.SIRT(nonnegative=nonnegative, **given)
             case _:

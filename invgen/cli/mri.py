@@ -101,7 +101,7 @@ class Images(Work):
             case "cg-sense":
                 if recipe.weight is None:
                     given = {"iterations": _MOST} | given
-                return solvers.CG(recipe.weight or 0.0, **given)
+                return solvers.CG(weight=recipe.weight or 0.0, **given)
             case "tv":
                 axes = (-3, -2, -1) if self._depth > 1 else (-2, -1)
                 return solvers.PDHG(priors.TotalVariation(weight, axes=axes), **given)

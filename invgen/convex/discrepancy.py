@@ -7,12 +7,11 @@ import torch
 from invgen.convex.inner_runs import first_weight, weighted_run
 from invgen.convex.protocols import Composite
 from invgen.core.krylov import conjugate_gradients
-from invgen.noise import Gaussian
 from invgen.problem import Problem
 
 __all__ = ["assumed_misfit", "discrepancy_weight", "noise_misfit"]
 
-#: Where the noise is neither known nor can be told from the data, it is taken to be one percent of them.
+#: Noise level where it is neither known nor can be estimated from the data, a fraction of these.
 _ASSUMED_NOISE = 0.01
 
 #: Of the misfit ten iterations ago, what counts as still falling.
@@ -64,20 +63,20 @@ def noise_misfit(problem: Problem) -> torch.Tensor:
 
 
 def assumed_misfit(problem: Problem) -> torch.Tensor:
-    """Expected misfit, shape of the batch, with a noise level whatever is known of it.
+    """Expected misfit, shape of the batch, with some noise level also where none is known.
 
-    That of the problem, else what the operator tells from the data (`Operator.estimate_noise`), else one
+    That of the problem, else the operator's estimate from the data (`Operator.estimate_noise`), else one
     percent of the data's root mean square.
     """
-    told = problem.expected_misfit()
-    if told is not None:
-        return told
+    expected = problem.expected_misfit()
+    if expected is not None:
+        return expected
     return (_ASSUMED_NOISE * problem.operator.range.norm(problem.measurement).double()) ** 2
 
 
 def _least_misfit(problem: Problem, target: torch.Tensor) -> torch.Tensor:
     """Misfit of the least-squares image, or zero where one below `target` is found on the way to it."""
-    if not isinstance(problem.noise, Gaussian | None):
+    if not problem.likelihood.quadratic:
         return torch.zeros_like(target)
     x = conjugate_gradients(
         problem.normal,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, ClassVar
 
 import torch
 
 from invgen.core.frozen import Constant, Frozen
 from invgen.core.space import Space
-from invgen.noise import Noise
 from invgen.problem import Problem
 
 __all__ = ["BoxIndicator", "GroupL1", "Likelihood", "SquaredL2"]
@@ -25,6 +24,9 @@ class Function(Frozen):
     weight : number or tensor
         A tensor must broadcast to the data; it follows their device and precision.
     """
+
+    #: Whether it is zero or infinite.
+    is_constraint: ClassVar[bool] = False
 
     def __init__(self, weight: float | torch.Tensor) -> None:
         self.weight = weight
@@ -48,7 +50,7 @@ class Function(Frozen):
     def dual_size(self, size: torch.Tensor) -> torch.Tensor | None:
         """Typical size of a subgradient at data of the typical `size`.
 
-        None where nothing tells: a constraint pushes back as hard as it is pushed.
+        None where there is none: a constraint pushes back as hard as it is pushed.
         """
         return None
 
@@ -145,6 +147,8 @@ class BoxIndicator(Function):
     low, high : float
     """
 
+    is_constraint: ClassVar[bool] = True
+
     def __init__(self, low: float, high: float) -> None:
         self.low, self.high = low, high
 
@@ -168,7 +172,7 @@ class Likelihood(Function):
     """
 
     def __init__(self, problem: Problem) -> None:
-        self._noise = cast(Noise, problem.noise)
+        self._noise = problem.likelihood
         self._data, self._observed = problem.measurement, problem.observed
         y, axes = problem.measurement, problem.operator.range.axes
         # where few were counted the prediction is no better known than by its neighbors

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
 
 from invgen.convex.metric import MetricProx
+from invgen.convex.momentum import momentum
 from invgen.convex.primal_dual import PrimalDual
 from invgen.core.errors import CapabilityError
-from invgen.noise import Gaussian
 from invgen.operators.algebra import Gram
 from invgen.problem import Problem
 
@@ -48,17 +47,16 @@ class _FISTARun:
         for _ in range(iterations):
             x_old = self._x
             self._x, self._duals = self.method(self.method.descend(self._z), self._duals, functions)
-            t_old, self._t = self._t, (1 + math.sqrt(1 + 4 * self._t * self._t)) / 2
-            self._z = self._x + (t_old - 1) / self._t * (self._x - x_old)
+            self._t, beyond = momentum(self._t)
+            self._z = self._x + beyond * (self._x - x_old)
         return self._x
 
 
 def weighted_run(problem: Problem, prior: Any) -> _PDHGRun | _FISTARun:
     """The iteration of `PDHG` where the operator's gram is cheaper than a proximal map, else of `FISTA`."""
-    noise = problem.noise
-    if not (noise is None or isinstance(noise, Gaussian) or noise.largest_curvature is not None):
+    if problem.likelihood.largest_curvature is None:
         raise CapabilityError(
-            f"No rule finds a weight for {type(noise).__name__} noise, whose curvature has no bound: give "
+            f"No rule finds a weight for {problem.likelihood.name} noise, whose curvature has no bound: give "
             "the prior a number, such as TotalVariation(0.1)."
         )
     costly = isinstance(problem.linear_operator.gram, Gram)
@@ -80,7 +78,7 @@ def first_weight(
     level = (
         (curvature / penalty.clamp(min=1e-3)).flatten(-len(method.space.shape)).median(dim=-1).values.sqrt()
     )
-    if problem.noise is None:  # the objective then counts in units of the data, not of their noise
+    if not problem.likelihood.level_known:  # the objective is in units of the data
         level = level * (misfit / problem.count().to(misfit)).sqrt()
     functions = [g for _, g in prior.with_weight(1.0).terms(method.space)]
     unit = functions[0].dual_size(method.sizes(functions)[0])

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from functools import cached_property, reduce
+from functools import cached_property
 from typing import Any
 
 import torch
 
 from invgen.convex.dual_step import dual_step
-from invgen.convex.functions import BoxIndicator
+from invgen.convex.momentum import momentum
 from invgen.convex.protocols import Composite
+from invgen.convex.splitting import total
 from invgen.core.krylov import largest_eigenvalue
 from invgen.operators import Identity, LinearOperator
 from invgen.problem import Problem
@@ -58,8 +58,7 @@ class Preconditioned:
         """Symbol of a periodic convolution above the Hessian, shape (*batch, *frequencies)."""
         A = self.problem.linear_operator
         if A.spectrum is None or isinstance(A.gram, Identity):
-            L = torch.as_tensor(self.problem.lipschitz(), device=like.device, dtype=like.dtype.to_real())
-            return self.space.per_sample(L.expand(self.problem.batch_shape))
+            return self.space.per_sample(self.problem.lipschitz())
         return self._convolution(self.space.half(A.spectrum.like(like)), like, floor)
 
     def _convolution(self, symbol: torch.Tensor, like: torch.Tensor, floor: float) -> torch.Tensor:
@@ -81,7 +80,7 @@ class Preconditioned:
 
     @cached_property
     def pull(self) -> torch.Tensor:
-        """What draws an image of zeros towards the data: minus the gradient there."""
+        """Minus the gradient of the data term at an image of zeros."""
         return -self.problem.gradient(self.problem.zeros())
 
     def start(self) -> list[torch.Tensor]:
@@ -102,13 +101,6 @@ class Preconditioned:
     def sizes(self, functions: list[Any]) -> list[torch.Tensor]:
         """Typical size of what each function penalizes, shape of the batch, from the guess."""
         return [g.typical(z, K.range) for K, g, z in zip(self.maps, functions, self.guessed, strict=True)]
-
-    def constrain(self, x: torch.Tensor, functions: list[Any]) -> torch.Tensor:
-        """Map an iterate into the constraints on the image itself, which it meets only in the limit."""
-        for K, g in zip(self.maps, functions, strict=True):
-            if isinstance(K, Identity) and isinstance(g, BoxIndicator):
-                x = g.prox(x, 1.0)
-        return x
 
 
 class MetricProx(Preconditioned):
@@ -156,11 +148,10 @@ class MetricProx(Preconditioned):
                 dual_step(K, g, w, step, x)
                 for K, g, w, step in zip(self.maps, functions, ahead, self._steps, strict=True)
             ]
-            t_old, t = t, (1 + math.sqrt(1 + 4 * t * t)) / 2
-            momentum = (t_old - 1) / t
-            ahead = [torch.lerp(old, new, 1 + momentum) for new, old in zip(y, y_old, strict=True)]
+            t, beyond = momentum(t)
+            ahead = [torch.lerp(old, new, 1 + beyond) for new, old in zip(y, y_old, strict=True)]
         return self._primal(u, y), y
 
     def _primal(self, u: torch.Tensor, duals: list[torch.Tensor]) -> torch.Tensor:
-        slope = reduce(torch.add, (K.H(y) for K, y in zip(self.maps, duals, strict=True)))
+        slope = total(K.H(y) for K, y in zip(self.maps, duals, strict=True))
         return u - self.space.filter(self._inverse, slope)

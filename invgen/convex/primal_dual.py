@@ -1,4 +1,4 @@
-"""The primal-dual iteration, which `PDHG` and the choice of a weight both run."""
+"""The primal-dual iteration, which `PDHG` and the rules for a weight both run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from invgen.convex.dual_step import dual_step
 from invgen.convex.functions import Likelihood
 from invgen.convex.metric import Preconditioned
 from invgen.convex.protocols import Composite
-from invgen.noise import Gaussian
 from invgen.problem import Problem
 
 __all__ = ["PrimalDual"]
@@ -51,9 +50,7 @@ class PrimalDual(Preconditioned):
     """
 
     def __init__(self, problem: Problem, prior: Composite) -> None:
-        noise = problem.noise
-        smooth = noise is None or isinstance(noise, Gaussian) or noise.largest_curvature is not None
-        self.likelihood = None if smooth else Likelihood(problem)
+        self.likelihood = None if problem.likelihood.largest_curvature is not None else Likelihood(problem)
         super().__init__(problem, prior, _FLOOR)
         if self.likelihood is not None:
             self.maps = [problem.linear_operator, *self.maps]
@@ -62,9 +59,8 @@ class PrimalDual(Preconditioned):
     @cached_property
     def pixelwise(self) -> bool:  # type: ignore[override]
         """Whether the preconditioner is diagonal in pixels."""
-        A, noise = self.problem.linear_operator, self.problem.noise
-        independent = not isinstance(noise, Gaussian) or noise.diagonal() is not None
-        return A.spectrum is None and A.nonnegative and independent
+        A = self.problem.linear_operator
+        return A.spectrum is None and A.nonnegative and self.problem.likelihood.independent
 
     def _hessian(self, x: torch.Tensor) -> torch.Tensor:
         if self.likelihood is None:
@@ -86,7 +82,7 @@ class PrimalDual(Preconditioned):
 
     @cached_property
     def pull(self) -> torch.Tensor:
-        """What draws an image of zeros towards the data: minus the gradient there."""
+        """Minus the gradient of the data term at an image of zeros, the dual of a likelihood included."""
         if self.likelihood is None:
             return super().pull
         return self.problem.linear_operator.H(self.likelihood.weights * self.problem.measurement)

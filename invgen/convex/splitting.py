@@ -1,4 +1,4 @@
-"""What the methods that split an objective ``f(x) + sum g_i(K_i x)`` share."""
+"""What the methods share that split an objective ``f(x) + sum g_i(K_i x)``."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def ratio_of(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return a / b.clamp(min=torch.finfo(b.dtype).tiny)
 
 
-def constrained(x: torch.Tensor, terms: list[tuple[LinearOperator, Any]]) -> torch.Tensor:
-    """An iterate within the constraints on the image itself, which it meets only in the limit."""
+def constrained(x: torch.Tensor, terms: Iterable[tuple[LinearOperator, Any]]) -> torch.Tensor:
+    """An iterate, projected onto the constraints on the image itself, which it meets only in the limit."""
     for K, g in terms:
-        if isinstance(K, Identity) and bool(torch.isinf(g.value(x, K.range.axes)).any()):
+        if isinstance(K, Identity) and g.is_constraint:
             x = g.prox(x, 1.0)
     return x

@@ -11,7 +11,6 @@ from invgen.convex.discrepancy import discrepancy_weight, noise_misfit
 from invgen.convex.inner_runs import weighted_run
 from invgen.convex.protocols import Composite
 from invgen.core.errors import CapabilityError
-from invgen.noise import Gaussian
 from invgen.operators import ProductSpace, Space
 from invgen.problem import Problem
 
@@ -32,7 +31,7 @@ _STREAM = int.from_bytes(b"SURE")
 
 @torch.no_grad()
 def sure_weight(problem: Problem, prior: Composite, *, seed: int = 0) -> torch.Tensor:
-    """Weight of the least estimated risk, for normal noise of known or estimated level.
+    """Weight of the least estimated risk, for Gaussian noise of known or estimated level.
 
     From twice the weight of the discrepancy principle, which smooths too much, downwards by factors of two,
     each from the image of the one before, until the risk has risen twice; then to the vertex of the parabola
@@ -52,7 +51,7 @@ def sure_weight(problem: Problem, prior: Composite, *, seed: int = 0) -> torch.T
     Raises
     ------
     CapabilityError
-        Where the noise is not normal, or its level neither known nor to be told from the data.
+        Where the noise is not Gaussian, or its level neither known nor estimable from the data.
     """
     risk = PredictedRisk(problem, prior, seed=seed)
     weight = _FACTOR * discrepancy_weight(problem, prior)
@@ -73,7 +72,7 @@ def sure_weight(problem: Problem, prior: Composite, *, seed: int = 0) -> torch.T
 class PredictedRisk:
     """Unbiased estimate of how far the prediction of a minimiser is from that of the truth.
 
-    ``E |A x(y) - A x|_W^2 = E [|A x(y) - y|_W^2 - m + 2 div]`` for m real data with normal noise, W its
+    ``E |A x(y) - A x|_W^2 = E [|A x(y) - y|_W^2 - m + 2 div]`` for m real data with Gaussian noise, W its
     inverse covariance and div the divergence of the prediction over the data, both whitened: Stein (1981),
     theorem 1; of inverse problems this is the predicted risk, Deledalle et al. (2014), sec. 2. The divergence
     is that along one random probe, Ramani, Blu and Unser (2008), theorem 2, by a finite difference:
@@ -97,8 +96,7 @@ class PredictedRisk:
         # where the model errs by more than the noise, that counts as noise
         level = (self._noise_misfit / count).sqrt()
         A, y, data = problem.linear_operator, problem.measurement, problem.operator.range
-        noise = problem.noise if isinstance(problem.noise, Gaussian) else Gaussian(1.0)
-        probe = data.per_sample(level) * noise.color(_signs(data, y, seed))
+        probe = data.per_sample(level) * problem.likelihood.color(_signs(data, y, seed))
         self._step = 2 * count**-0.3
         disturbed = Problem(A, y + data.per_sample(self._step) * probe, problem.noise)
         self._probe = Problem(A, probe, problem.noise).backprojection
@@ -113,15 +111,15 @@ class PredictedRisk:
 
 def check_sure(problem: Problem) -> None:
     """Raise where the risk has no unbiased estimate."""
-    if not isinstance(problem.noise, Gaussian | None):
+    if not problem.likelihood.quadratic:
         raise CapabilityError(
-            f"The weight 'sure' needs normal noise; this is {type(problem.noise).__name__}. Use the weight "
+            f"The weight 'sure' needs Gaussian noise; this is {problem.likelihood.name}. Use the weight "
             "'discrepancy', or describe the data by Gaussian weights."
         )
     if isinstance(problem.operator.range, ProductSpace) or problem.expected_misfit() is None:
         raise CapabilityError(
-            "The weight 'sure' needs the level of the noise, which these data do not tell. Give the problem "
-            "noise=Gaussian(std), or use the weight 'discrepancy'."
+            "The weight 'sure' needs the level of the noise, which cannot be estimated from these data. Give "
+            "the problem noise=Gaussian(std), or use the weight 'discrepancy'."
         )
 
 

@@ -7,6 +7,6 @@ the prediction. Measurements carry any leading batch axes; an `axes` argument na
 from invgen.noise.base import Noise
 from invgen.noise.clipped import Clipped
 from invgen.noise.counts import Poisson, Transmission
-from invgen.noise.gaussian import Gaussian
+from invgen.noise.gaussian import Gaussian, Unknown
 
-__all__ = ["Clipped", "Gaussian", "Noise", "Poisson", "Transmission"]
+__all__ = ["Clipped", "Gaussian", "Noise", "Poisson", "Transmission", "Unknown"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -22,6 +22,19 @@ class Noise(Frozen):
     Entries that are not `observed`, of operators that have such (`Operator.observed`), are no data: they add
     nothing to likelihoods, deviances and counts.
     """
+
+    #: Whether the negative log-likelihood is a quadratic of the prediction, so that the data term is one of
+    #: least squares.
+    quadratic: ClassVar[bool] = False
+
+    #: Whether the level of the noise is known, so that a misfit has an expectation.
+    level_known: ClassVar[bool] = True
+
+    #: Whether noise of a multiple of the measurement is of the same model: counts stay counts.
+    scalable: ClassVar[bool] = True
+
+    #: Whether all entries are independent, given the prediction.
+    independent: bool = True
 
     def sample(self, prediction: torch.Tensor, seed: int) -> torch.Tensor:
         """Draw a measurement; the same seed gives the same one on every device."""
@@ -71,7 +84,7 @@ class Noise(Frozen):
     def count(
         self, measurement: torch.Tensor, axes: Axes, observed: torch.Tensor | None = None
     ) -> torch.Tensor | float:
-        """How many real numbers were measured, but for dead pixels: what to expect of `deviance`."""
+        """Number of real data, without dead pixels: the expectation of `deviance`."""
         parts = 2.0 if measurement.is_complex() else 1.0
         counted = [which for which in (self._informative(measurement), observed) if which is not None]
         if not counted:
@@ -79,7 +92,19 @@ class Noise(Frozen):
         return functools.reduce(torch.logical_and, counted).expand(measurement.shape).sum(axes) * parts
 
     def _informative(self, measurement: torch.Tensor) -> torch.Tensor | None:
-        """True for entries that tell something of the image, None where all do."""
+        """True for entries that depend on the image, None where all do."""
+        return None
+
+    def precision(self, residual: torch.Tensor) -> torch.Tensor:
+        """The inverse covariance W, applied to a residual; of models that are `quadratic`."""
+        raise CapabilityError(f"{self.name} noise has no weighted backprojection, and no constant Hessian.")
+
+    def color(self, n: torch.Tensor) -> torch.Tensor:
+        """Noise of this model, made of white Gaussian noise; of models that are `quadratic`."""
+        raise CapabilityError(f"{self.name} noise depends on the image: it is no filtered white noise.")
+
+    def weights(self, axes: Axes) -> torch.Tensor | None:
+        """``1 / std^2`` where that is one number for each batch element, else None."""
         return None
 
     def expected(self, prediction: torch.Tensor) -> torch.Tensor:
@@ -92,18 +117,38 @@ class Noise(Frozen):
         `step` is a positive number, or a tensor that broadcasts to `v`.
         """
         raise CapabilityError(
-            f"{type(self).__name__} noise has unbounded curvature and no closed-form proximal map: "
+            f"{self.name} noise has unbounded curvature and no closed-form proximal map: "
             "use a method made for it, or describe the data by Gaussian weights."
         )
 
     @property
     def largest_curvature(self) -> float | None:
-        """A bound on `curvature` whatever the measurement, or None where there is none or no single one."""
+        """A bound on `curvature` whatever the measurement, or None where there is none."""
         return None
 
     def scaled(self, factor: float) -> Noise:
-        """The noise of `factor` times the measurement."""
+        """The noise of `factor` times the measurement; of models that are `scalable`."""
         raise NotImplementedError
+
+    def scaled_each(self, factors: torch.Tensor) -> Noise:
+        """The noise of the measurement times `factors`, one for each batch element, shaped to multiply it."""
+        raise CapabilityError(
+            "One scale for each batch element needs Gaussian noise with a standard deviation; this is "
+            f"{self.name} noise. Give one number, as scale=..., for all."
+        )
+
+    def linearized(self, measurement: torch.Tensor) -> Noise:
+        """Gaussian noise that weights the data as this model does, where there is one; else the model."""
+        return self
+
+    def element(self, index: int, dimensions: int) -> Noise:
+        """The noise of one element along the first axis of measurements with that number of `dimensions`."""
+        return self
+
+    @property
+    def name(self) -> str:
+        """Name of the class, for messages."""
+        return type(self).__name__
 
     def check(self, measurement: torch.Tensor) -> None:
         """Raise where the model cannot have made the measurement."""

@@ -1,4 +1,4 @@
-"""Normal noise in front of a detector with a limited range."""
+"""Gaussian noise in front of a detector with a limited range."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _FAR = 100.0
 
 
 class Clipped(Noise):
-    """Additive normal noise, then a detector that saturates: ``y = min(max(A x + std * n, low), high)``.
+    """Additive Gaussian noise, then a detector that saturates: ``y = min(max(A x + std * n, low), high)``.
 
     The censored likelihood of Tobin (1958), Estimation of relationships for limited dependent variables: a
-    value between the limits has the density of normal noise, one at a limit the probability of everything
+    value between the limits has the density of Gaussian noise, one at a limit the probability of everything
     beyond, ``P(A x + std n > high) = Phi((A x - high) / std)``. It is convex and smooth, with a curvature
     of at most ``1 / std^2``; a saturated pixel says only that there is at least so much light.
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
 from invgen.core.errors import DataError, ParameterError
 from invgen.core.frozen import Constant
 from invgen.noise.base import Noise
+from invgen.noise.gaussian import Gaussian
 
 __all__ = ["Poisson", "Transmission"]
 
@@ -66,6 +67,10 @@ class Poisson(Noise):
         """Scaling the measurement scales the gain."""
         return Poisson(self.gain * factor)
 
+    def linearized(self, measurement: torch.Tensor) -> Gaussian:
+        """Gaussian noise whose variance is that of the counts, of at least one quantum."""
+        return Gaussian((self.gain * measurement.clamp(min=self.gain)).sqrt())
+
     def check(self, measurement: torch.Tensor) -> None:
         """Counts are not negative."""
         if bool((measurement < 0).any()):
@@ -82,6 +87,8 @@ class Transmission(Noise):
     I0 : positive number, or tensor that broadcasts to the measurement
         Expected counts without the object.
     """
+
+    scalable: ClassVar[bool] = False
 
     def __init__(self, I0: Any) -> None:
         I0 = torch.as_tensor(I0, dtype=torch.float64)

@@ -1,8 +1,9 @@
-"""Additive normal noise."""
+"""Additive Gaussian noise, of a level that is known or not."""
 
 from __future__ import annotations
 
-from typing import Any
+from functools import cached_property
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -12,11 +13,11 @@ from invgen.core.errors import DtypeError, ParameterError, ShapeError
 from invgen.core.frozen import Constant
 from invgen.noise.base import Axes, Noise, standard_normal
 
-__all__ = ["Gaussian"]
+__all__ = ["Gaussian", "Unknown"]
 
 
 class Gaussian(Noise):
-    """Additive normal noise of known level.
+    """Additive Gaussian noise of known level.
 
     Parameters
     ----------
@@ -29,6 +30,8 @@ class Gaussian(Noise):
     axis : int
         Axis of the measurement that `covariance` couples, counted from the end.
     """
+
+    quadratic: ClassVar[bool] = True
 
     def __init__(self, std: Any = None, *, covariance: Any = None, axis: int = -1) -> None:
         if (std is None) == (covariance is None):
@@ -51,8 +54,9 @@ class Gaussian(Noise):
                 raise ParameterError("axis is counted from the end, and negative.")
             factor = covariance_factor(covariance)
             self._factor = Constant(factor)
-            self._precision = Constant(torch.cholesky_inverse(factor))
+            self._inverse = Constant(torch.cholesky_inverse(factor))
         self._axis = axis
+        self.independent = self.std is not None
 
     def sample(self, prediction: torch.Tensor, seed: int) -> torch.Tensor:
         """``prediction + std * n``; a dead pixel keeps its noiseless value."""
@@ -65,10 +69,10 @@ class Gaussian(Noise):
         std = self.std.like(n)
         return torch.where(torch.isfinite(std), std, 0) * n
 
-    def whiten(self, residual: torch.Tensor) -> torch.Tensor:
-        """Apply the inverse covariance to a residual."""
+    def precision(self, residual: torch.Tensor) -> torch.Tensor:
+        """The inverse covariance, applied to a residual."""
         if self.std is None:
-            return self._along_axis(self._precision, residual)
+            return self._along_axis(self._inverse, residual)
         return self._weights.like(residual) * residual
 
     def weights(self, axes: Axes) -> torch.Tensor | None:
@@ -78,9 +82,12 @@ class Gaussian(Noise):
         w = self._weights.value
         return w.reshape(w.shape[: max(0, w.ndim - len(axes))])
 
-    def diagonal(self) -> torch.Tensor | None:
-        """``1 / std^2`` as it broadcasts to the measurement, or None with a covariance."""
-        return None if self.std is None else self._weights.value
+    @cached_property
+    def largest_curvature(self) -> float:  # type: ignore[override]
+        """Largest ``1 / std^2``, or eigenvalue of the inverse covariance."""
+        if self.std is not None:
+            return float(self._weights.value.max())
+        return float(torch.linalg.eigvalsh(self._inverse.value).max())
 
     def _informative(self, measurement: torch.Tensor) -> torch.Tensor | None:
         """Entries of finite standard deviation."""
@@ -91,16 +98,16 @@ class Gaussian(Noise):
     def _terms(self, prediction, measurement):
         """``|A x - y|^2 / (2 std^2)``."""
         residual = prediction - measurement
-        return (residual.conj() * self.whiten(residual)).real / 2
+        return (residual.conj() * self.precision(residual)).real / 2
 
     def gradient(self, prediction, measurement):
         """``(A x - y) / std^2``."""
-        return self.whiten(prediction - measurement)
+        return self.precision(prediction - measurement)
 
     def curvature(self, prediction, measurement):
         """``1 / std^2``; with a covariance its inverse's diagonal."""
         if self.std is None:
-            w = self._precision.like(prediction).diagonal().real
+            w = self._inverse.like(prediction).diagonal().real
             return w.reshape(-1, *(1,) * (-1 - self._axis)).expand(prediction.shape)
         return self._weights.like(prediction).expand(prediction.shape)
 
@@ -111,10 +118,30 @@ class Gaussian(Noise):
         L = self._factor.value
         return Gaussian(covariance=abs(factor) ** 2 * (L @ L.mH), axis=self._axis)
 
-    def check(self, measurement: torch.Tensor) -> None:
-        """A covariance has as many rows as it couples entries."""
+    def scaled_each(self, factors: torch.Tensor) -> Gaussian:
+        """Noise of the measurement times `factors`; a covariance is one for all."""
         if self.std is None:
-            self._check_axis(measurement)
+            return super().scaled_each(factors)  # type: ignore[return-value]
+        return Gaussian(self.std.value.to(factors.device).double() * factors)
+
+    def element(self, index: int, dimensions: int) -> Gaussian:
+        """The noise of one element, whose standard deviation may be its own."""
+        if self.std is None or self.std.value.ndim < dimensions:
+            return self
+        return Gaussian(self.std.value[index])
+
+    def check(self, measurement: torch.Tensor) -> None:
+        """The standard deviation broadcasts to the measurement; a covariance has the size of its axis."""
+        if self.std is None:
+            return self._check_axis(measurement)
+        try:
+            fits = torch.broadcast_shapes(self.std.value.shape, measurement.shape) == measurement.shape
+        except RuntimeError:
+            fits = False
+        if not fits:
+            raise ShapeError(
+                f"std {tuple(self.std.value.shape)} does not fit the measurement {tuple(measurement.shape)}."
+            )
 
     def _check_axis(self, x: torch.Tensor) -> None:
         k = len(self._factor.value)
@@ -129,3 +156,28 @@ class Gaussian(Noise):
         self._check_axis(x)
         m = matrix.like(x).mT.to(x.dtype)
         return torch.movedim(torch.movedim(x, self._axis, -1) @ m, -1, self._axis)
+
+
+class Unknown(Gaussian):
+    """Gaussian noise of unknown level, where a problem has none: the data term is ``|A x - y|^2 / 2``."""
+
+    level_known: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        super().__init__(1.0)
+
+    def precision(self, residual: torch.Tensor) -> torch.Tensor:
+        """The residual itself."""
+        return residual
+
+    def scaled(self, factor: float) -> Unknown:
+        """As unknown as before."""
+        return self
+
+    def scaled_each(self, factors: torch.Tensor) -> Unknown:
+        """As unknown as before."""
+        return self
+
+    def linearized(self, measurement: torch.Tensor) -> Gaussian:
+        """Of level one."""
+        return Gaussian(1.0)

@@ -17,7 +17,7 @@ from invgen.operators import Radon
 from invgen.phantoms import disc
 from invgen.problem import Problem
 from invgen.reconstruction import Reconstruction
-from invgen.solvers import PosteriorSampler, Solver, State
+from invgen.solvers import Solver, State
 from invgen.testing.report import Checks, Report, distance, pickled, refuses_change, same_bits
 from invgen.testing.samples import check_arguments, check_fresh_seed, check_history, check_seeds
 
@@ -81,7 +81,7 @@ class _Recorded:
 
     def __init__(self, solver: Solver, problem: Problem) -> None:
         self.solver, self.problem = solver, problem
-        self.draws = isinstance(solver, PosteriorSampler)
+        self.draws = solver.draws_samples
         self._arguments: dict[str, Any] = {"samples": 2, "seed": 0} if self.draws else {}
         self.seen: list[int] = []
         self.images: list[torch.Tensor] = []
@@ -216,17 +216,15 @@ def _check_callback(full: _Recorded, checks: Checks) -> None:
 
 def _check_stepping(full: _Recorded, checks: Checks) -> None:
     """Compare what a user gets who writes the loop with what a call gives."""
-    problem, resolved, images = full.problem, full.solver.resolved(full.problem), full.images
-    start = resolved.initial(problem)
-    if full.draws:  # of the seeds 0 and 1, as a call with samples=2 and seed=0
-        images, start = [], problem.zeros()
-        full.run(x0=start, callback=lambda iteration, state: images.append(state.x.clone()))
-        problem, start = problem.repeated(2), start.expand(2, *start.shape)
-    with torch.no_grad():
-        for image, state in zip(images, resolved.iterate(problem, start), strict=False):
-            checks.true("stepping: state", isinstance(state, State), "iterate does not yield states")
-            same = same_bits(state.x, image)
-            checks.true("stepping: same", same, "iterate gives other images than a call")
+    drawn = {"samples": 2, "seed": 0} if full.draws else {}
+    state = None
+    for number, image in enumerate(full.images):
+        if number in (0, 2):  # from the start, and once more from a state on the way
+            states = full.solver.iterate(full.problem, state, **drawn)
+        state = next(states)
+        checks.true("stepping: state", isinstance(state, State), "iterate does not yield states")
+        same = same_bits(state.x, image)
+        checks.true("stepping: same", same, "iterate gives other images than a call")
 
 
 class _Interruption(KeyboardInterrupt):

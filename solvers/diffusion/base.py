@@ -1,26 +1,28 @@
-"""The one schedule and the one loop of the samplers that come down from noise to images."""
+"""The one schedule and the one loop of the samplers that anneal the noise level."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass
+from typing import Any
 
 from torch import Tensor
 
 from invgen.core.draws import Draws
 from invgen.core.errors import CapabilityError, ParameterError
 from invgen.priors.diffusion.reverse import noise_levels
+from invgen.priors.image_format import format_of
 from invgen.problem import Problem
-from invgen.solvers.base import State
 from invgen.solvers.sampling.base import PosteriorSampler
+from invgen.solvers.state import State
 
 __all__ = ["DiffusionSolver", "renoised"]
 
 
 @dataclass(frozen=True)
 class DiffusionSolver(PosteriorSampler):
-    """Base of the diffusion posterior samplers; a subclass gives `step`.
+    """Base of the diffusion posterior samplers; a subclass gives `step`, and its data step by `prepare`.
 
     Noise levels fall from the highest to the lowest as in Karras et al. (2022), eq. 5. At each, samples
     ``x = x0 + sigma n`` are denoised, the data correct what comes out, and noise of the next level is added.
@@ -35,41 +37,61 @@ class DiffusionSolver(PosteriorSampler):
         `noise_range`.
     """
 
-    iterations: int = 50
     _: KW_ONLY
+    iterations: int = 50
     sigma_range: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.iterations < 2:
             raise ParameterError(f"{self.name} needs at least two noise levels; got {self.iterations}.")
-        if self.sigma_range is None and getattr(self.prior, "noise_range", None) is None:
+        if self.sigma_range is None and format_of(self.prior).noise_range is None:
             raise CapabilityError(
-                f"{type(self.prior).__name__} tells no noise levels: give sigma_range=(lowest, highest), in "
-                "the unit of its images."
+                f"{type(self.prior).__name__} has no range of noise levels: give "
+                "sigma_range=(lowest, highest), in the unit of its images."
             )
         self.levels()
 
     def levels(self) -> list[float]:
         """The noise levels, from the highest on, and zero."""
-        low, high = self.sigma_range or self.prior.noise_range  # type: ignore[attr-defined]
+        low, high = self.sigma_range or format_of(self.prior).noise_range  # type: ignore[misc]
         return noise_levels(self.iterations, low, high)
 
+    def start(self, problem: Problem, prepared: Any, state: State, sigma: float, draws: Draws) -> State:
+        """The state at the highest level, of noise `sigma`, from an image alone."""
+        return State(x=state.x, noisy=state.x + sigma * draws(state.x))
+
     def step(
-        self, problem: Problem, x: Tensor, high: float, low: float, draws: Draws
-    ) -> tuple[Tensor, Tensor]:
-        """From noise of one level to that of the next: the image that is seen on the way, and the new x."""
+        self, problem: Problem, prepared: Any, state: State, high: float, low: float, draws: Draws
+    ) -> State:
+        """From one noise level to the next.
+
+        Parameters
+        ----------
+        problem : Problem
+        prepared
+            What `prepare` returned.
+        state : State
+            At the level `high`: its variable "noisy" is the image with that noise.
+        high, low : float
+            The two levels.
+        draws : Draws
+
+        Returns
+        -------
+        State
+            The image that is seen on the way, and as "noisy" the one with noise of the level `low`.
+        """
         raise NotImplementedError
 
-    def walk(self, problem: Problem, state: State) -> Iterator[State]:
-        """Come down the noise levels."""
+    def steps(self, problem: Problem, prepared: Any, state: State) -> Iterator[State]:
+        """Anneal the noise level."""
         levels, draws = self.levels(), self.draws(problem, state)
-        x = state.get("noisy", None)
-        if x is None:
-            x = state.x + levels[0] * draws(state.x)
-        for k in range(state.get("k", 0), self.iterations):
-            x0, x = self.step(problem, x, levels[k], levels[k + 1], draws)
-            yield State(x0, noisy=x, k=k + 1, draws=draws.state)
+        first = state.get("k", lambda: 0)
+        state = state if first else self.start(problem, prepared, state, levels[0], draws)
+        for k in range(first, self.iterations):
+            state = self.step(problem, prepared, state, levels[k], levels[k + 1], draws)
+            yield State(x=state.x, **state.variables, k=k + 1, draws=draws.state)
 
 
 def renoised(x0: Tensor, direction: Tensor, high: float, low: float, eta: float, draws: Draws) -> Tensor:

@@ -8,16 +8,16 @@ from typing import ClassVar
 from torch import Tensor
 
 from invgen.core.draws import Draws
-from invgen.core.errors import ParameterError
 from invgen.priors.diffusion.reverse import heun, noise_levels
 from invgen.problem import Problem
 from invgen.solvers.diffusion.base import DiffusionSolver
-from invgen.solvers.sampling.likelihood_step import likelihood_step
+from invgen.solvers.sampling.likelihood_step import LikelihoodStep, likelihood_step
+from invgen.solvers.state import State
 
 __all__ = ["DAPS"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DAPS(DiffusionSolver):
     """Decoupled annealing posterior sampling, Zhang et al. (2025), algorithm 1.
 
@@ -55,14 +55,11 @@ class DAPS(DiffusionSolver):
     langevin_steps: int = 100
 
     general: ClassVar[bool] = True
+    counts: ClassVar[dict[str, int]] = {"ode_steps": 1, "langevin_steps": 1}
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not (self.ode_steps >= 1 and self.langevin_steps >= 1):
-            raise ParameterError(
-                f"DAPS needs at least one step of each kind; got ode_steps={self.ode_steps} and "
-                f"langevin_steps={self.langevin_steps}."
-            )
+    def prepare(self, problem: Problem) -> LikelihoodStep:
+        """The likelihood step."""
+        return likelihood_step(problem, self.langevin_steps)
 
     def clean(self, x: Tensor, sigma: float) -> Tensor:
         """The end of the probability flow from x."""
@@ -73,9 +70,10 @@ class DAPS(DiffusionSolver):
         return heun(self.denoised, x, levels, Draws(()))
 
     def step(
-        self, problem: Problem, x: Tensor, high: float, low: float, draws: Draws
-    ) -> tuple[Tensor, Tensor]:
+        self, problem: Problem, data_step: LikelihoodStep, state: State, high: float, low: float, draws: Draws
+    ) -> State:
         """An image that fits the data around the end of the flow, and noise of the next level."""
+        x = state["noisy"]
         rho = x.real.new_full(problem.batch_shape, high)
-        x0 = likelihood_step(problem, self.langevin_steps)(self.clean(x, high), rho, draws)
-        return x0, x0 + low * draws(x0)
+        x0 = data_step(self.clean(x, high), rho, draws)
+        return State(x=x0, noisy=x0 + low * draws(x0))

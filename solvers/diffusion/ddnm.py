@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-
-from torch import Tensor
+from typing import ClassVar
 
 from invgen.core.draws import Draws
-from invgen.core.errors import ParameterError
 from invgen.problem import Problem
-from invgen.solvers.diffusion.spectral import SpectralSolver
+from invgen.solvers.diffusion.spectral import MeasuredSpectrum, SpectralSolver
+from invgen.solvers.state import State
 
 __all__ = ["DDNM"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DDNM(SpectralSolver):
     """The denoising diffusion null-space model for noisy data (DDNM+), Wang, Yu and Zhang (2023).
 
@@ -50,18 +49,16 @@ class DDNM(SpectralSolver):
 
     passes: int = 1
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not (isinstance(self.passes, int) and self.passes >= 1):
-            raise ParameterError(f"DDNM needs a positive number of passes; got {self.passes!r}.")
+    counts: ClassVar[dict[str, int]] = {"passes": 1}
 
     def step(
-        self, problem: Problem, x: Tensor, high: float, low: float, draws: Draws
-    ) -> tuple[Tensor, Tensor]:
+        self, problem: Problem, data: MeasuredSpectrum, state: State, high: float, low: float, draws: Draws
+    ) -> State:
         """Down to the next level, and back again before each further pass."""
+        x = state["noisy"]
         for left in reversed(range(self.passes)):
             x0 = self.denoised(x, high)
-            x_low = self.renoised_by_data(problem, x0, x, high, low, 1.0, draws)
+            x_low = self.renoised_by_data(data, x0, x, high, low, 1.0, draws)
             if left:
                 x = x_low + math.sqrt(high**2 - low**2) * draws(x)
-        return x0, x_low
+        return State(x=x0, noisy=x_low)

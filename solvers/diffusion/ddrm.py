@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor
-
 from invgen.core.draws import Draws
 from invgen.core.errors import ParameterError
 from invgen.problem import Problem
-from invgen.solvers.diffusion.spectral import SpectralSolver
+from invgen.solvers.diffusion.spectral import MeasuredSpectrum, SpectralSolver
+from invgen.solvers.state import State
 
 __all__ = ["DDRM"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DDRM(SpectralSolver):
     """Denoising diffusion restoration models, Kawar, Elad, Ermon and Song (2022), sec. 3.2.
 
@@ -59,8 +58,9 @@ class DDRM(SpectralSolver):
             raise ParameterError(f"DDRM needs eta_b from 0 to 1; got {self.eta_b}.")
 
     def step(
-        self, problem: Problem, x: Tensor, high: float, low: float, draws: Draws
-    ) -> tuple[Tensor, Tensor]:
+        self, problem: Problem, data: MeasuredSpectrum, state: State, high: float, low: float, draws: Draws
+    ) -> State:
         """Denoise, and go on with noise that the data share."""
+        x = state["noisy"]
         x0 = self.denoised(x, high)
-        return x0, self.renoised_by_data(problem, x0, x, high, low, self.eta_b, draws)
+        return State(x=x0, noisy=self.renoised_by_data(data, x0, x, high, low, self.eta_b, draws))

@@ -16,11 +16,11 @@ from invgen.solvers.diffusion.base import DiffusionSolver
 __all__ = ["SpectralSolver"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SpectralSolver(DiffusionSolver):
     """Base of the samplers that need ``A = U diag(s) V.H`` and the same noise on all measurements.
 
-    Along the i-th singular vector the data tell ``u_i.H y / s_i``, with noise of the level ``std / s_i``.
+    Along the i-th singular vector the data are ``u_i.H y / s_i``, with noise of the level ``std / s_i``.
 
     Parameters
     ----------
@@ -38,8 +38,9 @@ class SpectralSolver(DiffusionSolver):
         if not 0 <= self.eta <= 1:
             raise ParameterError(f"{self.name} needs eta from 0 to 1; got {self.eta}.")
 
-    def _described(self, problem: Problem) -> Problem:
-        problem = super()._described(problem)
+    def described(self, problem: Problem) -> Problem:
+        """The problem, of an operator with singular value decomposition and white noise."""
+        problem = super().described(problem)
         if problem.linear_operator.svd is None:
             raise CapabilityError(
                 f"{self.name} needs the singular value decomposition of the operator; "
@@ -48,13 +49,17 @@ class SpectralSolver(DiffusionSolver):
         if problem.uniform_weight is None:
             raise CapabilityError(
                 f"{self.name} needs white noise, of one level for all measurements. Use DDS or DiffPIR, "
-                "which weigh each by its own."
+                "which weight each by its own."
             )
         return problem
 
+    def prepare(self, problem: Problem) -> MeasuredSpectrum:
+        """The data along the singular vectors."""
+        return MeasuredSpectrum(problem)
+
     def renoised_by_data(
         self,
-        problem: Problem,
+        data: MeasuredSpectrum,
         denoised: Tensor,
         x: Tensor,
         high: float,
@@ -68,19 +73,37 @@ class SpectralSolver(DiffusionSolver):
         which the data are noisier than `low`, which give the direction of the noise; and those on which they
         are not, which replace the image up to `eta_b`.
         """
-        svd = problem.linear_operator.svd
-        assert svd is not None
-        V, y = svd.V, svd.U.H(problem.measurement)
-        s = svd.s.to(y.device, y.dtype.to_real())
-        std = V.domain.per_sample(torch.as_tensor(problem.uniform_weight).to(s) ** -0.5)
-        known = (s > torch.finfo(s.dtype).eps * s.max()) & torch.isfinite(std)
-        s, std = torch.where(known, s, 1), torch.where(known, std / torch.where(known, s, 1), torch.inf)
         fresh, kept = self.eta * low, math.sqrt(1 - self.eta**2) * low
         noise = draws(x)
         blind = denoised + kept * (x - denoised) / high + fresh * noise
-        x0, seen, n = V.H(denoised), y / s, V.H(noise)
-        rest = (low**2 - (eta_b * std) ** 2).clamp(min=0).sqrt()
-        replaced = x0 + eta_b * (seen - x0) + rest * n
-        guided = x0 + kept * (seen - x0) / std + fresh * n
-        found = torch.where(low >= std, replaced, guided)
-        return blind + V(torch.where(known, found - V.H(blind), 0))
+        x0, n = data.V.H(denoised), data.V.H(noise)
+        rest = (low**2 - (eta_b * data.std) ** 2).clamp(min=0).sqrt()
+        replaced = x0 + eta_b * (data.seen - x0) + rest * n
+        guided = x0 + kept * (data.seen - x0) / data.std + fresh * n
+        found = torch.where(low >= data.std, replaced, guided)
+        return blind + data.V(torch.where(data.known, found - data.V.H(blind), 0))
+
+
+class MeasuredSpectrum:
+    """A measurement along the singular vectors of its operator.
+
+    Attributes
+    ----------
+    V : LinearOperator
+        From coefficients to images.
+    known : bool tensor
+        True for singular values above rounding.
+    seen, std : tensors
+        ``u.H y / s`` and the standard deviation of its noise, infinite where nothing is known.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        svd = problem.linear_operator.svd
+        assert svd is not None
+        y = svd.U.H(problem.measurement)
+        s = svd.s.to(y.device, y.dtype.to_real())
+        std = svd.V.domain.per_sample(torch.as_tensor(problem.uniform_weight).to(s) ** -0.5)
+        self.V = svd.V
+        self.known = (s > torch.finfo(s.dtype).eps * s.max()) & torch.isfinite(std)
+        s = torch.where(self.known, s, 1)
+        self.seen, self.std = y / s, torch.where(self.known, std / s, torch.inf)

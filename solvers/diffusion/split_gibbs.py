@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar
 
@@ -15,10 +15,11 @@ from invgen.core.draws import Draws
 from invgen.core.errors import CapabilityError, ParameterError
 from invgen.operators import LinearOperator
 from invgen.priors.diffusion.reverse import heun, noise_levels
+from invgen.priors.image_format import format_of
 from invgen.problem import Problem
-from invgen.solvers.base import State
 from invgen.solvers.sampling.base import PosteriorSampler
-from invgen.solvers.sampling.likelihood_step import likelihood_step
+from invgen.solvers.sampling.likelihood_step import LikelihoodStep, likelihood_step
+from invgen.solvers.state import State
 
 __all__ = ["SplitGibbs"]
 
@@ -31,13 +32,13 @@ _END = 1 / 20
 _SPLIT = 0.1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SplitGibbs(PosteriorSampler):
     """Plug-and-play diffusion models (PnP-DM), Wu et al. (2024), algorithm 1.
 
     A Gibbs sampler of ``p(y | A z) N(z; x, rho^2) p(x)``, whose x is of the posterior as rho falls to zero:
 
-        z ~ p(y | A z) N(z; x, rho^2)     the likelihood step, exact for linear operators and normal noise
+        z ~ p(y | A z) N(z; x, rho^2)     the likelihood step, exact for linear operators and Gaussian noise
         x ~ p(x) N(x; z, rho^2)           the prior step: what x was, of which z is a copy with noise rho
 
     The prior step is Karras et al. (2022), algorithm 2, from sigma = rho down to zero. Before each of its
@@ -45,23 +46,23 @@ class SplitGibbs(PosteriorSampler):
     variance ``sigma^2 - sigma'^2``; on the way to zero that is their largest amount, a factor of sqrt(2) in
     sigma. x then varies as it does given z, and the chain keeps the prior where the data tell nothing.
 
-    rho falls from what hides the image to what hides less than the noise of the data. The chain forgets at a
-    rate that falls with rho^2, and samples are as good as it cools slowly: ``rho^(-1/2)`` grows by equal
-    steps, which leaves more of them to small rho than a geometric fall does, and halves the errors. On normal
-    priors in up to 32 dimensions, at a noise of 0.3 of what is measured, 600 iterations of 2 steps (1800
-    evaluations) come within 2 % of the posterior's standard deviation in the mean (root mean square over the
-    pixels) and of its variance; 100 iterations within 10 %, and variances that are up to 12 % too large. It
-    forgets slowly where variances are far apart: at 100 to 1 the mean is off by 16 % after 600 iterations,
-    and 2000 are needed. Of a prior of many modes few steps give the most probable too much: with 2 in place
-    of 8, 0.83 for 0.75.
+    rho falls from what hides the image to what hides less than the noise of the data. The chain mixes at a
+    rate that falls with rho^2, and the slower it is annealed the better the samples: ``rho^(-1/2)`` grows by
+    equal steps, which leaves more of them to small rho than a geometric fall does, and halves the errors. On
+    Gaussian priors in up to 32 dimensions, at a noise of 0.3 of what is measured, 600 iterations of 2 steps
+    (1800 evaluations) come within 2 % of the posterior's standard deviation in the mean (root mean square
+    over the pixels) and of its variance; 100 iterations within 10 %, and variances that are up to 12 % too
+    large. It mixes slowly where variances are far apart: at 100 to 1 the mean is off by 16 % after 600
+    iterations, and 2000 are needed. Of a prior of many modes few steps give the most probable too much: with
+    2 in place of 8, 0.83 for 0.75.
 
     Parameters
     ----------
     prior : Denoiser
     iterations : int
         Of both steps together.
-    steps : int
-        Noise levels of each prior step, which evaluates the denoiser ``2 steps - 1`` times.
+    prior_steps : int
+        Noise levels of each prior step, which evaluates the denoiser ``2 prior_steps - 1`` times.
     langevin_steps : int
         Of each likelihood step where there is no exact one.
     scale, chunk_size
@@ -72,42 +73,40 @@ class SplitGibbs(PosteriorSampler):
     """
 
     iterations: int = 100
-    steps: int = 3
+    prior_steps: int = 3
     langevin_steps: int = 100
-    _: KW_ONLY
     rho_range: tuple[float, float] | None = None
 
     general: ClassVar[bool] = True
+    counts: ClassVar[dict[str, int]] = {"iterations": 2, "prior_steps": 2, "langevin_steps": 1}
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.iterations < 2 or self.steps < 2 or self.langevin_steps < 1:
-            raise ParameterError(
-                f"SplitGibbs needs at least two iterations and steps, and one of langevin_steps; got "
-                f"{self.iterations}, {self.steps} and {self.langevin_steps}."
-            )
-        if self.rho_range is None and getattr(self.prior, "noise_range", None) is None:
+        if self.rho_range is None and format_of(self.prior).noise_range is None:
             raise CapabilityError(
-                f"{type(self.prior).__name__} tells no noise levels: give rho_range=(last, first), in the "
-                "unit of its images."
+                f"{type(self.prior).__name__} has no range of noise levels: give rho_range=(last, first), in "
+                "the unit of its images."
             )
         if self.rho_range is not None and not 0 < self.rho_range[0] < self.rho_range[1] < math.inf:
             raise ParameterError(f"rho_range is a pair, low to high; got {self.rho_range}.")
 
-    def walk(self, problem: Problem, state: State) -> Iterator[State]:
+    def prepare(self, problem: Problem) -> LikelihoodStep:
+        """The likelihood step."""
+        return likelihood_step(problem, self.langevin_steps)
+
+    def steps(self, problem: Problem, data_step: LikelihoodStep, state: State) -> Iterator[State]:
         """Draw in turns while rho falls."""
-        draws, data_step = self.draws(problem, state), likelihood_step(problem, self.langevin_steps)
-        x = state.x
-        for k, rho in list(enumerate(self.schedule(problem)))[state.get("k", 0) :]:
+        draws, x = self.draws(problem, state), state.x
+        for k, rho in list(enumerate(self.schedule(problem)))[state.get("k", lambda: 0) :]:
             z = data_step(x, rho, draws)
             x = self.prior_step(problem, z, rho, draws)
-            yield State(x, k=k + 1, draws=draws.state)
+            yield State(x=x, k=k + 1, draws=draws.state)
 
     def prior_step(self, problem: Problem, z: Tensor, rho: Tensor, draws: Draws) -> Tensor:
         """The image that z is a copy of, with noise rho, of the batch's shape."""
         width = problem.operator.domain.per_sample(rho)
         x = z
-        for high, low in pairwise(noise_levels(self.steps, _END, 1.0)):
+        for high, low in pairwise(noise_levels(self.prior_steps, _END, 1.0)):
             fresh = math.sqrt(high**2 - low**2)
             x = x + fresh * width * draws(x)
             x = heun(lambda v, level: self.denoised(v, level * rho), x, [math.hypot(high, fresh), low], draws)
@@ -116,10 +115,9 @@ class SplitGibbs(PosteriorSampler):
     def schedule(self, problem: Problem) -> list[Tensor]:
         """Each iteration's rho, of the batch's shape."""
         like = problem.zeros().real
-        low, high = self.rho_range or self.prior.noise_range  # type: ignore[attr-defined]
+        low, high = self.rho_range or format_of(self.prior).noise_range  # type: ignore[misc]
         last, first = (like.new_full(problem.batch_shape, level) for level in (low, high))
         if self.rho_range is None and isinstance(problem.operator, LinearOperator):
-            L = torch.as_tensor(problem.lipschitz()).to(like)
-            last = torch.maximum(last, _SPLIT / L.sqrt()).clamp(max=high / 2)
+            last = torch.maximum(last, _SPLIT / problem.lipschitz().sqrt()).clamp(max=high / 2)
         cooled = [k / (self.iterations - 1) for k in range(self.iterations)]
         return [((1 - c) * first**-0.5 + c * last**-0.5) ** -2 for c in cooled]

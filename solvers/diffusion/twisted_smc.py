@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -12,17 +12,16 @@ from torch import Tensor
 
 from invgen.core.draws import Draws
 from invgen.core.errors import ParameterError
-from invgen.noise import Gaussian
 from invgen.problem import Problem
-from invgen.solvers.base import State
 from invgen.solvers.data_prox import DataProx
 from invgen.solvers.diffusion.base import DiffusionSolver
+from invgen.solvers.state import State
 
 __all__ = ["TwistedSMC"]
 
 
-class Step(NamedTuple):
-    """Particles before and after a step, and what their weights owe to it."""
+class Moved(NamedTuple):
+    """Particles before and after a step, and its share of the logarithm of their weights."""
 
     denoised: Tensor
     x: Tensor
@@ -30,17 +29,17 @@ class Step(NamedTuple):
     correction: Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TwistedSMC(DiffusionSolver):
     """Twisted diffusion sampler, Wu, Trippe, Naesseth, Blei and Cunningham (2023), algorithm 1.
 
-    Particles come down the noise levels guided by a twisting function, an estimate of ``p(y | x_t)``; what it
-    gets wrong their weights make good, so that many particles are samples of the posterior whatever it is, as
-    the levels become many, too. Where few of them carry the weight, they are drawn anew (systematic
+    While the noise level is annealed, particles are guided by a twisting function, an estimate of
+    ``p(y | x_t)``. Their weights correct its error, so that many particles at many levels are samples of the
+    posterior whatever the estimate is. Where few of them carry the weight, they are drawn anew (systematic
     resampling).
 
     With D the denoised image, J its derivative and W the inverse covariance of the noise, the data are taken
-    for normal around A D with the covariance ``S = W^-1 + sigma^2 A J A.H``, as ``sigma^2 J`` is that of x0
+    for Gaussian around A D with the covariance ``S = W^-1 + sigma^2 A J A.H``, as ``sigma^2 J`` is that of x0
     given x_t. The logarithm of the twisting function, ``-(y - A D).H S^-1 (y - A D) / 2``, is found by one
     step of conjugate gradients, preconditioned by ``W^-1 + sigma^2 A A.H``, PiGDM's covariance with
     ``r = sigma``. It ends at the likelihood.
@@ -57,13 +56,13 @@ class TwistedSMC(DiffusionSolver):
     iterations : int
         Noise levels.
     particles : int
-        How many there are, or as many as samples, if that is more; each costs as much as a sample of other
-        methods. The samples of one call are drawn from the same ones, so that they all follow from its seed
-        together: sample i is not that of the seed plus i.
+        Their number, at least that of the samples; each costs as much as a sample of other methods. The
+        samples of one call are drawn from the same ones, so that they all follow from its seed together:
+        sample i is not that of the seed plus i.
     threshold : number from 0 to 1
         Particles are drawn anew when their effective number is less than this part of them.
     chunk_size : int, optional
-        How many particles the denoiser sees at a time.
+        Number of particles that the denoiser sees at a time.
     scale, sigma_range
         See `DiffusionSolver`.
 
@@ -79,63 +78,59 @@ class TwistedSMC(DiffusionSolver):
 
     memory: ClassVar[int] = 2**18
     together: ClassVar[bool] = True
+    counts: ClassVar[dict[str, int]] = {"particles": 2}
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not (isinstance(self.particles, int) and self.particles >= 2 and 0 <= self.threshold <= 1):
-            raise ParameterError(
-                "TwistedSMC needs two or more particles and a threshold from 0 to 1; got "
-                f"{self.particles} and {self.threshold}."
-            )
+        if not 0 <= self.threshold <= 1:
+            raise ParameterError(f"TwistedSMC needs a threshold from 0 to 1; got {self.threshold}.")
 
-    def walk(self, problem: Problem, state: State) -> Iterator[State]:
-        """Move, weigh and draw anew; of each level yield images drawn by their weights."""
-        levels, space, samples = self.levels(), problem.operator.domain, problem.batch_shape[0]
-        draws = Draws(state.get("draws", range(1))[:1])
-        count, alone = max(self.particles, samples), _alone(problem)
-        each = min(count, self.chunk_size or max(1, self.memory // max(1, state.x[0].numel())))
-        problems = [alone.repeated(min(each, count - first)) for first in range(0, count, each)]
-        crowd = [(part, DataProx(part)) for part in problems]
-        shape = (count, *(1,) * len(alone.batch_shape), *space.shape)
+    def draws(self, problem: Problem, state: State) -> Draws:
+        """One stream of random numbers for all particles, from where `state` left it."""
+        return Draws(state["draws"][:1])
 
-        def normal(like: Tensor) -> Tensor:
-            """The same for each batch element."""
-            return draws(like.new_empty(1, *shape))[0].expand(like.shape)
+    def prepare(self, problem: Problem) -> Crowd:
+        """The particles' data steps."""
+        count = max(self.particles, problem.batch_shape[0])
+        each = self.chunk_size or max(1, self.memory // max(1, problem.zeros()[0].numel()))
+        return Crowd(problem, count, min(count, each))
 
-        x, log_weights = state.get("noisy", None), state.get("log_weights", None)
-        if x is None:
-            x = state.x[:1].expand(count, *state.x.shape[1:])
-            x = x + levels[0] * normal(x)
-            log_weights = x.new_zeros(count, *alone.batch_shape, dtype=torch.float64)
-        effective = state.get("effective", log_weights[:0])
-        for k in range(state.get("k", 0), self.iterations):
-            high, low = levels[k], levels[k + 1]
-            ends = zip(crowd, x.split(each), normal(x).split(each), strict=True)
-            steps = [self.step_of(*part, xs, noise, high, low) for part, xs, noise in ends]
-            denoised, x, twist, correction = map(torch.cat, zip(*steps, strict=True))
-            log_weights = log_weights + twist
-            seen, effective = (denoised, log_weights), torch.cat([effective, _effective(log_weights)[None]])
-            if low == 0:
-                fits = [p.negative_log_likelihood(xs) for p, xs in zip(problems, x.split(each), strict=True)]
-                log_weights = log_weights + correction - twist - torch.cat(fits)
-                seen, effective = (x, log_weights), torch.cat([effective, _effective(log_weights)[None]])
-            else:
-                # after the step, not before, so that no derivative need be kept until all weights are known
-                drawn = _systematic(log_weights, count, draws)
-                few = _effective(log_weights) < self.threshold * count
-                kept = torch.arange(count, device=x.device).reshape(-1, *(1,) * few.ndim)
-                index = torch.where(few, drawn, kept)
-                x = x.take_along_dim(space.per_sample(index), 0)
-                log_weights = torch.where(few, 0.0, log_weights) + (correction - twist).take_along_dim(
-                    index, 0
-                )
-            images = seen[0].take_along_dim(space.per_sample(_systematic(seen[1], samples, draws)), 0)
-            variables = {"noisy": x, "log_weights": log_weights, "effective": effective}
-            yield State(images, k=k + 1, draws=draws.state, **variables)
+    def start(self, problem: Problem, crowd: Crowd, state: State, sigma: float, draws: Draws) -> State:
+        """Particles of noise around the first image, all of one weight."""
+        x = state.x[:1].expand(crowd.count, *state.x.shape[1:])
+        x = x + sigma * crowd.noise(x, draws)
+        log_weights = x.new_zeros(crowd.count, *problem.batch_shape[1:], dtype=torch.float64)
+        return State(x=state.x, noisy=x, log_weights=log_weights, effective=log_weights[:0])
 
-    def step_of(
+    def step(
+        self, problem: Problem, crowd: Crowd, state: State, high: float, low: float, draws: Draws
+    ) -> State:
+        """Move, weight and draw anew; the images are drawn by their weights."""
+        space, samples = problem.operator.domain, problem.batch_shape[0]
+        x, log_weights, effective = state["noisy"], state["log_weights"], state["effective"]
+        ends = zip(crowd.parts, x.split(crowd.each), crowd.noise(x, draws).split(crowd.each), strict=True)
+        moved = [self.moved(*part, xs, noise, high, low) for part, xs, noise in ends]
+        denoised, x, twist, correction = map(torch.cat, zip(*moved, strict=True))
+        log_weights = log_weights + twist
+        seen, effective = (denoised, log_weights), torch.cat([effective, _effective(log_weights)[None]])
+        if low == 0:
+            log_weights = log_weights + correction - twist - crowd.misfits(x)
+            seen, effective = (x, log_weights), torch.cat([effective, _effective(log_weights)[None]])
+        else:
+            # after the step, not before, so that no derivative need be kept until all weights are known
+            drawn = _systematic(log_weights, crowd.count, draws)
+            few = _effective(log_weights) < self.threshold * crowd.count
+            kept = torch.arange(crowd.count, device=x.device).reshape(-1, *(1,) * few.ndim)
+            index = torch.where(few, drawn, kept)
+            x = x.take_along_dim(space.per_sample(index), 0)
+            gained = (correction - twist).take_along_dim(index, 0)
+            log_weights = torch.where(few, 0.0, log_weights) + gained
+        images = seen[0].take_along_dim(space.per_sample(_systematic(seen[1], samples, draws)), 0)
+        return State(x=images, noisy=x, log_weights=log_weights, effective=effective)
+
+    def moved(
         self, problem: Problem, data_step: DataProx, x: Tensor, noise: Tensor, high: float, low: float
-    ) -> Step:
+    ) -> Moved:
         """Some of the particles one level on."""
         space = problem.operator.domain
         denoised, pullback = self.denoised_with_pullback(x, high)
@@ -151,13 +146,12 @@ class TwistedSMC(DiffusionSolver):
         n = noise + shift
         x = kept * x + (1 - kept) * denoised + math.sqrt(1 - kept) * (low * n + (high - low) * pullback(n))
         correction = -space.inner(noise, shift).real - space.norm(shift) ** 2 / 2
-        return Step(denoised, x, (-gain * square / 2).double(), correction.double())
+        return Moved(denoised, x, (-gain * square / 2).double(), correction.double())
 
-    def diagnosed(self, ends: list[State]) -> dict[str, Any]:
-        """The effective number of particles at each level and of the samples, and what each sample cost."""
+    def diagnostics(self, ends: list[State]) -> dict[str, Any]:
+        """The effective number of particles at each level and of the samples, and the cost of each sample."""
         end = ends[0]
-        effective, k = end.variables["effective"], end.variables["k"]
-        particles = len(end.variables["noisy"])
+        effective, k, particles = end["effective"], end["k"], len(end["noisy"])
         return {
             "network_evaluations": k * particles / len(end.x),
             "particles": particles,
@@ -165,13 +159,32 @@ class TwistedSMC(DiffusionSolver):
         }
 
 
-def _alone(problem: Problem) -> Problem:
-    """The problem that is repeated for each sample."""
-    y, noise = problem.measurement, problem.noise
-    assert isinstance(noise, Gaussian)
-    if noise.std is not None and noise.std.value.ndim == y.ndim:  # each with a scale of its own
-        noise = Gaussian(noise.std.value[0])
-    return Problem(problem.operator, y[0], noise)
+class Crowd:
+    """All particles of a problem, some of which are moved at a time.
+
+    Parameters
+    ----------
+    problem : Problem
+        Its first batch axis counts the samples, which all have the same measurement.
+    count, each : int
+        Number of particles, and of those moved at a time.
+    """
+
+    def __init__(self, problem: Problem, count: int, each: int) -> None:
+        self.count, self.each = count, each
+        alone = problem.element(0)
+        problems = [alone.repeated(min(each, count - first)) for first in range(0, count, each)]
+        self.parts = [(part, DataProx(part)) for part in problems]
+        self._shape = (count, *(1,) * len(alone.batch_shape), *alone.operator.domain.shape)
+
+    def noise(self, like: Tensor, draws: Draws) -> Tensor:
+        """White noise for each particle, the same for each batch element."""
+        return draws(like.new_empty(1, *self._shape))[0].expand(like.shape)
+
+    def misfits(self, x: Tensor) -> Tensor:
+        """Negative log-likelihood of each particle."""
+        pairs = zip(self.parts, x.split(self.each), strict=True)
+        return torch.cat([part.negative_log_likelihood(xs) for (part, _), xs in pairs])
 
 
 def _effective(log_weights: Tensor) -> Tensor:

@@ -11,17 +11,18 @@ from invgen.core.errors import CapabilityError
 from invgen.operators.mri import MRI, Fourier
 from invgen.operators.mri.fourier import each_alone
 from invgen.problem import Problem
-from invgen.solvers.base import Solver, State
+from invgen.solvers.base import Solver
+from invgen.solvers.state import State
 
 __all__ = ["RootSumOfSquares", "ZeroFilled"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _CoilImages(Solver):
     """What both share: zero-filled k-space of each coil, transformed alone."""
 
-    def iterate(self, problem: Problem, x0: State | torch.Tensor) -> Iterator[State]:
-        """Yield the one image; `x0` is not looked at."""
+    def steps(self, problem: Problem, prepared: None, state: State) -> Iterator[State]:
+        """Yield the one image; the start plays no role."""
         A = problem.operator
         if not isinstance(A, MRI):
             raise CapabilityError(
@@ -35,14 +36,14 @@ class _CoilImages(Solver):
             images = inverse(torch.where(mask > 0, y / mask, 0))
             return self._combine(A, images if A.coil_count else images.unsqueeze(1))
 
-        yield State(each_alone(image, problem.measurement, A.range))
+        yield State(x=each_alone(image, problem.measurement, A.range))
 
     def _combine(self, A: MRI, images: torch.Tensor) -> torch.Tensor:
         """One image from those of the coils, (batch, coils, *image_shape)."""
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RootSumOfSquares(_CoilImages):
     """Magnitude of Cartesian MRI without sensitivities: ``sqrt(sum_c |F.H y_c|^2)``, Roemer et al. (1990).
 
@@ -58,7 +59,7 @@ class RootSumOfSquares(_CoilImages):
         return torch.linalg.vector_norm(images, dim=1).to(images.dtype)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ZeroFilled(_CoilImages):
     """Coil images of zero-filled k-space, combined by their sensitivities, Roemer et al. (1990).
 

@@ -16,8 +16,9 @@ from invgen.operators.tomography.backprojection import backproject_cone, backpro
 from invgen.operators.tomography.divergent import FanGeometry
 from invgen.operators.tomography.redundancy import ray_weights
 from invgen.problem import Problem
-from invgen.solvers.base import Solver, State
+from invgen.solvers.base import Solver
 from invgen.solvers.direct.filters import WINDOWS, ramp_filter, window_response
+from invgen.solvers.state import State
 
 __all__ = ["FBP", "FDK"]
 
@@ -25,7 +26,7 @@ __all__ = ["FBP", "FDK"]
 _CHUNK = 1 << 21
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Filtered(Solver):
     """What `FBP` and `FDK` share: the window on the ramp."""
 
@@ -33,6 +34,7 @@ class _Filtered(Solver):
     cutoff: float = 1.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.window not in WINDOWS:
             raise ParameterError(f"window is one of {', '.join(WINDOWS)}; got {self.window!r}.")
         if not 0 < self.cutoff <= 1:
@@ -58,7 +60,7 @@ class _Filtered(Solver):
         return refined(torch.fft.rfft(rows, n=n) * response.to(rows), n, count)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FBP(_Filtered):
     """Filtered backprojection of parallel-beam and fan-beam data, Kak and Slaney (1988), chapter 3.
 
@@ -67,7 +69,7 @@ class FBP(_Filtered):
     an adjoint non-uniform FFT, exactly and for all views at once. Fan beams: section 3.4, flat or curved,
     each ray weighted by the cosine of its angle and by its share in its line, so that full turns, short scans
     (Parker 1982) and what is less are all right; see `invgen.operators.tomography.redundancy.ray_weights`.
-    Where views are missing, so is what they would have told.
+    What is not measured, because views are missing, is missing in the image.
 
     Views need not be equispaced. Noise and weights play no role.
 
@@ -79,8 +81,8 @@ class FBP(_Filtered):
         Fraction of the Nyquist frequency beyond which nothing is kept, in (0, 1].
     """
 
-    def iterate(self, problem: Problem, x0: State | torch.Tensor) -> Iterator[State]:
-        """Yield the one image; `x0` is not looked at."""
+    def steps(self, problem: Problem, prepared: None, state: State) -> Iterator[State]:
+        """Yield the one image; the start plays no role."""
         A = problem.operator
         rows, batch = A.range.flatten(problem.measurement)
         if isinstance(A, Radon):
@@ -92,7 +94,7 @@ class FBP(_Filtered):
                 f"FBP needs parallel-beam or fan-beam projections (Radon, FanBeam); {A.name} has none. "
                 "Use FDK for ConeBeam, CG or SIRT for others."
             )
-        yield State(A.restrict(image.reshape(*batch, *A.domain.shape)))
+        yield State(x=A.restrict(image.reshape(*batch, *A.domain.shape)))
 
     def _parallel(self, A: Radon, rows: torch.Tensor) -> torch.Tensor:
         g, slices = A.geometry, A.padded_slices
@@ -110,13 +112,14 @@ class FBP(_Filtered):
         return backproject_fan(wide, self._filtered(wide, pad(rows * weights.to(rows), margin)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FDK(_Filtered):
     """Filtered backprojection of cone-beam data, Feldkamp, Davis and Kress (1984), eq. 28.
 
     As `FBP` of a fan beam on each row of the panel, with the cosine of the ray's angle to the central one in
     space, and spread back along the rays. Exact in the plane of the source; off it a circular orbit does not
-    tell all, and values fall with the cone angle. Short scans are weighted as those of a fan, by columns.
+    determine the object, and values fall with the cone angle. Short scans are weighted as those of a fan, by
+    columns.
 
     Parameters
     ----------
@@ -126,8 +129,8 @@ class FDK(_Filtered):
         Fraction of the Nyquist frequency beyond which nothing is kept, in (0, 1].
     """
 
-    def iterate(self, problem: Problem, x0: State | torch.Tensor) -> Iterator[State]:
-        """Yield the one volume; `x0` is not looked at."""
+    def steps(self, problem: Problem, prepared: None, state: State) -> Iterator[State]:
+        """Yield the one volume; the start plays no role."""
         A = problem.operator
         if not isinstance(A, ConeBeam):
             raise CapabilityError(f"FDK needs cone-beam projections (ConeBeam); {A.name} has none. Use FBP.")
@@ -142,7 +145,7 @@ class FDK(_Filtered):
         for chosen in torch.arange(len(g.angles)).split(views):
             part = replace(g, fan=replace(wide, angles=g.angles[chosen]))
             x += backproject_cone(part, self._filtered(wide, pad(y[:, chosen] * weights[chosen], margin)))
-        yield State(A.restrict(x.reshape(*batch, *A.domain.shape)))
+        yield State(x=A.restrict(x.reshape(*batch, *A.domain.shape)))
 
 
 def _widened(geometry: FanGeometry, truncates: bool) -> tuple[FanGeometry, tuple[int, int]]:

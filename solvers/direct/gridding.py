@@ -10,12 +10,13 @@ import torch
 from invgen.core.errors import CapabilityError
 from invgen.operators.mri import NonCartesianMRI
 from invgen.problem import Problem
-from invgen.solvers.base import Solver, State
+from invgen.solvers.base import Solver
+from invgen.solvers.state import State
 
 __all__ = ["Gridding"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Gridding(Solver):
     """Adjoint of the samples weighted by their density, O'Sullivan (1985), Jackson et al. (1991).
 
@@ -25,8 +26,8 @@ class Gridding(Solver):
     where they are not, streaks and swirls show it. Noise plays no role.
     """
 
-    def iterate(self, problem: Problem, x0: State | torch.Tensor) -> Iterator[State]:
-        """Yield the one image; `x0` is not looked at."""
+    def steps(self, problem: Problem, prepared: None, state: State) -> Iterator[State]:
+        """Yield the one image; the start plays no role."""
         A, y = problem.operator, problem.measurement
         if not isinstance(A, NonCartesianMRI):
             raise CapabilityError(
@@ -37,4 +38,4 @@ class Gridding(Solver):
         if (maps := A.coils) is not None:
             power = maps.to(x).abs().square().sum(0)
             x = torch.where(power > 0, x / torch.where(power > 0, power, 1), 0)
-        yield State(x)
+        yield State(x=x)

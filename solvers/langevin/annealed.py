@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -13,11 +14,12 @@ from invgen.core.errors import ParameterError
 from invgen.problem import Problem
 from invgen.solvers.data_prox import SAMPLER_PRECISION, DataProx
 from invgen.solvers.diffusion.base import DiffusionSolver
+from invgen.solvers.state import State
 
-__all__ = ["AnnealedLangevin", "DataPull"]
+__all__ = ["AnnealedLangevin", "data_pull"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AnnealedLangevin(DiffusionSolver):
     """Annealed Langevin dynamics for posteriors, Jalal et al. (2021), "Robust compressed sensing MRI".
 
@@ -29,8 +31,7 @@ class AnnealedLangevin(DiffusionSolver):
     level sigma, measurements have that of the covariance ``std^2 + sigma^2 A A.H``. The paper divides by a
     number in its place, ``std^2 + gamma^2`` with a gamma that falls as sigma does, which is the same where
     ``A A.H = 1`` and gamma is sigma; measurements of unequal noise have their own in place of ``std^2``. With
-    one number for all directions, those of which a small singular value tells would come late, by the square
-    of how small it is.
+    one number for all directions, those of a small singular value would come late, by its square.
 
     Both pulls are then those of a denoiser. With the denoiser D, and the proximal map of the data term
     ``P(x) = argmin_z -log p(y | A z) + |z - x|^2 / (2 sigma^2)``,
@@ -41,7 +42,7 @@ class AnnealedLangevin(DiffusionSolver):
     steps of ``eta < sigma^2`` are stable.
 
     Each level is the last one times the same factor. With
-    ``a = step_size * steps_per_level * iterations / log(highest / lowest)``, the variance of normal densities
+    ``a = step_size * langevin_steps * iterations / log(highest / lowest)``, the variance of Gaussians
     is too large by about one part in a, and the mean off by some parts in a of their standard deviation. The
     lowest level adds its own square to the variance: it should be well below the smallest one that matters.
 
@@ -50,8 +51,8 @@ class AnnealedLangevin(DiffusionSolver):
     prior : Denoiser
     iterations : int
         Noise levels.
-    steps_per_level : int
-        Langevin steps, and evaluations of the network, at each.
+    langevin_steps : int
+        At each level, with an evaluation of the network for each.
     step_size : number between 0 and 1
         ``eta / sigma^2``. With one half, noise in directions in which neither prior nor data leave room is
         that which the denoiser expects.
@@ -60,13 +61,13 @@ class AnnealedLangevin(DiffusionSolver):
     """
 
     iterations: int = 100
-    steps_per_level: int = 3
+    langevin_steps: int = 3
     step_size: float = 0.5
+
+    counts: ClassVar[dict[str, int]] = {"langevin_steps": 1}
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not (isinstance(self.steps_per_level, int) and self.steps_per_level >= 1):
-            raise ParameterError(f"steps_per_level is a positive number; got {self.steps_per_level!r}.")
         if not 0 < self.step_size < 1:
             raise ParameterError(
                 f"step_size is a number from 0 to 1, where steps become unstable; got {self.step_size}."
@@ -80,27 +81,25 @@ class AnnealedLangevin(DiffusionSolver):
         return [high * ratio**k for k in range(self.iterations)] + [0.0]
 
     def step(
-        self, problem: Problem, x: Tensor, high: float, low: float, draws: Draws
-    ) -> tuple[Tensor, Tensor]:
+        self, problem: Problem, prox: DataProx, state: State, high: float, low: float, draws: Draws
+    ) -> State:
         """Langevin steps at one level; what is seen is the image without the noise of that level."""
-        pull = DataPull(problem, high)
-        for _ in range(self.steps_per_level):
+        x = state["noisy"]
+        for _ in range(self.langevin_steps):
             denoised = self.denoised(x, high)
-            drift = denoised - x + pull(x)
+            drift = denoised - x + data_pull(prox, x, high)
             x = x + self.step_size * drift + high * math.sqrt(2 * self.step_size) * draws(x)
-        return denoised, x
+        return State(x=denoised, noisy=x)
+
+    def prepare(self, problem: Problem) -> DataProx:
+        """The proximal map of the data term."""
+        return DataProx(problem, SAMPLER_PRECISION)
 
 
-class DataPull:
+def data_pull(prox: DataProx, x: Tensor, sigma: float) -> Tensor:
     """``P(x) - x``, what the data move an image by that has noise of the level sigma.
 
     ``sigma^2 A.H (std^2 + sigma^2 A A.H)^-1 (y - A x)``, by the proximal map of the data term.
     """
-
-    def __init__(self, problem: Problem, sigma: float) -> None:
-        self._step = DataProx(problem, SAMPLER_PRECISION)
-        self._rho = torch.full(problem.batch_shape, sigma**-2, dtype=torch.float64)
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """How far, and where to."""
-        return self._step.move(x, self._rho.to(x.real))
+    rho = torch.full(prox.batch_shape, sigma**-2, dtype=torch.float64)
+    return prox.move(x, rho.to(x.real))

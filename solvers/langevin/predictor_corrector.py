@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -12,13 +13,15 @@ from invgen.core.draws import Draws
 from invgen.core.errors import ParameterError
 from invgen.operators.base import SVD
 from invgen.problem import Problem
+from invgen.solvers.data_prox import SAMPLER_PRECISION, DataProx
 from invgen.solvers.diffusion.base import DiffusionSolver
-from invgen.solvers.langevin.annealed import DataPull
+from invgen.solvers.langevin.annealed import data_pull
+from invgen.solvers.state import State
 
 __all__ = ["PredictorCorrector"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PredictorCorrector(DiffusionSolver):
     """Reverse diffusion and Langevin steps from images projected onto the measurement.
 
@@ -31,11 +34,11 @@ class PredictorCorrector(DiffusionSolver):
 
     for operators ``A = P L T`` of a transform T, a mask L of its coefficients, and P that keeps those. Here T
     is that of the singular vectors, and P has the singular values s. The paper finds lambda for noisy data by
-    trial; here the noise tells it, for each coefficient. It is one while the noise of the image, sigma, is
-    above that of the coefficient, ``std / s``: only what it lacks is then added. At ``sigma = std / s`` the
-    measurement is itself an image's coefficient with noise of that level; from there on lambda is zero, and
-    the prior goes on alone. The Langevin steps, which would forget what has been measured, move the other
-    coefficients only. With many of them, the samples are those of the posterior.
+    trial; here it follows from the noise, for each coefficient. It is one while the noise of the image,
+    sigma, is above that of the coefficient, ``std / s``: only what it lacks is then added. At ``sigma = std /
+    s`` the measurement is itself an image's coefficient with noise of that level; from there on lambda is
+    zero, and the prior goes on alone. The Langevin steps, which would undo what has been measured, move the
+    other coefficients only. With many of them, the samples are those of the posterior.
 
     Operators without a decomposition that is known, and measurements of unequal noise, have a relaxed form: a
     step of the size h follows a move of ``h / sigma^2`` of the way to the proximal map of the data term,
@@ -51,7 +54,7 @@ class PredictorCorrector(DiffusionSolver):
         Noise levels.
     corrector_steps : int
         Langevin steps at each; every one is an evaluation of the network, as is the predictor.
-    ratio : number between 0 and 1
+    snr : number between 0 and 0.7
         Signal-to-noise ratio r of the Langevin steps, ``2 (r sigma)^2``; below 0.7 they are stable.
     scale, chunk_size, sigma_range
         See `DiffusionSolver`.
@@ -59,47 +62,45 @@ class PredictorCorrector(DiffusionSolver):
 
     iterations: int = 100
     corrector_steps: int = 3
-    ratio: float = 0.4
+    snr: float = 0.4
+
+    counts: ClassVar[dict[str, int]] = {"corrector_steps": 0}
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not (isinstance(self.corrector_steps, int) and self.corrector_steps >= 0):
-            raise ParameterError(f"corrector_steps is zero or positive; got {self.corrector_steps!r}.")
         # steps of sigma^2 are those of the largest curvature
-        if not 0 < self.ratio < math.sqrt(0.5):
-            raise ParameterError(f"ratio is a number between 0 and 0.7; got {self.ratio}.")
+        if not 0 < self.snr < math.sqrt(0.5):
+            raise ParameterError(f"snr is a number between 0 and 0.7; got {self.snr}.")
+
+    def prepare(self, problem: Problem) -> Replaced | Pulled:
+        """The measurement, as exactly as its operator allows."""
+        svd = problem.linear_operator.svd
+        if svd is None or problem.uniform_weight is None:
+            return Pulled(problem)
+        return Replaced(problem, svd, self.levels()[0])
 
     def step(
-        self, problem: Problem, x: Tensor, high: float, low: float, draws: Draws
-    ) -> tuple[Tensor, Tensor]:
+        self, problem: Problem, data: Replaced | Pulled, state: State, high: float, low: float, draws: Draws
+    ) -> State:
         """Predict the image at the next level, and correct it there."""
-        data = _measured(problem, self.levels()[0])
-        x = data.projected(x, high, high**2 - low**2, draws)
+        x = data.projected(state["noisy"], high, high**2 - low**2, draws)
         denoised = self.denoised(x, high)
         if low == 0:
-            return denoised, denoised
+            return State(x=denoised, noisy=denoised)
         x = data.predicted(x, denoised, high, low, draws)
         for _ in range(self.corrector_steps):
-            size = 2 * (self.ratio * low) ** 2
+            size = 2 * (self.snr * low) ** 2
             x = data.projected(x, low, size, draws)
             denoised = self.denoised(x, low)
             move = size / low**2 * (denoised - x) + math.sqrt(2 * size) * draws(x)
             x = x + data.free(move)
-        return denoised, x
+        return State(x=denoised, noisy=x)
 
 
 def _reverse_diffusion(x: Tensor, denoised: Tensor, high: float, low: float, noise: Tensor) -> Tensor:
     """Song et al. (2021), algorithm 2, the predictor."""
     change = high**2 - low**2
     return x + change / high**2 * (denoised - x) + math.sqrt(change) * noise
-
-
-def _measured(problem: Problem, highest: float) -> Replaced | Pulled:
-    """The measurement, as exactly as its operator allows."""
-    svd = problem.linear_operator.svd
-    if svd is None or problem.uniform_weight is None:
-        return Pulled(problem)
-    return Replaced(problem, svd, highest)
 
 
 class Replaced:
@@ -121,7 +122,7 @@ class Replaced:
         return x + self._V(torch.where(known, found - self._V.H(x), 0))
 
     def predicted(self, x: Tensor, denoised: Tensor, high: float, low: float, draws: Draws) -> Tensor:
-        """The image at the next level; what the data leave to the prior on the way comes from their level."""
+        """The image at the next level; what the data leave to the prior on the way starts at their level."""
         noise = draws(x)
         moved = _reverse_diffusion(x, denoised, high, low, noise)
         leaving = self._ever & (low < self._std) & (self._std < high)
@@ -140,11 +141,11 @@ class Pulled:
     """What is measured pulls the image, as strongly as the step that follows is long."""
 
     def __init__(self, problem: Problem) -> None:
-        self._problem = problem
+        self._prox = DataProx(problem, SAMPLER_PRECISION)
 
     def projected(self, x: Tensor, sigma: float, size: float, draws: Draws) -> Tensor:
         """The image, moved towards the proximal map of the data term."""
-        return x + size / sigma**2 * DataPull(self._problem, sigma)(x)
+        return x + size / sigma**2 * data_pull(self._prox, x, sigma)
 
     def predicted(self, x: Tensor, denoised: Tensor, high: float, low: float, draws: Draws) -> Tensor:
         """The image at the next level."""

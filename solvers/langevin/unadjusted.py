@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -12,21 +12,22 @@ from torch import Tensor
 from invgen.chains import effective_sample_size, r_hat
 from invgen.core.errors import ParameterError
 from invgen.operators import LinearOperator
+from invgen.priors.image_format import format_of
 from invgen.problem import Problem
-from invgen.solvers.base import State
 from invgen.solvers.sampling.base import PosteriorSampler
 from invgen.solvers.sampling.curvature import check_curvature, largest_curvature
+from invgen.solvers.state import State
 
 __all__ = ["ULA"]
 
 #: Noise level of the prior, where none is given, in its value range: that of the paper's experiments.
 _SIGMA = 5 / 255
 
-#: How many pixels of each chain are followed.
+#: Number of pixels of each chain that are followed.
 _FOLLOWED = 100
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ULA(PosteriorSampler):
     """Unadjusted Langevin algorithm, PnP-ULA of Laumont et al. (2022).
 
@@ -40,10 +41,10 @@ class ULA(PosteriorSampler):
     out.
 
     Any likelihood will do whose gradient has a bounded slope L, of operators that are not linear too. Steps
-    are ``delta = step_size / (L + 1 / sigma^2)``, stable below two. Of normal densities, the variance v along
-    an axis comes out as ``v / (1 - delta / (2 v))``, too large by one part in ``2 / step_size - 1`` at most.
-    The chain takes some ``v / delta`` steps to forget where it came from: the smaller sigma, the more. The
-    statistics tell how well the chains have mixed.
+    are ``delta = step_size / (L + 1 / sigma^2)``, stable below two. Of Gaussians, the variance v along an
+    axis comes out as ``v / (1 - delta / (2 v))``, too large by one part in ``2 / step_size - 1`` at most. The
+    chain takes some ``v / delta`` steps to mix: the smaller sigma, the more. The statistics report how well
+    the chains have mixed.
 
     Parameters
     ----------
@@ -54,7 +55,7 @@ class ULA(PosteriorSampler):
         Noise level of the prior, in its unit; by default 5 / 255 of its value range.
     step_size : number between 0 and 2
     burn_in : int, optional
-        How many of the first steps the diagnostics leave out, by default half of them.
+        Number of first steps that the diagnostics leave out, by default half of them.
     thinning : int
         The diagnostics follow each draw of that number, of at most a hundred pixels spread over the image.
     scale, chunk_size
@@ -62,17 +63,17 @@ class ULA(PosteriorSampler):
     """
 
     iterations: int = 2000
-    _: KW_ONLY
     sigma: float | None = None
     step_size: float = 0.2
     burn_in: int | None = None
     thinning: int = 10
 
     general: ClassVar[bool] = True
+    counts: ClassVar[dict[str, int]] = {"thinning": 1, "burn_in": 0}
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.sigma is None and getattr(self.prior, "value_range", None) is None:
+        if self.sigma is None and format_of(self.prior).value_range is None:
             raise ParameterError(
                 f"{type(self.prior).__name__} has no value range: give sigma, the noise level of its score, "
                 "such as a tenth of what its images vary by."
@@ -83,26 +84,25 @@ class ULA(PosteriorSampler):
             raise ParameterError(
                 f"step_size is a number from 0 to 2, where steps become unstable; got {self.step_size}."
             )
-        if not (isinstance(self.thinning, int) and self.thinning >= 1):
-            raise ParameterError(f"thinning is a positive number of steps; got {self.thinning!r}.")
-        if not (self.burn_in is None or (isinstance(self.burn_in, int) and self.burn_in >= 0)):
-            raise ParameterError(f"burn_in is a number of steps; got {self.burn_in!r}.")
 
     @property
     def level(self) -> float:
         """Noise level at which the score is taken, in the prior's unit."""
         if self.sigma is not None:
             return self.sigma
-        low, high = self.prior.value_range  # type: ignore[attr-defined]
+        low, high = format_of(self.prior).value_range  # type: ignore[misc]
         return _SIGMA * (high - low)
 
-    def walk(self, problem: Problem, state: State) -> Iterator[State]:
+    def prepare(self, problem: Problem) -> None:
+        """Refuse noise of unbounded curvature."""
+        check_curvature(problem)
+
+    def steps(self, problem: Problem, prepared: None, state: State) -> Iterator[State]:
         """Take the steps, and follow some pixels."""
         x, sigma, draws = state.x, self.level, self.draws(problem, state)
         burn_in = self.iterations // 2 if self.burn_in is None else self.burn_in
-        check_curvature(problem)
-        curvature, trace = state.get("curvature", None), state.get("trace", None)
-        for k in range(state.get("k", 0), self.iterations):
+        curvature, trace = (state.get(name, lambda: None) for name in ("curvature", "trace"))
+        for k in range(state.get("k", lambda: 0), self.iterations):
             # what is no bound for all images is found anew as the chain moves away, ever more rarely
             if curvature is None:
                 curvature = largest_curvature(problem, x)
@@ -114,11 +114,11 @@ class ULA(PosteriorSampler):
             if k >= burn_in and (k - burn_in) % self.thinning == 0:
                 seen = _followed(problem, x)[:, None]
                 trace = seen if trace is None else torch.cat([trace, seen], 1)
-            yield State(x, k=k + 1, curvature=curvature, trace=trace, draws=draws.state)
+            yield State(x=x, k=k + 1, curvature=curvature, trace=trace, draws=draws.state)
 
-    def diagnosed(self, ends: list[State]) -> dict[str, Any]:
+    def diagnostics(self, ends: list[State]) -> dict[str, Any]:
         """R-hat and effective sample size of the worst pixel, for each batch element."""
-        traces = [end.get("trace", None) for end in ends]
+        traces = [end["trace"] for end in ends]
         if any(trace is None or trace.shape[1] < 4 for trace in traces):
             return {}
         length = min(trace.shape[1] for trace in traces)

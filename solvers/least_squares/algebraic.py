@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from typing import ClassVar, NamedTuple
 
 import torch
 
 from invgen.core.errors import CapabilityError, ParameterError
 from invgen.core.krylov import largest_eigenvalue
-from invgen.noise import Gaussian
 from invgen.operators import LinearOperator, Space
 from invgen.operators.tomography.projection import Projection
 from invgen.problem import Problem
-from invgen.solvers.base import Solver, State
+from invgen.solvers.base import Solver
+from invgen.solvers.state import State
 
 __all__ = ["OSSART", "SIRT"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SIRT(Solver):
     """Simultaneous iterative reconstruction technique, Gregor and Benson (2008), eq. 5.
 
@@ -48,13 +49,16 @@ class SIRT(Solver):
         if not 0 < self.relaxation < 2:
             raise ParameterError(f"relaxation is between 0 and 2; got {self.relaxation}.")
 
-    def iterate(self, problem: Problem, x0: State | torch.Tensor) -> Iterator[State]:
+    def prepare(self, problem: Problem) -> _Updates:
+        """The step from a residual to the image."""
+        A = _checked(problem, self.name)
+        return _Updates([A], [_alive(problem)], problem.zeros(), self.relaxation)
+
+    def steps(self, problem: Problem, update: _Updates, state: State) -> Iterator[State]:
         """Yield the iterates of the algorithm."""
-        A, y, space = _checked(problem, self.name), problem.measurement, problem.operator.domain
-        state = State.start(x0)
+        A, y, space = problem.linear_operator, problem.measurement, problem.operator.domain
         x, floor = state.x, problem.expected_misfit()
-        update = _Updates([A], [_alive(problem)], x, self.relaxation)
-        residual = state.get("residual", y - A(x))
+        residual = state.get("residual", lambda: y - A(x))
         while True:
             x_old = x
             x = x + update(0, residual)
@@ -64,10 +68,10 @@ class SIRT(Solver):
             optimality = _change(space, x, x_old)
             if floor is not None:
                 optimality = torch.where(_misfit(problem, residual) <= floor, 0, optimality)
-            yield State(x, optimality=optimality, residual=residual)
+            yield State(x=x, optimality=optimality, residual=residual)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class OSSART(Solver):
     """Ordered-subsets simultaneous algebraic reconstruction, Wang and Jiang (2004).
 
@@ -103,41 +107,44 @@ class OSSART(Solver):
     iterations: int = 20
     tolerance: float = 1e-4
 
+    counts: ClassVar[dict[str, int]] = {"subsets": 1}
+
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not (isinstance(self.subsets, int) and not isinstance(self.subsets, bool) and self.subsets >= 1):
-            raise ParameterError(f"subsets is a positive number; got {self.subsets!r}.")
         if not 0 < self.relaxation < 2:
             raise ParameterError(f"relaxation is between 0 and 2; got {self.relaxation}.")
 
-    def iterate(self, problem: Problem, x0: State | torch.Tensor) -> Iterator[State]:
-        """Yield the image after each pass."""
-        A, y, space = _checked(problem, self.name), problem.measurement, problem.operator.domain
+    def prepare(self, problem: Problem) -> _Subsets:
+        """The views of each subset, and the steps from their residuals."""
+        A = _checked(problem, self.name)
         if not isinstance(A, Projection):
             raise CapabilityError(
                 f"OSSART needs the views of a projection (Radon, FanBeam, ConeBeam); {A.name} has none. "
                 "Use SIRT."
             )
-        axis = -len(A.range.shape)
-        x, floor, alive = State.start(x0).x, problem.expected_misfit(), _alive(problem)
-        subsets = _ordered_subsets(A.angles, self.subsets)
-        parts = [A.subset(views) for views in subsets]
-        subsets = [views.to(y.device) for views in subsets]
-        update = _Updates(parts, [alive.index_select(axis, views) for views in subsets], x, self.relaxation)
-        data = [y.index_select(axis, views) for views in subsets]
-        residual = torch.zeros_like(y)
+        y, axis, views = problem.measurement, -len(A.range.shape), _ordered_subsets(A.angles, self.subsets)
+        parts = [A.subset(chosen) for chosen in views]
+        views = [chosen.to(y.device) for chosen in views]
+        alive, data = ([rays.index_select(axis, v) for v in views] for rays in (_alive(problem), y))
+        update = _Updates(parts, alive, problem.zeros(), self.relaxation)
+        return _Subsets(axis, views, parts, data, update)
+
+    def steps(self, problem: Problem, subsets: _Subsets, state: State) -> Iterator[State]:
+        """Yield the image after each pass."""
+        x, space, floor = state.x, problem.operator.domain, problem.expected_misfit()
+        residual = torch.zeros_like(problem.measurement)
         while True:
             x_old = x
-            for number, (views, part) in enumerate(zip(subsets, parts, strict=True)):
-                met = data[number] - part(x)
-                residual.index_copy_(axis, views, met)
-                x = x + update(number, met)
+            for number, (views, part) in enumerate(zip(subsets.views, subsets.parts, strict=True)):
+                met = subsets.data[number] - part(x)
+                residual.index_copy_(subsets.axis, views, met)
+                x = x + subsets.update(number, met)
                 if self.nonnegative:
                     x = x.clamp(min=0)
             optimality = _change(space, x, x_old)
             if floor is not None:
                 optimality = torch.where(_misfit(problem, residual) <= floor, 0, optimality)
-            yield State(x, optimality=optimality)
+            yield State(x=x, optimality=optimality)
 
 
 def _ordered_subsets(angles: torch.Tensor, count: int) -> list[torch.Tensor]:
@@ -145,6 +152,16 @@ def _ordered_subsets(angles: torch.Tensor, count: int) -> list[torch.Tensor]:
     order, count = torch.argsort(angles, stable=True), min(count, len(angles))
     places = torch.arange(count, dtype=torch.float64) * ((5**0.5 - 1) / 2) % 1
     return [order[first::count] for first in places.argsort().argsort().tolist()]
+
+
+class _Subsets(NamedTuple):
+    """Subsets of the views: along the `axis` of the data, which ones, their operators, data and steps."""
+
+    axis: int
+    views: list[torch.Tensor]
+    parts: list[LinearOperator]
+    data: list[torch.Tensor]
+    update: _Updates
 
 
 class _Updates:
@@ -167,27 +184,24 @@ class _Updates:
 
 def _checked(problem: Problem, who: str) -> LinearOperator:
     A = problem.linear_operator
-    if not isinstance(problem.noise, Gaussian | None) or A.domain.field == "complex":
+    if not problem.likelihood.quadratic or A.domain.field == "complex":
         raise CapabilityError(
-            f"{who} needs real, linear data with normal noise, such as line integrals; use CG."
+            f"{who} needs real, linear data with Gaussian noise, such as line integrals; use CG."
         )
     return A
 
 
 def _alive(problem: Problem) -> torch.Tensor:
     """One where a ray was measured, zero at dead pixels."""
-    y, noise = problem.measurement, problem.noise
-    diagonal = noise.diagonal() if isinstance(noise, Gaussian) else None
-    return torch.ones_like(y) if diagonal is None else torch.ones_like(y) * torch.gt(diagonal, 0).to(y)
+    y = problem.measurement
+    return torch.gt(problem.likelihood.curvature(y, y), 0).to(y)
 
 
 def _misfit(problem: Problem, residual: torch.Tensor) -> torch.Tensor:
-    y, space, noise = problem.measurement, problem.operator.range, problem.noise
-    return (
-        space.norm(residual) ** 2
-        if noise is None
-        else noise.deviance(y - residual, y, space.axes, problem.observed)
-    )
+    y, space, noise = problem.measurement, problem.operator.range, problem.likelihood
+    if not noise.level_known:
+        return space.norm(residual) ** 2
+    return noise.deviance(y - residual, y, space.axes, problem.observed)
 
 
 def _change(space: Space, x: torch.Tensor, x_old: torch.Tensor) -> torch.Tensor:

@@ -11,12 +11,15 @@ from invgen.core.errors import ParameterError
 from invgen.core.krylov import power_of_two
 from invgen.operators.inverse import fourier_preconditioner
 from invgen.problem import Problem
-from invgen.solvers.base import Solver, State
+from invgen.solvers.base import Solver
+from invgen.solvers.state import State
 
 __all__ = ["CG"]
 
+Precondition = Callable[[torch.Tensor], torch.Tensor]
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class CG(Solver):
     """Conjugate gradients on the normal equations, Hestenes and Stiefel (1952).
 
@@ -44,21 +47,26 @@ class CG(Solver):
 
     def penalty(self, problem: Problem, x: torch.Tensor) -> torch.Tensor | float:
         """``weight / 2 |x|^2``."""
-        return 0.0 if self.weight == "auto" else float(self.weight) / 2 * problem.operator.domain.norm(x) ** 2
+        return self._weight / 2 * problem.operator.domain.norm(x) ** 2 if self._weight else 0.0
 
-    def iterate(self, problem: Problem, x0: State | torch.Tensor) -> Iterator[State]:
+    @property
+    def _weight(self) -> float:
+        """The weight as a number."""
+        return 0.0 if self.weight == "auto" else float(self.weight)
+
+    def prepare(self, problem: Problem) -> Precondition:
+        """The preconditioner."""
+        return _preconditioner(problem, self._weight)
+
+    def steps(self, problem: Problem, precondition: Precondition, state: State) -> Iterator[State]:
         """Yield the iterates of the algorithm; the residual's norm falls out of its recurrence."""
-        space = problem.operator.domain
-        weight = 0.0 if self.weight == "auto" else float(self.weight)
+        space, weight, x = problem.operator.domain, self._weight, state.x
         noise_floor = problem.expected_misfit() if self.weight == "auto" else None
-        state = State.start(x0)
-        x = state.x
-        precondition = _preconditioner(problem, weight)
-        r = state.get("r", problem.backprojection - problem.normal(x) - weight * x)
-        p = state.get("p", precondition(r))
+        r = state.get("r", lambda: problem.backprojection - problem.normal(x) - weight * x)
+        p = state.get("p", lambda: precondition(r))
         # the gradient at zero, or where the run starts if that is larger: data of zeros are no measure
-        size = state.get("size", torch.maximum(space.norm(problem.backprojection), space.norm(r)))
-        misfit = state.get("misfit", problem.misfit(x))
+        size = state.get("size", lambda: torch.maximum(space.norm(problem.backprojection), space.norm(r)))
+        misfit = state.get("misfit", lambda: problem.misfit(x))
         rz = space.inner(r, precondition(r)).real
         while True:
             q = problem.normal(p) + weight * p
@@ -73,10 +81,10 @@ class CG(Solver):
             optimality = torch.where(size > 0, space.norm(r) / size, 0)
             if noise_floor is not None:
                 optimality = torch.where(misfit <= noise_floor, 0, optimality)
-            yield State(x, optimality=optimality, r=r, p=p, size=size, misfit=misfit)
+            yield State(x=x, optimality=optimality, r=r, p=p, size=size, misfit=misfit)
 
 
-def _preconditioner(problem: Problem, weight: float) -> Callable[[torch.Tensor], torch.Tensor]:
+def _preconditioner(problem: Problem, weight: float) -> Precondition:
     """The inverse in Fourier space of a convolution that is near, where there is a weight.
 
     Without one the iterations regularize: they must begin with the coarse features, as plain ones do, and

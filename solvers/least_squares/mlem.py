@@ -10,18 +10,19 @@ import torch
 from invgen.core.errors import CapabilityError, DataError
 from invgen.noise import Poisson
 from invgen.problem import Problem
-from invgen.solvers.base import Solver, State
+from invgen.solvers.base import Solver
+from invgen.solvers.state import State
 
 __all__ = ["MLEM"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MLEM(Solver):
     """Maximum-likelihood expectation maximization, Shepp and Vardi (1982); in optics, Richardson and Lucy.
 
     ``x' = x / s * A.H(y / A x)`` with ``s = A.H 1``: to the image without negative pixels that is most likely
-    under Poisson noise, of whatever gain. The likelihood never falls, and every iterate has as many counts as
-    the data, ``sum s x = sum y``. An iteration costs one projection and one backprojection.
+    under Poisson noise, of whatever gain. The likelihood never falls, and every iterate has the total
+    count of the data, ``sum s x = sum y``. An iteration costs one projection and one backprojection.
 
     The optimality measure is ``max log(A.H(y / A x) / s)``. It is zero at solutions alone: these are the
     conditions of Karush, Kuhn and Tucker for dark pixels, and with them the counts leave no others for bright
@@ -47,19 +48,22 @@ class MLEM(Solver):
     tolerance: float = 1e-3
 
     def initial(self, problem: Problem) -> torch.Tensor:
-        """An image of one value, with as many counts as the data."""
+        """A constant image with the total count of the data."""
         s = _sensitivity(problem)
         total, axes = problem.measurement.sum(problem.operator.range.axes), problem.operator.domain.axes
         mean = total / s.sum(axes).clamp(min=torch.finfo(s.dtype).tiny)
         return problem.operator.domain.per_sample(mean) * (s > 0)
 
-    def iterate(self, problem: Problem, x0: State | torch.Tensor) -> Iterator[State]:
+    def prepare(self, problem: Problem) -> torch.Tensor:
+        """``A.H 1``."""
+        return _sensitivity(problem)
+
+    def steps(self, problem: Problem, s: torch.Tensor, state: State) -> Iterator[State]:
         """Yield the iterates of the algorithm."""
-        s, state = _sensitivity(problem), State.start(x0)
         x = torch.where(s > 0, state.x, 0)  # what no detector sees
         if bool((x < 0).any()):
             raise DataError("MLEM starts from an image without negative pixels; clamp x0.")
-        ratio = state.variables["ratio"] if state.variables else self._ratio(problem, s, x)
+        ratio = state.get("ratio", lambda: self._ratio(problem, s, x))
         return self._iterates(problem, s, x, ratio)
 
     def _iterates(
@@ -70,7 +74,7 @@ class MLEM(Solver):
             ratio = self._ratio(problem, s, x)
             # without counts the image is zero, and the ratio too
             bound = ratio.amax(problem.operator.domain.axes).clamp(min=1).log()
-            yield State(x, optimality=bound, ratio=ratio)
+            yield State(x=x, optimality=bound, ratio=ratio)
 
     def _ratio(self, problem: Problem, s: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """``A.H(y / A x) / s``; zero at pixels that no detector sees."""
@@ -90,7 +94,7 @@ def _sensitivity(problem: Problem) -> torch.Tensor:
     A = problem.linear_operator
     if not isinstance(problem.noise, Poisson):
         raise CapabilityError(
-            f"MLEM needs Poisson noise; this is {type(problem.noise).__name__}. "
+            f"MLEM needs Poisson noise; this is {problem.likelihood.name}. "
             "Give noise.Poisson(gain), or use SIRT(nonnegative=True) for line integrals."
         )
     if not A.nonnegative:

@@ -2,63 +2,74 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, Self, cast
 
 import torch
 
-from invgen.core.errors import ParameterError, ShapeError
+from invgen.core.counting import record_call
+from invgen.core.errors import ParameterError
 from invgen.priors.base import Denoiser, require
+from invgen.priors.image_format import format_of
 from invgen.problem import Problem
 from invgen.solvers.base import Solver
-from invgen.solvers.data_prox import image_scale, rough_image, with_noise
+from invgen.solvers.data_prox import DataProx
+from invgen.solvers.scale import check_scale, image_scale, per_element, prior_unit, rough_image, with_noise
 
-__all__ = ["DenoiserSolver"]
+__all__ = ["DenoiserSolver", "noise_in_image"]
 
 
+@dataclass(frozen=True)
 class DenoiserSolver(Solver):
-    """Base of the solvers whose prior is a denoiser; each is a frozen dataclass of these and its own.
+    """Base of the solvers whose prior is a denoiser.
 
     Its noise levels are fractions of the image's scale, so that they suit images of any unit; to a denoiser
     that has a value range images are handed within it.
+
+    Parameters
+    ----------
+    prior : Denoiser
+    weight : positive number
+        Of the prior against the data.
+    sigma : positive number, tensor with one for each batch element, or "auto"
+        Noise level of the denoiser, as a fraction of the scale.
+    scale : positive number, tensor with one for each batch element, or "auto"
+        What is white in the image, in its unit. "auto" estimates it from a rough reconstruction. A denoiser
+        with a value range gets images in which it is the range's upper end.
     """
 
     prior: Denoiser
-    weight: float | None
-    sigma: float | torch.Tensor | str
-    scale: float | torch.Tensor | str
+    _: KW_ONLY
+    weight: float = 1.0
+    sigma: float | torch.Tensor | str = "auto"
+    scale: float | torch.Tensor | str = "auto"
+    tolerance: float = 1e-3
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.prior, self.name, Denoiser)
-        if not cast(float, self.weight) > 0:
+        if not self.weight > 0:
             raise ParameterError(f"weight must be positive; got {self.weight!r}.")
-        for name in ("sigma", "scale"):
-            value = getattr(self, name)
-            if isinstance(value, str) and value != "auto":
-                raise ParameterError(f"{name} is 'auto' or positive; got {value!r}.")
-            if not isinstance(value, str) and not bool((torch.as_tensor(value) > 0).all()):
-                raise ParameterError(f"{name} must be positive; got {value}.")
+        check_scale(self.sigma, "sigma")
+        check_scale(self.scale, "scale")
 
     def resolved(self, problem: Problem) -> Self:
         """With numbers, those of each batch element, for scale and noise level."""
-        scale, sigma, like = self.scale, self.sigma, problem.zeros().real
+        scale, sigma = self.scale, self.sigma
         if isinstance(scale, str) or isinstance(sigma, str):
             problem = with_noise(problem, self.name)
         scale = image_scale(problem) if isinstance(scale, str) else torch.as_tensor(scale)
-        sigma = self._level(problem, scale) if isinstance(sigma, str) else torch.as_tensor(sigma)
-        for name, value in (("scale", scale), ("sigma", sigma)):
-            if value.shape not in ((), problem.batch_shape):
-                raise ShapeError(
-                    f"{name} of each batch element has the batch's shape {tuple(problem.batch_shape)}; got "
-                    f"{tuple(value.shape)}."
-                )
-        numbers = (value.to(like).expand(problem.batch_shape) for value in (scale, sigma))
-        return replace(cast(Any, self), **dict(zip(("scale", "sigma"), numbers, strict=True)))
+        sigma = self._level(problem, scale) if isinstance(sigma, str) else sigma
+        numbers = {"scale": scale, "sigma": sigma}
+        return replace(self, **{name: per_element(value, problem, name) for name, value in numbers.items()})
 
     def _level(self, problem: Problem, scale: torch.Tensor) -> torch.Tensor:
         """What "auto" means for sigma, a fraction of the scale."""
         raise NotImplementedError
+
+    def prepare(self, problem: Problem) -> DataProx:
+        """The proximal map of the data term."""
+        return DataProx(with_noise(problem, self.name))
 
     def initial(self, problem: Problem) -> torch.Tensor:
         """A rough image, which has no holes where nothing was measured."""
@@ -75,7 +86,7 @@ class DenoiserSolver(Solver):
 
     def _penalty(self, sigma: torch.Tensor) -> torch.Tensor:
         """``weight / sigma^2``, in the image's unit, shape of the batch."""
-        return cast(float, self.weight) / (sigma * cast(torch.Tensor, self.scale)).square()
+        return self.weight / (sigma * cast(torch.Tensor, self.scale)).square()
 
     @property
     def _blame(self) -> str:
@@ -86,15 +97,17 @@ class DenoiserSolver(Solver):
 
     def denoised(self, problem: Problem, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
         """`x` without noise of the level `sigma`, a fraction of the scale."""
-        space, scale = problem.operator.domain, cast(torch.Tensor, self.scale)
-        value_range = getattr(self.prior, "value_range", None)
-        if value_range is None:
+        record_call(self.prior)
+        scale = cast(torch.Tensor, self.scale)
+        unit = prior_unit(scale, self.prior)
+        if unit is None:
             return self.prior.denoise(x, sigma * scale)
-        unit = space.per_sample(scale / value_range[1])
-        return unit * self.prior.denoise(x / unit, sigma * value_range[1])
+        white = cast(tuple[float, float], format_of(self.prior).value_range)[1]
+        unit = problem.operator.domain.per_sample(unit)
+        return unit * self.prior.denoise(x / unit, sigma * white)
 
 
 def noise_in_image(problem: Problem) -> torch.Tensor:
     """Noise level of the image's best measured component, in its unit: that of the data over ``|A|``."""
-    L = torch.as_tensor(problem.lipschitz()).to(problem.zeros().real).expand(problem.batch_shape)
+    L = problem.lipschitz()
     return torch.where(L > 0, L, 1.0).rsqrt()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, ClassVar, cast
 
 import torch
@@ -12,8 +12,10 @@ from invgen.core.errors import ParameterError
 from invgen.operators import Identity
 from invgen.priors.base import Patchwise, require
 from invgen.problem import Problem
-from invgen.solvers.base import Solver, State
-from invgen.solvers.data_prox import DataProx, image_scale, rough_image, with_noise
+from invgen.solvers.base import Solver
+from invgen.solvers.data_prox import DataProx
+from invgen.solvers.scale import check_scale, image_scale, per_element, rough_image, with_noise
+from invgen.solvers.state import State
 
 __all__ = ["EPLL"]
 
@@ -28,14 +30,14 @@ _RESTORATION = (50, 100, 200, 400, 800, 1600, 3200)
 class EPLL(Solver):
     """Expected patch log-likelihood, Zoran and Weiss (2011), by half-quadratic splitting, sec. 3.
 
-    Minimises ``-log p(y | A x) + prior.value(x)`` for normal noise, over x and a restored copy of each patch,
-    which a penalty beta ties to it. For each of a rising sequence of them, the two are found in turn:
+    Minimises ``-log p(y | A x) + prior.value(x)`` for Gaussian noise, over x and a restored copy of each
+    patch, which a penalty beta ties to it. For each of a rising sequence of them, the two are found in turn:
 
         z = average of the patches of x, each restored as from noise of variance 1 / beta
         (A.H W A + beta) x = A.H W y + beta z
 
-    The data term weighs ``lambda = p^2 / std^2`` against the sum over all patches of p x p pixels, in which
-    each pixel takes part p^2 times, and at the image's edges as if it went on there, as the authors do.
+    The data term is weighted by ``lambda = p^2 / std^2`` against the sum over all patches of p x p pixels, in
+    which each pixel takes part p^2 times, and at the image's edges as if it went on there, as the authors do.
 
     Parameters
     ----------
@@ -57,31 +59,31 @@ class EPLL(Solver):
     """
 
     prior: Patchwise
+    _: KW_ONLY
     betas: tuple[float, ...] | torch.Tensor | str = "auto"
     scale: float | torch.Tensor | str = "auto"
     stride: int = 1
     iterations: int = 100
     tolerance: float = 0.0
 
-    #: The likelihood of all patches under all components costs as much as an iteration: told at the end.
-    _RECORDED: ClassVar[tuple[int, ...]] = ()
+    counts: ClassVar[dict[str, int]] = {"stride": 1}
+
+    #: The likelihood of all patches under all components costs as much as an iteration: recorded at the end.
+    recorded: ClassVar[tuple[int, ...]] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.prior, self.name, Patchwise)
-        for name, value in (("betas", self.betas), ("scale", self.scale)):
-            if isinstance(value, str) and value != "auto":
-                raise ParameterError(f"{name} is 'auto' or positive; got {value!r}.")
-            if not isinstance(value, str) and not bool((torch.as_tensor(value) > 0).all()):
-                raise ParameterError(f"{name} must be positive; got {value}.")
-        if not 1 <= self.stride <= self.prior.patch:
+        check_scale(self.betas, "betas")
+        check_scale(self.scale, "scale")
+        if self.stride > self.prior.patch:
             raise ParameterError(f"stride is from 1 to the patch, {self.prior.patch}; got {self.stride}.")
 
     def resolved(self, problem: Problem) -> EPLL:
         """With numbers, those of each batch element, for scale and penalties."""
         known, like = with_noise(problem, self.name), problem.zeros().real
-        scale = image_scale(known) if isinstance(self.scale, str) else torch.as_tensor(self.scale)
-        scale = scale.to(like).expand(problem.batch_shape)
+        scale = image_scale(known) if isinstance(self.scale, str) else self.scale
+        scale = per_element(scale, problem, "scale")
         if not isinstance(self.betas, str):
             betas = torch.as_tensor(self.betas)
         elif isinstance(known.linear_operator.gram, Identity):
@@ -101,23 +103,25 @@ class EPLL(Solver):
 
     def penalty(self, problem: Problem, x: torch.Tensor) -> torch.Tensor | float:
         """Minus the likelihood of the patches, of the image as the prior knows it."""
-        scale = self.resolved(problem).scale
-        return super().penalty(problem, x / problem.operator.domain.per_sample(scale))
+        return super().penalty(problem, x / problem.operator.domain.per_sample(self.scale))
 
     def statistics(self) -> dict[str, Any]:
         """Scale and penalties."""
         scale = torch.as_tensor(self.scale)
         return {"scale": scale if scale.ndim else float(scale), "betas": self.betas}
 
-    def iterate(self, problem: Problem, x0: State | torch.Tensor) -> Iterator[State]:
+    def prepare(self, problem: Problem) -> DataProx:
+        """The proximal map of the data term."""
+        return DataProx(with_noise(problem, self.name))
+
+    def steps(self, problem: Problem, data_prox: DataProx, state: State) -> Iterator[State]:
         """Yield the iterates of the algorithm."""
-        solver, known, space = self.resolved(problem), with_noise(problem, self.name), problem.operator.domain
-        betas, scale = cast(torch.Tensor, solver.betas), cast(torch.Tensor, solver.scale)
-        state, data_prox, unit = State.start(x0), DataProx(known), space.per_sample(scale)
-        x = state.x
-        for k in range(state.get("k", 0), len(betas)):
+        x, space = state.x, problem.operator.domain
+        betas, scale = cast(torch.Tensor, self.betas), cast(torch.Tensor, self.scale)
+        unit = space.per_sample(scale)
+        for k in range(state.get("k", lambda: 0), len(betas)):
             # images with axes of their own, such as channels, are restored one by one
             sigma = betas[k].rsqrt().reshape([*scale.shape, *(1,) * (len(space.shape) - 2)])
             z = unit * self.prior.restore(x / unit, sigma, self.stride)
             x = data_prox(z, betas[k] / scale.square(), x)
-            yield State(x, k=k + 1)
+            yield State(x=x, k=k + 1)

@@ -10,11 +10,11 @@ import torch
 
 from invgen.convex.splitting import ratio_of
 from invgen.core.errors import ParameterError
-from invgen.priors.base import Denoiser
 from invgen.problem import Problem
-from invgen.solvers.base import State
-from invgen.solvers.data_prox import DataProx, with_noise
+from invgen.solvers.data_prox import DataProx
 from invgen.solvers.plug_and_play.base import DenoiserSolver, noise_in_image
+from invgen.solvers.scale import with_noise
+from invgen.solvers.state import State
 
 __all__ = ["RED"]
 
@@ -22,9 +22,9 @@ __all__ = ["RED"]
 _LEVEL = 0.04
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RED(DenoiserSolver):
-    """Regularization by denoising, Romano, Elad and Milanfar (2017), for normal noise.
+    """Regularization by denoising, Romano, Elad and Milanfar (2017), for Gaussian noise.
 
     Finds the image at which ``grad f(x) + lambda (x - D(x)) = 0`` for the data term f and a denoiser D: for
     a linear and symmetric D the minimiser of ``f(x) + lambda / 2 x.H (x - D x)``; for others it minimises
@@ -43,7 +43,7 @@ class RED(DenoiserSolver):
     sigma : positive number, tensor with one for each batch element, or "auto"
         Noise level of the denoiser, as a fraction of the scale; "auto" is 0.04.
     scale : positive number, tensor with one for each batch element, or "auto"
-        See `PnP`.
+        See `PnPHQS`.
     iterations, tolerance
         Each batch element stops when the gradient is down to `tolerance` times ``lambda |x|``.
 
@@ -52,16 +52,12 @@ class RED(DenoiserSolver):
     DivergenceError
         Where the denoiser drives images further and further.
     CapabilityError
-        For noise that is not normal, and operators that are not linear.
+        For noise that is not Gaussian, and operators that are not linear.
     """
 
-    prior: Denoiser
     method: str = "fixed-point"
     weight: float = 0.5
-    sigma: float | torch.Tensor | str = "auto"
-    scale: float | torch.Tensor | str = "auto"
     iterations: int = 100
-    tolerance: float = 1e-3
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -76,23 +72,28 @@ class RED(DenoiserSolver):
     def _level(self, problem: Problem, scale: torch.Tensor) -> torch.Tensor:
         return torch.full_like(scale, _LEVEL)
 
-    def iterate(self, problem: Problem, x0: State | torch.Tensor) -> Iterator[State]:
+    def prepare(self, problem: Problem) -> tuple[Problem, DataProx | None]:  # type: ignore[override]
+        """The problem with its noise level, and the data step of the fixed-point iteration."""
+        known = with_noise(problem, self.name)
+        return known, DataProx(known) if self.method == "fixed-point" else None
+
+    def steps(
+        self, problem: Problem, prepared: tuple[Problem, DataProx | None], state: State
+    ) -> Iterator[State]:
         """Yield the iterates of the algorithm; each gradient falls out of the next denoised image."""
-        solver, known, space = self.resolved(problem), with_noise(problem, self.name), problem.operator.domain
-        state, sigma = State.start(x0), cast(torch.Tensor, solver.sigma)
-        L = noise_in_image(known) ** -2
-        strength = solver._penalty(sigma)
-        step = DataProx(known) if self.method == "fixed-point" else None
+        (known, data_step), space, x = prepared, problem.operator.domain, state.x
+        sigma = cast(torch.Tensor, self.sigma)
+        L, strength = noise_in_image(known) ** -2, self._penalty(sigma)
 
-        def look(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            d = solver.denoised(known, x, sigma)
-            return d, known.gradient(x) + space.per_sample(strength) * (x - d)
+        def gradient(x: torch.Tensor, denoised: torch.Tensor) -> torch.Tensor:
+            return known.gradient(x) + space.per_sample(strength) * (x - denoised)
 
-        x = state.x
-        d, slope = (state.variables["denoised"], state.variables["slope"]) if state.variables else look(x)
+        d = state.get("denoised", lambda: self.denoised(known, x, sigma))
+        slope = state.get("slope", lambda: gradient(x, d))
         while True:
-            x = step(d, strength, x) if step else x - slope / space.per_sample(L + strength)
-            d, slope = look(x)
+            x = data_step(d, strength, x) if data_step else x - slope / space.per_sample(L + strength)
+            d = self.denoised(known, x, sigma)
+            slope = gradient(x, d)
             yield State(
-                x, optimality=ratio_of(space.norm(slope), strength * space.norm(x)), denoised=d, slope=slope
+                x=x, optimality=ratio_of(space.norm(slope), strength * space.norm(x)), denoised=d, slope=slope
             )

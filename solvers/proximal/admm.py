@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 import torch
 
@@ -13,7 +13,8 @@ from invgen.core.krylov import conjugate_gradients
 from invgen.operators import Identity, LinearOperator
 from invgen.priors.base import Composite, require
 from invgen.problem import Problem
-from invgen.solvers.base import Solver, State
+from invgen.solvers.base import Solver
+from invgen.solvers.state import State
 
 __all__ = ["ADMM"]
 
@@ -28,7 +29,7 @@ _STEPS = 50
 class ADMM(Solver):
     """Alternating direction method of multipliers, Boyd et al. (2011), eqs. 3.2 to 3.4.
 
-    Minimises ``-log p(y | A x) + sum g_i(z_i)`` with ``z_i = K_i x``, for normal or unknown noise and a
+    Minimises ``-log p(y | A x) + sum g_i(z_i)`` with ``z_i = K_i x``, for Gaussian or unknown noise and a
     composite prior, such as total variation with a constraint:
 
         (A.H W A + rho sum K_i.H K_i) x' = A.H W y + sum K_i.H (rho z_i - u_i)
@@ -56,6 +57,7 @@ class ADMM(Solver):
     """
 
     prior: Composite
+    _: KW_ONLY
     iterations: int = 300
     tolerance: float = 1e-4
     relaxation: float = 1.6
@@ -66,17 +68,19 @@ class ADMM(Solver):
         if not 0 < self.relaxation < 2:
             raise ParameterError(f"relaxation is between 0 and 2; got {self.relaxation}.")
 
-    def iterate(self, problem: Problem, x0: State | torch.Tensor) -> Iterator[State]:
+    def prepare(self, problem: Problem) -> _System:
+        """The linear system of the image."""
+        return _System(problem, [K for K, _ in self.prior.terms(problem.operator.domain)])
+
+    def steps(self, problem: Problem, system: _System, state: State) -> Iterator[State]:
         """Yield the iterates of the algorithm."""
-        space, state = problem.operator.domain, State.start(x0)
-        terms = self.prior.resolve(problem).terms(space)
-        maps = [K for K, _ in terms]
-        system = _System(problem, maps)
+        space, maps = problem.operator.domain, system.maps
+        terms = self.prior.terms(space)
         size = space.norm(problem.backprojection)
-        x = state.get("unconstrained", state.x)
-        zs = state.get("zs", None) or [K(x) for K in maps]
-        us = state.get("us", None) or [torch.zeros_like(z) for z in zs]
-        rho, k = state.get("rho", system.balance), state.get("k", 0)
+        x = state.get("unconstrained", lambda: state.x)
+        zs = state.get("zs", lambda: [K(x) for K in maps])
+        us = state.get("us", lambda: [torch.zeros_like(z) for z in zs])
+        rho, k = state.get("rho", lambda: system.balance), state.get("k", lambda: 0)
         while True:
             rhos = [K.range.per_sample(rho) for K in maps]
             pull = total(K.H(r * z - u) for K, z, u, r in zip(maps, zs, us, rhos, strict=True))
@@ -97,7 +101,7 @@ class ADMM(Solver):
                 ratio = (ratio_of(primal, ratio_of(space.norm(moved), force))).sqrt()
                 rho = torch.where(ratio > 0, rho * ratio.clamp(0.1, 10), rho)
             yield State(
-                constrained(x, terms),
+                x=constrained(x, terms),
                 optimality=torch.maximum(primal, ratio_of(space.norm(moved), size)),
                 unconstrained=x,
                 zs=zs,
@@ -111,12 +115,11 @@ class _System:
     """``(A.H W A + rho sum K.H K) x = b``, W being the noise's inverse covariance."""
 
     def __init__(self, problem: Problem, maps: list[LinearOperator]) -> None:
-        self._problem, self._maps, self._space = problem, maps, problem.operator.domain
+        self._problem, self.maps, self._space = problem, maps, problem.operator.domain
         like = problem.zeros()
         self._squares = sum(K.norm() ** 2 for K in maps)
-        L = torch.as_tensor(problem.lipschitz(), dtype=like.dtype.to_real(), device=like.device)
         #: A first rho, shape of the batch.
-        self.balance = (0.1 * L / self._squares).expand(problem.batch_shape)
+        self.balance = 0.1 * problem.lipschitz() / self._squares
         self._mean = problem.mean_weight.clamp(min=torch.finfo(like.dtype).tiny)
         self._spectra: tuple[torch.Tensor, torch.Tensor] | None = None
         isometries = all(isinstance(K.gram, Identity) for K in maps)
@@ -133,7 +136,7 @@ class _System:
         problem, r = self._problem, self._space.per_sample(rho)
 
         def normal(v: torch.Tensor) -> torch.Tensor:
-            return problem.normal(v) + r * total(K.gram(v) for K in self._maps)
+            return problem.normal(v) + r * total(K.gram(v) for K in self.maps)
 
         return x + conjugate_gradients(
             normal,
@@ -145,7 +148,7 @@ class _System:
         )
 
     def _preconditioner(self, rho: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor] | None:
-        """The inverse, exactly so where it has a closed form and all measurements weigh alike."""
+        """The inverse, exactly so where it has a closed form and all measurements have one weight."""
         A, mean = self._problem.linear_operator, self._space.per_sample(self._mean)
         if self._spectra is not None:
             data, penalty = self._spectra

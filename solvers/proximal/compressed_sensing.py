@@ -11,21 +11,22 @@ import torch
 
 from invgen.convex.discrepancy import assumed_misfit
 from invgen.convex.functions import GroupL1
+from invgen.convex.momentum import momentum
 from invgen.convex.splitting import ratio_of
 from invgen.core.errors import CapabilityError, ParameterError, ShapeError
-from invgen.noise import Gaussian
 from invgen.operators import Identity, LinearOperator, Space
 from invgen.problem import Problem
-from invgen.solvers.base import Solver, State
+from invgen.solvers.base import Solver
+from invgen.solvers.state import State
 
 __all__ = ["BasisPursuit", "Lasso"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Lasso(Solver):
     """Least squares with a penalty on the magnitudes, Tibshirani (1996): to a certified distance.
 
-    Minimises ``-log p(y | A x) + weight |T x|_1`` for normal or unknown noise, by accelerated proximal
+    Minimises ``-log p(y | A x) + weight |T x|_1`` for Gaussian or unknown noise, by accelerated proximal
     gradients with adaptive restart (Beck and Teboulle 2009, eqs. 4.1 to 4.3; O'Donoghue and Candes 2015,
     sec. 3.2). The data term is a quadratic: an iteration costs one ``A.gram``, the gap included.
 
@@ -64,7 +65,7 @@ class Lasso(Solver):
         space, like = problem.operator.domain, problem.zeros()
         v = space.random(seed=0, dtype=like.dtype.to_real()).to(like).expand(like.shape)
         variance = space.inner(v, problem.normal(v)).real / space.norm(v).square()
-        if problem.noise is None:
+        if not problem.likelihood.level_known:
             variance = variance * (assumed_misfit(problem) / problem.count()).to(variance)
         weight = (2 * math.log(space.size) * variance).sqrt()
         # data of nothing but zeros have no scale, and the same image with any weight
@@ -83,32 +84,33 @@ class Lasso(Solver):
         T = _checked_transform(self.name, self.transform, problem.operator.domain)
         return torch.as_tensor(self.weight).to(x.real) * T(x).abs().sum(T.range.axes)
 
-    def iterate(self, problem: Problem, x0: State | torch.Tensor) -> Iterator[State]:
+    def prepare(self, problem: Problem) -> LinearOperator:
+        """The transform."""
+        return _checked_transform(self.name, self.transform, problem.operator.domain)
+
+    def steps(self, problem: Problem, T: LinearOperator, state: State) -> Iterator[State]:
         """Yield the iterates of the algorithm."""
-        solver, space, state = self.resolved(problem), problem.operator.domain, State.start(x0)
-        T = _checked_transform(self.name, self.transform, space)
-        x = state.x
-        L = torch.as_tensor(problem.lipschitz(), dtype=x.dtype.to_real(), device=x.device)
-        step = space.per_sample(1 / L)
-        weight = torch.as_tensor(solver.weight).to(x.real)
+        space, x = problem.operator.domain, state.x
+        step = space.per_sample(1 / problem.lipschitz())
+        weight = torch.as_tensor(self.weight).to(x.real)
         shrink = GroupL1(space.per_sample(weight))
         misfit_at_zero = problem.misfit(problem.zeros())
         largest = T(problem.backprojection).abs().amax(T.range.axes)
-        slope = state.get("slope", problem.gradient(x))
-        z, slope_at_z = state.get("z", x), state.get("slope_at_z", slope)
-        t = state.get("t", torch.ones_like(space.norm(x)))
+        slope = state.get("slope", lambda: problem.gradient(x))
+        z, slope_at_z = state.get("z", lambda: x), state.get("slope_at_z", lambda: slope)
+        t = state.get("t", lambda: torch.ones_like(space.norm(x)))
         while True:
             x_old, slope_old = x, slope
             x = T.H(shrink.prox(T(z - step * slope_at_z), step))
             slope = problem.gradient(x)
             t = torch.where(space.inner(z - x, x - x_old).real > 0, 1.0, t)
-            t_old, t = t, (1 + (1 + 4 * t * t).sqrt()) / 2
-            momentum = space.per_sample((t_old - 1) / t)
-            z = x + momentum * (x - x_old)
-            slope_at_z = slope + momentum * (slope - slope_old)  # of a quadratic
+            t, beyond = momentum(t)
+            beyond = space.per_sample(beyond)
+            z = x + beyond * (x - x_old)
+            slope_at_z = slope + beyond * (slope - slope_old)  # of a quadratic
             gap = self._gap(problem, T, x, slope, weight, misfit_at_zero, largest)
             yield State(
-                x,
+                x=x,
                 optimality=ratio_of(gap, misfit_at_zero / 2),
                 slope=slope,
                 z=z,
@@ -142,7 +144,7 @@ class Lasso(Solver):
         return (misfit * (1 - scale).square() / 2 + rest - rounding).clamp(min=0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BasisPursuit(Solver):
     """The sparsest image, in the sense of its magnitudes' sum, that explains the data.
 
@@ -188,11 +190,11 @@ class BasisPursuit(Solver):
 
     def _radius(self, problem: Problem) -> torch.Tensor:
         """Radius of the ball, shape of the batch."""
-        noise, like = problem.noise, problem.zeros().real
-        weights = noise.weights(problem.operator.range.axes) if isinstance(noise, Gaussian) else None
+        noise, like = problem.likelihood, problem.zeros().real
+        weights = noise.weights(problem.operator.range.axes)
         if self.epsilon != "auto":
             squares: Any = float(self.epsilon) ** 2
-        elif noise is None:
+        elif not noise.level_known:
             squares = problem.expected_misfit()
         elif weights is not None:
             squares = problem.count() / weights.to(like.device)
@@ -204,18 +206,18 @@ class BasisPursuit(Solver):
             torch.as_tensor(0.0 if squares is None else squares).to(like).sqrt().expand(problem.batch_shape)
         )
 
-    def iterate(self, problem: Problem, x0: State | torch.Tensor) -> Iterator[State]:
+    def prepare(self, problem: Problem) -> LinearOperator:
+        """The transform."""
+        return _checked_transform(self.name, self.transform, problem.operator.domain)
+
+    def steps(self, problem: Problem, T: LinearOperator, state: State) -> Iterator[State]:
         """Yield the iterates of the algorithm."""
-        A, y = problem.linear_operator, problem.measurement
-        images, data, state = A.domain, A.range, State.start(x0)
-        T = _checked_transform(self.name, self.transform, images)
+        A, y, x = problem.linear_operator, problem.measurement, state.x
+        images, data = A.domain, A.range
         epsilon, size = self._radius(problem), data.norm(y)
-        x = state.x
-        prediction, v = state.get("prediction", A(x)), state.get("v", torch.zeros_like(y))
-        pull, tau, k = state.get("pull", torch.zeros_like(x)), state.get("tau", None), state.get("k", 0)
-        if tau is None:
-            typical = images.norm(A.H(y)) / (A.norm() ** 2 * images.size**0.5)
-            tau = torch.where(typical > 0, typical, 1.0)
+        prediction = state.get("prediction", lambda: A(x))
+        v, pull = state.get("v", lambda: torch.zeros_like(y)), state.get("pull", lambda: torch.zeros_like(x))
+        tau, k = state.get("tau", lambda: _first_step(A, y)), state.get("k", lambda: 0)
         shrink = GroupL1(1.0)
         while True:
             sigma = 0.99 / (tau * A.norm() ** 2)
@@ -239,7 +241,13 @@ class BasisPursuit(Solver):
             gap = ratio_of((magnitudes - dual).abs(), torch.maximum(magnitudes, dual.abs()))
             apart = (data.norm(prediction - y) - epsilon).clamp(min=0)
             optimality = torch.maximum(gap, ratio_of(apart, size))
-            yield State(x, optimality=optimality, prediction=prediction, v=v, pull=pull, tau=tau, k=k)
+            yield State(x=x, optimality=optimality, prediction=prediction, v=v, pull=pull, tau=tau, k=k)
+
+
+def _first_step(A: LinearOperator, y: torch.Tensor) -> torch.Tensor:
+    """A primal step of the size of the backprojection's pixels, shape of the batch."""
+    typical = A.domain.norm(A.H(y)) / (A.norm() ** 2 * A.domain.size**0.5)
+    return torch.where(typical > 0, typical, 1.0)
 
 
 def _check_orthonormal(who: str, transform: LinearOperator | None) -> None:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, ClassVar, Protocol
 
 import torch
 
 from invgen.convex.dual_step import dual_step
 from invgen.convex.metric import MetricProx
-from invgen.convex.splitting import total
-from invgen.core.errors import CapabilityError, DivergenceError, ParameterError
+from invgen.convex.momentum import momentum
+from invgen.convex.splitting import constrained, total
+from invgen.core.errors import CapabilityError, DivergenceError
 from invgen.operators import Identity
 from invgen.priors.base import Composite, Proximable, has_closed_form, require
 from invgen.problem import Problem
-from invgen.solvers.base import Solver, State
+from invgen.solvers.base import Solver
+from invgen.solvers.state import State
 
 __all__ = ["FISTA", "ISTA"]
 
@@ -25,19 +27,20 @@ class ProximalGradient(Solver):
     """What `ISTA` and `FISTA` share: their parameters, and the step that both repeat."""
 
     prior: Proximable | Composite
+    _: KW_ONLY
     iterations: int = 300
     tolerance: float = 1e-4
-    inner_iterations: int = 20
+    inner_steps: int = 20
     backtracking: bool = False
+
+    counts: ClassVar[dict[str, int]] = {"inner_steps": 1}
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.prior, self.name, Proximable, Composite)
-        if not self.inner_iterations >= 1:
-            raise ParameterError(f"inner_iterations is a positive number; got {self.inner_iterations!r}.")
 
-    def _step(self, problem: Problem) -> _Step:
-        """The proximal gradient step of a solver that is resolved."""
+    def prepare(self, problem: Problem) -> ProximalStep:
+        """The proximal gradient step."""
         if not has_closed_form(self.prior, problem.operator.domain):
             if self.backtracking:
                 raise CapabilityError(
@@ -45,11 +48,11 @@ class ProximalGradient(Solver):
                     f"map; {type(self.prior).__name__} has none for these images. Leave backtracking off."
                 )
             scalar = isinstance(problem.linear_operator.gram, Identity) and problem.uniform_weight is not None
-            return (_Denoising if scalar else _InMetric)(problem, self.prior, self.inner_iterations)
+            return (_Denoising if scalar else _InMetric)(problem, self.prior, self.inner_steps)
         return _Backtracking(problem, self.prior) if self.backtracking else _ClosedForm(problem, self.prior)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ISTA(ProximalGradient):
     """Iterative shrinkage-thresholding, Daubechies, Defrise and De Mol (2004): proximal gradient steps.
 
@@ -61,33 +64,32 @@ class ISTA(ProximalGradient):
     prior : Proximable or Composite
     iterations, tolerance
         Stops where the gradient map ``L (x - x')`` is below the tolerance, relative to ``L |x'|``.
-    inner_iterations : int
+    inner_steps : int
         For composite priors; see `FISTA`.
     backtracking : bool
         See `FISTA`. Here it makes data terms whose curvature is not bounded safe, such as that of Poisson
         noise: from an `x0` of which the data are possible, every step is shortened until they remain so.
     """
 
-    def iterate(self, problem: Problem, x0: State | torch.Tensor) -> Iterator[State]:
+    def steps(self, problem: Problem, step: ProximalStep, state: State) -> Iterator[State]:
         """Yield the iterates of the algorithm."""
-        step, state = self.resolved(problem)._step(problem), State.start(x0)
-        x = state.get("unconstrained", state.x)
-        memory = state.get("memory", None) or step.start(x)
+        x = state.get("unconstrained", lambda: state.x)
+        memory = state.get("memory", lambda: step.start(x))
         while True:
             x_old = x
             x, memory = step(x, memory)
             yield State(
-                step.image(x), optimality=_relative(problem, x_old - x, x), unconstrained=x, memory=memory
+                x=step.image(x), optimality=_relative(problem, x_old - x, x), unconstrained=x, memory=memory
             )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FISTA(ProximalGradient):
     """Accelerated proximal gradient, Beck and Teboulle (2009a), eqs. 4.1 to 4.3.
 
     Minimises ``-log p(y | A x) + prior.value(x)``. A prior with a closed-form proximal map is taken as it is,
     with the step size ``1 / L``. For a composite one, such as total variation, the map is found by
-    `inner_iterations` of an iteration of its own that needs no projections; the step size is then a matrix,
+    `inner_steps` of an iteration of its own that needs no projections; the step size is then a matrix,
     diagonal in Fourier space where the operator has a `spectrum`, which saves most of the outer iterations:
     see `invgen.convex.metric.MetricProx`.
 
@@ -97,7 +99,7 @@ class FISTA(ProximalGradient):
     iterations, tolerance
         Stops where the gradient map ``L (z - x)`` is below the tolerance, relative to ``L |x|``, z being the
         image that the step to x began from. (With a matrix for L, both are seen through its inverse.)
-    inner_iterations : int
+    inner_steps : int
         For composite priors.
     backtracking : bool
         Find L by trial, doubled as often as the data term is not below its quadratic model (sec. 4, p. 194),
@@ -114,21 +116,18 @@ class FISTA(ProximalGradient):
     monotone: bool = False
     restart: bool = False
 
-    def iterate(self, problem: Problem, x0: State | torch.Tensor) -> Iterator[State]:
+    def steps(self, problem: Problem, step: ProximalStep, state: State) -> Iterator[State]:
         """Yield the iterates of the algorithm."""
-        solver, space, state = self.resolved(problem), problem.operator.domain, State.start(x0)
-        step = solver._step(problem)
-        x = state.get("unconstrained", state.x)
-        z, t = state.get("z", x), state.get("t", torch.ones_like(space.norm(x)))
-        memory = state.get("memory", None) or step.start(x)
-        least = state.get("least", torch.full_like(t, torch.inf))
+        space, x = problem.operator.domain, state.get("unconstrained", lambda: state.x)
+        z, t = state.get("z", lambda: x), state.get("t", lambda: torch.ones_like(space.norm(x)))
+        memory = state.get("memory", lambda: step.start(x))
+        least = state.get("least", lambda: torch.full_like(t, torch.inf))
         while True:
             p, memory = step(z, memory)  # 4.1
             x_old, x = x, p
             if self.monotone:
-                objective = problem.negative_log_likelihood(step.image(p)) + solver.penalty(
-                    problem, step.image(p)
-                )
+                image = step.image(p)
+                objective = problem.negative_log_likelihood(image) + self.penalty(problem, image)
                 # what rounding makes of the same objective is no worse
                 better = objective <= least + 10 * torch.finfo(t.dtype).eps * objective.abs()
                 x = torch.where(space.per_sample(better), p, x_old)
@@ -137,11 +136,11 @@ class FISTA(ProximalGradient):
                 uphill = space.inner(step.scaled(z - p, memory), p - x_old).real > 0
                 t = torch.where(uphill, 1.0, t)
             optimality = _relative(problem, z - p, p)
-            t_old, t = t, (1 + (1 + 4 * t * t).sqrt()) / 2  # 4.2
+            t_old, (t, beyond) = t, momentum(t)  # 4.2
             # 4.3; the last term is that of MFISTA, and else zero
-            z = x + space.per_sample((t_old - 1) / t) * (x - x_old) + space.per_sample(t_old / t) * (p - x)
+            z = x + space.per_sample(beyond) * (x - x_old) + space.per_sample(t_old / t) * (p - x)
             yield State(
-                step.image(x), optimality=optimality, unconstrained=x, z=z, t=t, memory=memory, least=least
+                x=step.image(x), optimality=optimality, unconstrained=x, z=z, t=t, memory=memory, least=least
             )
 
 
@@ -150,7 +149,7 @@ def _relative(problem: Problem, change: torch.Tensor, x: torch.Tensor) -> torch.
     return space.norm(change) / space.norm(x).clamp(min=torch.finfo(x.dtype).tiny)
 
 
-class _Step(Protocol):
+class ProximalStep(Protocol):
     """``x = prox(z - L^-1 grad f(z))``, with what one step hands to the next."""
 
     def start(self, x: torch.Tensor) -> list[torch.Tensor]:
@@ -175,8 +174,7 @@ class _ClosedForm:
         self.problem, self.prior = problem, prior
 
     def start(self, x: torch.Tensor) -> list[torch.Tensor]:
-        L = torch.as_tensor(self.problem.lipschitz(), dtype=x.dtype.to_real(), device=x.device)
-        return [L.expand(self.problem.batch_shape)]
+        return [self.problem.lipschitz()]
 
     def __call__(
         self, z: torch.Tensor, memory: list[torch.Tensor]
@@ -246,7 +244,7 @@ class _InMetric:
         return self._prox.space.filter(self._prox.curvature, d)
 
     def image(self, x: torch.Tensor) -> torch.Tensor:
-        return self._prox.constrain(x, self._functions)
+        return constrained(x, zip(self._prox.maps, self._functions, strict=True))
 
 
 #: Of the first step of `_Denoising`, what is left after about sixty.
@@ -269,9 +267,7 @@ class _Denoising(_InMetric):
     def __init__(self, problem: Problem, prior: Any, iterations: int) -> None:
         super().__init__(problem, prior, iterations)
         self._iterations, self._maps = iterations, self._prox.maps
-        like = problem.zeros()
-        c = torch.as_tensor(problem.lipschitz(), dtype=like.dtype.to_real(), device=like.device)
-        self._u, self._c = self._prox.guess(), c.expand(problem.batch_shape)
+        self._u, self._c = self._prox.guess(), problem.lipschitz()
         self._squares = [len(self._maps) * K.norm() ** 2 for K in self._maps]
 
     def start(self, x: torch.Tensor) -> list[torch.Tensor]:

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from invgen.core.errors import CapabilityError
 from invgen.core.krylov import largest_eigenvalue
-from invgen.noise import Gaussian
 from invgen.operators import LinearOperator
 from invgen.problem import Problem
 
@@ -16,10 +15,9 @@ __all__ = ["check_curvature", "largest_curvature"]
 
 def check_curvature(problem: Problem) -> None:
     """Raise where the noise has no bounded curvature, so that no step is small enough."""
-    noise = problem.noise
-    if noise is not None and not isinstance(noise, Gaussian) and noise.largest_curvature is None:
+    if problem.likelihood.largest_curvature is None:
         raise CapabilityError(
-            f"{type(noise).__name__} noise has unbounded curvature, so that no step of Langevin dynamics "
+            f"{problem.likelihood.name} noise has unbounded curvature, so that no step of Langevin dynamics "
             "is small enough: describe the data by Gaussian weights."
         )
 
@@ -31,17 +29,16 @@ def largest_curvature(problem: Problem, x: Tensor) -> Tensor:
     ``J.H w J`` with the operator's Jacobian J and the noise's curvature w.
     """
     if isinstance(problem.operator, LinearOperator):
-        return torch.as_tensor(problem.lipschitz()).to(x.real).expand(problem.batch_shape)
-    A, noise = problem.operator, problem.noise
-    assert noise is not None
+        return problem.lipschitz()
+    A, noise = problem.operator, problem.likelihood
     weights = noise.curvature(A(x), problem.measurement)
     if problem.observed is not None:
         weights = torch.where(problem.observed, weights, 0)
 
     def hessian(v: Tensor) -> Tensor:
         seen = A.jvp(x, v)
-        # a covariance says more than its diagonal
-        return A.vjp(x, noise.whiten(seen) if isinstance(noise, Gaussian) else weights * seen)
+        # a covariance is more than its diagonal
+        return A.vjp(x, noise.precision(seen) if noise.quadratic else weights * seen)
 
     start = A.domain.random(seed=0, dtype=x.dtype.to_real()).to(x).expand(x.shape)
     return largest_eigenvalue(hessian, start, A.domain, tolerance=1e-2)

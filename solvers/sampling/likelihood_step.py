@@ -1,4 +1,4 @@
-"""Draws from the likelihood times a normal density: the data's half of the samplers that split the two."""
+"""Draws from the likelihood times a Gaussian: the data's half of the samplers that split the two."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ import torch
 from torch import Tensor
 
 from invgen.core.draws import Draws
-from invgen.noise import Gaussian
-from invgen.operators import LinearOperator
 from invgen.problem import Problem
 from invgen.solvers.data_prox import SAMPLER_PRECISION, DataProx
 from invgen.solvers.sampling.curvature import check_curvature, largest_curvature
 
-__all__ = ["GaussianStep", "LangevinStep", "likelihood_step"]
+__all__ = ["GaussianStep", "LangevinStep", "LikelihoodStep", "likelihood_step"]
 
 #: Draw an image from ``p(y | A x) N(x; z, rho^2)``, given z, rho of the batch's shape, and random numbers.
 LikelihoodStep = Callable[[Tensor, Tensor, Draws], Tensor]
@@ -25,7 +23,7 @@ _LONGER, _SHORTER = 2 ** (1 / 3), 1 / 2
 
 
 class GaussianStep:
-    """Exact draws from ``p(y | A x) N(x; z, rho^2)`` for a linear operator and normal noise.
+    """Exact draws from ``p(y | A x) N(x; z, rho^2)`` for a linear operator and Gaussian noise.
 
     Perturb the data and the centre by noise of their own, and find the maximum (Papandreou and Yuille 2010;
     Orieux, Feron and Giovannelli 2012, who call it perturbation-optimization): with ``e`` noise like that of
@@ -34,18 +32,17 @@ class GaussianStep:
         (A.H W A + 1 / rho^2) x = A.H W (y + e) + (z + rho n) / rho^2
 
     has as its solution the mean of that density plus noise of its covariance, ``(A.H W A + 1 / rho^2)^-1``.
-    For complex images that is the covariance of the real and of the imaginary part. A dead pixel, of weight
-    zero, tells nothing.
+    For complex images that is the covariance of the real and of the imaginary part. A dead pixel has
+    weight zero.
 
     Parameters
     ----------
     problem : Problem
-        With normal noise; its first batch axis counts the samples.
+        With Gaussian noise; its first batch axis counts the samples.
     """
 
     def __init__(self, problem: Problem) -> None:
-        assert isinstance(problem.noise, Gaussian)
-        self._operator, self._noise = problem.linear_operator, problem.noise
+        self._operator, self._noise = problem.linear_operator, problem.likelihood
         self._measurement, self._step = problem.measurement, DataProx(problem, SAMPLER_PRECISION)
 
     def __call__(self, z: Tensor, rho: Tensor, draws: Draws) -> Tensor:
@@ -62,8 +59,8 @@ class LangevinStep:
 
     Roberts and Tweedie (1996), sec. 1.4.2: a step of Langevin dynamics is a proposal, which is accepted with
     the probability that keeps the density, so that steps that are too long stop the chain and do not throw it
-    out. For operators that are not linear, or noise that is not normal. The first step is the inverse of the
-    largest curvature at z, that of ``J.H w J + 1 / rho^2`` with the operator's Jacobian J and the noise's
+    out. For operators that are not linear, or noise that is not Gaussian. The first step is the inverse of
+    the largest curvature at z, that of ``J.H w J + 1 / rho^2`` with the operator's Jacobian J and the noise's
     curvature w; what is accepted in the first half of the chain adapts it.
 
     Parameters
@@ -92,7 +89,7 @@ class LangevinStep:
             energy_there, slope_there = self._density(proposed, z, pull)
             there, back = proposed - x + step * slope, x - proposed + step * slope_there
             ways = (space.norm(there).square() - space.norm(back).square()) / (4 * length)
-            # the logarithm of a uniform number, from a normal one
+            # the logarithm of a uniform number, from a Gaussian one
             chance = torch.special.log_ndtr(draws(energy, 0))
             accepted = chance < energy - energy_there + ways
             keep = space.per_sample(accepted)
@@ -111,6 +108,6 @@ class LangevinStep:
 
 def likelihood_step(problem: Problem, langevin_steps: int) -> LikelihoodStep:
     """The exact step where there is one, else Langevin dynamics of that many steps."""
-    if isinstance(problem.operator, LinearOperator) and isinstance(problem.noise, Gaussian):
+    if problem.is_least_squares:
         return GaussianStep(problem)
     return LangevinStep(problem, langevin_steps)

@@ -68,12 +68,12 @@ SAMPLERS = {
         "weighted data": (PiGDM(NORMAL_ROWS, **LEVELS), inpainting, ()),
     },
     "DPS": {
-        "defaults": (DPS(NORMAL, spread=0.5, **LEVELS), None, ()),
+        "defaults": (DPS(NORMAL, std=0.5, **LEVELS), None, ()),
         "network": (DPS(NETWORK, **LEVELS), lost, ()),
         "complex": (DPS(COMPLEX, **LEVELS), single_coil, ()),
-        "weighted data": (DPS(NORMAL_ROWS, spread=0.5, **LEVELS), inpainting, ()),
-        "counts": (DPS(NORMAL_SMALL, spread=0.5, **LEVELS), counts, ()),
-        "not linear": (DPS(NORMAL_ROWS, spread=0.5, **LEVELS), saturated, ()),
+        "weighted data": (DPS(NORMAL_ROWS, std=0.5, **LEVELS), inpainting, ()),
+        "counts": (DPS(NORMAL_SMALL, std=0.5, **LEVELS), counts, ()),
+        "not linear": (DPS(NORMAL_ROWS, std=0.5, **LEVELS), saturated, ()),
     },
     "DAPS": {
         "defaults": (DAPS(NORMAL_ROWS, **LEVELS), denoising, ()),
@@ -103,7 +103,7 @@ SAMPLERS = {
         "weighted data": (TwistedSMC(NORMAL_ROWS, particles=4, **LEVELS), inpainting, {"seeds"}),
     },
     "AnnealedLangevin": {
-        "defaults": (AnnealedLangevin(NORMAL_ROWS, steps_per_level=1, **LEVELS), denoising, ()),
+        "defaults": (AnnealedLangevin(NORMAL_ROWS, langevin_steps=1, **LEVELS), denoising, ()),
         "network": (AnnealedLangevin(NETWORK, **LEVELS), lost, ()),
         "complex": (AnnealedLangevin(COMPLEX, **LEVELS), single_coil, ()),
         "weighted data": (AnnealedLangevin(NORMAL_ROWS, **LEVELS), inpainting, ()),

@@ -34,7 +34,9 @@ from invgen.solvers import (
     CondatVu,
     Gridding,
     Lasso,
-    PnP,
+    PnPADMM,
+    PnPHQS,
+    PnPPGD,
     RootSumOfSquares,
     Solver,
     State,
@@ -157,12 +159,12 @@ SOLVERS = {
     },
     "Lasso": {
         "defaults": (Lasso(**FEW), None, ()),
-        "transform": (Lasso(0.5, DCT((9, 12), "complex"), **FEW), resonance, {"scale"}),
-        "weighted data": (Lasso(0.5, **FEW), weighted, {"scale"}),
+        "transform": (Lasso(weight=0.5, transform=DCT((9, 12), "complex"), **FEW), resonance, {"scale"}),
+        "weighted data": (Lasso(weight=0.5, **FEW), weighted, {"scale"}),
     },
     "BasisPursuit": {
         "defaults": (BasisPursuit(**FEW), None, ()),
-        "equality": (BasisPursuit(0.0, DCT((9, 12), "complex"), **FEW), resonance, ()),
+        "equality": (BasisPursuit(epsilon=0.0, transform=DCT((9, 12), "complex"), **FEW), resonance, ()),
     },
     "CondatVu": {
         "defaults": (CondatVu(TotalVariation(), **FEW), None, ()),
@@ -174,19 +176,23 @@ SOLVERS = {
         "closed form": (ISTA(L1(0.5), **FEW), resonance, {"scale"}),
         "by trial": (ISTA(L1(0.5), backtracking=True, **FEW), weighted, {"scale"}),
     },
-    "PnP": {
-        "defaults": (PnP(SPUN), denoising, ()),
-        "projections": (PnP(SPUN, iterations=4), None, ()),
-        "weighted data": (PnP(SPUN), inpainting, ()),
-        "multipliers": (PnP(SOFT, "admm", **FEW), single_coil, ()),
-        "gradients": (PnP(SOFT, "pgd", **FEW), resonance, ()),
-        "network": (PnP(NetworkDenoiser(Halfway(), (0, 1)), "admm", **FEW), denoising, ()),
-        "proximal map": (PnP(ProxDenoiser(Wavelet(2.0)), "pgd", **FEW), denoising, {"scale"}),
+    "PnPHQS": {
+        "defaults": (PnPHQS(SPUN), denoising, ()),
+        "projections": (PnPHQS(SPUN, iterations=4), None, ()),
+        "weighted data": (PnPHQS(SPUN), inpainting, ()),
+    },
+    "PnPADMM": {
+        "multipliers": (PnPADMM(SOFT, **FEW), single_coil, ()),
+        "network": (PnPADMM(NetworkDenoiser(Halfway(), (0, 1)), **FEW), denoising, ()),
+    },
+    "PnPPGD": {
+        "gradients": (PnPPGD(SOFT, **FEW), resonance, ()),
+        "proximal map": (PnPPGD(ProxDenoiser(Wavelet(2.0)), **FEW), denoising, {"scale"}),
     },
     "RED": {
         "defaults": (RED(SPUN, **FEW), single_coil, ()),
         "weighted data": (RED(SOFT, **FEW), inpainting, ()),
-        "gradients": (RED(SOFT, "gradient", **FEW), None, ()),
+        "gradients": (RED(SOFT, method="gradient", **FEW), None, ()),
     },
     "PDHG": {
         "defaults": (PDHG(TotalVariation(), iterations=100), None, ()),
@@ -224,52 +230,53 @@ class Landweber(Solver):
     iterations: int = 12
     tolerance: float = 0.0
 
-    def iterate(self, problem, x0):
-        x = State.start(x0).x
+    def steps(self, problem, prepared, state):
+        x, L = state.x, problem.operator.domain.per_sample(problem.lipschitz())
         while True:
-            x = x - problem.gradient(x) / problem.lipschitz()
-            yield State(x)
+            x = x - problem.gradient(x) / L
+            yield State(x=x)
 
 
 @dataclass(frozen=True)
 class Forgetful(Landweber):
     """Keeps its momentum to itself, so that a resumed run goes another way."""
 
-    def iterate(self, problem, x0):
-        x = old = State.start(x0).x
+    def steps(self, problem, prepared, state):
+        x = old = state.x
+        L = problem.operator.domain.per_sample(problem.lipschitz())
         while True:
-            x, old = x + 0.9 * (x - old) - problem.gradient(x) / problem.lipschitz(), x
-            yield State(x)
+            x, old = x + 0.9 * (x - old) - problem.gradient(x) / L, x
+            yield State(x=x)
 
 
 @dataclass(frozen=True)
 class Random(Landweber):
-    def iterate(self, problem, x0):
-        for state in super().iterate(problem, x0):
-            yield State(state.x + 1e-3 * torch.rand(()))
+    def steps(self, problem, prepared, state):
+        for reached in super().steps(problem, prepared, state):
+            yield State(x=reached.x + 1e-3 * torch.rand(()))
 
 
 @dataclass(frozen=True)
 class Absolute(Landweber):
     """Steps of a length of its own."""
 
-    def iterate(self, problem, x0):
-        x = State.start(x0).x
+    def steps(self, problem, prepared, state):
+        x = state.x
         while True:
             x = x - 0.1 * torch.tanh(problem.gradient(x))
-            yield State(x)
+            yield State(x=x)
 
 
 @dataclass(frozen=True)
 class Mixing(Landweber):
     """Takes one step size for the whole batch from the data."""
 
-    def iterate(self, problem, x0):
-        x = State.start(x0).x
+    def steps(self, problem, prepared, state):
+        x = state.x
         while True:
             g = problem.gradient(x)
             x = x - g * (g * g).sum() / (g * problem.normal(g)).sum()
-            yield State(x)
+            yield State(x=x)
 
 
 def test_a_users_solver_keeps_the_rules():

@@ -176,7 +176,7 @@ def test_parameters_that_make_no_sense_are_refused():
         lambda: CG(weight=-1.0),
         lambda: CG(weight="much"),
         lambda: SIRT(relaxation=2.0),
-        lambda: FISTA(TotalVariation(), inner_iterations=0),
+        lambda: FISTA(TotalVariation(), inner_steps=0),
     ):
         with pytest.raises(ParameterError):
             make()

@@ -75,7 +75,7 @@ def test_a_fan_is_reconstructed_to_its_truth(scans, words):
     assert g.detector_spacing == pytest.approx(told["detector_spacing"])
     assert g.detector_offset == pytest.approx(told["detector_offset"], abs=0.05 * g.detector_spacing)
     assert g.pixel_size == pytest.approx(words.get("pixel_size", 1.0))
-    assert error(FBP("ram-lak")(problem).x, exact[0]) < 0.3
+    assert error(FBP(window="ram-lak")(problem).x, exact[0]) < 0.3
     assert error(SIRT()(problem).x, exact[0]) < 0.3
 
 
@@ -88,7 +88,7 @@ def test_a_cone_is_reconstructed_to_its_truth(cone):
     assert problem.measurement.shape == (60, 10, 32)
     assert problem.operator.domain.shape == (10, 32, 32)
     assert problem.operator.geometry.row_spacing == pytest.approx(told["detector_spacing"])
-    assert error(FDK("ram-lak")(problem).x[1:-1], exact) < 0.3
+    assert error(FDK(window="ram-lak")(problem).x[1:-1], exact) < 0.3
     assert error(SIRT()(problem).x[1:-1], exact) < 0.3
 
 
@@ -235,7 +235,7 @@ def test_views_that_turn_the_other_way(fan, changed):
     with open_scan(path, rotation="clockwise") as scan:
         assert scan.find_center() == pytest.approx(told["rotation_center"], abs=0.05)
         assert scan.info()["geometry"]["rotation"] == "clockwise"
-        assert error(FBP("ram-lak")(scan.problem(0, image_shape=(64, 64))).x, exact[0]) < 0.3
+        assert error(FBP(window="ram-lak")(scan.problem(0, image_shape=(64, 64))).x, exact[0]) < 0.3
     with pytest.raises(ParameterError, match="rotation should be one of"):
         open_scan(path, rotation="left")
 

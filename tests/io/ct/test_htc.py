@@ -60,7 +60,7 @@ def test_measured_scans_lie_as_their_segmentations(measured_file, name):
         assert scan.info()["warnings"] == []
         assert scan.find_center() == pytest.approx(279.4, abs=0.1)  # within a fifth of the detector's middle
         problem = scan.problem(0, views=slice(None, None, 8), bin=2)
-    image = FBP("hann")(problem).x.numpy()
+    image = FBP(window="hann")(problem).x.numpy()
     material = image > threshold_otsu(image)
     expected = segmentation.reshape(256, 2, 256, 2).mean((1, 3)) > 0.5
     assert (material & expected).sum() / (material | expected).sum() > 0.98
@@ -82,7 +82,7 @@ def test_reconstruction_comes_near_the_truth(htc):
         problem = scan.problem(0, image_shape=(128, 128))
         assert scan.find_center() == pytest.approx(63.5, abs=0.02)
     truth = shepp_logan(35.0).scaled(value=0.05).image((128, 128), problem.operator.geometry.pixel_size)
-    image = FBP("ram-lak")(problem).x
+    image = FBP(window="ram-lak")(problem).x
     assert (image - truth).norm() / truth.norm() < 0.25
 
 

@@ -90,7 +90,7 @@ def test_other_sums_are_composite_and_both_solvers_find_their_minimum(prior):
     A = MatrixOperator(torch.linalg.qr(normal(60, 48)).Q * stretch, image_shape=(6, 8))
     problem = ig.Problem(A, A(normal(6, 8, seed=1)), Gaussian(0.3))
     one = PDHG(prior, iterations=2000, tolerance=1e-10)(problem).x
-    other = FISTA(prior, iterations=50, tolerance=1e-10, inner_iterations=40)(problem).x
+    other = FISTA(prior, iterations=50, tolerance=1e-10, inner_steps=40)(problem).x
     # the second solver stops its inner iteration early
     torch.testing.assert_close(one, other, rtol=0, atol=1e-4)
 
@@ -98,7 +98,10 @@ def test_other_sums_are_composite_and_both_solvers_find_their_minimum(prior):
 def test_what_is_returned_meets_the_constraints_exactly():
     A = MatrixOperator(normal(30, 48) / 5, image_shape=(6, 8))
     problem = ig.Problem(A, A(normal(6, 8, seed=1)), Gaussian(0.3))
-    for solver in (PDHG(0.4 * Wavelet(levels=1) + Box(0.1, 0.5), 20), FISTA(0.4 * DCT() + Box(0.1, 0.5), 5)):
+    for solver in (
+        PDHG(0.4 * Wavelet(levels=1) + Box(0.1, 0.5), iterations=20),
+        FISTA(0.4 * DCT() + Box(0.1, 0.5), iterations=5),
+    ):
         x = solver(problem).x
         assert float(x.min()) >= 0.1
         assert float(x.max()) <= 0.5

@@ -60,7 +60,9 @@ def measured_and_not(std):
 def test_measured_pixels_are_those_of_the_posterior(ode_steps):
     # at a tenth of the prior's spread the prior counts one percent, and r_t hardly matters
     prior, prob = measured_and_not(0.1)
-    off, ratio = errors(*moments(DAPS(prior, 100, ode_steps=ode_steps), prob), prior.posterior(prob))
+    off, ratio = errors(
+        *moments(DAPS(prior, iterations=100, ode_steps=ode_steps), prob), prior.posterior(prob)
+    )
     assert abs(float(off[0])) < 0.15
     assert abs(float(ratio[0]) - 1) < 0.05
 
@@ -70,7 +72,8 @@ def test_unmeasured_pixels_vary_too_much_along_the_flow_and_little_too_much_from
     # c^2 = s^2 / (s^2 + sigma^2), and at about it for the denoised image, with c = s^2 / (s^2 + sigma^2)
     prior, prob = measured_and_not(0.1)
     flow, image = (
-        errors(*moments(DAPS(prior, 400, ode_steps=k), prob), prior.posterior(prob))[1] for k in (4, 1)
+        errors(*moments(DAPS(prior, iterations=400, ode_steps=k), prob), prior.posterior(prob))[1]
+        for k in (4, 1)
     )
     assert 1.9 < float(flow[1]) < 2.6
     assert 1.0 < float(image[1]) < 1.15

@@ -57,7 +57,7 @@ def test_pigdm_samples_the_posterior_of_a_white_prior(name, eta):
     build, field = OPERATORS[name]
     problem, n = measured(build(), 0.1, prior(field)), 400 if field == "real" else 100
     posterior = prior(field).posterior(problem)
-    result = PiGDM(prior(field), 100, spread=SPREAD, eta=eta)(problem, samples=n, seed=0)
+    result = PiGDM(prior(field), iterations=100, std=SPREAD, eta=eta)(problem, samples=n, seed=0)
     std = posterior.covariance().diagonal().real.sqrt().reshape(SHAPE)
     std = std[..., None] if field == "complex" else std
     error = parts(result.x - posterior.mean()) / std
@@ -80,7 +80,7 @@ def test_pigdms_guidance_is_the_papers_formula():
         problem = measured(A, noise, images)
         x = 1 + Draws([3], 2)(torch.empty(1, *SHAPE, dtype=torch.float64))
         repeated = problem.repeated(1)
-        found = PiGDM(images, spread=0.9).guided(repeated, DataProx(repeated), x, sigma)
+        found = PiGDM(images, std=0.9).guided(repeated, DataProx(repeated), x, sigma)
         C, H = images.covariance(), matrix()
         J = C @ torch.linalg.inv(C + sigma**2 * torch.eye(24, dtype=torch.float64))
         D = 1 + J @ (x.flatten() - 1)
@@ -98,7 +98,7 @@ def test_an_operator_without_closed_form_gives_the_samples_of_its_matrix(monkeyp
     A = Radon(SHAPE, angles=3)
     units = torch.eye(24, dtype=torch.float64).reshape(-1, *SHAPE)
     explicit = MatrixOperator(A(units).flatten(1).mT, SHAPE)
-    problem, solver = measured(A, 0.1, prior()), PiGDM(prior(), 12, spread=SPREAD)
+    problem, solver = measured(A, 0.1, prior()), PiGDM(prior(), iterations=12, std=SPREAD)
     x = [
         solver(ig.Problem(B, y, problem.noise), samples=2, seed=0, x0=torch.ones(SHAPE)).samples
         for B, y in ((A, problem.measurement), (explicit, problem.measurement.flatten()))
@@ -111,14 +111,14 @@ def test_on_a_white_prior_the_guided_image_is_the_mean_given_both():
     problem, sigma = measured(MatrixOperator(matrix(), SHAPE), 0.2, prior()), 0.4
     x = 1 + Draws([3], 2)(torch.empty(1, *SHAPE, dtype=torch.float64))
     repeated = problem.repeated(1)
-    found = PiGDM(prior(), spread=SPREAD).guided(repeated, DataProx(repeated), x, sigma)
+    found = PiGDM(prior(), std=SPREAD).guided(repeated, DataProx(repeated), x, sigma)
     noisy = Gaussian(prior().denoise(x[0], sigma), 1 / (1 / SPREAD**2 + 1 / sigma**2))
     torch.testing.assert_close(found[0], noisy.posterior(problem).mean(), rtol=0, atol=1e-10)
 
 
 def test_without_a_spread_the_images_vary_without_bound():
     problem = measured(Downsample(SHAPE, 2), 0.1, prior())
-    none, large = (PiGDM(prior(), 10, spread=s)(problem, seed=0).x for s in (None, 1e9))
+    none, large = (PiGDM(prior(), iterations=10, std=s)(problem, seed=0).x for s in (None, 1e9))
     torch.testing.assert_close(none, large)
 
 
@@ -139,7 +139,7 @@ def test_the_spread_of_a_network_is_that_of_its_images():
     assert ig.priors.Diffusion(torch.nn.Identity(), field="complex", value_range=(0.0, 2.0)).spread == 1.0
 
 
-SOLVERS = [PiGDM(prior(), 8, spread=SPREAD), DPS(prior(), 8, spread=SPREAD)]
+SOLVERS = [PiGDM(prior(), iterations=8, std=SPREAD), DPS(prior(), iterations=8, std=SPREAD)]
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
@@ -181,9 +181,9 @@ def test_parameters_are_checked():
     with pytest.raises(ParameterError, match="eta from 0 to 1"):
         PiGDM(prior(), eta=1.5)
     with pytest.raises(ParameterError, match="positive spread"):
-        PiGDM(prior(), spread=0.0)
+        PiGDM(prior(), std=0.0)
     with pytest.raises(ParameterError, match="positive zeta"):
-        DPS(prior(), zeta=0.0, spread=1.0)
+        DPS(prior(), zeta=0.0, std=1.0)
     with pytest.raises(CapabilityError, match=r"how far its images spread.*spread="):
         DPS(prior())
 
@@ -199,7 +199,7 @@ def test_pigdm_needs_a_linear_operator():
 def test_dps_fits_the_data_as_far_as_its_steps_are_short(name):
     """In the end it goes to and fro about the data, by at most the length of one step."""
     build, field = OPERATORS[name]
-    problem, solver = measured(build(), 1e-3, prior(field)), DPS(prior(field), 100, spread=SPREAD)
+    problem, solver = measured(build(), 1e-3, prior(field)), DPS(prior(field), iterations=100, std=SPREAD)
     result = solver(problem, samples=4, seed=0)
     step = solver.zeta * SPREAD * (24 * (2 if field == "complex" else 1)) ** 0.5 / 100
     # the last of them of the first order; a residual of the data's own noise besides
@@ -210,7 +210,7 @@ def test_dps_fits_the_data_as_far_as_its_steps_are_short(name):
 def test_dps_knows_neither_the_unit_of_the_data_nor_their_noise():
     A, images = Downsample(SHAPE, 2), correlated()
     problem = measured(A, 0.1, images)
-    y, solver = problem.measurement, DPS(correlated(), 20, spread=1.0)
+    y, solver = problem.measurement, DPS(correlated(), iterations=20, std=1.0)
     x = solver(problem, seed=0, x0=torch.ones(SHAPE)).x
     for other in (
         ig.Problem(A, y, ig.noise.Gaussian(3.0)),
@@ -226,7 +226,7 @@ def test_dps_guides_alike_with_few_and_many_levels():
     posterior = prior().posterior(problem)
     std = posterior.covariance().diagonal().sqrt().reshape(SHAPE)
     for levels in (30, 100):
-        result = DPS(prior(), levels, spread=SPREAD)(problem, samples=n, seed=0)
+        result = DPS(prior(), iterations=levels, std=SPREAD)(problem, samples=n, seed=0)
         # twice the Monte-Carlo error
         assert ((result.x - posterior.mean()) / std).square().mean().sqrt() < 2 / n**0.5
 
@@ -235,7 +235,7 @@ def test_dps_weighs_counts_by_their_inverse():
     """As the paper's eq. 19: Poisson counts as normal data whose variance is the count."""
     A, noise = Downsample(SHAPE, 2), ig.noise.Poisson(0.01)
     y = noise.sample(A(correlated().sample(1, 0)[0].abs()), 0)
-    solver = DPS(correlated(), 20, spread=1.0)
+    solver = DPS(correlated(), iterations=20, std=1.0)
     normal = ig.noise.Gaussian((0.01 * y.clamp(min=0.01)).sqrt())
     start = torch.ones(SHAPE)
     found, expected = (solver(ig.Problem(A, y, m), seed=0, x0=start).x for m in (noise, normal))
@@ -252,7 +252,7 @@ def test_dps_takes_other_operators_and_noise(case):
     else:
         A, noise = Radon(SHAPE, angles=6), ig.noise.Transmission(1e4)
     problem = ig.Problem(A, noise.sample(A(truth), 0), noise)
-    result = DPS(images, 100, spread=SPREAD)(problem, samples=4, seed=0)
+    result = DPS(images, iterations=100, std=SPREAD)(problem, samples=4, seed=0)
     before = problem.misfit(torch.ones(SHAPE, dtype=torch.float64))
     # without data the prior's mean is the best guess
     assert (problem.repeated(4).misfit(result.samples) < before).all()

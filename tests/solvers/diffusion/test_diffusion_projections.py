@@ -121,13 +121,13 @@ def test_passes_are_evaluations_and_bring_the_null_space_nearer_to_the_data():
     truth = images.posterior(problem).mean()
     errors = []
     for passes in (1, 4):
-        result = DDNM(images, 10, passes=passes)(problem, samples=100, seed=0)
+        result = DDNM(images, iterations=10, passes=passes)(problem, samples=100, seed=0)
         assert result.stats["network_evaluations"] == 10 * passes
         errors.append(float((result.x - truth).norm()))
     assert errors[1] < errors[0]
 
 
-@pytest.mark.parametrize("solver", [DDRM(prior(), 6), DDNM(prior(), 6, passes=2)])
+@pytest.mark.parametrize("solver", [DDRM(prior(), iterations=6), DDNM(prior(), iterations=6, passes=2)])
 def test_samples_are_their_seeds_and_batches_their_elements(solver):
     A, noise = Downsample(SHAPE, 2), ig.noise.Gaussian(0.1)
     y = noise.sample(A(prior().sample(2, 0)), 0)
@@ -140,9 +140,9 @@ def test_a_level_of_noise_for_each_element():
     A = Downsample(SHAPE, 2)
     y = A(prior().sample(2, 0))
     std = torch.tensor([0.01, 0.5], dtype=torch.float64)
-    both = DDRM(prior(), 6)(ig.Problem(A, y, ig.noise.Gaussian(std.reshape(2, 1, 1))), seed=0)
+    both = DDRM(prior(), iterations=6)(ig.Problem(A, y, ig.noise.Gaussian(std.reshape(2, 1, 1))), seed=0)
     for i in range(2):
-        alone = DDRM(prior(), 6)(ig.Problem(A, y[i], ig.noise.Gaussian(float(std[i]))), seed=0)
+        alone = DDRM(prior(), iterations=6)(ig.Problem(A, y[i], ig.noise.Gaussian(float(std[i]))), seed=0)
         torch.testing.assert_close(both.x[i], alone.x, rtol=1e-12, atol=1e-12)
 
 

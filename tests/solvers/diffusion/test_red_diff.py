@@ -43,7 +43,7 @@ def test_runs_average_to_the_mean_of_the_posterior(std, dtype):
 def test_a_heavier_prior_draws_towards_its_mean():
     prior, prob = problem(1.0)
     away = [
-        float((REDdiff(prior, lam=lam)(prob, samples=8, seed=0).x - prior.mean()).norm())
+        float((REDdiff(prior, weight=lam)(prob, samples=8, seed=0).x - prior.mean()).norm())
         for lam in (0.3, 1, 10)
     ]
     assert away[0] > away[1] > away[2]

@@ -40,7 +40,7 @@ def case(name):
 def test_six_hundred_iterations_on_a_gaussian_prior_give_its_posterior(name):
     # 1800 evaluations of the denoiser; the chain's mean and covariance are computed, not estimated
     prior, prob = case(name)
-    solver = SplitGibbs(prior, iterations=600, steps=2)
+    solver = SplitGibbs(prior, iterations=600, prior_steps=2)
     mean, covariance = prob.zeros(), torch.zeros(prior.space.size, prior.space.size, dtype=torch.float64)
     for rho in solver.schedule(prob):
 
@@ -86,7 +86,7 @@ def test_both_modes_are_found_in_their_proportions():
     prior = GaussianMixture(means, 0.05, [0.75, 0.25])
     prob = ig.Problem(Mask(torch.tensor([1.0, 0.0]).double()), torch.tensor([1.0, 0.0]).double(), Noise(0.2))
     n = 200
-    x = SplitGibbs(prior, iterations=60, steps=6)(prob, samples=n, seed=0).samples
+    x = SplitGibbs(prior, iterations=60, prior_steps=6)(prob, samples=n, seed=0).samples
     share = float((x[:, 1] > 0).double().mean())
     assert abs(share - 0.75) < 4 * math.sqrt(0.75 * 0.25 / n)
 
@@ -123,4 +123,4 @@ def test_refusals():
     with pytest.raises(ParameterError, match="low to high"):
         SplitGibbs(Bare(), rho_range=(2.0, 1.0))
     with pytest.raises(ParameterError, match="at least two"):
-        SplitGibbs(prior, steps=1)
+        SplitGibbs(prior, prior_steps=1)

@@ -75,7 +75,7 @@ def test_the_ramp_is_the_absolute_frequency(n, spacing):
 def test_a_lower_cutoff_is_smoother():
     A = Radon((64, 64), 90)
     problem = ig.Problem(A, ig.noise.Gaussian(1.0).sample(torch.zeros(90, A.range.shape[1]), seed=0))
-    levels = [float(FBP("ram-lak", cutoff)(problem).x.std()) for cutoff in (1.0, 0.6, 0.3)]
+    levels = [float(FBP(window="ram-lak", cutoff=cutoff)(problem).x.std()) for cutoff in (1.0, 0.6, 0.3)]
     assert levels == sorted(levels, reverse=True)
     assert levels[2] < 0.3 * levels[0]
 
@@ -85,7 +85,7 @@ def test_noise_of_a_window_is_what_theory_says():
     n, views = 65, 90
     A = Radon((n, n), views, method="fourier")
     y = ig.noise.Gaussian(1.0).sample(torch.zeros(400, *A.range.shape, dtype=torch.float64), seed=0)
-    centre = FBP("hann")(ig.Problem(A, y)).x[:, n // 2, n // 2]
+    centre = FBP(window="hann")(ig.Problem(A, y)).x[:, n // 2, n // 2]
     f = torch.linspace(0, 0.5, 2001, dtype=torch.float64)
     power = 2 * torch.trapezoid((f * (0.5 + 0.5 * torch.cos(2 * math.pi * f))) ** 2, f)
     assert float(centre.var()) == pytest.approx(math.pi**2 / views * float(power), rel=0.25)

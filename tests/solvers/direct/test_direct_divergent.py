@@ -97,7 +97,7 @@ def test_a_disc_is_one_inside_nothing_outside_and_where_it_was(angles, geometry,
 @pytest.mark.parametrize("window", ["ram-lak", "shepp-logan", "cosine", "hamming", "hann"])
 def test_every_window_leaves_the_mean(window, curved):
     A = fan(curved=curved)
-    x = FBP(window)(ig.Problem(A, exact(A, phantoms.disc(RADIUS)))).x
+    x = FBP(window=window)(ig.Problem(A, exact(A, phantoms.disc(RADIUS)))).x
     assert float(x[distance_from() < RADIUS - 2].mean()) == pytest.approx(1, abs=0.002)
 
 
@@ -221,7 +221,7 @@ def test_noise_on_a_fan_is_what_theory_says():
     n, views = 65, 90
     A = FanBeam((n, n), views, 1e4, 1e4, detector_spacing=1.0)
     y = ig.noise.Gaussian(1.0).sample(torch.zeros(400, *A.range.shape, dtype=torch.float64), seed=0)
-    centre = FBP("hann")(ig.Problem(A, y)).x[:, n // 2, n // 2]
+    centre = FBP(window="hann")(ig.Problem(A, y)).x[:, n // 2, n // 2]
     f = torch.linspace(0, 0.5, 2001, dtype=torch.float64)
     power = 2 * torch.trapezoid((f * (0.5 + 0.5 * torch.cos(2 * math.pi * f))) ** 2, f)
     assert float(centre.var()) == pytest.approx(math.pi**2 / views * float(power), rel=0.25)

@@ -109,7 +109,7 @@ def errors(solver, problem, calls):
 def test_annealed_langevin_ends_at_the_posterior(name):
     """Within the figures of the certification, from 1280 evaluations."""
     prior = correlated()
-    solver = AnnealedLangevin(prior, 320, steps_per_level=4, step_size=0.8, sigma_range=(0.01, 3.0))
+    solver = AnnealedLangevin(prior, iterations=320, langevin_steps=4, step_size=0.8, sigma_range=(0.01, 3.0))
     bias, excess = errors(solver, problem_of(prior, name), calls=4)
     assert bias < 0.02
     assert excess < 0.05
@@ -121,7 +121,7 @@ def test_annealed_langevin_is_late_by_the_steps_for_each_factor_e():
     nothing = Mask(torch.zeros(SHAPE, dtype=torch.bool))
     problem = ig.Problem(nothing, torch.zeros(SHAPE, dtype=torch.float64), Gaussian(1.0))
     for iterations in (100, 300):
-        solver = AnnealedLangevin(prior, iterations, sigma_range=(1e-3, 1e2))
+        solver = AnnealedLangevin(prior, iterations=iterations, sigma_range=(1e-3, 1e2))
         a = 0.5 * 3 * iterations / math.log(1e5)
         _, covariance = law(solver, problem, calls=3)
         # and half a step more where they end, for their finite size; the next order is one part in a^2
@@ -133,7 +133,7 @@ def test_annealed_langevin_takes_the_steps_of_the_paper_where_rows_are_orthonorm
     problem = problem_of(prior, "mask").repeated(1)
     A, y = problem.operator, problem.measurement
     x = prior.sample(1, seed=9)
-    solver = AnnealedLangevin(prior, steps_per_level=1, step_size=0.25)
+    solver = AnnealedLangevin(prior, langevin_steps=1, step_size=0.25)
     _, found = solver.step(problem, x, sigma, 0.0, torch.zeros_like)
     eta = 0.25 * sigma**2
     expected = x + eta * (prior.score(x, sigma) + A.H(y - A(x)) / (std**2 + sigma**2))
@@ -146,7 +146,7 @@ def test_annealed_langevin_weighs_unequal_noise_by_its_covariance():
     std = torch.linspace(0.1, 2.0, 5, dtype=torch.float64)
     problem = measured(prior, A, Gaussian(std)).repeated(1)
     x = prior.sample(1, seed=9)
-    solver = AnnealedLangevin(prior, steps_per_level=1, step_size=0.25)
+    solver = AnnealedLangevin(prior, langevin_steps=1, step_size=0.25)
     _, found = solver.step(problem, x, sigma, 0.0, torch.zeros_like)
     M = A(torch.eye(SIZE, dtype=torch.float64).reshape(SIZE, *SHAPE)).T
     pull = M.T @ torch.linalg.solve(torch.diag(std**2) + sigma**2 * M @ M.T, (problem.measurement - A(x))[0])
@@ -180,7 +180,11 @@ def test_with_corrections_the_projection_ends_at_the_posterior(name):
     prior = correlated()
     problem = problem_of(prior, name)
     few, many = (
-        errors(PredictorCorrector(prior, 60, k, ratio=0.5, sigma_range=(0.01, 5.0)), problem, 2 * k + 2)
+        errors(
+            PredictorCorrector(prior, iterations=60, corrector_steps=k, snr=0.5, sigma_range=(0.01, 5.0)),
+            problem,
+            2 * k + 2,
+        )
         for k in (0, 8)
     )
     assert few[0] > 0.1
@@ -192,7 +196,7 @@ def test_denoising_needs_no_correction():
     """The measurement is an image with noise of its own level: from there on reverse diffusion is exact."""
     prior = correlated()
     problem = measured(prior, Identity(SHAPE), Gaussian(0.5))
-    solver = PredictorCorrector(prior, 200, corrector_steps=0, sigma_range=(0.01, 5.0))
+    solver = PredictorCorrector(prior, iterations=200, corrector_steps=0, sigma_range=(0.01, 5.0))
     bias, excess = errors(solver, problem, calls=2)
     assert bias < 0.02
     assert excess < 0.05
@@ -201,7 +205,7 @@ def test_denoising_needs_no_correction():
 def test_with_hardly_any_noise_samples_keep_what_was_measured():
     prior = correlated()
     problem = measured(prior, MASK, Gaussian(1e-4))
-    solver = PredictorCorrector(prior, 50, sigma_range=(0.01, 5.0))
+    solver = PredictorCorrector(prior, iterations=50, sigma_range=(0.01, 5.0))
     drawn = solver(problem, samples=20, seed=0).samples
     apart = (drawn - problem.measurement)[:, MASK(torch.ones(SHAPE, dtype=torch.float64)) > 0]
     assert float(apart.square().mean().sqrt()) < 0.02  # noise of the lowest level, 0.01
@@ -212,7 +216,11 @@ def test_unequal_noise_takes_the_relaxed_form():
     prior = ig.priors.Gaussian(torch.zeros(SHAPE, dtype=torch.float64), 1.0)
     std = torch.tensor([1e-3, torch.inf], dtype=torch.float64).repeat(4).reshape(SHAPE)
     problem = ig.Problem(Identity(SHAPE), torch.full(SHAPE, 2.0, dtype=torch.float64), Gaussian(std))
-    mean, covariance = law(PredictorCorrector(prior, 200, 1, sigma_range=(0.01, 20.0)), problem, calls=2)
+    mean, covariance = law(
+        PredictorCorrector(prior, iterations=200, corrector_steps=1, sigma_range=(0.01, 20.0)),
+        problem,
+        calls=2,
+    )
     torch.testing.assert_close(mean[::2], torch.full((4,), 2.0, dtype=torch.float64), atol=0.02, rtol=0)
     torch.testing.assert_close(mean[1::2], torch.zeros(4, dtype=torch.float64), atol=1e-9, rtol=0)
     assert covariance.diagonal()[1::2].tolist() == pytest.approx([1.0] * 4, rel=0.05)
@@ -334,9 +342,9 @@ def test_a_run_resumes_to_the_bit(name, tmp_path):
     ("make", "words"),
     [
         (lambda prior: AnnealedLangevin(prior, step_size=1.0), "step_size"),
-        (lambda prior: AnnealedLangevin(prior, steps_per_level=0), "steps_per_level"),
+        (lambda prior: AnnealedLangevin(prior, langevin_steps=0), "steps_per_level"),
         (lambda prior: PredictorCorrector(prior, corrector_steps=-1), "corrector_steps"),
-        (lambda prior: PredictorCorrector(prior, ratio=0.8), "ratio"),
+        (lambda prior: PredictorCorrector(prior, snr=0.8), "ratio"),
         (lambda prior: ULA(prior, sigma=0.1, step_size=2.0), "step_size"),
         (lambda prior: ULA(prior, sigma=0.0), "sigma"),
         (lambda prior: ULA(prior), "no value range: give sigma"),

@@ -36,7 +36,9 @@ def random_problem():
 def test_with_a_symmetric_denoiser_it_minimises_what_the_paper_says(method, iterations):
     """``(A.H A / std^2 + lambda (1 - D)) x = A.H y / std^2``."""
     problem, matrix = random_problem()
-    solver = RED(Average(), method, weight=0.5, sigma=0.3, scale=2.0, tolerance=1e-11, iterations=iterations)
+    solver = RED(
+        Average(), method=method, weight=0.5, sigma=0.3, scale=2.0, tolerance=1e-11, iterations=iterations
+    )
     found = solver(problem)
     assert found.stats["converged"]
     units = torch.eye(30, dtype=torch.float64).reshape(30, 3, 10)
@@ -53,7 +55,9 @@ def test_both_methods_end_at_the_same_image():
     A, noise = Mask(torch.arange(256).reshape(16, 16) % 3 != 1), Gaussian(0.05)
     problem = ig.Problem(A, noise.sample(A(x), seed=0), noise)
     prior = CycleSpunWavelets(levels=2, soft=True)
-    images = [RED(prior, m, tolerance=1e-8, iterations=5000)(problem).x for m in ("fixed-point", "gradient")]
+    images = [
+        RED(prior, method=m, tolerance=1e-8, iterations=5000)(problem).x for m in ("fixed-point", "gradient")
+    ]
     assert distance(*images) < 1e-6
 
 
@@ -73,6 +77,6 @@ def test_a_denoiser_that_expands_diverges_and_the_error_says_what_to_do():
 
 def test_nonsense_is_refused():
     with pytest.raises(ig.errors.ParameterError, match="fixed-point"):
-        RED(TVDenoiser(), "newton")
+        RED(TVDenoiser(), method="newton")
     with pytest.raises(ig.errors.ParameterError, match="weight"):
         RED(TVDenoiser(), weight=0.0)

@@ -31,7 +31,7 @@ def test_the_coefficients_are_those_of_scikit_learn(weight):
     )
     M, y = normal(60, 100), normal(60, seed=1)
     peer = linear_model.Lasso(weight / 60, fit_intercept=False, tol=1e-14, max_iter=100000).fit(M, y).coef_
-    x = Lasso(weight, **EXACT)(ig.Problem(MatrixOperator(M), y)).x
+    x = Lasso(weight=weight, **EXACT)(ig.Problem(MatrixOperator(M), y)).x
     torch.testing.assert_close(x, torch.from_numpy(peer), rtol=1e-6, atol=1e-6 * float(abs(peer).max()))
 
 
@@ -43,7 +43,7 @@ def test_the_correlations_of_the_lasso_are_bounded_by_its_weight(dtype, std):
     A = MatrixOperator(normal(40, 64, dtype=dtype), image_shape=(8, 8))
     problem = ig.Problem(A, normal(40, seed=1, dtype=dtype), None if std is None else Gaussian(std))
     weight = 3.0 if std is None else 30.0
-    x = Lasso(weight, T, **EXACT)(problem).x
+    x = Lasso(weight=weight, transform=T, **EXACT)(problem).x
     slope, coefficients = -T(problem.gradient(x)), T(x)
     support = coefficients.abs() > 1e-6 * coefficients.abs().max()
     assert 0 < support.sum() < 64
@@ -53,13 +53,13 @@ def test_the_correlations_of_the_lasso_are_bounded_by_its_weight(dtype, std):
 
 def test_the_gap_bounds_the_distance_to_the_least_objective():
     problem, seen = ig.Problem(MatrixOperator(normal(60, 100)), normal(60, seed=1)), []
-    solver = Lasso(2.0, iterations=100, tolerance=0.0)
+    solver = Lasso(weight=2.0, iterations=100, tolerance=0.0)
 
     def objective(x):
         return float(problem.negative_log_likelihood(x) + solver.penalty(problem, x))
 
     solver(problem, callback=lambda k, s: seen.append((objective(s.x), float(s.optimality))))
-    least, at_zero = objective(Lasso(2.0, **EXACT)(problem).x), objective(problem.zeros())
+    least, at_zero = objective(Lasso(weight=2.0, **EXACT)(problem).x), objective(problem.zeros())
     for value, gap in seen:
         assert value - least <= gap * at_zero * (1 + 1e-9)
     assert seen[-1][1] < 1e-2 * seen[0][1]
@@ -67,7 +67,7 @@ def test_the_gap_bounds_the_distance_to_the_least_objective():
 
 def test_lasso_is_fista_with_its_prior():
     problem = ig.Problem(MatrixOperator(normal(60, 100)), normal(60, seed=1), Gaussian(0.5))
-    one = Lasso(10.0, **EXACT)(problem).x
+    one = Lasso(weight=10.0, **EXACT)(problem).x
     other = FISTA(L1(10.0), restart=True, iterations=20000, tolerance=1e-12)(problem).x
     torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-8)
 
@@ -86,7 +86,7 @@ def test_the_automatic_weight_leaves_noise_alone_dark():
 def test_a_sparse_image_is_recovered_from_few_measurements(dtype):
     """Candes, Romberg and Tao (2006): exactly, from equality; the phases of complex numbers too."""
     A, x = MatrixOperator(normal(60, 128, dtype=dtype)), sparse(dtype=dtype)
-    rec = BasisPursuit(0.0, iterations=5000, tolerance=1e-9)(ig.Problem(A, A(x)))
+    rec = BasisPursuit(epsilon=0.0, iterations=5000, tolerance=1e-9)(ig.Problem(A, A(x)))
     assert bool(rec.stats["converged"])
     torch.testing.assert_close(rec.x, x, rtol=1e-6, atol=1e-6)
 
@@ -94,7 +94,7 @@ def test_a_sparse_image_is_recovered_from_few_measurements(dtype):
 def test_sparse_cosines_are_recovered_from_hadamard_patterns():
     A, T = SubsampledTransform((16, 16), 100, "hadamard", seed=0), DCT((16, 16))
     x = T.H(sparse(256).reshape(16, 16))
-    rec = BasisPursuit(0.0, T, iterations=5000, tolerance=1e-9)(ig.Problem(A, A(x)))
+    rec = BasisPursuit(epsilon=0.0, transform=T, iterations=5000, tolerance=1e-9)(ig.Problem(A, A(x)))
     torch.testing.assert_close(rec.x, x, rtol=1e-6, atol=1e-6)
 
 
@@ -102,9 +102,9 @@ def test_with_a_ball_the_data_are_explained_and_no_better():
     """The lasso of some weight has the same image: its misfit is the radius (van den Berg 2008)."""
     A, y = MatrixOperator(normal(60, 100)), normal(60, seed=1)
     problem = ig.Problem(A, y)
-    expected = Lasso(8.0, **EXACT)(problem).x
+    expected = Lasso(weight=8.0, **EXACT)(problem).x
     epsilon = float(problem.residual_norm(expected))
-    x = BasisPursuit(epsilon, iterations=20000, tolerance=1e-9)(problem).x
+    x = BasisPursuit(epsilon=epsilon, iterations=20000, tolerance=1e-9)(problem).x
     assert float(problem.residual_norm(x)) == pytest.approx(epsilon, rel=1e-6)
     torch.testing.assert_close(x, expected, rtol=1e-5, atol=1e-6)
 
@@ -120,7 +120,7 @@ def test_epsilon_is_that_of_the_noise_in_whatever_unit(factor):
     )
 
 
-@pytest.mark.parametrize("solver", [Lasso(1.0), BasisPursuit(0.0)])
+@pytest.mark.parametrize("solver", [Lasso(weight=1.0), BasisPursuit(epsilon=0.0)])
 def test_a_batch_of_easy_and_hard_problems(solver):
     A = MatrixOperator(normal(60, 128))
     data = torch.stack([torch.zeros(60, dtype=torch.float64), A(sparse()), A(sparse(k=40))])
@@ -135,9 +135,9 @@ def test_a_batch_of_easy_and_hard_problems(solver):
 def test_what_does_not_fit_is_refused_in_words():
     problem = ig.Problem(MRI((8, 8), torch.ones(8, 8)), torch.ones(8, 8, dtype=torch.complex64))
     with pytest.raises(ParameterError, match="weight"):
-        Lasso(-1.0)
+        Lasso(weight=-1.0)
     with pytest.raises(ParameterError, match="epsilon"):
-        BasisPursuit(-1.0)
+        BasisPursuit(epsilon=-1.0)
     with pytest.raises(CapabilityError, match="ADMM"):
         Lasso(transform=Gradient((8, 8)))
     with pytest.raises(ShapeError, match="transform"):

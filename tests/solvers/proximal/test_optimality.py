@@ -75,7 +75,7 @@ def channels():
 MANY = {"iterations": 20000, "tolerance": 1e-8}
 TIGHT = {"iterations": 20000, "tolerance": 1e-10}
 #: A proximal map that is iterated needs as many digits as the image.
-INNER = {"inner_iterations": 40, "iterations": 20000, "tolerance": 1e-11}
+INNER = {"inner_steps": 40, "iterations": 20000, "tolerance": 1e-11}
 GENERAL = {
     "ADMM": lambda prior: ADMM(prior, **MANY),
     "PDHG": lambda prior: PDHG(prior, **MANY),
@@ -102,8 +102,12 @@ CASES = {
     "resonance, TV": (resonance, TV, {}),
     "channels in common": (channels, GroupSparsity(4.0), MORE),
     "smooth": (deblurring, Tikhonov(3.0, Gradient((N, N))), {}),
-    "small": (deblurring, Tikhonov(3.0), {"CG": lambda prior: CG(prior.weight, tolerance=1e-10)}),
-    "sparse": (deblurring, L1(30.0), MORE | {"Lasso": lambda prior: Lasso(prior.weight, tolerance=1e-14)}),
+    "small": (deblurring, Tikhonov(3.0), {"CG": lambda prior: CG(weight=prior.weight, tolerance=1e-10)}),
+    "sparse": (
+        deblurring,
+        L1(30.0),
+        MORE | {"Lasso": lambda prior: Lasso(weight=prior.weight, tolerance=1e-14)},
+    ),
 }
 
 
@@ -111,9 +115,9 @@ CASES = {
 EACH = {
     **GENERAL,
     **MORE,
-    "CG": lambda prior: CG(3.0),
-    "Lasso": lambda prior: Lasso(3.0),
-    "BasisPursuit": lambda prior: BasisPursuit(0.1, tolerance=1e-2),
+    "CG": lambda prior: CG(weight=3.0),
+    "Lasso": lambda prior: Lasso(weight=3.0),
+    "BasisPursuit": lambda prior: BasisPursuit(epsilon=0.1, tolerance=1e-2),
 }
 
 

@@ -101,7 +101,7 @@ def test_ista_and_monotone_fista_never_rise_where_fista_does(prior):
     else:
         A = Radon((16, 16), 10)
         problem = ig.Problem(A, A(phantoms.disc(5.0).image((16, 16), 1.0)), Gaussian(0.1))
-    settings = {"iterations": 80, "tolerance": 0.0, "inner_iterations": 30}
+    settings = {"iterations": 80, "tolerance": 0.0, "inner_steps": 30}
     plain, ista, monotone = (
         objectives(solver, problem)
         for solver in (

@@ -64,7 +64,7 @@ def test_of_two_solvers_the_minimiser_is_one(factor, solver):
     problem = weighted().scaled(factor)
     prior = (0.5 / factor) * TotalVariation() + NonNegative()
     x = solver(prior, **EXACT)(problem).x
-    other = FISTA(prior, iterations=1000, tolerance=1e-9, inner_iterations=20)(problem).x
+    other = FISTA(prior, iterations=1000, tolerance=1e-9, inner_steps=20)(problem).x
     assert (x >= 0).all()
     assert (x == 0).any()
     assert (x - other).norm() < 1e-5 * x.norm()

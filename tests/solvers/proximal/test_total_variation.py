@@ -14,7 +14,7 @@ from invgen.priors import TotalVariation
 from invgen.solvers import FISTA, PDHG
 
 EXACT = {"iterations": 20000, "tolerance": 1e-10}
-SOLVERS = [PDHG(TotalVariation(), **EXACT), FISTA(TotalVariation(), inner_iterations=40, **EXACT)]
+SOLVERS = [PDHG(TotalVariation(), **EXACT), FISTA(TotalVariation(), inner_steps=40, **EXACT)]
 NAMES = ["PDHG", "FISTA"]
 
 
@@ -84,7 +84,7 @@ def test_fista_and_pdhg_reach_the_same_image(isotropic, nonnegative):
     prior = TotalVariation(2.0, isotropic=isotropic, nonnegative=nonnegative)
     problem = compressed_sensing()
     one = PDHG(prior, iterations=4000, tolerance=1e-9)(problem)
-    other = FISTA(prior, iterations=1000, tolerance=1e-11, inner_iterations=10)(problem)
+    other = FISTA(prior, iterations=1000, tolerance=1e-11, inner_steps=10)(problem)
     assert (one.x - other.x).norm() / one.x.norm() < 1e-5
     objectives = [float(rec.history["objective"][-1]) for rec in (one, other)]
     assert objectives[0] == pytest.approx(objectives[1], rel=1e-8)
@@ -233,7 +233,7 @@ def test_transmission_counts_are_fitted_by_fista_and_pdhg_alike():
     problem = ig.Problem(A, noise.sample(A(x), seed=0), noise)
     prior = TotalVariation(30.0, nonnegative=True)
     one = PDHG(prior, iterations=1000, tolerance=1e-9)(problem)
-    other = FISTA(prior, iterations=300, tolerance=1e-9, inner_iterations=20)(problem)
+    other = FISTA(prior, iterations=300, tolerance=1e-9, inner_steps=20)(problem)
     objectives = [float(problem.negative_log_likelihood(r.x) + prior.value(r.x)) for r in (one, other)]
     assert objectives[0] == pytest.approx(objectives[1], rel=1e-8)
     assert (one.x - other.x).norm() / one.x.norm() < 1e-3

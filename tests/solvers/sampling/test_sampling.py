@@ -31,12 +31,12 @@ class Noisy(PosteriorSampler):
 
     iterations: int = 3
 
-    def walk(self, problem, state) -> Iterator[State]:
+    def steps(self, problem, prepared, state) -> Iterator[State]:
         seen.append(problem)
         draws, x = self.draws(problem, state), state.x
-        for k in range(state.get("k", 0), self.iterations):
+        for k in range(state.get("k", lambda: 0), self.iterations):
             x = self.denoised(x + draws(x), 1.0)
-            yield State(x, k=k + 1, draws=draws.state)
+            yield State(x=x, k=k + 1, draws=draws.state)
 
 
 @dataclass(frozen=True)
@@ -342,4 +342,4 @@ def test_a_prior_of_colours_takes_no_samples_for_channels():
     problem = ig.Problem(Identity((8, 8)), torch.zeros(8, 8), ig.noise.Gaussian(0.1))
     network = EDM(UNet(3, 3, widths=(8,)), 0.5)
     with pytest.raises(ShapeError, match="channels among them"):
-        DDS(Diffusion(network, channels=3), 2)(problem, samples=3)
+        DDS(Diffusion(network, channels=3), iterations=2)(problem, samples=3)

@@ -1,0 +1,196 @@
+"""One run of a solver or sampler: stopping, history, divergence, checkpoints and progress, once for all."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from invgen.core.errors import DataError, DivergenceError
+from invgen.core.fingerprint import fingerprint
+from invgen.problem import Problem
+from invgen.solvers.checkpoint import Checkpoint
+from invgen.solvers.state import State
+
+__all__ = ["Callback", "ProgressBar", "Run", "peak_memory"]
+
+#: Called after each iteration with its number and state; returning True stops.
+Callback = Callable[[int, State], Any]
+
+#: What a checkpoint keeps of a run besides its state.
+_KEPT = ("iteration", "active", "needed", "result", "changes", "measures", "records")
+
+
+class Iterative(Protocol):
+    """What a run asks of a solver; see `invgen.solvers.Solver`."""
+
+    iterations: int
+    tolerance: float
+    recorded: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+
+    @property
+    def remedy(self) -> str:
+        """What to do about a run that diverges."""
+
+    def states(self, problem: Problem, state: State) -> Iterator[State]:
+        """Yield the iterates."""
+
+    def confined(self, problem: Problem, x: torch.Tensor) -> torch.Tensor:
+        """An image within the field of view."""
+
+    def penalty(self, problem: Problem, x: torch.Tensor) -> torch.Tensor | float:
+        """What is minimised besides the data term."""
+
+
+class Run:
+    """One run of a solver: which batch elements still move, and what is recorded."""
+
+    def __init__(self, solver: Iterative, problem: Problem, state: State) -> None:
+        self.solver, self.problem = solver, problem
+        self.space = problem.operator.domain
+        self.state, self.result = state, state.x
+        self.checkpoint: Checkpoint | None = None
+        self.iteration = 0
+        batch = problem.batch_shape
+        self.active = torch.ones(batch, dtype=torch.bool, device=state.x.device)
+        self.needed = torch.zeros(batch, dtype=torch.long, device=state.x.device)
+        # data of zeros are no measure of divergence for a run that starts elsewhere
+        starts = [problem.zeros(), state.x] if bool(state.x.any()) else [state.x]
+        first = torch.stack([problem.residual_norm(x) for x in starts]).amax(0)
+        # nor are they for samples, which vary
+        self.first_residual = torch.where(first > 0, first, torch.inf)
+        self.changes: list[torch.Tensor] = []
+        self.measures: list[torch.Tensor] = []
+        self.records: list[tuple[int, torch.Tensor, torch.Tensor]] = []
+
+    def resume(self, path: Path, seeds: range) -> None:
+        """Go on from the checkpoint at the path where there is one, and keep it from now on."""
+        self.checkpoint = Checkpoint(path, fingerprint(self.solver, self.problem, seeds))
+        saved = self.checkpoint.load(self.state.x.device)
+        if saved is not None:
+            self.state = State(x=saved["x"], **saved["variables"])
+            for name in _KEPT:
+                setattr(self, name, saved[name])
+
+    def loop(self, bar: ProgressBar | None, done: int, callback: Callback | None) -> None:
+        """Iterate until every batch element has converged or the iterations are spent.
+
+        Of the `bar` so many iterations are `done` before.
+        """
+        # nothing is prepared for a run that has ended, or an empty batch
+        states = self.solver.states(self.problem, self.state) if self._goes_on else iter(())
+        try:
+            while self._goes_on:
+                state = self._next(states)
+                if state is None:
+                    break
+                self._advance(state)
+                if bar is not None:
+                    bar.update(done + self.iteration)
+                if callback is not None and callback(self.iteration, state) is True:
+                    break
+                if self.checkpoint is not None and self.checkpoint.is_due:
+                    self.save()
+        except KeyboardInterrupt:
+            self.save()
+            raise
+        if not self.records or self.records[-1][0] != self.iteration:
+            self._record()
+
+    @property
+    def _goes_on(self) -> bool:
+        return self.iteration < self.solver.iterations and bool(self.active.any())
+
+    def forget(self) -> None:
+        """Remove the checkpoint: nothing is left to go on from."""
+        if self.checkpoint is not None:
+            self.checkpoint.remove()
+
+    def save(self) -> None:
+        """Write the checkpoint, where one is kept."""
+        if self.checkpoint is not None:
+            kept = {name: getattr(self, name) for name in _KEPT}
+            self.checkpoint.save({"x": self.state.x, "variables": self.state.variables, **kept})
+
+    def _next(self, states: Iterator[State]) -> State | None:
+        try:
+            return next(states, None)
+        except DataError as error:  # an operator met NaN within the iteration
+            raise self._divergence() from error
+
+    def _advance(self, state: State) -> None:
+        self.iteration += 1
+        x_old, active = self.result, self.space.per_sample(self.active)
+        self.result = torch.where(active, self.solver.confined(self.problem, state.x), x_old)
+        size = self.space.norm(self.result)
+        if not bool(torch.isfinite(size).all()):
+            raise self._divergence()
+        change = self.space.norm(self.result - x_old) / size.clamp(min=torch.finfo(size.dtype).tiny)
+        self.changes.append(change)
+        self.needed += self.active
+        measure = change if state.optimality is None else state.optimality
+        self.measures.append(measure)
+        self.active = self.active & ~(measure <= self.solver.tolerance)
+        self.state = state
+        if self.iteration in self.solver.recorded or self.iteration % 10 == 0:
+            self._record()
+
+    def _record(self) -> None:
+        data_term, residual = self.problem.fit(self.result)
+        # a direct method, of one iterate in whatever scale, goes nowhere: it takes more to diverge
+        if self.iteration > 1 and bool((residual > 1e4 * self.first_residual).any()):
+            raise self._divergence()
+        objective = data_term + self.solver.penalty(self.problem, self.result)
+        self.records.append((self.iteration, objective, residual))
+
+    def _divergence(self) -> DivergenceError:
+        return DivergenceError(
+            f"{self.solver.name} diverged at iteration {self.iteration}. {self.solver.remedy}"
+        )
+
+    def history(self) -> dict[str, torch.Tensor]:
+        """The recorded numbers as tensors."""
+        iterations, objective, residual = zip(*self.records, strict=True)
+        none = torch.zeros(0, *self.active.shape)
+        return {
+            "iteration": torch.tensor(iterations),
+            "objective": torch.stack(objective),
+            "residual": torch.stack(residual),
+            "change": torch.stack(self.changes) if self.changes else none,
+            "optimality": torch.stack(self.measures) if self.measures else none,
+        }
+
+
+def peak_memory(device: torch.device) -> int:
+    """Largest memory in bytes: of the process on a CPU, of PyTorch's allocator on a GPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+class ProgressBar:
+    """A progress bar that appears with the first iteration."""
+
+    def __init__(self, name: str, total: int) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._progress = Progress(TextColumn(name), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._task = self._progress.add_task(name, total=total)
+
+    def __enter__(self) -> ProgressBar:
+        self._progress.start()
+        return self
+
+    def update(self, iteration: int) -> None:
+        """Show that number of iterations as done."""
+        self._progress.update(self._task, completed=iteration)
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()

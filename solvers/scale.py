@@ -1,0 +1,104 @@
+"""The units of solvers with a denoiser: noise level, a rough image and its scale, the prior's range."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from invgen.convex.discrepancy import noise_misfit
+from invgen.core.errors import CapabilityError, ParameterError, ShapeError
+from invgen.core.krylov import conjugate_gradients
+from invgen.noise import Gaussian
+from invgen.operators import Gradient
+from invgen.priors.image_format import format_of
+from invgen.problem import Problem
+
+__all__ = ["check_scale", "image_scale", "per_element", "prior_unit", "rough_image", "with_noise"]
+
+#: Weight of the roughness in a first image, against the data's largest curvature.
+_SMOOTHING = 1e-2
+
+
+def with_noise(problem: Problem, who: str) -> Problem:
+    """The problem with Gaussian noise; where its level is unknown that of `noise_misfit`.
+
+    Raises
+    ------
+    CapabilityError
+        For noise that is not Gaussian; `who` needs it.
+    """
+    if not problem.likelihood.quadratic:
+        raise CapabilityError(
+            f"{who} needs Gaussian noise; this is {problem.likelihood.name}. Describe the data by Gaussian "
+            "weights."
+        )
+    if problem.likelihood.level_known:
+        return problem
+    std = (noise_misfit(problem).double() / problem.count()).sqrt()
+    std = torch.where(std > 0, std, 1.0)  # of data of zeros
+    return Problem(problem.operator, problem.measurement, Gaussian(problem.operator.range.per_sample(std)))
+
+
+@torch.no_grad()
+def rough_image(problem: Problem) -> torch.Tensor:
+    """A cheap first image: least squares with a small penalty on the gradient, by a few conjugate gradients.
+
+    The penalty carries the image on to where nothing was measured.
+    """
+    space = problem.operator.domain
+    D = Gradient(space.shape, tuple(range(-min(2, len(space.shape)), 0)), space.field)
+    norm = D.norm() ** 2 or 1.0  # one pixel has no gradient
+    kappa = space.per_sample(_SMOOTHING * problem.lipschitz() / norm)
+    return conjugate_gradients(
+        lambda v: problem.normal(v) + kappa * D.gram(v),
+        problem.backprojection,
+        space,
+        tolerance=1e-3,
+        iterations=30,
+    )
+
+
+def image_scale(problem: Problem) -> torch.Tensor:
+    """The 99.9 % quantile of a rough image's magnitude, shape of the batch: what is white in it.
+
+    Hyper-parameters that count in it suit images of any unit. One where all data are zero.
+    """
+    size = rough_image(problem).abs().flatten(len(problem.batch_shape))
+    scale = size.topk(max(1, size.shape[-1] // 1000)).values[..., -1]
+    return torch.where(scale > 0, scale, 1.0)
+
+
+def check_scale(value: Any, name: str) -> None:
+    """Raise unless the value of a hyper-parameter is "auto" or positive."""
+    if isinstance(value, str):
+        if value != "auto":
+            raise ParameterError(f"{name} is 'auto' or positive; got {value!r}.")
+    elif not bool((torch.as_tensor(value) > 0).all()):
+        raise ParameterError(f"{name} must be positive; got {value}.")
+
+
+def per_element(value: float | torch.Tensor, problem: Problem, name: str) -> torch.Tensor:
+    """A number, or one for each batch element, as a tensor of the batch's shape.
+
+    Raises
+    ------
+    ShapeError
+        Where it has another shape; `name` is what it is.
+    """
+    value = torch.as_tensor(value)
+    if value.shape not in ((), problem.batch_shape):
+        raise ShapeError(
+            f"{name} of each batch element has the batch's shape {tuple(problem.batch_shape)}; got "
+            f"{tuple(value.shape)}."
+        )
+    return value.to(problem.zeros().real).expand(problem.batch_shape)
+
+
+def prior_unit(scale: Any, prior: Any) -> torch.Tensor | None:
+    """One in the prior's value range, in the unit of an image whose white is `scale`; None without a range.
+
+    An image over this unit lies in the range that the prior was made for.
+    """
+    value_range = format_of(prior).value_range
+    return None if value_range is None else scale / value_range[1]
