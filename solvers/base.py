@@ -253,7 +253,7 @@ class Solver:
                         run.save()
                     runs.append(run)
             for run in runs:
-                run.forget()
+                run.end()
         collected = solver.collected(known, runs, samples, seed)
         evaluations = calls.pop("denoiser")
         stats = {

@@ -108,7 +108,7 @@ class Run:
     def _goes_on(self) -> bool:
         return self.iteration < self.solver.iterations and bool(self.active.any())
 
-    def forget(self) -> None:
+    def end(self) -> None:
         """Remove the checkpoint: nothing is left to go on from."""
         if self.checkpoint is not None:
             self.checkpoint.remove()

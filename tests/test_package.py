@@ -1,6 +1,7 @@
 """The package as a whole: what imports what, what an import costs, and that nothing global changes."""
 
 import ast
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -12,75 +13,73 @@ import invgen as ig
 
 ROOT = Path(__file__).parents[1]
 
-#: Modules by rank, the longest prefix deciding; each may import its own rank and those before.
-RANKS = [
-    ["invgen.core"],
-    ["invgen.operators"],
-    ["invgen.noise"],
-    ["invgen.problem"],
-    ["invgen.convex"],
-    ["invgen.priors", "invgen.reconstruction", "invgen.chains"],
-    ["invgen.solvers"],
-    ["invgen.io", "invgen.metrics", "invgen.phantoms", "invgen.simulate", "invgen.figures"],
-    ["invgen.certification"],
-    ["invgen.testing"],
-    ["invgen.cli"],
-]
+
+def _structure():
+    """The benchmark that measures the structure, which is not installed."""
+    spec = importlib.util.spec_from_file_location("structure", ROOT / "benchmarks" / "structure.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-def modules():
-    """Every source file with the name that it is imported by."""
-    for folder in ("invgen", "operators", "priors", "solvers"):
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            parts = path.relative_to(ROOT).with_suffix("").parts
-            name = ".".join(parts if folder == "invgen" else ("invgen", *parts))
-            yield name.removesuffix(".__init__"), path
-
-
-def rank(name):
-    """Place of a module in the order, or None for the front, `invgen` itself."""
-    for place, names in enumerate(RANKS):
-        if any(name == known or name.startswith(known + ".") for known in names):
-            return place
-    return None
-
-
-def imports(name, path):
-    """Names of invgen's modules that a file imports, at its top or within a function, not only for types."""
-    tree = ast.parse(path.read_text())
-    for node in ast.walk(tree):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            node.body = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path} imports relatively; spell out the name"
-            yield from (
-                [f"invgen.{a.name}" for a in node.names] if node.module == "invgen" else [node.module]
-            )
+structure = _structure()
+ARROWS = structure.graph()
 
 
 def test_every_module_has_a_place_in_the_order():
-    homeless = [name for name, _ in modules() if name != "invgen" and rank(name) is None]
+    homeless = [name for name in ARROWS if structure.rank(name) is None]
     assert not homeless, f"give these a place in RANKS: {homeless}"
 
 
-@pytest.mark.parametrize(
-    ("name", "path"), [m for m in modules() if m[0] != "invgen"], ids=lambda value: str(value)
-)
-def test_imports_go_one_way(name, path):
-    for imported in imports(name, path):
-        if imported.startswith("invgen.") and (place := rank(imported)) is not None:
-            assert place <= rank(name), f"{name} imports {imported}, which stands above it"
-        assert imported.split(".")[0] not in ("operators", "priors", "solvers"), f"{name} imports {imported}"
+def test_the_order_is_found_broken_where_it_is():
+    assert structure.rank("invgen.core.space") < structure.rank("invgen.operators.base")
+    assert structure.rank("invgen.cli.app") > structure.rank("invgen.pipeline.recipe")
+    assert "invgen.core.errors" in ARROWS["invgen.problem"]
+    assert structure.circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()}) == [["b", "c"]]
+    assert structure.levels({"a": {"b"}, "b": {"c"}, "c": set()}, {"a", "b", "c"}) == 3
+
+
+@pytest.mark.parametrize("name", ARROWS)
+def test_imports_go_one_way(name):
+    for imported in ARROWS[name]:
+        assert structure.rank(imported) <= structure.rank(name), (
+            f"{name} imports {imported}, which stands above it"
+        )
+
+
+def test_no_files_import_one_another_in_a_circle():
+    assert structure.circles(ARROWS) == []
+
+
+@pytest.mark.parametrize("path", structure.modules().values(), ids=str)
+def test_names_are_spelled_out(path):
+    """No relative imports, none of a part by itself, and public names are listed."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively; spell out the name"
+            assert (node.module or "").split(".")[0] not in ("operators", "priors", "solvers"), path
+    public = [
+        node.name
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
+    ]
+    listed = any(
+        isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__" for node in tree.body
+    )
+    assert listed or not public, f"{path} has public names and no __all__: {public}"
+
+
+@pytest.mark.parametrize("folder", ["operators", "priors", "solvers"])
+def test_a_folder_is_read_at_a_glance(folder):
+    assert len(list((ROOT / folder).glob("*.py"))) <= 12
 
 
 def test_solvers_ask_for_capabilities_and_not_for_classes():
     families = ("penalties", "densities", "denoisers", "files", "training", "nets")
-    for name, path in modules():
+    for name in ARROWS:
         if name.startswith("invgen.solvers"):
-            for imported in imports(name, path):
+            for imported in ARROWS[name]:
                 assert imported != "invgen.priors", f"{name} imports all priors"
                 assert not imported.startswith(tuple(f"invgen.priors.{f}" for f in families)), (
                     name,

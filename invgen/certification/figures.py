@@ -28,14 +28,14 @@ Build = Callable[[Any], Callable[..., Reconstruction]]
 
 @dataclass(frozen=True)
 class Figures:
-    """How far a sampler is from the posterior of a case; what is exact, the first few fields tell.
+    """How far a sampler is from the posterior of a case, and its exact figures in the first few fields.
 
     Attributes
     ----------
     wasserstein : float
         Sliced Wasserstein-1 distance of the samples from as many exact ones, in the unit of the image.
     floor : float
-        The same of exact samples: a distance that cannot be told from zero.
+        The same of exact samples: a distance that is not distinguishable from zero.
     mean_bias : float
         Bias of the mean in posterior standard deviations, the root mean square over pixels and measurements.
     variance_ratio : float
@@ -139,24 +139,24 @@ def certify(
             "Figures take ten measurements in all, and twenty samples for each of a round; got "
             f"{measurements} measurements in {rounds} rounds, and {samples} samples."
         )
-    told: list[dict[str, float]] = []
+    figures: list[dict[str, float]] = []
     ranks: list[float] = []
     counted = {"evaluations": 0.0, "derivatives": 0.0, "seconds": 0.0}
     seeds = _seeds(seed)
     for _ in range(rounds):
         setting = case.setting(next(seeds))
         truths, problem = _measured(setting, measurements, seeds)
-        view = DenoiserView(setting.prior, case.spread)
+        view = DenoiserView(setting.prior, case.std)
         solver, began = build(view), time.perf_counter()
         result = _checked(solver(problem, samples=samples, seed=next(seeds)), samples, truths)
         counted["seconds"] += time.perf_counter() - began
         counted["evaluations"] += view.evaluations / (rounds * samples * measurements)
         counted["derivatives"] += view.derivatives / (rounds * samples * measurements)
-        told += _compared(setting, problem, result, seeds)
+        figures += _compared(setting, problem, result, seeds)
         ranks += _ranks(result, truths, next(seeds))
         if advance is not None:
             advance()
-    found = {name: math.fsum(one[name] for one in told) / len(told) for name in told[0]}
+    found = {name: math.fsum(one[name] for one in figures) / len(figures) for name in figures[0]}
     # of mean squares, which chance can leave below zero
     found |= {name: math.sqrt(max(0.0, found[name])) for name in ("mean_bias", "variance_error")}
     return Figures(**found, **counted, calibration=measures.calibration(ranks))

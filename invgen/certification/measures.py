@@ -121,7 +121,7 @@ def calibration(ranks: list[float]) -> float:
     """
     bins = min(20, len(ranks) // 5)
     if bins < 2:
-        raise ParameterError(f"Ten ranks or more tell whether they are uniform; got {len(ranks)}.")
+        raise ParameterError(f"A test of uniformity takes ten ranks or more; got {len(ranks)}.")
     counts = torch.tensor(ranks, dtype=torch.float64).histc(bins, 0, 1)
     expected = len(ranks) / bins
     square = ((counts - expected).square() / expected).sum()

@@ -18,26 +18,26 @@ class DenoiserView:
     ----------
     prior : GaussianMixture
         One with closed forms, which a sampler that is certified must not use.
-    spread : number
+    std : number
         See below.
 
     Attributes
     ----------
     noise_range : pair of numbers
-        Lowest and highest noise level, as a network tells them.
-    spread : number
-        Standard deviation of a pixel over all images, which it tells too.
+        Lowest and highest noise level, as those of a network.
+    std : number
+        Standard deviation of a pixel over all images, as that of a network.
     evaluations : int
         How many images were denoised.
     derivatives : int
         How many of them in a way that can be differentiated.
     """
 
-    def __init__(self, prior: Any, spread: float) -> None:
+    def __init__(self, prior: Any, std: float) -> None:
         self._denoiser: Denoiser = prior
         self._axes = len(prior.space.shape)
         self.noise_range: tuple[float, float] = prior.noise_range
-        self.spread = spread
+        self.std = std
         self.evaluations = self.derivatives = 0
 
     def denoise(self, x: torch.Tensor, sigma: float | torch.Tensor) -> torch.Tensor:

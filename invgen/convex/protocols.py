@@ -30,7 +30,7 @@ class Prior(Protocol):
 class Proximable(Prior, Protocol):
     """A prior with a closed-form proximal map.
 
-    Where it has one for some images only, a method ``closed_form(space)`` tells; see `has_closed_form`.
+    Where it has one for some images only, a method ``closed_form(space)`` says which; see `has_closed_form`.
     """
 
     def prox(self, x: torch.Tensor, step: float | torch.Tensor) -> torch.Tensor:
@@ -50,5 +50,5 @@ class Composite(Prior, Protocol):
 
 def has_closed_form(prior: Any, space: Space) -> bool:
     """Whether the proximal map of `prior` is a formula for images of `space`."""
-    tells = getattr(prior, "closed_form", None)
-    return isinstance(prior, Proximable) and (tells is None or tells(space))
+    closed_form = getattr(prior, "closed_form", None)
+    return isinstance(prior, Proximable) and (closed_form is None or closed_form(space))

@@ -71,7 +71,7 @@ def check_sampler(
     as_build(sampler)
     if samples * mean**2 < 2:
         raise ParameterError(
-            f"A bias of {mean} cannot be told from chance with {samples} samples: take at least "
+            f"A bias of {mean} cannot be distinguished from chance with {samples} samples: take at least "
             f"{math.ceil(2 / mean**2)}."
         )
     known = {case.name: case for case in (find_case(c) if isinstance(c, str) else c for c in cases)}

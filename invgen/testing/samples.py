@@ -14,22 +14,22 @@ __all__ = ["check_arguments", "check_fresh_seed", "check_history", "check_seeds"
 
 
 def check_history(solver: Any, problem: Problem, result: Reconstruction, checks: Checks) -> None:
-    """Samples have an axis of their own, in the history too; mean and spread are theirs."""
+    """Samples have an axis of their own, in the history too; mean and standard deviation are theirs."""
     drawn, stats, history = result.samples, result.stats, result.history
     shape = (2, *problem.zeros().shape)
     checks.true(
         "result: samples", drawn is not None and drawn.shape == shape, f"no samples of the shape {shape}"
     )
     assert drawn is not None
-    spread = result.std is not None and distance(result.std, drawn.std(0)) <= 1e-6
-    same = spread and distance(result.x, drawn.mean(0)) <= 1e-6
+    deviates = result.std is not None and distance(result.std, drawn.std(0)) <= 1e-6
+    same = deviates and distance(result.x, drawn.mean(0)) <= 1e-6
     checks.true("result: samples", same, "mean and std are not those of the samples")
     missing = {"samples", "seed", "network_evaluations"} - set(stats)
     checks.true("result: stats", not missing, f"stats lack {missing}")
     steps, records = stats["iterations"], len(history["iteration"])
-    told = 1 <= steps <= solver.iterations and stats["network_evaluations"] > 0
+    within = 1 <= steps <= solver.iterations and stats["network_evaluations"] > 0
     meaning = f"{steps} iterations of {solver.iterations}, {stats['network_evaluations']} evaluations"
-    checks.true("result: stats", told, meaning)
+    checks.true("result: stats", within, meaning)
     batch = (2, *problem.batch_shape)
     shapes = [history[name].shape for name in ("objective", "residual", "change")]
     fits = shapes == [(records, *batch), (records, *batch), (steps, *batch)]
@@ -39,7 +39,7 @@ def check_history(solver: Any, problem: Problem, result: Reconstruction, checks:
 
 
 def check_seeds(solver: Any, problem: Problem, result: Reconstruction, checks: Checks) -> None:
-    """Sample i is the one of the seed plus i, alone; a seed that nobody gave is told."""
+    """Sample i is the one of the seed plus i, alone; a fresh seed is reported."""
     drawn = result.samples
     assert drawn is not None
     checks.true("seeds: each", not same_bits(drawn[0], drawn[1]), "both samples are the same")
@@ -61,7 +61,7 @@ def check_fresh_seed(solver: Any, problem: Problem, checks: Checks) -> None:
     first, second = solver(problem), solver(problem)
     again = solver(problem, seed=first.stats["seed"])
     checks.true(
-        "determinism: told seed", same_bits(again.x, first.x), "the seed that is told gives other bits"
+        "determinism: reported seed", same_bits(again.x, first.x), "the reported seed gives other bits"
     )
     checks.true(
         "determinism: fresh seed", not same_bits(second.x, first.x), "without a seed every run is the same"

@@ -40,15 +40,15 @@ def check_solver(
 
     A posterior sampler draws two samples with one seed. Its images have the scale of the data where its prior
     has a value range, and it finds the scale. Besides, sample i is the one of the seed plus i alone, however
-    many are drawn at a time; their mean and spread are told; and a seed that nobody gave is told and repeats
-    the run.
+    many are drawn at a time; their mean and standard deviation are right; and a fresh seed is reported and
+    repeats the run.
 
     Parameters
     ----------
     solver : Solver
         With defaults, or with few iterations where it is slow.
     problem : Problem, optional
-        With one batch axis and, for the rule "scale", normal noise; by default projections of two discs.
+        With one batch axis and, for the rule "scale", Gaussian noise; by default projections of two discs.
     seed : int
         Of the noise.
     skip : collection of str
@@ -82,7 +82,7 @@ class _Recorded:
     def __init__(self, solver: Solver, problem: Problem) -> None:
         self.solver, self.problem = solver, problem
         self.draws = solver.draws_samples
-        self._arguments: dict[str, Any] = {"samples": 2, "seed": 0} if self.draws else {}
+        self.arguments: dict[str, Any] = {"samples": 2, "seed": 0} if self.draws else {}
         self.seen: list[int] = []
         self.images: list[torch.Tensor] = []
         self.result = self.run(callback=self._record)
@@ -90,7 +90,7 @@ class _Recorded:
 
     def run(self, problem: Problem | None = None, **arguments: Any) -> Reconstruction:
         """Call the solver, with one seed where it draws."""
-        return self.solver(self.problem if problem is None else problem, **self._arguments, **arguments)
+        return self.solver(self.problem if problem is None else problem, **self.arguments, **arguments)
 
     def _record(self, iteration: int, state: State) -> None:
         self.seen.append(iteration)
@@ -123,15 +123,15 @@ def _check_result(full: _Recorded, checks: Checks) -> None:
         needed = {"solver", "iterations", "converged", "operator_calls", "seconds", "peak_memory"}
         missing = needed - set(result.stats)
         checks.true("result: stats", not missing, f"stats lack {missing}")
-        tell = check_history if full.draws else _check_told
-        tell(full.solver, problem, result, checks)
+        check = check_history if full.draws else _check_estimate
+        check(full.solver, problem, result, checks)
 
 
-def _check_told(solver: Solver, problem: Problem, result: Reconstruction, checks: Checks) -> None:
+def _check_estimate(solver: Solver, problem: Problem, result: Reconstruction, checks: Checks) -> None:
     stats, history, batch = result.stats, result.history, problem.batch_shape
     iterations = stats["iterations"]
     each = iterations.shape == batch and stats["converged"].shape == batch
-    checks.true("result: stats", each, "iterations and converged are not told for each batch element")
+    checks.true("result: stats", each, "iterations and converged are not given for each batch element")
     within = bool((iterations >= 1).all() and (iterations <= solver.iterations).all())
     checks.true("result: stats", within, f"{iterations.tolist()} iterations of at most {solver.iterations}")
     records, steps = len(history["iteration"]), int(iterations.max())
@@ -143,7 +143,7 @@ def _check_told(solver: Solver, problem: Problem, result: Reconstruction, checks
 
 
 def _check_optimality(full: _Recorded, checks: Checks) -> None:
-    """The measure that a run stops on is told, and each element stops where it falls to the tolerance."""
+    """The measure that a run stops on is recorded, and each element stops where it falls to the tolerance."""
     if full.draws:
         checks.leave_out("optimality", "samples have none")
         return
@@ -155,7 +155,7 @@ def _check_optimality(full: _Recorded, checks: Checks) -> None:
         early = bool(below[:-1].any())
         checks.true("optimality: stops", not early, f"element {i} goes on though its measure is small enough")
         same = bool(below[-1]) == bool(converged)
-        meaning = f"element {i} is told to have converged where its measure says otherwise"
+        meaning = f"element {i} is said to have converged where its measure says otherwise"
         checks.true("optimality: converged", same, meaning)
 
 
@@ -216,12 +216,8 @@ def _check_callback(full: _Recorded, checks: Checks) -> None:
 
 def _check_stepping(full: _Recorded, checks: Checks) -> None:
     """Compare what a user gets who writes the loop with what a call gives."""
-    drawn = {"samples": 2, "seed": 0} if full.draws else {}
-    state = None
-    for number, image in enumerate(full.images):
-        if number in (0, 2):  # from the start, and once more from a state on the way
-            states = full.solver.iterate(full.problem, state, **drawn)
-        state = next(states)
+    states = full.solver.iterate(full.problem, **full.arguments)
+    for image, state in zip(full.images, states, strict=False):
         checks.true("stepping: state", isinstance(state, State), "iterate does not yield states")
         same = same_bits(state.x, image)
         checks.true("stepping: same", same, "iterate gives other images than a call")
@@ -241,6 +237,10 @@ def _check_resume(full: _Recorded, checks: Checks) -> None:
         if iteration == middle:
             raise _Interruption
 
+    states = full.solver.iterate(full.problem, **full.arguments)
+    first, second = next(states), next(states)
+    again = next(full.solver.iterate(full.problem, first, **full.arguments))
+    checks.true("resume: state", same_bits(again.x, second.x), "iterate from a state gives other images")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "checkpoint"
         with contextlib.suppress(_Interruption):
@@ -252,7 +252,7 @@ def _check_resume(full: _Recorded, checks: Checks) -> None:
         checks.true("resume: same", same_bits(resumed.x, full.x), "a resumed run gives other bits")
         history = full.result.history
         same = all(same_bits(resumed.history[name], history[name]) for name in history)
-        checks.true("resume: history", same, "a resumed run tells another history")
+        checks.true("resume: history", same, "a resumed run has another history")
         checks.true("resume: removed", not path.exists(), "the checkpoint of a complete run is left over")
 
 

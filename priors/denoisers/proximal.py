@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from invgen.convex.metric import MetricProx
+from invgen.convex.splitting import constrained
 from invgen.core.errors import InvgenWarning, ParameterError
 from invgen.noise import Gaussian
 from invgen.operators import Identity, Space
@@ -91,4 +92,4 @@ class ProxDenoiser(Denoising):
                 InvgenWarning,
                 stacklevel=4,
             )
-        return prox.constrain(z, functions)
+        return constrained(z, zip(prox.maps, functions, strict=True))

@@ -28,11 +28,11 @@ class DAPS(DiffusionSolver):
         x0 ~ p(y | A x0) N(x0; x0^, r_t^2),     r_t = sigma_t as in the paper
         x_t' = x0 + sigma_t' n
 
-    The second step has the true noise of the data. For linear operators and normal noise it is drawn exactly,
-    else by the paper's Langevin dynamics, with Metropolis' correction, and steps from the curvature.
+    The second step has the true noise of the data. For linear operators and Gaussian noise it is drawn
+    exactly, else by the paper's Langevin dynamics, with Metropolis' correction, and steps from the curvature.
 
-    What it samples is near the posterior only where the data tell much: along the flow images vary as the
-    prior does, and the noise r_t comes on top. On normal priors the variance in directions that are not
+    Its samples are near the posterior only where the data determine much: along the flow images vary as the
+    prior does, and the noise r_t comes on top. On Gaussian priors the variance in directions that are not
     measured is three times too large after 100 levels. One step of the flow, ``ode_steps=1``, is the denoised
     image, which varies less, and leaves a fifth too much; of a prior of many modes it is an average of them.
     In MRI at accelerations of four and eight its 90 % intervals covered 92 and 94 %; in CT from 30 views
@@ -46,7 +46,7 @@ class DAPS(DiffusionSolver):
     ode_steps : int
         Of Heun's method down the flow, which evaluates the denoiser ``2 ode_steps - 1`` times.
     langevin_steps : int
-        Where the operator is not linear or the noise not normal.
+        Where the operator is not linear or the noise not Gaussian.
     scale, chunk_size, sigma_range
         See `DiffusionSolver`.
     """

@@ -18,8 +18,8 @@ __all__ = ["DDNM"]
 class DDNM(SpectralSolver):
     """The denoising diffusion null-space model for noisy data (DDNM+), Wang, Yu and Zhang (2023).
 
-    The data replace what they tell of the denoised image, its component in the range of A.H, and leave the
-    null space to the prior (eq. 17),
+    The data replace the component of the denoised image in the range of A.H, which they measure, and leave
+    the null space to the prior (eq. 17),
 
         x0 = D(x_t) - Sigma A^+ (A D(x_t) - y),
 
@@ -35,9 +35,9 @@ class DDNM(SpectralSolver):
     iterations : int
         Noise levels.
     eta : number from 0 to 1
-        How much of the noise is fresh at each level.
+        Fresh noise at each level, as a fraction of the standard deviation of all.
     passes : int
-        How often each level is passed, with an evaluation of the network each time.
+        Number of passes of each level, with an evaluation of the network each time.
     scale, chunk_size, sigma_range
         See `DiffusionSolver`.
 

@@ -18,7 +18,7 @@ class DDRM(SpectralSolver):
     """Denoising diffusion restoration models, Kawar, Elad, Ermon and Song (2022), sec. 3.2.
 
     Along each singular vector v of the operator, with singular value s, the next x of noise sigma follows
-    from the denoised image x0 = D(x_t) and from what the data tell, y' = u.H y / s:
+    from the denoised image x0 = D(x_t) and from the measured coefficient, y' = u.H y / s:
 
         x0 + sigma (sqrt(1 - eta^2) (x_t - x0) / sigma_t + eta n)        s = 0
         x0 + sigma (sqrt(1 - eta^2) (y' - x0) / (std / s) + eta n)       sigma < std / s
@@ -27,10 +27,10 @@ class DDRM(SpectralSolver):
     The paper's terms are these already (variance exploding). It starts with noise around a rough image, which
     at the highest level is of no consequence, where the paper takes the data.
 
-    As much fresh noise at each level, however near the next, leaves variance out: in the null space of white
-    normal images 0.76 of it is left with eta = 0.85 and many levels, half with eta = 1. And where sigma is
-    below std / s all samples take the direction of one y', so that they gather around it, the more so the
-    more levels: the paper has 20, the default here.
+    The same fraction of fresh noise at each level, however near the next, leaves variance out: in the null
+    space of white Gaussian images 0.76 of it is left with eta = 0.85 and many levels, half with eta = 1. And
+    where sigma is below std / s all samples take the direction of one y', so that they gather around it, the
+    more so the more levels: the paper has 20, the default here.
 
     Parameters
     ----------
@@ -38,9 +38,9 @@ class DDRM(SpectralSolver):
     iterations : int
         Noise levels.
     eta : number from 0 to 1
-        How much of the noise is fresh at each level.
+        Fresh noise at each level, as a fraction of the standard deviation of all.
     eta_b : number from 0 to 1
-        How much the data replace the image where they are less noisy than it.
+        Weight of the data where they are less noisy than the image.
     scale, chunk_size, sigma_range
         See `DiffusionSolver`.
 

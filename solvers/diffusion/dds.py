@@ -34,10 +34,10 @@ class DDS(DiffusionSolver):
     iterations : int
         Noise levels.
     gamma : positive number
-        Weight of the data against the denoised image, where they tell most.
+        Weight of the data against the denoised image, in the direction that is measured best.
     cg_steps : int
     eta : number from 0 to 1
-        How much noise is fresh at each level.
+        Fresh noise at each level, as a fraction of that of ancestral sampling.
     scale, chunk_size, sigma_range
         See `DiffusionSolver`.
     """

@@ -50,7 +50,7 @@ class PiGDM(DiffusionSolver):
         Standard deviation of a pixel over all images, in the prior's unit; by default that of the prior's
         `image_format`. Without either it is without bound, r = sigma, which guides less in much noise.
     eta : number from 0 to 1
-        How much of the noise is fresh at each level.
+        Fresh noise at each level, as a fraction of that of ancestral sampling.
     scale, chunk_size, sigma_range
         See `DiffusionSolver`.
 

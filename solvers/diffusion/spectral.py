@@ -27,7 +27,7 @@ class SpectralSolver(DiffusionSolver):
     prior, iterations, scale, chunk_size, sigma_range
         See `DiffusionSolver`.
     eta : number from 0 to 1
-        How much of the noise is fresh at each level.
+        Fresh noise at each level, as a fraction of the standard deviation of all.
     """
 
     iterations: int = 20

@@ -27,7 +27,7 @@ __all__ = ["SplitGibbs"]
 #: four-hundredth of the variance.
 _END = 1 / 20
 
-#: The last rho against ``1 / sqrt(L)``, the noise of the data in the direction where they tell most: there
+#: The last rho against ``1 / sqrt(L)``, the noise of the data in the direction that is measured best: there
 #: the split adds the square of it to the variance, one percent.
 _SPLIT = 0.1
 
@@ -44,7 +44,7 @@ class SplitGibbs(PosteriorSampler):
     The prior step is Karras et al. (2022), algorithm 2, from sigma = rho down to zero. Before each of its
     steps from sigma to sigma' it adds as much noise as the reverse stochastic differential equation, of the
     variance ``sigma^2 - sigma'^2``; on the way to zero that is their largest amount, a factor of sqrt(2) in
-    sigma. x then varies as it does given z, and the chain keeps the prior where the data tell nothing.
+    sigma. x then varies as it does given z, and the chain keeps the prior where nothing is measured.
 
     rho falls from what hides the image to what hides less than the noise of the data. The chain mixes at a
     rate that falls with rho^2, and the slower it is annealed the better the samples: ``rho^(-1/2)`` grows by

@@ -22,7 +22,7 @@ from invgen.solvers.state import State
 
 __all__ = ["FBP", "FDK"]
 
-#: Numbers of filtered views that are held at once.
+#: Numbers of filtered views that are held at a time.
 _CHUNK = 1 << 21
 
 
@@ -64,9 +64,9 @@ class _Filtered(Solver):
 class FBP(_Filtered):
     """Filtered backprojection of parallel-beam and fan-beam data, Kak and Slaney (1988), chapter 3.
 
-    Filters each view by the band-limited ramp and spreads it back over the image. Parallel beams: sections
+    Filters each view by the band-limited ramp and smears it back over the image. Parallel beams: sections
     3.1 to 3.3, the filtered projections evaluated at the pixels' centers by trigonometric interpolation, as
-    an adjoint non-uniform FFT, exactly and for all views at once. Fan beams: section 3.4, flat or curved,
+    an adjoint non-uniform FFT, exactly and for all views together. Fan beams: section 3.4, flat or curved,
     each ray weighted by the cosine of its angle and by its share in its line, so that full turns, short scans
     (Parker 1982) and what is less are all right; see `invgen.operators.tomography.redundancy.ray_weights`.
     What is not measured, because views are missing, is missing in the image.
@@ -117,7 +117,7 @@ class FDK(_Filtered):
     """Filtered backprojection of cone-beam data, Feldkamp, Davis and Kress (1984), eq. 28.
 
     As `FBP` of a fan beam on each row of the panel, with the cosine of the ray's angle to the central one in
-    space, and spread back along the rays. Exact in the plane of the source; off it a circular orbit does not
+    space, and smeared back along the rays. Exact in the plane of the source; off it a circular orbit does not
     determine the object, and values fall with the cone angle. Short scans are weighted as those of a fan, by
     columns.
 

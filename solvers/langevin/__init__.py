@@ -1,4 +1,4 @@
-"""Langevin dynamics: chains that the gradients of prior and data pull, and noise spreads."""
+"""Langevin dynamics: chains that follow the gradients of prior and data, with noise."""
 
 from invgen.solvers.langevin.annealed import AnnealedLangevin
 from invgen.solvers.langevin.predictor_corrector import PredictorCorrector

@@ -57,7 +57,7 @@ class ULA(PosteriorSampler):
     burn_in : int, optional
         Number of first steps that the diagnostics leave out, by default half of them.
     thinning : int
-        The diagnostics follow each draw of that number, of at most a hundred pixels spread over the image.
+        The diagnostics follow each draw of that number, of at most a hundred pixels all over the image.
     scale, chunk_size
         See `PosteriorSampler`.
     """
@@ -136,7 +136,7 @@ class ULA(PosteriorSampler):
 
 
 def _followed(problem: Problem, x: Tensor) -> Tensor:
-    """Pixels spread evenly over each image, shape (*batch, pixels)."""
+    """Pixels at even distances in each image, shape (*batch, pixels)."""
     space = problem.operator.domain
     at = torch.linspace(0, space.size - 1, min(space.size, _FOLLOWED), device=x.device).round().long()
     return x.flatten(x.ndim - len(space.shape))[..., at]

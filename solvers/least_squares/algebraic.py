@@ -1,4 +1,4 @@
-"""Simultaneous algebraic reconstruction, from all views at once and by subsets of them."""
+"""Simultaneous algebraic reconstruction, from all views together and by subsets of them."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class OSSART(Solver):
     Parameters
     ----------
     subsets : int
-        One is SIRT; at most as many as there are views.
+        One is SIRT; at most the number of views.
     relaxation : float
         In (0, 2).
     nonnegative : bool
@@ -148,7 +148,7 @@ class OSSART(Solver):
 
 
 def _ordered_subsets(angles: torch.Tensor, count: int) -> list[torch.Tensor]:
-    """Views by subsets, each spread over the scan; in steps of the golden ratio, so that the next is far."""
+    """Views by subsets, each all over the scan; in steps of the golden ratio, so that the next is far."""
     order, count = torch.argsort(angles, stable=True), min(count, len(angles))
     places = torch.arange(count, dtype=torch.float64) * ((5**0.5 - 1) / 2) % 1
     return [order[first::count] for first in places.argsort().argsort().tolist()]

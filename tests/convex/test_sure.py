@@ -170,7 +170,7 @@ def test_statistics_name_the_rule_and_the_number():
 
 def test_what_has_no_unbiased_estimate_is_refused_with_the_remedy():
     counts = ig.Problem(Identity((8, 8)), torch.ones(8, 8), Poisson(1.0))
-    with pytest.raises(CapabilityError, match="'sure' needs normal noise; this is Poisson"):
+    with pytest.raises(CapabilityError, match="'sure' needs Gaussian noise; this is Poisson"):
         TotalVariation("sure").resolve(counts)
     with pytest.raises(CapabilityError, match=r"noise=Gaussian\(std\)"):
         TotalVariation("sure").resolve(ig.Problem(Identity((8, 8)), torch.ones(8, 8)))

@@ -103,7 +103,8 @@ def test_another_process_finds_the_same():
         "import torch, invgen as ig\n"
         "from invgen.core.fingerprint import fingerprint\n"
         "A = ig.operators.Radon((8, 8), 6)\n"
-        "print(fingerprint(ig.solvers.CG(iterations=3), ig.Problem(A, torch.ones(A.range.shape), ig.noise.Gaussian(1.0))))"
+        "problem = ig.Problem(A, torch.ones(A.range.shape), ig.noise.Gaussian(1.0))\n"
+        "print(fingerprint(ig.solvers.CG(iterations=3), problem))"
     )
     found = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True

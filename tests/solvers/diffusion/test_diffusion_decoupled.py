@@ -13,7 +13,7 @@ from invgen.noise import Gaussian as Noise
 from invgen.noise import Poisson
 from invgen.operators import Mask, MatrixOperator
 from invgen.priors import Gaussian
-from invgen.solvers import DAPS
+from invgen.solvers import DAPS, State
 
 from ..impulses import errors, moved
 from ..sampled import Square, resumed
@@ -32,7 +32,8 @@ def moments(solver, problem):
 
         def step(problem, x, draws, high=high):
             # the last level is zero: what is left is the image
-            return solver.step(problem, x, high, 0.0, _Once(draws, numbers))[0]
+            state = State(x, noisy=x)
+            return solver.step(problem, solver.prepare(problem), state, high, 0.0, _Once(draws, numbers)).x
 
         mean, covariance = moved(step, problem, mean, covariance, numbers)
         noisy = covariance + low**2 * torch.eye(d, dtype=torch.float64)
@@ -118,7 +119,7 @@ def test_interruptions_and_chunks_change_nothing(tmp_path):
 
 def test_refusals():
     prior, prob = measured_and_not(0.1)
-    with pytest.raises(ParameterError, match="ode_steps=0"):
+    with pytest.raises(ParameterError, match="ode_steps"):
         DAPS(prior, ode_steps=0)
     counts = ig.Problem(prob.operator, prob.measurement, Poisson(1.0))
     with pytest.raises(CapabilityError, match="Gaussian weights"):

@@ -15,12 +15,12 @@ from invgen.solvers.data_prox import DataProx
 
 from ..sampled import resumed
 
-SHAPE, SPREAD = (4, 6), 0.3
+SHAPE, STD = (4, 6), 0.3
 
 
 def prior(field="real"):
     dtype = torch.float64 if field == "real" else torch.complex128
-    return Gaussian(torch.ones(SHAPE, dtype=dtype), SPREAD**2)
+    return Gaussian(torch.ones(SHAPE, dtype=dtype), STD**2)
 
 
 def correlated():
@@ -57,7 +57,7 @@ def test_pigdm_samples_the_posterior_of_a_white_prior(name, eta):
     build, field = OPERATORS[name]
     problem, n = measured(build(), 0.1, prior(field)), 400 if field == "real" else 100
     posterior = prior(field).posterior(problem)
-    result = PiGDM(prior(field), iterations=100, std=SPREAD, eta=eta)(problem, samples=n, seed=0)
+    result = PiGDM(prior(field), iterations=100, std=STD, eta=eta)(problem, samples=n, seed=0)
     std = posterior.covariance().diagonal().real.sqrt().reshape(SHAPE)
     std = std[..., None] if field == "complex" else std
     error = parts(result.x - posterior.mean()) / std
@@ -98,12 +98,12 @@ def test_an_operator_without_closed_form_gives_the_samples_of_its_matrix(monkeyp
     A = Radon(SHAPE, angles=3)
     units = torch.eye(24, dtype=torch.float64).reshape(-1, *SHAPE)
     explicit = MatrixOperator(A(units).flatten(1).mT, SHAPE)
-    problem, solver = measured(A, 0.1, prior()), PiGDM(prior(), iterations=12, std=SPREAD)
+    problem, solver = measured(A, 0.1, prior()), PiGDM(prior(), iterations=12, std=STD)
     x = [
         solver(ig.Problem(B, y, problem.noise), samples=2, seed=0, x0=torch.ones(SHAPE)).samples
         for B, y in ((A, problem.measurement), (explicit, problem.measurement.flatten()))
     ]
-    torch.testing.assert_close(x[0], x[1], rtol=0, atol=1e-3 * SPREAD)
+    torch.testing.assert_close(x[0], x[1], rtol=0, atol=1e-3 * STD)
 
 
 def test_on_a_white_prior_the_guided_image_is_the_mean_given_both():
@@ -111,8 +111,8 @@ def test_on_a_white_prior_the_guided_image_is_the_mean_given_both():
     problem, sigma = measured(MatrixOperator(matrix(), SHAPE), 0.2, prior()), 0.4
     x = 1 + Draws([3], 2)(torch.empty(1, *SHAPE, dtype=torch.float64))
     repeated = problem.repeated(1)
-    found = PiGDM(prior(), std=SPREAD).guided(repeated, DataProx(repeated), x, sigma)
-    noisy = Gaussian(prior().denoise(x[0], sigma), 1 / (1 / SPREAD**2 + 1 / sigma**2))
+    found = PiGDM(prior(), std=STD).guided(repeated, DataProx(repeated), x, sigma)
+    noisy = Gaussian(prior().denoise(x[0], sigma), 1 / (1 / STD**2 + 1 / sigma**2))
     torch.testing.assert_close(found[0], noisy.posterior(problem).mean(), rtol=0, atol=1e-10)
 
 
@@ -122,14 +122,10 @@ def test_without_a_spread_the_images_vary_without_bound():
     torch.testing.assert_close(none, large)
 
 
-def test_priors_that_tell_their_spread_are_asked():
-    class Telling(Gaussian):
-        spread = SPREAD
-
+def test_the_standard_deviation_of_a_prior_is_that_of_its_format():
     problem = measured(Downsample(SHAPE, 2), 0.1, prior())
-    telling = Telling(torch.ones(SHAPE, dtype=torch.float64), SPREAD**2)
     for solver in (PiGDM, DPS):
-        asked, given = solver(telling, 10), solver(prior(), 10, spread=SPREAD)
+        asked, given = solver(prior(), iterations=10), solver(prior(), iterations=10, std=STD)
         assert torch.equal(asked(problem, seed=0).x, given(problem, seed=0).x)
 
 
@@ -139,7 +135,7 @@ def test_the_spread_of_a_network_is_that_of_its_images():
     assert ig.priors.Diffusion(torch.nn.Identity(), field="complex", value_range=(0.0, 2.0)).spread == 1.0
 
 
-SOLVERS = [PiGDM(prior(), iterations=8, std=SPREAD), DPS(prior(), iterations=8, std=SPREAD)]
+SOLVERS = [PiGDM(prior(), iterations=8, std=STD), DPS(prior(), iterations=8, std=STD)]
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
@@ -174,18 +170,18 @@ class Frozen:
 def test_a_prior_without_derivative_is_refused(solver):
     problem = measured(Downsample(SHAPE, 2), 0.1, prior())
     with pytest.raises(CapabilityError, match=r"derivative.*DDS or DiffPIR"):
-        solver(Frozen(), spread=1.0)(problem)
+        solver(Frozen(), std=1.0)(problem)
 
 
 def test_parameters_are_checked():
     with pytest.raises(ParameterError, match="eta from 0 to 1"):
         PiGDM(prior(), eta=1.5)
-    with pytest.raises(ParameterError, match="positive spread"):
+    with pytest.raises(ParameterError, match="positive std"):
         PiGDM(prior(), std=0.0)
     with pytest.raises(ParameterError, match="positive zeta"):
         DPS(prior(), zeta=0.0, std=1.0)
-    with pytest.raises(CapabilityError, match=r"how far its images spread.*spread="):
-        DPS(prior())
+    with pytest.raises(CapabilityError, match=r"standard deviation.*std="):
+        DPS(Frozen())
 
 
 def test_pigdm_needs_a_linear_operator():
@@ -199,9 +195,9 @@ def test_pigdm_needs_a_linear_operator():
 def test_dps_fits_the_data_as_far_as_its_steps_are_short(name):
     """In the end it goes to and fro about the data, by at most the length of one step."""
     build, field = OPERATORS[name]
-    problem, solver = measured(build(), 1e-3, prior(field)), DPS(prior(field), iterations=100, std=SPREAD)
+    problem, solver = measured(build(), 1e-3, prior(field)), DPS(prior(field), iterations=100, std=STD)
     result = solver(problem, samples=4, seed=0)
-    step = solver.zeta * SPREAD * (24 * (2 if field == "complex" else 1)) ** 0.5 / 100
+    step = solver.zeta * STD * (24 * (2 if field == "complex" else 1)) ** 0.5 / 100
     # the last of them of the first order; a residual of the data's own noise besides
     residual = problem.repeated(4).residual_norm(result.samples)
     assert residual.max() < 2 * problem.operator.norm() * step
@@ -226,7 +222,7 @@ def test_dps_guides_alike_with_few_and_many_levels():
     posterior = prior().posterior(problem)
     std = posterior.covariance().diagonal().sqrt().reshape(SHAPE)
     for levels in (30, 100):
-        result = DPS(prior(), iterations=levels, std=SPREAD)(problem, samples=n, seed=0)
+        result = DPS(prior(), iterations=levels, std=STD)(problem, samples=n, seed=0)
         # twice the Monte-Carlo error
         assert ((result.x - posterior.mean()) / std).square().mean().sqrt() < 2 / n**0.5
 
@@ -252,7 +248,7 @@ def test_dps_takes_other_operators_and_noise(case):
     else:
         A, noise = Radon(SHAPE, angles=6), ig.noise.Transmission(1e4)
     problem = ig.Problem(A, noise.sample(A(truth), 0), noise)
-    result = DPS(images, iterations=100, std=SPREAD)(problem, samples=4, seed=0)
+    result = DPS(images, iterations=100, std=STD)(problem, samples=4, seed=0)
     before = problem.misfit(torch.ones(SHAPE, dtype=torch.float64))
     # without data the prior's mean is the best guess
     assert (problem.repeated(4).misfit(result.samples) < before).all()

@@ -9,7 +9,7 @@ from invgen.core.draws import Draws
 from invgen.core.errors import CapabilityError, ParameterError
 from invgen.operators import MRI, Blur, Downsample, Mask, MatrixOperator, Radon
 from invgen.priors import Gaussian
-from invgen.solvers import DDNM, DDRM
+from invgen.solvers import DDNM, DDRM, State
 
 SHAPE = (4, 6)
 
@@ -46,7 +46,8 @@ def test_a_step_of_ddrm_is_the_papers_coefficient_by_coefficient(high, low):
     problem = measured(MatrixOperator(matrix, SHAPE), std, prior()).repeated(1)
     x = 1 + high * Draws([5])(torch.empty(1, *SHAPE, dtype=torch.float64))
     solver = DDRM(prior(), eta=eta, eta_b=eta_b)
-    x0, found = solver.step(problem, x, high, low, Draws([7]))
+    reached = solver.step(problem, solver.prepare(problem), State(x, noisy=x), high, low, Draws([7]))
+    x0, found = reached.x, reached["noisy"]
     # eq. 8 along each singular vector of the whole space
     U, s, Vh = np.linalg.svd(matrix.numpy())
     noise = Draws([7])(x)[0].flatten().numpy()
@@ -76,11 +77,13 @@ def test_noise_of_the_data_counts_to_that_of_the_level(name):
     images = truth.expand(n, *SHAPE)
     x = images + high * Draws(range(n))(images)
     for solver, eta_b in ((DDRM(prior(field)), 1.0), (DDRM(prior(field), eta=0.3), 0.5)):
-        found = solver.renoised_by_data(problem, images, x, high, low, eta_b, Draws(range(n, 2 * n)))
+        found = solver.renoised_by_data(
+            solver.prepare(problem), images, x, high, low, eta_b, Draws(range(n, 2 * n))
+        )
         parts = (
             torch.view_as_real(found - truth).flatten(1) if field == "complex" else (found - truth).flatten(1)
         )
-        # variances of n normal numbers are off by sqrt(2 / n): four of that in 24 to 48 directions
+        # variances of n Gaussian numbers are off by sqrt(2 / n): four of that in 24 to 48 directions
         ratio = parts.square().mean(0) / low**2
         assert (ratio - 1).abs().max() < 4 * (2 / n) ** 0.5
 
@@ -109,7 +112,7 @@ def test_the_mean_is_that_of_the_posterior_where_the_data_have_little_noise(solv
 
 def test_one_pass_of_ddnm_is_ddrm():
     problem = measured(Downsample(SHAPE, 2), 0.1, prior())
-    first, second = (S(prior(), 10, eta=0.7)(problem, samples=3, seed=0) for S in (DDRM, DDNM))
+    first, second = (S(prior(), iterations=10, eta=0.7)(problem, samples=3, seed=0) for S in (DDRM, DDNM))
     assert torch.equal(first.samples, second.samples)
 
 
@@ -164,5 +167,5 @@ def test_eta_is_a_fraction(build):
 def test_other_parameters_are_checked():
     with pytest.raises(ParameterError, match="eta_b from 0 to 1"):
         DDRM(prior(), eta_b=2.0)
-    with pytest.raises(ParameterError, match="positive number of passes"):
+    with pytest.raises(ParameterError, match="passes"):
         DDNM(prior(), passes=0)

@@ -122,5 +122,5 @@ def test_refusals():
         SplitGibbs(Bare())
     with pytest.raises(ParameterError, match="low to high"):
         SplitGibbs(Bare(), rho_range=(2.0, 1.0))
-    with pytest.raises(ParameterError, match="at least two"):
+    with pytest.raises(ParameterError, match="at least 2"):
         SplitGibbs(prior, prior_steps=1)

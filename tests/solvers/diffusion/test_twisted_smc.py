@@ -39,7 +39,7 @@ def measured(A, prior, std=0.3, seed=0):
 def stepped(solver, problem, x, noise, high, low):
     problem = problem.repeated(len(x))
     with torch.no_grad():
-        return solver.step_of(problem, DataProx(problem), x, noise, high, low)
+        return solver.moved(problem, DataProx(problem), x, noise, high, low)
 
 
 @pytest.mark.parametrize("field", ["real", "complex"])

@@ -9,7 +9,8 @@ import invgen as ig
 from invgen import phantoms
 from invgen.core.errors import CapabilityError, ParameterError
 from invgen.operators import ConeBeam, FanBeam, Identity, Radon
-from invgen.solvers import FBP, FDK, direct
+from invgen.solvers import FBP, FDK
+from invgen.solvers.direct import filtered_backprojection
 
 N, RADIUS = 128, 40.0
 SOURCE, DETECTOR = 256.0, 384.0
@@ -184,7 +185,7 @@ def test_a_minimal_short_scan_is_as_good_as_with_the_weights_of_parker(monkeypat
     truth = phantom.image((N, N), 1.0)
     problem = ig.Problem(A, exact(A, phantom))
     own = FBP()(problem).x
-    monkeypatch.setattr(direct, "ray_weights", lambda geometry, beyond: parker(geometry))
+    monkeypatch.setattr(filtered_backprojection, "ray_weights", lambda geometry, beyond: parker(geometry))
     theirs = FBP()(problem).x
     monkeypatch.undo()
     full = FBP()(ig.Problem(fan(curved=curved), exact(fan(curved=curved), phantom))).x
@@ -323,7 +324,7 @@ def test_chunks_of_views_give_the_same_volume(monkeypatch):
     y = torch.stack([y, 2 * y])
     whole = FDK()(ig.Problem(A, y)).x
     for chunk in (1, 7 * A.range.shape[1] * A.range.shape[2]):
-        monkeypatch.setattr(direct, "_CHUNK", chunk)
+        monkeypatch.setattr(filtered_backprojection, "_CHUNK", chunk)
         x = FDK()(ig.Problem(A, y)).x
         assert float((x - whole).abs().max()) < 1e-5 * float(whole.abs().max())
 

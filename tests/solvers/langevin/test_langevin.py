@@ -14,7 +14,7 @@ import torch
 import invgen as ig
 from invgen.noise import Gaussian, Poisson, Transmission
 from invgen.operators import Downsample, Identity, Mask, MatrixOperator, Radon, Saturation
-from invgen.solvers import ULA, AnnealedLangevin, PredictorCorrector
+from invgen.solvers import ULA, AnnealedLangevin, PredictorCorrector, State
 from invgen.testing.report import distance
 
 from ..sampled import resumed
@@ -81,12 +81,14 @@ def law(solver, problem, calls):
     """Mean and covariance of what comes down the levels with so many draws at each."""
     rows = 1 + (1 + calls) * SIZE
     repeated, levels = problem.repeated(rows), solver.levels()
+    prepared = solver.prepare(repeated)
     mean, root = torch.zeros(SIZE, dtype=torch.float64), levels[0] * torch.eye(SIZE, dtype=torch.float64)
     for high, low in pairwise(levels):
         x = mean.repeat(rows, 1)
         x[1 : 1 + SIZE] += root.T
-        seen, x = solver.step(repeated, x.reshape(rows, *SHAPE), high, low, Columns(rows))
-        x = x.reshape(rows, SIZE)
+        x = x.reshape(rows, *SHAPE)
+        state = solver.step(repeated, prepared, State(x, noisy=x), high, low, Columns(rows))
+        seen, x = state.x, state["noisy"].reshape(rows, SIZE)
         mean, moved = x[0], (x - x[0]).T
         root = torch.linalg.cholesky(moved @ moved.T + 1e-14 * torch.eye(SIZE))
     seen = seen.reshape(rows, SIZE)
@@ -134,7 +136,8 @@ def test_annealed_langevin_takes_the_steps_of_the_paper_where_rows_are_orthonorm
     A, y = problem.operator, problem.measurement
     x = prior.sample(1, seed=9)
     solver = AnnealedLangevin(prior, langevin_steps=1, step_size=0.25)
-    _, found = solver.step(problem, x, sigma, 0.0, torch.zeros_like)
+    state, prepared = State(x, noisy=x), solver.prepare(problem)
+    found = solver.step(problem, prepared, state, sigma, 0.0, torch.zeros_like)["noisy"]
     eta = 0.25 * sigma**2
     expected = x + eta * (prior.score(x, sigma) + A.H(y - A(x)) / (std**2 + sigma**2))
     torch.testing.assert_close(found, expected)
@@ -147,7 +150,8 @@ def test_annealed_langevin_weighs_unequal_noise_by_its_covariance():
     problem = measured(prior, A, Gaussian(std)).repeated(1)
     x = prior.sample(1, seed=9)
     solver = AnnealedLangevin(prior, langevin_steps=1, step_size=0.25)
-    _, found = solver.step(problem, x, sigma, 0.0, torch.zeros_like)
+    state, prepared = State(x, noisy=x), solver.prepare(problem)
+    found = solver.step(problem, prepared, state, sigma, 0.0, torch.zeros_like)["noisy"]
     M = A(torch.eye(SIZE, dtype=torch.float64).reshape(SIZE, *SHAPE)).T
     pull = M.T @ torch.linalg.solve(torch.diag(std**2) + sigma**2 * M @ M.T, (problem.measurement - A(x))[0])
     expected = x + 0.25 * sigma**2 * (prior.score(x, sigma) + pull.reshape(1, *SHAPE))
@@ -342,9 +346,9 @@ def test_a_run_resumes_to_the_bit(name, tmp_path):
     ("make", "words"),
     [
         (lambda prior: AnnealedLangevin(prior, step_size=1.0), "step_size"),
-        (lambda prior: AnnealedLangevin(prior, langevin_steps=0), "steps_per_level"),
+        (lambda prior: AnnealedLangevin(prior, langevin_steps=0), "langevin_steps"),
         (lambda prior: PredictorCorrector(prior, corrector_steps=-1), "corrector_steps"),
-        (lambda prior: PredictorCorrector(prior, snr=0.8), "ratio"),
+        (lambda prior: PredictorCorrector(prior, snr=0.8), "snr"),
         (lambda prior: ULA(prior, sigma=0.1, step_size=2.0), "step_size"),
         (lambda prior: ULA(prior, sigma=0.0), "sigma"),
         (lambda prior: ULA(prior), "no value range: give sigma"),

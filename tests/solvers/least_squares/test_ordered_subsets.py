@@ -257,10 +257,10 @@ def test_it_needs_views_and_sensible_numbers():
         OSSART()(ig.Problem(MatrixOperator(white(5, 4).abs()), torch.ones(5)))
     A = fan(8, 4)
     counts = ig.Problem(A, torch.ones(A.range.shape), ig.noise.Poisson())
-    with pytest.raises(CapabilityError, match="OSSART needs real, linear data with normal noise"):
+    with pytest.raises(CapabilityError, match="OSSART needs real, linear data with Gaussian noise"):
         OSSART()(counts)
     for parameters in ({"subsets": 0}, {"subsets": 2.5}, {"subsets": True}):
-        with pytest.raises(ParameterError, match="subsets is a positive number"):
+        with pytest.raises(ParameterError, match="subsets is a whole number"):
             OSSART(**parameters)
     for relaxation in (0.0, 2.0, float("nan")):
         with pytest.raises(ParameterError, match="relaxation is between 0 and 2"):
