@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 import math
-import threading
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any
 
 import torch
 
 from invgen.core.frozen import Constant, Frozen
+from invgen.core.threads import apart_from_openmp, thread_count
+
+__all__ = ["NUFFT"]
 
 #: Relative accuracy asked of FINUFFT. What comes out against the direct sum is below 1e-4 and 1e-10.
 _ACCURACY = {torch.complex64: 1e-5, torch.complex128: 1e-12}
+
+#: Writes the transform of one array to another.
+Plan = Callable[[torch.Tensor, torch.Tensor], None]
+
+
+@dataclass
+class _Plans:
+    """Of one process: a forked child makes its own, and shares no lock that may be held in its parent."""
+
+    lock: Lock = field(default_factory=Lock)
+    made: dict[tuple[int, torch.dtype, torch.device], Plan] = field(default_factory=dict)
 
 
 class NUFFT(Frozen):
@@ -25,14 +42,20 @@ class NUFFT(Frozen):
         Shape (H, W) or (D, H, W) of the image.
     points : float64 tensor, shape (M, len(shape))
         Frequencies in cycles per pixel, one column for each axis of the image, in its order.
+
+    Notes
+    -----
+    In single precision the last bits of `forward` depend on the number of threads that FINUFFT plans for. It
+    is PyTorch's number when the object is built, so that an object gives the same bits in every thread and
+    process.
     """
 
     def __init__(self, shape: tuple[int, ...], points: torch.Tensor) -> None:
         self.shape = tuple(shape)
         # FINUFFT takes radians per pixel and is most accurate in the first period
         self._points = Constant(2 * math.pi * (points - torch.round(points)).T.contiguous())
-        self._plans: dict[Any, Any] = {}
-        self._lock = threading.Lock()
+        self._threads = thread_count()
+        self._plans: dict[int, _Plans] = {}
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Complex images (batch, H, W) or (batch, D, H, W) to values at the points, (batch, M)."""
@@ -44,47 +67,43 @@ class NUFFT(Frozen):
 
     def _execute(self, kind: int, data: torch.Tensor, result_shape: tuple[int, ...]) -> torch.Tensor:
         result = data.new_empty(result_shape)
-        plan = self._plan(kind, data)
-        # one transform at a time makes a batch equal to its elements to the bit; a plan holds scratch memory
-        with self._lock:
-            for one, out in zip(data, result, strict=True):
-                if data.is_cuda:
-                    plan.execute(one, out=out)
-                else:
-                    plan.execute(one.numpy(), out=out.numpy())
+
+        def transform() -> None:
+            plans, key = self._plans.setdefault(os.getpid(), _Plans()), (kind, data.dtype, data.device)
+            with plans.lock:  # a plan holds scratch memory
+                if key not in plans.made:
+                    plans.made[key] = self._make_plan(kind, data)
+                # one transform at a time makes a batch equal to its elements to the bit
+                for one, out in zip(data, result, strict=True):
+                    plans.made[key](one, out)
+
+        apart_from_openmp(transform)
         return result
 
-    def _plan(self, kind: int, data: torch.Tensor) -> Any:
-        key = (kind, data.dtype, data.device)
-        with self._lock:
-            if key not in self._plans:
-                self._plans[key] = self._make_plan(kind, data)
-            return self._plans[key]
-
-    def _make_plan(self, kind: int, data: torch.Tensor) -> Any:
+    def _make_plan(self, kind: int, data: torch.Tensor) -> Plan:
         eps, sign = _ACCURACY[data.dtype], 1 if kind == 1 else -1
         dtype = str(data.dtype).removeprefix("torch.")
         points = self._points.like(data)
         if data.is_cuda:
             import cufinufft
 
-            plan = cufinufft.Plan(kind, self.shape, 1, eps, sign, dtype)
-            plan.setpts(*points)
-            return plan
+            on_gpu = cufinufft.Plan(kind, self.shape, 1, eps, sign, dtype)
+            on_gpu.setpts(*points)
+            return lambda one, out: on_gpu.execute(one, out=out)
         import finufft
 
         # In type 1 several threads add their parts to the grid in the order in which they end, and the sum
         # rounds with that order: one thread gives the same bits every time, and costs little.
-        threads = 1 if kind == 1 else torch.get_num_threads()
+        threads = 1 if kind == 1 else self._threads
         # the small grid is the fast one, and accurate enough for images in single precision; of volumes it
         # magnifies rounding at each of three axes, and saves no time
         grid = 1.4 if data.dtype == torch.complex64 and len(self.shape) == 2 else 2.0
         plan = finufft.Plan(kind, self.shape, 1, eps, sign, dtype, nthreads=threads, upsampfac=grid)
         plan.setpts(*points.numpy())
-        return plan
+        return lambda one, out: plan.execute(one.numpy(), out=out.numpy())
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"shape": self.shape, "_points": self._points}
+        return {"shape": self.shape, "_points": self._points, "_threads": self._threads}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _plans={}, _lock=threading.Lock(), _frozen=True)
+        self.__dict__.update(state, _plans={}, _frozen=True)

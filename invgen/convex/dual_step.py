@@ -7,10 +7,20 @@ from typing import Any
 import torch
 
 from invgen.convex.functions import GroupL1
-from invgen.core.threads import torch_threads
+from invgen.core.kernels import Kernels
 from invgen.operators import Gradient, LinearOperator
 
 __all__ = ["dual_step"]
+
+
+def _cpu() -> Any:
+    from invgen.convex import dual_step_cpu
+
+    return dual_step_cpu.dual_step
+
+
+#: In one pass through memory; without it the formula serves.
+_FUSED = Kernels[Any](None, cpu=_cpu)
 
 
 def dual_step(K: LinearOperator, g: Any, y: torch.Tensor, step: Any, x: torch.Tensor) -> torch.Tensor:
@@ -27,13 +37,15 @@ def dual_step(K: LinearOperator, g: Any, y: torch.Tensor, step: Any, x: torch.Te
     step : positive number, or tensor that broadcasts to `y` with one for each batch element
     x : tensor, shape (*batch, *K.domain.shape)
     """
-    if isinstance(K, Gradient) and K.compiles(x) and isinstance(g, GroupL1) and g.counted is None:
+    if isinstance(K, Gradient) and K.consecutive and isinstance(g, GroupL1) and g.counted is None:
         step_of, weight_of = (_each(value, K, x) for value in (step, g.weight))
         groups = (g.axis,) if isinstance(g.axis, int) else g.axis
         simple = groups in (None, (-len(K.range.shape),)) and step_of is not None and weight_of is not None
         differentiated = torch.is_grad_enabled() and (x.requires_grad or y.requires_grad)
         if simple and not x.is_complex() and not differentiated:
-            return _fused(K, groups is not None, y, step_of, weight_of, x)
+            fused = _FUSED.serving(x)
+            if fused is not None:
+                return fused(y, x, K.domain.shape, step_of, weight_of, groups is not None)
     return g.conjugate_prox(y + step * K(x), step)
 
 
@@ -44,16 +56,3 @@ def _each(value: Any, K: LinearOperator, x: torch.Tensor) -> torch.Tensor | None
     if value.numel() != batch.numel():
         return None
     return value.reshape(batch).expand(K.domain.batch_shape(x)).reshape(-1)
-
-
-def _fused(
-    K: Gradient, isotropic: bool, y: torch.Tensor, step: Any, weight: Any, x: torch.Tensor
-) -> torch.Tensor:
-    from invgen.convex import dual_step_cpu
-
-    new = torch.empty(y.shape, dtype=y.dtype)
-    before, after = K.planes(y.contiguous(), K.range), K.planes(new, K.range)
-    image = K.planes(x.contiguous(), K.domain)
-    with torch_threads():
-        dual_step_cpu.dual_step(before, image, K.depth, step.numpy(), weight.numpy(), isotropic, after)
-    return new

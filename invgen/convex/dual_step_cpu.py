@@ -8,11 +8,42 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import torch
 from numba import njit, prange
 
+from invgen.core.threads import parallel
+from invgen.operators.transforms.gradient_cpu import planes
 
-@njit(parallel=True, cache=True, error_model="numpy")
-def dual_step(y, x, depth, step, weight, isotropic, out):
+__all__ = ["dual_step"]
+
+
+def dual_step(
+    y: torch.Tensor,
+    x: torch.Tensor,
+    shape: tuple[int, ...],
+    step: torch.Tensor,
+    weight: torch.Tensor,
+    isotropic: bool,
+) -> torch.Tensor:
+    """The projection of ``y + step * gradient(x)`` onto balls of radius `weight`.
+
+    Parameters
+    ----------
+    y : real tensor, shape (*batch, 2 or 3, *shape)
+    x : real tensor, shape (*batch, *shape)
+    step, weight : tensors, shape (elements of the batch,)
+    isotropic : bool
+        Whether the balls are of all directions together, or each direction's.
+    """
+    new, directions = torch.empty(y.shape, dtype=y.dtype), y.shape[-1 - len(shape)]
+    before, after = planes(y.contiguous(), shape, directions), planes(new, shape, directions)
+    depth = shape[-3] if directions == 3 else 1
+    _dual_step(before, planes(x.contiguous(), shape), depth, step.numpy(), weight.numpy(), isotropic, after)
+    return new
+
+
+@parallel
+def _dual_step(y, x, depth, step, weight, isotropic, out):
     """Write `out`, the projection of ``y + step * gradient(x)``, of the shape of y.
 
     `y` is (batch, 2 or 3, planes, H, W) and `x` is (batch, planes, H, W); with three directions the first

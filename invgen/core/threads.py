@@ -1,24 +1,118 @@
-"""numba beside PyTorch: they share OpenMP."""
+"""Compiled kernels, PyTorch and FINUFFT on one processor's threads, called from any thread and process.
+
+All three start threads by OpenMP. GNU's does not survive a fork: a child inherits the record of a team whose
+threads are gone, and waits for them. A forked child therefore computes on one thread, without OpenMP.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, wraps
+from threading import Lock
+from types import FunctionType
+from typing import Any, TypeVar
 
 import torch
 
-__all__ = ["torch_threads"]
+__all__ = ["apart_from_openmp", "parallel", "thread_count"]
+
+T = TypeVar("T")
+
+#: Held while a kernel runs on several threads: where two meet, one of numba's threading layers aborts the
+#: process, and with the others both would compete for the same cores.
+_running = Lock()
+
+#: Whether this process is the fork of one that had imported this module.
+_forked = False
 
 
-@contextmanager
-def torch_threads() -> Iterator[None]:
-    """Run numba on as many threads as PyTorch, and leave PyTorch's number as it was."""
+def _settle_in_child() -> None:
+    global _forked
+    _forked = True
+    torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(after_in_child=_settle_in_child)
+
+
+def thread_count() -> int:
+    """The number of threads to compute on: PyTorch's, but one in a forked child."""
+    return 1 if _forked else torch.get_num_threads()
+
+
+def parallel(function: Callable[..., None]) -> Callable[..., None]:
+    """Compile a function with loops over ``numba.prange`` for several threads, and once more for one.
+
+    The number of threads is `thread_count`. On several, kernels take turns; on one they need not. Where each
+    iteration writes to memory of its own, as in all kernels of the package, any number gives the same bits.
+
+    Parameters
+    ----------
+    function : function of arrays and numbers
+        Writes its results to some of the arrays.
+    """
     import numba
 
-    threads = torch.get_num_threads()
-    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
-    try:
-        yield
-    finally:
-        if torch.get_num_threads() != threads:
-            torch.set_num_threads(threads)
+    options: dict[str, Any] = {"cache": True, "error_model": "numpy", "nogil": True}
+    on_several = numba.njit(function, parallel=True, **options)
+    on_one = numba.njit(_namesake(function), **options)
+    most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+    _let_forks_wait_for_the_compiler()
+
+    @wraps(function)
+    def run(*arguments: Any) -> None:
+        count = min(thread_count(), most)
+        if count == 1:
+            on_one(*arguments)
+            return
+        _start_numba()
+        with _running:
+            before = numba.get_num_threads()  # of this thread
+            numba.set_num_threads(count)
+            try:
+                on_several(*arguments)
+            finally:
+                numba.set_num_threads(before)
+
+    return run
+
+
+def apart_from_openmp(function: Callable[[], T]) -> T:
+    """Call a function that enters OpenMP on more threads than `thread_count`.
+
+    In a forked child it runs in a Python thread of its own, for which OpenMP starts a new team.
+    """
+    if not _forked:
+        return function()
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(function).result()
+
+
+def _namesake(function: Callable[..., None]) -> Callable[..., None]:
+    """A copy by another name, under which numba keeps what it compiles from it on the disk."""
+    copy = FunctionType(function.__code__, function.__globals__, function.__name__)
+    copy.__qualname__ = f"{function.__name__}_on_one_thread"
+    return copy
+
+
+@cache
+def _start_numba() -> None:
+    """Start numba's threads, and leave PyTorch's number as it was: in OpenMP the two are one."""
+    import numba
+
+    before = torch.get_num_threads()
+    numba.get_num_threads()
+    if torch.get_num_threads() != before:
+        torch.set_num_threads(before)
+
+
+@cache
+def _let_forks_wait_for_the_compiler() -> None:
+    """Keep numba's compiler out of forks: a child would inherit its lock, which nobody is left to release."""
+    from numba.core.compiler_lock import global_compiler_lock as lock
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)

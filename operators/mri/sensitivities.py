@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
+from types import ModuleType
 
-import numpy as np
 import torch
 
 from invgen.core.frozen import Constant
-from invgen.core.threads import torch_threads
+from invgen.core.kernels import Kernels
+from invgen.operators.mri import sensitivities_torch
 
 __all__ = ["Sensitivities"]
 
+
+def _cpu() -> ModuleType:
+    from invgen.operators.mri import sensitivities_cpu
+
+    return sensitivities_cpu
+
+
+_KERNELS = Kernels(sensitivities_torch, cpu=_cpu)
 
 #: Bytes of coil images that are transformed in one call: enough to keep all threads busy, in little memory.
 _CHUNK = 1 << 25
@@ -38,31 +46,31 @@ class Sensitivities:
             maps = torch.fft.ifftshift(maps, dim=self._axes) * modulation
         #: As the transform takes them.
         self.maps = Constant(maps)
-        self._starts = starts
-        rows = torch.arange(math.prod(self._shape[:-1])).reshape(self._shape[:-1])
-        self._order = rows.roll([-start for start in starts[:-1]], dims=tuple(range(rows.ndim))).flatten()
+        self._starts = tuple(starts)
 
     def forward(self, x: torch.Tensor, transform: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
         """Measurements of all coils (batch, coils, ...), of images (batch, *image_shape).
 
         ``transform`` takes images with any leading axes, and may overwrite them.
         """
-        parts = [transform(self._spread(maps, x)) for maps in self._chunks(x)]
+        kernels = _KERNELS.serving(x)
+        parts = [transform(kernels.expand(maps, x, self._starts)) for maps in self._chunks(x)]
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
     def adjoint(self, y: torch.Tensor, inverse: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
         """``sum_c conj(s_c) inverse(y_c)``, shape (batch, *image_shape)."""
         x = y.new_zeros(len(y), *self._shape)
-        chunks = self._chunks(y)
+        kernels, chunks = _KERNELS.serving(y), self._chunks(y)
         for maps, part in zip(chunks, y.split([len(maps) for maps in chunks], dim=1), strict=True):
-            self._combine(maps, inverse(part), x)
+            kernels.combine(maps, inverse(part), self._starts, x)
         return x
 
     def gram(self, x: torch.Tensor, convolve: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
         """``sum_c conj(s_c) convolve(s_c x)`` of images (batch, *image_shape); `convolve` may overwrite."""
-        result = torch.zeros_like(x)
+        kernels, result = _KERNELS.serving(x), torch.zeros_like(x)
         for maps in self._chunks(x):
-            self._combine(maps, convolve(self._spread(maps, x)), result)
+            seen = kernels.expand(maps, x, self._starts)
+            kernels.combine(maps, convolve(seen), self._starts, result)
         return result
 
     def _chunks(self, like: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -70,31 +78,6 @@ class Sensitivities:
         maps = self.maps.like(like)
         size = maps[0].numel() * maps.element_size()
         return (maps,) if like.is_cuda else maps.split(max(1, _CHUNK // size))
-
-    def _spread(self, maps: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        """Images (batch, *image_shape) as each coil sees them, (batch, coils, *image_shape)."""
-        if x.is_cuda:
-            return maps * x.roll([-start for start in self._starts], dims=self._axes).unsqueeze(1)
-        from invgen.operators.mri import sensitivities_cpu as cpu
-
-        y = x.new_empty(len(x), *maps.shape)
-        s, order, first = _rows(maps), self._order.numpy(), self._starts[-1]
-        with torch_threads():
-            for image, seen in zip(x.contiguous(), y, strict=True):
-                cpu.spread(s, _rows(image[None])[0], order, first, _rows(seen))
-        return y
-
-    def _combine(self, maps: torch.Tensor, z: torch.Tensor, x: torch.Tensor) -> None:
-        """Adjoint of `_spread`, added to `x`."""
-        if z.is_cuda:
-            x += torch.linalg.vecdot(maps, z, dim=1).roll(self._starts, dims=self._axes)
-            return
-        from invgen.operators.mri import sensitivities_cpu as cpu
-
-        s, order, first = _rows(maps), self._order.numpy(), self._starts[-1]
-        with torch_threads():
-            for seen, image in zip(z.contiguous(), x, strict=True):
-                cpu.combine(s, _rows(seen), order, first, _rows(image[None])[0])
 
     def restrict(self, x: torch.Tensor) -> torch.Tensor:
         """`x`, zero where no coil sees anything."""
@@ -107,8 +90,3 @@ class Sensitivities:
             torch.fft.fftn(s.to(torch.complex128), dim=axes, norm="ortho").abs().square()
             for s in self.maps.value
         )
-
-
-def _rows(x: torch.Tensor) -> np.ndarray:
-    """Rows of real and imaginary parts side by side, (coils, rows, 2 W), sharing the memory."""
-    return torch.view_as_real(x).view(len(x), -1, 2 * x.shape[-1]).numpy()

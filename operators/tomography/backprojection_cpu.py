@@ -1,9 +1,7 @@
 """Pixel-driven backprojection of filtered views, compiled for the CPU.
 
-Threads share the rows of the image. Positions are in pixels, with the source at `radius` from the axis; a
-point whose coordinates along the detector's axis and the central ray, from the source, are (u, w) projects to
-the sample ``first + scale u / w``, or on a curved detector ``first + scale atan(u / w)``, and counts
-``radius^2`` over its squared distance.
+Each thread writes its own rows of the image: the same bits with any number of threads. Positions are in
+pixels, the source at `radius` from the axis; see `invgen.operators.tomography.rays.PixelShadows`.
 """
 
 from __future__ import annotations
@@ -11,13 +9,45 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import torch
 from numba import njit, prange
 
-from invgen.operators.tomography.backprojection import FINE
+from invgen.core.threads import parallel
+from invgen.operators.tomography.rays import FINE, PixelShadows
+
+__all__ = ["cone", "fan"]
+
+#: Voxels of a slab that is worked on at once.
+_SLAB = 1 << 24
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
-def fan(rows, views, radius, first, scale, curved, x):
+def fan(filtered: torch.Tensor, shadows: PixelShadows) -> torch.Tensor:
+    """Sinograms (batch, views, samples) to images (batch, H, W)."""
+    s = shadows
+    x = filtered.new_zeros(len(filtered), *s.volume_shape[1:])
+    _fan(filtered.contiguous().numpy(), s.views.numpy(), s.radius, s.first, s.scale, s.curved, x.numpy())
+    return x
+
+
+def cone(filtered: torch.Tensor, shadows: PixelShadows) -> torch.Tensor:
+    """Projections (batch, views, rows, samples) to volumes (batch, D, H, W)."""
+    s = shadows
+    depth, height, width = s.volume_shape
+    # the rows of a sample lie side by side, as the slices of a stack of voxels do
+    columns, views = filtered.transpose(2, 3).contiguous().numpy(), s.views.numpy()
+    x = filtered.new_empty(len(filtered), depth, height, width)
+    size = max(1, _SLAB // (height * width))
+    for k in range(0, depth, size):
+        slab = slice(k, min(k + size, depth))
+        stacks = x.new_zeros(len(x), height, width, slab.stop - k)
+        bottom = k - (depth - 1) / 2
+        _cone(columns, views, s.radius, s.first, s.scale, bottom, s.lowest, s.rise, stacks.numpy())
+        x[:, slab] = stacks.permute(0, 3, 1, 2)
+    return x
+
+
+@parallel
+def _fan(rows, views, radius, first, scale, curved, x):
     """Add the views `rows` (batch, views, samples) to images `x` (batch, H, W)."""
     batch, height, width = x.shape
     for number in prange(height):
@@ -42,8 +72,8 @@ def fan(rows, views, radius, first, scale, curved, x):
                 _gather(rows[b, view], left, right, near, far, x[b, i])
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
-def cone(rows, views, radius, first, scale, bottom, lowest, rise, x):
+@parallel
+def _cone(rows, views, radius, first, scale, bottom, lowest, rise, x):
     """Add the views `rows` (batch, views, samples, panel rows) to volumes `x` (batch, H, W, D).
 
     The first slice has the height `bottom`; a point of height z projects to the panel row
@@ -70,7 +100,7 @@ def cone(rows, views, radius, first, scale, bottom, lowest, rise, x):
 
 @njit(cache=True, error_model="numpy")
 def _aim(view, y, radius, first, scale, curved, samples, left, right, near, far):
-    """For each pixel of a row the two samples that it projects between, and what they count."""
+    """For each pixel of a row the two samples that it is projected between, and their weights."""
     cos, sin = view
     width = len(left)
     for j in range(width):
@@ -80,7 +110,7 @@ def _aim(view, y, radius, first, scale, curved, samples, left, right, near, far)
             place, size = first + scale * math.atan(u / w), radius * radius / (u * u + w * w)
         else:
             place, size = first + scale * (u / w), radius * radius / (w * w)
-        # outer bins reach half a bin beyond their middles; what projects next to them gets nothing
+        # outer bins reach half a bin beyond their middles; what is projected next to them gets nothing
         size = size if (place >= -FINE / 2) & (place <= samples - 1 + FINE / 2) else 0.0
         place = min(max(place, 0.0), samples - 1.0)
         k = np.floor(place)

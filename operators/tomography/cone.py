@@ -6,21 +6,31 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from torch.nn.functional import pad
 
-from invgen.core.frozen import Constant, Frozen
-from invgen.core.threads import torch_threads
+from invgen.core.frozen import Constant
+from invgen.core.kernels import Kernels
 from invgen.operators.toeplitz import circulant_symbol
-from invgen.operators.tomography.divergent import ConeGeometry, FanGeometry, cone_geometry
+from invgen.operators.tomography import cone_torch
+from invgen.operators.tomography.divergent import FanGeometry, cone_geometry
 from invgen.operators.tomography.fan import fan_kernel
 from invgen.operators.tomography.odl import cone_parameters
 from invgen.operators.tomography.projection import Projection
-from invgen.operators.tomography.rays import Rays
+from invgen.operators.tomography.projector import Projector, RayProjector
+from invgen.operators.tomography.rays import DivergentRays
 
 __all__ = ["ConeBeam"]
 
-#: Voxels of a slab: what is held besides inputs and outputs.
-_SLAB = 1 << 24
+
+def _cpu() -> Projector[DivergentRays]:
+    from invgen.operators.tomography import cone_cpu
+
+    return cone_cpu
+
+
+class ConeProjector(RayProjector):
+    """Joseph's projector for cones of rays."""
+
+    kernels = Kernels[Projector[DivergentRays]](cone_torch, cpu=_cpu)
 
 
 class ConeBeam(Projection):
@@ -91,7 +101,7 @@ class ConeBeam(Projection):
             voxel_size,
         )
         super().__init__(g, g.volume_shape, (len(g.angles), g.row_count, g.fan.detector_count), fov)
-        self._projector = ConeProjector(g)
+        self._projector = ConeProjector(DivergentRays(g))
 
     @property
     def _plane(self) -> FanGeometry:
@@ -140,64 +150,3 @@ class ConeBeam(Projection):
         density = g.fan.pixel_size * g.fan.magnification / g.row_spacing
         along = density * torch.sinc(frequencies) ** 4
         return Constant(along[:, None, None] * circulant_symbol(fan_kernel(g.fan)))
-
-
-class ConeProjector(Frozen):
-    """Joseph's projector for cones: compiled on the CPU, plain PyTorch elsewhere."""
-
-    def __init__(self, geometry: ConeGeometry) -> None:
-        g = self._geometry = geometry
-        fan = g.fan
-        self._rays = Rays(g)
-        self._sinogram_shape = (len(g.angles), g.row_count, fan.detector_count)
-        self._views = torch.stack([g.angles.cos(), g.angles.sin()], dim=1).numpy()
-        self._across, self._along = (a.numpy() for a in fan.directions())
-        self._up = g.rows().numpy()
-        self._radius = fan.source_origin / fan.pixel_size
-
-    def _slabs(self) -> list[tuple[slice, float]]:
-        """Slices that are worked on together, and the height of the first, in pixels."""
-        depth, height, width = self._geometry.volume_shape
-        size = max(1, _SLAB // (height * width))
-        return [(slice(k, min(k + size, depth)), k - (depth - 1) / 2) for k in range(0, depth, size)]
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Volumes (batch, D, H, W) to projections (batch, views, rows, columns)."""
-        if x.device.type != "cpu":
-            return self._rays.forward(x)
-        from invgen.operators.tomography import cone_cpu
-
-        y = x.new_zeros(len(x), *self._sinogram_shape)
-        with torch_threads():
-            for slab, bottom in self._slabs():
-                stacks = pad(x[:, slab].permute(0, 2, 3, 1), (1, 1)).contiguous().numpy()
-                cone_cpu.forward(
-                    stacks, bottom, self._views, self._across, self._along, self._up, self._radius, y.numpy()
-                )
-        return y.mul_(self._geometry.fan.pixel_size)
-
-    def adjoint(self, y: torch.Tensor) -> torch.Tensor:
-        """Projections (batch, views, rows, columns) to volumes (batch, D, H, W)."""
-        if y.device.type != "cpu":
-            return self._rays.adjoint(y)
-        from invgen.operators.tomography import cone_cpu
-
-        depth, height, width = self._geometry.volume_shape
-        x, rows = y.new_empty(len(y), depth, height, width), y.contiguous().numpy()
-        with torch_threads():
-            for slab, bottom in self._slabs():
-                stacks = y.new_zeros(len(y), height, width, slab.stop - slab.start + 2)
-                for upright in (True, False):
-                    cone_cpu.adjoint(
-                        rows,
-                        bottom,
-                        self._views,
-                        self._across,
-                        self._along,
-                        self._up,
-                        self._radius,
-                        upright,
-                        stacks.numpy(),
-                    )
-                x[:, slab] = stacks[..., 1:-1].permute(0, 3, 1, 2)
-        return x.mul_(self._geometry.fan.pixel_size)

@@ -10,16 +10,59 @@ Inner loops run over slices of arrays, from zero, which LLVM can vectorise.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
+import torch
 from numba import njit, prange
+from torch.nn.functional import pad
+
+from invgen.core.threads import parallel
+from invgen.operators.tomography.rays import DivergentRays
+
+__all__ = ["adjoint", "forward"]
 
 #: Lines that a thread scatters to before it goes on to the next view.
 _LINES = 8
+#: Voxels of a slab: what is held besides inputs and outputs.
+_SLAB = 1 << 24
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
-def forward(x, bottom, views, across, along, up, radius, y):
+def forward(x: torch.Tensor, rays: DivergentRays) -> torch.Tensor:
+    """Volumes (batch, D, H, W) to projections (batch, views, rows, columns)."""
+    y = x.new_zeros(len(x), len(rays.views), len(rays.up), len(rays.across))
+    for slab, bottom in _slabs(rays):
+        stacks = pad(x[:, slab].permute(0, 2, 3, 1), (1, 1)).contiguous().numpy()
+        _project(stacks, bottom, *_directions(rays), rays.radius, y.numpy())
+    return y.mul_(rays.pixel_size)
+
+
+def adjoint(y: torch.Tensor, rays: DivergentRays) -> torch.Tensor:
+    """Projections (batch, views, rows, columns) to volumes (batch, D, H, W)."""
+    depth, height, width = rays.volume_shape
+    x, rows = y.new_empty(len(y), depth, height, width), y.contiguous().numpy()
+    for slab, bottom in _slabs(rays):
+        stacks = y.new_zeros(len(y), height, width, slab.stop - slab.start + 2)
+        for upright in (True, False):
+            _backproject(rows, bottom, *_directions(rays), rays.radius, upright, stacks.numpy())
+        x[:, slab] = stacks[..., 1:-1].permute(0, 3, 1, 2)
+    return x.mul_(rays.pixel_size)
+
+
+def _slabs(rays: DivergentRays) -> Iterator[tuple[slice, float]]:
+    """Slices that are worked on together, and the height of the first, in pixels."""
+    depth, height, width = rays.volume_shape
+    size = max(1, _SLAB // (height * width))
+    for k in range(0, depth, size):
+        yield slice(k, min(k + size, depth)), k - (depth - 1) / 2
+
+
+def _directions(rays: DivergentRays) -> tuple[np.ndarray, ...]:
+    return rays.views.numpy(), rays.across.numpy(), rays.along.numpy(), rays.up.numpy()
+
+
+@parallel
+def _project(x, bottom, views, across, along, up, radius, y):
     """Volumes to projections, lengths in pixels.
 
     `x` (batch, H, W, D + 2) is the volume, or a slab of it, with a layer of zeros below and above; its first
@@ -57,9 +100,9 @@ def forward(x, bottom, views, across, along, up, radius, y):
                 _add_product(y[b, view, :, c], total[b], length)
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
-def adjoint(y, bottom, views, across, along, up, radius, upright, x):
-    """Projections to volumes, lengths in pixels; the transpose of `forward`.
+@parallel
+def _backproject(y, bottom, views, across, along, up, radius, upright, x):
+    """Projections to volumes, lengths in pixels; the transpose of `_project`.
 
     Adds to `x` (batch, H, W, D + 2) what the rays along y scatter, `upright`, or those along x.
     """

@@ -86,6 +86,10 @@ class FanGeometry(PlanarGeometry):
         angles = torch.atan2(u, w)
         return bool(angles.min() >= first - 1e-12) and bool(angles.max() <= last + 1e-12)
 
+    def as_cone(self) -> ConeGeometry:
+        """The fan as a cone of one slice, onto one row at the height of the source."""
+        return ConeGeometry(self, depth=1, row_count=1, row_spacing=1.0, row_offset=0.0)
+
 
 @dataclass(frozen=True, eq=False)
 class ConeGeometry:

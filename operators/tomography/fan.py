@@ -7,22 +7,35 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from torch.nn.functional import pad
 
-from invgen.core.frozen import Constant, Frozen
-from invgen.core.threads import torch_threads
+from invgen.core.frozen import Constant
+from invgen.core.kernels import Kernels
 from invgen.operators.toeplitz import circulant_symbol
-from invgen.operators.tomography.divergent import ConeGeometry, FanGeometry, fan_geometry
+from invgen.operators.tomography import fan_torch
+from invgen.operators.tomography.divergent import FanGeometry, fan_geometry
 from invgen.operators.tomography.fourier import FourierProjector
 from invgen.operators.tomography.geometry import ParallelBeam
 from invgen.operators.tomography.odl import fan_parameters
 from invgen.operators.tomography.projection import Projection
-from invgen.operators.tomography.rays import Rays
+from invgen.operators.tomography.projector import Projector, RayProjector
+from invgen.operators.tomography.rays import DivergentRays
 
 __all__ = ["FanBeam"]
 
 #: Directions that stand for those of all rays of a view, in the preconditioner.
 _FAN_DIRECTIONS = 5
+
+
+def _cpu() -> Projector[DivergentRays]:
+    from invgen.operators.tomography import fan_cpu
+
+    return fan_cpu
+
+
+class FanProjector(RayProjector):
+    """Joseph's projector for fans of rays."""
+
+    kernels = Kernels[Projector[DivergentRays]](fan_torch, cpu=_cpu)
 
 
 class FanBeam(Projection):
@@ -97,7 +110,7 @@ class FanBeam(Projection):
             pixel_size,
         )
         super().__init__(g, g.image_shape, (len(g.angles), g.detector_count), fov)
-        self._projector = FanProjector(g)
+        self._projector = FanProjector(DivergentRays(g.as_cone()))
 
     @classmethod
     def from_odl(cls, geometry: Any, domain: Any, fov: str | None = None) -> FanBeam:
@@ -162,48 +175,3 @@ def fan_kernel(geometry: FanGeometry) -> torch.Tensor:
         g.pixel_size,
     )
     return FourierProjector(parallel, False).gram_kernel / (_FAN_DIRECTIONS * cuts)
-
-
-class FanProjector(Frozen):
-    """Joseph's projector for fans: compiled on the CPU, plain PyTorch elsewhere."""
-
-    def __init__(self, geometry: FanGeometry) -> None:
-        g = self._geometry = geometry
-        self._rays = Rays(ConeGeometry(g, 1, 1, g.detector_spacing, 0.0))
-        self._views = torch.stack([g.angles.cos(), g.angles.sin()], dim=1).numpy()
-        self._across, self._along = (a.numpy() for a in g.directions())
-        self._radius = g.source_origin / g.pixel_size
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Images (batch, H, W) to sinograms (batch, views, detector)."""
-        if x.device.type != "cpu":
-            return self._rays.forward(x[:, None])[:, :, 0]
-        from invgen.operators.tomography import fan_cpu
-
-        g = self._geometry
-        y = x.new_zeros(len(x), len(g.angles), g.detector_count)
-        images, flipped = (pad(a, (1, 1)).contiguous().numpy() for a in (x, x.mT))
-        with torch_threads():
-            fan_cpu.forward(images, flipped, self._views, self._across, self._along, self._radius, y.numpy())
-        return y.mul_(g.pixel_size)
-
-    def adjoint(self, y: torch.Tensor) -> torch.Tensor:
-        """Sinograms (batch, views, detector) to images (batch, H, W)."""
-        if y.device.type != "cpu":
-            return self._rays.adjoint(y[:, :, None])[:, 0]
-        from invgen.operators.tomography import fan_cpu
-
-        g = self._geometry
-        height, width = g.image_shape
-        x, flipped = y.new_empty(len(y), height, width + 2), y.new_empty(len(y), width, height + 2)
-        with torch_threads():
-            fan_cpu.adjoint(
-                y.contiguous().numpy(),
-                self._views,
-                self._across,
-                self._along,
-                self._radius,
-                x.numpy(),
-                flipped.numpy(),
-            )
-        return (x[..., 1:-1] + flipped[..., 1:-1].mT).mul_(g.pixel_size)

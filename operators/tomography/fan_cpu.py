@@ -12,14 +12,41 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import torch
 from numba import njit, prange
+from torch.nn.functional import pad
+
+from invgen.core.threads import parallel
+from invgen.operators.tomography.rays import DivergentRays
+
+__all__ = ["adjoint", "forward"]
 
 #: Lines that a thread scatters to before it goes on: the tracks of the rays are found once for all of them.
 _LINES = 32
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
-def forward(x, flipped, views, across, along, radius, y):
+def forward(x: torch.Tensor, rays: DivergentRays) -> torch.Tensor:
+    """Images (batch, H, W) to sinograms (batch, views, detector)."""
+    y = x.new_zeros(len(x), len(rays.views), len(rays.across))
+    images, flipped = (pad(a, (1, 1)).contiguous().numpy() for a in (x, x.mT))
+    _project(images, flipped, *_directions(rays), rays.radius, y.numpy())
+    return y.mul_(rays.pixel_size)
+
+
+def adjoint(y: torch.Tensor, rays: DivergentRays) -> torch.Tensor:
+    """Sinograms (batch, views, detector) to images (batch, H, W)."""
+    _, height, width = rays.volume_shape
+    x, flipped = y.new_empty(len(y), height, width + 2), y.new_empty(len(y), width, height + 2)
+    _backproject(y.contiguous().numpy(), *_directions(rays), rays.radius, x.numpy(), flipped.numpy())
+    return (x[..., 1:-1] + flipped[..., 1:-1].mT).mul_(rays.pixel_size)
+
+
+def _directions(rays: DivergentRays) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return rays.views.numpy(), rays.across.numpy(), rays.along.numpy()
+
+
+@parallel
+def _project(x, flipped, views, across, along, radius, y):
     """Images to sinograms, lengths in pixels.
 
     `x` (batch, H, W + 2) and `flipped` (batch, W, H + 2), the images transposed, have a column of zeros on
@@ -47,9 +74,9 @@ def forward(x, flipped, views, across, along, radius, y):
             _multiply(y[b, view], length)
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
-def adjoint(y, views, across, along, radius, x, flipped):
-    """Sinograms to images, lengths in pixels; the transpose of `forward`.
+@parallel
+def _backproject(y, views, across, along, radius, x, flipped):
+    """Sinograms to images, lengths in pixels; the transpose of `_project`.
 
     Writes to `x` (batch, H, W + 2) what rays along y scatter, and to `flipped` (batch, W, H + 2), transposed,
     what rays along x do.

@@ -1,4 +1,4 @@
-"""Joseph's projector compiled for the CPU.
+"""Joseph's projector for parallel beams, compiled for the CPU.
 
 Positions are computed in float64 whatever the data, once for all images of a batch. Both directions are
 gathers, each thread writing its own rays or pixels: the same bits with any number of threads.
@@ -9,11 +9,35 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit, prange
+import torch
+from numba import prange
+from torch.nn.functional import pad
+
+from invgen.core.threads import parallel
+from invgen.operators.tomography.rays import ParallelRays
+
+__all__ = ["adjoint", "forward"]
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
-def forward(x, flipped, views, first, ratio, y):
+def forward(x: torch.Tensor, rays: ParallelRays) -> torch.Tensor:
+    """Images (batch, H, W) to sinograms (batch, views, detector)."""
+    images, flipped = (pad(a, (1, 1)).contiguous().numpy() for a in (x, x.mT))
+    y = x.new_zeros(len(x), len(rays.views), rays.bins)
+    _project(images, flipped, rays.views.numpy(), rays.first, rays.ratio, y.numpy())
+    return y.mul_(rays.pixel_size)
+
+
+def adjoint(y: torch.Tensor, rays: ParallelRays) -> torch.Tensor:
+    """Sinograms (batch, views, detector) to images (batch, H, W)."""
+    margin = int(2 / rays.ratio) + 2  # more bins than a pixel can reach
+    rows = pad(y, (margin, margin)).contiguous().numpy()
+    x = y.new_zeros(len(y), *rays.image_shape)
+    _backproject(rows, rays.views.numpy(), rays.first, rays.ratio, margin, x.numpy())
+    return x.mul_(rays.pixel_size)
+
+
+@parallel
+def _project(x, flipped, views, first, ratio, y):
     """Images to sinograms, lengths in pixels.
 
     `x` (batch, H, W + 2) and `flipped` (batch, W, H + 2), the images transposed, carry a column of zeros on
@@ -54,9 +78,9 @@ def forward(x, flipped, views, first, ratio, y):
                 y[b, view, d] *= length
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
-def adjoint(y, views, first, ratio, margin, x):
-    """Sinograms to images, lengths in pixels; the transpose of `forward`.
+@parallel
+def _backproject(y, views, first, ratio, margin, x):
+    """Sinograms to images, lengths in pixels; the transpose of `_project`.
 
     The rows of `y` (batch, views, margin + detector + margin) are padded by as many zeros as a pixel has
     bins within reach. Adds to `x` (batch, H, W).

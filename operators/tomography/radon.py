@@ -9,15 +9,30 @@ import torch
 
 from invgen.core.errors import ParameterError
 from invgen.core.frozen import Constant
+from invgen.core.kernels import Kernels
 from invgen.operators.base import LinearOperator
 from invgen.operators.toeplitz import circulant_symbol, fast_length
+from invgen.operators.tomography import joseph_torch
 from invgen.operators.tomography.fourier import Convolution, FourierProjector, FourierSlices
 from invgen.operators.tomography.geometry import parallel_beam
-from invgen.operators.tomography.joseph import JosephProjector
 from invgen.operators.tomography.odl import parallel_parameters
 from invgen.operators.tomography.projection import Projection
+from invgen.operators.tomography.projector import Projector, RayProjector
+from invgen.operators.tomography.rays import ParallelRays
 
 __all__ = ["Radon"]
+
+
+def _cpu() -> Projector[ParallelRays]:
+    from invgen.operators.tomography import joseph_cpu
+
+    return joseph_cpu
+
+
+class JosephProjector(RayProjector):
+    """Joseph's projector for parallel rays."""
+
+    kernels = Kernels[Projector[ParallelRays]](joseph_torch, cpu=_cpu)
 
 
 class Radon(Projection):
@@ -75,7 +90,9 @@ class Radon(Projection):
         super().__init__(g, g.image_shape, (len(g.angles), g.detector_count), fov)
         self.method = method
         self.nonnegative = method == "joseph"
-        self._projector = FourierProjector(g, self.truncates) if method == "fourier" else JosephProjector(g)
+        self._projector = (
+            FourierProjector(g, self.truncates) if method == "fourier" else JosephProjector(ParallelRays(g))
+        )
 
     def rebuilt(self, angles: torch.Tensor, detector_offset: float, fov: str | None) -> Radon:
         """The operator of the same scanner with other views, offset of the columns, and field of view."""

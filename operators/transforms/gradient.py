@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
+from types import ModuleType
 
-import numpy as np
 import torch
 
 from invgen.core.errors import ShapeError
 from invgen.core.frozen import Constant
+from invgen.core.kernels import Kernels
 from invgen.core.space import Space
-from invgen.core.threads import torch_threads
 from invgen.operators.base import LinearOperator
+from invgen.operators.transforms import gradient_torch
 
 __all__ = ["Gradient"]
+
+
+def _cpu() -> ModuleType:
+    from invgen.operators.transforms import gradient_cpu
+
+    return gradient_cpu
+
+
+_KERNELS = Kernels(gradient_torch, cpu=_cpu)
 
 
 class Gradient(LinearOperator):
@@ -35,62 +45,35 @@ class Gradient(LinearOperator):
         if any(not -len(shape) <= axis < 0 for axis in axes) or len(set(axes)) != len(axes):
             raise ShapeError(f"Gradient along the axes {axes} does not fit images of shape {tuple(shape)}.")
         super().__init__(Space(shape, field), Space((len(axes), *shape), field))
-        self._axes = tuple(axes)
-        # along the last two or three axes, in order, a compiled loop knows the way
-        self._compiled = self._axes in ((-2, -1), (-3, -2, -1))
-        #: How many planes, images along the last two axes, follow each other along the first of three axes.
-        self.depth = self.domain.shape[-3] if self._axes == (-3, -2, -1) else 1
-        self._planes = math.prod(self.domain.shape[:-2])
-
-    def compiles(self, x: torch.Tensor) -> bool:
-        """Whether loops compiled for the CPU take `x`."""
-        return self._compiled and x.device.type == "cpu"
-
-    def planes(self, x: torch.Tensor, space: Space) -> np.ndarray:
-        """Memory of contiguous data of the domain or the range, the `space`, as the loops take them.
-
-        ``(batch, planes, H, W)`` or ``(batch, directions, planes, H, W)``.
-        """
-        directions = space.shape[: -len(self.domain.shape)]
-        return x.detach().reshape(-1, *directions, self._planes, *self.domain.shape[-2:]).numpy()
+        #: Axes to differentiate along, counted from the end.
+        self.axes = tuple(axes)
+        #: Whether they are the last two or three, in order: those that compiled loops take.
+        self.consecutive = self.axes in ((-2, -1), (-3, -2, -1))
 
     def _apply(self, x: torch.Tensor) -> torch.Tensor:
         batch = self.domain.batch_shape(x)
         g = x.new_empty(*batch, *self.range.shape)
         directions = g.unbind(len(batch))
-        for part, axis in zip(directions, self._axes, strict=True):
+        for part, axis in zip(directions, self.axes, strict=True):
             n = x.shape[axis]
             torch.sub(x.narrow(axis, 1, n - 1), x.narrow(axis, 0, n - 1), out=part.narrow(axis, 0, n - 1))
             part.narrow(axis, n - 1, 1).zero_()
         return g
 
     def _adjoint(self, y: torch.Tensor) -> torch.Tensor:
-        if self.compiles(y):
-            from invgen.operators.transforms import gradient_cpu
-
-            y = y.contiguous()
-            x = y.new_empty(*self.range.batch_shape(y), *self.domain.shape)
-            with torch_threads():
-                gradient_cpu.adjoint(self.planes(y, self.range), self.depth, self.planes(x, self.domain))
-            return x
-        parts = y.unbind(y.ndim - len(self.range.shape))
-        x = torch.zeros_like(parts[0])
-        for part, axis in zip(parts, self._axes, strict=True):
-            inner = part.narrow(axis, 0, part.shape[axis] - 1)
-            x.narrow(axis, 1, inner.shape[axis]).add_(inner)
-            x.narrow(axis, 0, inner.shape[axis]).sub_(inner)
-        return x
+        kernels = _KERNELS.serving(y) if self.consecutive else gradient_torch
+        return kernels.adjoint(y, self.domain.shape, self.axes)
 
     @cached_property
     def spectrum(self) -> Constant:
         """Of the periodic differences, which are never below: they add the differences across the edge."""
         symbol = torch.zeros(self.domain.shape, dtype=torch.float64)
-        for axis in self._axes:
+        for axis in self.axes:
             frequency = torch.fft.fftfreq(self.domain.shape[axis], dtype=torch.float64)
             symbol += (4 * torch.sin(math.pi * frequency) ** 2).reshape(-1, *(1,) * (-1 - axis))
         return Constant(symbol)
 
     def _norm(self) -> float:
         # the eigenvalues of a path graph's Laplacian are 4 sin^2(pi k / 2 n), k < n
-        sizes = (self.domain.shape[axis] for axis in self._axes)
+        sizes = (self.domain.shape[axis] for axis in self.axes)
         return math.sqrt(sum(4 * math.sin(math.pi * (n - 1) / (2 * n)) ** 2 for n in sizes))

@@ -5,12 +5,36 @@ Each thread writes its own rows: the same bits with any number of threads.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+import torch
 from numba import njit, prange
 
+from invgen.core.threads import parallel
 
-@njit(parallel=True, cache=True, error_model="numpy")
-def adjoint(y, depth, x):
+__all__ = ["adjoint", "planes"]
+
+
+def adjoint(y: torch.Tensor, shape: tuple[int, ...], axes: tuple[int, ...]) -> torch.Tensor:
+    """Differences (*batch, directions, *shape) along the last two or three axes to (*batch, *shape)."""
+    y = y.contiguous()
+    x = y.new_empty(*y.shape[: -1 - len(shape)], *shape)
+    depth = shape[-3] if len(axes) == 3 else 1
+    _adjoint(planes(y, shape, len(axes)), depth, planes(x, shape))
+    return x
+
+
+def planes(x: torch.Tensor, shape: tuple[int, ...], *directions: int) -> np.ndarray:
+    """Memory of images as loops take it: (batch, planes, H, W), or (batch, directions, planes, H, W).
+
+    Planes are images along the last two axes of `shape`, those before taken together.
+    """
+    return x.detach().reshape(-1, *directions, math.prod(shape[:-2]), *shape[-2:]).numpy()
+
+
+@parallel
+def _adjoint(y, depth, x):
     """Write images `x` (batch, planes, H, W), from differences `y` (batch, 2 or 3, planes, H, W).
 
     With three directions the first one is along the planes, of which `depth` make a volume.

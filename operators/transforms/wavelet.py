@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from types import ModuleType
 
 import torch
 
 from invgen.core.errors import ParameterError
-from invgen.core.frozen import Constant
+from invgen.core.kernels import Kernels
 from invgen.core.space import Space
-from invgen.core.threads import torch_threads
 from invgen.operators.base import SVD, LinearOperator
 from invgen.operators.basic import Identity
+from invgen.operators.transforms import wavelet_torch
+from invgen.operators.transforms.wavelet_torch import Circulant, corner
 
 __all__ = ["Wavelet"]
+
+
+def _cpu() -> ModuleType:
+    from invgen.operators.transforms import wavelet_cpu
+
+    return wavelet_cpu
+
+
+_KERNELS = Kernels(wavelet_torch, cpu=_cpu)
 
 #: How far from orthonormal the filters may be: some of PyWavelets' orthogonal ones have 11 digits.
 _ORTHONORMAL = 1e-10
@@ -93,8 +103,8 @@ class Wavelet(LinearOperator):
         first, taps = _polyphase(low, high)
         #: Whether ``W.H W`` is the identity.
         self.orthonormal = _distance_from_orthonormal(taps) < _ORTHONORMAL
-        self._split = _Circulant(taps, first)
-        self._merge = _Circulant(taps.flip(0).mT, 1 - len(taps) - first)
+        self._split = Circulant(taps, first)
+        self._merge = Circulant(taps.flip(0).mT, 1 - len(taps) - first)
         # the axes that are transformed lie last, and each of the others is a batch
         self._inner = Space(tuple(sizes), field)
         self._trailing = tuple(range(-len(sizes), 0))
@@ -104,78 +114,22 @@ class Wavelet(LinearOperator):
     def details(self) -> torch.Tensor:
         """True for coefficients of details, False for those of the approximation; shape of the range."""
         mask = torch.ones(self.range.shape, dtype=torch.bool)
-        mask.movedim(self.axes, self._trailing)[self._corner(self.levels)] = False
+        mask.movedim(self.axes, self._trailing)[corner(n >> self.levels for n in self._padded)] = False
         return mask
 
     def _apply(self, x: torch.Tensor) -> torch.Tensor:
         flat, batch = self._inner.flatten(x.movedim(self.axes, self._trailing))
         y = x.new_zeros(len(flat), *self._padded)
-        y[_first(self._inner.shape)] = flat
-        y = self._levels(y, self._split).reshape(*batch, *self._padded)
-        return y.movedim(self._trailing, self.axes).contiguous()
+        y[corner(self._inner.shape)] = flat
+        _KERNELS.serving(y).split(y, self._split, self.levels)
+        return y.reshape(*batch, *self._padded).movedim(self._trailing, self.axes).contiguous()
 
     def _adjoint(self, y: torch.Tensor) -> torch.Tensor:
         flat, batch = Space(self._padded, self.range.field).flatten(y.movedim(self.axes, self._trailing))
-        x = self._levels(flat.clone(memory_format=torch.contiguous_format), self._merge)
-        x = x[_first(self._inner.shape)].reshape(*batch, *self._inner.shape)
+        x = flat.clone(memory_format=torch.contiguous_format)
+        _KERNELS.serving(x).merge(x, self._merge, self.levels)
+        x = x[corner(self._inner.shape)].reshape(*batch, *self._inner.shape)
         return x.movedim(self._trailing, self.axes).contiguous()
-
-    def _levels(self, y: torch.Tensor, matrix: _Circulant) -> torch.Tensor:
-        """Split or merge all levels of `y`, (b, *padded), which is overwritten."""
-        one_level = self._compiled(y, matrix) if y.device.type == "cpu" else self._strided(y, matrix)
-        for step in range(self.levels):
-            one_level(step if matrix is self._split else self.levels - 1 - step)
-        return y
-
-    def _compiled(self, y: torch.Tensor, matrix: _Circulant) -> Callable[[int], None]:
-        """One level by loops compiled for the CPU: from `y` to other memory, back, and so on."""
-        from invgen.operators.transforms import wavelet_cpu
-
-        other, parts, missing = torch.empty_like(y), 2 if y.is_complex() else 1, 3 - len(self._padded)
-        shape = (1,) * missing + self._padded
-        memory = [
-            (torch.view_as_real(z) if parts == 2 else z).view(-1, parts * shape[-1]).numpy()
-            for z in (y, other)
-        ]
-        filters = parts, matrix.taps.like(y).numpy(), matrix.first, matrix is self._split
-
-        def one_level(level: int) -> None:
-            sizes = (1,) * missing + tuple(n >> level for n in self._padded)
-            source, target = memory
-            with torch_threads():
-                wavelet_cpu.along(source, shape, sizes, *filters, target)
-                for axis in range(1, missing - 1, -1):
-                    source, target = target, source
-                    wavelet_cpu.across(source, shape, sizes, axis, *filters, target)
-            if target is memory[1]:
-                y[self._corner(level)] = other[self._corner(level)]
-
-        return one_level
-
-    def _strided(self, y: torch.Tensor, matrix: _Circulant) -> Callable[[int], None]:
-        """One level by products of matrices."""
-        along = self._split_axis if matrix is self._split else self._merge_axis
-
-        def one_level(level: int) -> None:
-            part = y[self._corner(level)]
-            for _ in self.axes:
-                # each axis in turn lies first while it is transformed, the last one to begin with
-                part = along(part.movedim(-1, 1))
-            y[self._corner(level)] = part
-
-        return one_level
-
-    def _corner(self, level: int) -> tuple[Any, ...]:
-        """Where the approximation of a level lies."""
-        return _first(n >> level for n in self._padded)
-
-    def _split_axis(self, x: torch.Tensor) -> torch.Tensor:
-        pairs = self._split(x).unflatten(1, (-1, 2))
-        return pairs.transpose(1, 2).flatten(1, 2)
-
-    def _merge_axis(self, y: torch.Tensor) -> torch.Tensor:
-        pairs = y.unflatten(1, (2, -1))
-        return self._merge(pairs.transpose(1, 2).flatten(1, 2))
 
     def _gram(self) -> LinearOperator:
         return Identity(self.domain.shape, self.domain.field) if self.orthonormal else super()._gram()
@@ -198,51 +152,6 @@ class Wavelet(LinearOperator):
             return None
         shape = self.domain.shape
         return SVD(self, torch.ones(shape), Identity(shape, self.domain.field))
-
-
-def _first(sizes: Iterable[int]) -> tuple[Any, ...]:
-    """Index of so many places along each of the last axes."""
-    return (..., *(slice(n) for n in sizes))
-
-
-class _Circulant:
-    """Circulant matrix of blocks of two along the first axis: ``y_k = sum_j taps_j x_(k + first + j)``.
-
-    The indices count pairs of neighbors, of samples or of a low and a high coefficient, modulo their number.
-    A few pairs at a time are one product with a small banded matrix, of windows that overlap in memory.
-
-    Parameters
-    ----------
-    taps : float64 tensor, shape (j, 2, 2)
-    first : int
-    """
-
-    #: Pairs in a product: with fewer the calls cost more than the arithmetic, with more the band is emptier.
-    _BLOCK = 4
-
-    def __init__(self, taps: torch.Tensor, first: int) -> None:
-        self.taps, self.first = Constant(taps), first
-        block, reach = self._BLOCK, len(taps)
-        matrix = taps.new_zeros(block, 2, block + reach - 1, 2)
-        for k in range(block):
-            matrix[k, :, k : k + reach] = taps.movedim(0, 1)
-        self._matrix, self._start = Constant(matrix.flatten(2).flatten(0, 1)), 2 * first
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """Apply to `x`, (b, n, *others), of even n."""
-        (b, n), (step, width) = x.shape[:2], self._matrix.value.shape
-        blocks = -(-n // step)
-        extended = x.new_empty(b, (blocks - 1) * step + width, *x.shape[2:])
-        filled = 0
-        while filled < extended.shape[1]:
-            begin = (self._start + filled) % n
-            count = min(n - begin, extended.shape[1] - filled)
-            extended[:, filled : filled + count] = x[:, begin : begin + count]
-            filled += count
-        rows = torch.view_as_real(extended) if x.is_complex() else extended
-        windows = rows.reshape(b, extended.shape[1], -1).unfold(1, width, step)
-        y = torch.matmul(self._matrix.like(x), windows.mT).reshape(b, blocks * step, *rows.shape[2:])
-        return (torch.view_as_complex(y) if x.is_complex() else y)[:, :n]
 
 
 def _filters(wavelet: str) -> tuple[torch.Tensor, torch.Tensor]:

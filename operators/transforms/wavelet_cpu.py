@@ -3,22 +3,60 @@
 Data are rows (rows, floats), the last axis of each image, complex numbers as real and imaginary part side by
 side; the rows are those of images (batch, depth, height). Along an axis, pairs of neighbors, of samples or of
 a low and a high coefficient, go through a circulant matrix of blocks of two, see
-`invgen.operators.transforms.wavelet`.
+`invgen.operators.transforms.wavelet_torch.Circulant`.
 Each thread writes its own rows: the same bits with any number of threads, and in any batch.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
+import torch
 from numba import njit, prange
 
+from invgen.core.threads import parallel
+from invgen.operators.transforms.wavelet_torch import Circulant, corner
 
-@njit(parallel=True, cache=True, error_model="numpy")
-def along(x, shape, sizes, parts, taps, first, split, y):
+__all__ = ["merge", "split"]
+
+
+def split(y: torch.Tensor, matrix: Circulant, levels: int) -> None:
+    """Split the approximations of images `y`, (batch, *sizes), `levels` times along all axes, in place."""
+    _transform(y, matrix, range(levels), True)
+
+
+def merge(y: torch.Tensor, matrix: Circulant, levels: int) -> None:
+    """Merge the approximation and the details of all levels of `y`, (batch, *sizes), in place."""
+    _transform(y, matrix, reversed(range(levels)), False)
+
+
+def _transform(y: torch.Tensor, matrix: Circulant, levels: Iterable[int], split: bool) -> None:
+    other, parts, missing = torch.empty_like(y), 2 if y.is_complex() else 1, 4 - y.ndim
+    shape = (1,) * missing + tuple(y.shape[1:])
+    memory = [
+        (torch.view_as_real(z) if parts == 2 else z).view(-1, parts * shape[-1]).numpy() for z in (y, other)
+    ]
+    filters = parts, matrix.taps.like(y).numpy(), matrix.first, split
+    for level in levels:
+        sizes = (1,) * missing + tuple(n >> level for n in y.shape[1:])
+        source, target = memory
+        # from one memory to the other, and back
+        _along(source, shape, sizes, *filters, target)
+        for axis in range(1, missing - 1, -1):
+            source, target = target, source
+            _across(source, shape, sizes, axis, *filters, target)
+        if target is memory[1]:
+            approximation = corner(n >> level for n in y.shape[1:])
+            y[approximation] = other[approximation]
+
+
+@parallel
+def _along(x, shape, sizes, parts, taps, first, split, y):
     """Transform the last axis of the corner `sizes` of each image, of (depth, height, width) `shape`: x to y.
 
     Samples of pairs are neighbors, coefficients of pairs lie half the width apart: `split` goes from samples
-    to coefficients, and else back. A number has so many `parts`: one or two.
+    to coefficients, and else back. A number has one or two `parts`.
     """
     depth, rows, width = sizes
     images = len(x) // (shape[0] * shape[1])
@@ -49,8 +87,8 @@ def along(x, shape, sizes, parts, taps, first, split, y):
             _interleave(low, high, parts, target)
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
-def across(x, shape, sizes, axis, parts, taps, first, split, y):
+@parallel
+def _across(x, shape, sizes, axis, parts, taps, first, split, y):
     """Transform the axis of depth (0) or of height (1) of the same corners."""
     depth, rows, width = sizes
     images = len(x) // (shape[0] * shape[1])
