@@ -145,9 +145,9 @@ class PrimalDual(Preconditioned):
         metric = _MARGIN * self.curvature if self.likelihood is None else torch.zeros_like(self.curvature)
         for sigma, penalty in zip(sigmas, self.penalties, strict=True):
             metric = metric + self.space.per_sample(sigma) * penalty
-        x_new = x - self.precondition(metric, slope)
+        x_new = x - self.precondition(metric, slope)  # x' = x - T (grad f(x) + sum K_i.H y_i)
         ahead = 2 * x_new - x
-        duals = [
+        duals = [  # y_i' = prox_{sigma g_i*}(y_i + sigma K_i (2 x' - x))
             dual_step(K, g, y, step, ahead)
             for K, g, y, step in zip(self.maps, functions, duals, self.entrywise(sigmas), strict=True)
         ]
