@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 
@@ -29,7 +29,7 @@ class Iterative(Protocol):
 
     iterations: int
     tolerance: float
-    recorded: tuple[int, ...]
+    recorded: ClassVar[tuple[int, ...]]
 
     @property
     def name(self) -> str:

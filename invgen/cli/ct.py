@@ -91,7 +91,7 @@ class _CT(Work):
         nonnegative = recipe.nonnegative is not False  # attenuation is not negative
         match recipe.solver:
             case "fbp":
-                return (solvers.FDK if geometry == "cone" else solvers.FBP)(recipe.window or "hann")
+                return (solvers.FDK if geometry == "cone" else solvers.FBP)(window=recipe.window or "hann")
             case "tv":
                 axes = (-3, -2, -1) if geometry == "cone" else (-2, -1)
                 prior = priors.TotalVariation(weight, nonnegative=nonnegative, axes=axes)

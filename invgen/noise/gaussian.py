@@ -83,7 +83,7 @@ class Gaussian(Noise):
         return w.reshape(w.shape[: max(0, w.ndim - len(axes))])
 
     @cached_property
-    def largest_curvature(self) -> float:  # type: ignore[override]
+    def largest_curvature(self) -> float:
         """Largest ``1 / std^2``, or eigenvalue of the inverse covariance."""
         if self.std is not None:
             return float(self._weights.value.max())

@@ -159,7 +159,7 @@ class _Subsets(NamedTuple):
 
     axis: int
     views: list[torch.Tensor]
-    parts: list[LinearOperator]
+    parts: list[Projection]
     data: list[torch.Tensor]
     update: _Updates
 

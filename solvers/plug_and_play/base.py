@@ -60,8 +60,8 @@ class DenoiserSolver(Solver):
             problem = with_noise(problem, self.name)
         scale = image_scale(problem) if isinstance(scale, str) else torch.as_tensor(scale)
         sigma = self._level(problem, scale) if isinstance(sigma, str) else sigma
-        numbers = {"scale": scale, "sigma": sigma}
-        return replace(self, **{name: per_element(value, problem, name) for name, value in numbers.items()})
+        scale, sigma = per_element(scale, problem, "scale"), per_element(sigma, problem, "sigma")
+        return replace(self, scale=scale, sigma=sigma)
 
     def _level(self, problem: Problem, scale: torch.Tensor) -> torch.Tensor:
         """What "auto" means for sigma, a fraction of the scale."""
