@@ -60,7 +60,7 @@ objective = ScoreMatching(
     patch=arguments.patch,
     positioned=True,
     mean=-2.2,
-    spread=1.6,
+    std=1.6,
     transform=as_received,
 )
 network = EDM(UNet(inputs=4, outputs=2, widths=arguments.widths, unshuffle=2), sigma_data)

@@ -36,7 +36,7 @@ def picture(seed):
 images = [2 * picture(seed)[None] - 1 for seed in range(arguments.objects)]
 sigma_data = float(torch.stack(images).square().mean().sqrt())
 objective = ScoreMatching(
-    images, batch_size=arguments.batch, patch=arguments.size // 2, mean=-1.2, spread=1.6, flips=True
+    images, batch_size=arguments.batch, patch=arguments.size // 2, mean=-1.2, std=1.6, flips=True
 )
 network = EDM(UNet(widths=arguments.widths, unshuffle=2), sigma_data)
 

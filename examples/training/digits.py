@@ -26,7 +26,7 @@ images = [2 * x[None] - 1 for x in every[: arguments.count]]
 labels = torch.from_numpy(ig.io.read_labels(arguments.labels)[: arguments.count])
 sigma_data = float(torch.stack(images).square().mean().sqrt())
 # classes and shapes are decided where there is as much noise as digit, and more
-draws = {"batch_size": arguments.batch, "mean": 0.0, "spread": 1.6, "labels": labels}
+draws = {"batch_size": arguments.batch, "mean": 0.0, "std": 1.6, "labels": labels}
 network = EDM(UNet(widths=(64, 128), unshuffle=2, attention=(1,), classes=10, dropout=0.1), sigma_data)
 
 

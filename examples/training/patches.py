@@ -42,7 +42,7 @@ prior = ig.priors.PatchMixture.fit(
     iterations=arguments.iterations,
     seed=0,
 )
-prior.save(arguments.output, torch.float16, data=PHOTOGRAPHS.split())
+prior.save(arguments.output, dtype=torch.float16, data=PHOTOGRAPHS.split())
 print(f"trained in {time.perf_counter() - began:.0f} s")
 
 prior = ig.priors.load(arguments.output)

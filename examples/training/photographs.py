@@ -51,7 +51,7 @@ images = [2 * torch.from_numpy(x).float() - 1 for x in pictures]
 
 SIGMA_DATA = 0.5
 # colours are seen in more noise than edges
-draws = {"batch_size": arguments.batch, "patch": 64, "spread": 1.2, "flips": True}
+draws = {"batch_size": arguments.batch, "patch": 64, "std": 1.2, "flips": True}
 draws["mean"] = -1.0 if arguments.color else -1.6
 channels = len(images[0])
 module = EDM(UNet(channels, channels, widths=(64, 96, 128), unshuffle=2), SIGMA_DATA)

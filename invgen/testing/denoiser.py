@@ -9,6 +9,7 @@ import torch
 from invgen.core.errors import CapabilityError, DataError, DtypeError, ParameterError, ShapeError
 from invgen.operators import Space
 from invgen.priors.base import Denoiser
+from invgen.priors.image_format import format_of
 from invgen.testing.report import Checks, Report, distance, pickled, refuses_change, same_bits
 
 __all__ = ["check_denoiser"]
@@ -151,7 +152,7 @@ def _check_pickling(prior: Denoiser, noisy: _Noisy, checks: Checks) -> None:
 
 
 def _check_scale(prior: Denoiser, noisy: _Noisy, checks: Checks) -> None:
-    if getattr(prior, "value_range", None) is not None:
+    if format_of(prior).value_range is not None:
         checks.leave_out("scale", "it has a value range")
         return
     z = prior.denoise(noisy.x, noisy.sigma)

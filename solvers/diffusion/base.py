@@ -11,6 +11,7 @@ from torch import Tensor
 from invgen.core.draws import Draws
 from invgen.core.errors import CapabilityError, ParameterError
 from invgen.priors.diffusion.reverse import noise_levels
+from invgen.priors.image_format import format_of
 from invgen.problem import Problem
 from invgen.solvers.base import State
 from invgen.solvers.sampling.base import PosteriorSampler
@@ -43,7 +44,7 @@ class DiffusionSolver(PosteriorSampler):
         super().__post_init__()
         if self.iterations < 2:
             raise ParameterError(f"{self.name} needs at least two noise levels; got {self.iterations}.")
-        if self.sigma_range is None and getattr(self.prior, "noise_range", None) is None:
+        if self.sigma_range is None and format_of(self.prior).noise_range is None:
             raise CapabilityError(
                 f"{type(self.prior).__name__} tells no noise levels: give sigma_range=(lowest, highest), in "
                 "the unit of its images."
@@ -52,7 +53,7 @@ class DiffusionSolver(PosteriorSampler):
 
     def levels(self) -> list[float]:
         """The noise levels, from the highest on, and zero."""
-        low, high = self.sigma_range or self.prior.noise_range  # type: ignore[attr-defined]
+        low, high = self.sigma_range or format_of(self.prior).noise_range  # type: ignore[misc]
         return noise_levels(self.iterations, low, high)
 
     def step(

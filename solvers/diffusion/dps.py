@@ -12,6 +12,7 @@ from torch import Tensor
 from invgen.core.draws import Draws
 from invgen.core.errors import CapabilityError, ParameterError
 from invgen.noise import Gaussian, Poisson
+from invgen.priors.image_format import format_of
 from invgen.problem import Problem
 from invgen.solvers.diffusion.base import DiffusionSolver, renoised
 
@@ -50,7 +51,7 @@ class DPS(DiffusionSolver):
         Length of all steps of the guidance together, in norms of an image.
     spread : positive number, optional
         Standard deviation of a pixel over all images, in the prior's unit; by default what the prior tells
-        as its own `spread`.
+        as that of its images.
     scale, chunk_size, sigma_range
         See `DiffusionSolver`.
 
@@ -71,7 +72,7 @@ class DPS(DiffusionSolver):
         super().__post_init__()
         if not (self.zeta > 0 and (self.spread is None or self.spread > 0)):
             raise ParameterError(f"DPS needs a positive zeta and spread; got {self.zeta} and {self.spread}.")
-        if self.spread is None and getattr(self.prior, "spread", None) is None:
+        if self.spread is None and format_of(self.prior).std is None:
             raise CapabilityError(
                 f"{type(self.prior).__name__} does not tell how far its images spread: give DPS(..., "
                 "spread=...), the standard deviation of a pixel in the unit of the prior's images."
@@ -94,7 +95,8 @@ class DPS(DiffusionSolver):
     ) -> tuple[Tensor, Tensor]:
         """An ancestral step, and one towards the data."""
         denoised, pullback = self.denoised_with_pullback(x, high)
-        spread = self.spread or self.prior.spread  # type: ignore[attr-defined]
+        spread = self.spread or format_of(self.prior).std
+        assert spread is not None
         size = spread * math.sqrt(problem.operator.domain.size * (2 if x.is_complex() else 1))
         noisier = math.sqrt((1 + (high / spread) ** 2) * (1 + (low / spread) ** 2))
         length = self.zeta * size / self.iterations

@@ -10,6 +10,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from invgen.core.errors import ParameterError
+from invgen.priors.image_format import format_of
 from invgen.problem import Problem
 from invgen.solvers.base import State
 from invgen.solvers.data_prox import SAMPLER_PRECISION, DataProx
@@ -45,7 +46,7 @@ class PiGDM(DiffusionSolver):
         Noise levels.
     spread : positive number, optional
         Standard deviation of a pixel over all images, in the prior's unit; by default what the prior tells
-        as its own `spread`. Without either it is without bound, r = sigma, which guides less in much noise.
+        as that of its images. Without either it is without bound, r = sigma, which guides less in much noise.
     eta : number from 0 to 1
         How much of the noise is fresh at each level.
     scale, chunk_size, sigma_range
@@ -89,7 +90,7 @@ class PiGDM(DiffusionSolver):
     def guided(self, problem: Problem, data_step: DataProx, x: Tensor, sigma: float) -> Tensor:
         """The posterior mean of the image, as the data and the noisy image tell it."""
         denoised, pullback = self.denoised_with_pullback(x, sigma)
-        spread = getattr(self.prior, "spread", math.inf) if self.spread is None else self.spread
+        spread = self.spread or format_of(self.prior).std or math.inf
         ratio = 1 + (sigma / spread) ** 2  # sigma^2 over r^2
         rho = x.real.new_full(problem.batch_shape, ratio / sigma**2)
         return denoised + ratio * pullback(data_step.move(denoised, rho))

@@ -15,6 +15,7 @@ from invgen.core.draws import Draws
 from invgen.core.errors import CapabilityError, ParameterError
 from invgen.operators import LinearOperator
 from invgen.priors.diffusion.reverse import heun, noise_levels
+from invgen.priors.image_format import format_of
 from invgen.problem import Problem
 from invgen.solvers.base import State
 from invgen.solvers.sampling.base import PosteriorSampler
@@ -86,7 +87,7 @@ class SplitGibbs(PosteriorSampler):
                 f"SplitGibbs needs at least two iterations and steps, and one of langevin_steps; got "
                 f"{self.iterations}, {self.steps} and {self.langevin_steps}."
             )
-        if self.rho_range is None and getattr(self.prior, "noise_range", None) is None:
+        if self.rho_range is None and format_of(self.prior).noise_range is None:
             raise CapabilityError(
                 f"{type(self.prior).__name__} tells no noise levels: give rho_range=(last, first), in the "
                 "unit of its images."
@@ -116,7 +117,7 @@ class SplitGibbs(PosteriorSampler):
     def schedule(self, problem: Problem) -> list[Tensor]:
         """Each iteration's rho, of the batch's shape."""
         like = problem.zeros().real
-        low, high = self.rho_range or self.prior.noise_range  # type: ignore[attr-defined]
+        low, high = self.rho_range or format_of(self.prior).noise_range  # type: ignore[misc]
         last, first = (like.new_full(problem.batch_shape, level) for level in (low, high))
         if self.rho_range is None and isinstance(problem.operator, LinearOperator):
             L = torch.as_tensor(problem.lipschitz()).to(like)

@@ -12,6 +12,7 @@ from torch import Tensor
 from invgen.chains import effective_sample_size, r_hat
 from invgen.core.errors import ParameterError
 from invgen.operators import LinearOperator
+from invgen.priors.image_format import format_of
 from invgen.problem import Problem
 from invgen.solvers.base import State
 from invgen.solvers.sampling.base import PosteriorSampler
@@ -72,7 +73,7 @@ class ULA(PosteriorSampler):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.sigma is None and getattr(self.prior, "value_range", None) is None:
+        if self.sigma is None and format_of(self.prior).value_range is None:
             raise ParameterError(
                 f"{type(self.prior).__name__} has no value range: give sigma, the noise level of its score, "
                 "such as a tenth of what its images vary by."
@@ -93,7 +94,7 @@ class ULA(PosteriorSampler):
         """Noise level at which the score is taken, in the prior's unit."""
         if self.sigma is not None:
             return self.sigma
-        low, high = self.prior.value_range  # type: ignore[attr-defined]
+        low, high = format_of(self.prior).value_range  # type: ignore[misc]
         return _SIGMA * (high - low)
 
     def walk(self, problem: Problem, state: State) -> Iterator[State]:

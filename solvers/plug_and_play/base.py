@@ -9,6 +9,7 @@ import torch
 
 from invgen.core.errors import ParameterError, ShapeError
 from invgen.priors.base import Denoiser, require
+from invgen.priors.image_format import format_of
 from invgen.problem import Problem
 from invgen.solvers.base import Solver
 from invgen.solvers.data_prox import image_scale, rough_image, with_noise
@@ -87,7 +88,7 @@ class DenoiserSolver(Solver):
     def denoised(self, problem: Problem, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
         """`x` without noise of the level `sigma`, a fraction of the scale."""
         space, scale = problem.operator.domain, cast(torch.Tensor, self.scale)
-        value_range = getattr(self.prior, "value_range", None)
+        value_range = format_of(self.prior).value_range
         if value_range is None:
             return self.prior.denoise(x, sigma * scale)
         unit = space.per_sample(scale / value_range[1])

@@ -19,6 +19,7 @@ from invgen.core.errors import CapabilityError, DtypeError, ParameterError, Shap
 from invgen.noise import Gaussian
 from invgen.operators import LinearOperator
 from invgen.priors.base import Denoiser, require
+from invgen.priors.image_format import format_of
 from invgen.problem import Problem
 from invgen.reconstruction import Reconstruction
 from invgen.solvers.base import Callback, ProgressBar, Run, Solver, State, checked, peak_memory
@@ -126,7 +127,7 @@ class PosteriorSampler(Solver):
 
     def resolved(self, problem: Problem) -> Self:
         """With the scale of each batch element."""
-        value_range = getattr(self.prior, "value_range", None)
+        value_range = format_of(self.prior).value_range
         if value_range is None:
             return self
         if isinstance(self.scale, str):
@@ -183,7 +184,7 @@ class PosteriorSampler(Solver):
 
     def _unit(self, problem: Problem) -> torch.Tensor | None:
         """What one is in the prior's unit, in that of the image; None where they are the same."""
-        value_range = getattr(self.prior, "value_range", None)
+        value_range = format_of(self.prior).value_range
         if value_range is None:
             return None
         scale = self.resolved(problem).scale
@@ -248,7 +249,7 @@ class PosteriorSampler(Solver):
             raise ParameterError(f"samples is a positive number; got {samples!r}.")
         if not (seed is None or isinstance(seed, int)):
             raise ParameterError(f"seed is a whole number; got {seed!r}.")
-        axes, space = getattr(self.prior, "_image_axes", 0), problem.operator.domain
+        axes, space = format_of(self.prior).axes, problem.operator.domain
         if axes > len(space.shape):  # which would take samples for channels
             raise ShapeError(
                 f"{type(self.prior).__name__} is a prior of images with {axes} axes, channels among them; "

@@ -9,6 +9,7 @@ from torch import nn
 import invgen as ig
 from invgen.core.errors import CapabilityError, DtypeError, FileError, ParameterError, ShapeError
 from invgen.priors import Diffusion
+from invgen.priors.files import checkpoints
 from invgen.priors.nets import EDM, UNet
 
 MEAN, VARIANCE = 0.3, 0.04
@@ -163,7 +164,7 @@ def test_what_is_no_prior_is_refused_with_the_reason(tmp_path):
     path.write_bytes(b"")
     with pytest.raises(FileError, match="empty"):
         ig.priors.load(path)
-    ig.priors.checkpoints.write(path, "unheard-of", {"a": torch.zeros(2)}, {})
+    checkpoints.write(path, "unheard-of", {"a": torch.zeros(2)}, {})
     with pytest.raises(FileError, match="unheard-of"):
         ig.priors.load(path)
     Diffusion(EDM(unet(), 0.5)).save(path)

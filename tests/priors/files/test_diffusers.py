@@ -47,7 +47,7 @@ def test_a_pipeline_denoises_as_its_scheduler_does(tmp_path, images, schedule, p
     exact = ddim.step(made, 300, seen).pred_original_sample
     sigma = float(((1 - kept) / kept).sqrt())
     assert torch.allclose(2 * prior.denoise(images, sigma / 2) - 1, exact, rtol=1e-4, atol=1e-4)
-    assert prior.image_shape == (3, 8, 8)
+    assert prior.image_format.shape == (3, 8, 8)
 
 
 def test_a_network_alone_takes_its_scheduler_from_the_settings(tmp_path, images):

@@ -154,7 +154,7 @@ def test_edm(tmp_path, state, images, kind):
         exact = 0.25 / total**2 * x + 0.5 * s / total * found
         mine = prior.of_class(label).denoise(images, sigma / 2)
         assert torch.allclose(2 * mine - 1, exact, rtol=1e-4, atol=1e-4)
-    assert prior.image_shape == (3, 8, 8)
+    assert prior.image_format.shape == (3, 8, 8)
     assert prior.classes == 5
 
 

@@ -98,8 +98,8 @@ def test_scans_of_several_coils_make_a_prior(tmp_path):
     prior.save(tmp_path / "prior.safetensors")
     prior = ig.priors.load(tmp_path / "prior.safetensors")
     back = problem.operator.H(problem.measurement)
-    assert prior.value_range[1] == pytest.approx(float(back.abs().max()))
-    image = prior.denoise(back, prior.sigma_range[0] * prior.value_range[1])
+    assert prior.image_format.value_range[1] == pytest.approx(float(back.abs().max()))
+    image = prior.denoise(back, prior.sigma_range[0] * prior.image_format.value_range[1])
     assert image.shape == (8, 6)
     assert image.is_complex()
 
@@ -119,7 +119,7 @@ def test_lost_pixels_are_filled_in_whatever_the_unit(unit, gaussian, tmp_path):
     truth = unit * gaussian.draw(200, seed=0)[:, 0]
     lost = ~torch.stack(masks)
     backs = torch.stack([unit * problem.measurement for problem in problems])
-    filled = prior.denoise(backs, prior.sigma_range[0] * prior.value_range[1])
+    filled = prior.denoise(backs, prior.sigma_range[0] * prior.image_format.value_range[1])
     error, nothing = (float((x - truth)[lost].square().mean()) for x in (filled, torch.zeros(())))
     # the best linear filter leaves 0.43 of it, by the formulas of the first test
     assert error < (1 + 0.43) / 2 * nothing
