@@ -141,7 +141,7 @@ class Diffusion(Learned, Denoising):
         """
         images = self.image_format
         shape = image_shape or images.shape
-        n = as_count(n, "n, the number of images,", least=0)
+        n = as_count(n, "n, the number of images,")
         if shape is None:
             raise ParameterError("This prior is one of images of any size: give image_shape.")
         if method not in SAMPLERS:

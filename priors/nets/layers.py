@@ -1,4 +1,4 @@
-"""What several published networks have in common."""
+"""Layers that several published networks have in common."""
 
 from __future__ import annotations
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import csv
 import math
 import os
 import signal
@@ -23,8 +22,9 @@ from torch import Tensor, nn
 from invgen.core.checks import as_count
 from invgen.core.errors import DivergenceError, DtypeError, FileError, ParameterError
 from invgen.priors.training.bar import Bar, Quiet
+from invgen.priors.training.log import write_row
 
-__all__ = ["Training", "Update", "read_log"]
+__all__ = ["Training", "Update"]
 
 #: Mean loss of a batch that the generator draws; the module is called as it is given, in any wrapping.
 Objective = Callable[[nn.Module, torch.Generator], Tensor]
@@ -274,7 +274,7 @@ class _Run:
         self.step, self.seconds = 0, 0.0
         self.whole = True  # but in the middle of a step
         self.resumed = self.saved = time.monotonic()
-        self.losses: list[dict[str, float]] = []
+        self.losses: list[dict[str, float]] = []  # since the last row of the log
 
     @property
     def averages(self) -> dict[str, nn.Module]:
@@ -348,7 +348,8 @@ class _Run:
                 found = validate(self.averages, self.step)
         if self.step % training.log_every == 0 or found or last:
             means = {name: sum(each[name] for each in self.losses) / len(self.losses) for name in losses}
-            self._log({"step": self.step, **means, "seconds": self._elapsed(), **found})
+            row = {"step": self.step, **means, "seconds": self._elapsed(), **found}
+            write_row(self.folder, row)
             self.losses = []
         if time.monotonic() - self.saved > training.save_seconds:
             self.save()
@@ -356,24 +357,17 @@ class _Run:
     def _elapsed(self) -> float:
         return self.seconds + time.monotonic() - self.resumed
 
-    def _log(self, row: dict[str, float]) -> None:
-        path = self.folder / "log.csv"
-        rows = read_log(self.folder)
-        names = list(dict.fromkeys([*(rows[0] if rows else ()), *row]))
-        kept = [old for old in rows if int(old["step"]) < row["step"]]  # those after a state that was lost
-        beside = path.with_suffix(".part")
-        with beside.open("w", newline="") as file:
-            writer = csv.DictWriter(file, names)
-            writer.writeheader()
-            writer.writerows([*kept, row])
-        beside.replace(path)
-
     def save(self) -> None:
         """Write the state beside the last one, and rename."""
         if self.engine.is_main_process:
-            modules = {name: part.state() for name, part in self.parts.items()}
+            state = {
+                "step": self.step,
+                "seconds": self._elapsed(),
+                "losses": self.losses,
+                "modules": {name: part.state() for name, part in self.parts.items()},
+            }
             beside = self.folder / "state.part"
-            torch.save({"step": self.step, "seconds": self._elapsed(), "modules": modules}, beside)
+            torch.save(state, beside)
             beside.replace(self.folder / "state.pt")
         self.saved = time.monotonic()
 
@@ -388,18 +382,9 @@ class _Run:
                 raise ValueError(f"It has the modules {', '.join(state['modules'])}.")
             for name, part in self.parts.items():
                 part.restore(state["modules"][name])
-            self.step, self.seconds = state["step"], state["seconds"]
+            self.step, self.seconds, self.losses = state["step"], state["seconds"], state["losses"]
         except Exception as error:  # torch raises whatever it runs into
             raise FileError(
                 f"{path} is not the state of this training: {str(error).splitlines()[0]} "
                 "Give another folder, or delete that one to begin anew."
             ) from error
-
-
-def read_log(folder: str | os.PathLike[str]) -> list[dict[str, str]]:
-    """Rows of a run's ``log.csv``: step, losses since the row before, seconds, and results of validation."""
-    path = Path(folder) / "log.csv"
-    if not path.exists():
-        return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))

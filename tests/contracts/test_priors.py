@@ -147,7 +147,7 @@ CASES = [(name, case) for name, cases in PRIORS.items() for case in cases]
 
 
 class Wiener(torch.nn.Module):
-    """A network that knows a normal prior around one half."""
+    """The denoiser of a Gaussian prior around one half."""
 
     def forward(self, x, sigma):
         return 0.5 + (x - 0.5) / (1 + 4 * sigma.reshape(-1, 1, 1, 1) ** 2)
@@ -161,7 +161,7 @@ class Guided(Wiener):
 
 
 class Smooth(torch.nn.Module):
-    """A network of one convolution that is told the noise level by a channel."""
+    """A network of one convolution that gets the noise level as a channel."""
 
     def __init__(self, channels):
         super().__init__()
@@ -267,7 +267,8 @@ def test_denoiser_keeps_the_rules(name, case):
 
 
 def test_every_public_prior_is_registered():
-    others = {"Composite", "Denoiser", "Density", "Prior", "Proximable", "Sampler", "about", "load"}
+    protocols = {"Composite", "Denoiser", "Density", "Energy", "Generator", "Prior", "Proximable", "Sampler"}
+    others = protocols | {"ImageFormat", "Learned", "about", "format_of", "load"}
     assert set(ig.priors.__all__) - others == set(PRIORS) | set(DENOISERS)
 
 

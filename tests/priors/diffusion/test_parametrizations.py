@@ -109,7 +109,7 @@ def test_continuous_variance_preserving_noise(prior):
 
 
 @PRIORS
-def test_continuous_variance_exploding_score_is_told_sigma_itself(prior):
+def test_continuous_variance_exploding_score_gets_sigma_itself(prior):
     denoiser = parametrizations.ScorePrediction(
         Exact(prior, lambda label: (1, label), TARGETS["score"]), parametrizations.SigmaTimes()
     )
@@ -130,7 +130,7 @@ def test_discrete_variance_exploding_score_counts_from_the_highest_level(prior):
 
 @PRIORS
 @pytest.mark.parametrize("scale", [1.0, 1000.0])
-def test_flow_is_told_its_share_of_noise(prior, scale):
+def test_flow_gets_its_share_of_noise(prior, scale):
     denoiser = parametrizations.FlowPrediction(
         Exact(prior, lambda label: (1 - label / scale, label / scale), TARGETS["flow"]),
         parametrizations.FlowTimes(scale),

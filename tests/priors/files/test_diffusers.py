@@ -80,7 +80,7 @@ def test_score_sde_pipelines_see_the_unit_interval(tmp_path, images):
     assert prior.sigma_range == pytest.approx((0.02, 100.0))
 
 
-def test_flows_are_told_a_thousand_times_their_share_of_noise(tmp_path, images):
+def test_flows_get_a_thousand_times_their_share_of_noise(tmp_path, images):
     network = unet()
     network.save_pretrained(tmp_path / "unet")
     prior = ig.priors.load(tmp_path / "unet", scheduler={"_class_name": "FlowMatchEulerDiscreteScheduler"})

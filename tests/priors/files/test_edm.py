@@ -101,11 +101,11 @@ def output(state, kind, x, noise, one_hot):
         at = f"model.{at}"
         h = F.silu(groups(f"{at}.norm0", x))
         h = state.conv(f"{at}.conv0", resampled(h, state[f"{at}.conv0.resample_filter"], way) if way else h)
-        told = state.linear(f"{at}.affine", e)[:, :, None, None]
+        embedded = state.linear(f"{at}.affine", e)[:, :, None, None]
         if song:
-            h = groups(f"{at}.norm1", h + told)
+            h = groups(f"{at}.norm1", h + embedded)
         else:
-            scale, shift = told.chunk(2, 1)
+            scale, shift = embedded.chunk(2, 1)
             h = groups(f"{at}.norm1", h) * (scale + 1) + shift
         h = state.conv(f"{at}.conv1", F.silu(h))
         x = resampled(x, state[f"{at}.skip.resample_filter"], way) if way else x

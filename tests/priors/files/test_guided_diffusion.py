@@ -67,12 +67,12 @@ def guided_noise(state, x, t, label, updown, scale_shift, heads, new_order):
     def residual(name, x, resample=lambda x: x):
         h = F.silu(state.norm(f"{name}.in_layers.0", x, 32, 1e-5))
         h = state.conv(f"{name}.in_layers.2", resample(h))
-        told = state.linear(f"{name}.emb_layers.1", F.silu(e))[:, :, None, None]
+        embedded = state.linear(f"{name}.emb_layers.1", F.silu(e))[:, :, None, None]
         if scale_shift:
-            scale, shift = told.chunk(2, 1)
+            scale, shift = embedded.chunk(2, 1)
             h = state.norm(f"{name}.out_layers.0", h, 32, 1e-5) * (1 + scale) + shift
         else:
-            h = state.norm(f"{name}.out_layers.0", h + told, 32, 1e-5)
+            h = state.norm(f"{name}.out_layers.0", h + embedded, 32, 1e-5)
         h = state.conv(f"{name}.out_layers.3", F.silu(h))
         x = resample(x)
         skip = f"{name}.skip_connection"

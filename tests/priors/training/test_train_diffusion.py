@@ -34,7 +34,7 @@ def test_units_are_measured(images, value_range, sigma_data):
     found = Collection.of(list(images))
     assert found.image_format.value_range == pytest.approx(value_range, abs=0.05 * value_range[1] - 0.05)
     assert found.root_mean_square() == pytest.approx(sigma_data, rel=0.02)
-    assert found.width == (2 if images.is_complex() else 1)
+    assert found.image_format.network_channels == (2 if images.is_complex() else 1)
     assert found.image_format.shape == (16, 16)
 
 

@@ -217,7 +217,7 @@ def test_the_mixture_that_comes_along_denoises_a_photograph_it_has_not_seen():
 
 
 def test_the_training_script_runs(tmp_path):
-    script = Path(__file__).parents[2] / "examples" / "training" / "patches.py"
+    script = Path(__file__).parents[3] / "examples" / "training" / "patches.py"
     small = ["--components", "2", "--patches", "500", "--iterations", "1", "-o", str(tmp_path / "out")]
     done = subprocess.run([sys.executable, str(script), *small], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
