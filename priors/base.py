@@ -104,7 +104,7 @@ class _WithGradient(Energy, Protocol):
         """Gradient of the energy, of the shape of x."""
 
 
-#: All that `require` knows, with methods of these names.
+#: All capabilities, whose methods `require` looks for.
 _CAPABILITIES = (Prior, Proximable, Composite, Denoiser, Density, Energy, Sampler, Generator, Patchwise)
 
 
@@ -153,7 +153,7 @@ class Denoising:
 
     @property
     def _images(self) -> ImageFormat:
-        """What `denoise` has to know of the format."""
+        """The format as far as `denoise` needs it."""
         return self.image_format
 
     def _denoise(self, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:

@@ -15,7 +15,7 @@ from invgen.priors.densities.mixture import GaussianMixture
 
 __all__ = ["KernelDensity"]
 
-#: Bandwidths that cross-validation tries, over Silverman's, and the factor between neighbours.
+#: Number of bandwidths that cross-validation tries, around Silverman's, and the factor between them.
 _TRIED, _FINER = 33, 2**0.25
 
 #: Images that distances are taken of at a time.

@@ -158,7 +158,7 @@ class GaussianMixture(Denoising, Frozen):
         return self._blockwise(lambda x, s: torch.logsumexp(self._components(x, s)[0], -1), x, level)
 
     def value(self, x: torch.Tensor) -> torch.Tensor:
-        """Minus the logarithm of the density, so that minimisers are maxima of the posterior."""
+        """Minus the logarithm of the density: with it, minimizers are maxima of the posterior."""
         return -self.log_prob(x)
 
     def resolve(self, problem: Problem) -> GaussianMixture:
@@ -265,7 +265,7 @@ class GaussianMixture(Denoising, Frozen):
         check_finite(data, "fit")
         if data.ndim < 2 or components > len(data):
             raise ShapeError(
-                f"fit needs images of the shape (n, *image), at least as many as components, {components}; "
+                f"fit needs images of the shape (n, *image), at least as many as components: {components}; "
                 f"got {tuple(data.shape)}."
             )
         variance = float(data.double().var(0).mean())

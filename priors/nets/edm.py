@@ -41,5 +41,5 @@ class EDM(nn.Module):
         return skip * x + out * self.network(seen, noise, label)
 
     def weight(self, sigma: Tensor) -> Tensor:
-        """Weight of the squared error in the loss, ``1 / c_out^2``: at first equal for all levels, table 1."""
+        """Weight of the squared error, ``1 / c_out^2``: at first the loss is equal at all levels, table 1."""
         return (sigma.square() + self.sigma_data**2) / (sigma * self.sigma_data).square()

@@ -8,13 +8,13 @@ from torch import nn
 import invgen as ig
 from invgen.core.errors import ParameterError
 from invgen.priors import (
+    L1,
     CycleSpunWavelets,
     Diffusion,
     Gaussian,
     GaussianMixture,
     GroupSparsity,
     KernelDensity,
-    L1,
     NetworkDenoiser,
     NonLocalMeans,
     PatchMixture,

@@ -164,7 +164,7 @@ def test_guided_diffusion_says_what_it_cannot_take(tmp_path, state):
     with pytest.raises(FileError, match="two images"):
         ig.priors.load(path)
     torch.save({name: value for name, value in state.items() if "output" not in name}, path)
-    with pytest.raises(FileError, match="no way up"):
+    with pytest.raises(FileError, match="no decoder"):
         ig.priors.load(path)
     torch.save(dict(state), path)
     with pytest.raises(ParameterError, match="64 channels cannot have 3 heads"):
