@@ -89,7 +89,7 @@ def test_classes_and_positions_reach_the_network():
 
 
 @pytest.mark.parametrize("shape", [(9, 14), (3, 9, 14)])
-def test_networks_take_images_of_any_size_and_colour(shape):
+def test_networks_take_images_of_any_size_and_color(shape):
     channels = shape[0] if len(shape) == 3 else 1
     network = EDM(unet(inputs=channels, outputs=channels, unshuffle=2), 0.5)
     prior = Diffusion(network, channels=channels if len(shape) == 3 else None)

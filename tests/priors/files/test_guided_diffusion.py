@@ -171,7 +171,7 @@ def test_guided_diffusion_says_what_it_cannot_take(tmp_path, state):
         ig.priors.load(path, heads=3)
     del state["middle_block.1.norm.bias"]
     torch.save(dict(state), path)
-    with pytest.raises(FileError, match=r"not laid out as published.*middle_block\.1\.norm\.bias"):
+    with pytest.raises(FileError, match=r"not have the published layout.*middle_block\.1\.norm\.bias"):
         ig.priors.load(path)
 
 

@@ -25,7 +25,7 @@ def photograph(find):
 
 
 def colors(find):
-    """A part of the same in colour."""
+    """A part of the same in color."""
     return torch.from_numpy(ig.io.read_images(find("images/kodim23.png"))[0])[:, 96:224, 160:288]
 
 

@@ -41,7 +41,7 @@ def test_a_network_learns_as_well_from_noisy_images_as_from_clean_ones(gaussian,
         with torch.no_grad():
             errors.append(float((found(noisy, level) - test).square().mean()))
     least = gaussian.least_risk(MEASURED)
-    # without a network, EDM(0) is the best filter that sees no neighbours
+    # without a network, EDM(0) is the best filter that sees no neighbors
     alone = MEASURED**2 / (1 + MEASURED**2)
     assert errors[0] < least + 0.25 * (alone - least)
     assert errors[1] == pytest.approx(errors[0], rel=0.02)
@@ -66,7 +66,7 @@ def test_steins_loss_is_the_error_without_the_clean_image(std, gaussian):
     assert error < 0.02 * float(supervised.mean())
 
 
-def test_pixels_from_their_neighbours_alone(gaussian, tmp_path):
+def test_pixels_from_their_neighbors_alone(gaussian, tmp_path):
     """The filter that sees no pixel itself and errs least is known, and found.
 
     Of images z with the spectrum P = S + s^2, the best prediction of a pixel from all others has the filter

@@ -77,7 +77,7 @@ def test_what_is_held_out_and_shown_is_in_the_log(tmp_path):
 
 @pytest.mark.parametrize("method", ["sure", "noise2self"])
 def test_noisy_images_teach_levels_from_theirs_on(method, tmp_path):
-    """Of an image that never changes the error is below the least that pixels without neighbours allow."""
+    """Of an image that never changes the error is below the least that pixels without neighbors allow."""
     truth = torch.linspace(0, 1, 8).expand(8, 8)
     noisy = truth + 0.2 * torch.randn(200, 8, 8, generator=torch.Generator().manual_seed(0))
     prior = train(
