@@ -2,8 +2,8 @@
 
 python examples/training/ct_phantoms.py --output ct-phantoms.safetensors
 
-Learns from patches without their positions: an object may be anywhere. A run that is stopped is resumed when it
-is started again with the same folder.
+Learns from patches without their positions: an object may be anywhere. A run that is stopped is resumed when
+it is started again with the same folder.
 """
 
 import argparse

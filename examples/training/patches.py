@@ -1,7 +1,7 @@
 """Train `patches-gray`: a Gaussian mixture of the patches of photographs, for EPLL.
 
-Learns from photographs that scikit-image installs, and prints the PSNR of others that it denoises; takes about
-a minute on one core.
+Learns from photographs that scikit-image installs, and prints the PSNR of others that it denoises. Takes
+about a minute on one core.
 
 python examples/training/patches.py -o patches-gray.safetensors --test kodim01.png kodim04.png
 """
