@@ -1,6 +1,34 @@
-"""Priors: what images look like."""
+"""Priors: what images look like.
 
-from invgen.priors.base import Composite, Denoiser, Density, Prior, Proximable, Sampler
+==================  ====================================================================================
+folder              holds
+==================  ====================================================================================
+`penalties`         convex penalties: `TotalVariation`, `L1`, `Wavelet`, `DCT`, `GroupSparsity`,
+                    `Tikhonov`, the constraints `NonNegative` and `Box`, and their sums
+`densities`         closed forms: `Gaussian`, `GaussianMixture`, `KernelDensity`; of patches `PatchMixture`
+`denoisers`         `NonLocalMeans`, `TVDenoiser`, `CycleSpunWavelets`, `BM3D`; any penalty as a
+                    `ProxDenoiser`, any network as a `NetworkDenoiser`
+`diffusion`         diffusion models, `Diffusion`
+`nets`              architectures of networks, one in each file
+`training`          training of networks: `invgen.priors.training`
+`files`             `load` and `about`: files of this package, and published diffusion models
+==================  ====================================================================================
+
+`base` has the protocols, which say what a prior can do (`Proximable`, `Composite`, `Denoiser`, `Density`,
+`Sampler`, `Generator`, `Energy`); `image_format` what images it is made for; `learned` what all learned
+families share.
+"""
+
+from invgen.priors.base import (
+    Composite,
+    Denoiser,
+    Density,
+    Energy,
+    Generator,
+    Prior,
+    Proximable,
+    Sampler,
+)
 from invgen.priors.denoisers import (
     BM3D,
     CycleSpunWavelets,
@@ -11,7 +39,10 @@ from invgen.priors.denoisers import (
 )
 from invgen.priors.densities import Gaussian, GaussianMixture, KernelDensity, PatchMixture
 from invgen.priors.diffusion import Diffusion
-from invgen.priors.files.checkpoints import about, load
+from invgen.priors.files.checkpoints import about
+from invgen.priors.files.loading import load
+from invgen.priors.image_format import ImageFormat, format_of
+from invgen.priors.learned import Learned
 from invgen.priors.penalties import (
     DCT,
     L1,
@@ -34,10 +65,14 @@ __all__ = [
     "Denoiser",
     "Density",
     "Diffusion",
+    "Energy",
     "Gaussian",
     "GaussianMixture",
+    "Generator",
     "GroupSparsity",
+    "ImageFormat",
     "KernelDensity",
+    "Learned",
     "NetworkDenoiser",
     "NonLocalMeans",
     "NonNegative",
@@ -52,5 +87,6 @@ __all__ = [
     "TotalVariation",
     "Wavelet",
     "about",
+    "format_of",
     "load",
 ]

@@ -7,19 +7,22 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 
 from invgen.convex.protocols import Composite, Prior, Proximable, Weight, has_closed_form
-from invgen.core.errors import CapabilityError, DtypeError, ParameterError, ShapeError
-from invgen.core.space import check_finite
+from invgen.core.errors import CapabilityError, ParameterError, ShapeError
+from invgen.priors.image_format import ImageFormat
 
 __all__ = [
     "Composite",
     "Denoiser",
     "Denoising",
     "Density",
+    "Energy",
+    "Generator",
     "Patchwise",
     "Prior",
     "Proximable",
     "Sampler",
     "Weight",
+    "energy_gradient",
     "has_closed_form",
     "require",
 ]
@@ -27,10 +30,10 @@ __all__ = [
 
 @runtime_checkable
 class Denoiser(Protocol):
-    """A prior that takes white noise out of images."""
+    """A prior that removes white Gaussian noise from images."""
 
     def denoise(self, x: torch.Tensor, sigma: float | torch.Tensor) -> torch.Tensor:
-        """Posterior mean of x0, given ``x = x0 + sigma n`` with standard normal n.
+        """Posterior mean of x0, given ``x = x0 + sigma n`` with white Gaussian n of unit variance.
 
         Parameters
         ----------
@@ -42,10 +45,22 @@ class Denoiser(Protocol):
 
 @runtime_checkable
 class Density(Protocol):
-    """A prior that knows how probable an image is."""
+    """A prior with a normalized density of images."""
 
     def log_prob(self, x: torch.Tensor) -> torch.Tensor:
         """Logarithm of the density, shape of the batch; for complex images that of both parts together."""
+
+
+@runtime_checkable
+class Energy(Protocol):
+    """A prior with a density of images that is known up to its normalization.
+
+    The gradient is that of PyTorch, unless the prior has a method ``energy_gradient(x)``; the function
+    `energy_gradient` takes the one or the other.
+    """
+
+    def energy(self, x: torch.Tensor) -> torch.Tensor:
+        """Minus the logarithm of the density, up to a constant, shape of the batch."""
 
 
 @runtime_checkable
@@ -53,12 +68,27 @@ class Sampler(Protocol):
     """A prior that draws images."""
 
     def sample(self, n: int, seed: int) -> torch.Tensor:
-        """Draw n images, shape (n, *image); the same seed gives the same ones."""
+        """Draw n images, shape (n, *image); the same seed gives the same images."""
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """A prior whose images are the values of a map of latent variables."""
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """Shape of the latent variables of one image."""
+
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
+        """Images ``(*batch, *image)`` of latent variables ``(*batch, *latent_shape)``, differentiable."""
+
+    def latent_log_prob(self, z: torch.Tensor) -> torch.Tensor:
+        """Logarithm of the density of the latent variables, shape of the batch."""
 
 
 @runtime_checkable
 class Patchwise(Prior, Protocol):
-    """A prior that knows the square patches of images, those in [0, 1]."""
+    """A prior of the square patches of images, with values in [0, 1]."""
 
     @property
     def patch(self) -> int:
@@ -68,30 +98,69 @@ class Patchwise(Prior, Protocol):
         """Average of the patches of `x`, each without its noise of the standard deviation `sigma`."""
 
 
-class Denoising:
-    """Base of the denoisers: what they are given is checked once, and their score follows.
+@runtime_checkable
+class _WithGradient(Energy, Protocol):
+    def energy_gradient(self, x: torch.Tensor) -> torch.Tensor:
+        """Gradient of the energy, of the shape of x."""
 
-    A subclass gives ``_denoise(x, sigma)``, sigma being a tensor that broadcasts to x, of its precision and
-    with as many axes.
 
-    Attributes
+#: All capabilities, whose methods `require` looks for.
+_CAPABILITIES = (Prior, Proximable, Composite, Denoiser, Density, Energy, Sampler, Generator, Patchwise)
+
+
+def energy_gradient(prior: Energy, x: torch.Tensor) -> torch.Tensor:
+    """Gradient of ``prior.energy`` at each image of a batch: its own method's, else that of PyTorch.
+
+    Parameters
     ----------
-    value_range : pair of numbers, optional
-        What the images lie in that the denoiser was made for; None where any unit will do.
+    prior : Energy
+    x : tensor, shape (*batch, *image)
+
+    Returns
+    -------
+    tensor, shape (*batch, *image)
+        For complex images with respect to the real part, and i times that of the imaginary part.
+
+    Raises
+    ------
+    CapabilityError
+        Where the prior has no such method, and its energy no derivative in PyTorch.
+    """
+    if isinstance(prior, _WithGradient):
+        return prior.energy_gradient(x)
+    with torch.enable_grad():
+        at = x.detach().requires_grad_()
+        total = prior.energy(at).sum()
+    if not total.requires_grad:
+        raise CapabilityError(
+            f"The energy of {type(prior).__name__} has no derivative in PyTorch: give it a method "
+            "energy_gradient(x)."
+        )
+    return torch.autograd.grad(total, at)[0]
+
+
+class Denoising:
+    """Base of the denoisers: arguments are checked once, and the score follows from the denoiser.
+
+    A subclass gives ``_denoise(x, sigma)``, where sigma is a tensor that broadcasts to x, of its precision
+    and number of axes, and its `image_format`.
     """
 
-    value_range: tuple[float, float] | None = None
+    @property
+    def image_format(self) -> ImageFormat:
+        """The images that it is made for: by default ``(H, W)`` of any unit, real or complex."""
+        return ImageFormat(axes=2)
 
     @property
-    def _image_axes(self) -> int:
-        """How many of the last axes make an image."""
-        return 2
+    def _images(self) -> ImageFormat:
+        """The format as far as `denoise` needs it."""
+        return self.image_format
 
     def _denoise(self, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
         raise NotImplementedError
 
     def denoise(self, x: torch.Tensor, sigma: float | torch.Tensor) -> torch.Tensor:
-        """Posterior mean of x0, or an estimate of it, given ``x = x0 + sigma n`` with standard normal n.
+        """Posterior mean of x0, or an estimate of it, given ``x = x0 + sigma n`` with white Gaussian n.
 
         Parameters
         ----------
@@ -101,13 +170,13 @@ class Denoising:
 
         Raises
         ------
-        DtypeError, DataError
-            Where x is no tensor of floating-point numbers, or holds NaN or infinities.
+        DtypeError, ShapeError, DataError
+            Where x is not a tensor of such images, or holds NaN or infinities.
         ParameterError, ShapeError
-            Where sigma is not positive and finite, or no batch's shape.
+            Where sigma is not positive and finite, or does not have the batch's shape.
         """
-        _check_image(x, self._image_axes, f"{type(self).__name__}.denoise")
-        level = self._spread(sigma, x)
+        self._images.check(x, f"{type(self).__name__}.denoise")
+        level = self._level(sigma, x)
         return self._denoise(x, level) if x.numel() else x.clone()
 
     def score(self, x: torch.Tensor, sigma: float | torch.Tensor) -> torch.Tensor:
@@ -116,13 +185,13 @@ class Denoising:
         Tweedie's formula, ``(denoise(x, sigma) - x) / sigma^2``: Robbins (1956); Efron (2011), eq. 1.4.
         """
         denoised = self.denoise(x, sigma)
-        return (denoised - x) / self._spread(sigma, x).square()
+        return (denoised - x) / self._level(sigma, x).square()
 
-    def _spread(self, sigma: float | torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        """The noise level, to multiply a batch of images."""
+    def _level(self, sigma: float | torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """The noise level, shaped to multiply a batch of images."""
         # a number in double precision, whatever PyTorch's default
         level = sigma if isinstance(sigma, torch.Tensor) else torch.as_tensor(sigma, dtype=torch.float64)
-        batch = x.shape[: x.ndim - self._image_axes]
+        batch = self._images.batch_shape(x)
         if level.is_complex() or not bool(((level > 0) & torch.isfinite(level)).all()):
             raise ParameterError(f"sigma is a positive number, or one for each batch element; got {sigma}.")
         if level.shape != batch[: level.ndim]:
@@ -132,26 +201,19 @@ class Denoising:
         return level.to(x.device, x.dtype.to_real()).reshape(*level.shape, *(1,) * (x.ndim - level.ndim))
 
 
-def _check_image(x: torch.Tensor, axes: int, who: str) -> None:
-    if not isinstance(x, torch.Tensor):
-        raise DtypeError(f"{who} expects a torch.Tensor; got {type(x).__name__}.")
-    if x.dtype not in (torch.float32, torch.float64, torch.complex64, torch.complex128):
-        raise DtypeError(f"{who} expects float32, float64, complex64 or complex128; got {x.dtype}.")
-    if x.ndim < axes:
-        raise ShapeError(
-            f"{who} expects images with {axes} axes, after any batch axes; got {tuple(x.shape)}."
-        )
-    check_finite(x, who)
-
-
 def require(prior: Any, who: str, *capabilities: type) -> None:
     """Raise unless `prior` has at least one of the capabilities."""
     if any(isinstance(prior, capability) for capability in capabilities):
         return
-    methods = {"value", "prox", "terms", "with_weight", "resolve", "denoise", "patch", "restore"}
-    wanted = " or ".join(f"{c.__name__} ({', '.join(sorted(methods & set(dir(c))))})" for c in capabilities)
+    wanted = " or ".join(f"{c.__name__} ({', '.join(sorted(_members(c)))})" for c in capabilities)
+    methods = set().union(*map(_members, _CAPABILITIES))
     has = ", ".join(sorted(methods & set(dir(prior)))) or "none of these"
     help = (
         " Wrap it: priors.ProxDenoiser(...)." if Denoiser in capabilities and isinstance(prior, Prior) else ""
     )
     raise CapabilityError(f"{who} needs a prior that is {wanted}; {type(prior).__name__} has {has}.{help}")
+
+
+def _members(protocol: type) -> set[str]:
+    """The methods and attributes that make a protocol."""
+    return {name for name in dir(protocol) if not name.startswith("_")}

@@ -127,8 +127,7 @@ def test_view_shows_the_denoiser_alone_and_counts():
     view = DenoiserView(setting.prior, 1.0)
     assert {name for name in dir(view) if not name.startswith("_")} == {
         "denoise",
-        "noise_range",
-        "spread",
+        "image_format",
         "evaluations",
         "derivatives",
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -25,8 +26,7 @@ class Timed:
 
     def __init__(self, inner: Any) -> None:
         self.inner, self.seconds = inner, 0.0
-        self.value_range, self.noise_range = inner.value_range, inner.noise_range
-        self.spread = getattr(inner, "spread", 0.5)
+        self.image_format = replace(inner.image_format, std=inner.image_format.std or 0.5)
 
     def denoise(self, x: Tensor, sigma: Any) -> Tensor:
         """`inner.denoise`, timed; its result is a leaf of which the gradient is timed as well."""

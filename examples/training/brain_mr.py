@@ -1,10 +1,10 @@
-"""Train `brain-mr`: axial slices of a head, complex images as a receiver coil would see them.
+"""Train `brain-mr`: axial slices of a head, as complex images with the phase of a receiver coil.
 
 python examples/training/brain_mr.py chris_t1.nii.gz --output brain-mr.safetensors
 
-Learns from the slices up to three quarters of the height, by patches and where they lie, with random smooth
-phases and brightness. The top quarter less a gap of ten slices is for testing. A run that is stopped goes on
-where it was when it is started again with the same folder.
+Learns from the slices up to three quarters of the height, by patches with their positions, with random smooth
+phases and brightness. The top quarter less a gap of ten slices is for testing. A run that is stopped is
+resumed when it is started again with the same folder.
 """
 
 import argparse
@@ -22,13 +22,13 @@ parser.add_argument("--patch", type=int, default=64)
 parser.add_argument("--steps", type=int, default=5000)
 parser.add_argument("--batch", type=int, default=32)
 parser.add_argument("--widths", type=int, nargs="+", default=[64, 96, 128], help="of the network")
-parser.add_argument("--folder", default="brain-mr", help="of the log, samples, and the state to go on from")
+parser.add_argument("--folder", default="brain-mr", help="of the log, samples, and the state to resume from")
 parser.add_argument("--output", default="brain-mr.safetensors")
 arguments = parser.parse_args()
 
 
 def upright(image):
-    """The front of the head at the top, in the middle of a grid of the one shape."""
+    """The front of the head at the top, in the center of a grid of the common shape."""
     image = image.T.flip(0)
     missing = [n - m for n, m in zip(arguments.shape, image.shape, strict=True)]
     before = [m // 2 for m in missing]
@@ -45,14 +45,14 @@ images = [torch.stack((x, 0 * x)) for y in slices[:learned] for x in (y, y.flip(
 
 
 def as_received(images, generator):
-    """With another phase, smooth across the patch, and another brightness."""
+    """With a random phase, smooth across the patch, and a random brightness."""
     brightness = torch.exp(
         0.25 * torch.randn(len(images), 1, 1, 1, generator=generator, device=images.device)
     )
     return brightness * random_phases(images, generator, smooth=True)
 
 
-# of the real part and of the imaginary one: phases turn them into each other
+# of real and imaginary part alike: phases rotate them into each other
 sigma_data = float(torch.stack(images).square().mean().sqrt())
 objective = ScoreMatching(
     images,
@@ -60,7 +60,7 @@ objective = ScoreMatching(
     patch=arguments.patch,
     positioned=True,
     mean=-2.2,
-    spread=1.6,
+    std=1.6,
     transform=as_received,
 )
 network = EDM(UNet(inputs=4, outputs=2, widths=arguments.widths, unshuffle=2), sigma_data)
@@ -79,7 +79,7 @@ def quality(module):
 
 
 def show(module, step):
-    """Slices drawn from the prior, and how well it takes noise out of others."""
+    """Slices drawn from the prior, and the PSNR of others that it denoises."""
     samples = prior(module).sample(3, seed=0, image_shape=tuple(arguments.shape), steps=18)
     ig.figures.save_grid(samples.abs(), f"{arguments.folder}/step-{step}.png", columns=3)
     return {"psnr": quality(module)}

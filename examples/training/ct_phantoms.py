@@ -1,9 +1,9 @@
-"""Train `ct-phantoms`: random objects as a CT scanner sees them, 128x128 pixels and other sizes.
+"""Train `ct-phantoms`: random objects as in CT, of 128x128 pixels and other sizes.
 
 python examples/training/ct_phantoms.py --output ct-phantoms.safetensors
 
-Learns from patches, and is not told where they lie: an object may be anywhere. A run that is stopped goes on
-where it was when it is started again with the same folder.
+Learns from patches without their positions: an object may be anywhere. A run that is stopped is resumed when
+it is started again with the same folder.
 """
 
 import argparse
@@ -17,13 +17,13 @@ from invgen.priors.training import ScoreMatching, Training
 HELD_OUT = 1_000_000  # seeds from here on are for testing
 
 parser = argparse.ArgumentParser(description=__doc__)
-parser.add_argument("--objects", type=int, default=3000, help="how many to learn from")
+parser.add_argument("--objects", type=int, default=3000, help="the number to learn from")
 parser.add_argument("--size", type=int, default=128, help="pixels along each side")
 parser.add_argument("--steps", type=int, default=5000)
 parser.add_argument("--batch", type=int, default=32)
 parser.add_argument("--widths", type=int, nargs="+", default=[64, 96, 128], help="of the network")
 parser.add_argument(
-    "--folder", default="ct-phantoms", help="of the log, samples, and the state to go on from"
+    "--folder", default="ct-phantoms", help="of the log, samples, and the state to resume from"
 )
 parser.add_argument("--output", default="ct-phantoms.safetensors")
 arguments = parser.parse_args()
@@ -36,7 +36,7 @@ def picture(seed):
 images = [2 * picture(seed)[None] - 1 for seed in range(arguments.objects)]
 sigma_data = float(torch.stack(images).square().mean().sqrt())
 objective = ScoreMatching(
-    images, batch_size=arguments.batch, patch=arguments.size // 2, mean=-1.2, spread=1.6, flips=True
+    images, batch_size=arguments.batch, patch=arguments.size // 2, mean=-1.2, std=1.6, flips=True
 )
 network = EDM(UNet(widths=arguments.widths, unshuffle=2), sigma_data)
 
@@ -54,7 +54,7 @@ def quality(module):
 
 
 def show(module, step):
-    """Objects drawn from the prior, and how well it takes noise out of others."""
+    """Objects drawn from the prior, and the PSNR of others that it denoises."""
     samples = prior(module).sample(8, seed=0, image_shape=(arguments.size,) * 2, steps=18)
     ig.figures.save_grid(samples, f"{arguments.folder}/step-{step}.png", columns=8)
     return {"psnr": quality(module)}

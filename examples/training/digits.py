@@ -17,7 +17,7 @@ parser.add_argument("--labels", required=True, help="their classes, an IDX file"
 parser.add_argument("--count", type=int, default=7500, help="learn from the first of them")
 parser.add_argument("--steps", type=int, default=4500)
 parser.add_argument("--batch", type=int, default=64)
-parser.add_argument("--folder", default="digits", help="of the log, samples, and the state to go on from")
+parser.add_argument("--folder", default="digits", help="of the log, samples, and the state to resume from")
 parser.add_argument("--output", default="digits.safetensors")
 arguments = parser.parse_args()
 
@@ -25,8 +25,8 @@ every = [torch.from_numpy(x) for x in ig.io.read_images(arguments.images)]
 images = [2 * x[None] - 1 for x in every[: arguments.count]]
 labels = torch.from_numpy(ig.io.read_labels(arguments.labels)[: arguments.count])
 sigma_data = float(torch.stack(images).square().mean().sqrt())
-# classes and shapes are decided where there is as much noise as digit, and more
-draws = {"batch_size": arguments.batch, "mean": 0.0, "spread": 1.6, "labels": labels}
+# classes and shapes are determined at noise levels about and above that of the digits
+draws = {"batch_size": arguments.batch, "mean": 0.0, "std": 1.6, "labels": labels}
 network = EDM(UNet(widths=(64, 128), unshuffle=2, attention=(1,), classes=10, dropout=0.1), sigma_data)
 
 
@@ -35,7 +35,7 @@ def prior(module):
 
 
 def show(module, step):
-    """Two of each class, as they get better."""
+    """Two of each class."""
     samples = torch.cat([prior(module).of_class(k).sample(2, seed=0, steps=18) for k in range(10)])
     ig.figures.save_grid(samples, f"{arguments.folder}/step-{step}.png", columns=20)
     return {}
@@ -43,14 +43,14 @@ def show(module, step):
 
 training = Training(arguments.steps, learning_rate=1e-3, warmup=200, precision="bf16", validate_every=1000)
 module = training(network, ScoreMatching(images, **draws), arguments.folder, show, progress=True)
-# with classes shapes are learned soonest; at the end, as much without: most posteriors know of no class
+# with classes shapes are learned soonest; at the end, half without: most posteriors have no class
 training = Training(arguments.steps, learning_rate=5e-4, warmup=50, precision="bf16", seed=1)
 objective = ScoreMatching(images, **draws, withheld=0.5)
 module = training(module, objective, f"{arguments.folder}/without", progress=True)
 held_out, noise = torch.stack(every[arguments.count :]), ig.noise.Gaussian(0.3)
 image = prior(module).denoise(noise.sample(held_out, seed=0), 0.3)
 quality = round(float(ig.metrics.psnr(image, held_out, data_range=1.0).mean()), 2)
-print(f"digits that were not learned from, sigma 0.3: {quality} dB")
+print(f"held-out digits, sigma 0.3: {quality} dB")
 prior(module).save(
     arguments.output,
     dtype=torch.float16,

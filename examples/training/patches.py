@@ -1,7 +1,7 @@
 """Train `patches-gray`: a Gaussian mixture of the patches of photographs, for EPLL.
 
-Learns from photographs that scikit-image installs, and tells how well it denoises others; takes about a
-minute on one core.
+Learns from photographs that scikit-image installs, and prints the PSNR of others that it denoises. Takes
+about a minute on one core.
 
 python examples/training/patches.py -o patches-gray.safetensors --test kodim01.png kodim04.png
 """
@@ -42,7 +42,7 @@ prior = ig.priors.PatchMixture.fit(
     iterations=arguments.iterations,
     seed=0,
 )
-prior.save(arguments.output, torch.float16, data=PHOTOGRAPHS.split())
+prior.save(arguments.output, dtype=torch.float16, data=PHOTOGRAPHS.split())
 print(f"trained in {time.perf_counter() - began:.0f} s")
 
 prior = ig.priors.load(arguments.output)

@@ -21,10 +21,10 @@ GRAY = """brick.png camera.png cell.png clock_motion.png coins.png grass.png gra
     text.png"""
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-parser.add_argument("--color", action="store_true", help="the pictures that have colours, and them")
+parser.add_argument("--color", action="store_true", help="color pictures, in color")
 parser.add_argument("--steps", type=int, default=6000)
 parser.add_argument("--batch", type=int, default=32)
-parser.add_argument("--folder", help="of the log and the state to go on from; by default the prior's name")
+parser.add_argument("--folder", help="of the log and the state to resume from; by default the prior's name")
 parser.add_argument("--output", help="by default the prior's name, .safetensors")
 parser.add_argument("--test", nargs="*", default=[], help="photographs to denoise, never trained on")
 arguments = parser.parse_args()
@@ -40,7 +40,7 @@ def picture(path):
 
 names = IN_COLOR.split() if arguments.color else sorted(f"{IN_COLOR} {GRAY}".split())
 pictures = [picture(Path(skimage.data.__file__).parent / each) for each in names]
-# what is seen from further away has sharper edges, of all pictures that are large enough
+# smaller versions have sharper edges; of all pictures that are large enough
 pictures += [
     rescale(x, s, anti_aliasing=True, channel_axis=0)
     for x in pictures
@@ -50,14 +50,14 @@ pictures += [
 images = [2 * torch.from_numpy(x).float() - 1 for x in pictures]
 
 SIGMA_DATA = 0.5
-# colours are seen in more noise than edges
-draws = {"batch_size": arguments.batch, "patch": 64, "spread": 1.2, "flips": True}
+# colors are determined at higher noise levels than edges
+draws = {"batch_size": arguments.batch, "patch": 64, "std": 1.2, "flips": True}
 draws["mean"] = -1.0 if arguments.color else -1.6
 channels = len(images[0])
 module = EDM(UNet(channels, channels, widths=(64, 96, 128), unshuffle=2), SIGMA_DATA)
 training = Training(arguments.steps, learning_rate=7e-4, warmup=300, precision="bf16")
 module = training(module, ScoreMatching(images, **draws), workplace, progress=True)
-# users misjudge their noise: at the end it learns not to rely on what it is told
+# users misjudge their noise: at the end it learns not to rely on the noise level
 training = Training(arguments.steps // 6, learning_rate=3e-4, warmup=50, precision="bf16", seed=1)
 objective = ScoreMatching(images, **draws, uncertainty=0.3)
 module = training(module, objective, f"{workplace}/uncertain", progress=True)

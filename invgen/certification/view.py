@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from invgen.priors.base import Denoiser
+from invgen.priors.image_format import ImageFormat, format_of
 
 __all__ = ["DenoiserView"]
 
@@ -23,10 +24,8 @@ class DenoiserView:
 
     Attributes
     ----------
-    noise_range : pair of numbers
-        Lowest and highest noise level, as those of a network.
-    std : number
-        Standard deviation of a pixel over all images, as that of a network.
+    image_format : ImageFormat
+        Lowest and highest noise level, and the standard deviation of a pixel, as a network has them.
     evaluations : int
         How many images were denoised.
     derivatives : int
@@ -36,8 +35,7 @@ class DenoiserView:
     def __init__(self, prior: Any, std: float) -> None:
         self._denoiser: Denoiser = prior
         self._axes = len(prior.space.shape)
-        self.noise_range: tuple[float, float] = prior.noise_range
-        self.std = std
+        self.image_format = ImageFormat(noise_range=format_of(prior).noise_range, std=std)
         self.evaluations = self.derivatives = 0
 
     def denoise(self, x: torch.Tensor, sigma: float | torch.Tensor) -> torch.Tensor:

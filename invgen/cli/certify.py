@@ -139,7 +139,7 @@ def _builds(names: list[str] | None, iterations: int | None) -> dict[str, Callab
 
     def ula(prior: Any) -> Any:
         # its default, 5 / 255 of a value range, where there is none: of one of five standard deviations
-        return solvers.ULA(prior, sigma=25 / 255 * prior.spread, **given)
+        return solvers.ULA(prior, sigma=25 / 255 * prior.image_format.std, **given)
 
     builds = {name: partial(getattr(solvers, SAMPLERS[name]), **given) for name in names or SAMPLERS}
     return {name: ula if name == "ula" else build for name, build in builds.items()}

@@ -105,8 +105,9 @@ def learn(settings: dict[str, Any], output: Path, folder: Path | None, steps: in
 
 def window(prior: Any) -> tuple[float, float]:
     """Values of a prior's images that are shown as black and white; of complex ones, of the modulus."""
-    low, high = prior.value_range
-    return (0.0 if getattr(prior, "field", "real") == "complex" else low), high
+    images = prior.image_format
+    low, high = images.value_range
+    return (0.0 if images.field == "complex" else low), high
 
 
 def _say(text: str) -> None:
@@ -222,7 +223,8 @@ def _draw_samples(prior: Diffusion, size: tuple[int, int], picture: Path) -> Non
 
     from invgen.figures import save_grid
 
-    shape = size if prior.channels is None else (prior.channels, *size)
+    channels = prior.image_format.channels
+    shape = size if channels is None else (channels, *size)
     count = max(1, min(_SAMPLES, _PIXELS // (size[0] * size[1])))
     kinds = [prior.of_class(k) for k in range(prior.classes)] if 0 < prior.classes <= count else [prior]
     each = count // len(kinds)

@@ -86,7 +86,10 @@ def usable(field: str) -> str:
 
 def _check(prior: Any, name: str, space: Space) -> None:
     """Refuse a prior of images that are not those of a scan; on a volume it is one of each slice."""
-    field, channels = getattr(prior, "field", space.field), getattr(prior, "channels", None)
+    from invgen.priors.image_format import format_of
+
+    images = format_of(prior)
+    field, channels, shape = images.field or space.field, images.channels, images.shape
     if field != space.field:
         kind, needed = ("MRI", "complex") if space.field == "complex" else ("CT", "real")
         raise DtypeError(
@@ -94,9 +97,8 @@ def _check(prior: Any, name: str, space: Space) -> None:
         )
     if channels is not None:
         raise ShapeError(f"--prior {name} is of images with {channels} channels; those of a scan have one.")
-    shape = getattr(prior, "image_shape", None)
     height, width = space.shape[-2:]
-    if shape is not None and tuple(shape) != (height, width):
+    if shape is not None and shape != (height, width):
         remedy = "take one of images of any size"
         if space.field == "real" and shape[0] == shape[1]:
             remedy = f"choose --size {shape[0]}, and --bin to keep the object inside, or {remedy}"

@@ -81,9 +81,12 @@ def sample(
 
 def _image_shape(prior: Any, name: str, size: str | None) -> tuple[int, ...] | None:
     """Shape to ask for, where it is not the prior's own."""
-    own = getattr(prior, "image_shape", None)
+    from invgen.priors import format_of
+
+    images = format_of(prior)
+    own, channels = images.shape, images.channels
     if size is None:
-        if own is None and hasattr(prior, "image_shape"):
+        if own is None:
             raise ParameterError(f"{name} is of images of any size: give --size, such as 128x128.")
         return None
     try:
@@ -94,7 +97,6 @@ def _image_shape(prior: Any, name: str, size: str | None) -> tuple[int, ...] | N
         raise typer.BadParameter(f"{size!r} is not HxW, such as 128x128.", param_hint="--size")
     if own is not None and own[-2:] != (height, width):
         raise ParameterError(f"{name} is of images of {own[-2]}x{own[-1]} pixels: leave out --size.")
-    channels = getattr(prior, "channels", None)
     return (height, width) if channels is None else (channels, height, width)
 
 
@@ -102,10 +104,12 @@ def _drawn(prior: Any, count: int, seed: int, given: dict[str, Any]) -> torch.Te
     """Samples in a few parts, which give what all at once would."""
     import torch
 
+    from invgen.priors import format_of
+
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if "device" in inspect.signature(prior.sample).parameters:
         given = given | {"device": device}
-    shape = given.get("image_shape") or getattr(prior, "image_shape", None)
+    shape = given.get("image_shape") or format_of(prior).shape
     part = max(1, min(math.ceil(count / _PARTS), _PIXELS // math.prod(shape or (1,))))
     columns = (TextColumn("sampling"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     drawn = []

@@ -1,4 +1,4 @@
-"""Whether a denoiser is what it says it is."""
+"""Checks of a denoiser against the rules of its protocol."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from invgen.core.errors import CapabilityError, DataError, DtypeError, ParameterError, ShapeError
 from invgen.operators import Space
 from invgen.priors.base import Denoiser
+from invgen.priors.image_format import format_of
 from invgen.testing.report import Checks, Report, distance, pickled, refuses_change, same_bits
 
 __all__ = ["check_denoiser"]
@@ -29,11 +30,11 @@ def check_denoiser(
 ) -> Report:
     """Check a denoiser against the rules that plug-and-play and diffusion solvers rely on.
 
-    What comes out has the shape and the precision of what went in; a batch gives what its elements give, each
-    with its own noise level; the same call gives the same bits, and changes nothing; where it has no value
-    range, ``c x`` and ``c sigma`` give c times as much; its score is that of Tweedie's formula; a noisy
-    phantom comes out nearer to the clean one; noise levels that are not positive, and images that are not
-    finite, are refused.
+    Its image format, where it has one, is that of the images; the result has the shape and the precision of
+    the argument; a batch gives what its elements give, each with its own noise level; the same call gives the
+    same bits, and changes nothing; without a value range, the result for ``c x`` and ``c sigma`` is c times
+    that for x and sigma; its score is that of Tweedie's formula; a denoised phantom is nearer to the clean
+    one; noise levels that are not positive, and images that are not finite, are refused.
 
     Parameters
     ----------
@@ -42,15 +43,15 @@ def check_denoiser(
         Shape of the images, small, without batch axes.
     field : {"real", "complex"}
     sigma : float
-        Noise level to check at; the images lie between zero and one. Also checked at half of it.
+        Noise level of the check, which also takes half of it; the images have values from zero to one.
     tolerance : float
-        How far a batch may be from its elements and one call from the next, relative to the image: zero asks
-        for equal bits; networks round by how many images they get, 1e-5 in single precision.
+        Largest distance of a batch from its elements and of one call from the next, relative to the image.
+        Zero requires equal bits; rounding in networks depends on the batch size, 1e-5 in single precision.
     seed : int
         Of the noise.
     skip : collection of str
-        Rules to leave out, by the names in the report, such as ``{"scale"}`` for one with images of its own
-        unit, and ``{"denoises"}`` for one that was made for other images.
+        Rules to leave out, by the names in the report, such as ``{"scale"}`` for a prior of images in a unit
+        of its own, and ``{"denoises"}`` for a prior of other images.
 
     Returns
     -------
@@ -59,7 +60,7 @@ def check_denoiser(
     Raises
     ------
     CheckError
-        Names the rule that is broken and the figure that was measured.
+        Names the rule that is violated and the measured figure.
     """
     if not isinstance(prior, Denoiser):
         raise CapabilityError(f"check_denoiser expects an object with denoise; got {type(prior).__name__}.")
@@ -92,11 +93,17 @@ class _Noisy:
         return self.x.to(torch.complex64 if self.x.is_complex() else torch.float32)
 
     def same(self, a: torch.Tensor, b: torch.Tensor, name: str, meaning: str, checks: Checks) -> None:
-        """Hold to equal bits, or to the tolerance."""
+        """Require equal bits, or a distance within the tolerance."""
         if self.tolerance == 0:
             checks.true(name, same_bits(a, b), meaning)
         else:
             checks.at_most(name, distance(a, b), self.tolerance, meaning)
+
+
+def _check_format(prior: Denoiser, noisy: _Noisy, checks: Checks) -> None:
+    images = format_of(prior)
+    images.check(noisy.x, "image_format")
+    checks.true("format: same", format_of(prior) == images, "image_format differs from call to call")
 
 
 def _check_precision(prior: Denoiser, noisy: _Noisy, checks: Checks) -> None:
@@ -104,7 +111,7 @@ def _check_precision(prior: Denoiser, noisy: _Noisy, checks: Checks) -> None:
         z = prior.denoise(x, noisy.sigma)
         fits = (z.shape, z.dtype, z.device) == (x.shape, x.dtype, x.device)
         checks.true("precision", fits, f"{tuple(x.shape)} {x.dtype} gave {tuple(z.shape)} {z.dtype}")
-        checks.true("precision: finite", bool(torch.isfinite(z).all()), "what comes out is not finite")
+        checks.true("precision: finite", bool(torch.isfinite(z).all()), "the result is not finite")
     apart = distance(
         prior.denoise(noisy.single, noisy.sigma).to(noisy.x), prior.denoise(noisy.x, noisy.sigma)
     )
@@ -133,9 +140,9 @@ def _check_immutability(prior: Denoiser, noisy: _Noisy, checks: Checks) -> None:
     checks.true("immutability: input", same_bits(x, noisy.x), "denoise changed x")
     kept = first.clone()
     first.fill_(7)
-    checks.true("immutability: memory", same_bits(x, noisy.x), "what comes out shares memory with x")
+    checks.true("immutability: memory", same_bits(x, noisy.x), "the result shares memory with x")
     again = prior.denoise(x, noisy.sigma)
-    noisy.same(again, kept, "immutability: repeat", "the second call gave something else", checks)
+    noisy.same(again, kept, "immutability: repeat", "the second call gave another result", checks)
     checks.true(
         "immutability: random",
         torch.equal(torch.get_rng_state(), random),
@@ -147,17 +154,17 @@ def _check_pickling(prior: Denoiser, noisy: _Noisy, checks: Checks) -> None:
     copy = pickled(prior)
     checks.true("pickling: attributes", refuses_change(copy), "the copy's attributes can be set")
     again, first = (one.denoise(noisy.x, noisy.sigma) for one in (copy, prior))
-    noisy.same(again, first, "pickling: result", "a pickled copy gives something else", checks)
+    noisy.same(again, first, "pickling: result", "a pickled copy gives another result", checks)
 
 
 def _check_scale(prior: Denoiser, noisy: _Noisy, checks: Checks) -> None:
-    if getattr(prior, "value_range", None) is not None:
+    if format_of(prior).value_range is not None:
         checks.leave_out("scale", "it has a value range")
         return
     z = prior.denoise(noisy.x, noisy.sigma)
     for factor in _FACTORS:
         scaled = prior.denoise(factor * noisy.x, factor * noisy.sigma) / factor
-        meaning = f"{factor:.0e} * x and {factor:.0e} * sigma do not give {factor:.0e} times as much"
+        meaning = f"{factor:.0e} * x and {factor:.0e} * sigma do not give {factor:.0e} times the result"
         checks.at_most("scale", distance(scaled, z), 1e-6, meaning)
 
 
@@ -175,9 +182,7 @@ def _check_denoises(prior: Denoiser, noisy: _Noisy, checks: Checks) -> None:
     for sigma in (noisy.sigma, noisy.sigma / 2):
         x = noisy.clean + (noisy.x - noisy.clean) * (sigma / noisy.sigma)
         error = noisy.space.norm(prior.denoise(x, sigma) - noisy.clean) / noisy.space.norm(x - noisy.clean)
-        checks.at_most(
-            "denoises", error.max(), 1.0, "a noisy phantom is further from the clean one than before"
-        )
+        checks.at_most("denoises", error.max(), 1.0, "a denoised phantom is no nearer to the clean one")
 
 
 def _check_errors(prior: Denoiser, noisy: _Noisy, checks: Checks) -> None:
@@ -198,6 +203,7 @@ def _check_errors(prior: Denoiser, noisy: _Noisy, checks: Checks) -> None:
 
 
 _RULES = {
+    "format": _check_format,
     "precision": _check_precision,
     "batch": _check_batch,
     "immutability": _check_immutability,

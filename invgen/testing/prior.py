@@ -1,4 +1,4 @@
-"""Whether a prior is what it says it is."""
+"""Checks of a prior of variational solvers against the rules of its protocols."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from invgen.core.errors import CapabilityError
 from invgen.noise import Gaussian
 from invgen.operators import Identity, Space
 from invgen.priors.base import Composite, Prior, has_closed_form
+from invgen.priors.image_format import format_of
 from invgen.problem import Problem
 from invgen.testing.report import Checks, Report, distance, pickled, refuses_change, same_bits
 
 __all__ = ["check_prior"]
 
-_RULES = ("immutability", "pickling", "resolve", "value", "terms", "prox")
+_RULES = ("format", "immutability", "pickling", "resolve", "value", "terms", "prox")
 
 
 def check_prior(
@@ -30,9 +31,10 @@ def check_prior(
 ) -> Report:
     """Check a prior against the rules that solvers rely on.
 
-    The value of a batch is that of its elements; `resolve` gives a prior with a number for its weight, once
-    and for all; a closed-form proximal map minimises what it says; the terms of a composite prior add up to
-    its value, and their conjugate proximal maps keep Moreau's identity.
+    Its image format, where it has one, is that of the images; the value of a batch is that of its elements;
+    `resolve` gives a prior with a number for its weight, which a second `resolve` keeps; a closed-form
+    proximal map is the minimizer of its objective; the terms of a composite prior add up to its value, and
+    their conjugate proximal maps satisfy Moreau's identity.
 
     Parameters
     ----------
@@ -52,7 +54,7 @@ def check_prior(
     Raises
     ------
     CheckError
-        Names the rule that is broken and the figure that was measured.
+        Names the rule that is violated and the measured figure.
     """
     if not isinstance(prior, Prior):
         raise CapabilityError(
@@ -63,6 +65,7 @@ def check_prior(
     x = space.random((3,), seed=seed, dtype=torch.float64)
     problem = Problem(Identity(image_shape, field), x, Gaussian(0.3))
     resolved = prior.resolve(problem)
+    checks.run("format", lambda: format_of(prior).check(x, "image_format"))
     checks.run("resolve", lambda: _check_resolve(resolved, problem, checks))
     # a weight for each element of a batch does not fit images of other batches: continue with one element
     one = prior.resolve(Problem(problem.operator, x[0], problem.noise))
@@ -77,7 +80,7 @@ def check_prior(
 
 
 def _allowed(x: torch.Tensor) -> torch.Tensor:
-    """Images that are not negative, where numbers have signs: inside of a constraint, if there is one."""
+    """Nonnegative images, if real: they satisfy a constraint, if there is one."""
     return x if x.is_complex() else x.abs()
 
 
@@ -140,7 +143,7 @@ def _check_terms(prior: Any, space: Space, seed: int, checks: Checks) -> None:
             moreau = z - step * g.prox(z / step, 1 / step)
             apart = distance(g.conjugate_prox(z, step), moreau)
             checks.at_most(
-                f"{name} conjugate", apart, 1e-12, "conjugate_prox does not keep Moreau's identity"
+                f"{name} conjugate", apart, 1e-12, "conjugate_prox does not satisfy Moreau's identity"
             )
 
         def value(z: torch.Tensor, g: Any = g, axes: tuple[int, ...] = K.range.axes) -> torch.Tensor:
@@ -157,7 +160,7 @@ def _check_minimum(
     name: str,
     checks: Checks,
 ) -> None:
-    """Search for something better than the proximal point, along random lines and single pixels."""
+    """Search for a lower objective than that of the proximal point, along random lines and single pixels."""
     generator = torch.Generator().manual_seed(seed)
     for step in (0.2, 1.5):
         p = prox(z, step)

@@ -15,6 +15,7 @@ from invgen.core.errors import CapabilityError, DataError, DtypeError, ShapeErro
 from invgen.noise import Gaussian
 from invgen.operators import Radon
 from invgen.phantoms import disc
+from invgen.priors.image_format import format_of
 from invgen.problem import Problem
 from invgen.reconstruction import Reconstruction
 from invgen.solvers import Solver, State
@@ -273,7 +274,7 @@ def _check_start(full: _Recorded, checks: Checks) -> None:
 
 
 def _check_scale(full: _Recorded, checks: Checks) -> None:
-    if full.draws and getattr(full.solver.prior, "value_range", None) is None:  # type: ignore[attr-defined]
+    if full.draws and format_of(full.solver.prior).value_range is None:  # type: ignore[attr-defined]
         checks.leave_out("scale", "its prior has images of one unit")
         return
     for known in (True, False):

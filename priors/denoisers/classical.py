@@ -9,17 +9,19 @@ from typing import Any
 import numpy as np
 import torch
 
+from invgen.core.checks import as_count
 from invgen.core.errors import CapabilityError, ParameterError
 from invgen.priors.base import Denoising
+from invgen.priors.image_format import ImageFormat
 
 __all__ = ["BM3D", "NonLocalMeans", "TVDenoiser"]
 
-#: Noise level that BM3D is handed, whatever the images' unit: 25 of 255 gray levels, as in its paper.
+#: Noise level for which BM3D is called, whatever the images' unit: 25 of 255 gray levels, as in its paper.
 _BM3D_LEVEL = 25 / 255
 
 
 class _Library(Denoising):
-    """One that hands NumPy images to a library, each on its own, real and imaginary part by part."""
+    """A denoiser of a library of NumPy images, called for each of them, and for real and imaginary part."""
 
     def _one(self, image: np.ndarray, sigma: float) -> np.ndarray:
         """Denoise one real image."""
@@ -33,7 +35,7 @@ class _Library(Denoising):
             )
         if x.is_complex():
             return torch.complex(self._denoise(x.real, sigma), self._denoise(x.imag, sigma))
-        image = x.shape[x.ndim - self._image_axes :]
+        image = x.shape[x.ndim - self.image_format.axes :]
         levels = sigma.expand(*x.shape[: x.ndim - len(image)], *(1,) * len(image)).flatten().tolist()
         images = x.detach().cpu().resolve_neg().reshape(-1, *image).numpy()
         result = np.empty_like(images)
@@ -46,8 +48,8 @@ class _Library(Denoising):
 class TVDenoiser(_Library):
     """Total variation by scikit-image's `denoise_tv_chambolle`, Chambolle (2004).
 
-    Minimises ``|z - x|^2 / 2 + strength sigma TV(z)``: a penalty in proportion to the noise, so that no unit
-    of the images is preferred.
+    Minimizes ``|z - x|^2 / 2 + strength sigma TV(z)``: the penalty is proportional to the noise, and the
+    result independent of the images' unit.
 
     Parameters
     ----------
@@ -58,7 +60,7 @@ class TVDenoiser(_Library):
     iterations : int
         At most.
     channels : bool
-        Whether the axis before the last two is one of channels, whose gradients count together.
+        Whether the axis before the last two is one of channels, whose gradients count jointly.
     """
 
     strength: float = 0.75
@@ -67,11 +69,13 @@ class TVDenoiser(_Library):
     channels: bool = False
 
     def __post_init__(self) -> None:
-        _check_positive(self, "strength", "tolerance", "iterations")
+        _check_positive(self, "strength", "tolerance")
+        as_count(self.iterations, "TVDenoiser's iterations")
 
     @property
-    def _image_axes(self) -> int:
-        return 2 + self.channels
+    def image_format(self) -> ImageFormat:
+        """Images ``(H, W)``, or with `channels` ``(C, H, W)``, of any unit."""
+        return ImageFormat(axes=2 + self.channels)
 
     def _one(self, image: np.ndarray, sigma: float) -> np.ndarray:
         from skimage.restoration import denoise_tv_chambolle
@@ -89,16 +93,17 @@ class TVDenoiser(_Library):
 class NonLocalMeans(_Library):
     """Non-local means by scikit-image's `denoise_nl_means`, Buades, Coll and Morel (2005), eq. 6.
 
-    Its fast variant, Darbon et al. (2008), whose distances of patches are less the ``2 sigma^2`` that noise
-    adds to them.
+    Its fast variant, Darbon et al. (2008), which subtracts from the distances of patches the ``2 sigma^2``
+    that noise adds to them.
 
     Parameters
     ----------
     strength : positive number
-        Decay of the weights, in units of sigma. With the default 0.6, patches and distance were the best
-        of 4 to 0.8, 5 and 7, 6 to 11, on photographs at 10 to 50 of 255 gray levels, for their time.
+        Decay of the weights, in units of sigma. The defaults were the best for their time of strengths from
+        0.4 to 0.8, patches of 5 and 7 and distances from 6 to 11, on photographs at 10 to 50 of 255 gray
+        levels.
     patch_size, patch_distance : int
-        Edge of the patches, and how far from each pixel others like them are looked for, in pixels.
+        Side of the patches, and largest distance of those that are compared, in pixels.
     channels : bool
         Whether the axis before the last two is one of channels, which share their weights.
     """
@@ -109,11 +114,14 @@ class NonLocalMeans(_Library):
     channels: bool = False
 
     def __post_init__(self) -> None:
-        _check_positive(self, "strength", "patch_size", "patch_distance")
+        _check_positive(self, "strength")
+        for name in ("patch_size", "patch_distance"):
+            as_count(getattr(self, name), f"NonLocalMeans' {name}")
 
     @property
-    def _image_axes(self) -> int:
-        return 2 + self.channels
+    def image_format(self) -> ImageFormat:
+        """Images ``(H, W)``, or with `channels` ``(C, H, W)``, of any unit."""
+        return ImageFormat(axes=2 + self.channels)
 
     def _one(self, image: np.ndarray, sigma: float) -> np.ndarray:
         from skimage.restoration import denoise_nl_means
@@ -140,7 +148,7 @@ class BM3D(_Library):
     Parameters
     ----------
     profile : {"np", "refilter", "vn", "vn_old", "high", "deb"}
-        The package's sets of parameters: "np" is that of the paper, "refilter" slower and better.
+        The package's sets of parameters: "np" is that of the paper; "refilter" is slower and better.
 
     Raises
     ------
@@ -167,7 +175,7 @@ def _bm3d() -> Callable[..., np.ndarray]:
     except ImportError:
         raise CapabilityError(
             "BM3D needs the package bm3d, free for non-commercial use: pip install bm3d. "
-            "NonLocalMeans and CycleSpunWavelets need nothing."
+            "NonLocalMeans and CycleSpunWavelets need no package."
         ) from None
     return bm3d
 

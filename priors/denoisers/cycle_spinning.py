@@ -1,4 +1,4 @@
-"""Denoising by wavelets that prefer no place."""
+"""Denoising by wavelets, invariant under shifts."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from functools import lru_cache
 
 import torch
 
+from invgen.core.checks import as_count
 from invgen.core.errors import ParameterError, ShapeError
 from invgen.core.frozen import Constant
 from invgen.core.space import Space
@@ -23,10 +24,10 @@ __all__ = ["CycleSpunWavelets"]
 class CycleSpunWavelets(Denoising):
     """Wavelet shrinkage averaged over all shifts of the image, Coifman and Donoho (1995).
 
-    Each shift of the image is transformed, its small details are taken for noise, and it is shifted back;
-    what is left of the noise around edges differs from shift to shift and averages out. All shifts together
-    are one undecimated transform (their sec. 4), and that is a product in Fourier space for each scale:
-    sizes need not be even, and the image wraps around at its edges.
+    Each shift of the image is transformed, its small coefficients are set to zero, and it is shifted back;
+    the artifacts around edges differ from shift to shift and average out. All shifts together are one
+    undecimated transform (their sec. 4), which is a product in Fourier space for each scale: sizes need not
+    be even, and the image is periodic.
 
     Parameters
     ----------
@@ -34,12 +35,12 @@ class CycleSpunWavelets(Denoising):
         Any orthogonal wavelet of PyWavelets; the Haar wavelet was the best of "haar", "db2", "sym4" and
         "db4" on photographs at 10, 25 and 50 of 255 gray levels.
     levels : int
-        Scales, each twice as coarse as the one before.
+        Number of scales, each twice as coarse as the one before.
     threshold : positive number
-        In units of sigma: 3 leaves no noise to be seen (their sec. 3).
+        In units of sigma: with 3 no noise remains visible (their sec. 3).
     soft : bool
-        Whether what is kept shrinks, too: worse by a decibel, but then no two images are further apart after
-        than before, so that plug-and-play methods converge.
+        Soft instead of hard thresholding: worse by a decibel, but nonexpansive, so that plug-and-play methods
+        converge.
     """
 
     wavelet: str = "haar"
@@ -48,8 +49,7 @@ class CycleSpunWavelets(Denoising):
     soft: bool = False
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.levels, int) and self.levels >= 1):
-            raise ParameterError(f"CycleSpunWavelets: levels is a positive number; got {self.levels!r}.")
+        as_count(self.levels, "CycleSpunWavelets' levels")
         if not self.threshold > 0:
             raise ParameterError(f"CycleSpunWavelets: threshold is positive; got {self.threshold!r}.")
         _orthogonal_filters(self.wavelet)
@@ -61,7 +61,7 @@ class CycleSpunWavelets(Denoising):
             raise ShapeError(
                 f"CycleSpunWavelets needs images of at least 2 x 2 pixels; got {tuple(x.shape)}."
             )
-        # in units of the noise each image has the same threshold
+        # in units of the noise all images have the same threshold
         space = Space(tuple(x.shape[-2:]))
         return sigma * each_alone(self._shrink, x / sigma, space)
 
@@ -100,7 +100,7 @@ def _orthogonal_filters(wavelet: str) -> tuple[torch.Tensor, torch.Tensor]:
 
 @lru_cache(maxsize=16)
 def _responses(n: int, wavelet: str, levels: int) -> list[tuple[Constant, Constant]]:
-    """Of each scale, from fine to coarse, the low and the high pass on the frequencies of n pixels."""
+    """Low and high pass of each scale, from fine to coarse, at the frequencies of n pixels."""
     low, high = _orthogonal_filters(wavelet)
     return list(_cascade(n, low, high, levels))
 

@@ -7,9 +7,11 @@ import math
 import torch
 from torch import nn
 
+from invgen.core.checks import as_count
 from invgen.core.errors import DtypeError, ParameterError, ShapeError
 from invgen.core.frozen import Frozen
 from invgen.priors.base import Denoising
+from invgen.priors.image_format import ImageFormat
 from invgen.priors.nets.following import Following, in_parts
 
 __all__ = ["NetworkDenoiser"]
@@ -18,9 +20,10 @@ _NOISE = ("argument", "channel", "none")
 
 
 class NetworkDenoiser(Denoising, Frozen):
-    """Any network that takes white noise out of images.
+    """Any network that removes white noise from images.
 
-    The network is copied, set to evaluation and follows the images' device and precision; it is called with
+    The network is copied once, in evaluation mode, and the copy follows the images' device and precision: the
+    user's network stays as it is, in whatever mode, and may be trained on meanwhile. It is called with
     tensors ``(N, C, H, W)`` and without a graph for its parameters, so that derivatives with respect to the
     image, where they are wanted, cost no more than that. Complex images are two real ones.
 
@@ -30,11 +33,11 @@ class NetworkDenoiser(Denoising, Frozen):
     sigma_range : pair of numbers
         Noise levels that it was trained for, in units of `value_range`; others are refused.
     noise : {"argument", "channel", "none"}
-        How it is told the level: ``module(x, sigma)`` with sigma of the shape ``(N,)``; as one more channel
-        that holds it everywhere, as DRUNet expects (Zhang et al. 2021, sec. III-A); or not at all, being
-        blind or trained for one.
+        How it gets the level: ``module(x, sigma)`` with sigma of the shape ``(N,)``; as one more channel that
+        holds it everywhere, as DRUNet expects (Zhang et al. 2021, sec. III-A); or not at all, where it is
+        blind or trained for one level.
     value_range : pair of numbers
-        What its images lie in. Plug-and-play solvers scale problems into it and the result back.
+        Least and largest value of its images. Plug-and-play solvers scale problems to it and the result back.
     channels : int, optional
         C, for images ``(C, H, W)``; by default images are ``(H, W)`` and have one.
     multiple : int
@@ -47,7 +50,7 @@ class NetworkDenoiser(Denoising, Frozen):
         From `denoise`, for a sigma outside of `sigma_range`.
     ShapeError
         From `denoise`, for another number of channels, images too small to be reflected, or a network that
-        gives another shape than it takes.
+        returns another shape than it takes.
     """
 
     def __init__(
@@ -67,48 +70,38 @@ class NetworkDenoiser(Denoising, Frozen):
             raise ParameterError(f"sigma_range is a pair of noise levels, low to high; got {sigma_range}.")
         if noise not in _NOISE:
             raise ParameterError(f"noise is one of {', '.join(_NOISE)}; got {noise!r}.")
-        if not -math.inf < value_range[0] < value_range[1] < math.inf or not value_range[1] > 0:
-            raise ParameterError(
-                f"value_range is a pair of numbers, the last one positive; got {value_range}."
-            )
-        for name, number in (("channels", 1 if channels is None else channels), ("multiple", multiple)):
-            if not (isinstance(number, int) and number >= 1):
-                raise ParameterError(f"{name} is a positive number; got {number!r}.")
         self.sigma_range, self.noise = (float(low), float(high)), noise
-        self.value_range: tuple[float, float] = (float(value_range[0]), float(value_range[1]))
-        self.channels, self.multiple = channels, multiple
+        self.multiple = as_count(multiple, "multiple")
+        self._image_format = ImageFormat(
+            channels=channels,
+            value_range=value_range,
+            # samplers anneal the noise level down to its lower end, which must not be zero
+            noise_range=(max(float(low), 1e-3 * float(high)), float(high)),
+            axes=2 if channels is None else 3,
+        )
         self._network = Following(module)
 
     @property
-    def noise_range(self) -> tuple[float, float]:
-        """Noise levels that samplers come down from and to, in the unit of the images."""
-        low, high = self.sigma_range
-        return max(low, 1e-3 * high), high
-
-    @property
-    def _image_axes(self) -> int:
-        return 2 if self.channels is None else 3
+    def image_format(self) -> ImageFormat:
+        """Channels, value range and noise levels of its images."""
+        return self._image_format
 
     def _denoise(self, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
         if x.is_complex():
             # one call for both parts: the network sees them as a batch
             return torch.complex(*self._denoise(torch.stack([x.real, x.imag]), sigma[None]))
-        low, high = self.sigma_range
+        images, (low, high) = self._image_format, self.sigma_range
         # a level at the end of the range, in single precision, may be beyond it by rounding
         slack = 1e-6 * high
         if bool(((sigma < low - slack) | (sigma > high + slack)).any()):
+            least, largest = images.value_range or (0.0, 1.0)
             raise ParameterError(
-                f"The network was trained for sigma from {low:g} to {high:g}, with images from "
-                f"{self.value_range[0]:g} to {self.value_range[1]:g}; got sigma from {float(sigma.min()):g} "
-                f"to {float(sigma.max()):g}. Scale images and sigma alike, or take another network."
+                f"The network was trained for sigma from {low:g} to {high:g}, with images from {least:g} to "
+                f"{largest:g}; got sigma from {float(sigma.min()):g} to {float(sigma.max()):g}. Scale images "
+                "and sigma alike, or take another network."
             )
-        channels = 1 if self.channels is None else self.channels
-        if self.channels is not None and x.shape[-3] != channels:
-            raise ShapeError(f"The network takes images ({channels}, H, W); got {tuple(x.shape)}.")
-        images = x.reshape(-1, channels, *x.shape[-2:])
-        axes = self._image_axes
-        levels = sigma.expand(*x.shape[:-axes], *(1,) * axes).reshape(-1)
-        return in_parts(self._call, images, levels).reshape(x.shape)
+        levels = sigma.expand(*images.batch_shape(x), *(1,) * images.axes).reshape(-1)
+        return images.as_images(in_parts(self._call, images.as_channels(x), levels), x)
 
     def _call(self, images: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
         """Denoise (N, C, H, W) of levels (N,)."""
@@ -123,7 +116,7 @@ class NetworkDenoiser(Denoising, Frozen):
         if not isinstance(result, torch.Tensor) or result.shape != padded.shape:
             shape = tuple(result.shape) if isinstance(result, torch.Tensor) else type(result).__name__
             raise ShapeError(
-                f"The network makes {shape} of images {tuple(padded.shape)}, not the same shape."
+                f"The network returns {shape} for images {tuple(padded.shape)}, not the same shape."
             )
         result = result[..., : images.shape[-2], : images.shape[-1]]
         return result.clone() if result.data_ptr() == images.data_ptr() else result

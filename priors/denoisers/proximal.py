@@ -11,15 +11,17 @@ import torch
 
 from invgen.convex.metric import MetricProx
 from invgen.convex.splitting import constrained
+from invgen.core.checks import as_count
 from invgen.core.errors import InvgenWarning, ParameterError
 from invgen.noise import Gaussian
 from invgen.operators import Identity, Space
 from invgen.priors.base import Composite, Denoising, Proximable, has_closed_form, require
+from invgen.priors.image_format import ImageFormat
 from invgen.problem import Problem
 
 __all__ = ["ProxDenoiser"]
 
-#: Iterations of the fast gradient projection between two looks at whether it is done.
+#: Iterations of the fast gradient projection between two tests of convergence.
 _STRETCH = 20
 
 
@@ -27,22 +29,22 @@ _STRETCH = 20
 class ProxDenoiser(Denoising):
     """The most probable image under a convex prior: ``argmin_z prior.value(z) + |z - x|^2 / (2 sigma^2)``.
 
-    The proximal map of ``sigma^2 prior``, Moreau (1965), which brings no two images further apart:
-    plug-and-play methods with it converge to the minimiser of data term and prior. In closed form where the
-    prior has one, else by the fast gradient projection of Beck and Teboulle (2009b) on its dual, from zero.
+    The proximal map of ``sigma^2 prior``, Moreau (1965). It is nonexpansive: plug-and-play methods with it
+    converge to the minimizer of data term and prior. In closed form where the prior has one, else by the fast
+    gradient projection of Beck and Teboulle (2009b) on its dual, from zero.
 
     Parameters
     ----------
     prior : Proximable or Composite
-        A weight that is a number is absolute in that objective. "auto" takes for each image the one that
-        removes as much as there is noise, for any unit of the images; it costs a search.
+        A weight that is a number is absolute in that objective. "auto" searches for each image the weight
+        whose residual has the noise level, in any unit of the images.
     axes : int
-        How many of the last axes make an image: 3 for volumes, and for channels that count jointly.
+        Number of axes of an image: 3 for volumes, and for channels that count jointly.
     tolerance : positive number
-        Where the map is iterated, it ends when 20 iterations change the image by less than this times sigma
-        (root mean squares).
+        An iterated map stops when 20 iterations change the image by less than this times sigma (root mean
+        squares).
     iterations : int
-        At most; it warns where they do not suffice.
+        At most, with a warning where they do not suffice.
     """
 
     prior: Any
@@ -52,13 +54,15 @@ class ProxDenoiser(Denoising):
 
     def __post_init__(self) -> None:
         require(self.prior, "ProxDenoiser", Proximable, Composite)
-        for name in ("axes", "tolerance", "iterations"):
-            if not getattr(self, name) > 0:
-                raise ParameterError(f"ProxDenoiser: {name} is positive; got {getattr(self, name)!r}.")
+        for name in ("axes", "iterations"):
+            as_count(getattr(self, name), f"ProxDenoiser's {name}")
+        if not self.tolerance > 0:
+            raise ParameterError(f"ProxDenoiser: tolerance is positive; got {self.tolerance!r}.")
 
     @property
-    def _image_axes(self) -> int:
-        return self.axes
+    def image_format(self) -> ImageFormat:
+        """Images with this number of axes, of any unit."""
+        return ImageFormat(axes=self.axes)
 
     def _denoise(self, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
         space = Space(tuple(x.shape[-self.axes :]), "complex" if x.is_complex() else "real")

@@ -1,4 +1,4 @@
-"""Normal densities given a measurement: the linear algebra of Bayes' theorem."""
+"""Gaussian densities given a measurement: the linear algebra of Bayes' theorem."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _BLOCK = 256
 def condition(
     problem: Problem, means: torch.Tensor, covariances: Covariance
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Posterior of each of k normal densities under a linear operator with normal noise.
+    """Posterior of each of k Gaussian densities under a linear operator with Gaussian noise.
 
     With ``C = S S.H``, the curvature ``H = A.H W A`` of the data term and ``M = 1 + S.H H S``, the posterior
-    covariance is ``S M^-1 S.H``, the mean is that times ``A.H W (y - A m)`` away from m: directions without
+    covariance is ``S M^-1 S.H``, and the mean is m plus that times ``A.H W (y - A m)``: directions without
     variance stay without. The evidence, up to one factor for all, is minus the data term at the posterior
     mean, ``|z|^2 / 2`` with ``mean = m + S z``, and half of the logarithm of det M.
 
@@ -85,7 +85,9 @@ def _curvature(problem: Problem, space: Space) -> torch.Tensor:
 def _check(problem: Problem, space: Space, count: int) -> None:
     if not isinstance(problem.noise, Gaussian):
         given = "unknown" if problem.noise is None else type(problem.noise).__name__
-        raise CapabilityError(f"An exact posterior needs normal noise of known level; this noise is {given}.")
+        raise CapabilityError(
+            f"An exact posterior needs Gaussian noise of known level; this noise is {given}."
+        )
     if problem.linear_operator.domain != space:
         raise ShapeError(f"The prior's images are {space}; the operator's {problem.operator.domain}.")
     if problem.batch_shape:

@@ -1,4 +1,4 @@
-"""Covariances of normal densities, each with the structure that makes it cheap.
+"""Covariances of Gaussian densities, each with the structure that makes it cheap.
 
 One object holds the covariances C of all components of a mixture, or one that they share: images come as
 ``(..., k, *shape)``, k being the number of components. For complex images C is that of the real and of the
@@ -17,7 +17,7 @@ from invgen.operators import Space
 
 __all__ = ["Covariance", "Dense", "Diagonal", "LowRank", "Stationary", "as_covariance"]
 
-#: What rounding in single precision makes of an eigenvalue that is zero, relative to the largest.
+#: Rounding of an eigenvalue in single precision, relative to the largest.
 _ROUNDING = 1e-5
 
 
@@ -29,7 +29,7 @@ class Covariance(Frozen):
     space : Space
         Of the images.
     count : int
-        How many covariances these are: one for each component, or 1 that all share.
+        Number of covariances: one for each component, or 1 that all share.
     """
 
     def __init__(self, space: Space, count: int) -> None:
@@ -49,6 +49,10 @@ class Covariance(Frozen):
 
     def root(self, z: torch.Tensor) -> torch.Tensor:
         """``S z`` with ``S S.H = C``."""
+        raise NotImplementedError
+
+    def traces(self) -> torch.Tensor:
+        """Trace of each covariance, the sum of the variances of all pixels, float64, shape (count,)."""
         raise NotImplementedError
 
     @property
@@ -77,7 +81,7 @@ class Covariance(Frozen):
 
 
 class _Diagonalized(Covariance):
-    """One that a unitary basis makes diagonal; a subclass gives the basis."""
+    """A covariance that is diagonal in a unitary basis, which a subclass gives."""
 
     def __init__(self, space: Space, eigenvalues: torch.Tensor) -> None:
         super().__init__(space, len(eigenvalues))
@@ -99,13 +103,18 @@ class _Diagonalized(Covariance):
 
     def logdet(self, shift):
         """Sum of the logarithms."""
-        # eigenvalues that broadcast to the images stand for as many as there are pixels
+        # eigenvalues may broadcast to the images: each stands for several pixels
         each = torch.log(self.eigenvalues.like(shift) + shift)
         return each.mean(self.space.axes) * self.space.size
 
     def root(self, z):
         """Multiply by the roots of the eigenvalues."""
         return self._image(self.eigenvalues.like(z).sqrt() * self._coefficients(z))
+
+    def traces(self):
+        """Sum of the eigenvalues."""
+        each = self.eigenvalues.value
+        return (each.mean(self.space.axes) if self.space.shape else each) * self.space.size
 
     @property
     def singular(self):
@@ -143,7 +152,7 @@ class Diagonal(_Diagonalized):
 
 
 class Stationary(_Diagonalized):
-    """Alike everywhere in a periodic image: diagonal in Fourier space, by the Wiener-Khinchin theorem.
+    """Invariant under shifts of a periodic image: diagonal in Fourier space, by the Wiener-Khinchin theorem.
 
     Parameters
     ----------
@@ -201,7 +210,7 @@ class Dense(_Diagonalized):
     Raises
     ------
     ShapeError, DtypeError, ParameterError
-        Where these are no covariances of images of `space`.
+        Where these are not covariances of images of `space`.
     """
 
     def __init__(self, matrices: torch.Tensor, space: Space) -> None:
@@ -317,6 +326,10 @@ class LowRank(Covariance):
         rows, V = self._rows(z), self._directions.like(z)
         rows = rows + _across(V.mH, self._gains.like(z) * _across(V, rows))
         return (self._variances.like(z).sqrt() * rows).reshape(z.shape)
+
+    def traces(self):
+        """Sum of the variances and of the squared factors."""
+        return self._variances.value.sum(-1) + self._factors.value.abs().square().sum((-2, -1))
 
     @property
     def singular(self):

@@ -1,4 +1,4 @@
-"""One normal density."""
+"""The Gaussian density."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Gaussian"]
 
 
 class Gaussian(GaussianMixture):
-    """A normal density of images, ``N(mean, C)``: the mixture of one component.
+    """A Gaussian density of images, ``N(mean, C)``: the mixture of one component.
 
     Density, samples, denoiser ``mean + C (C + sigma^2)^-1 (x - mean)`` (Wiener's filter), proximal map and
     posterior are in closed form. A variational solver with it finds the mean of the posterior.
@@ -30,7 +30,7 @@ class Gaussian(GaussianMixture):
     Raises
     ------
     ShapeError, DtypeError, DataError, ParameterError
-        For what is no normal density.
+        Where the arguments do not describe a Gaussian.
     """
 
     def __init__(self, mean: Any, covariance: Any) -> None:
@@ -53,7 +53,7 @@ class Gaussian(GaussianMixture):
         step : positive number, or tensor that broadcasts to `x` with one for each image
         """
         if isinstance(step, torch.Tensor) and step.ndim:
-            step = step.reshape(step.shape[: x.ndim - self._image_axes])
+            step = step.reshape(step.shape[: x.ndim - len(self.space.shape)])
         return self.denoise(x, step**0.5)
 
     def _conditioned(self, means: torch.Tensor, covariances: Covariance, weights: torch.Tensor) -> Gaussian:

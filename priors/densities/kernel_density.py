@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from invgen.core.checks import as_count
 from invgen.core.errors import DataError, ParameterError, ShapeError
 from invgen.operators import Space
 from invgen.priors.densities.covariances import Diagonal
@@ -14,7 +15,7 @@ from invgen.priors.densities.mixture import GaussianMixture
 
 __all__ = ["KernelDensity"]
 
-#: Bandwidths that cross-validation tries, over Silverman's, and the factor between neighbours.
+#: Number of bandwidths that cross-validation tries, around Silverman's, and the factor between them.
 _TRIED, _FINER = 33, 2**0.25
 
 #: Images that distances are taken of at a time.
@@ -22,30 +23,30 @@ _BLOCK = 512
 
 
 class KernelDensity(GaussianMixture):
-    """A normal kernel around each of n images, Parzen (1962): the mixture over the data.
+    """A Gaussian kernel around each of n images, Parzen (1962): the mixture over the data.
 
-    Its denoiser is the best there is for images that are one of the data and noise; it knows nothing else.
+    Its denoiser is the posterior mean for images that are one of the data with noise.
 
     Parameters
     ----------
     data : real or complex tensor, shape (n, *shape)
     bandwidth : positive number, "silverman", "cross-validation", or "neighbors"
-        Standard deviation of the kernels. Silverman's rule (1986, eq. 4.14) is best for normal data.
-        "cross-validation" maximises the likelihood of each image under the kernels of the others, the
-        same for all (Habbema, Hermans and van den Broek 1974). "neighbors" gives each image its own:
+        Standard deviation of the kernels. Silverman's rule (1986, eq. 4.14) is best for Gaussian data.
+        "cross-validation" takes the one that maximizes the likelihood of each image under the kernels of the
+        others (Habbema, Hermans and van den Broek 1974). "neighbors" gives each image its own:
         its distance to the k-th nearest other one over the square root of the number of dimensions, so that
         kernels are wide where the data are rare (Breiman, Meisel and Purcell 1977).
     neighbors : int
-        That k.
+        The k of "neighbors".
 
     Raises
     ------
     ShapeError, DtypeError, DataError, ParameterError
-        Where there are too few images, or for "cross-validation" and "neighbors" some that are the same.
+        Where there are too few images; for "cross-validation" and "neighbors", where images are the same.
     """
 
     def __init__(self, data: torch.Tensor, bandwidth: float | str = "silverman", neighbors: int = 5) -> None:
-        data = torch.as_tensor(data)
+        data, neighbors = torch.as_tensor(data), as_count(neighbors, "neighbors")
         if isinstance(bandwidth, str) and bandwidth not in _RULES:
             raise ParameterError(
                 f"bandwidth is a positive number or one of {sorted(_RULES)}; got {bandwidth!r}."
@@ -94,17 +95,15 @@ def _cross_validated(rows: torch.Tensor, _: Any) -> torch.Tensor:
 
 def _to_neighbors(rows: torch.Tensor, k: int) -> torch.Tensor:
     """Distance to the k-th nearest other image, over the root of the number of dimensions."""
-    if k < 1:
-        raise ParameterError(f"neighbors is a positive number; got {k}.")
     # the nearest of all is the image itself
     nearest = [squares.kthvalue(k + 1, dim=1).values for _, squares in _distances(rows)]
     return (torch.cat(nearest) / rows.shape[1]).sqrt()
 
 
 def _distances(rows: torch.Tensor) -> Any:
-    """Squared distances of some images to all, with the numbers of the former."""
+    """Squared distances of blocks of images to all images, with the indices of the former."""
     for own in torch.arange(len(rows), device=rows.device).split(_BLOCK):
-        # not by products of matrices, which would leave rounding of the distance of images that are the same
+        # not by products of matrices: the distance of equal images would then be rounding, and not zero
         yield own, torch.cdist(rows[own], rows, compute_mode="donot_use_mm_for_euclid_dist").square()
 
 

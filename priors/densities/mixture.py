@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 import torch
 
+from invgen.core.checks import as_count
 from invgen.core.errors import CapabilityError, DataError, DtypeError, ParameterError, ShapeError
 from invgen.core.frozen import Constant, Frozen
 from invgen.core.space import check_finite
@@ -16,6 +18,7 @@ from invgen.operators import Space
 from invgen.priors.base import Denoising
 from invgen.priors.densities.conditioning import condition
 from invgen.priors.densities.covariances import Covariance, Dense, as_covariance
+from invgen.priors.image_format import ImageFormat
 from invgen.problem import Problem
 
 __all__ = ["GaussianMixture"]
@@ -23,13 +26,17 @@ __all__ = ["GaussianMixture"]
 #: Numbers that one block of images, each next to each component, may take.
 _BLOCK = 2**24
 
+#: Samples that the noise range is found by, and the numbers in all of them together, at most.
+_SAMPLES, _NUMBERS = 100, 2**26
+
 
 class GaussianMixture(Denoising, Frozen):
-    """Images of one of k normal densities: ``p(x) = sum w_i N(x; m_i, C_i)``.
+    """A mixture of k Gaussian densities of images: ``p(x) = sum w_i N(x; m_i, C_i)``.
 
     Everything is in closed form, which makes it the ground truth for other priors and for samplers. With
-    ``s = sigma^2``, noisy images x are of the mixture of ``N(m_i, C_i + s)``; they are of component i with
-    the probability ``r_i(x)``, and the denoiser is ``sum r_i (m_i + C_i (C_i + s)^-1 (x - m_i))``.
+    ``s = sigma^2``, noisy images x have the mixture of ``N(m_i, C_i + s)`` as their density; one is of
+    component i with the probability ``r_i(x)``, and the denoiser is
+    ``sum r_i (m_i + C_i (C_i + s)^-1 (x - m_i))``.
 
     Parameters
     ----------
@@ -46,7 +53,7 @@ class GaussianMixture(Denoising, Frozen):
     Raises
     ------
     ShapeError, DtypeError, DataError, ParameterError
-        For what is no mixture.
+        Where the arguments do not describe a mixture.
     """
 
     def __init__(self, means: Any, covariances: Any, weights: Any = None) -> None:
@@ -84,19 +91,35 @@ class GaussianMixture(Denoising, Frozen):
         return self._weights.value
 
     @cached_property
-    def noise_range(self) -> tuple[float, float]:
-        """Noise levels that samplers come down from and to: far above and below what its images vary by."""
-        away = torch.linalg.vector_norm((self.sample(100, seed=0) - self.mean()).flatten(1), dim=1).max()
-        spread = float(away) or 1.0
-        return 1e-3 * spread / self.space.size**0.5, 10 * spread
+    def image_format(self) -> ImageFormat:
+        """Shape and field of the images, their standard deviation, and the noise levels of samplers.
+
+        The standard deviation is exact. The noise levels are far below and far above the distance of a
+        hundred samples from the mean.
+        """
+        return replace(self._images, noise_range=self._noise_range(), std=self._std() or None)
 
     @property
-    def _image_axes(self) -> int:
-        return len(self.space.shape)
+    def _images(self) -> ImageFormat:
+        # without the noise range, for which samples are drawn
+        return ImageFormat(self.space.shape, field=self.space.field)
+
+    def _noise_range(self) -> tuple[float, float]:
+        count = max(1, min(_SAMPLES, _NUMBERS // max(1, self.space.size)))
+        away = (self.sample(count, seed=0) - self.mean()).reshape(count, -1)
+        radius = float(torch.linalg.vector_norm(away, dim=1).max()) or 1.0
+        return 1e-3 * radius / self.space.size**0.5, 10 * radius
+
+    def _std(self) -> float:
+        """Root mean of the pixels' variances: those within the components and that of their means."""
+        away = (self.means - self.mean()).reshape(len(self.means), -1)
+        between = torch.linalg.vector_norm(away, dim=1).double().square() / self._parts
+        total = self.weights.to(between) @ (self.covariances.traces().to(between) + between)
+        return math.sqrt(float(total) / self.space.size)
 
     @property
     def _parts(self) -> int:
-        """How many real numbers a pixel has."""
+        """Real numbers of a pixel."""
         return 2 if self.space.field == "complex" else 1
 
     def mean(self) -> torch.Tensor:
@@ -131,29 +154,28 @@ class GaussianMixture(Denoising, Frozen):
             raise CapabilityError(
                 "A singular covariance has no density; give sigma for that of noisy images."
             )
-        spread = x.real.new_zeros((1,) * x.ndim) if sigma is None else self._spread(sigma, x)
-        return self._blockwise(lambda x, s: torch.logsumexp(self._components(x, s)[0], -1), x, spread)
+        level = x.real.new_zeros((1,) * x.ndim) if sigma is None else self._level(sigma, x)
+        return self._blockwise(lambda x, s: torch.logsumexp(self._components(x, s)[0], -1), x, level)
 
     def value(self, x: torch.Tensor) -> torch.Tensor:
-        """Minus the logarithm of the density, so that minimisers are maxima of the posterior."""
+        """Minus the logarithm of the density: with it, minimizers are maxima of the posterior."""
         return -self.log_prob(x)
 
     def resolve(self, problem: Problem) -> GaussianMixture:
-        """Itself: a density has no weight to find."""
+        """The prior itself: a density has no weight to be found."""
         return self
 
     def responsibilities(self, x: torch.Tensor, sigma: float | torch.Tensor) -> torch.Tensor:
         """Probability of each component given a noisy image, shape (*batch, k)."""
         self._check(x, "responsibilities")
-        spread = self._spread(sigma, x)
-        return self._blockwise(lambda x, s: torch.softmax(self._components(x, s)[0], -1), x, spread)
+        level = self._level(sigma, x)
+        return self._blockwise(lambda x, s: torch.softmax(self._components(x, s)[0], -1), x, level)
 
     def _denoise(self, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
         def mean(x: torch.Tensor, s: torch.Tensor) -> torch.Tensor:
             logs, t = self._components(x, s)
             return self._mixed(logs, self._means.like(x) + self.covariances.apply(t))
 
-        self._check(x, "denoise")
         return self._blockwise(mean, x, sigma)
 
     def score(self, x: torch.Tensor, sigma: float | torch.Tensor) -> torch.Tensor:
@@ -162,13 +184,12 @@ class GaussianMixture(Denoising, Frozen):
         For complex images with respect to the real and to the imaginary part.
         """
         self._check(x, "score")
-        # not by Tweedie's formula, whose difference small sigma would leave few digits of
-        return self._blockwise(lambda x, s: -self._mixed(*self._components(x, s)), x, self._spread(sigma, x))
+        # not by Tweedie's formula: for small sigma its difference cancels
+        return self._blockwise(lambda x, s: -self._mixed(*self._components(x, s)), x, self._level(sigma, x))
 
     def sample(self, n: int, seed: int) -> torch.Tensor:
         """Draw n images, shape (n, *shape), the same on every device."""
-        if n < 0:
-            raise ParameterError(f"n is a number of images; got {n}.")
+        n = as_count(n, "n, the number of images,", least=0)
         generator, means = torch.Generator().manual_seed(seed), self.means
         which = torch.multinomial(self.weights.cpu(), max(n, 1), replacement=True, generator=generator)[:n]
         which = which.to(means.device)
@@ -183,14 +204,14 @@ class GaussianMixture(Denoising, Frozen):
         return x
 
     def posterior(self, problem: Problem) -> GaussianMixture:
-        """The exact posterior of one measurement with normal noise: again a mixture.
+        """The exact posterior of one measurement with Gaussian noise: again a mixture.
 
         By explicit matrices: of up to 4096 pixels.
 
         Raises
         ------
         CapabilityError
-            Where the operator is not linear, the noise not normal or unknown, or the matrices too large.
+            Where the operator is not linear, the noise not Gaussian or unknown, or the matrices too large.
         ShapeError
             Where the problem has batch axes, or images of another shape.
         """
@@ -224,7 +245,7 @@ class GaussianMixture(Denoising, Frozen):
         covariance : {"full", "diag"}
         seed : int
         iterations, tolerance
-            Of the algorithm, which stops when the mean log-likelihood rises by less.
+            At most, and until the mean log-likelihood rises by less than the tolerance.
         floor : positive number
             Added to the variances, relative to that of the data.
 
@@ -237,17 +258,19 @@ class GaussianMixture(Denoising, Frozen):
 
         if covariance not in ("full", "diag"):
             raise ParameterError(f"covariance is 'full' or 'diag'; got {covariance!r}.")
+        components = as_count(components, "components")
+        iterations = as_count(iterations, "iterations")
         if data.is_complex() or not data.is_floating_point():
             raise DtypeError(f"fit takes real images; got {data.dtype}.")
         check_finite(data, "fit")
-        if data.ndim < 2 or not 1 <= components <= len(data):
+        if data.ndim < 2 or components > len(data):
             raise ShapeError(
-                f"fit needs images of the shape (n, *image), at least as many as components, {components}; "
+                f"fit needs images of the shape (n, *image), at least as many as components: {components}; "
                 f"got {tuple(data.shape)}."
             )
         variance = float(data.double().var(0).mean())
         if not variance > 0:
-            raise DataError("All images are alike; nothing can be fitted.")
+            raise DataError("All images are alike: they have no variance.")
         rows = data.detach().cpu().double().flatten(1).numpy()
         em = EM(
             components,

@@ -9,7 +9,7 @@ import torch
 
 __all__ = ["patches_of", "zero_mean_basis"]
 
-#: Patches that are worked on at a time: their coefficients fit into a processor's cache.
+#: Patches of a block: their coefficients fit into a processor's cache.
 _BLOCK = 2**13
 
 
@@ -32,6 +32,6 @@ def patches_of(
 
 
 def _corners(n: int, p: int, stride: int) -> torch.Tensor:
-    """Where patches begin along an axis of n pixels: with the last one, so that each pixel is in a patch."""
+    """First pixels of the patches along an axis of n pixels, the last one included: they cover the axis."""
     corners = torch.arange(0, n - p + 1, stride)
     return corners if corners[-1] == n - p else torch.cat([corners, torch.tensor([n - p])])

@@ -1,7 +1,7 @@
-"""Expectation-maximization for mixtures of normal densities of mean zero.
+"""Expectation-maximization for mixtures of Gaussians of mean zero.
 
-scikit-learn's leaves no mean at zero, and works in double precision on the CPU; this one runs where the
-images are, in single precision, several times as fast.
+scikit-learn's fits the means, too, in double precision on the CPU; this one runs on the device of the images,
+in single precision, several times as fast.
 """
 
 from __future__ import annotations
@@ -11,25 +11,24 @@ from collections.abc import Sequence
 
 import torch
 
-from invgen.core.errors import DataError, DtypeError, ParameterError, ShapeError
+from invgen.core.checks import as_count
+from invgen.core.errors import DataError, DtypeError, ShapeError
 from invgen.core.space import check_finite
 
 __all__ = ["random_patches", "zero_mean_mixture"]
 
-#: Variance of rounding to 8 bits, in images from 0 to 1: no photograph tells of less.
+#: Variance of rounding to 8 bits, in images from 0 to 1: variances below are not in photographs.
 _FLOOR = 1 / 255**2 / 12
 
 #: Rows that are worked on at a time.
 _BLOCK = 2**13
 
-#: Probability of a component below which it learns nothing of a patch.
+#: Responsibilities below are set to zero.
 _UNLIKELY = 1e-3
 
 
 def random_patches(images: Sequence[torch.Tensor], p: int, count: int, seed: int) -> torch.Tensor:
-    """Random p x p patches, each image as often as its size says, float32, shape (count, p^2)."""
-    if p < 2 or count < 1:
-        raise ParameterError(f"Patches are at least 2 x 2, and at least one; got {p} and {count}.")
+    """Random p x p patches, from each image in proportion to its size, float32, shape (count, p^2)."""
     for image in images:
         if not image.is_floating_point():
             raise DtypeError(f"Photographs are real, from 0 to 1; got {image.dtype}.")
@@ -37,7 +36,7 @@ def random_patches(images: Sequence[torch.Tensor], p: int, count: int, seed: int
             raise ShapeError(f"Photographs are (H, W), at least {p} x {p}; got {tuple(image.shape)}.")
         check_finite(image, "PatchMixture.fit")
     if not images:
-        raise DataError("Without photographs there is nothing to learn.")
+        raise DataError("There are no photographs: there is nothing to learn.")
     generator = torch.Generator().manual_seed(seed)
     sizes = torch.tensor([float((image.shape[0] - p + 1) * (image.shape[1] - p + 1)) for image in images])
     counts = torch.multinomial(sizes, count, replacement=True, generator=generator).bincount(
@@ -56,18 +55,15 @@ def random_patches(images: Sequence[torch.Tensor], p: int, count: int, seed: int
 def zero_mean_mixture(
     rows: torch.Tensor, components: int, iterations: int, seed: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Fit k normal densities of mean zero to vectors (n, m): covariances (k, m, m) and weights (k,).
+    """Fit k Gaussians of mean zero to vectors (n, m): covariances (k, m, m) and weights (k,).
 
-    Dempster, Laird and Rubin (1977). Each component starts as one random vector, along which it has nine
-    tenths of its variance, and the rest in all directions alike: so contrasts and orientations are apart from
-    the beginning.
+    Dempster, Laird and Rubin (1977). Each component starts from one random vector: nine tenths of its
+    variance lie along it, the rest in all directions alike, so that contrasts and orientations are separate
+    from the beginning.
     """
     n, m = rows.shape
-    if not 1 <= components <= n or iterations < 1:
-        raise ParameterError(
-            f"{n} patches make at most as many components, in at least one iteration; got {components} and "
-            f"{iterations}."
-        )
+    components = as_count(components, "components, which are no more than the patches,", most=n)
+    iterations = as_count(iterations, "iterations")
     generator = torch.Generator().manual_seed(seed)
     energy = rows.square().sum(1)
     varied = torch.nonzero(energy > m * _FLOOR)[:, 0]
@@ -93,7 +89,7 @@ def zero_mean_mixture(
                 own = r[:, k] > 0
                 some = block[own]
                 moments[k] += (some * r[own, k, None]).mT @ some
-        # a component of few patches leans on the average of all, scaled to its own energy
+        # components of few patches are regularized by the average of all, scaled to their own energy
         common = moments.sum(0) / n
         scale = moments.diagonal(dim1=1, dim2=2).sum(1) / sums.clamp(min=1e-6) / common.trace()
         prior = m * scale[:, None, None] * common

@@ -3,40 +3,42 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from os import PathLike
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
+from invgen.core.checks import as_count
 from invgen.core.errors import DtypeError, ParameterError, ShapeError
-from invgen.core.frozen import Constant, Frozen
+from invgen.core.frozen import Constant
 from invgen.core.space import check_finite
 from invgen.operators import Space
 from invgen.priors.densities.covariances import Dense
 from invgen.priors.densities.mixture import GaussianMixture
 from invgen.priors.densities.patch_geometry import patches_of, zero_mean_basis
 from invgen.priors.densities.patch_training import random_patches, zero_mean_mixture
-from invgen.priors.files.checkpoints import write
+from invgen.priors.image_format import ImageFormat
+from invgen.priors.learned import Contents, Learned
 from invgen.problem import Problem
 
 __all__ = ["PatchMixture"]
 
-#: A number and a matrix that a component's log-likelihood is made of.
+#: The number and the matrix of a component's log-likelihood.
 Factor = tuple[torch.Tensor, torch.Tensor]
 
-#: Variances below this part of the noise's are left out of a patch's log-likelihood: 63 of them add less than
-#: 0.04 to it.
+#: Variances below this fraction of the noise's are left out of a patch's log-likelihood: 63 of them add less
+#: than 0.04 to it.
 _NEGLIGIBLE = 1e-3
 
 
-class PatchMixture(Frozen):
+class PatchMixture(Learned):
     """Expected patch log-likelihood, Zoran and Weiss (2011), eq. 1, under a Gaussian mixture of patches.
 
     ``value(x) = -1 / p^2 sum log p(P x)`` over all patches of p x p pixels, each pixel being in p^2 of them.
-    The mean of a patch is removed, and takes no part: any is as probable. What is left is described in an
-    orthonormal basis of the patches of mean zero, cosines, by normal densities of mean zero. The prior knows
-    images in [0, 1], each channel or slice by itself, and of complex ones real and imaginary part.
+    The mean of a patch is removed and has no density: every mean is equally probable. The remainder has a
+    mixture of Gaussians of mean zero, in an orthonormal basis of the patches of mean zero, cosines. Images
+    have values in [0, 1]; each channel or slice counts by itself, and of complex images real and imaginary
+    part.
 
     Parameters
     ----------
@@ -47,12 +49,13 @@ class PatchMixture(Frozen):
     Raises
     ------
     ShapeError, ParameterError
-        For what is no mixture of square patches.
+        Where the arguments do not describe a mixture of square patches.
     """
 
-    value_range = (0.0, 1.0)
+    family = "patches"
 
     def __init__(self, covariances: Any, weights: Any) -> None:
+        super().__init__(ImageFormat(value_range=(0.0, 1.0), axes=2))
         covariances = torch.as_tensor(covariances)
         self.patch = math.isqrt(covariances.shape[-1]) if covariances.ndim == 3 else 0
         if self.patch < 2 or covariances.shape[1:] != (self.patch**2, self.patch**2):
@@ -68,7 +71,7 @@ class PatchMixture(Frozen):
 
     @property
     def components(self) -> int:
-        """How many."""
+        """Number of components."""
         return len(self.mixture.means)
 
     def covariances(self) -> torch.Tensor:
@@ -80,7 +83,7 @@ class PatchMixture(Frozen):
         return f"PatchMixture(patch={self.patch}, components={self.components})"
 
     def resolve(self, problem: Problem) -> PatchMixture:
-        """Itself: a density has no weight to find."""
+        """The prior itself: a density has no weight to be found."""
         return self
 
     def value(self, x: torch.Tensor) -> torch.Tensor:
@@ -95,7 +98,7 @@ class PatchMixture(Frozen):
     def restore(self, x: torch.Tensor, sigma: float | torch.Tensor, stride: int = 1) -> torch.Tensor:
         """Average of the patches of `x`, each restored: the z-step of the paper, sec. 3.2.
 
-        Of each patch, its most probable component under noise is taken, and Wiener's filter for it applied.
+        Each patch is filtered by the Wiener filter of its most probable component under noise.
 
         Parameters
         ----------
@@ -103,7 +106,7 @@ class PatchMixture(Frozen):
         sigma : positive number, or tensor that broadcasts to the batch
             Standard deviation of the noise in `x`.
         stride : int
-            Take every patch, or every second and so on in each direction, and the last ones.
+            Distance of the patches in each direction, in pixels; the last patches are always taken.
 
         Raises
         ------
@@ -115,8 +118,7 @@ class PatchMixture(Frozen):
         sigmas = torch.as_tensor(sigma, dtype=x.dtype, device=x.device)
         if not bool(((sigmas > 0) & torch.isfinite(sigmas)).all()):
             raise ParameterError(f"sigma must be positive; got {sigma}.")
-        if not 1 <= stride <= self.patch:
-            raise ParameterError(f"stride is at least 1 and at most the patch, {self.patch}; got {stride}.")
+        stride = as_count(stride, "stride, in pixels up to a patch's,", most=self.patch)
         variances = sigmas.square().expand(x.shape[:-2]).reshape(-1)
         # one by one: a batch equals its elements to the bit
         restored = [
@@ -157,7 +159,7 @@ class PatchMixture(Frozen):
             mean = patches.mean(-1, keepdim=True)
             restored = (z @ basis + mean).reshape(len(rows), len(columns), p, p)
             for i in range(p):
-                for j in range(p):  # for one place in the patch no two patches meet
+                for j in range(p):  # at one position in the patch no two patches overlap
                     at = (rows + i)[:, None], columns + j
                     total[at] += restored[:, :, i, j]
                     count[at] += 1
@@ -187,8 +189,8 @@ class PatchMixture(Frozen):
     def _noisy_factors(self, like: torch.Tensor, s: torch.Tensor) -> list[Factor]:
         """Numbers a and matrices G with ``log w N(c; 0, C + s) = a + |G.T c|^2``, up to what all share.
 
-        ``1 / (l + s) = 1 / s - l / (s (l + s))``: the first term is common, and directions of variances l far
-        below s drop out of the second, which saves most of the work.
+        ``1 / (l + s) = 1 / s - l / (s (l + s))``: the first term is the same for all, and directions of
+        variances l far below s drop out of the second, which saves most of the work.
         """
         values, vectors = self._eigen(like)
         constants = torch.log(self.mixture.weights.to(like)) - torch.log(values + s).sum(-1) / 2
@@ -201,30 +203,21 @@ class PatchMixture(Frozen):
         values, vectors = self._eigen(like)
         return (vectors * (values / (values + s))[:, None]) @ vectors.mT
 
-    def save(self, path: str | PathLike[str], dtype: torch.dtype = torch.float32, **told: Any) -> None:
-        """Write to a file that `invgen.priors.load` reads.
+    def _parameters(self) -> dict[str, Any]:
+        return {"patch": self.patch}
 
-        Parameters
-        ----------
-        path : path
-        dtype : torch.dtype
-            Precision of the Cholesky factors of the covariances; float16 is enough for a mixture that was
-            learned.
-        **told
-            What a reader should know, such as the data and the measured quality.
-        """
+    def _tensors(self) -> dict[str, torch.Tensor]:
+        # the Cholesky factors of the covariances, for which float16 is enough
         m = self.patch**2 - 1
         L = torch.linalg.cholesky(self._within.matrices()).expand(self.components, m, m)
         rows, columns = torch.tril_indices(m, m)
-        tensors = {"factors": L[:, rows, columns], "weights": self.mixture.weights}
-        write(path, "patches", tensors, {"patch": self.patch, "value_range": self.value_range, **told}, dtype)
+        return {"factors": L[:, rows, columns], "weights": self.mixture.weights}
 
     @classmethod
-    def from_file(cls, header: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> PatchMixture:
-        """What `save` has written, as `invgen.priors.load` reads it."""
-        patch, factors = int(header["patch"]), tensors["factors"].double()
-        m = patch**2 - 1
-        if not 2 <= patch <= 64 or factors.shape[1:] != (m * (m + 1) // 2,):
+    def _built(cls, contents: Contents) -> PatchMixture:
+        patch = as_count(contents.header["patch"], "patch", least=2, most=64)
+        factors, m = contents.tensors["factors"].double(), patch**2 - 1
+        if factors.shape[1:] != (m * (m + 1) // 2,):
             raise ShapeError(
                 f"Factors of the shape {tuple(factors.shape)} are not of {patch} x {patch} patches."
             )
@@ -232,7 +225,7 @@ class PatchMixture(Frozen):
         rows, columns = torch.tril_indices(m, m)
         L[:, rows, columns] = factors
         basis = zero_mean_basis(patch)
-        return cls(basis.mT @ (L @ L.mT) @ basis, tensors["weights"].double())
+        return cls(basis.mT @ (L @ L.mT) @ basis, contents.tensors["weights"].double())
 
     @classmethod
     def fit(
@@ -254,7 +247,7 @@ class PatchMixture(Frozen):
             Size p of the patches.
         components : int
         patches : int
-            How many to draw, each image as often as its size says.
+            Number of patches, drawn from each image in proportion to its size.
         iterations, seed : int
 
         Raises
@@ -262,6 +255,7 @@ class PatchMixture(Frozen):
         ShapeError, DtypeError, DataError, ParameterError
             Where the images or the numbers do not fit.
         """
+        patch, patches = as_count(patch, "patch", least=2), as_count(patches, "patches")
         basis = zero_mean_basis(patch)
         coefficients = random_patches(images, patch, patches, seed) @ basis.float().mT
         covariances, weights = zero_mean_mixture(coefficients, components, iterations, seed)

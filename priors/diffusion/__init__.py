@@ -1,4 +1,4 @@
-"""Diffusion models: one denoiser for every noise level, its score, samples and density."""
+"""Diffusion models: a denoiser of every noise level, with its score, samples and density."""
 
 from invgen.priors.diffusion.model import Diffusion
 

@@ -1,13 +1,13 @@
 """Networks that predict the noise, the score, a velocity or a flow, as denoisers ``D(x, sigma)``.
 
-Published networks are given images ``x_t = alpha_t x_0 + sigma_t n``. What goes in here is ``x_t / alpha_t``,
-whose noise has the level ``sigma = sigma_t / alpha_t``: `invgen.priors.Diffusion` knows no other time than
-that. Each class is one formula, and makes of a network ``network(seen, time, label)`` a denoiser
-``D(x, sigma, label, extra)`` of images ``(N, C, H, W)`` and noise levels ``(N,)``; its `time` makes of sigma
-the label that the network was trained with: see `DiscreteTimes` and those after it.
+Published networks take images ``x_t = alpha_t x_0 + sigma_t n``. The argument of the denoisers is
+``x_t / alpha_t``, whose noise has the level ``sigma = sigma_t / alpha_t``: this is the only time of
+`invgen.priors.Diffusion`. Each class is one formula: from a network ``network(seen, time, label)`` it makes a
+denoiser ``D(x, sigma, label, extra)`` of images ``(N, C, H, W)`` and noise levels ``(N,)``. Its `time` maps
+sigma to the time that the network was trained with: see `DiscreteTimes` and the classes after it.
 
-Data in [0, 1] are half as wide as those in [-1, 1]: the same noise has half the sigma. `UnitInterval` makes a
-denoiser of the second from one of the first.
+Data in [0, 1] have half the range of those in [-1, 1]: the same noise has half the sigma. `UnitInterval`
+makes a denoiser of the second from one of the first.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from invgen.core.checks import as_count
 from invgen.core.errors import ParameterError, ShapeError
 
 __all__ = [
@@ -39,7 +40,7 @@ __all__ = [
 
 
 class Prediction(nn.Module):
-    """What the formulas share: the network, and how it is called."""
+    """Base of the formulas: the network, and how it is called."""
 
     def __init__(self, network: nn.Module, time: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
@@ -50,10 +51,9 @@ class Prediction(nn.Module):
         seen = seen if extra is None else torch.cat([seen, extra], dim=1)
         found: Tensor = self.network(seen, self.time(sigma), label)
         if found.shape[1] not in (channels, 2 * channels):
-            raise ShapeError(f"The network makes {found.shape[1]} channels of {channels}.")
-        return found[
-            :, :channels
-        ]  # networks that learned variances too (Nichol, Dhariwal 2021) put them last
+            raise ShapeError(f"The network returns {found.shape[1]} channels for {channels}.")
+        # networks that learned variances, too, have them last: Nichol and Dhariwal (2021)
+        return found[:, :channels]
 
 
 class NoisePrediction(Prediction):
@@ -68,7 +68,7 @@ class NoisePrediction(Prediction):
 
 
 class ImagePrediction(Prediction):
-    """``D = f(x / sqrt(1 + sigma^2), t)``: variance preserving, the image itself being predicted."""
+    """``D = f(x / sqrt(1 + sigma^2), t)``: variance preserving, with the image itself as the prediction."""
 
     def forward(
         self, x: Tensor, sigma: Tensor, label: Tensor | None = None, extra: Tensor | None = None
@@ -134,25 +134,25 @@ class UnitInterval(nn.Module):
 
 
 class DiscreteTimes(nn.Module):
-    """The place of sigma among the noise levels of a network trained at those: 0, 1, 2...
+    """The index of sigma in the noise levels of a network that was trained at these: 0, 1, 2...
 
-    Between two of them by interpolation in ``log sigma``, as networks that see sines of the time can be
-    asked; outside of them the first or the last.
+    Between two levels by interpolation in ``log sigma``, for networks that embed the time by sines; outside
+    of them the first or the last.
 
     Parameters
     ----------
     sigmas : tensor, shape (T,)
         Levels in the order of the network's times, rising (`sigmas_of`) or falling: the discrete networks of
-        Song et al. (2021) with exploding variance count from the highest level, see `geometric_sigmas`.
+        Song et al. (2021) with exploding variance start from the highest level, see `geometric_sigmas`.
     rounded : bool
-        Whether the network knows whole numbers only.
+        Whether the network takes whole numbers only.
     """
 
     def __init__(self, sigmas: Tensor, *, rounded: bool = False) -> None:
         super().__init__()
         steps = sigmas.double().log().diff()
         if not (len(steps) and bool((steps > 0).all() or (steps < 0).all())):
-            raise ParameterError("Noise levels are two or more, positive, and rise or fall all the way.")
+            raise ParameterError("Noise levels are two or more, positive, and strictly rising or falling.")
         self.falling, self.rounded = bool(steps[0] < 0), rounded
         levels = sigmas.double().log()
         self.register_buffer("levels", levels.flip(0) if self.falling else levels, persistent=False)
@@ -172,8 +172,8 @@ class DiscreteTimes(nn.Module):
 class ContinuousTimes(nn.Module):
     """``scale t`` where the noise level of variance-preserving diffusion is sigma.
 
-    Its rate rises from `lowest` to `highest` for t from 0 to 1, Song et al. (2021), eq. 33; solved for t.
-    The networks of that paper are given ``999 t``. Beyond its last level t stays one.
+    Its rate rises from `lowest` to `highest` for t from 0 to 1, Song et al. (2021), eq. 33, which is solved
+    for t. The networks of that paper take ``999 t``. Beyond its last level t stays one.
     """
 
     def __init__(self, lowest: float = 0.1, highest: float = 20.0, scale: float = 999.0) -> None:
@@ -189,7 +189,7 @@ class ContinuousTimes(nn.Module):
 
 
 class SigmaTimes(nn.Module):
-    """Sigma itself, as the continuous NCSN++ is given, Song et al. (2021)."""
+    """Sigma itself, the argument of the continuous NCSN++, Song et al. (2021)."""
 
     def forward(self, sigma: Tensor) -> Tensor:
         """Times of noise levels ``(N,)``."""
@@ -197,7 +197,7 @@ class SigmaTimes(nn.Module):
 
 
 class FlowTimes(nn.Module):
-    """``scale s`` with ``s = sigma / (1 + sigma)``, the share of noise in what a flow sees."""
+    """``scale s`` with ``s = sigma / (1 + sigma)``, the weight of the noise in the argument of a flow."""
 
     def __init__(self, scale: float = 1.0) -> None:
         super().__init__()
@@ -210,11 +210,13 @@ class FlowTimes(nn.Module):
 
 def linear_betas(steps: int = 1000, first: float = 1e-4, last: float = 0.02) -> Tensor:
     """Variances that each step adds, Ho et al. (2020), sec. 4."""
+    steps = as_count(steps, "steps")
     return torch.linspace(first, last, steps, dtype=torch.float64)
 
 
 def cosine_betas(steps: int = 1000) -> Tensor:
     """Variances that each step adds, Nichol and Dhariwal (2021), eq. 17, at most 0.999."""
+    steps = as_count(steps, "steps")
     u = torch.linspace(0, 1, steps + 1, dtype=torch.float64)
     kept = torch.cos((u + 0.008) / 1.008 * math.pi / 2) ** 2
     return (1 - kept[1:] / kept[:-1]).clamp(max=0.999)
@@ -227,7 +229,8 @@ def sigmas_of(betas: Tensor) -> Tensor:
 
 
 def geometric_sigmas(highest: float, lowest: float, steps: int) -> Tensor:
-    """Noise levels that fall by one factor, Song and Ermon (2019), sec. 4.2; the first is the highest."""
+    """Noise levels that fall by a constant factor, Song and Ermon (2019), sec. 4.2, the highest first."""
+    steps = as_count(steps, "steps")
     return torch.linspace(math.log(highest), math.log(lowest), steps, dtype=torch.float64).exp()
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from invgen.core.checks import as_count
 from invgen.core.draws import Draws
 from invgen.core.errors import ParameterError
 
@@ -20,7 +21,7 @@ Denoise = Callable[[Tensor, float], Tensor]
 
 
 class Estimate(NamedTuple):
-    """A number for each image, and the standard error that the random probes leave."""
+    """A number for each image, and its standard error over the random probes."""
 
     value: Tensor
     standard_error: Tensor
@@ -28,8 +29,9 @@ class Estimate(NamedTuple):
 
 def noise_levels(steps: int, lowest: float, highest: float, rho: float = 7.0) -> list[float]:
     """Levels from the highest to the lowest, then zero: Karras et al. (2022), eq. 5."""
-    if not (steps >= 2 and 0 < lowest < highest):
-        raise ParameterError(f"{steps} steps from {highest} to {lowest}: at least two, and downwards.")
+    steps = as_count(steps, "The number of noise levels", least=2)
+    if not 0 < lowest < highest:
+        raise ParameterError(f"Noise levels fall from the highest to the lowest; got {highest} to {lowest}.")
     ends = highest ** (1 / rho), lowest ** (1 / rho)
     return [(ends[0] + i / (steps - 1) * (ends[1] - ends[0])) ** rho for i in range(steps)] + [0.0]
 
@@ -50,9 +52,9 @@ def heun(denoise: Denoise, x: Tensor, levels: Sequence[float], draws: Draws) -> 
 
 
 def ancestral(denoise: Denoise, x: Tensor, levels: Sequence[float], draws: Draws) -> Tensor:
-    """Each level from the last by Bayes' rule, the image being the denoised one.
+    """Each level from the one before by Bayes' rule, with the denoised image as the clean one.
 
-    Song et al. (2021), eq. 47; of few steps, samples vary too little.
+    Song et al. (2021), eq. 47. With few steps the variance of the samples is too small.
     """
     for high, low in pairwise(levels):
         kept = (low / high) ** 2
@@ -67,9 +69,9 @@ def predictor_corrector(
 ) -> Tensor:
     """Reverse diffusion with a step of Langevin dynamics at each level.
 
-    Song et al. (2021), algorithms 2 and 4. The latter's steps ``2 (r |z| / |score|)^2`` have the length that
-    a score of noise alone would give them, ``2 (r sigma)^2``: that of the image's own score would move the
-    density that the steps sample from.
+    Song et al. (2021), algorithms 2 and 4. Of the latter's steps, ``2 (r |z| / |score|)^2``, these have the
+    length for a score of noise alone, ``2 (r sigma)^2``: steps that depend on the image's own score would
+    change the density that they sample from.
     """
     for high, low in pairwise(levels):
         change = high**2 - low**2
@@ -91,7 +93,7 @@ def flow_log_prob(
     x: Tensor,
     lowest: float,
     highest: float,
-    spread: float,
+    std: float,
     *,
     steps: int = 40,
     probes: int = 4,
@@ -102,16 +104,16 @@ def flow_log_prob(
     Of real images ``(n, *image)``, with noise of the `lowest` level. With ``t = log sigma`` the flow is
     ``dx/dt = x - D(x, sigma)``, along which the logarithm of the density falls by the divergence: the number
     of pixels less the trace of D's Jacobian. That trace is the mean of ``e . J e`` over random signs e
-    (Hutchinson 1989), which are the same along the way. At the `highest` level the density is taken for a
-    normal one, with the variance ``highest^2 + spread^2`` around the mean that the denoiser tells.
+    (Hutchinson 1989), which are the same at all times. At the `highest` level the density is taken to be
+    Gaussian, with the variance ``highest^2 + std^2`` around the mean that follows from the denoiser.
 
     Parameters
     ----------
     denoise : callable
     x : tensor, shape (n, *image)
     lowest, highest : float
-    spread : float
-        Root mean square of the images around their mean, of which little depends.
+    std : float
+        Standard deviation of a pixel over all images; the result depends on it little.
     steps : int
         Of the fourth-order Runge-Kutta method, in equal steps of t.
     probes : int
@@ -125,8 +127,9 @@ def flow_log_prob(
     """
     from torchdiffeq import odeint
 
-    if x.is_complex() or probes < 2:
-        raise ParameterError("The density needs real images and at least two probes.")
+    if x.is_complex():
+        raise ParameterError("The density needs real images; these are complex.")
+    steps, probes = as_count(steps, "steps"), as_count(probes, "probes", least=2)
     generator = torch.Generator().manual_seed(seed)
     signs = torch.randint(2, (probes, *x.shape), generator=generator).to(x) * 2 - 1
     size = x[0].numel()
@@ -144,8 +147,8 @@ def flow_log_prob(
     times = torch.linspace(math.log(lowest), math.log(highest), steps + 1, dtype=torch.float64)
     start = x, x.new_zeros(probes, len(x))
     ends, gained = (values[-1] for values in odeint(flow, start, times, method="rk4"))
-    variance = highest**2 + spread**2
-    # of a normal density, x - D(x) is the distance from the mean times this ratio of variances
+    variance = highest**2 + std**2
+    # of a Gaussian density, x - D(x) is the distance from the mean times this ratio of variances
     away = (ends - denoise(ends, highest)) * (variance / highest**2)
-    normal = -away.square().flatten(1).sum(1) / (2 * variance) - size / 2 * math.log(2 * math.pi * variance)
-    return Estimate(normal + gained.mean(0), gained.std(0) / math.sqrt(probes))
+    log_prob = -away.square().flatten(1).sum(1) / (2 * variance) - size / 2 * math.log(2 * math.pi * variance)
+    return Estimate(log_prob + gained.mean(0), gained.std(0) / math.sqrt(probes))

@@ -1,4 +1,4 @@
-"""A prior around a network that a file fills."""
+"""A prior from a network and the tensors of a file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def stripped(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Names without what wrappers put before them all."""
+    """The tensors by their names without the prefixes of wrappers."""
     found = dict(tensors)
     for prefix in ("module.", "model."):
         if found and all(name.startswith(prefix) for name in found):
@@ -25,12 +25,12 @@ def stripped(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def filled(network: Network, tensors: Mapping[str, Tensor]) -> Network:
-    """The network with every one of these tensors, in single precision."""
+    """The network with all of these tensors as its parameters, in single precision."""
     try:
         network.load_state_dict({name: value.float() for name, value in tensors.items()}, strict=True)
     except RuntimeError as error:
         first = " ".join(str(error).split())[:400]
-        raise FileError(f"The file is not laid out as published: {first}") from None
+        raise FileError(f"The file does not have the published layout: {first}") from None
     return network
 
 

@@ -1,4 +1,4 @@
-"""Folders that the library diffusers saves: pipelines, and ``UNet2DModel`` alone."""
+"""Folders of the library diffusers: pipelines, and ``UNet2DModel`` alone."""
 
 from __future__ import annotations
 
@@ -50,13 +50,14 @@ def read(
     source : Path
         A folder with ``model_index.json``, whose network is in ``unet``; or one with ``config.json``.
     scheduler : dict, optional
-        What changes of the configuration of the pipeline's scheduler, such as
-        ``{"prediction_type": "v_prediction"}``; with the names of diffusers. Without a pipeline this is added
-        to what that library's ``DDPMScheduler`` has by default: a linear schedule, the noise being predicted.
+        Changes to the configuration of the pipeline's scheduler, such as
+        ``{"prediction_type": "v_prediction"}``, with the names of diffusers. Without a pipeline these are
+        changes to the defaults of that library's ``DDPMScheduler``: a linear schedule and prediction of the
+        noise.
     image_shape : tuple of int, optional
         ``(H, W)``. By default that of the configuration.
     value_range : pair of float
-        What images lie in; -1 to 1 within.
+        Least and largest value of the images; the network sees them as -1 to 1.
     """
     try:
         from diffusers import UNet2DModel
@@ -65,7 +66,7 @@ def read(
             f"{source} is read by the library diffusers, which is not installed: "
             "pip install 'invgen[diffusers]'."
         ) from None
-    except RuntimeError as error:  # its imports on demand report what they met so
+    except RuntimeError as error:  # as its lazy imports report any failure
         raise CapabilityError(f"diffusers is installed, but cannot be imported: {error}") from error
     whole = (source / "model_index.json").is_file()
     folder = source / "unet" if whole else source
@@ -109,13 +110,13 @@ class Called(nn.Module):
     def forward(self, x: Tensor, time: Tensor, label: Tensor | None = None) -> Tensor:
         """Images ``(N, C, H, W)``, times ``(N,)`` and classes ``(N,)``."""
         if label is not None and bool((label < 0).any()):
-            raise ParameterError("The network knows images of a class only: take prior.of_class(k).")
+            raise ParameterError("The network was never trained without a class: take prior.of_class(k).")
         found: Tensor = self.network(x, time, label, return_dict=False)[0]
         return found
 
 
 def _denoiser(network: nn.Module, scheduler: dict[str, Any]) -> tuple[nn.Module, tuple[float, float]]:
-    """The formula that a scheduler's configuration says, and the noise levels from which to which."""
+    """The formula of a scheduler's configuration, and the lowest and highest noise level."""
     kind = scheduler.get("_class_name", "DDPMScheduler")
     if kind == "ScoreSdeVeScheduler":
         levels = (scheduler.get("sigma_min", 0.01), scheduler.get("sigma_max", 1348.0))

@@ -1,7 +1,7 @@
 """Networks of EDM (NVlabs/edm), as safetensors.
 
-They are published as pickles that hold programs, and are not opened. Where one trusts such a file, and has
-that repository on the path::
+They are published as pickles that contain programs, which are not opened. Where you trust such a file, and
+have that repository on the path::
 
     import pickle, safetensors.torch
     with open("edm-ffhq-64x64-uncond-vp.pkl", "rb") as file:
@@ -41,11 +41,11 @@ def read(
     ----------
     source : dict of str to tensor
     sigma_data, sigma_min, sigma_max : float
-        As trained, and as samples are made; the defaults are those of all the published models.
+        Of training and of sampling; the defaults are those of all the published models.
     image_shape : tuple of int, optional
-        ``(H, W)``. By default the size that the names of the parts tell.
+        ``(H, W)``. By default the size in the names of the parts.
     value_range : pair of float
-        What images lie in; -1 to 1 within.
+        Least and largest value of the images; the network sees them as -1 to 1.
     """
     tensors = stripped(source)
     parts = {}
@@ -53,7 +53,7 @@ def read(
         if match := re.match(r"(enc|dec)\.((\d+)x\d+_(\w+))\.", name):
             parts[match[1], int(match[3]), match[4]] = f"{match[1]}.{match[2]}"
     if any("aux_skip" in kind or "aux_up" in kind for _, _, kind in parts):
-        raise FileError("Networks that put out an image at each resolution were never published by EDM.")
+        raise FileError("Networks with an output at each resolution were never published by EDM.")
     sizes = sorted({size for _, size, _ in parts}, reverse=True)
     blocks = sum(way == "enc" and size == sizes[0] and "block" in kind for way, size, kind in parts)
     width = tensors["map_layer0.weight"].shape[0] // 4

@@ -1,4 +1,4 @@
-"""Files of guided diffusion (openai/guided-diffusion), and of those that build on it."""
+"""Files of guided diffusion (openai/guided-diffusion), and of projects that build on it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 
 from torch import Tensor
 
+from invgen.core.checks import as_count
 from invgen.core.errors import FileError, ParameterError
 from invgen.priors.diffusion.model import Diffusion
 from invgen.priors.diffusion.parametrizations import (
@@ -32,34 +33,34 @@ def read(
     image_shape: tuple[int, ...] | None = None,
     value_range: tuple[float, float] = (0.0, 1.0),
 ) -> Diffusion:
-    """A U-Net that predicts noise, and perhaps its variance, which is left out.
+    """A U-Net that predicts the noise; where it predicts variances, too, these are ignored.
 
     Parameters
     ----------
     source : dict of str to tensor
     schedule : {"linear", "cosine"}
-        Of the noise. By default as that repository's files have it: "cosine" for the one of 64 x 64 pixels,
-        known by its size, and "linear" for all others.
+        Of the noise. By default as in that repository's files: "cosine" for the one of 64 x 64 pixels, which
+        is recognized by its size, and "linear" for all others.
     steps : int
-        Of the schedule, as trained.
+        Of the schedule in training.
     heads, head_channels : int
-        Of the attention. By default as those files have it: four heads for the one of 128 x 128 pixels, else
-        64 channels for each.
+        Of the attention. By default as in those files: four heads for the one of 128 x 128 pixels, else 64
+        channels for each.
     new_attention_order : bool
-        By default as those files have it: for the one of 64 x 64 pixels.
+        By default as in those files: for the one of 64 x 64 pixels.
     image_shape : tuple of int, optional
-        ``(H, W)``, for a prior that samples without being told; it takes other sizes where this is not given.
+        ``(H, W)``, for a prior of one size; without it the prior is one of any size.
     value_range : pair of float
-        What images lie in; -1 to 1 within.
+        Least and largest value of the images; the network sees them as -1 to 1.
     """
-    tensors = stripped(source)
+    steps, tensors = as_count(steps, "steps"), stripped(source)
     width = tensors["time_embed.0.weight"].shape[1]
     first, last = tensors["input_blocks.0.0.weight"], tensors.get("out.2.weight")
     if last is None or "output_blocks.0.0.in_layers.0.weight" not in tensors:
-        raise FileError("The network has no way up: it classifies images, and puts out none.")
+        raise FileError("The network has no decoder: it classifies images.")
     if first.shape[1] == 6:
         raise FileError(
-            "The network takes two images at once, as for super-resolution: it is no prior of one."
+            "The network takes two images, as for super-resolution: it is not a prior of one image."
         )
     attention, widths, blocks, residual = _layout(tensors)
     of_64 = (widths, blocks) == ((192, 384, 576, 768), 3)
@@ -85,13 +86,13 @@ def read(
         scale_shift=scales,
         residual_resampling=residual,
     )
-    # other numbers of steps have the same noise at their ends
+    # with any number of steps the noise at the ends is the same
     linear = linear_betas(steps, 0.1 / steps, 20 / steps)
     sigmas = sigmas_of(cosine_betas(steps) if schedule == "cosine" else linear)
     return prior(
         NoisePrediction(filled(network, tensors), DiscreteTimes(sigmas)),
         first.shape[1],
-        # the last steps of the cosine schedule have a thousand times the noise that hides any image
+        # the last steps of the cosine schedule have a thousand times more noise than hides any image
         (float(sigmas[0]), min(float(sigmas[-1]), 160.0)),
         classes=classes,
         image_shape=image_shape,

@@ -1,4 +1,4 @@
-"""Whose a file is, and what its settings are."""
+"""Published models: which layout a file has, and which settings."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _READERS: dict[str, Callable[..., Diffusion]] = {
     "diffusers": diffusers_folder.read,
 }
 
-#: A name of a tensor that each family has, and no other.
+#: A name of a tensor that is in each layout and in no other.
 _MARKS = {
     "guided-diffusion": r"input_blocks\.0\.0\.weight",
     "score_sde": r"all_modules\.\d+\..+",
@@ -55,7 +55,7 @@ def load(path: Path, family: str | None, settings: dict[str, Any]) -> Diffusion:
     reader = _READERS[family]
     known = [name for name in inspect.signature(reader).parameters if name != "source"]
     if unknown := set(settings) - set(known):
-        raise ParameterError(f"{sorted(unknown)} are no settings of {family}; there are {', '.join(known)}.")
+        raise ParameterError(f"{sorted(unknown)} are no settings of {family}: it has {', '.join(known)}.")
     try:
         return reader(source, **settings)
     except InvgenError:
@@ -82,7 +82,7 @@ def downloaded(name: str) -> Path:
         ) from None
     try:
         return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors"]))
-    except Exception as error:  # of the network, the hub or the disk: each library beneath has its own kinds
+    except Exception as error:  # of the network, the hub or the disk: each library has its own kinds
         reason = " ".join(str(error).split()) or type(error).__name__
         raise FileError(
             f"{name} is no file here, and cannot be fetched from the hub: {reason[:300]} Where there is no "
@@ -96,8 +96,8 @@ def _family(tensors: Iterable[str], path: Path) -> str:
         if any(re.fullmatch(rf"(module\.|model\.)*{mark}", name) for name in names):
             return family
     raise FileError(
-        f"{path} holds tensors of no network known here ({', '.join(names[:3])}...): those of "
-        f"{', '.join(_READERS)} are."
+        f"{path} holds tensors of no network known here ({', '.join(names[:3])}...): known are those of "
+        f"{', '.join(_READERS)}."
     )
 
 

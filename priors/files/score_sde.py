@@ -40,7 +40,7 @@ def read(
     image_shape: tuple[int, ...] | None = None,
     value_range: tuple[float, float] = (0.0, 1.0),
 ) -> Diffusion:
-    """NCSN++ or DDPM++, with the running mean of its weights where the file has one.
+    """NCSN++ or DDPM++, with the running mean of the weights where the file has one.
 
     Parameters
     ----------
@@ -50,10 +50,11 @@ def read(
     sigma_max, sigma_min : float
         Noise levels of "ve", in units of the data. By default those that the file holds.
     fir : bool
-        Whether resolutions change by the filter (1, 3, 3, 1). By default where smaller images join the way
-        down, as in NCSN++; not in DDPM++.
+        Whether the resampling filter is (1, 3, 3, 1). By default where the encoder takes downsampled images,
+        as in NCSN++; not in DDPM++.
     centered : bool
-        Whether data were in [-1, 1], or in [0, 1], where sigma is half. By default for "vp", not for "ve".
+        Whether data were in [-1, 1], or in [0, 1], where sigma is half. By default true for "vp" and false
+        for "ve".
     image_shape, value_range
         See `invgen.priors.files.guided_diffusion.read`.
     """
@@ -118,7 +119,7 @@ def _layout(
         modules[int(match[1])][match[2]] = value
     embedding = 3 if fourier else 2
     width, inputs = modules[embedding]["weight"].shape[:2]
-    # the way down, level by level: a change of resolution is a block of two paths that keeps its channels
+    # the encoder, level by level: a change of resolution is a block of two paths that keeps its channels
     levels: list[list[str]] = [[]]
     multipliers: list[int] = []
     kinds = [_kind(modules[index]) for index in sorted(modules)[embedding + 1 :]]
@@ -130,7 +131,7 @@ def _layout(
             if kind == "block" and not levels[-1]:
                 multipliers.append(channels // width)
             levels[-1].append(kind)
-    count = len(levels) // 2 + 1  # as many changes on the way up
+    count = len(levels) // 2 + 1  # the decoder has the same number of changes
     attention = [level for level in range(count) if levels[level][1:2] == ["attention"]]
     pyramid = "residual" if "smaller" in kinds else "input_skip" if "combination" in kinds else "none"
     blocks = levels[0].count("block")

@@ -1,4 +1,4 @@
-"""Tensors out of files that others wrote, without running what is in them."""
+"""Tensors of files of any origin, without running what is in them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def tensors_of(path: Path) -> dict[str, Tensor]:
     """Tensors by name, of a safetensors file or of one that `torch.save` wrote.
 
     The second is a pickle in an archive; only PyTorch's reader of tensors opens it, which runs nothing. Other
-    pickles, such as those of EDM, which hold programs, are not opened at all.
+    pickles, such as those of EDM, which contain programs, are not opened at all.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def tensors_of(path: Path) -> dict[str, Tensor]:
 
 
 def _flat(content: Any, path: Path) -> dict[str, Tensor]:
-    """The state of one network; of training states the running mean of the weights, where there is one."""
+    """The state of one network; of a training state the running mean of the weights, if it has one."""
     if isinstance(content, Mapping) and "model" in content and "ema" in content:
         return _averaged(dict(content["model"]), content["ema"], path)
     for name in ("state_dict", "model"):
@@ -61,7 +61,7 @@ def _flat(content: Any, path: Path) -> dict[str, Tensor]:
         and content
         and all(isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items())
     ):
-        raise FileError(f"{path} holds no state of one network: a mapping of names to tensors is expected.")
+        raise FileError(f"{path} holds no state of one network: expected is a mapping of names to tensors.")
     return dict(content)
 
 

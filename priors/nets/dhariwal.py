@@ -1,4 +1,4 @@
-"""The U-Net of guided diffusion as EDM trains it, with its names of parameters."""
+"""The U-Net of guided diffusion in the form of EDM, with its names of parameters."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class DhariwalUNet(nn.Module):
     Parameters
     ----------
     resolution, channels, width, multipliers, blocks, attention, classes, augmented
-        See `invgen.priors.nets.songunet.SongUNet`; the way up has attention in each block.
+        See `invgen.priors.nets.songunet.SongUNet`; the decoder has attention in each block.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The preconditioning that makes a denoiser of a network."""
+"""The preconditioning of a network as a denoiser."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ __all__ = ["EDM"]
 
 
 class EDM(nn.Module):
-    """A denoiser that asks little of its network at any noise level, Karras et al. (2022), eq. 7 and table 1.
+    """The preconditioned denoiser of Karras et al. (2022), eq. 7 and table 1.
 
         D(x, sigma) = c_skip x + c_out F(c_in x, log(sigma) / 4)
 
-    The network sees inputs of variance one, and what it should give has variance one: the image itself where
-    there is much noise, the noise where there is little.
+    Input and target of the network have variance one at every noise level: the target is the image where
+    there is much noise, and the noise where there is little.
 
     Parameters
     ----------
     network : torch.nn.Module
-        ``F(x, noise, label)`` of images ``(N, C, H, W)``; channels beyond those it gives back, such as
-        positions, go into it as they are.
+        ``F(x, noise, label)`` of images ``(N, C, H, W)``; further channels of its input, such as positions,
+        are not scaled.
     sigma_data : float
         Root mean square of the images.
     """
@@ -41,5 +41,5 @@ class EDM(nn.Module):
         return skip * x + out * self.network(seen, noise, label)
 
     def weight(self, sigma: Tensor) -> Tensor:
-        """Weight of the squared error in the loss, ``1 / c_out^2``: all levels then begin alike, table 1."""
+        """Weight of the squared error, ``1 / c_out^2``: at first the loss is equal at all levels, table 1."""
         return (sigma.square() + self.sigma_data**2) / (sigma * self.sigma_data).square()

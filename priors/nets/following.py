@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from itertools import chain
 from typing import Any
 
 import torch
@@ -13,12 +14,16 @@ from invgen.core.errors import CapabilityError
 
 __all__ = ["Following", "in_parts"]
 
-#: Numbers of all images that a network sees at once; it makes some hundred times as many of them.
+#: Numbers of all images that a network sees at once; its activations take about a hundred times as many.
 _NUMBERS = 2**20
 
 
 class Following:
-    """A copy of a module, moved to each device and precision once, then kept."""
+    """A frozen copy of a module in evaluation mode, moved to each device and precision once, then kept.
+
+    It belongs to nobody else: neither its mode nor its parameters ever change, so that several threads may
+    call it while the owner of the module trains that.
+    """
 
     def __init__(self, module: nn.Module) -> None:
         try:
@@ -29,7 +34,7 @@ class Following:
 
     @property
     def module(self) -> nn.Module:
-        """The module as it came, in evaluation."""
+        """The copy, on the device and in the precision of the original."""
         return self._module
 
     @property
@@ -41,8 +46,15 @@ class Following:
         """The module on the device of `x` and in its precision."""
         key = (x.device, x.dtype)
         if key not in self._copies:
-            self._copies[key] = copy.deepcopy(self._module).to(device=x.device, dtype=x.dtype)
+            # of threads that come here at the same time, all take the copy of the first
+            self._copies.setdefault(key, self._moved(*key))
         return self._copies[key]
+
+    def _moved(self, device: torch.device, dtype: torch.dtype) -> nn.Module:
+        tensors = chain(self._module.parameters(), self._module.buffers())
+        if all(t.device == device and (t.dtype == dtype or not t.is_floating_point()) for t in tensors):
+            return self._module
+        return copy.deepcopy(self._module).to(device=device, dtype=dtype)
 
     def __getstate__(self) -> Any:
         return self._module
@@ -52,7 +64,7 @@ class Following:
 
 
 def in_parts(network: Callable[..., torch.Tensor], images: torch.Tensor, *others: Any) -> torch.Tensor:
-    """What a network makes of a batch, some images at a time: all slices of a volume would fill the memory.
+    """Apply a network to a batch, some images at a time: all slices of a volume would fill the memory.
 
     Where a graph is recorded they are taken together, as it keeps everything anyway.
 
@@ -62,7 +74,7 @@ def in_parts(network: Callable[..., torch.Tensor], images: torch.Tensor, *others
         Of tensors along whose first axis images do not see each other.
     images : tensor, shape (n, ...)
     *others : tensor (n, ...), or None
-        What else it takes.
+        Its other arguments.
     """
     each = max(1, _NUMBERS // images[0].numel())
     if len(images) <= each or images.requires_grad:

@@ -23,25 +23,25 @@ class GuidedUNet(nn.Module):
     Parameters
     ----------
     inputs, outputs : int
-        Channels in and out; twice as many out where variances were learned.
+        Channels of input and output: twice the number, where variances were learned.
     width : int
-        Numbers that tell the time.
+        Size of the embedding of the time.
     widths : sequence of int
         Channels at each resolution, the finest first.
     blocks : int
-        Residual blocks at each resolution on the way down; on the way up there is one more.
+        Residual blocks at each resolution of the encoder; the decoder has one more.
     attention : collection of int
-        Resolutions with self-attention, counted from zero; the coarsest has it between the two ways too.
+        Resolutions with self-attention, counted from zero, beside the middle of the network.
     classes : int
-        How many kinds of images; zero where labels are not used.
+        Number of classes of images; zero without labels.
     heads : int
-        Heads of each attention, unless `head_channels` says how many channels each has.
+        Heads of each attention; follows from `head_channels`, the channels of each head, where that is given.
     head_channels : int, optional
     queries_first : bool
-        How the channels of an attention are laid out: all queries, keys, values (the "new order"), or those
-        of each head together.
+        Order of the channels of an attention: all queries, keys and values (the "new order"), or those of
+        each head together.
     scale_shift : bool
-        Whether noise level and class scale the normalized channels too, or are added only.
+        Whether the embedding of noise level and class scales the normalized channels, too, or is added only.
     residual_resampling : bool
         Whether residual blocks change the resolution, or convolutions do.
     """
@@ -113,15 +113,15 @@ class GuidedUNet(nn.Module):
         )
 
     def forward(self, x: Tensor, time: Tensor, label: Tensor | None = None) -> Tensor:
-        """Images ``(N, inputs, H, W)``, times ``(N,)``, and classes ``(N,)`` where it knows some."""
+        """Images ``(N, inputs, H, W)``, times ``(N,)``, and classes ``(N,)`` where it has some."""
         check_multiple(x, self.multiple)
         sine, cosine = sines(time, self.width)
         e = self.time_embed(torch.cat([cosine, sine], dim=1))
         if self.classes:
             if label is None or bool((label < 0).any()):
                 raise ParameterError(
-                    f"The network knows images of {self.classes} classes, and none of no class: take the "
-                    "prior of one, prior.of_class(k)."
+                    f"The network was trained with {self.classes} classes, never without one: take "
+                    "prior.of_class(k)."
                 )
             e = e + self.label_emb(label)
         kept = []
@@ -136,7 +136,7 @@ class GuidedUNet(nn.Module):
 
 
 class Residual(nn.Module):
-    """Two convolutions, told of noise level and class between them; may halve or double the resolution."""
+    """Two convolutions with the embedding between them; may halve or double the resolution."""
 
     def __init__(self, inputs: int, outputs: int, e: int, scale_shift: bool, resample: str | None) -> None:
         super().__init__()
@@ -158,13 +158,13 @@ class Residual(nn.Module):
         elif self.resample == "up":
             h, x = F.interpolate(h, scale_factor=2.0), F.interpolate(x, scale_factor=2.0)
         h = convolution(h)
-        told = self.emb_layers(e)[..., None, None]
+        embedded = self.emb_layers(e)[..., None, None]
         norm, *rest = self.out_layers
         if self.scale_shift:
-            scale, shift = told.chunk(2, dim=1)
+            scale, shift = embedded.chunk(2, dim=1)
             h = norm(h) * (1 + scale) + shift
         else:
-            h = norm(h + told)
+            h = norm(h + embedded)
         for layer in rest:
             h = layer(h)
         skipped: Tensor = self.skip_connection(x)
@@ -223,7 +223,7 @@ class Upsample(nn.Module):
 
 
 def through(block: nn.Module, x: Tensor, e: Tensor) -> Tensor:
-    """What a block makes of images; its residual parts are told of noise level and class."""
+    """Apply a block to images; its residual parts take the embedding, too."""
     for part in block.children():
         x = part(x, e) if isinstance(part, Residual) else part(x)
     return x

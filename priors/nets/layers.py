@@ -1,4 +1,4 @@
-"""What several published networks have in common."""
+"""Layers that several published networks have in common."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["check_multiple", "downsampled", "fir", "sines", "upsampled"]
 
 
 def check_multiple(x: Tensor, multiple: int) -> None:
-    """Raise unless the sides of images can be halved as often as a network does."""
+    """Raise unless the sides of images are divisible by the factor between a network's resolutions."""
     height, width = x.shape[-2:]
     if height % multiple or width % multiple:
         raise ShapeError(
@@ -26,7 +26,7 @@ def check_multiple(x: Tensor, multiple: int) -> None:
 def sines(time: Tensor, width: int, *, endpoint: bool = False) -> tuple[Tensor, Tensor]:
     """Sines and cosines of times ``(N,)``, each ``(N, width / 2)``, Vaswani et al. (2017), sec. 3.5.
 
-    At rates from 1 down to 1/10000, that itself among them or not (`endpoint`).
+    At rates from 1 down to 1/10000, included or not (`endpoint`).
     """
     half = width // 2
     # the rates in single precision, as the networks were trained
@@ -36,7 +36,7 @@ def sines(time: Tensor, width: int, *, endpoint: bool = False) -> tuple[Tensor, 
 
 
 def fir(*taps: float) -> Tensor:
-    """The filter of an image that these taps make in both directions, of sum one: ``(1, 1, k, k)``."""
+    """The separable filter with these taps in both directions, of sum one: ``(1, 1, k, k)``."""
     line = torch.tensor(taps, dtype=torch.float32)
     return torch.outer(line, line)[None, None] / line.sum() ** 2
 

@@ -15,35 +15,36 @@ __all__ = ["NCSNpp"]
 
 
 class NCSNpp(nn.Module):
-    """The networks of Song et al. (2021), app. H, with residual blocks as of BigGAN.
+    """The networks of Song et al. (2021), app. H, with the residual blocks of BigGAN.
 
-    Parameters have the names of the published files: `all_modules` counts the parts in the order in which
-    images pass them.
+    Parameters have the names of the published files: `all_modules` numbers the parts in the order of
+    evaluation.
 
     Parameters
     ----------
     channels : int
-        Of the images, in and out.
+        Of the images, input and output.
     width : int
         Channels to which `multipliers` refer.
     multipliers : sequence of int
         One for each resolution, the finest first.
     blocks : int
-        Residual blocks at each resolution on the way down; on the way up there is one more.
+        Residual blocks at each resolution of the encoder; the decoder has one more.
     attention : collection of int
-        Resolutions with self-attention, counted from zero; between the two ways there is one too.
+        Resolutions with self-attention, counted from zero, beside the middle of the network.
     fourier : bool
-        Whether it is told sigma itself, by random Fourier features of its logarithm, or a time by sines.
+        Whether its argument is sigma, embedded by random Fourier features of the logarithm, or a time,
+        embedded by sines.
     smooth : bool
-        Whether resolutions change by the filter (1, 3, 3, 1), or by means and repetition.
+        Whether the resampling filter is (1, 3, 3, 1), or resampling is by means and repetition.
     pyramid : {"none", "residual", "input_skip"}
-        How smaller versions of the image join the way down.
+        How the encoder takes downsampled images.
     output_pyramid : bool
-        Whether the way up puts out an image at each resolution, which are added up ("output_skip").
+        Whether the decoder returns the sum of an image at each resolution ("output_skip").
     centered : bool
-        Whether images are in [-1, 1] as they come in, or in [0, 1].
+        Whether input images are in [-1, 1], or in [0, 1].
     sigmas : tensor, shape (T,), optional
-        Where given, what comes out is divided by sigma; without Fourier features the time is its place here.
+        Where given, the output is divided by sigma; without Fourier features the time is its index in these.
     """
 
     def __init__(
@@ -108,7 +109,7 @@ class NCSNpp(nn.Module):
         self.all_modules = nn.ModuleList(parts)
 
     def forward(self, x: Tensor, time: Tensor, label: Tensor | None = None) -> Tensor:
-        """Images ``(N, C, H, W)`` and times ``(N,)``, or sigma; classes are not known."""
+        """Images ``(N, C, H, W)`` and times ``(N,)``, or sigma; it has no classes."""
         check_multiple(x, 2 ** (len(self.multipliers) - 1))
         parts = iter(self.all_modules)
         if self.fourier:
@@ -163,7 +164,7 @@ class NCSNpp(nn.Module):
 
 
 class Residual(nn.Module):
-    """Two convolutions, told of the noise level between them; may halve or double the resolution."""
+    """Two convolutions with the embedding between them; may halve or double the resolution."""
 
     def __init__(self, inputs: int, outputs: int, e: int, resample: str | None, kernel: Tensor) -> None:
         super().__init__()
@@ -211,7 +212,7 @@ class Mix(nn.Module):
 
 
 class Fourier(nn.Module):
-    """Sines and cosines of random rates, Tancik et al. (2020); these are not learned."""
+    """Sines and cosines of random rates, Tancik et al. (2020), which are fixed."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -235,7 +236,7 @@ class Combine(nn.Module):
 
 
 class Resample(nn.Module):
-    """Half or twice the resolution, by a filter that is no parameter."""
+    """Half or twice the resolution, by a fixed filter."""
 
     def __init__(self, way: str, kernel: Tensor) -> None:
         super().__init__()
@@ -247,7 +248,7 @@ class Resample(nn.Module):
 
 
 class Shrink(nn.Module):
-    """The filter and a convolution, which half the resolution."""
+    """The filter and a convolution, which halve the resolution."""
 
     def __init__(self, inputs: int, outputs: int, kernel: Tensor) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Where in an image each pixel lies, for networks that are trained by patches."""
+"""The position of each pixel in the image, for networks that are trained by patches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DDPM++ and NCSN++ as EDM trains them, with its names of parameters."""
+"""DDPM++ and NCSN++ in the form of EDM, with its names of parameters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from invgen.priors.nets.layers import check_multiple, downsampled, sines, upsampled
 
-__all__ = ["SongUNet"]
+__all__ = ["Block", "SongUNet", "norm", "one_hot", "way_up"]
 
 
 class SongUNet(nn.Module):
@@ -23,27 +23,27 @@ class SongUNet(nn.Module):
     Parameters
     ----------
     resolution : int
-        Of the images it was trained with, which names the parts; other sizes pass too.
+        Size of the training images, which is in the names of the parts; other sizes are taken, too.
     channels : int
-        Of the images, in and out.
+        Of the images, input and output.
     width : int
         Channels to which `multipliers` refer.
     multipliers : sequence of int
         One for each resolution, the finest first.
     blocks : int
-        Residual blocks at each resolution on the way down; on the way up there is one more.
+        Residual blocks at each resolution of the encoder; the decoder has one more.
     attention : collection of int
-        Resolutions with self-attention, counted from zero; between the two ways there is one too.
+        Resolutions with self-attention, counted from zero, beside the coarsest of the decoder.
     classes, augmented : int
-        Kinds of images, and numbers that told it how training images were distorted; zero where unused.
+        Number of classes, and of the parameters of augmentations in training; zero where unused.
     features : int
-        Numbers that it is told the noise level by.
+        Size of the embedding of the noise level.
     fourier : bool
-        Whether these are random Fourier features (NCSN++) or sines (DDPM++).
+        Whether that consists of random Fourier features (NCSN++) or of sines (DDPM++).
     residual : bool
-        Whether smaller versions of the image join the way down (NCSN++).
+        Whether the encoder adds downsampled images (NCSN++).
     taps : int
-        Length of the filters by which resolutions change, which the file holds: 2 or 4.
+        Length of the resampling filters, which are in the file: 2 or 4.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ def way_up(
     kept: Sequence[int],
     attends: Callable[[int, int], bool],
 ) -> nn.ModuleDict:
-    """The blocks from the coarsest resolution to the finest, which take in what the way down has `kept`."""
+    """The decoder, from the coarsest resolution to the finest, with the features `kept` by the encoder."""
     parts, left, inside = nn.ModuleDict(), list(kept), widths[-1]
     for level, outside in reversed(list(enumerate(widths))):
         name = f"{resolution >> level}x{resolution >> level}"
@@ -149,7 +149,7 @@ def way_up(
 class Block(nn.Module):
     """A residual block of EDM, Karras et al. (2022), fig. 8: for SongUNet (`song`) and for DhariwalUNet.
 
-    The first halves the sum so that its variance stays, and is told the noise level by a shift alone.
+    The former scales the sum to keep its variance, and adds the embedding; the latter also multiplies by it.
     """
 
     def __init__(
@@ -181,12 +181,13 @@ class Block(nn.Module):
             self.proj = nn.Conv2d(outputs, outputs, 1)
 
     def forward(self, x: Tensor, e: Tensor) -> Tensor:
+        """Features ``(N, inputs, H, W)`` and the embedding ``(N, e)``."""
         h = self.conv0(F.silu(self.norm0(x)))
-        told = self.affine(e)[..., None, None]
+        embedded = self.affine(e)[..., None, None]
         if self.song:
-            h = self.norm1(h + told)
+            h = self.norm1(h + embedded)
         else:
-            scale, shift = told.chunk(2, dim=1)
+            scale, shift = embedded.chunk(2, dim=1)
             h = self.norm1(h) * (1 + scale) + shift
         x = self._joined(x if self.skip is None else self.skip(x), self.conv1(F.silu(h)))
         if self.norm2 is None:
@@ -235,7 +236,7 @@ class Shrink(nn.Module):
 
 
 class Fourier(nn.Module):
-    """Sines and cosines of random rates, Tancik et al. (2020); these are not learned."""
+    """Sines and cosines of random rates, Tancik et al. (2020), which are fixed."""
 
     def __init__(self, features: int) -> None:
         super().__init__()
@@ -252,7 +253,7 @@ def norm(channels: int, eps: float = 1e-5) -> nn.GroupNorm:
 
 
 def one_hot(label: Tensor | None, like: Tensor, classes: int) -> Tensor:
-    """Rows with a one at each class, and none where it is unknown."""
+    """Rows with a one at each class; zero where it is unknown."""
     if label is None:
         return like.new_zeros(len(like), classes)
     return (label[:, None] == torch.arange(classes, device=label.device)).to(like)

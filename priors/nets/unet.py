@@ -1,4 +1,4 @@
-"""A U-Net: residual blocks at several resolutions, which know the noise level."""
+"""A U-Net: residual blocks at several resolutions, conditioned on the noise level."""
 
 from __future__ import annotations
 
@@ -11,32 +11,34 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from invgen.core.checks import as_count
+
 __all__ = ["UNet"]
 
 
 class UNet(nn.Module):
-    """Maps noisy images to what is wanted of them; of images of any size unless it has attention.
+    """A map of noisy images to images, of any size unless it has attention.
 
     Ronneberger, Fischer and Brox (2015) with residual blocks, as diffusion models use it (Ho, Jain and Abbeel
-    2020), and with the sums in place of concatenations of Zhang et al. (2021). Normalization is over the
-    channels of each pixel, so that nothing depends on how large the image is.
+    2020), with sums in place of concatenations as in Zhang et al. (2021). Normalization is over the channels
+    of each pixel, so that nothing depends on the size of the image.
 
     Parameters
     ----------
     inputs, outputs : int
-        Channels of the images that go in and come out.
+        Channels of its input and its output.
     widths : sequence of int
-        Channels at each resolution, which halves from one to the next.
+        Channels at each resolution; each is half of the one before.
     blocks : int
-        Residual blocks at each resolution, on the way down and on the way up.
+        Residual blocks at each resolution, of the encoder and of the decoder.
     unshuffle : int
-        The first resolution has squares of this many pixels as channels (Shi et al. 2016).
+        Side of the squares of pixels that are channels at the first resolution (Shi et al. 2016).
     attention : sequence of int
-        Which of the resolutions, counted from zero, have self-attention.
+        The resolutions, counted from zero, that have self-attention.
     classes : int
-        How many kinds of images there are; zero where labels are not used.
+        Number of classes of images; zero without labels.
     dropout : float
-        Fraction of the channels' values that training leaves out in each block.
+        Fraction of the values that are set to zero in each block, in training.
     """
 
     def __init__(
@@ -51,14 +53,19 @@ class UNet(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        #: What it takes to build another one.
+        inputs, outputs = as_count(inputs, "inputs"), as_count(outputs, "outputs")
+        blocks, unshuffle = as_count(blocks, "blocks"), as_count(unshuffle, "unshuffle")
+        widths = [as_count(width, "each of the widths") for width in widths]
+        attention = [as_count(level, "each level with attention", least=0) for level in attention]
+        classes = as_count(classes, "classes", least=0)
+        #: The arguments that build it again.
         self.config = {
             "inputs": inputs,
             "outputs": outputs,
-            "widths": list(widths),
+            "widths": widths,
             "blocks": blocks,
             "unshuffle": unshuffle,
-            "attention": list(attention),
+            "attention": attention,
             "classes": classes,
             "dropout": dropout,
         }
@@ -100,7 +107,7 @@ class UNet(nn.Module):
 
 
 class Block(nn.Module):
-    """Two convolutions around a scale and a shift that the embedding gives, added to what comes in."""
+    """Two convolutions with a scale and a shift by the embedding between them, added to the input."""
 
     def __init__(self, width: int, embedding: int, dropout: float, attends: bool) -> None:
         super().__init__()
@@ -147,11 +154,10 @@ class Embedding(nn.Module):
     def forward(self, noise: Tensor, label: Tensor | None) -> Tensor:
         rates = torch.exp(torch.linspace(0, math.log(64), 16, device=noise.device)).to(noise)
         phases = noise[:, None] * rates
-        phases = noise[:, None] * rates
         e = self.noise(torch.cat([phases.cos(), phases.sin()], dim=1))
         if self.label is not None and label is not None:
             one = F.one_hot(label.clamp(min=0), self.classes) * (label >= 0)[:, None]
-            # of variance one, as Karras et al. (2022) have it: classes are learned as fast as noise levels
+            # of variance one, as in Karras et al. (2022): classes are learned as fast as noise levels
             e = e + self.label(math.sqrt(self.classes) * one.to(noise))
         return F.silu(self.mix(F.silu(e)))
 
@@ -162,7 +168,7 @@ def normalized(x: Tensor) -> Tensor:
 
 
 def zeroed(layer: nn.Module) -> nn.Module:
-    """A layer that begins with nothing, so that a residual block begins as the identity."""
+    """A layer whose parameters are zero, so that a residual block is the identity at first."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
     return layer

@@ -1,8 +1,8 @@
 """Convex penalties: total variation, sparsity, energies, constraints, and their sums."""
 
 from invgen.priors.penalties.constraints import Box, NonNegative
+from invgen.priors.penalties.penalty import Sum
 from invgen.priors.penalties.sparse import DCT, L1, GroupSparsity, Wavelet
-from invgen.priors.penalties.sums import Sum
 from invgen.priors.penalties.tikhonov import Tikhonov
 from invgen.priors.penalties.total_variation import TotalVariation
 

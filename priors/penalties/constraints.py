@@ -1,4 +1,4 @@
-"""Priors that forbid images."""
+"""Constraints on the values of the pixels."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import torch
 from invgen.convex.functions import BoxIndicator
 from invgen.core.errors import CapabilityError, ParameterError
 from invgen.operators import Identity, LinearOperator, Space
-from invgen.priors.penalties.penalty import Penalty
-from invgen.priors.penalties.sparse import check_axes
+from invgen.priors.penalties.penalty import Penalty, check_axes
 from invgen.problem import Problem
 
 __all__ = ["Box", "Constraint", "NonNegative"]
@@ -25,7 +24,7 @@ class Constraint(Penalty):
     Parameters
     ----------
     axes : tuple of negative int, optional
-        What makes an image for `value`; by default those of the problem, without one the last two.
+        The axes of an image, for `value`; by default those of the problem, without a problem the last two.
     """
 
     low: ClassVar[float] = -math.inf
@@ -37,16 +36,21 @@ class Constraint(Penalty):
             check_axes(self.axes)
 
     @property
+    def bounds(self) -> tuple[float, float]:
+        """The interval of the pixels' values."""
+        return self.low, self.high
+
+    @property
     def _interval(self) -> BoxIndicator:
         return BoxIndicator(self.low, self.high)
 
     def value(self, x: torch.Tensor) -> torch.Tensor:
-        """Zero or infinity for each image, what is left of the axes of `x`."""
+        """Zero or infinity for each image; the axes of `x` that remain are batch."""
         _check_real(x.is_complex(), self)
         return self._interval.value(x, self.axes or tuple(range(-min(2, x.ndim), 0)))
 
     def prox(self, x: torch.Tensor, step: float | torch.Tensor) -> torch.Tensor:
-        """The nearest image that is allowed, whatever the step."""
+        """The nearest image within the interval, whatever the step."""
         _check_real(x.is_complex(), self)
         return self._interval.prox(x, step)
 
@@ -64,7 +68,7 @@ class Constraint(Penalty):
         return self
 
     def without_constraints(self) -> None:
-        """Nothing."""
+        """None: nothing remains."""
         return None
 
     def fitted(self, space: Space) -> Constraint:
@@ -86,7 +90,7 @@ class NonNegative(Constraint):
     Parameters
     ----------
     axes : tuple of negative int, optional
-        What makes an image for `value`; by default those of the problem, without one the last two.
+        The axes of an image, for `value`; by default those of the problem, without a problem the last two.
     """
 
     low: ClassVar[float] = 0.0
@@ -101,7 +105,7 @@ class Box(Constraint):
     low, high : float
         Infinite for no limit.
     axes : tuple of negative int, optional
-        What makes an image for `value`; by default those of the problem, without one the last two.
+        The axes of an image, for `value`; by default those of the problem, without a problem the last two.
     """
 
     low: float = 0.0  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""Priors of images that few coefficients describe."""
+"""Sparsity: of pixels, of groups of them, and of the coefficients of a transform."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from invgen.convex.functions import GroupL1
 from invgen.core.errors import ParameterError, ShapeError
 from invgen.core.frozen import Constant
 from invgen.operators import Identity, LinearOperator, Space
-from invgen.priors.penalties.penalty import ProximableAnalysis
+from invgen.priors.penalties.analysis import ProximableAnalysis
+from invgen.priors.penalties.penalty import check_axes, is_axis
 
 __all__ = ["DCT", "L1", "GroupSparsity", "Transformed", "Wavelet"]
 
@@ -25,7 +26,7 @@ class Transformed(ProximableAnalysis):
 
     @property
     def pixelwise(self) -> bool:
-        """Whether it is a prior of the image itself."""
+        """Whether it is a function of the image itself."""
         return self.transform is None or isinstance(self.transform, Identity)
 
     @property
@@ -49,7 +50,7 @@ class Transformed(ProximableAnalysis):
         return self.transform
 
     def fitted(self, space: Space) -> Transformed:
-        """With the identity where no transform is given, which tells images from their batch."""
+        """With the identity of that shape where no transform is given: other axes are then batch."""
         return replace(self, transform=self._checked_map(space))
 
 
@@ -66,9 +67,14 @@ class L1(Transformed):
         Absolute, in the objective ``-log p(y | A x) + weight * |K x|_1``. "auto" is the discrepancy
         principle, "sure" the least estimated risk; see `invgen.convex.weights`.
     transform : LinearOperator, optional
-        K, of the images' shape and field; by default the pixels themselves count. Without it, and before
-        `resolve` has told them apart, `value` takes the last two axes for the image.
+        K, of the images' shape and field; by default the identity. Without it `value` takes the last two axes
+        for the image until `resolve` gives the prior the shape of a problem's images.
     """
+
+    @property
+    def separable(self) -> bool:
+        """Without a transform each pixel counts by itself."""
+        return self.pixelwise
 
     def _function(self, weight: float | torch.Tensor, K: LinearOperator) -> GroupL1:
         return GroupL1(weight)
@@ -86,7 +92,7 @@ class GroupSparsity(Transformed):
     weight : positive number, tensor with one for each batch element, or "auto"
         See `L1`.
     transform : LinearOperator, optional
-        K, of the images' shape and field; by default the pixels themselves count.
+        K, of the images' shape and field; by default the identity.
     axis : negative int
         Of the groups, counted from the end: -3 for the channels of images ``(C, H, W)``.
     """
@@ -95,7 +101,7 @@ class GroupSparsity(Transformed):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not (isinstance(self.axis, int) and self.axis < 0):
+        if not is_axis(self.axis):
             raise ParameterError(f"axis is counted from the end, such as -3; got {self.axis!r}.")
         if self.transform is not None:
             self._check_axis(self.transform.range)
@@ -193,12 +199,6 @@ class DCT(ProximableAnalysis):
 
     def _function(self, weight: float | torch.Tensor, K: LinearOperator) -> GroupL1:
         return GroupL1(weight)
-
-
-def check_axes(axes: tuple[int, ...]) -> None:
-    """Raise unless `axes` are counted from the end."""
-    if not axes or any(axis >= 0 for axis in axes):
-        raise ParameterError(f"axes are counted from the end, such as (-2, -1); got {axes}.")
 
 
 # a prior is asked for its map in each iteration

@@ -8,7 +8,7 @@ import torch
 
 from invgen.convex.functions import SquaredL2
 from invgen.operators import LinearOperator
-from invgen.priors.penalties.penalty import spread
+from invgen.priors.penalties.penalty import per_image
 from invgen.priors.penalties.sparse import Transformed
 
 __all__ = ["Tikhonov"]
@@ -18,16 +18,21 @@ __all__ = ["Tikhonov"]
 class Tikhonov(Transformed):
     """Small energy, Tikhonov (1963): ``weight / 2 * |K x|^2``.
 
-    The negative logarithm of a normal density of variance ``1 / weight``. The proximal map has a closed form
-    where ``K.solve`` has one.
+    The negative logarithm of a Gaussian density of variance ``1 / weight``. The proximal map has a closed
+    form where ``K.solve`` has one.
 
     Parameters
     ----------
     weight : positive number, tensor with one for each batch element, or "auto"
         See `invgen.priors.L1`.
     transform : LinearOperator, optional
-        K, of the images' shape and field, such as ``operators.Gradient``; by default the pixels count.
+        K, of the images' shape and field, such as ``operators.Gradient``; by default the identity.
     """
+
+    @property
+    def quadratic(self) -> bool:
+        """Without a transform it is the energy of the pixels."""
+        return self.pixelwise
 
     def _function(self, weight: float | torch.Tensor, K: LinearOperator) -> SquaredL2:
         return SquaredL2(weight)
@@ -36,7 +41,7 @@ class Tikhonov(Transformed):
         return K.has_closed_form_solve
 
     def _prox(self, K: LinearOperator, x: torch.Tensor, step: float | torch.Tensor) -> torch.Tensor:
-        strength = step * spread(self._number(), x)
+        strength = step * per_image(self.number(), x)
         if self.pixelwise:
             return x / (1 + strength)
         # (weight K.H K + 1 / step) z = x / step

@@ -10,9 +10,9 @@ import torch
 from invgen.convex.functions import GroupL1
 from invgen.core.errors import ParameterError
 from invgen.operators import Gradient, LinearOperator, Space
+from invgen.priors.penalties.analysis import Analysis
 from invgen.priors.penalties.constraints import NonNegative
-from invgen.priors.penalties.penalty import Analysis
-from invgen.priors.penalties.sparse import check_axes
+from invgen.priors.penalties.penalty import check_axes, is_axis
 
 __all__ = ["TotalVariation"]
 
@@ -48,7 +48,7 @@ class TotalVariation(Analysis):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_axes(self.axes)
-        if self.joint is not None and (self.joint >= 0 or self.joint in self.axes):
+        if self.joint is not None and (not is_axis(self.joint) or self.joint in self.axes):
             raise ParameterError(
                 f"joint is an axis of channels, counted from the end, not one of axes; got {self.joint}."
             )
@@ -69,12 +69,12 @@ class TotalVariation(Analysis):
         return super().terms(space) + (NonNegative().terms(space) if self.nonnegative else [])
 
     def value(self, x: torch.Tensor) -> torch.Tensor:
-        """Penalty of each image, what is left of the axes of `x`; infinite where x breaks the constraint."""
+        """Penalty of each image, infinite where one violates the constraint; other axes of `x` are batch."""
         total = super().value(x)
         if self.nonnegative:
             total = total + NonNegative(tuple(range(-self._depth, 0))).value(x)
         return total
 
     def without_constraints(self) -> TotalVariation:
-        """Also of images with negative pixels."""
+        """Finite for images with negative pixels, too."""
         return replace(self, nonnegative=False)

@@ -1,4 +1,4 @@
-"""Batches of images to learn from: which, where in them, which way round."""
+"""Random batches of images: crops, mirrored and rotated, with positions and labels."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from invgen.core.checks import as_count
 from invgen.core.errors import DtypeError, ParameterError, ShapeError
 from invgen.priors.nets.positions import positions
 
 __all__ = ["Batch", "Batches", "Transform", "random_phases", "weight_of"]
 
-#: What else images stand for: other images of the same shape.
+#: Augmentation: images to images of the same shape.
 Transform = Callable[[Tensor, torch.Generator], Tensor]
 
-#: Of smooth phases, how many half waves there are along each side, with the constant one.
+#: Number of cosines along each side of smooth phases, the constant one included.
 _WAVES = 3
 
 
 class Batch(NamedTuple):
-    """What a network sees at once: images ``(N, C, H, W)``, their positions and their classes."""
+    """The arguments of a network: images ``(N, C, H, W)``, their positions and their classes."""
 
     images: Tensor
     extra: Tensor | None
@@ -33,25 +34,25 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Batches:
-    """Images to draw batches from.
+    """Images from which batches are drawn.
 
     Parameters
     ----------
     images : sequence of tensors, shape (C, H, W)
-        In the network's units; each is drawn as often as it has pixels.
+        In the network's unit; each is drawn with a probability proportional to its number of pixels.
     batch_size : int
     patch : int, optional
         Side of random crops; by default whole images, which then have one size.
     positioned : bool
-        Whether the network is told where in its image each pixel lies, Hu et al. (2024), sec. 3.1.
+        Whether the network gets the position of each pixel in its image, Hu et al. (2024), sec. 3.1.
     flips : bool
-        Whether images come mirrored and turned by quarters, too.
+        Whether images are mirrored and rotated by quarter turns at random.
     labels : tensor of int, shape (n,), optional
         Classes of the images.
     withheld : number from 0 to 1
-        Of the labels, how many the network is not told, so that it also learns to do without.
+        Fraction of the labels that the network does not get: it then also learns the density of all classes.
     transform : callable(batch, generator) -> batch, optional
-        Whatever else images stand for, such as other phases: `random_phases`.
+        Augmentation of other kinds, such as random phases: `random_phases`.
     """
 
     images: Sequence[Tensor]
@@ -65,17 +66,16 @@ class Batches:
 
     def __post_init__(self) -> None:
         if not len(self.images):
-            raise ParameterError("Nothing to learn from: no images.")
-        if self.batch_size < 1:
-            raise ParameterError(f"A batch has at least one image; got batch_size={self.batch_size}.")
+            raise ParameterError("There are no images: there is nothing to learn.")
+        as_count(self.batch_size, "batch_size")
         shapes = {tuple(image.shape) for image in self.images}
         if any(len(shape) != 3 for shape in shapes) or len({shape[0] for shape in shapes}) > 1:
             raise ShapeError(f"Images are (C, H, W), all of one C; got {sorted(shapes)}.")
         least = min(min(shape[1:]) for shape in shapes)
         if self.patch is None and len(shapes) > 1:
             sizes = sorted({shape[1:] for shape in shapes})
-            raise ShapeError(f"Images of the sizes {sizes} are learned by patches: give patch=64.")
-        if self.patch is not None and not 1 <= self.patch <= least:
+            raise ShapeError(f"Images of several sizes, {sizes}, need patches: give patch=64.")
+        if self.patch is not None and as_count(self.patch, "patch") > least:
             raise ShapeError(f"Patches of {self.patch} pixels do not fit images of {least}.")
         self._check_labels()
 
@@ -140,13 +140,13 @@ def _here(generator: torch.Generator) -> torch.Generator:
 
 
 def _turned(image: Tensor, where: Tensor | None, turn: int) -> tuple[Tensor, Tensor | None]:
-    """One of eight: turned by quarters, where it is square, or halves, and mirrored; positions likewise."""
+    """One of eight symmetries: rotated by quarters, if square, or halves, and mirrored; positions alike."""
     quarters = turn % 4 if image.shape[-1] == image.shape[-2] else 2 * (turn % 2)
     image = torch.rot90(image, quarters, (-2, -1))
     image = image.flip(-1) if turn >= 4 else image
     if where is None:
         return image, None
-    # where a pixel lies in the turned whole: its row is what was its column from the right
+    # positions in the rotated image: the row is what was the column, from the right
     for _ in range(quarters):
         down, across = torch.rot90(where, 1, (-2, -1))
         where = torch.stack([-across, down])
@@ -157,20 +157,20 @@ def _turned(image: Tensor, where: Tensor | None, turn: int) -> tuple[Tensor, Ten
 
 
 def weight_of(module: nn.Module, sigma: Tensor) -> Tensor:
-    """Weight of the squared error at each level, as the denoiser wants it, in whatever it is wrapped."""
+    """Weight of the squared error at each level, that of the denoiser, which may be wrapped."""
     denoiser: Any = getattr(module, "module", module)
     return denoiser.weight(sigma)
 
 
 def random_phases(images: Tensor, generator: torch.Generator, smooth: bool = False) -> Tensor:
-    """Complex images, of real and imaginary channels ``(N, 2 C, H, W)``, with other phases.
+    """Multiply complex images, as real and imaginary channels ``(N, 2 C, H, W)``, by random phases.
 
     Parameters
     ----------
     images : tensor
     generator : torch.Generator
     smooth : bool
-        A phase that varies over the image, by a few waves, as those of MR images do; else one number for
+        A phase that varies over the image, by a few waves, as that of MR images does; else one number for
         each image.
     """
     draws: dict[str, Any] = {"generator": generator, "device": images.device}

@@ -1,4 +1,4 @@
-"""Images as they come, and as a network sees them."""
+"""Images as they are given, and as a network sees them."""
 
 from __future__ import annotations
 
@@ -11,30 +11,26 @@ import torch
 from torch import Tensor
 
 from invgen.core.errors import DataError, ParameterError, ShapeError
-from invgen.priors.diffusion.model import as_channels
+from invgen.priors.image_format import ImageFormat
 
 __all__ = ["Collection"]
 
 
 @dataclass(frozen=True)
 class Collection:
-    """Images in a network's units, -1 to 1, and what these are: the facts of an `invgen.priors.Diffusion`.
+    """Images in a network's unit, -1 to 1, and the format of the prior that is learned from them.
 
     Parameters
     ----------
     images : list of tensors, shape (channels, H, W)
         Of complex images the real channels, then the imaginary ones.
-    value_range : pair of float
-        What -1 and 1 stand for; of complex images 0 and the modulus that becomes 1.
-    field : {"real", "complex"}
-    channels : int, optional
-        C of images ``(C, H, W)``; None for ``(H, W)``.
+    image_format : ImageFormat
+        Its value range gives what -1 and 1 stand for; of complex images 0 and the modulus that becomes 1. Its
+        shape is None where images are of several sizes.
     """
 
     images: list[Tensor]
-    value_range: tuple[float, float]
-    field: str
-    channels: int | None
+    image_format: ImageFormat
 
     @classmethod
     def of(
@@ -43,7 +39,7 @@ class Collection:
         value_range: tuple[float, float] | None = None,
         field: str | None = None,
     ) -> Collection:
-        """Bring images into a network's units.
+        """Bring images into a network's unit.
 
         Parameters
         ----------
@@ -60,7 +56,7 @@ class Collection:
         """
         tensors = [torch.as_tensor(image).detach() for image in images]
         if not tensors:
-            raise ParameterError("Nothing to learn from: no images.")
+            raise ParameterError("There are no images: there is nothing to learn.")
         kinds = {(x.ndim, x.shape[0] if x.ndim == 3 else None, x.is_complex()) for x in tensors}
         if len(kinds) > 1 or tensors[0].ndim not in (2, 3) or any(x.numel() == 0 for x in tensors):
             raise ShapeError(
@@ -70,40 +66,24 @@ class Collection:
         ((axes, channels, is_complex),) = kinds
         field = field or ("complex" if is_complex else "real")
         if is_complex and field == "real":
-            raise ParameterError("Images of complex numbers are no real ones: leave out field='real'.")
+            raise ParameterError("These images are complex: leave out field='real'.")
         dtype = torch.complex64 if field == "complex" else torch.float32
         tensors = [x.to(dtype) for x in tensors]
         for i, x in enumerate(tensors):
             if not bool(torch.isfinite(x).all()):
                 raise DataError(f"Image {i} holds NaN or infinities.")
-        low, high = value_range or _value_range(tensors)
-        if not (-math.inf < low < high < math.inf and high > 0):
-            raise ParameterError(f"value_range is a pair of numbers, the last positive; got {low}, {high}.")
-        middle, half = (0.0, high) if field == "complex" else ((low + high) / 2, (high - low) / 2)
-        seen = [((as_channels(x, axes) - middle) / half)[0] for x in tensors]
-        return cls(seen, (float(low), float(high)), field, channels)
-
-    @property
-    def width(self) -> int:
-        """Channels that a network sees, positions apart."""
-        return self.images[0].shape[0]
-
-    @property
-    def unit(self) -> float:
-        """What one is in the network's units."""
-        low, high = self.value_range
-        return high if self.field == "complex" else (high - low) / 2
-
-    @property
-    def image_shape(self) -> tuple[int, ...] | None:
-        """``(H, W)`` or ``(C, H, W)``; None where images are of several sizes."""
-        sizes = {tuple(x.shape[-2:]) for x in self.images}
-        if len(sizes) > 1:
-            return None
-        return (*(() if self.channels is None else (self.channels,)), *sizes.pop())
+        shapes = {tuple(x.shape) for x in tensors}
+        found = ImageFormat(
+            shape=shapes.pop() if len(shapes) == 1 else None,
+            channels=channels,
+            field=field,
+            value_range=value_range or _value_range(tensors),
+            axes=axes,
+        )
+        return cls([found.to_network(x)[0] for x in tensors], found)
 
     def root_mean_square(self) -> float:
-        """Of all pixels, in the network's units."""
+        """Of all pixels, in the network's unit."""
         total = sum(float(x.double().square().sum()) for x in self.images)
         return math.sqrt(total / sum(x.numel() for x in self.images))
 

@@ -1,4 +1,4 @@
-"""A network that completes images, from incomplete scans alone, in one call."""
+"""A network that completes images, trained on incomplete scans alone, in one call."""
 
 from __future__ import annotations
 
@@ -32,11 +32,10 @@ def train_completion(
     training: Training | None = None,
     progress: bool = False,
 ) -> Diffusion:
-    """Train a network to take the artifacts out of ``A.H y``, by `Splitting`: no complete scan is needed.
+    """Train a network to remove the artifacts of ``A.H y``, by `Splitting`: no complete scan is needed.
 
-    Its prior knows one level, ``sigma = prior.sigma_range[0] * prior.value_range[1]``, which stands for the
-    artifacts: ``prior.denoise(A.H(y), sigma)`` is the image without them. It draws no samples worth looking
-    at.
+    Its prior is trained at one level, ``sigma = prior.image_format.noise_range[0]``, which stands for the
+    artifacts: ``prior.denoise(A.H(y), sigma)`` is the image without them. Samples of it are meaningless.
 
     Parameters
     ----------
@@ -46,7 +45,7 @@ def train_completion(
     masks : sequence of bool tensors
         Which samples were measured; see `Splitting`.
     folder : path
-        For ``log.csv`` and the state that an interrupted run goes on from.
+        For ``log.csv`` and the state from which an interrupted run is resumed.
     fraction, always_seen, batch_size
         See `Splitting`.
     architecture : mapping, optional
@@ -62,20 +61,22 @@ def train_completion(
     largest = max((float(x.abs().max()) for x in backs), default=0.0)
     if problems and not largest > 0:
         raise DataError("The scans are zero everywhere: there is nothing to learn.")
-    # zero stays zero: what a linear operator makes of images has their unit, but not their origin
+    # zero stays zero: the adjoint of a linear operator keeps the images' unit, but not an offset
     data = Collection.of(backs, (-largest, largest))
-    level = data.root_mean_square()
+    images, level = data.image_format, data.root_mean_square()
     scaled = [problem.scaled(1 / largest) for problem in problems]
     objective = Splitting(scaled, masks, level, batch_size, fraction, always_seen)
     training = training or Training()
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(training.seed)
-        network = EDM(UNet(data.width, data.width, **(architecture or {})), level)
+        width = images.network_channels
+        network = EDM(UNet(width, width, **(architecture or {})), level)
     return Diffusion(
         training(network, objective, folder, progress=progress),
-        data.image_shape,
-        value_range=data.value_range,
-        field=data.field,
+        images.shape,
+        channels=images.channels,
+        value_range=(-largest, largest),
+        field=images.field or "real",
         sigma_data=level,
         sigma_range=(level, 2 * level),
     )

@@ -1,4 +1,4 @@
-"""A diffusion model from images, clean or noisy, in one call."""
+"""A diffusion model, trained on clean or noisy images in one call."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from invgen.priors.training.score_matching import ScoreMatching
 
 __all__ = ["train_diffusion"]
 
-#: How phases are drawn, and how noisy images are learned from, by name.
+#: Random phases, and the objectives for noisy images, by name.
 _PHASES: dict[str, Transform] = {"constant": random_phases, "smooth": partial(random_phases, smooth=True)}
 _METHODS: dict[str, type[SURE | Noise2Self]] = {"sure": SURE, "noise2self": Noise2Self}
 
-#: Levels from and to which samples are made, Karras et al. (2022), table 1.
+#: Lowest and highest noise level of sampling, Karras et al. (2022), table 1.
 _LOWEST, _HIGHEST = 0.002, 80.0
 
 
@@ -51,9 +51,9 @@ def train_diffusion(
 ) -> Diffusion:
     """Train a diffusion model: of clean images by `ScoreMatching`, of noisy ones by `SURE` or `Noise2Self`.
 
-    From images with noise it learns the levels from theirs upwards, more noise being added to them: no clean
-    image is needed, and `Diffusion.denoise` should not be asked for lower levels. What it then samples are
-    images without noise, as far as the noisy ones tell.
+    From noisy images it learns the noise levels from theirs upwards, by adding noise to them: no clean image
+    is needed, and `Diffusion.denoise` is not valid for lower levels. Samples are then images without noise,
+    up to what the noisy ones determine.
 
     Parameters
     ----------
@@ -62,25 +62,25 @@ def train_diffusion(
     labels : int tensor or array, shape (n,), optional
         Classes from zero; see `Diffusion.of_class`.
     folder : path
-        For ``log.csv`` and the state that an interrupted run goes on from.
+        For ``log.csv`` and the state from which an interrupted run is resumed.
     patch : int, optional
         Train on random crops of this side; the prior is then one of images of any size.
     positioned : bool
-        Tell the network where in the image each pixel lies, Hu et al. (2024): for images that are alike, such
-        as slices of one organ.
+        Give the network the position of each pixel in the image, Hu et al. (2024): for images that are alike,
+        such as slices of one organ.
     flips : bool
         Learn from mirrored and turned images, too.
     phases : {"constant", "smooth"}, optional
-        A prior of complex images, real ones among them being moduli, each with another phase at each step:
-        one number, or a map of a few waves; `random_phases`.
+        A prior of complex images: each image, real ones taken as moduli, gets a random phase at each step,
+        one number or a map of a few waves; `random_phases`.
     value_range : pair of float, optional
-        What images lie in; by default what they do, or (0, 1): `Collection.of`.
+        Least and largest value of the images; by default estimated from them, see `Collection.of`.
     noise_std : float, optional
         Of the images' white noise, in their units; of complex images that of real and imaginary part. By
         default they are clean.
     method : {"sure", "noise2self"}
-        For noisy images. The first is better, for normal noise; the second takes any of zero mean that is
-        independent from pixel to pixel.
+        For noisy images. The first is better, for Gaussian noise; the second takes any noise of zero mean
+        that is independent from pixel to pixel.
     architecture : mapping, optional
         Of the `invgen.priors.nets.UNet`: ``{"widths": (64, 128), "attention": (1,), "dropout": 0.1}``; for
         noisy images without dropout.
@@ -99,13 +99,13 @@ def train_diffusion(
     if phases is not None and phases not in _PHASES:
         raise ParameterError(f"phases is one of {', '.join(_PHASES)}; got {phases!r}.")
     data = Collection.of(images, value_range, None if phases is None else "complex")
-    rms = data.root_mean_square()
+    rms, unit = data.root_mean_square(), data.image_format.unit[1]
     lowest = _LOWEST
     kind: type[Batches] = ScoreMatching
     more: dict[str, Any] = {}
     if noise_std is not None:
-        lowest = noise_std / data.unit
-        _check_noisy(images, noise_std, rms * data.unit, method, phases, architecture)
+        lowest = noise_std / unit
+        _check_noisy(images, noise_std, rms * unit, method, phases, architecture)
         kind, more, rms = _METHODS[method], {"noise_std": lowest}, math.sqrt(rms**2 - lowest**2)
 
     def objective(images: list[Tensor], labels: Tensor | None) -> Any:
@@ -117,12 +117,13 @@ def train_diffusion(
     classes = 0 if labels is None else int(labels.max()) + 1
 
     def prior(module: nn.Module) -> Diffusion:
+        images = data.image_format
         return Diffusion(
             module,
-            data.image_shape if patch is None else None,
-            channels=data.channels,
-            value_range=data.value_range,
-            field=data.field,
+            images.shape if patch is None else None,
+            channels=images.channels,
+            value_range=images.value_range or (0.0, 1.0),
+            field=images.field or "real",
             positioned=positioned,
             classes=classes,
             sigma_data=rms,
@@ -131,7 +132,9 @@ def train_diffusion(
 
     held = None
     if len(held_out):
-        held = objective(Collection.of(held_out, data.value_range, data.field).images, None)
+        held = objective(
+            Collection.of(held_out, data.image_format.value_range, data.image_format.field).images, None
+        )
 
     def validate(module: nn.Module, step: int) -> dict[str, float]:
         found = {} if held is None else {"held_out": _loss(held, module)}
@@ -140,8 +143,8 @@ def train_diffusion(
     training = training or Training()
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(training.seed)
-        inputs = data.width + 2 * positioned
-        network = UNet(inputs, data.width, classes=classes, **(architecture or {}))
+        width = data.image_format.network_channels
+        network = UNet(width + 2 * positioned, width, classes=classes, **(architecture or {}))
     return prior(training(EDM(network, rms), learned, folder, validate, progress))
 
 
@@ -157,17 +160,17 @@ def _check_noisy(
         raise ParameterError(f"method is one of {', '.join(_METHODS)}; got {method!r}.")
     if not 0 < noise_std < rms:
         raise ParameterError(
-            "noise_std is a positive number, less than the images' distance from the middle of their range, "
+            "noise_std is a positive number, less than the images' distance from the center of their range, "
             f"{rms:.3g}; got {noise_std:g}."
         )
     if phases is not None and not torch.as_tensor(images[0]).is_complex():
-        raise ParameterError("Noise of another phase is noise of complex images; these are real.")
+        raise ParameterError("Random phases of noisy images need complex images; these are real.")
     if (architecture or {}).get("dropout"):
-        raise ParameterError("Noisy images are learned from by a network without dropout.")
+        raise ParameterError("A network that is trained on noisy images must not have dropout.")
 
 
 @torch.no_grad()
 def _loss(objective: Objective, module: nn.Module, batches: int = 4) -> float:
-    """Mean loss of a few batches, each time the same."""
+    """Mean loss of a few batches, the same at each call."""
     generator = torch.Generator(next(module.parameters()).device).manual_seed(0)
     return sum(float(objective(module, generator)) for _ in range(batches)) / batches

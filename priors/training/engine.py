@@ -1,17 +1,17 @@
-"""Training of networks: one loop for every family, which survives being killed."""
+"""Training of networks: one loop for every family, which can be killed and resumed."""
 
 from __future__ import annotations
 
 import copy
-import csv
 import math
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,25 +19,65 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from invgen.core.errors import DivergenceError, FileError, ParameterError
+from invgen.core.checks import as_count
+from invgen.core.errors import DivergenceError, DtypeError, FileError, ParameterError
 from invgen.priors.training.bar import Bar, Quiet
+from invgen.priors.training.log import write_row
 
-__all__ = ["Training", "read_log"]
+__all__ = ["Training", "Update"]
 
 #: Mean loss of a batch that the generator draws; the module is called as it is given, in any wrapping.
 Objective = Callable[[nn.Module, torch.Generator], Tensor]
 
-#: Measures of the averaged module, by name; it may leave pictures in the folder.
+#: The same for one of several modules, which are given by name.
+JointObjective = Callable[[Mapping[str, nn.Module], torch.Generator], Tensor]
+
+#: Measures of the averaged module, or modules, by name; it may leave pictures in the folder.
 Validation = Callable[[nn.Module, int], dict[str, float]]
+JointValidation = Callable[[Mapping[str, nn.Module], int], dict[str, float]]
+
+#: The optimizer, where no other is given.
+_ADAM = partial(torch.optim.Adam, betas=(0.9, 0.99))
+
+
+@dataclass(frozen=True)
+class Update:
+    """How one of several modules is trained within a step; see `Training.jointly`.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    objective : callable(modules, generator) -> scalar tensor
+        Its loss, of all modules by name. Gradients that reach the other modules are discarded.
+    count : int
+        Updates of this module per step, each with a batch of its own.
+    learning_rate : float, optional
+        The largest; by default that of the training.
+    optimizer : callable(parameters, lr=...) -> torch.optim.Optimizer
+        By default Adam with the decay rates 0.9 and 0.99.
+    """
+
+    module: nn.Module
+    objective: JointObjective
+    count: int = 1
+    learning_rate: float | None = None
+    optimizer: Callable[..., torch.optim.Optimizer] = _ADAM
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.module, nn.Module):
+            raise DtypeError(f"Update expects a torch.nn.Module; got {type(self.module).__name__}.")
+        object.__setattr__(self, "count", as_count(self.count, "count, the number of updates per step,"))
+        if self.learning_rate is not None and not self.learning_rate > 0:
+            raise ParameterError(f"A learning rate is positive; got {self.learning_rate}.")
 
 
 @dataclass(frozen=True)
 class Training:
-    """How to train a network: Adam, a learning rate that rises and falls, and averaged weights.
+    """How to train networks: Adam, a learning rate that rises and falls, and averaged weights.
 
     Batches follow from the seed and the number of the step alone: a run that is killed and started again
-    gives what an undisturbed one does. Devices, processes and precision are those of `accelerate`: under
-    ``accelerate launch`` each process draws batches of its own.
+    gives the same weights as an undisturbed one. Devices, processes and precision are those of `accelerate`:
+    under ``accelerate launch`` each process draws batches of its own.
 
     Parameters
     ----------
@@ -67,14 +107,18 @@ class Training:
     save_seconds: float = 60.0
 
     def __post_init__(self) -> None:
-        if not (self.steps >= 1 and self.learning_rate > 0 and 0 < self.average < 1):
-            raise ParameterError(
-                "Training needs steps, a positive learning rate, and an average from 0 to 1."
-            )
+        for name, least in (
+            ("steps", 1),
+            ("warmup", 0),
+            ("seed", 0),
+            ("log_every", 1),
+            ("validate_every", 1),
+        ):
+            object.__setattr__(self, name, as_count(getattr(self, name), name, least=least))
+        if not (self.learning_rate > 0 and 0 < self.average < 1):
+            raise ParameterError("Training needs a positive learning rate, and an average from 0 to 1.")
         if self.precision not in ("no", "bf16"):
             raise ParameterError(f"precision is 'no', for float32, or 'bf16'; got {self.precision!r}.")
-        if self.seed < 0:
-            raise ParameterError(f"seed is a number from 0; got {self.seed}.")
 
     def __call__(
         self,
@@ -84,14 +128,14 @@ class Training:
         validate: Validation | None = None,
         progress: bool = False,
     ) -> nn.Module:
-        """Train a copy of `module` and give it back with averaged weights.
+        """Train a copy of `module` and return it with averaged weights.
 
         Parameters
         ----------
         module : torch.nn.Module
         objective : callable(module, generator) -> scalar tensor
         folder : path
-            For ``log.csv`` and ``state.pt``; a run that stopped there goes on.
+            For ``log.csv`` and ``state.pt``, from which an interrupted run is resumed.
         validate : callable(module, step) -> dict of numbers, optional
             Of the averaged module; the numbers go into the log.
         progress : bool
@@ -103,11 +147,48 @@ class Training:
         FileError
             When the folder holds the state of another network.
         """
+
+        def loss(modules: Mapping[str, nn.Module], generator: torch.Generator) -> Tensor:
+            return objective(modules["network"], generator)
+
+        def measures(modules: Mapping[str, nn.Module], step: int) -> dict[str, float]:
+            return {} if validate is None else validate(modules["network"], step)
+
+        joint = None if validate is None else measures
+        return self.jointly({"network": Update(module, loss)}, folder, joint, progress)["network"]
+
+    def jointly(
+        self,
+        updates: Mapping[str, Update],
+        folder: str | os.PathLike[str],
+        validate: JointValidation | None = None,
+        progress: bool = False,
+    ) -> dict[str, nn.Module]:
+        """Train copies of several modules, and return them with averaged weights.
+
+        In each step the modules are updated in the order of `updates`, each as often as its `Update` says:
+        of an adversarial network, first the discriminator and then the generator.
+
+        Parameters
+        ----------
+        updates : mapping of str to Update
+        folder, progress
+            See `__call__`. The log has the loss of each module, as ``<name>_loss``.
+        validate : callable(modules, step) -> dict of numbers, optional
+            Of the averaged modules, by name.
+
+        Raises
+        ------
+        DivergenceError, FileError
+            See `__call__`.
+        """
         from accelerate import Accelerator
 
+        if not updates:
+            raise ParameterError("Training.jointly needs at least one module.")
         # its own mixed precision is the same for all that one process ever trains
         engine = Accelerator()
-        run = _Run(self, copy.deepcopy(module).requires_grad_(True), engine, Path(folder))
+        run = _Run(self, updates, engine, Path(folder))
         run.restore()
         try:
             with (
@@ -115,9 +196,9 @@ class Training:
                 _between_steps() as interrupted,
             ):
                 while run.step < self.steps:
-                    loss = run.advance(objective)
-                    bar.update(run.step, loss)
-                    run.report(loss, validate)
+                    losses = run.advance()
+                    bar.update(run.step, losses)
+                    run.report(losses, validate)
                     if interrupted():
                         raise KeyboardInterrupt
         except KeyboardInterrupt:
@@ -125,12 +206,12 @@ class Training:
                 run.save()
             raise
         run.save()
-        return run.average
+        return run.averages
 
 
 @contextmanager
 def _between_steps() -> Iterator[Callable[[], bool]]:
-    """Tell of Ctrl-C instead of stopping in the middle of a step, whose state is none; a second one stops."""
+    """Defer Ctrl-C to the end of a step, in whose middle the state is incomplete; a second one stops."""
     asked: list[int] = []
 
     def ask(number: int, frame: Any) -> None:
@@ -147,64 +228,20 @@ def _between_steps() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, before)
 
 
-class _Run:
-    """What changes while a network is trained."""
+class _Part:
+    """A module in training: with its optimizer, and the average of its weights."""
 
-    def __init__(self, training: Training, module: nn.Module, engine: Any, folder: Path) -> None:
-        self.training, self.engine, self.folder = training, engine, folder
-        folder.mkdir(parents=True, exist_ok=True)
+    def __init__(self, update: Update, learning_rate: float, engine: Any) -> None:
+        self.update, self.engine = update, engine
+        self.learning_rate = learning_rate if update.learning_rate is None else update.learning_rate
+        module = copy.deepcopy(update.module).requires_grad_(True)
         self.average = copy.deepcopy(module).eval().requires_grad_(False).to(engine.device)
-        optimizer = torch.optim.Adam(module.parameters(), lr=training.learning_rate, betas=(0.9, 0.99))
+        optimizer = update.optimizer(module.parameters(), lr=self.learning_rate)
         self.module, self.optimizer = engine.prepare(module, optimizer)
-        self.step, self.seconds = 0, 0.0
-        self.whole = True  # but while a step is half taken
-        self.resumed = self.saved = time.monotonic()
-        self.losses: list[float] = []
-
-    def advance(self, objective: Objective) -> float:
-        """One step; the loss of its batch."""
-        generator = torch.Generator(self.engine.device)
-        number = self.step * self.engine.num_processes + self.engine.process_index
-        # hashed: generators of the CPU take no more than the last 32 bits
-        hashed = np.random.SeedSequence(self.training.seed, spawn_key=(number,)).generate_state(2)
-        generator.manual_seed(int(hashed[0]))
-        self.module.train()
-        # what is random within the network, such as dropout, follows from the step, too: by other numbers
-        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-            torch.manual_seed(int(hashed[1]))
-            with self._autocast():
-                loss = objective(self.module, generator)
-            self.optimizer.zero_grad()
-            self.engine.backward(loss)
-        value = float(loss.detach())
-        slope = float(self.engine.clip_grad_norm_(self.module.parameters(), 1.0))
-        if not (math.isfinite(value) and math.isfinite(slope)):
-            raise DivergenceError(
-                f"The loss is {value} at step {self.step}, its gradient {slope}. Lower the learning rate, or "
-                "train in float32."
-            )
-        for group in self.optimizer.param_groups:
-            group["lr"] = self._rate()
-        self.whole = False
-        self.optimizer.step()
-        self.step += 1
-        self._follow()
-        self.whole = True
-        return value
-
-    def _autocast(self) -> torch.autocast:
-        enabled = self.training.precision == "bf16"
-        return torch.autocast(self.engine.device.type, torch.bfloat16, enabled=enabled)
-
-    def _rate(self) -> float:
-        training = self.training
-        rise = min(1.0, (self.step + 1) / max(1, training.warmup))
-        return training.learning_rate * rise * (1 + math.cos(math.pi * self.step / training.steps)) / 2
 
     @torch.no_grad()
-    def _follow(self) -> None:
-        """Average the weights over the last steps, a fraction of all of them."""
-        keep = 0.5 ** (1 / max(1.0, self.training.average * self.step))
+    def follow(self, keep: float) -> None:
+        """Move the average towards the weights."""
         source = self.engine.unwrap_model(self.module).state_dict()
         for name, value in self.average.state_dict().items():
             if value.is_floating_point():
@@ -212,19 +249,107 @@ class _Run:
             else:
                 value.copy_(source[name])
 
-    def report(self, loss: float, validate: Validation | None) -> None:
-        """Write a row of the log, validate, and save, each where it is due."""
-        self.losses.append(loss)
+    def state(self) -> dict[str, Any]:
+        """What `restore` takes."""
+        return {
+            "weights": self.engine.unwrap_model(self.module).state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state."""
+        self.engine.unwrap_model(self.module).load_state_dict(state["weights"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+
+class _Run:
+    """What changes during a training."""
+
+    def __init__(self, training: Training, updates: Mapping[str, Update], engine: Any, folder: Path) -> None:
+        self.training, self.engine, self.folder = training, engine, folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.parts = {name: _Part(each, training.learning_rate, engine) for name, each in updates.items()}
+        self.step, self.seconds = 0, 0.0
+        self.whole = True  # but in the middle of a step
+        self.resumed = self.saved = time.monotonic()
+        self.losses: list[dict[str, float]] = []  # since the last row of the log
+
+    @property
+    def averages(self) -> dict[str, nn.Module]:
+        """The modules with averaged weights."""
+        return {name: part.average for name, part in self.parts.items()}
+
+    def advance(self) -> dict[str, float]:
+        """One step: all updates in turn. Returns the mean loss of each module."""
+        losses, turn = {}, 0
+        for name, part in self.parts.items():
+            values = []
+            for _ in range(part.update.count):
+                values.append(self._update(part, turn))
+                turn += 1
+            losses["loss" if len(self.parts) == 1 else f"{name}_loss"] = sum(values) / len(values)
+        self.step += 1
+        # over the last steps, a fraction of all of them
+        keep = 0.5 ** (1 / max(1.0, self.training.average * self.step))
+        for part in self.parts.values():
+            part.follow(keep)
+        self.whole = True
+        return losses
+
+    def _update(self, part: _Part, turn: int) -> float:
+        """One update of a module, the given one of the step; the loss of its batch."""
+        generator = torch.Generator(self.engine.device)
+        number = self.step * self.engine.num_processes + self.engine.process_index
+        # hashed: generators of the CPU take no more than the last 32 bits
+        key = (number, turn) if turn else (number,)
+        hashed = np.random.SeedSequence(self.training.seed, spawn_key=key).generate_state(2)
+        generator.manual_seed(int(hashed[0]))
+        modules = {name: each.module.train() for name, each in self.parts.items()}
+        # what is random within the network, such as dropout, follows from the step, too: by other numbers
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            torch.manual_seed(int(hashed[1]))
+            with self._autocast():
+                loss = part.update.objective(modules, generator)
+            part.optimizer.zero_grad()
+            self.engine.backward(loss)
+        value = float(loss.detach())
+        slope = float(self.engine.clip_grad_norm_(part.module.parameters(), 1.0))
+        if not (math.isfinite(value) and math.isfinite(slope)):
+            raise DivergenceError(
+                f"The loss is {value} at step {self.step}, its gradient {slope}. Lower the learning rate, or "
+                "train in float32."
+            )
+        for group in part.optimizer.param_groups:
+            group["lr"] = self._rate(part.learning_rate)
+        self.whole = False
+        part.optimizer.step()
+        return value
+
+    def _autocast(self) -> torch.autocast:
+        enabled = self.training.precision == "bf16"
+        return torch.autocast(self.engine.device.type, torch.bfloat16, enabled=enabled)
+
+    def _rate(self, largest: float) -> float:
+        training = self.training
+        rise = min(1.0, (self.step + 1) / max(1, training.warmup))
+        return largest * rise * (1 + math.cos(math.pi * self.step / training.steps)) / 2
+
+    def report(self, losses: dict[str, float], validate: JointValidation | None) -> None:
+        """Write a row of the log, validate, and save, each when it is due."""
+        self.losses.append(losses)
         if not self.engine.is_main_process:
             return
         training, last = self.training, self.step == self.training.steps
         found: dict[str, float] = {}
         if validate is not None and (self.step % training.validate_every == 0 or last):
             with torch.no_grad():
-                found = validate(self.average, self.step)
+                found = validate(self.averages, self.step)
         if self.step % training.log_every == 0 or found or last:
-            row = {"step": self.step, "loss": sum(self.losses) / len(self.losses), "seconds": self._elapsed()}
-            self._log({**row, **found})
+            means = {name: sum(each[name] for each in self.losses) / len(self.losses) for name in losses}
+            row = {"step": self.step, **means, "seconds": self._elapsed(), **found}
+            write_row(self.folder, row)
             self.losses = []
         if time.monotonic() - self.saved > training.save_seconds:
             self.save()
@@ -232,27 +357,14 @@ class _Run:
     def _elapsed(self) -> float:
         return self.seconds + time.monotonic() - self.resumed
 
-    def _log(self, row: dict[str, float]) -> None:
-        path = self.folder / "log.csv"
-        rows = read_log(self.folder)
-        names = list(dict.fromkeys([*(rows[0] if rows else ()), *row]))
-        kept = [old for old in rows if int(old["step"]) < row["step"]]  # those after a state that was lost
-        beside = path.with_suffix(".part")
-        with beside.open("w", newline="") as file:
-            writer = csv.DictWriter(file, names)
-            writer.writeheader()
-            writer.writerows([*kept, row])
-        beside.replace(path)
-
     def save(self) -> None:
         """Write the state beside the last one, and rename."""
         if self.engine.is_main_process:
             state = {
                 "step": self.step,
                 "seconds": self._elapsed(),
-                "module": self.engine.unwrap_model(self.module).state_dict(),
-                "average": self.average.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
+                "losses": self.losses,
+                "modules": {name: part.state() for name, part in self.parts.items()},
             }
             beside = self.folder / "state.part"
             torch.save(state, beside)
@@ -266,21 +378,13 @@ class _Run:
             return
         try:
             state = torch.load(path, map_location=self.engine.device, weights_only=True)
-            self.engine.unwrap_model(self.module).load_state_dict(state["module"])
-            self.average.load_state_dict(state["average"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.step, self.seconds = state["step"], state["seconds"]
+            if list(state["modules"]) != list(self.parts):
+                raise ValueError(f"It has the modules {', '.join(state['modules'])}.")
+            for name, part in self.parts.items():
+                part.restore(state["modules"][name])
+            self.step, self.seconds, self.losses = state["step"], state["seconds"], state["losses"]
         except Exception as error:  # torch raises whatever it runs into
             raise FileError(
                 f"{path} is not the state of this training: {str(error).splitlines()[0]} "
                 "Give another folder, or delete that one to begin anew."
             ) from error
-
-
-def read_log(folder: str | os.PathLike[str]) -> list[dict[str, str]]:
-    """Rows of a run's ``log.csv``: step, loss since the row before, seconds, and what validation found."""
-    path = Path(folder) / "log.csv"
-    if not path.exists():
-        return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))

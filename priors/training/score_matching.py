@@ -1,4 +1,4 @@
-"""Denoising score matching: what a diffusion model learns from."""
+"""Denoising score matching: the objective of diffusion models."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ class ScoreMatching(Batches):
 
     Parameters
     ----------
-    mean, spread : float
-        Of the logarithm of the noise level, which is normal.
+    mean, std : float
+        Of the logarithm of the noise level, which has a Gaussian distribution.
     uncertainty : float
-        Largest error, in the logarithm, of the level that the network is told: a denoiser that relies on it
-        less loses little where noise is not what it is said to be.
+        Largest error, in the logarithm, of the level that is passed to the network: the denoiser then loses
+        little where the noise level is misjudged.
     images, batch_size, patch, positioned, flips, labels, withheld, transform
         See `Batches`.
     """
 
     mean: float = -1.2
-    spread: float = 1.2
+    std: float = 1.2
     uncertainty: float = 0.0
 
     def __call__(self, module: nn.Module, generator: torch.Generator) -> Tensor:
         """The loss of one batch."""
         images, extra, label = self.draw(generator)
         draws: dict[str, Any] = {"generator": generator, "device": generator.device}
-        sigma = torch.exp(self.mean + self.spread * torch.randn(len(images), **draws))
+        sigma = torch.exp(self.mean + self.std * torch.randn(len(images), **draws))
         noise = torch.randn(images.shape, **draws)
-        told = sigma
+        assumed = sigma
         if self.uncertainty:
-            told = sigma * torch.exp(self.uncertainty * (2 * torch.rand(len(images), **draws) - 1))
-        error = module(images + sigma[:, None, None, None] * noise, told, label, extra) - images
+            assumed = sigma * torch.exp(self.uncertainty * (2 * torch.rand(len(images), **draws) - 1))
+        error = module(images + sigma[:, None, None, None] * noise, assumed, label, extra) - images
         weight = weight_of(module, sigma)
         return (weight * error.square().flatten(1).mean(1)).mean()

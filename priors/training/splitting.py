@@ -1,4 +1,4 @@
-"""Learning to complete images from incomplete measurements alone."""
+"""Training on incomplete measurements alone: the network completes images."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from invgen.core.checks import as_count
 from invgen.core.errors import ParameterError, ShapeError
-from invgen.priors.diffusion.model import as_channels, as_images
+from invgen.priors.image_format import ImageFormat
 from invgen.problem import Problem
 
 __all__ = ["Splitting"]
@@ -20,10 +21,11 @@ class Splitting:
     """Error of samples that the network predicts from the others: SSDU, Yaman et al. (2020), eq. 6.
 
     At each step the samples of a scan are split at random: the network sees the adjoint's image of one part,
-    and is judged by the other, ``|A D(A.H y_seen) - y|^2`` there. Noise that is independent from sample to
-    sample, and aliasing that is another at each step, cannot be predicted. The paper's network has steps of
-    data consistency within; this is any network, and is judged by squares, whose minimiser is the posterior
-    mean. What it learns takes artifacts out of ``A.H y``, and is a prior as in Liu et al. (2020), RARE.
+    and the loss is its error in the other, ``|A D(A.H y_seen) - y|^2`` there. Noise that is independent from
+    sample to sample, and aliasing that differs from step to step, cannot be predicted. The paper's network
+    contains steps of data consistency; this is any network, with the squared error, whose minimizer is the
+    posterior mean. The trained network removes the artifacts of ``A.H y``, and is a prior as in Liu et al.
+    (2020), RARE.
 
     Parameters
     ----------
@@ -31,15 +33,16 @@ class Splitting:
         Of images ``(H, W)`` or ``(C, H, W)`` of one shape, real or complex (two channels), in the network's
         units (`Problem.scaled`); one measurement each, without batch axes.
     masks : sequence of bool tensors
-        Which samples were measured: each broadcasts to its measurement, such as ``(H, W)`` for k-space
-        ``(coils, H, W)``, whose coils then stay together.
+        True where samples were measured: each broadcasts to its measurement, such as ``(H, W)`` for k-space
+        ``(coils, H, W)``, whose coils are then split alike.
     level : float
-        The noise level that the network is told, always the same: how far ``A.H y`` is from the image, about.
+        The noise level that is passed to the network, always the same: about the distance of ``A.H y`` from
+        the image.
     batch_size : int
     fraction : float
-        Of the samples, how many are judged.
+        Fraction of the samples that are predicted.
     always_seen : bool tensor, optional
-        Samples that are never judged, such as the middle of k-space.
+        Samples that the network always sees, such as the center of k-space.
     """
 
     problems: Sequence[Problem]
@@ -51,13 +54,16 @@ class Splitting:
 
     def __post_init__(self) -> None:
         if not len(self.problems):
-            raise ParameterError("Nothing to learn from: no problems.")
+            raise ParameterError("There are no problems: there is nothing to learn.")
         if len(self.masks) != len(self.problems):
-            raise ShapeError(f"{len(self.problems)} problems have as many masks; got {len(self.masks)}.")
-        if not (0 < self.fraction < 1 and self.level > 0 and self.batch_size >= 1):
+            raise ShapeError(
+                f"{len(self.problems)} problems need one mask each; got {len(self.masks)} masks."
+            )
+        as_count(self.batch_size, "batch_size")
+        if not (0 < self.fraction < 1 and self.level > 0):
             raise ParameterError(
-                "Splitting needs a fraction between 0 and 1, a positive level and a positive batch_size; got "
-                f"{self.fraction}, {self.level} and {self.batch_size}."
+                f"Splitting needs a fraction between 0 and 1 and a positive level; got {self.fraction} and "
+                f"{self.level}."
             )
         for i, (problem, mask) in enumerate(zip(self.problems, self.masks, strict=True)):
             shape, space = tuple(problem.measurement.shape), problem.linear_operator.range
@@ -70,11 +76,11 @@ class Splitting:
                 raise ParameterError(f"Mask {i} is one of bool, true where at least two samples are.")
 
     def split(self, mask: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Which samples are seen, and which are judged by."""
+        """The samples that the network sees, and those that it predicts, as masks."""
         free = mask if self.always_seen is None else mask & ~self.always_seen.to(mask.device)
         chance = torch.rand(mask.shape, generator=generator, device=generator.device).to(mask.device)
-        judged = free & (chance < self.fraction)
-        return mask & ~judged, judged
+        predicted = free & (chance < self.fraction)
+        return mask & ~predicted, predicted
 
     def __call__(self, module: nn.Module, generator: torch.Generator) -> Tensor:
         """The loss of one batch."""
@@ -88,17 +94,17 @@ class Splitting:
             A.H(seen * problem.measurement).to(generator.device)
             for A, problem, (seen, _) in zip(operators, problems, parts, strict=True)
         ]
-        axes = len(operators[0].domain.shape)
-        inputs = torch.cat([as_channels(back, axes) for back in backs])
+        images = ImageFormat(axes=len(operators[0].domain.shape))
+        inputs = torch.cat([images.as_channels(back) for back in backs])
         outputs = module(inputs, torch.full((len(inputs),), self.level, device=inputs.device), None, None)
         errors = []
-        for A, problem, back, output, (_, judged) in zip(
+        for A, problem, back, output, (_, predicted) in zip(
             operators, problems, backs, outputs, parts, strict=True
         ):
             measured = problem.measurement.to(back.device)
-            error = A(as_images(output[None].to(back.dtype.to_real()), back)) - measured
-            judged = judged.to(back.device).expand(measured.shape)
-            errors.append((judged * error).abs().square().sum() / judged.sum().clamp(min=1))
+            error = A(images.as_images(output[None].to(back.dtype.to_real()), back)) - measured
+            predicted = predicted.to(back.device).expand(measured.shape)
+            errors.append((predicted * error).abs().square().sum() / predicted.sum().clamp(min=1))
         return torch.stack(errors).mean()
 
 

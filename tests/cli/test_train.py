@@ -32,7 +32,8 @@ def test_a_prior_of_classes_with_its_card(invgen, images, tmp_path):
     assert result.exit_code == 0, result.output
     assert "29 images, whole" in result.output
     prior, card = ig.priors.load(output), ig.priors.about(output)
-    assert (prior.image_shape, prior.classes, prior.value_range) == ((12, 12), 3, (0.0, 1.0))
+    images = prior.image_format
+    assert (images.shape, prior.classes, images.value_range) == ((12, 12), 3, (0.0, 1.0))
     assert card["data"] == {"file": "images.npy", "images": 29, "held_out": 1}
     assert card["training"]["steps"] == 4
     assert card["training"]["seed"] == 0
@@ -68,10 +69,10 @@ def test_kinds_of_images(kind, invgen, images, tmp_path):
     result = invgen(*command, images, "-o", output, *extra, *QUICK)
     assert result.exit_code == 0, result.output
     prior = ig.priors.load(output)
-    assert prior.field == ("complex" if kind in ("complex", "phases") else "real")
+    assert prior.image_format.field == ("complex" if kind in ("complex", "phases") else "real")
     assert prior.positioned == (kind == "patches")
-    assert (prior.image_shape is None) == (kind in ("patches", "color"))
-    assert prior.channels == (3 if kind == "color" else None)
+    assert (prior.image_format.shape is None) == (kind in ("patches", "color"))
+    assert prior.image_format.channels == (3 if kind == "color" else None)
     if kind == "denoiser":
         assert prior.sigma_range[0] == pytest.approx(0.2)  # 0 to 1 are -1 to 1
 

@@ -20,6 +20,7 @@ from invgen.priors import (
     Gaussian,
     GaussianMixture,
     GroupSparsity,
+    ImageFormat,
     KernelDensity,
     NetworkDenoiser,
     NonLocalMeans,
@@ -30,6 +31,7 @@ from invgen.priors import (
     TotalVariation,
     TVDenoiser,
     Wavelet,
+    format_of,
 )
 from invgen.testing import CheckError, check_denoiser, check_prior
 
@@ -147,7 +149,7 @@ CASES = [(name, case) for name, cases in PRIORS.items() for case in cases]
 
 
 class Wiener(torch.nn.Module):
-    """A network that knows a normal prior around one half."""
+    """The denoiser of a Gaussian prior around one half."""
 
     def forward(self, x, sigma):
         return 0.5 + (x - 0.5) / (1 + 4 * sigma.reshape(-1, 1, 1, 1) ** 2)
@@ -161,7 +163,7 @@ class Guided(Wiener):
 
 
 class Smooth(torch.nn.Module):
-    """A network of one convolution that is told the noise level by a channel."""
+    """A network of one convolution that gets the noise level as a channel."""
 
     def __init__(self, channels):
         super().__init__()
@@ -266,8 +268,21 @@ def test_denoiser_keeps_the_rules(name, case):
     check_denoiser(prior() if callable(prior) else prior, **options)
 
 
+ALL = [(name, case, prior) for name, case in CASES for prior, _ in [PRIORS[name][case]]]
+ALL += [(name, case, prior) for name, case in NOISY_CASES for prior, _ in [DENOISERS[name][case]]]
+
+
+@pytest.mark.parametrize(("name", "case", "prior"), ALL, ids=[f"{name}-{case}" for name, case, _ in ALL])
+def test_every_prior_reports_its_images_in_one_place(name, case, prior):
+    prior = prior() if callable(prior) else prior
+    assert prior.image_format == format_of(prior)
+    for single in ("value_range", "noise_range", "std", "image_shape", "field", "_image_axes"):
+        assert not hasattr(prior, single), f"{name}.{single} is a part of its image_format"
+
+
 def test_every_public_prior_is_registered():
-    others = {"Composite", "Denoiser", "Density", "Prior", "Proximable", "Sampler", "about", "load"}
+    protocols = {"Composite", "Denoiser", "Density", "Energy", "Generator", "Prior", "Proximable", "Sampler"}
+    others = protocols | {"ImageFormat", "Learned", "about", "format_of", "load"}
     assert set(ig.priors.__all__) - others == set(PRIORS) | set(DENOISERS)
 
 
@@ -300,6 +315,10 @@ class NeverResolved(Ridge):
         return replace(self, weight=self.weight * 2)
 
 
+class OfOtherImages(Ridge):
+    image_format = ImageFormat(channels=5)
+
+
 class Changing(Ridge):
     def value(self, x):
         return super().value(x) + torch.rand(())
@@ -316,6 +335,7 @@ def test_a_closed_form_prior_keeps_the_rules():
         (HalfTheTerms(0.5), "terms"),
         (NeverResolved(), "resolve"),
         (Changing(), "resolve|immutability"),
+        (OfOtherImages(), "format"),
     ],
 )
 def test_check_prior_names_the_rule_that_is_broken(prior, rule):

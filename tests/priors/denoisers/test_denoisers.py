@@ -14,6 +14,7 @@ from invgen.priors import (
     L1,
     Box,
     CycleSpunWavelets,
+    ImageFormat,
     NetworkDenoiser,
     NonLocalMeans,
     ProxDenoiser,
@@ -254,7 +255,16 @@ class Mixing(Denoising):
         return x / (1 + sigma**2) + 1e-3 * x.mean()
 
 
-@pytest.mark.parametrize(("prior", "rule"), [(Shifted(), "immutability|scale"), (Mixing(), "batch")])
+class OfOneSize(Mixing):
+    @property
+    def image_format(self):
+        return ImageFormat((4, 5))
+
+
+@pytest.mark.parametrize(
+    ("prior", "rule"),
+    [(Shifted(), "immutability|scale"), (Mixing(), "batch"), (OfOneSize(), r"format.*\(4, 5\)")],
+)
 def test_check_denoiser_names_the_rule_that_is_broken(prior, rule):
     with pytest.raises(CheckError, match=rule):
         check_denoiser(prior)

@@ -28,7 +28,7 @@ def test_density_is_scikit_learns():
 
 
 def test_silvermans_rule_is_scipys():
-    """In one dimension, where the spread of the data is one number."""
+    """In one dimension, where the standard deviation of the data is one number."""
     data = 3 * normal(200, 1)
     peer = gaussian_kde(data[:, 0].numpy(), "silverman")
     assert math.isclose(

@@ -104,7 +104,7 @@ def test_samples_have_mean_and_covariance(kind):
     r = (prior.sample(m, seed=0) - prior.mean()).flatten(1)
     C = prior.covariance()
     d = C.diagonal()
-    # what five standard errors of normal images would be: those of a mixture of bounded spread are no larger
+    # five standard errors of Gaussian images: those of a mixture with bounded means are no larger
     assert bool(((r.T @ r / m - C).abs() < 5 * (torch.outer(d, d) + C**2).sqrt() / m**0.5).all())
     assert bool((r.mean(0).abs() < 5 * (d / m).sqrt()).all())
     assert torch.equal(prior.sample(3, seed=1), prior.sample(3, seed=1))
@@ -244,7 +244,7 @@ def test_fit_finds_the_components(covariance):
     x = truth.sample(4000, seed=0)
     fitted = GaussianMixture.fit(x, 2, covariance, seed=0)
     order = fitted.means[:, 0, 0].argsort()
-    # a hundredth of the data's spread: several standard errors of a mean of a thousand
+    # a hundredth of the range of the data: several standard errors of a mean of a thousand
     torch.testing.assert_close(fitted.means[order], truth.means, rtol=0, atol=0.2)
     torch.testing.assert_close(fitted.weights[order], truth.weights, rtol=0, atol=0.03)
     # the fit explains its own data at least as well as the truth does

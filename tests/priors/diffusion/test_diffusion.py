@@ -9,6 +9,7 @@ from torch import nn
 import invgen as ig
 from invgen.core.errors import CapabilityError, DtypeError, FileError, ParameterError, ShapeError
 from invgen.priors import Diffusion
+from invgen.priors.files import checkpoints
 from invgen.priors.nets import EDM, UNet
 
 MEAN, VARIANCE = 0.3, 0.04
@@ -88,7 +89,7 @@ def test_classes_and_positions_reach_the_network():
 
 
 @pytest.mark.parametrize("shape", [(9, 14), (3, 9, 14)])
-def test_networks_take_images_of_any_size_and_colour(shape):
+def test_networks_take_images_of_any_size_and_color(shape):
     channels = shape[0] if len(shape) == 3 else 1
     network = EDM(unet(inputs=channels, outputs=channels, unshuffle=2), 0.5)
     prior = Diffusion(network, channels=channels if len(shape) == 3 else None)
@@ -163,7 +164,7 @@ def test_what_is_no_prior_is_refused_with_the_reason(tmp_path):
     path.write_bytes(b"")
     with pytest.raises(FileError, match="empty"):
         ig.priors.load(path)
-    ig.priors.checkpoints.write(path, "unheard-of", {"a": torch.zeros(2)}, {})
+    checkpoints.write(path, "unheard-of", {"a": torch.zeros(2)}, {})
     with pytest.raises(FileError, match="unheard-of"):
         ig.priors.load(path)
     Diffusion(EDM(unet(), 0.5)).save(path)

@@ -109,7 +109,7 @@ def test_continuous_variance_preserving_noise(prior):
 
 
 @PRIORS
-def test_continuous_variance_exploding_score_is_told_sigma_itself(prior):
+def test_continuous_variance_exploding_score_gets_sigma_itself(prior):
     denoiser = parametrizations.ScorePrediction(
         Exact(prior, lambda label: (1, label), TARGETS["score"]), parametrizations.SigmaTimes()
     )
@@ -130,7 +130,7 @@ def test_discrete_variance_exploding_score_counts_from_the_highest_level(prior):
 
 @PRIORS
 @pytest.mark.parametrize("scale", [1.0, 1000.0])
-def test_flow_is_told_its_share_of_noise(prior, scale):
+def test_flow_gets_its_share_of_noise(prior, scale):
     denoiser = parametrizations.FlowPrediction(
         Exact(prior, lambda label: (1 - label / scale, label / scale), TARGETS["flow"]),
         parametrizations.FlowTimes(scale),
@@ -158,7 +158,7 @@ def test_times_between_two_steps_follow_the_logarithm_of_sigma():
     whole = parametrizations.DiscreteTimes(torch.tensor([0.1, 0.4, 6.4]), rounded=True)
     assert whole(sigma).tolist() == [0, 0, 0, 1, 2, 2]
     assert parametrizations.ContinuousTimes()(torch.tensor([0.0, 1e4])).tolist() == [0, 999]
-    with pytest.raises(ParameterError, match="rise or fall"):
+    with pytest.raises(ParameterError, match="rising or falling"):
         parametrizations.DiscreteTimes(torch.tensor([1.0, 3.0, 2.0]))
 
 
@@ -179,7 +179,7 @@ def test_learned_variances_are_left_out():
     x, sigma = torch.rand(2, 3, 4, 4), torch.tensor([0.5, 1.0])
     plain = parametrizations.NoisePrediction(Channels(0), times)(x, sigma)
     assert torch.equal(parametrizations.NoisePrediction(Channels(1), times)(x, sigma), plain)
-    with pytest.raises(ShapeError, match="9 channels of 3"):
+    with pytest.raises(ShapeError, match="9 channels for 3"):
         parametrizations.NoisePrediction(Channels(2), times)(x, sigma)
 
 

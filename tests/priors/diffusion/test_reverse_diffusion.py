@@ -82,7 +82,7 @@ def test_each_sample_follows_from_its_own_seed(method):
 def test_the_density_of_a_gaussian_is_within_its_standard_error():
     prior = gaussian()
     x = prior.sample(40, seed=1)
-    found = flow_log_prob(prior.denoise, x, *LEVELS, spread=1.0, probes=24, steps=30)
+    found = flow_log_prob(prior.denoise, x, *LEVELS, std=1.0, probes=24, steps=30)
     errors = (found.value - prior.log_prob(x)) / found.standard_error
     # the probes are each image's own: their errors are normal, and independent
     assert float(errors.square().mean()) == pytest.approx(1, abs=4 * (2 / 40) ** 0.5)
@@ -93,13 +93,13 @@ def test_the_density_of_separate_variances_is_exact_with_any_signs():
     """Of a diagonal Jacobian, each probe gives the whole trace: what is left is the integration."""
     prior = two_points()
     x = torch.tensor([[-2.1], [-0.5], [1.0]], dtype=torch.float64)
-    found = flow_log_prob(prior.denoise, x, *LEVELS, spread=1.5, probes=2, steps=200)
+    found = flow_log_prob(prior.denoise, x, *LEVELS, std=1.5, probes=2, steps=200)
     assert torch.allclose(found.value, prior.log_prob(x), atol=0.01)
     assert float(found.standard_error.max()) < 1e-9
 
 
 def test_what_makes_no_sense_is_refused():
-    with pytest.raises(ParameterError, match="downwards"):
+    with pytest.raises(ParameterError, match="fall from the highest"):
         noise_levels(10, 80.0, 0.002)
     with pytest.raises(ParameterError, match="real"):
-        flow_log_prob(gaussian().denoise, torch.zeros(1, 6, dtype=torch.complex128), *LEVELS, spread=1.0)
+        flow_log_prob(gaussian().denoise, torch.zeros(1, 6, dtype=torch.complex128), *LEVELS, std=1.0)

@@ -19,8 +19,8 @@ class State(dict):
         self.generator = torch.Generator().manual_seed(0)
 
     def draw(self, name, *shape):
-        spread = 0.3 if len(shape) == 1 else math.prod(shape[1:]) ** -0.5
-        self[name] = spread * torch.randn(shape, generator=self.generator)
+        scale = 0.3 if len(shape) == 1 else math.prod(shape[1:]) ** -0.5
+        self[name] = scale * torch.randn(shape, generator=self.generator)
         if len(shape) == 1 and "norm" in name.lower():
             self[name] += 1
 

@@ -47,7 +47,7 @@ def test_a_pipeline_denoises_as_its_scheduler_does(tmp_path, images, schedule, p
     exact = ddim.step(made, 300, seen).pred_original_sample
     sigma = float(((1 - kept) / kept).sqrt())
     assert torch.allclose(2 * prior.denoise(images, sigma / 2) - 1, exact, rtol=1e-4, atol=1e-4)
-    assert prior.image_shape == (3, 8, 8)
+    assert prior.image_format.shape == (3, 8, 8)
 
 
 def test_a_network_alone_takes_its_scheduler_from_the_settings(tmp_path, images):
@@ -80,7 +80,7 @@ def test_score_sde_pipelines_see_the_unit_interval(tmp_path, images):
     assert prior.sigma_range == pytest.approx((0.02, 100.0))
 
 
-def test_flows_are_told_a_thousand_times_their_share_of_noise(tmp_path, images):
+def test_flows_get_a_thousand_times_their_share_of_noise(tmp_path, images):
     network = unet()
     network.save_pretrained(tmp_path / "unet")
     prior = ig.priors.load(tmp_path / "unet", scheduler={"_class_name": "FlowMatchEulerDiscreteScheduler"})

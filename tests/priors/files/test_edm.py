@@ -101,11 +101,11 @@ def output(state, kind, x, noise, one_hot):
         at = f"model.{at}"
         h = F.silu(groups(f"{at}.norm0", x))
         h = state.conv(f"{at}.conv0", resampled(h, state[f"{at}.conv0.resample_filter"], way) if way else h)
-        told = state.linear(f"{at}.affine", e)[:, :, None, None]
+        embedded = state.linear(f"{at}.affine", e)[:, :, None, None]
         if song:
-            h = groups(f"{at}.norm1", h + told)
+            h = groups(f"{at}.norm1", h + embedded)
         else:
-            scale, shift = told.chunk(2, 1)
+            scale, shift = embedded.chunk(2, 1)
             h = groups(f"{at}.norm1", h) * (scale + 1) + shift
         h = state.conv(f"{at}.conv1", F.silu(h))
         x = resampled(x, state[f"{at}.skip.resample_filter"], way) if way else x
@@ -154,7 +154,7 @@ def test_edm(tmp_path, state, images, kind):
         exact = 0.25 / total**2 * x + 0.5 * s / total * found
         mine = prior.of_class(label).denoise(images, sigma / 2)
         assert torch.allclose(2 * mine - 1, exact, rtol=1e-4, atol=1e-4)
-    assert prior.image_shape == (3, 8, 8)
+    assert prior.image_format.shape == (3, 8, 8)
     assert prior.classes == 5
 
 

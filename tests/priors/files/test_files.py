@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 
 import invgen as ig
 from invgen.core.errors import FileError, ParameterError
-from invgen.priors.files import is_hub_name
+from invgen.priors.files.published import is_hub_name
 
 
 class Trap:

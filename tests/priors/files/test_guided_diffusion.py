@@ -67,12 +67,12 @@ def guided_noise(state, x, t, label, updown, scale_shift, heads, new_order):
     def residual(name, x, resample=lambda x: x):
         h = F.silu(state.norm(f"{name}.in_layers.0", x, 32, 1e-5))
         h = state.conv(f"{name}.in_layers.2", resample(h))
-        told = state.linear(f"{name}.emb_layers.1", F.silu(e))[:, :, None, None]
+        embedded = state.linear(f"{name}.emb_layers.1", F.silu(e))[:, :, None, None]
         if scale_shift:
-            scale, shift = told.chunk(2, 1)
+            scale, shift = embedded.chunk(2, 1)
             h = state.norm(f"{name}.out_layers.0", h, 32, 1e-5) * (1 + scale) + shift
         else:
-            h = state.norm(f"{name}.out_layers.0", h + told, 32, 1e-5)
+            h = state.norm(f"{name}.out_layers.0", h + embedded, 32, 1e-5)
         h = state.conv(f"{name}.out_layers.3", F.silu(h))
         x = resample(x)
         skip = f"{name}.skip_connection"
@@ -164,14 +164,14 @@ def test_guided_diffusion_says_what_it_cannot_take(tmp_path, state):
     with pytest.raises(FileError, match="two images"):
         ig.priors.load(path)
     torch.save({name: value for name, value in state.items() if "output" not in name}, path)
-    with pytest.raises(FileError, match="no way up"):
+    with pytest.raises(FileError, match="no decoder"):
         ig.priors.load(path)
     torch.save(dict(state), path)
     with pytest.raises(ParameterError, match="64 channels cannot have 3 heads"):
         ig.priors.load(path, heads=3)
     del state["middle_block.1.norm.bias"]
     torch.save(dict(state), path)
-    with pytest.raises(FileError, match=r"not laid out as published.*middle_block\.1\.norm\.bias"):
+    with pytest.raises(FileError, match=r"not have the published layout.*middle_block\.1\.norm\.bias"):
         ig.priors.load(path)
 
 

@@ -176,7 +176,7 @@ def with_averages(state):
 
 @pytest.mark.parametrize("kind", ["residual", "skip"])
 def test_score_sde_variance_exploding(tmp_path, state, images, kind):
-    """Data in [0, 1], told sigma in their units, and what comes out divided by it."""
+    """Data in [0, 1], sigma in their units, and the output divided by it."""
     song(state, kind)
     torch.save(with_averages(state), tmp_path / "checkpoint_24.pth")
     prior = ig.priors.load(tmp_path / "checkpoint_24.pth")

@@ -25,7 +25,7 @@ def photograph(find):
 
 
 def colors(find):
-    """A part of the same in colour."""
+    """A part of the same in color."""
     return torch.from_numpy(ig.io.read_images(find("images/kodim23.png"))[0])[:, 96:224, 160:288]
 
 
@@ -95,12 +95,13 @@ def test_those_that_draw_images_draw_images(name):
     prior = ig.priors.load(name)
     if not hasattr(prior, "sample"):
         pytest.skip("a prior of patches draws no images")
-    shape = prior.image_shape or (*(() if prior.channels is None else (prior.channels,)), 40, 48)
+    images = prior.image_format
+    shape = images.shape or (*(() if images.channels is None else (images.channels,)), 40, 48)
     x = prior.sample(2, seed=0, image_shape=shape, steps=6)
     assert x.shape == (2, *shape)
-    assert x.is_complex() == (prior.field == "complex")
+    assert x.is_complex() == (images.field == "complex")
     # a few steps are enough to leave the noise of the highest level behind
-    low, high = prior.value_range
+    low, high = images.value_range
     assert float(x.abs().max()) < 2 * (high - low)
     assert not torch.equal(x[0], x[1])
     # each follows from its own seed, but for rounding in another batch

@@ -275,7 +275,7 @@ def test_an_orthonormal_transform_may_give_coefficients_of_another_shape():
     torch.testing.assert_close(L1(0.5, R).prox(x, steps).reshape(2, 12), expected)
 
 
-def test_vectors_in_a_batch_are_told_from_images_by_their_problem():
+def test_vectors_in_a_batch_are_distinguished_from_images_by_their_problem():
     x = normal(5, 9)
     prior = L1(2.0).resolve(ig.Problem(Identity((9,)), x))
     torch.testing.assert_close(prior.value(x), 2 * x.abs().sum(1))

@@ -27,7 +27,7 @@ def test_patches_lie_anywhere_in_any_image_as_often_as_it_has_pixels():
 
 @pytest.mark.parametrize("shape", [(5, 5), (4, 6)])
 def test_positions_turn_with_their_images(shape):
-    """An image that is its own positions, told as content and as place: all turns are those of the whole."""
+    """An image that is its own positions, as content and as place: both are rotated alike."""
     x = positions(*shape, torch.empty(0))
     patch = 3 if shape[0] == shape[1] else None
     batch = Batches([x], batch_size=64, patch=patch, positioned=True, flips=True).draw(generator())

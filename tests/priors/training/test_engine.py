@@ -84,7 +84,7 @@ def test_averages_are_exponential_with_a_half_life_of_a_fraction_of_the_steps(tm
 
     steps, fraction = 40, 0.1
     found = Training(steps, 0.05, warmup=1, average=fraction)(network(), objective, tmp_path)
-    last = torch.load(tmp_path / "state.pt", weights_only=True)["module"]
+    last = torch.load(tmp_path / "state.pt", weights_only=True)["modules"]["network"]["weights"]
     expected = seen[0].double()
     for k, value in enumerate([*seen[1:], torch.cat([p.flatten() for p in last.values()])], start=1):
         keep = 2 ** -(1 / max(1.0, fraction * k))
@@ -134,7 +134,7 @@ def test_what_diverges_raises_and_leaves_the_last_state(gradient, tmp_path):
         Training(steps=9, save_seconds=0.0)(network(), objective, tmp_path)
     state = torch.load(tmp_path / "state.pt", weights_only=True)
     assert state["step"] == 4
-    assert all(bool(value.isfinite().all()) for value in state["module"].values())
+    assert all(bool(value.isfinite().all()) for value in state["modules"]["network"]["weights"].values())
 
 
 def test_bf16_and_float32_follow_each_other_in_one_process(tmp_path):

@@ -13,9 +13,9 @@ MEASURED = 0.4  # level of the noise in images that were measured
 QUICK = Training(steps=150, learning_rate=0.05, warmup=5, average=0.1)
 
 
-def objective(kind, gaussian, std, **more):
+def objective(kind, gaussian, sigma, **more):
     clean = gaussian.draw(500, seed=0)
-    level = {"mean": math.log(std), "spread": 0.0, "batch_size": 64, **more}
+    level = {"mean": math.log(sigma), "std": 0.0, "batch_size": 64, **more}
     if kind is ScoreMatching:
         return ScoreMatching(list(clean), **level)
     return kind(list(gaussian.noise(clean, MEASURED, seed=1)), noise_std=MEASURED, **level)
@@ -41,7 +41,7 @@ def test_a_network_learns_as_well_from_noisy_images_as_from_clean_ones(gaussian,
         with torch.no_grad():
             errors.append(float((found(noisy, level) - test).square().mean()))
     least = gaussian.least_risk(MEASURED)
-    # without a network, EDM(0) is the best filter that sees no neighbours
+    # without a network, EDM(0) is the best filter that sees no neighbors
     alone = MEASURED**2 / (1 + MEASURED**2)
     assert errors[0] < least + 0.25 * (alone - least)
     assert errors[1] == pytest.approx(errors[0], rel=0.02)
@@ -66,7 +66,7 @@ def test_steins_loss_is_the_error_without_the_clean_image(std, gaussian):
     assert error < 0.02 * float(supervised.mean())
 
 
-def test_pixels_from_their_neighbours_alone(gaussian, tmp_path):
+def test_pixels_from_their_neighbors_alone(gaussian, tmp_path):
     """The filter that sees no pixel itself and errs least is known, and found.
 
     Of images z with the spectrum P = S + s^2, the best prediction of a pixel from all others has the filter
@@ -94,8 +94,8 @@ def gains(module):
         return torch.fft.fft2(module(impulse, None)).real
 
 
-def test_what_is_judged_is_not_seen(gaussian):
-    """The output where Noise2Self judges does not change with what was measured there."""
+def test_predicted_pixels_are_not_seen(gaussian):
+    """The output at the predicted pixels of Noise2Self does not change with what was measured there."""
     seen = []
 
     class Watched(gaussian.Filter):
@@ -106,18 +106,18 @@ def test_what_is_judged_is_not_seen(gaussian):
     measured = gaussian.draw(1, seed=0)[0].requires_grad_()
     loss = Noise2Self([measured], batch_size=3, noise_std=0.1, grid=3)
     generator = torch.Generator().manual_seed(0)
-    judged = loss._judged(loss._noisier(generator).measured, generator)
+    predicted = loss._predicted(loss._noisier(generator).measured, generator)
     loss(Watched(), torch.Generator().manual_seed(0))
-    (slope,) = torch.autograd.grad((seen[0] * judged).sum(), measured, retain_graph=True)
+    (slope,) = torch.autograd.grad((seen[0] * predicted).sum(), measured, retain_graph=True)
     for k in range(3):
         (slope,) = torch.autograd.grad(seen[0][k].sum(), measured, retain_graph=True)
-        # a judged pixel moves nothing that is seen, its neighbours themselves and their means
-        assert bool((slope[0][judged[k, 0]] == 0).all())
-        assert bool((slope[0][~judged[k, 0]] != 0).all())
+        # a predicted pixel changes nothing that is seen: its neighbors themselves and their means
+        assert bool((slope[0][predicted[k, 0]] == 0).all())
+        assert bool((slope[0][~predicted[k, 0]] != 0).all())
 
 
 def test_levels_are_those_of_the_data_and_above(gaussian):
-    loss = objective(SURE, gaussian, MEASURED, mean=-1.2, spread=1.2)
+    loss = objective(SURE, gaussian, MEASURED, mean=-1.2, std=1.2)
     found = loss._noisier(torch.Generator().manual_seed(0))
     assert float(found.sigma.min()) == pytest.approx(MEASURED)
     assert float(found.sigma.max()) > 1
@@ -133,20 +133,20 @@ def test_noise_without_a_level():
         Noise2Self(images, noise_std=0.1, grid=5)
 
 
-def test_a_network_may_be_told_a_level_that_is_wrong(gaussian):
+def test_a_network_may_get_a_level_that_is_wrong(gaussian):
     """Within the stated error, whatever the level: the noise itself stays that of the level."""
 
-    class Told(gaussian.Filter):
+    class Watched(gaussian.Filter):
         def forward(self, x, sigma, label=None, extra=None):
             self.seen = sigma
             return super().forward(x, sigma)
 
-    certain, told = Told(), Told()
+    certain, misled = Watched(), Watched()
     losses = [
         objective(ScoreMatching, gaussian, 0.5, uncertainty=u)(module, torch.Generator().manual_seed(0))
-        for module, u in ((certain, 0.0), (told, 0.3))
+        for module, u in ((certain, 0.0), (misled, 0.3))
     ]
-    assert torch.equal(*losses)  # of a filter that is told in vain
-    errors = (told.seen / certain.seen).log()
+    assert torch.equal(*losses)  # of a filter that does not depend on the level
+    errors = (misled.seen / certain.seen).log()
     assert 0.2 < float(errors.abs().max()) <= 0.3 + 1e-6
     assert abs(float(errors.mean())) < 4 * 0.3 / (3 * len(errors)) ** 0.5

@@ -1,4 +1,4 @@
-"""Learning from incomplete measurements: nothing is judged by what was seen."""
+"""Training on incomplete measurements: what is predicted was not seen."""
 
 import pytest
 import torch
@@ -31,7 +31,7 @@ def test_a_filter_becomes_the_best_prediction_of_lost_pixels(gaussian, tmp_path)
     """Within 3 percent of the least error; no clean or complete image is ever seen.
 
     Pixels are seen with the chance p: their covariance with the image is p C, that among them p^2 (C + s^2),
-    but p (C + s^2) of each with itself; the one that is judged is not seen.
+    but p (C + s^2) of each with itself; the one that is predicted is not seen.
     """
     problems, masks = inpainting(gaussian, 400)
     loss = Splitting(problems, masks, level=1.0, batch_size=16, fraction=JUDGED)
@@ -47,7 +47,7 @@ def test_a_filter_becomes_the_best_prediction_of_lost_pixels(gaussian, tmp_path)
     C = torch.stack([row.roll((i, j), (0, 1)).flatten() for i in range(8) for j in range(8)])
     p, D = MEASURED * (1 - JUDGED), C + NOISE**2 * torch.eye(64)
     among = p**2 * D + (p - p**2) * torch.diag(D.diag())
-    others = slice(1, None)  # all but the first pixel, which is judged
+    others = slice(1, None)  # all but the first pixel, which is predicted
     among, across, kernel = among[others, others], p * C[0, others], kernel[others]
     least = C[0, 0] - across @ torch.linalg.solve(among, across)
     risk = C[0, 0] - 2 * kernel @ across + kernel @ among @ kernel
@@ -55,7 +55,7 @@ def test_a_filter_becomes_the_best_prediction_of_lost_pixels(gaussian, tmp_path)
     assert float(risk) == pytest.approx(float(least), rel=0.03)
 
 
-def test_what_is_judged_by_is_not_seen():
+def test_predicted_samples_are_not_seen():
     problem, mask = multicoil()
     y = problem.measurement.clone().requires_grad_()
     loss = Splitting([ig.Problem(problem.operator, y)], [mask], level=1.0, batch_size=1)
@@ -69,13 +69,13 @@ def test_what_is_judged_by_is_not_seen():
     value = loss(Watched(), torch.Generator().manual_seed(3))
     generator = torch.Generator().manual_seed(3)
     torch.randint(1, (1,), generator=generator)  # which problem
-    seen, judged = loss.split(mask, generator)
-    assert bool((seen ^ judged)[mask].all())
-    assert not bool((seen | judged)[~mask].any())
+    seen, predicted = loss.split(mask, generator)
+    assert bool((seen ^ predicted)[mask].all())
+    assert not bool((seen | predicted)[~mask].any())
     (slope,) = torch.autograd.grad(inputs[0].square().sum(), y, retain_graph=True)
     assert torch.equal(slope.abs().amax(0) > 0, seen)
     (slope,) = torch.autograd.grad(value, y)
-    assert torch.equal(slope.abs().amax(0) > 0, judged)
+    assert torch.equal(slope.abs().amax(0) > 0, predicted)
 
 
 def test_parts_are_of_the_fraction_and_the_middle_is_always_seen():
@@ -98,8 +98,8 @@ def test_scans_of_several_coils_make_a_prior(tmp_path):
     prior.save(tmp_path / "prior.safetensors")
     prior = ig.priors.load(tmp_path / "prior.safetensors")
     back = problem.operator.H(problem.measurement)
-    assert prior.value_range[1] == pytest.approx(float(back.abs().max()))
-    image = prior.denoise(back, prior.sigma_range[0] * prior.value_range[1])
+    assert prior.image_format.value_range[1] == pytest.approx(float(back.abs().max()))
+    image = prior.denoise(back, prior.sigma_range[0] * prior.image_format.value_range[1])
     assert image.shape == (8, 6)
     assert image.is_complex()
 
@@ -119,7 +119,7 @@ def test_lost_pixels_are_filled_in_whatever_the_unit(unit, gaussian, tmp_path):
     truth = unit * gaussian.draw(200, seed=0)[:, 0]
     lost = ~torch.stack(masks)
     backs = torch.stack([unit * problem.measurement for problem in problems])
-    filled = prior.denoise(backs, prior.sigma_range[0] * prior.value_range[1])
+    filled = prior.denoise(backs, prior.sigma_range[0] * prior.image_format.value_range[1])
     error, nothing = (float((x - truth)[lost].square().mean()) for x in (filled, torch.zeros(())))
     # the best linear filter leaves 0.43 of it, by the formulas of the first test
     assert error < (1 + 0.43) / 2 * nothing

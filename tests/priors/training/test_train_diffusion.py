@@ -32,10 +32,10 @@ def train(images, labels=None, steps=2, **given):
 )
 def test_units_are_measured(images, value_range, sigma_data):
     found = Collection.of(list(images))
-    assert found.value_range == pytest.approx(value_range, abs=0.05 * value_range[1] - 0.05)
+    assert found.image_format.value_range == pytest.approx(value_range, abs=0.05 * value_range[1] - 0.05)
     assert found.root_mean_square() == pytest.approx(sigma_data, rel=0.02)
-    assert found.width == (2 if images.is_complex() else 1)
-    assert found.image_shape == (16, 16)
+    assert found.image_format.network_channels == (2 if images.is_complex() else 1)
+    assert found.image_format.shape == (16, 16)
 
 
 @pytest.mark.parametrize("kind", ["gray", "color", "complex", "classes", "patches", "phases"])
@@ -50,8 +50,8 @@ def test_every_kind_of_images_can_be_learned_saved_and_sampled(kind, tmp_path):
         "complex": {"phases": "constant"},
     }.get(kind, {})
     prior = train(images, folder=tmp_path, **given)
-    assert prior.field == ("complex" if kind in ("complex", "phases") else "real")
-    assert prior.image_shape == (None if kind == "patches" else shape)
+    assert prior.image_format.field == ("complex" if kind in ("complex", "phases") else "real")
+    assert prior.image_format.shape == (None if kind == "patches" else shape)
     assert prior.classes == (3 if kind == "classes" else 0)
     prior.save(tmp_path / "prior.safetensors")
     again = ig.priors.load(tmp_path / "prior.safetensors")
@@ -77,14 +77,15 @@ def test_what_is_held_out_and_shown_is_in_the_log(tmp_path):
 
 @pytest.mark.parametrize("method", ["sure", "noise2self"])
 def test_noisy_images_teach_levels_from_theirs_on(method, tmp_path):
-    """Of an image that never changes the error is below the least that pixels without neighbours allow."""
+    """Of an image that never changes the error is below the least that pixels without neighbors allow."""
     truth = torch.linspace(0, 1, 8).expand(8, 8)
     noisy = truth + 0.2 * torch.randn(200, 8, 8, generator=torch.Generator().manual_seed(0))
     prior = train(
         list(noisy), steps=150, folder=tmp_path, noise_std=0.2, method=method, positioned=True,
         training=Training(150, 5e-3, warmup=10), batch_size=16,
     )  # fmt: skip
-    assert prior.sigma_range[0] * (prior.value_range[1] - prior.value_range[0]) / 2 == pytest.approx(0.2)
+    low, high = prior.image_format.value_range
+    assert prior.sigma_range[0] * (high - low) / 2 == pytest.approx(0.2)
     error = float((prior.denoise(noisy[:50], 0.2) - truth).square().mean())
     assert error < 0.8 * 0.04 * float(truth.var()) / (0.04 + float(truth.var()))
 

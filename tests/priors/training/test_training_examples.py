@@ -11,7 +11,7 @@ import invgen as ig
 
 #: Several tests run at a time, and threads that share a core wait for each other.
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
-SCRIPTS = Path(__file__).parents[2] / "examples" / "training"
+SCRIPTS = Path(__file__).parents[3] / "examples" / "training"
 SMALL = ["--steps", "1", "--batch", "2", "--widths", "8", "8", "--output", "prior.safetensors"]
 ARGUMENTS = {
     "ct_phantoms.py": ["--objects", "3", "--size", "32"],
@@ -31,5 +31,5 @@ def test_a_training_script_writes_a_prior_and_what_it_was_made_of(name, tmp_path
     assert header["training"] == {"steps": 1, "batch": 2, "seed": 0}
     assert header["quality"]
     prior = ig.priors.load(tmp_path / "prior.safetensors")
-    assert prior.field == ("complex" if name == "brain_mr.py" else "real")
+    assert prior.image_format.field == ("complex" if name == "brain_mr.py" else "real")
     assert len(list(tmp_path.glob("*/step-1.png"))) == 1

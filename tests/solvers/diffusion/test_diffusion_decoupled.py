@@ -32,7 +32,7 @@ def moments(solver, problem):
 
         def step(problem, x, draws, high=high):
             # the last level is zero: what is left is the image
-            state = State(x, noisy=x)
+            state = State(x=x, noisy=x)
             return solver.step(problem, solver.prepare(problem), state, high, 0.0, _Once(draws, numbers)).x
 
         mean, covariance = moved(step, problem, mean, covariance, numbers)

@@ -9,7 +9,7 @@ import invgen as ig
 from invgen.core.draws import Draws
 from invgen.core.errors import CapabilityError, ParameterError
 from invgen.operators import MRI, Downsample, Mask, MatrixOperator, PhaseRetrieval, Radon, random_codes
-from invgen.priors import Gaussian
+from invgen.priors import Gaussian, ImageFormat
 from invgen.solvers import DPS, PiGDM
 from invgen.solvers.data_prox import DataProx
 
@@ -21,6 +21,14 @@ SHAPE, STD = (4, 6), 0.3
 def prior(field="real"):
     dtype = torch.float64 if field == "real" else torch.complex128
     return Gaussian(torch.ones(SHAPE, dtype=dtype), STD**2)
+
+
+class Bare:
+    """The denoiser of a prior, of which a format is all that is known."""
+
+    def __init__(self, images, **known):
+        self.denoise = images.denoise
+        self.image_format = ImageFormat(noise_range=images.image_format.noise_range, **known)
 
 
 def correlated():
@@ -116,23 +124,26 @@ def test_on_a_white_prior_the_guided_image_is_the_mean_given_both():
     torch.testing.assert_close(found[0], noisy.posterior(problem).mean(), rtol=0, atol=1e-10)
 
 
-def test_without_a_spread_the_images_vary_without_bound():
+def test_without_a_standard_deviation_the_images_vary_without_bound():
     problem = measured(Downsample(SHAPE, 2), 0.1, prior())
-    none, large = (PiGDM(prior(), iterations=10, std=s)(problem, seed=0).x for s in (None, 1e9))
+    none, large = (PiGDM(Bare(prior()), iterations=10, std=s)(problem, seed=0).x for s in (None, 1e9))
     torch.testing.assert_close(none, large)
 
 
-def test_the_standard_deviation_of_a_prior_is_that_of_its_format():
+def test_priors_that_report_their_standard_deviation_are_asked():
     problem = measured(Downsample(SHAPE, 2), 0.1, prior())
     for solver in (PiGDM, DPS):
-        asked, given = solver(prior(), iterations=10), solver(prior(), iterations=10, std=STD)
+        asked, given = solver(Bare(prior(), std=STD), iterations=10), solver(prior(), iterations=10, std=STD)
         assert torch.equal(asked(problem, seed=0).x, given(problem, seed=0).x)
+        closed = solver(prior(), iterations=10)(problem, seed=0).x
+        torch.testing.assert_close(closed, given(problem, seed=0).x)
 
 
-def test_the_spread_of_a_network_is_that_of_its_images():
+def test_the_standard_deviation_of_a_network_is_that_of_its_images():
     network = ig.priors.Diffusion(torch.nn.Identity(), value_range=(0.0, 2.0), sigma_data=0.25)
-    assert network.spread == 0.25
-    assert ig.priors.Diffusion(torch.nn.Identity(), field="complex", value_range=(0.0, 2.0)).spread == 1.0
+    assert network.image_format.std == 0.25
+    twice = ig.priors.Diffusion(torch.nn.Identity(), field="complex", value_range=(0.0, 2.0))
+    assert twice.image_format.std == 1.0
 
 
 SOLVERS = [PiGDM(prior(), iterations=8, std=STD), DPS(prior(), iterations=8, std=STD)]
@@ -160,7 +171,7 @@ def test_an_interrupted_run_goes_on_to_the_bit(solver, tmp_path):
 class Frozen:
     """A denoiser without derivative."""
 
-    noise_range = (0.01, 10.0)
+    image_format = ImageFormat(noise_range=(0.01, 10.0))
 
     def denoise(self, x, sigma):
         return x.detach() / (1 + sigma**2)
@@ -181,7 +192,7 @@ def test_parameters_are_checked():
     with pytest.raises(ParameterError, match="positive zeta"):
         DPS(prior(), zeta=0.0, std=1.0)
     with pytest.raises(CapabilityError, match=r"standard deviation.*std="):
-        DPS(Frozen())
+        DPS(Bare(prior()))
 
 
 def test_pigdm_needs_a_linear_operator():

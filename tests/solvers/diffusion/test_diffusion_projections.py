@@ -46,7 +46,7 @@ def test_a_step_of_ddrm_is_the_papers_coefficient_by_coefficient(high, low):
     problem = measured(MatrixOperator(matrix, SHAPE), std, prior()).repeated(1)
     x = 1 + high * Draws([5])(torch.empty(1, *SHAPE, dtype=torch.float64))
     solver = DDRM(prior(), eta=eta, eta_b=eta_b)
-    reached = solver.step(problem, solver.prepare(problem), State(x, noisy=x), high, low, Draws([7]))
+    reached = solver.step(problem, solver.prepare(problem), State(x=x, noisy=x), high, low, Draws([7]))
     x0, found = reached.x, reached["noisy"]
     # eq. 8 along each singular vector of the whole space
     U, s, Vh = np.linalg.svd(matrix.numpy())

@@ -87,7 +87,7 @@ def law(solver, problem, calls):
         x = mean.repeat(rows, 1)
         x[1 : 1 + SIZE] += root.T
         x = x.reshape(rows, *SHAPE)
-        state = solver.step(repeated, prepared, State(x, noisy=x), high, low, Columns(rows))
+        state = solver.step(repeated, prepared, State(x=x, noisy=x), high, low, Columns(rows))
         seen, x = state.x, state["noisy"].reshape(rows, SIZE)
         mean, moved = x[0], (x - x[0]).T
         root = torch.linalg.cholesky(moved @ moved.T + 1e-14 * torch.eye(SIZE))
@@ -136,7 +136,7 @@ def test_annealed_langevin_takes_the_steps_of_the_paper_where_rows_are_orthonorm
     A, y = problem.operator, problem.measurement
     x = prior.sample(1, seed=9)
     solver = AnnealedLangevin(prior, langevin_steps=1, step_size=0.25)
-    state, prepared = State(x, noisy=x), solver.prepare(problem)
+    state, prepared = State(x=x, noisy=x), solver.prepare(problem)
     found = solver.step(problem, prepared, state, sigma, 0.0, torch.zeros_like)["noisy"]
     eta = 0.25 * sigma**2
     expected = x + eta * (prior.score(x, sigma) + A.H(y - A(x)) / (std**2 + sigma**2))
@@ -150,7 +150,7 @@ def test_annealed_langevin_weighs_unequal_noise_by_its_covariance():
     problem = measured(prior, A, Gaussian(std)).repeated(1)
     x = prior.sample(1, seed=9)
     solver = AnnealedLangevin(prior, langevin_steps=1, step_size=0.25)
-    state, prepared = State(x, noisy=x), solver.prepare(problem)
+    state, prepared = State(x=x, noisy=x), solver.prepare(problem)
     found = solver.step(problem, prepared, state, sigma, 0.0, torch.zeros_like)["noisy"]
     M = A(torch.eye(SIZE, dtype=torch.float64).reshape(SIZE, *SHAPE)).T
     pull = M.T @ torch.linalg.solve(torch.diag(std**2) + sigma**2 * M @ M.T, (problem.measurement - A(x))[0])

@@ -1,15 +1,18 @@
 """Sums and multiples of priors, and constraints."""
 
 import math
+from dataclasses import dataclass
 
 import pytest
 import torch
 
 import invgen as ig
+from invgen.convex.functions import BoxIndicator
 from invgen.core.errors import CapabilityError, ParameterError
 from invgen.noise import Gaussian
-from invgen.operators import Identity, MatrixOperator, Space
+from invgen.operators import Gradient, Identity, MatrixOperator, Space
 from invgen.priors import DCT, L1, Box, GroupSparsity, NonNegative, Tikhonov, TotalVariation, Wavelet
+from invgen.priors.penalties.penalty import Penalty
 from invgen.solvers import FISTA, PDHG
 
 from ...contracts.numbers import normal
@@ -163,3 +166,73 @@ def test_one_weight_of_a_sum_may_follow_from_the_noise():
 def test_what_makes_no_sum_is_refused(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+@dataclass(frozen=True)
+class Capped(Penalty):
+    """A constraint that the package does not know: no pixel is above `cap`."""
+
+    cap: float = 0.3
+
+    @property
+    def bounds(self):
+        return -math.inf, self.cap
+
+    def value(self, x):
+        return torch.where((x > self.cap).any(-1).any(-1), math.inf, 0.0).to(x)
+
+    def prox(self, x, step):
+        return x.clamp(max=self.cap)
+
+    def terms(self, space):
+        return [(Identity(space.shape), BoxIndicator(-math.inf, self.cap))]
+
+    def without_constraints(self):
+        return None
+
+    def _times(self, factor):
+        return self
+
+
+@dataclass(frozen=True)
+class Scaled(Penalty):
+    """A separable penalty that the package does not know: ``weight |x|``, once more."""
+
+    weight: float = 0.5
+    alone: bool = True
+
+    @property
+    def separable(self):
+        return self.alone
+
+    def value(self, x):
+        return L1(self.weight).value(x)
+
+    def prox(self, x, step):
+        return L1(self.weight).prox(x, step)
+
+    def terms(self, space):
+        return L1(self.weight).terms(space)
+
+
+def test_parts_say_what_they_are_whoever_wrote_them():
+    z, step = 2 * normal(6, 8), 0.7
+    known = L1(0.5) + Box(-math.inf, 0.3) + Tikhonov(0.9)
+    own = Scaled() + Capped() + Tikhonov(0.9)
+    assert own.closed_form(SPACE)
+    assert torch.equal(own.prox(z, step), known.prox(z, step))
+    assert torch.equal(own.value(z.clamp(max=0.3)), known.value(z.clamp(max=0.3)))
+    assert (2 * own).weight == (1.0, 1.8)
+    with pytest.raises(ParameterError, match="No image"):
+        Capped() + Box(0.5, 1.0)
+    # beside a constraint a function of several pixels has no closed form
+    assert not (Scaled(alone=False) + Capped()).closed_form(SPACE)
+    assert (Scaled(alone=False) + Tikhonov(0.9)).closed_form(SPACE)
+
+
+def test_what_each_penalty_says_of_itself():
+    assert (L1(0.5).separable, L1(0.5, Gradient((6, 8))).separable) == (True, False)
+    assert (Tikhonov(0.5).quadratic, Tikhonov(0.5, Gradient((6, 8))).quadratic) == (True, False)
+    assert (NonNegative().bounds, Box(-1, 2).bounds) == ((0.0, math.inf), (-1, 2))
+    for other in (TotalVariation(), Wavelet(), DCT(), GroupSparsity()):
+        assert (other.bounds, other.quadratic, other.separable) == (None, False, False)
