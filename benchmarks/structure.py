@@ -71,7 +71,7 @@ def rank(name: str) -> int | None:
 
 
 def circles(arrows: dict[str, set[str]]) -> list[list[str]]:
-    """Groups of files that import one another in a circle: strongly connected components, by Tarjan (1972)."""
+    """Groups of files that import one another in a circle: strongly connected components (Tarjan 1972)."""
     index: dict[str, int] = {}
     low: dict[str, int] = {}
     stack: list[str] = []
