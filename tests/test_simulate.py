@@ -9,8 +9,7 @@ import torch
 
 from invgen import phantoms
 from invgen.core.errors import DataError, ParameterError, ShapeError
-from invgen.io import open_scan
-from invgen.io.ct import truncation
+from invgen.io import open_scan, truncation
 from invgen.operators import ConeBeam, FanBeam
 from invgen.simulate import simulate_ct
 

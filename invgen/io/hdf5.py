@@ -10,7 +10,21 @@ import numpy as np
 
 from invgen.core.errors import FileError
 from invgen.core.files import check_regular
-from invgen.io.ct.beam import Length
+from invgen.io.units import Length
+
+__all__ = [
+    "describe_datasets",
+    "find_object",
+    "get_dataset",
+    "length_value",
+    "link_type",
+    "number_value",
+    "open_hdf5",
+    "read_all",
+    "text_attribute",
+    "text_value",
+    "walk",
+]
 
 _MAX_OBJECTS = 10_000  # visited in a search; a file with more is searched no further
 _MAX_LINKS = 16  # soft links to follow before calling it a loop

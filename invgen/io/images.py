@@ -12,7 +12,7 @@ import numpy as np
 
 from invgen.core.errors import DataError, FileError, ParameterError, ShapeError
 from invgen.core.files import check_regular
-from invgen.io.ct.plain import load_npy
+from invgen.io.arrays import load_npy
 from invgen.io.hdf5 import describe_datasets, get_dataset, open_hdf5, read_all
 
 __all__ = ["read_images", "read_labels"]
@@ -66,7 +66,7 @@ def read_images(path: str | Path, *, dataset: str | None = None, gray: bool = Fa
 def read_labels(path: str | Path) -> np.ndarray:
     """Read the classes of images from an IDX or NPY file: integers, shape (n,)."""
     path = Path(path)
-    labels = load_npy(str(path)) if path.suffix == ".npy" else _idx(path)
+    labels = load_npy(path) if path.suffix == ".npy" else _idx(path)
     if labels.ndim != 1 or labels.dtype.kind not in "ui":
         raise ShapeError(f"{path} should hold one integer for each image; got {labels.shape} {labels.dtype}.")
     return labels.astype(np.int64)
@@ -81,7 +81,7 @@ def _images(path: Path, dataset: str | None) -> list[np.ndarray]:
         volume = _nifti(path)
         return list(np.moveaxis(volume, -1, 0)) if volume.ndim == 3 else [volume]
     if name.endswith(".npy"):
-        array = np.asarray(load_npy(str(path)))
+        array = np.asarray(load_npy(path))
     elif name.endswith(".npz"):
         array = _npz(path, dataset)
     elif name.endswith((".h5", ".hdf5")):

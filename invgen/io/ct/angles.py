@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import h5py
 import numpy as np
 
 from invgen.core.errors import DataError, ParameterError
-from invgen.io.ct.contents import AngleUnit, Options
 from invgen.io.hdf5 import read_all, text_attribute
+from invgen.io.options import AngleUnit, Options
+
+__all__ = ["angles_in_radians", "check_angles", "dataset_angles", "given_angles", "named_angles", "within"]
 
 _ROUNDING = 1e-9
 _ANGLES = {
@@ -69,6 +73,18 @@ def dataset_angles(
     """Angles of a dataset, in radians; the unit is the caller's, else the stated one, else the format's."""
     stated = text_attribute(dataset, "units") or by_definition
     return angles_in_radians(read_all(dataset), stated=stated, option=options.angle_unit, what=dataset.name)
+
+
+def named_angles(load: Callable[[str], Any], options: Options) -> np.ndarray | None:
+    """Angles in radians that the caller gives: numbers, or the name of an array; None without either."""
+    if options.angles is not None:
+        return given_angles(options)
+    if options.angles_dataset is None:
+        return None
+    array = load(options.angles_dataset)
+    if isinstance(array, h5py.Dataset):
+        return dataset_angles(array, options)
+    return angles_in_radians(array, stated=None, option=options.angle_unit, what=repr(options.angles_dataset))
 
 
 def check_angles(values: np.ndarray, what: str) -> np.ndarray:

@@ -6,31 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from invgen.core.errors import DataError
+from invgen.io.units import Length, converted, is_length
 
-Length = tuple[float, str]  # and its unit
+__all__ = ["Beam", "stated_beam"]
 
-_METERS = {
-    "m": 1.0,
-    "meter": 1.0,
-    "meters": 1.0,
-    "metre": 1.0,
-    "metres": 1.0,
-    "cm": 1e-2,
-    "mm": 1e-3,
-    "millimeter": 1e-3,
-    "millimeters": 1e-3,
-    "um": 1e-6,
-    "µm": 1e-6,
-    "μm": 1e-6,
-    "micron": 1e-6,
-    "microns": 1e-6,
-    "micrometer": 1e-6,
-    "micrometers": 1e-6,
-    "nm": 1e-9,
-}
-
-
-_ABSURD = 1e15  # with one over it, what no length here is in any unit
 _PARALLEL = 1.0  # columns by which a ray at the edge of the field may drift in crossing half of it
 _CLOSE = 0.01  # relative
 
@@ -75,22 +54,6 @@ class Beam:
     def magnification(self) -> float:
         """Size of a shadow on the detector over that of the object at the rotation axis."""
         return self.source_detector / self.source_origin
-
-
-def is_length(value: float) -> bool:
-    """Whether a number can be a length: positive, and not so large or small that it is none in any unit."""
-    return 1 / _ABSURD < value < _ABSURD
-
-
-def converted(length: Length, unit: str) -> float | None:
-    """Give a length in another unit; None where that is not known."""
-    value, own = length[0], length[1].strip().lower()
-    unit = unit.strip().lower()
-    if own == unit:
-        return value
-    if own not in _METERS or unit not in _METERS:
-        return None
-    return value * (_METERS[own] / _METERS[unit])
 
 
 def stated_beam(

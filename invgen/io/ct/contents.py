@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -12,30 +12,18 @@ from invgen.core.errors import DataError
 from invgen.io.ct.beam import Beam
 from invgen.io.ct.stack import Frames, Stack, parse_axes
 
-AngleUnit = Literal["deg", "rad"]
+__all__ = ["Contents", "given_frames"]
 
-
-@dataclass(frozen=True)
-class Options:
-    """What the caller of `open_scan` says about the file; None where the file is asked."""
-
-    dataset: str | None = None
-    axes: str | None = None
-    angles: Any = None
-    angles_dataset: str | None = None
-    angle_unit: AngleUnit | None = None
-    flats: Any = None
-    darks: Any = None
-
-    def given(self) -> list[str]:
-        """Options that only projections have, and that were given."""
-        names = ("angles", "angles_dataset", "angle_unit", "flats", "darks")
-        return [name for name in names if getattr(self, name) is not None]
+#: What the caller can state about projections, beside the array and its axes.
+_OPTIONS = ("angles", "angles_dataset", "angle_unit", "flats", "darks", "quantity", "rotation")
 
 
 @dataclass(frozen=True)
 class Contents:
     """Frames and metadata of a file, in the order of the file."""
+
+    kind: ClassVar[str] = "a CT scan"
+    options: ClassVar[tuple[str, ...]] = _OPTIONS  # those that apply
 
     format: str
     dataset: str

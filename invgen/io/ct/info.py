@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 
 from invgen.core.errors import InvgenError, InvgenWarning
-from invgen.io.ct.scan import Scan
+from invgen.io.ct.raw import RawScan
 from invgen.io.ct.truncation import truncation
+
+__all__ = ["describe"]
 
 _CHEAP = 2**24  # rays of a slice that is still read, to look at the data themselves
 
 
-def describe(scan: Scan) -> dict[str, Any]:
+def describe(scan: RawScan) -> dict[str, Any]:
     """Describe a scan as plain data: see `Scan.info`."""
     contents = scan.contents
     return {
@@ -51,7 +53,7 @@ def _angles(angles: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _geometry(scan: Scan) -> dict[str, Any]:
+def _geometry(scan: RawScan) -> dict[str, Any]:
     """Tell where source and detector are; lengths on the detector itself, in `unit`."""
     beam, columns = scan.beam, scan.columns
     magnification = 1.0 if beam is None else beam.magnification
@@ -76,14 +78,14 @@ def _geometry(scan: Scan) -> dict[str, Any]:
     }
 
 
-def _missing(scan: Scan) -> list[str]:
+def _missing(scan: RawScan) -> list[str]:
     there = {"angles": scan.has_angles, "pixel size": scan.unit != "pixel"}
     if scan.stored == "counts":
         there |= {"flats": scan.has_flats, "darks": scan.has_darks}
     return [name for name, found in there.items() if not found]
 
 
-def _warnings(scan: Scan) -> list[str]:
+def _warnings(scan: RawScan) -> list[str]:
     """Tell what would stop or spoil a reconstruction of the middle slice."""
     if not scan.has_angles or scan.views * scan.columns > _CHEAP:
         return []

@@ -11,7 +11,8 @@ import torch
 from invgen.core.errors import DataError, ParameterError
 from invgen.io.mri.contents import KSpace, check_size, read_block
 from invgen.io.mri.named import NamedArray, joined
-from invgen.io.mri.trajectory import Unit, cycles_per_pixel, default_matrix
+from invgen.io.mri.trajectory import cycles_per_pixel, default_matrix
+from invgen.io.options import TrajectoryUnit
 
 
 class ArrayPath:
@@ -35,7 +36,9 @@ class ArrayPath:
         When trajectory, unit and matrix do not fit the array or each other.
     """
 
-    def __init__(self, array: NamedArray, trajectory: Any, unit: Unit, matrix: Any, field_of_view: Any):
+    def __init__(
+        self, array: NamedArray, trajectory: Any, unit: TrajectoryUnit, matrix: Any, field_of_view: Any
+    ):
         self._array = array
         k = _trajectory(array, trajectory)
         self.oversampling = 1.0

@@ -13,6 +13,8 @@ import torch
 from invgen.core.errors import DataError, FileError
 from invgen.operators import sampling
 
+__all__ = ["Contents", "KSpace", "central", "check_size", "pixels", "read_block", "samples_of"]
+
 #: Samples of one slice or volume, all coils: 8 GB, more than any scanner measures at once.
 _MAX_SAMPLES = 2**30
 
@@ -88,6 +90,12 @@ class Contents:
     has_noise_scan: bool = False
     has_calibration: bool = False
     notes: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()  # those of `open_scan` that apply, beside the array and its axes
+
+    @property
+    def kind(self) -> str:
+        """What messages call it."""
+        return f"an MRI scan of the format {self.format}"
 
 
 def check_size(coils: int, samples: int, what: str) -> None:

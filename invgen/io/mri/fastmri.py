@@ -11,17 +11,23 @@ from invgen.io.hdf5 import describe_datasets, find_object, get_dataset, text_att
 from invgen.io.mri.contents import Contents, KSpace, central, check_size, read_block, samples_of
 from invgen.io.mri.header import Limit, read_header
 from invgen.io.mri.oversampling import remove_oversampling
+from invgen.io.options import Options
+from invgen.io.source import Container, Source
+
+__all__ = ["CONTAINER", "read", "recognise"]
+
+CONTAINER: Container = "hdf5"
 
 _KSPACE, _HEADER = "kspace", "ismrmrd_header"
 _REFERENCES = ("reconstruction_rss", "reconstruction_esc")
 
 
-def recognise(file: h5py.File) -> bool:
-    """Whether the file has k-space under the name that fastMRI gives it."""
-    return isinstance(find_object(file, _KSPACE), h5py.Dataset)
+def recognise(source: Source, options: Options) -> bool:
+    """Whether the file has k-space under the name that fastMRI gives it, and no array is named."""
+    return options.dataset is None and isinstance(find_object(source.hdf5, _KSPACE), h5py.Dataset)
 
 
-def read(file: h5py.File) -> Contents:
+def read(source: Source, options: Options) -> Contents:
     """Read k-space (slices, coils, H, W), or (slices, H, W) of a single coil.
 
     Rows, along H, are the readout, sampled twice as densely as the field of view needs; columns are the phase
@@ -32,6 +38,7 @@ def read(file: h5py.File) -> Contents:
     FileError
         When the header is missing, or what is there is not what fastMRI's files hold.
     """
+    file = source.hdf5
     what = f"{file.filename}: kspace"
     dataset = get_dataset(file, _KSPACE)
     shape = tuple(dataset.shape or ())

@@ -10,7 +10,8 @@ import torch
 from invgen.core.errors import DataError
 from invgen.io.mri.contents import KSpace, check_size, samples_of
 from invgen.io.mri.measurement import Measurement
-from invgen.io.mri.trajectory import Unit, cycles_per_pixel
+from invgen.io.mri.trajectory import cycles_per_pixel
+from invgen.io.options import TrajectoryUnit
 
 
 class Paths:
@@ -36,7 +37,11 @@ class Paths:
     """
 
     def __init__(
-        self, measurement: Measurement, grid: tuple[int, ...], unit: Unit, field_of_view: tuple[float, ...]
+        self,
+        measurement: Measurement,
+        grid: tuple[int, ...],
+        unit: TrajectoryUnit,
+        field_of_view: tuple[float, ...],
     ):
         self._measurement, self._grid, self._unit = measurement, grid, unit
         self._field_of_view = field_of_view if min(field_of_view) > 0 else None

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from invgen.core.errors import CapabilityError, DataError, InvgenWarning, ParameterError
-from invgen.io import Beam, Bin, open_scan, to_operator
-from invgen.io.ct import truncation
+from invgen.io import Beam, Bin, open_scan, to_operator, truncation
 from invgen.simulate import simulate_ct
 from invgen.solvers import FBP, FDK, SIRT
 
