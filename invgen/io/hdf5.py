@@ -1,4 +1,4 @@
-"""HDF5 as a hostile format: what is read lies in the file itself, and errors are in the user's words."""
+"""HDF5 as a hostile format: only what lies in the file itself is read, and errors are in the user's words."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _walk(root: h5py.Group, name: str, hops: int) -> h5py.Group | h5py.Dataset |
 def link_type(group: h5py.Group, name: str | bytes) -> int | None:
     """Kind of a link (``h5py.h5l.TYPE_HARD``, ...), None where there is none.
 
-    Unlike ``name in group``, it does not look what an external link leads to.
+    Unlike ``name in group``, it does not open what an external link leads to.
     """
     if not group.id.links.exists(_encoded(name)):
         return None

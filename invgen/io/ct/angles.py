@@ -1,4 +1,4 @@
-"""Angles, as callers give and files hold them, in radians."""
+"""Angles from callers and from files, in radians."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def angles_in_radians(values: np.ndarray, *, stated: str | None, option: str | N
     stated : str or None
         The unit that the file (or the definition of its format) states.
     option : {"deg", "rad"} or None
-        The unit that the caller states; it wins over the file's, whose attributes can be wrong.
+        The unit that the caller states; it replaces the file's, whose attributes can be wrong.
     what : str
         What the angles are, for messages.
 
     Raises
     ------
     DataError
-        When neither the file nor the caller tells the unit, or when an angle is not finite.
+        When neither the file nor the caller states the unit, or when an angle is not finite.
     """
     unit = option if option is not None else stated
     if unit is None:
@@ -63,7 +63,7 @@ def angles_in_radians(values: np.ndarray, *, stated: str | None, option: str | N
 
 
 def given_angles(options: Options) -> np.ndarray | None:
-    """Angles that the caller gives in code, in radians; None where there are none."""
+    """Angles in radians that the caller gives as numbers; None where there are none."""
     return None if options.angles is None else check_angles(np.asarray(options.angles), "angles")
 
 
@@ -76,7 +76,7 @@ def dataset_angles(
 
 
 def named_angles(load: Callable[[str], Any], options: Options) -> np.ndarray | None:
-    """Angles in radians that the caller gives: numbers, or the name of an array; None without either."""
+    """Angles in radians that the caller gives as numbers, or by the name of an array; None without either."""
     if options.angles is not None:
         return given_angles(options)
     if options.angles_dataset is None:

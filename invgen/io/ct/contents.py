@@ -31,16 +31,14 @@ class Contents:
     flats: Frames | None
     darks: Frames | None
     angles: np.ndarray | None  # radians
-    counts: bool  # whether the format says that projections are raw counts, to be divided by flats
-    pixel_size: float = (
-        1.0  # distance of the columns at the sample: of the detector's, over the magnification
-    )
+    counts: bool  # whether the format defines projections as raw counts, to be divided by flats
+    pixel_size: float = 1.0  # spacing of the columns at the sample: the detector's over the magnification
     unit: str = "pixel"  # of the pixel size, as the file states it
-    row_size: float | None = None  # of the rows, likewise; None: as the columns
+    row_size: float | None = None  # spacing of the rows, likewise; None: that of the columns
     beam: Beam | None = None  # None: parallel
-    image_shape: tuple[int, int] | None = None  # where the format says on which grid
-    line_integrals: bool = False  # whether the format says that the projections are line integrals
-    saturation: float | None = None  # the value at which the detector clips, where the file tells
+    image_shape: tuple[int, int] | None = None  # of the image, where the format states it
+    line_integrals: bool = False  # whether the format defines the projections as line integrals
+    saturation: float | None = None  # the value at which the detector clips, where the file states it
     notes: tuple[str, ...] = ()
 
     def __post_init__(self):
@@ -60,7 +58,7 @@ class Contents:
 
 
 def given_frames(given: Any, load: Callable[[str], Any], axes: tuple[str, ...], what: str) -> Frames | None:
-    """Flat or dark fields that the caller gives: the name of a dataset, or an array (frame, row, column)."""
+    """Flat or dark fields from the caller: the name of an array, or numbers of shape (frame, row, column)."""
     if given is None:
         return None
     if isinstance(given, str):

@@ -22,7 +22,7 @@ CONTAINER: Container = "mat"
 
 _STRUCTS = ("CtDataFull", "CtDataLimited")
 _GRID = (512, 512)  # of the challenge's images and segmentations, pixels of the effective size
-_OFF = 1e-3  # relative
+_OFF = 1e-3  # relative difference of lengths that should agree
 
 
 def recognise(source: Source, options: Options) -> bool:
@@ -35,9 +35,9 @@ def recognise(source: Source, options: Options) -> bool:
 def read(source: Source, options: Options) -> Contents:
     """Read a struct of the challenge: a sinogram, and the parameters that describe it.
 
-    Its view angles, in degrees, and the order of its columns are those of `invgen.operators.FanBeam`: with
-    them as they are, reconstructions of the full scans lie as the segmentations that come with the data
-    (overlap over union 0.997), and any mirror image, turn or other sense of rotation does not (at most 0.80
+    Its view angles, in degrees, and the order of its columns are those of `invgen.operators.FanBeam`:
+    reconstructions of the full scans then have the orientation of the segmentations that come with the data
+    (intersection over union 0.997), which no mirror image, turn or other sense of rotation has (at most 0.80
     or, for the other sense turned and mirrored, 0.97, blurred).
 
     Raises

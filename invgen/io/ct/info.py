@@ -1,4 +1,4 @@
-"""What `invgen info` tells of a scan."""
+"""What `invgen info` reports of a CT scan."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from invgen.io.ct.truncation import truncation
 
 __all__ = ["describe"]
 
-_CHEAP = 2**24  # rays of a slice that is still read, to look at the data themselves
+_CHEAP = 2**24  # rays of a slice that is still read, to inspect the data themselves
 
 
 def describe(scan: RawScan) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def _angles(angles: np.ndarray) -> dict[str, Any]:
 
 
 def _geometry(scan: RawScan) -> dict[str, Any]:
-    """Tell where source and detector are; lengths on the detector itself, in `unit`."""
+    """Positions of source and detector; lengths on the detector itself, in `unit`."""
     beam, columns = scan.beam, scan.columns
     magnification = 1.0 if beam is None else beam.magnification
     spacing = scan.pixel_size * magnification
@@ -86,7 +86,7 @@ def _missing(scan: RawScan) -> list[str]:
 
 
 def _warnings(scan: RawScan) -> list[str]:
-    """Tell what would stop or spoil a reconstruction of the middle slice."""
+    """What would prevent or spoil a reconstruction of the middle slice."""
     if not scan.has_angles or scan.views * scan.columns > _CHEAP:
         return []
     try:

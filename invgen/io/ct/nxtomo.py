@@ -131,10 +131,10 @@ def _detector(entry: h5py.Group) -> h5py.Group:
 
 
 def _axes(data: h5py.Dataset, frames: int, options: Options, notes: list[str]) -> tuple[str, ...]:
-    """Order of the axes: as given, as the data say, or found from the axis as long as the image key.
+    """Order of the axes: as given, as the data state, or from the axis of the image key's length.
 
-    The definition prints (frame, x, y) and files in practice hold (frame, y, x); the shape cannot tell
-    them apart, so that the other two axes are rows and columns unless something says otherwise.
+    The definition prints (frame, x, y) and files in practice hold (frame, y, x); the shape does not
+    distinguish them, so that the other two axes are taken as rows and columns unless stated otherwise.
     """
     if options.axes is not None:
         return parse_axes(options.axes, data.shape, data.name)
@@ -151,8 +151,8 @@ def _axes(data: h5py.Dataset, frames: int, options: Options, notes: list[str]) -
     frame_axis = fitting[0] if fitting else 0
     if len(fitting) > 1:
         notes.append(
-            f"{len(fitting)} axes of {data.name} are as long as image_key ({frames}); the first is taken as "
-            "the frames, as the definition has it (axes= or --axes says otherwise)"
+            f"{len(fitting)} axes of {data.name} have the length of image_key ({frames}); the first is taken "
+            "as the frames, as the definition has it (axes= or --axes says otherwise)"
         )
     order = ["row", "column"]
     order.insert(frame_axis, "angle")

@@ -1,4 +1,4 @@
-"""The scan as it is in the file: what it holds, and its projections on demand."""
+"""The CT scan as it is in the file: what it holds, and its projections on demand."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["RawScan"]
 
 
 class RawScan(ScanFile):
-    """A tomographic scan in a file, opened by `open_scan`; close it, or use it in a ``with`` statement.
+    """A CT scan in a file, opened by `open_scan`; close it, or use it in a ``with`` statement.
 
     Opening reads metadata only. Views are counted by increasing angle, whatever the order in the file.
 
@@ -33,16 +33,16 @@ class RawScan(ScanFile):
     quantity : {"transmission", "absorption"}
         Whether the projections are still to be put through minus the logarithm.
     stored : {"counts", "transmission", "absorption"}
-        What the numbers in the file are; counts are divided by flat fields first.
+        What the numbers in the file are; counts are first divided by flat fields.
     beam : Beam or None
-        Where the source of a fan or cone beam is; None is a parallel beam.
+        Position of the source of a fan or cone beam; None for a parallel beam.
     geometry : {"parallel", "fan", "cone"}
     rotation : {"counterclockwise", "clockwise"}
-        Which way the view angles turn; the files' own convention is not always ours.
+        Which way the view angles turn; the convention of a file can be the other one.
     pixel_size : float
         Distance of the detector columns at the sample, in `unit`.
     unit : str
-        Unit of length, as the file states it; ``"pixel"`` where it does not tell the size.
+        Unit of length, as the file states it; ``"pixel"`` where it states no size.
     has_flats, has_darks : bool
     dtype : numpy.dtype
         Type of the stored projections.
@@ -99,7 +99,7 @@ class RawScan(ScanFile):
         """Angles of the views in radians as the file has them, increasing, shape (views,), float64."""
         if self._angles is None:
             raise DataError(
-                f"{self.path} does not tell the {self.views} angles of its projections; none are guessed. "
+                f"{self.path} does not state the {self.views} angles of its projections; none are guessed. "
                 "Give them: angles=... in radians, or angles_dataset=... (command line: --angles)."
             )
         return self._angles
@@ -141,7 +141,7 @@ class RawScan(ScanFile):
         return projections
 
     def _saturation(self) -> float | None:
-        """Value at which the detector clips: as the file tells, else the largest of an integer type."""
+        """Value at which the detector clips: as the file states, else the largest of an integer type."""
         if self.contents.saturation is not None:
             return self.contents.saturation
         return float(np.iinfo(self.dtype).max) if self.dtype.kind in "ui" else None

@@ -29,7 +29,7 @@ __all__ = ["Scan"]
 
 
 class Scan(RawScan):
-    """A tomographic scan in a file, opened by `open_scan`; close it, or use it in a ``with`` statement.
+    """A CT scan in a file, opened by `open_scan`; close it, or use it in a ``with`` statement.
 
     Its attributes are those of `RawScan`: views, slices, columns, angles, unit, beam, ...
 
@@ -71,7 +71,7 @@ class Scan(RawScan):
         InvgenWarning
             When the estimate is uncertain, or the views turn the other way than is stated.
         """
-        row = self.slices // 2 if slice is None else slice
+        row = self.slices // 2 if slice is None else self._index(slice, self.slices, "slice")
         if row not in self._centers:
             find = find_center if self.beam is None else axis_of_beam
             self._centers[row] = find(self.preprocess(row))

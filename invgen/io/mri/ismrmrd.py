@@ -46,14 +46,14 @@ def _has(group: h5py.Group, part: str) -> bool:
 def read(source: Source, options: Options) -> Contents:
     """Read the readouts of a group.
 
-    Axes are (z,) y, x: readouts lie along x, ``kspace_encode_step_1`` along y and step 2 along z. What
-    differs in repetition, contrast, phase or set is an image of its own; averages are averaged, segments put
-    together.
+    Axes are (z,) y, x: readouts lie along x, ``kspace_encode_step_1`` along y and step 2 along z. Readouts
+    that differ in repetition, contrast, phase or set are of separate images; averages are averaged, and
+    segments joined.
 
     Raises
     ------
     FileError
-        When the header is missing or no such header, or the readouts are not there or of another type.
+        When header or readouts are missing, or are not those of ISMRMRD.
     DataError
         When readouts and header contradict each other.
     """
@@ -97,7 +97,7 @@ def read(source: Source, options: Options) -> Contents:
 
 
 def _grid(encoding: Encoding, last: int) -> tuple[int, ...]:
-    """Matrix that was measured, (D, H, W) or (H, W); `last` is the largest step 2."""
+    """Matrix that was measured, (D, H, W) or (H, W); `last` is the largest encoding step 2."""
     x, y, z = encoding.encoded.matrix
     limit = encoding.limits.get("kspace_encoding_step_2")
     encoded = z > 1 and (last > 0 or limit is None or limit.maximum > 0)
@@ -114,7 +114,7 @@ def _wanted(encoding: Encoding, axis: int) -> int:
 
 
 def _interpolated(encoding: Encoding, axes: tuple[int, ...]) -> list[str]:
-    """Where the header wants other pixels than those that were measured."""
+    """Notes on axes along which the header's image has other pixels than those that were measured."""
     notes = []
     for axis in axes:
         measured, wanted = encoding.encoded.pixel(axis), encoding.recon.pixel(axis)

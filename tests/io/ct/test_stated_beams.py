@@ -63,7 +63,7 @@ class TestDataExchange:
     @pytest.mark.parametrize("name", ["source__distance", "detector__distance"])
     def test_absurd_distances_are_none(self, data_exchange, name, absurd):
         values = DISTANCES | {name: (absurd, "mm")}
-        with pytest.raises(DataError, match=r"does not tell its distances.* Put the numbers"):
+        with pytest.raises(DataError, match=r"does not state its distances.* Put the numbers"):
             open_scan(self.instrument(data_exchange, geometry="fan", **PIXEL, **values))
 
     @pytest.mark.parametrize("absurd", [1e200, 1e-200])
@@ -87,7 +87,7 @@ class TestDataExchange:
     @pytest.mark.parametrize(
         ("values", "told"),
         [
-            ({"geometry": "fan"}, "does not tell its distances"),
+            ({"geometry": "fan"}, "does not state its distances"),
             ({"geometry": "cone", **DISTANCES}, "in one unit with its pixel size"),
             ({"geometry": "cone", "detector__shape": "curved", **PIXEL, **DISTANCES}, "curved detector"),
         ],

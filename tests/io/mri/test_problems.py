@@ -69,7 +69,7 @@ def test_noise_scan_tells_the_covariance_of_the_data(write_ismrmrd, dwell, bandw
 
 
 def test_noise_scan_that_is_of_no_use_does_not_keep_the_data(write_ismrmrd):
-    """Of three samples, which do not tell the covariance of four coils."""
+    """Of three samples, which do not determine the covariance of four coils."""
     short = readout(noise((3,), 7), flags=("IS_NOISE_MEASUREMENT",))
     with open_scan(
         write_ismrmrd([short, *lines(random_complex((COILS, *SHAPE)))], header(SHAPE, SHAPE))
@@ -134,8 +134,9 @@ def test_compressed_coils_are_fewer_and_see_the_same(write_ismrmrd):
         assert problem.operator.range.shape == (3, *SHAPE)
         assert scan.problem(compress=1).operator.range.shape == SHAPE
         full = scan.problem(coils=maps.numpy())  # arrays are welcome, too
-        with pytest.raises(ParameterError, match="compress is from 1 to the 4 coils"):
-            scan.problem(compress=5)
+        for compress in (5, 0, 2.0, True):
+            with pytest.raises(ParameterError, match="virtual coils, is a whole number from 1 to 4"):
+                scan.problem(compress=compress)
     residuals = [
         float(p.residual_norm(torch.from_numpy(disc()).to(torch.complex64))) for p in (problem, full)
     ]
