@@ -196,7 +196,7 @@ def test_what_cannot_be_shown_is_refused():
         figures.uncertainty([TRUTH, TRUTH], [TRUTH], ["truth", "truth"])
     with pytest.raises(ParameterError, match="aspect"):
         figures.uncertainty([TRUTH], [TRUTH], ["truth"], aspect=0.0)
-    with pytest.raises(ShapeError, match="as many angles"):
+    with pytest.raises(ShapeError, match="one angle each"):
         figures.comparison(SINOGRAM, {"a": TRUTH}, TRUTH, angles=ANGLES[:3])
     with pytest.raises(ParameterError, match="one to four"):
         figures.comparison(SINOGRAM, {}, TRUTH, angles=ANGLES)
@@ -271,3 +271,8 @@ def test_a_grid_shows_every_pixel(tmp_path):
     assert np.asarray(Image.open(tmp_path / "colour.png")).shape[-1] == 3
     with pytest.raises(ShapeError, match="save_grid"):
         figures.save_grid(torch.rand(4, 4), tmp_path / "none.png")
+    for columns in (0, True, 2.0):
+        with pytest.raises(ParameterError, match="columns is a whole number"):
+            figures.save_grid(images, tmp_path / "none.png", columns=columns)
+        with pytest.raises(ParameterError, match="columns is a whole number"):
+            figures.montage([TRUTH], ["image"], columns=columns)

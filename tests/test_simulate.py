@@ -213,8 +213,10 @@ def test_what_cannot_be_scanned_is_refused_and_leaves_no_file(tmp_path):
     path = tmp_path / "scan.h5"
     with pytest.raises(ParameterError, match="'foam', 'shepp-logan'"):
         simulate_ct(path, "foma")
-    with pytest.raises(ParameterError, match="views is a positive"):
-        simulate_ct(path, views=0)
+    for name in ("size", "views", "slices", "detector_count", "flats", "darks"):
+        for number in (0, True, 4.0):
+            with pytest.raises(ParameterError, match=f"{name} is a whole number of at least 1; got {number}"):
+                simulate_ct(path, **{"size": 16} | {name: number})
     with pytest.raises(ParameterError, match="photons"):
         simulate_ct(path, photons=math.nan)
     with pytest.raises(ParameterError, match="rotation axis"):
