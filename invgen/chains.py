@@ -1,8 +1,8 @@
-"""Whether Markov chains have mixed, and how many independent draws theirs are worth.
+"""Whether Markov chains have mixed, and the number of independent draws that theirs are worth.
 
-Chains are ``(chains, draws, *image)``: several of the same posterior, each in the order of its draws. What
-comes out is one number for each pixel, in double precision; of complex chains the worse one of the real and
-the imaginary part.
+Chains are ``(chains, draws, *image)``: several of the same posterior, each in the order of its draws. Each
+function returns one number for each pixel, in double precision; for complex chains the worse one of the real
+and the imaginary part.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ __all__ = ["effective_sample_size", "r_hat"]
 
 
 def r_hat(chains: Tensor) -> Tensor:
-    """How much wider all chains together are than each: near one where they have mixed.
+    """Width of all chains together over that of each: near one where they have mixed.
 
-    Rank-normalized split-R-hat of Vehtari, Gelman, Simpson, Carpenter and Buerkner (2021): the root of the
-    variance that all halves of chains tell together over the mean one within them, of normal numbers of the
-    same ranks; or that of the distances from the median, where it is larger. Chains of more than 1.01 should
-    go on.
+    Rank-normalized split-R-hat of Vehtari, Gelman, Simpson, Carpenter and Buerkner (2021): the draws are
+    replaced by standard Gaussian quantiles of their ranks, and R-hat is the root of the variance estimated
+    from all halves of chains over the mean variance within them; or that of the distances from the median,
+    where it is larger. Chains with more than 1.01 should be continued.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def r_hat(chains: Tensor) -> Tensor:
     Returns
     -------
     tensor, float64, shape (*image)
-        One where nothing varies; infinite where halves stand still at different values.
+        One where nothing varies; infinite where halves are constant at different values.
 
     Raises
     ------
@@ -45,10 +45,10 @@ def r_hat(chains: Tensor) -> Tensor:
 
 
 def effective_sample_size(chains: Tensor) -> Tensor:
-    """Number of independent draws that would tell the mean as well.
+    """Number of independent draws that would estimate the mean as accurately.
 
     ``N / (1 + 2 sum rho_t)`` for the N draws of all chains, with the autocorrelations rho_t of split chains,
-    Vehtari et al. (2021), summed as far as pairs of neighbours are positive and fall (Geyer 1992).
+    Vehtari et al. (2021), summed as long as pairs of neighbors are positive and decrease (Geyer 1992).
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def effective_sample_size(chains: Tensor) -> Tensor:
     Returns
     -------
     tensor, float64, shape (*image)
-        At most ``N log10 N``, which chains that swing to and fro come to; N where nothing varies.
+        At most ``N log10 N``, which chains with negative autocorrelation reach; N where nothing varies.
 
     Raises
     ------
@@ -92,12 +92,12 @@ def _halves(chains: Tensor) -> Tensor:
         raise DataError("Chains hold NaN or infinities: they have diverged.")
     parts = torch.view_as_real(chains.resolve_conj()) if chains.is_complex() else chains[..., None]
     n = chains.shape[1] // 2
-    # of an odd number the draw in the middle is left out
+    # where the number of draws is odd, the middle one is left out
     return torch.cat([parts[:, :n], parts[:, -n:]]).double()
 
 
 def _normalized(draws: Tensor) -> Tensor:
-    """Normal numbers of the same ranks among all chains, equal draws having the mean of their ranks."""
+    """Standard Gaussian quantiles of the ranks among all chains; equal draws have the mean of their ranks."""
     rows = draws.flatten(0, 1).flatten(1).T.contiguous()
     ordered = rows.sort(-1).values
     ranks = (torch.searchsorted(ordered, rows) + torch.searchsorted(ordered, rows, right=True) + 1) / 2
@@ -106,7 +106,7 @@ def _normalized(draws: Tensor) -> Tensor:
 
 
 def _variances(draws: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean variance within chains, and that which all chains tell together."""
+    """Mean variance within chains, and the variance estimated from all chains together."""
     n = draws.shape[1]
     within = draws.var(1).mean(0)
     return within, (n - 1) / n * within + draws.mean(1).var(0)
@@ -114,13 +114,13 @@ def _variances(draws: Tensor) -> tuple[Tensor, Tensor]:
 
 def _ratio(draws: Tensor) -> Tensor:
     within, together = _variances(draws)
-    # of ranks, chains that all stand still at one value have no variance at all
+    # in ranks, chains that are all constant at one value have no variance at all
     moves = torch.where(together > 0, torch.inf, 1.0)
     return torch.where(within > 0, (together / torch.where(within > 0, within, 1)).sqrt(), moves)
 
 
 def _autocovariances(draws: Tensor) -> Tensor:
-    """Of each chain at each lag, about its own mean, over ``n - 1`` as its variance is."""
+    """Autocovariance of each chain at each lag, about its own mean, over ``n - 1`` as its variance is."""
     n = draws.shape[1]
     transform = torch.fft.rfft(draws - draws.mean(1, keepdim=True), n=2 * n, dim=1)
     return torch.fft.irfft(transform.abs().square(), n=2 * n, dim=1)[:, :n] / (n - 1)

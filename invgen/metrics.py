@@ -1,4 +1,4 @@
-"""How far an image is from the truth.
+"""Measures of the error of an image.
 
 The last two axes are the image and every leading axis is batch: each function returns one float64 number
 per image, in a tensor of the leading axes' shape (zero-dimensional for a single image). Nothing is
@@ -12,6 +12,8 @@ from torch import Tensor
 
 from invgen.core.errors import DtypeError, ParameterError, ShapeError
 
+__all__ = ["nrmse", "psnr", "relative_error", "ssim"]
+
 
 def psnr(
     image: Tensor, truth: Tensor, *, data_range: float | None = None, mask: Tensor | None = None
@@ -21,11 +23,11 @@ def psnr(
     Parameters
     ----------
     image, truth : Tensor, shape (..., H, W)
-        The estimate and what it should be. Of complex images, the modulus of the difference counts.
+        The estimate and what it should be. The error of complex images is the modulus of the difference.
     data_range : float, optional
         The peak; by default, each truth's own largest minus smallest value (of the modulus where complex).
     mask : bool Tensor, shape (H, W), optional
-        The pixels that count, for error and default range alike, as in a disc that every view sees.
+        Pixels that count, for the error and the default range, such as the disc that every view sees.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What a solver gives back."""
+"""The result of a solver."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Reconstruction:
         tolerance was compared with, shape (iterations, *batch).
     stats : dict
         "solver", "iterations", "converged", "operator_calls", "seconds", "peak_memory" (bytes) and what
-        else the solver tells, such as the weight that "auto" became.
+        else the solver reports, such as the weight that "auto" was resolved to.
     """
 
     x: torch.Tensor
@@ -62,7 +62,7 @@ class Reconstruction:
         CapabilityError
             Without samples.
         ParameterError
-            Where so few samples tell nothing of that quantile.
+            When there are too few samples to estimate that quantile.
         """
         drawn = self._drawn().sort(0).values
         place = q * (len(drawn) + 1)
@@ -75,9 +75,9 @@ class Reconstruction:
     def interval(self, level: float = 0.9) -> tuple[torch.Tensor, torch.Tensor]:
         """Ends of the central credible interval at each pixel, of the modulus where samples are complex.
 
-        Quantiles where there are samples enough, 19 for 90 percent. Of fewer, what would contain another
-        sample with that probability if they were normal: ``mean +- t std sqrt(1 + 1/n)``, t the quantile of
-        Student's distribution.
+        With enough samples, 19 for 90 percent, the ends are quantiles. With fewer, the interval contains
+        another sample with that probability if the samples are Gaussian: ``mean +- t std sqrt(1 + 1/n)``, t
+        the quantile of Student's distribution.
 
         Parameters
         ----------
@@ -108,7 +108,7 @@ class Reconstruction:
             Its modulus counts where the samples are complex.
         level : number between 0 and 1
         mask : bool tensor that broadcasts to the truth, optional
-            The pixels that count.
+            Pixels that count.
 
         Returns
         -------
@@ -142,10 +142,10 @@ class Reconstruction:
 
     def __repr__(self) -> str:
         keys = ("solver", "iterations", "seconds")
-        told = ", ".join(f"{key}={self.stats[key]}" for key in keys if key in self.stats)
-        return f"Reconstruction(x={tuple(self.x.shape)}, {told})"
+        stats = ", ".join(f"{key}={self.stats[key]}" for key in keys if key in self.stats)
+        return f"Reconstruction(x={tuple(self.x.shape)}, {stats})"
 
 
 def _plain(value: Any) -> Any:
-    """What JSON does not know: tensors become lists, anything else its name."""
+    """Encode what JSON cannot: tensors become lists, anything else its text."""
     return value.tolist() if isinstance(value, torch.Tensor) else str(value)

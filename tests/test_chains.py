@@ -28,10 +28,10 @@ def test_an_autoregression_is_worth_its_closed_form(phi):
     chains = autoregression(phi)
     time = (1 + phi) / (1 - phi)
     found = effective_sample_size(chains)
-    # estimates of one pixel scatter by a tenth or two at most, their mean over ten by some percent
+    # estimates of one pixel have a relative error of 0.1 to 0.2, their mean over ten of some percent
     assert float(found.mean()) == pytest.approx(16000 / time, rel=0.1)
-    # distances from the median forget as phi^2 does; halves of chains tell the mean with the variance
-    # time / 2000, of which R-hat has one half
+    # distances from the median decorrelate as phi^2 does; halves of chains estimate the mean with the
+    # variance time / 2000, of which R-hat has one half
     slow = max(time, (1 + phi**2) / (1 - phi**2))
     assert float((r_hat(chains) - 1).abs().mean()) < 2 * slow / 2000 / 2
 
@@ -43,13 +43,13 @@ def test_independent_draws_have_mixed():
     assert bool(((r_hat(chains) - 1).abs() < 0.02).all())
 
 
-def test_chains_that_stand_apart_are_told_by_the_spread_of_their_means():
+def test_chains_with_different_means_are_detected_by_the_variance_of_these():
     m, n, apart = 4, 500, 1.0
     chains = independent(m, n, 10)
     chains = chains + apart * torch.arange(m, dtype=torch.float64)[:, None, None]
     # unit variance within; together also that of the halves' means, twice 0, 1, 2, 3
     between = torch.arange(m, dtype=torch.float64).repeat(2).var()
-    # ranks change what the normal numbers are, and how far apart, by little
+    # rank normalization changes that little
     assert float(r_hat(chains).mean()) == pytest.approx(math.sqrt(1 + float(between)), rel=0.1)
 
 
@@ -58,13 +58,13 @@ def test_a_drift_is_seen_in_one_chain():
     assert float(r_hat(independent(1, 1000, 1) + drift)) > 1.5
 
 
-def test_chains_that_differ_in_spread_alone_are_told_by_the_distance_from_the_median():
+def test_chains_that_differ_in_width_alone_are_detected_by_the_distance_from_the_median():
     chains = independent(4, 2000, 1) * torch.tensor([1.0, 1.0, 1.0, 3.0]).reshape(4, 1, 1)
     assert float(r_hat(chains)) > 1.05
 
 
 def test_ranks_take_heavy_tails():
-    """Of a Cauchy density, which has no variance, ranks are as of any other."""
+    """Ranks of Cauchy draws, which have no variance, are distributed as those of any others."""
     chains = torch.tan(math.pi * (torch.special.ndtr(independent(4, 1000, 1)) - 0.5))
     assert float(r_hat(chains)) == pytest.approx(float(r_hat(independent(4, 1000, 1))), abs=1e-9)
 

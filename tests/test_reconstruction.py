@@ -46,7 +46,7 @@ def test_a_mask_chooses_the_pixels_that_count():
     assert float(of(samples).coverage(truth, mask=~inside)) == 0
 
 
-def test_what_samples_cannot_tell_is_refused():
+def test_what_samples_cannot_estimate_is_refused():
     with pytest.raises(ParameterError, match="takes 99 samples; there are 8"):
         of(normal(8)).quantile(0.01)
     with pytest.raises(CapabilityError, match="no samples"):

@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
+__all__ = [
+    "CapabilityError",
+    "DataError",
+    "DivergenceError",
+    "DtypeError",
+    "FileError",
+    "InvgenError",
+    "InvgenWarning",
+    "ParameterError",
+    "ShapeError",
+]
+
 
 class InvgenError(Exception):
     """Base of all errors that invgen raises on purpose."""

@@ -20,9 +20,9 @@ __all__ = ["Guard", "atomic_hdf5", "atomic_path", "check_regular", "guarded_hdf5
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Give a path to write to, which takes the name `path` when the block ends well, and else disappears.
+    """Yield a temporary path to write to, which is renamed to `path` on success and removed on failure.
 
-    The file of that name, if there is one, stays as it is until then, also at Ctrl-C.
+    An existing file of that name is left unchanged until then, also at Ctrl-C.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def _reason(error: OSError) -> str:
 
 @contextmanager
 def atomic_hdf5(path: str | Path) -> Iterator[h5py.File]:
-    """Give an HDF5 file to write, which appears under the name `path` when the block ends well.
+    """Yield an HDF5 file to write, which appears under the name `path` on success.
 
     Raises
     ------
@@ -80,9 +80,9 @@ def atomic_hdf5(path: str | Path) -> Iterator[h5py.File]:
 
 
 class Guard(io.RawIOBase):
-    """A file that keeps the first error of writing, and tells it when asked.
+    """A file that keeps the first error of writing, for `check` to raise.
 
-    HDF5 cannot close a file that it cannot write: it tries again when Python ends, and crashes there.
+    HDF5 cannot close a file that it cannot write: it tries again when Python exits, and crashes there.
     """
 
     def __init__(self, path: Path):
@@ -95,7 +95,7 @@ class Guard(io.RawIOBase):
             raise self._error
 
     def write(self, data: Any) -> int:
-        """Write all the data, or nothing more once something has failed."""
+        """Write all of the data, or nothing once a write has failed."""
         rest = memoryview(data).cast("B")
         try:
             while rest and self._error is None:
@@ -121,11 +121,11 @@ class Guard(io.RawIOBase):
         return len(view)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to a place of the file."""
+        """Move to a position in the file."""
         return self._file.seek(offset, whence)
 
     def tell(self) -> int:
-        """Tell the place in the file."""
+        """Return the position in the file."""
         return self._file.tell()
 
     def close(self) -> None:
@@ -135,7 +135,7 @@ class Guard(io.RawIOBase):
 
 @contextmanager
 def guarded_hdf5(path: Path) -> Iterator[tuple[h5py.File, Guard]]:
-    """Give an HDF5 file to write, and the guard that tells what writing met, also when the block ends."""
+    """Yield an HDF5 file to write, and its guard; raise the error of writing when the block ends."""
     import h5py
 
     with closing(Guard(path)) as guard:
@@ -149,7 +149,12 @@ def guarded_hdf5(path: Path) -> Iterator[tuple[h5py.File, Guard]]:
 
 
 def check_regular(path: Path) -> None:
-    """Refuse what is not a file with something in it (a pipe would hang, a folder confuses libraries)."""
+    """Refuse what is no regular file with content: a pipe would hang, a folder confuses libraries.
+
+    Raises
+    ------
+    FileError
+    """
     try:
         if path.is_dir():
             raise FileError(f"{path} is a folder; give the name of a file.")

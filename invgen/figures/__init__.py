@@ -1,4 +1,4 @@
-"""Pictures of images and reconstructions, for files: no window, and no global state of matplotlib."""
+"""Figures of images and reconstructions, for files: without windows and matplotlib's global state."""
 
 from invgen.figures.ct import comparison
 from invgen.figures.grid import save_grid

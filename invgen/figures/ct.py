@@ -1,4 +1,4 @@
-"""What CT measured, what was made of it, and the truth."""
+"""A sinogram, its reconstructions, and the truth."""
 
 from __future__ import annotations
 
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+__all__ = ["comparison"]
+
+
 def comparison(
     sinogram: Tensor,
     reconstructions: Mapping[str, Tensor],
@@ -41,7 +44,7 @@ def comparison(
     mask: Tensor | None = None,
     window: Window | None = None,
 ) -> Figure:
-    """Show what was measured, what was made of it and the truth; below, a detail and a profile through it.
+    """Show a sinogram, its reconstructions and the truth; below, a detail and a profile through it.
 
     The detail is the square, a quarter as wide as the truth, in which the truth changes most.
 
@@ -50,12 +53,12 @@ def comparison(
     sinogram : Tensor, shape (views, detector)
         The measurement, as line integrals.
     reconstructions : mapping from str to Tensor of shape (H, W)
-        From one to four, by name; PSNR and SSIM against the truth stand in their titles.
+        From one to four, by name; their titles state PSNR and SSIM against the truth.
     truth : Tensor, shape (H, W)
     angles : Tensor, shape (views,)
         In radians.
     detector_offset : float
-        Place of the detector's middle, in units of `unit`; its bins are as wide as pixels.
+        Position of the detector's middle, in `unit`; its bins have the width of pixels.
     pixel_size, unit : float, str
         Side of a pixel.
     mask : bool Tensor, shape (H, W), optional
@@ -66,7 +69,7 @@ def comparison(
     Raises
     ------
     ShapeError
-        If the images are not of one shape, or the angles not as many as the sinogram's rows.
+        If the images are not of one shape, or the number of angles is not that of the sinogram's rows.
     ParameterError
         If there are no reconstructions or more than four.
     """
@@ -76,7 +79,7 @@ def comparison(
         raise ParameterError(f"A comparison shows one to four reconstructions; got {len(reconstructions)}.")
     measured, exact = as_picture(sinogram), as_picture(truth)
     if angles.shape != measured.shape[:1]:
-        raise ShapeError(f"{measured.shape[0]} projections need as many angles; got {tuple(angles.shape)}.")
+        raise ShapeError(f"{measured.shape[0]} projections need one angle each; got {tuple(angles.shape)}.")
     if window is None:
         margin = 0.05 * float(exact.max() - exact.min())
         window = float(exact.min()) - margin, float(exact.max()) + margin

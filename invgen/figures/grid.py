@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from invgen.core.checks import as_count
 from invgen.core.errors import ShapeError
 from invgen.core.files import atomic_path
 
 __all__ = ["save_grid"]
 
-#: Pixels across a picture, at most, and between two images.
+#: Largest width of a picture, and distance of two images, in pixels.
 _WIDTH, _GAP = 1200, 2
 
 
@@ -31,14 +32,16 @@ def save_grid(
     images : tensor, shape (n, H, W) or (n, 3, H, W)
     path : path
     columns : int, optional
-        By default as many as make the picture about square.
+        Images in a row; by default the picture is about square.
     window : pair of float
         Values that become black and white.
 
     Raises
     ------
     ShapeError
-        For what are no images.
+        If these are no images.
+    ParameterError
+        If `columns` is no positive whole number.
     FileError
         If the file cannot be written.
     """
@@ -51,7 +54,7 @@ def save_grid(
     low, high = window
     levels = np.clip(255 * (values - low) / (high - low), 0, 255).round().astype(np.uint8)
     n, channels, height, width = levels.shape
-    columns = columns or math.ceil(math.sqrt(n))
+    columns = math.ceil(math.sqrt(n)) if columns is None else as_count(columns, "columns")
     zoom = max(1, min(8, _WIDTH // (columns * (width + _GAP))))
     rows = math.ceil(n / columns)
     tall, wide = zoom * height + _GAP, zoom * width + _GAP

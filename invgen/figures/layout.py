@@ -1,4 +1,4 @@
-"""What all figures are laid out and drawn with."""
+"""Layout and drawing that all figures share."""
 
 from __future__ import annotations
 
@@ -18,9 +18,30 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
+__all__ = [
+    "BAR",
+    "COLORS",
+    "DPI",
+    "FRAME",
+    "GAP",
+    "PANEL",
+    "TITLE",
+    "WIDEST",
+    "Window",
+    "as_picture",
+    "color_bar",
+    "exponent",
+    "lay_out",
+    "panel_size",
+    "save",
+    "scale_bar",
+    "show",
+    "window_of",
+]
+
 DPI = 130
 PANEL, GAP, TITLE = 2.75, 0.1, 0.5  # inches: width of a panel, space between panels, space above them
-WIDEST = 8.0  # inches for one or two panels together, where their pixels fill it
+WIDEST = 8.0  # inches for one or two panels together, if they have the pixels for it
 COLORS = ("#d95f02", "#1b9e77", "#7570b3", "#e7298a")  # ColorBrewer Dark2: safe for color-blind readers
 FRAME = "#ffc20a"
 BAR = 0.95  # inches for a color bar, its numbers and its label
@@ -44,15 +65,15 @@ def save(figure: Figure, path: str | Path) -> None:
     figure.savefig(buffer, format="png", dpi=DPI)
     palette = Image.new("P", (1, 1))
     palette.putpalette(_palette())
-    # Grey pictures and a few lines need no more colors than this, and a third of the bytes.
+    # This palette suffices for gray pictures and a few lines, and takes a third of the bytes.
     picture = Image.open(buffer).convert("RGB").quantize(palette=palette, dither=Image.Dither.NONE)
     with atomic_path(path) as temporary:
         picture.save(temporary, format="PNG", optimize=True, dpi=(DPI, DPI))
 
 
 def _palette() -> list[int]:
-    """Red, green and blue of 64 greys, and of the line colors as they fade into black, grey and white."""
-    colors = [3 * [grey] for grey in (*range(0, 252, 4), 255)]
+    """Red, green and blue of 64 grays, and of the line colors as they fade into black, gray and white."""
+    colors = [3 * [gray] for gray in (*range(0, 252, 4), 255)]
     for color in (*COLORS, FRAME):
         line = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
         for ground in (0, 128, 255):
@@ -71,7 +92,7 @@ def lay_out(
     right: float,
     bottom: float,
 ) -> tuple[Figure, list[Axes]]:
-    """Lay out panels by the inch, so that nothing depends on what is in them; row by row."""
+    """Lay out panels row by row, in inches, so that their size does not depend on what is in them."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -86,7 +107,12 @@ def lay_out(
 def panel_size(pictures: Sequence[Tensor], columns: int, aspect: float) -> tuple[float, float]:
     """Width and height in inches of the panels of images whose pixels are `aspect` times as high as wide.
 
-    One or two have a dot for each pixel, as far as a screen is wide.
+    One or two images get a dot for each pixel, up to the width of a screen.
+
+    Raises
+    ------
+    ParameterError
+        If the aspect is not positive.
     """
     if not aspect > 0:
         raise ParameterError(f"The height of a pixel is a positive length; its aspect is {aspect}.")
@@ -96,20 +122,26 @@ def panel_size(pictures: Sequence[Tensor], columns: int, aspect: float) -> tuple
 
 
 def color_bar(axis: Axes, shown: AxesImage, label: str, wide: float) -> None:
-    """Draw a bar of values beside a panel so many inches wide."""
+    """Draw a bar of values beside a panel that is `wide` inches wide."""
     beside = axis.inset_axes((1 + GAP / wide, 0, 0.05 * PANEL / wide, 1))
     bar = axis.figure.colorbar(shown, cax=beside, label=label)
     bar.ax.ticklabel_format(axis="y", scilimits=exponent(shown.get_clim()), useMathText=True)
 
 
 def exponent(window: Window) -> tuple[int, int]:
-    """Power of ten to set apart from numbers in this window, as matplotlib wants it: none for 0.1 to 999."""
+    """Power of ten to factor out of numbers in this window, as matplotlib's limits: none for 0.1 to 999."""
     power = math.floor(math.log10(max(abs(window[0]), abs(window[1]))))
     return (-9, 9) if -1 <= power <= 2 else (power, power)
 
 
 def as_picture(image: Tensor) -> Tensor:
-    """Check that an image can be shown."""
+    """Return an image that can be shown, on the CPU in single precision.
+
+    Raises
+    ------
+    ShapeError
+        If it is complex, or not two-dimensional.
+    """
     if image.ndim != 2 or image.numel() == 0 or image.is_complex():
         raise ShapeError(
             f"A picture is made of a real image of shape (H, W); got {image.dtype} of {tuple(image.shape)}. "
@@ -119,7 +151,13 @@ def as_picture(image: Tensor) -> Tensor:
 
 
 def window_of(pictures: Sequence[Tensor], window: Window | None) -> Window:
-    """The window, or one for nearly all values that occur."""
+    """The given window, or one from the 0.1th to the 99.9th percentile of the pictures.
+
+    Raises
+    ------
+    ParameterError
+        If the window is empty, or there is no finite value.
+    """
     if window is None:
         values = torch.cat([picture.flatten() for picture in pictures])
         values = values[values.isfinite()].sort().values
@@ -133,7 +171,7 @@ def window_of(pictures: Sequence[Tensor], window: Window | None) -> Window:
 
 
 def show(axis: Axes, picture: Tensor, window: Window, title: str, aspect: float = 1.0) -> AxesImage:
-    """Draw an image in grey, its pixels `aspect` times as high as wide."""
+    """Draw an image in gray, its pixels `aspect` times as high as wide."""
     axis.set(xticks=[], yticks=[])
     axis.set_title(title, fontsize="medium")
     for edge in axis.spines.values():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from invgen.core.checks import as_count
 from invgen.core.errors import ShapeError
 from invgen.figures.layout import (
     BAR,
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+__all__ = ["montage"]
+
+
 def montage(
     images: Sequence[Tensor],
     titles: Sequence[str],
@@ -38,9 +42,9 @@ def montage(
     columns: int = 4,
     aspect: float = 1.0,
 ) -> Figure:
-    """Show images side by side in grey, with a bar for their values and one for their size.
+    """Show images side by side in gray, with a color bar for their values and a scale bar for their size.
 
-    One or two are drawn with a dot for each pixel, as far as a screen is wide.
+    One or two are drawn with a dot for each pixel, up to the width of a screen.
 
     Parameters
     ----------
@@ -53,25 +57,26 @@ def montage(
     window : (float, float), optional
         Values shown as black and white; by default from the 0.1th to the 99.9th percentile.
     shared : bool
-        One window and color bar for all the images; otherwise each has its own.
+        Whether all images share one window and color bar; otherwise each has its own.
     label : str
-        Of the color bars: what is shown, in which unit.
+        Label of the color bars: the quantity and its unit.
     columns : int
-        Panels in a row.
+        Largest number of panels in a row.
     aspect : float
         Height of a pixel over its width, `pixel_size`.
 
     Raises
     ------
     ShapeError
-        If there are no images, one is not two-dimensional, or the titles are fewer or more.
+        If there are no images, one is not two-dimensional, or the number of titles is another.
     ParameterError
-        If the window is empty, or the pixel size or the aspect not positive.
+        If the window is empty, the pixel size or the aspect not positive, or `columns` no positive whole
+        number.
     """
     pictures = [as_picture(image) for image in images]
     if not pictures or len(titles) != len(pictures):
         raise ShapeError(f"A montage needs a title for each image; got {len(pictures)} and {len(titles)}.")
-    columns = min(columns, len(pictures))
+    columns = min(as_count(columns, "columns"), len(pictures))
     rows = math.ceil(len(pictures) / columns)
     wide, tall = panel_size(pictures, columns, aspect)
     between = GAP if shared else BAR

@@ -1,4 +1,4 @@
-"""Which samples of k-space MRI took, what was made of them, and how far that is from the truth."""
+"""The samples of k-space of an MRI scan, its reconstructions, and their errors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_BRIGHTER = 5  # errors are shown so many times as bright as images
+__all__ = ["error_maps"]
+
+_BRIGHTER = 5  # factor by which errors are shown brighter than images
 
 
 def error_maps(
@@ -39,20 +41,20 @@ def error_maps(
     label: str = "signal",
     window: Window | None = None,
 ) -> Figure:
-    """Show which samples were taken, what was made of them and the truth; below, the absolute errors.
+    """Show the samples of k-space, reconstructions from them and the truth; below, the absolute errors.
 
     Parameters
     ----------
     sampling : Tensor
         Mask (H, W) of k-space, or a trajectory (shots, samples, 2), in cycles per pixel, (ky, kx).
     reconstructions : mapping from str to Tensor of shape (H, W)
-        From one to four real images, by name; PSNR and SSIM against the truth stand in their titles.
+        From one to four real images, by name; their titles state PSNR and SSIM against the truth.
     truth : Tensor, shape (H, W)
         Real.
     pixel_size, unit : float, str
         Side of a pixel.
     label : str
-        What is shown.
+        The quantity that is shown.
     window : (float, float), optional
         Values shown as black and white; by default from zero to the truth's largest.
 

@@ -1,4 +1,4 @@
-"""Means of samples, and how far the samples are from them, side by side."""
+"""Means and standard deviations of samples, side by side."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ from invgen.figures.layout import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: Images up to which each pair has a row of its own.
+__all__ = ["uncertainty"]
+
+#: Largest number of images with a row for each pair.
 _FEW = 3
 
 
@@ -40,14 +42,14 @@ def uncertainty(
     label: str = "",
     aspect: float = 1.0,
 ) -> Figure:
-    """Show images and their standard deviations side by side in grey, each with a bar for its values.
+    """Show images and their standard deviations side by side in gray, each with a color bar.
 
-    All images share one window, and all standard deviations another, from zero.
+    All images share one window, and all standard deviations another one, from zero.
 
     Parameters
     ----------
     means, stds : sequence of real Tensor, each of shape (H, W)
-        As many of both; row 0 is at the top.
+        The same number of each; row 0 is at the top.
     titles : sequence of str
         One for each image.
     pixel_size, unit : float, str
@@ -55,34 +57,38 @@ def uncertainty(
     window : (float, float), optional
         Values of the images shown as black and white; by default from the 0.1th to the 99.9th percentile.
     label : str
-        Of the color bars: what is shown, in which unit.
+        Label of the color bars: the quantity and its unit.
     aspect : float
         Height of a pixel over its width, `pixel_size`.
 
     Raises
     ------
     ShapeError
-        If there are no images, or not as many of each.
+        If there are no images, or not the same number of means, standard deviations and titles.
     ParameterError
         If the window is empty, or the pixel size or the aspect not positive.
     """
-    images, spreads = [as_picture(mean) for mean in means], [as_picture(std) for std in stds]
-    if not images or not len(images) == len(spreads) == len(titles):
+    images, sigmas = [as_picture(mean) for mean in means], [as_picture(std) for std in stds]
+    if not images or not len(images) == len(sigmas) == len(titles):
         raise ShapeError(
             "An image needs a standard deviation and a title; got "
-            f"{len(images)}, {len(spreads)} and {len(titles)}."
+            f"{len(images)}, {len(sigmas)} and {len(titles)}."
         )
     columns = 2 if len(images) <= _FEW else 4
-    wide, tall = panel_size(images + spreads, columns, aspect)
+    wide, tall = panel_size(images + sigmas, columns, aspect)
     rows = math.ceil(2 * len(images) / columns)
     figure, axes = lay_out(rows, columns, wide, tall, between=BAR, right=BAR, bottom=GAP)
-    windows = window_of(images, window), (0.0, window_of(spreads, None)[1])
+    windows = window_of(images, window), (0.0, window_of(sigmas, None)[1])
     for axis in axes[2 * len(images) :]:
         axis.remove()
-    pairs = zip(axes[::2], axes[1::2], images, spreads, titles, strict=False)
-    for left, right, image, spread, title in pairs:
+    pairs = zip(axes[::2], axes[1::2], images, sigmas, titles, strict=False)
+    for left, right, image, sigma, title in pairs:
         for axis, picture, shown, name in zip(
-            (left, right), (image, spread), windows, (f"{title}\nmean", "\nstandard deviation"), strict=True
+            (left, right),
+            (image, sigma),
+            windows,
+            (f"{title}\nmean", "\nstandard deviation"),
+            strict=True,
         ):
             drawn = show(axis, picture, shown, name, aspect)
             scale_bar(axis, picture, pixel_size, unit)

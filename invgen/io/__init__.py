@@ -19,10 +19,12 @@ from invgen.io.ct.preprocess import (
 )
 from invgen.io.ct.problems import to_operator, to_problem
 from invgen.io.ct.scan import Scan
+from invgen.io.ct.selection import Selection
 from invgen.io.ct.truncation import Truncation, truncation
 from invgen.io.ct.volume import Panel, to_volume_operator, to_volume_problem
 from invgen.io.images import read_images, read_labels
-from invgen.io.mri import KSpace, MRIScan
+from invgen.io.mri.contents import KSpace
+from invgen.io.mri.scan import MRIScan
 from invgen.io.output import Reconstructed, ReconstructionWriter, bytes_per_pixel, read_reconstruction
 from invgen.io.reading import open_scan
 
@@ -43,6 +45,7 @@ __all__ = [
     "ReconstructionWriter",
     "Scan",
     "SelectViews",
+    "Selection",
     "Stripes",
     "Truncation",
     "Zingers",

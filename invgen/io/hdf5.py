@@ -1,4 +1,4 @@
-"""HDF5 as a hostile format: what is read lies in the file itself, and errors are in the user's words."""
+"""HDF5 as a hostile format: only what lies in the file itself is read, and errors are in the user's words."""
 
 from __future__ import annotations
 
@@ -10,7 +10,21 @@ import numpy as np
 
 from invgen.core.errors import FileError
 from invgen.core.files import check_regular
-from invgen.io.ct.beam import Length
+from invgen.io.units import Length
+
+__all__ = [
+    "describe_datasets",
+    "find_object",
+    "get_dataset",
+    "length_value",
+    "link_type",
+    "number_value",
+    "open_hdf5",
+    "read_all",
+    "text_attribute",
+    "text_value",
+    "walk",
+]
 
 _MAX_OBJECTS = 10_000  # visited in a search; a file with more is searched no further
 _MAX_LINKS = 16  # soft links to follow before calling it a loop
@@ -81,7 +95,7 @@ def _walk(root: h5py.Group, name: str, hops: int) -> h5py.Group | h5py.Dataset |
 def link_type(group: h5py.Group, name: str | bytes) -> int | None:
     """Kind of a link (``h5py.h5l.TYPE_HARD``, ...), None where there is none.
 
-    Unlike ``name in group``, it does not look what an external link leads to.
+    Unlike ``name in group``, it does not open what an external link leads to.
     """
     if not group.id.links.exists(_encoded(name)):
         return None

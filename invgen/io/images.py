@@ -12,7 +12,7 @@ import numpy as np
 
 from invgen.core.errors import DataError, FileError, ParameterError, ShapeError
 from invgen.core.files import check_regular
-from invgen.io.ct.plain import load_npy
+from invgen.io.arrays import load_npy
 from invgen.io.hdf5 import describe_datasets, get_dataset, open_hdf5, read_all
 
 __all__ = ["read_images", "read_labels"]
@@ -29,24 +29,24 @@ _LIMIT = 2**34
 def read_images(path: str | Path, *, dataset: str | None = None, gray: bool = False) -> list[np.ndarray]:
     """Read images of one kind, each ``(H, W)`` or ``(C, H, W)``, float32 or complex64.
 
-    Integers are divided by the largest of their type, so that images lie in [0, 1]; other numbers stay what
-    they are.
+    Integers are divided by the largest of their type, so that images lie in [0, 1]; other numbers are not
+    changed.
 
     Parameters
     ----------
     path : path
         A folder of pictures; a picture; a NPY, NPZ, IDX (MNIST's, gzipped or not), HDF5 or NIfTI file of one
-        image ``(H, W)``, of many ``(n, H, W)``, or of many in colour ``(n, H, W, 3)``. Of a volume in NIfTI,
-        the slices along its last axis.
+        image ``(H, W)``, of many ``(n, H, W)``, or of many in color ``(n, H, W, 3)``. The images of a NIfTI
+        volume are the slices along its last axis.
     dataset : str, optional
         Which array of an HDF5 or NPZ file; needed where there are several.
     gray : bool
-        Make colours gray, by their luminance.
+        Convert colors to gray, by their luminance.
 
     Raises
     ------
     FileError, ShapeError, DataError
-        For what is no such file, holds no images, or NaN.
+        When the file is of another kind, or holds no images, or NaN.
     """
     path = Path(path)
     if path.is_dir():
@@ -66,14 +66,14 @@ def read_images(path: str | Path, *, dataset: str | None = None, gray: bool = Fa
 def read_labels(path: str | Path) -> np.ndarray:
     """Read the classes of images from an IDX or NPY file: integers, shape (n,)."""
     path = Path(path)
-    labels = load_npy(str(path)) if path.suffix == ".npy" else _idx(path)
+    labels = load_npy(path) if path.suffix == ".npy" else _idx(path)
     if labels.ndim != 1 or labels.dtype.kind not in "ui":
         raise ShapeError(f"{path} should hold one integer for each image; got {labels.shape} {labels.dtype}.")
     return labels.astype(np.int64)
 
 
 def _images(path: Path, dataset: str | None) -> list[np.ndarray]:
-    """The images of a file, as they are in it."""
+    """Images of a file, as it stores them."""
     name = path.name.lower()
     if path.suffix.lower() in _PICTURES:
         return [_picture(path)]
@@ -81,7 +81,7 @@ def _images(path: Path, dataset: str | None) -> list[np.ndarray]:
         volume = _nifti(path)
         return list(np.moveaxis(volume, -1, 0)) if volume.ndim == 3 else [volume]
     if name.endswith(".npy"):
-        array = np.asarray(load_npy(str(path)))
+        array = np.asarray(load_npy(path))
     elif name.endswith(".npz"):
         array = _npz(path, dataset)
     elif name.endswith((".h5", ".hdf5")):
@@ -108,7 +108,7 @@ def _picture(path: Path) -> np.ndarray:
     check_regular(path)
     try:
         return np.asarray(imread(path))
-    except Exception as error:  # the readers raise what they run into
+    except Exception as error:  # the readers raise whatever they meet
         raise FileError(f"{path} cannot be read as a picture: {error}") from error
 
 
@@ -121,7 +121,7 @@ def _unit(image: np.ndarray) -> np.ndarray:
 
 
 def _channels(image: np.ndarray, gray: bool) -> np.ndarray:
-    """Without transparency, colours first or made gray: Rec. 709's luminance."""
+    """Drop transparency, and put colors first or convert them to gray, by Rec. 709's luminance."""
     if image.ndim == 3 and image.shape[-1] in (3, 4):
         image = image[..., :3]
         return image @ np.array([0.2125, 0.7154, 0.0721], np.float32) if gray else np.moveaxis(image, -1, 0)

@@ -1,7 +1,7 @@
 """MATLAB files of version 5, from its published format ("MAT-File Format", MathWorks).
 
-SciPy's reader is not made for damaged files: a wrong byte can end the process. What is read here is checked
-against what is there, and anything else raises.
+SciPy's reader is not made for damaged files: a wrong byte can end the process. Here every length that a file
+states is checked against the bytes that are there, and what does not fit raises.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from typing import BinaryIO, Literal
 import numpy as np
 
 from invgen.core.errors import FileError
+
+__all__ = ["Value", "mat_variable", "mat_variables"]
 
 Value = np.ndarray | str | dict[str, "Value"] | None  # None: a cell, an object, a struct array, ...
 
@@ -33,7 +35,7 @@ Order = Literal["<", ">"]
 
 
 class _Damaged(Exception):
-    """What is in the file is not what it says."""
+    """The contents of a file contradict what it states of them."""
 
 
 def mat_variables(path: Path) -> dict[str, tuple[int, ...]]:
@@ -72,7 +74,7 @@ def _walk(path: Path, file: BinaryIO) -> Iterator[tuple[str, tuple[int, ...], tu
     try:
         header = file.read(_HEADER)
         if header[126:] not in (b"IM", b"MI"):
-            raise _Damaged("its header tells no byte order")
+            raise _Damaged("its header states no byte order")
         order: Order = "<" if header[126:] == b"IM" else ">"
         size, start = path.stat().st_size, _HEADER
         while start < size:
@@ -89,7 +91,7 @@ def _walk(path: Path, file: BinaryIO) -> Iterator[tuple[str, tuple[int, ...], tu
 
 
 def _content(file: BinaryIO, order: Order, most: int | None = None) -> memoryview:
-    """Content of the matrix element that begins here, unpacked: all of it, or at most so many bytes."""
+    """Content of the matrix element that begins here, unpacked: all of it, or its first `most` bytes."""
     tag = memoryview(file.read(8))
     kind, length = _number(tag, 0, order), _number(tag, 4, order)
     unpacker = None
@@ -105,7 +107,7 @@ def _content(file: BinaryIO, order: Order, most: int | None = None) -> memoryvie
     if unpacker is None:
         content = file.read(wanted)
     else:
-        content = unpacker.decompress(unpacker.unconsumed_tail, max(wanted, 1))  # 0 would be all there is
+        content = unpacker.decompress(unpacker.unconsumed_tail, max(wanted, 1))  # 0 would mean no limit
         if most is None:
             unpacker.decompress(unpacker.unconsumed_tail, 1)  # to the checksum, which is tested
             if not unpacker.eof:
@@ -143,7 +145,7 @@ def _value(content: memoryview, order: Order, depth: int) -> Value:
         if values.size != count:
             raise _Damaged(f"an array of shape {shape} has {values.size} values")
         dtype = values.dtype if values.dtype.kind == "c" else np.dtype(_CLASSES[kind])
-        with np.errstate(all="ignore"):  # numbers that were no such integers
+        with np.errstate(all="ignore"):  # numbers that do not fit the type that is stated
             return values.astype(dtype).reshape(shape, order="F")
     if kind == _CHAR:
         stored, data, _ = _element(content, at, order)
@@ -163,7 +165,7 @@ def _struct(content: memoryview, at: int, order: Order, depth: int) -> dict[str,
     _, names, at = _element(content, at, order)
     length = int(lengths[0]) if lengths.size == 1 else 0
     if length <= 0 or len(names) % length:
-        raise _Damaged("a struct does not tell the names of its fields")
+        raise _Damaged("a struct does not state the names of its fields")
     fields: dict[str, Value] = {}
     for start in range(0, len(names), length):
         name = bytes(names[start : start + length]).split(b"\0")[0].decode("utf-8")
@@ -203,13 +205,13 @@ def _element(content: memoryview, at: int, order: Order) -> tuple[int, memoryvie
         kind, length, start = first, _number(content, at + 4, order), at + 8
         following = start + -(-length // 8) * 8
     if start + length > len(content):
-        raise _Damaged("an element ends after the variable that it is of")
+        raise _Damaged("an element ends after its variable")
     return kind, content[start : start + length], following
 
 
 def _number(content: memoryview, at: int, order: Order) -> int:
     if at + 4 > len(content):
-        raise _Damaged("a variable ends before all of it was there")
+        raise _Damaged("a variable ends before its content does")
     return int.from_bytes(content[at : at + 4], "little" if order == "<" else "big")
 
 

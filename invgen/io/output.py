@@ -1,4 +1,4 @@
-"""Reconstructions on disk: written slice by slice, with all that a repetition needs."""
+"""Reconstructions on disk: written slice by slice, with everything that is needed to repeat them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,13 @@ import h5py
 import numpy as np
 import torch
 
+from invgen.core.checks import as_count, is_count
 from invgen.core.errors import FileError, ParameterError
 from invgen.core.files import atomic_path, guarded_hdf5
 from invgen.io.hdf5 import find_object, get_dataset, open_hdf5, read_all, text_attribute
 from invgen.io.uncertainty import Posterior, PosteriorWriter
+
+__all__ = ["Reconstructed", "ReconstructionWriter", "bytes_per_pixel", "read_reconstruction"]
 
 _REAL, _COMPLEX = "invgen reconstruction 1", "invgen reconstruction 2"
 
@@ -35,10 +38,10 @@ class ReconstructionWriter:
     """Write a volume slice by slice to HDF5; the file appears under its name when all slices are there.
 
     ``/reconstruction`` has the shape (slices, H, W) and one chunk per slice. It is float32, or complex64 with
-    the modulus beside it in ``/magnitude``, float32, for programs that know no complex numbers. ``/report``
-    tells what preprocessing did to each slice, ``/geometry/angles`` the angles of a CT scan, in radians.
+    the modulus beside it in ``/magnitude``, float32, for programs without complex numbers. ``/report``
+    lists what preprocessing did to each slice; ``/geometry/angles`` are the angles of a CT scan, in radians.
     Attributes hold the rest. Where there are samples, ``/reconstruction`` is their mean, and beside it stands
-    what `invgen.io.uncertainty.PosteriorWriter` tells.
+    what `invgen.io.uncertainty.PosteriorWriter` writes.
 
     Parameters
     ----------
@@ -49,21 +52,28 @@ class ReconstructionWriter:
     image_shape : tuple of int
         Shape (H, W) of a slice.
     pixel_size : float or (float, float)
-        Of the image, in `unit`; where pixels are no squares, their height and width.
+        Of the image, in `unit`; where pixels are not square, their height and width.
     unit : str
         ``"mm"`` or ``"pixel"``.
     source : str or Path
         The scan.
     settings : mapping
-        What the run was told, as can be written to JSON: enough to repeat it.
+        Settings of the run, as can be written to JSON: enough to repeat it.
     complex : bool
-        The images are.
+        Whether the images are complex.
     samples : int, optional
         Number of samples of each slice.
     angles : array, shape (views,), optional
         Of a CT scan, in radians.
     center : float, optional
         Of a CT scan: detector column of the rotation axis, before binning.
+
+    Raises
+    ------
+    ParameterError
+        When a number of slices, samples or pixels is no positive whole number.
+    FileError
+        When the file cannot be written, or slices are missing at the end.
     """
 
     def __init__(
@@ -81,9 +91,11 @@ class ReconstructionWriter:
         angles: np.ndarray | None = None,
         center: float | None = None,
     ):
-        self._path, self._slices = Path(path), slices
-        self._image_shape = tuple(image_shape)
-        self._complex, self._samples, self._angles = complex, samples, angles
+        self._path, self._slices = Path(path), as_count(slices, "slices")
+        height, width = image_shape
+        self._image_shape = as_count(height, "image_shape"), as_count(width, "image_shape")
+        self._samples = None if samples is None else as_count(samples, "samples")
+        self._complex, self._angles = complex, angles
         self._written: set[int] = set()
         self._attributes = {
             "format": _COMPLEX if complex else _REAL,
@@ -134,7 +146,7 @@ class ReconstructionWriter:
     ) -> None:
         """Write a slice of shape (H, W), the report of its preprocessing, and its samples (n, H, W)."""
         image = torch.as_tensor(image).detach().cpu().numpy()
-        if image.shape != self._image_shape or not 0 <= index < self._slices:
+        if image.shape != self._image_shape or not is_count(index, self._slices - 1, least=0):
             raise ParameterError(
                 f"expected slice 0 to {self._slices - 1} of shape {self._image_shape}; "
                 f"got slice {index} of shape {image.shape}."
@@ -151,7 +163,7 @@ class ReconstructionWriter:
         self._report[index] = "\n".join(report)
         self._written.add(index)
         self._volume.file.flush()
-        self._guard.check()  # a disk that is full stops the run here, not at its end
+        self._guard.check()  # a full disk stops the run here, not at its end
 
     def __exit__(self, kind, error, traceback) -> None:
         if error is None and len(self._written) < self._slices:
@@ -180,7 +192,7 @@ class Reconstructed:
     center : float or None
         Of a CT scan.
     posterior : Posterior or None
-        Samples, and what they tell, where the volume is their mean.
+        Samples and their statistics, where the volume is their mean.
     source : str
     settings, versions : dict
     created : str
@@ -200,11 +212,11 @@ class Reconstructed:
 
     @property
     def is_complex(self) -> bool:
-        """Whether the images are: those of MRI."""
+        """Whether the images are complex: those of MRI."""
         return self.volume.dtype.kind == "c"
 
     def report(self, slice: int) -> tuple[str, ...]:
-        """Tell what preprocessing did to a slice."""
+        """What preprocessing did to a slice, one sentence each."""
         return tuple(get_dataset(self.volume.file, "report").asstr()[slice].splitlines())
 
     def close(self) -> None:
@@ -219,12 +231,12 @@ class Reconstructed:
 
 
 def read_reconstruction(path: str | Path) -> Reconstructed:
-    """Open what `ReconstructionWriter` wrote; the volume is read when it is sliced.
+    """Open a file of `ReconstructionWriter`; the volume is read when it is sliced.
 
     Raises
     ------
     FileError
-        When the file is damaged or something else.
+        When the file is damaged, or is no reconstruction.
     """
     file = open_hdf5(Path(path))
     try:

@@ -1,28 +1,62 @@
-"""Recognising what a file is."""
+"""Opening a scan: what a file is, and which reader it has.
+
+A reader is one file. Formats that can be recognised have three names in it::
+
+    CONTAINER: Container = "hdf5"                                 # what such files are written as
+    def recognise(source: Source, options: Options) -> bool: ...  # by their contents
+    def read(source: Source, options: Options) -> Contents: ...   # metadata at once, samples on demand
+
+and are added by one line of `READERS`. `Contents` are those of `invgen.io.ct.contents` or of
+`invgen.io.mri.contents`; scans, problems and commands are made of them alone. What no reader recognises is a
+plain array, which the caller describes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
-
-import h5py
+from typing import Any, Protocol, get_args
 
 from invgen.core.errors import FileError, InvgenError, ParameterError
 from invgen.core.files import check_regular
-from invgen.io.ct import dataexchange, htc, nxtomo, plain
-from invgen.io.ct.contents import AngleUnit, Contents, Options
-from invgen.io.ct.raw import Rotation
+from invgen.io.ct import arrays as ct_arrays
+from invgen.io.ct import dataexchange, htc, nxtomo
+from invgen.io.ct.contents import Contents as CTContents
 from invgen.io.ct.scan import Scan
-from invgen.io.hdf5 import open_hdf5
-from invgen.io.mri import MRIScan, arrays, fastmri, ismrmrd
-from invgen.io.mri.arrays import ArrayOptions
-from invgen.io.mri.contents import Contents as KSpaceContents
+from invgen.io.mri import arrays as mri_arrays
+from invgen.io.mri import fastmri, ismrmrd
+from invgen.io.mri.contents import Contents as MRIContents
 from invgen.io.mri.named import names_kspace
-from invgen.io.mri.trajectory import Unit
+from invgen.io.mri.scan import MRIScan
+from invgen.io.options import AngleUnit, Divided, Options, ReadoutAxis, Rotation, TrajectoryUnit
+from invgen.io.source import Container, Source, container_of
 
-Format = Literal["dataexchange", "nxtomo", "hdf5", "npy", "mat", "tiff", "fastmri", "ismrmrd"]
-_TIFF = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
+__all__ = ["FORMATS", "READERS", "open_scan"]
+
+
+class Reader(Protocol):
+    """Module of a format that can be recognised."""
+
+    CONTAINER: Container
+
+    def recognise(self, source: Source, options: Options) -> bool:
+        """Whether a file of that container is of the format."""
+
+    def read(self, source: Source, options: Options) -> CTContents | MRIContents:
+        """Read metadata, and how samples are read."""
+
+
+#: Readers by the name of their format, in the order in which they are asked.
+READERS: dict[str, Reader] = {
+    "dataexchange": dataexchange,
+    "nxtomo": nxtomo,
+    "fastmri": fastmri,
+    "ismrmrd": ismrmrd,
+    "htc": htc,
+}
+
+#: What a file can be stated to be: one of these formats, or plain arrays in a container.
+FORMATS: tuple[str, ...] = (*READERS, *get_args(Container))
 
 
 def open_scan(
@@ -35,53 +69,53 @@ def open_scan(
     angle_unit: AngleUnit | None = None,
     flats: Any = None,
     darks: Any = None,
-    quantity: Literal["transmission", "absorption"] | None = None,
+    quantity: Divided | None = None,
     rotation: Rotation = "counterclockwise",
     trajectory: Any = None,
-    trajectory_unit: Unit | None = None,
+    trajectory_unit: TrajectoryUnit | None = None,
     field_of_view: float | Sequence[float] | None = None,
     matrix: tuple[int, ...] | None = None,
     mask: Any = None,
-    remove_oversampling: Literal["x", "y", "z"] | None = None,
-    format: Format | None = None,
+    remove_oversampling: ReadoutAxis | None = None,
+    format: str | None = None,
 ) -> Scan | MRIScan:
     """Open a scan: metadata are read; projections and k-space stay in the file until they are asked for.
 
-    Data Exchange and NXtomo files say what they hold, and so do the MAT files of the Helsinki Tomography
+    Data Exchange and NXtomo files describe themselves, and so do the MAT files of the Helsinki Tomography
     Challenge 2022, and MRI scans of fastMRI and ISMRMRD. Of any other HDF5, NPY, MAT or TIFF file the caller
-    says which array holds the projections, the order of its axes and the angles, or which holds k-space and
-    the order of its axes; nothing is guessed.
+    states which array holds the projections, the order of its axes and the angles, or which holds k-space
+    and the order of its axes; nothing is guessed.
 
     Parameters
     ----------
     path : str or Path
         The file.
     dataset : str, optional
-        Array of the projections or of k-space, for files that do not say it; of an ISMRMRD file with several
-        scans, the group.
+        Array of the projections or of k-space, for files that do not state it; of an ISMRMRD file with
+        several scans, the group.
     axes : str, optional
         Order of its axes, as ``"angle,row,column"``; with two, as ``"column,angle"``, the array is one slice.
         Of k-space as ``"coil,y,x"``, ``"slice,coil,y,x"``, ``"coil,z,y,x"`` (a volume), or
         ``"sample,shot,coil"`` along a trajectory; ``complex`` is an axis of length 2, real and imaginary
         part, ``repetition`` one more. Of MATLAB files it is the order that MATLAB shows.
     angles : array, shape (views,), optional
-        Angles of the projections in radians, in the order of the file. They win over those of the file.
+        Angles of the projections in radians, in the order of the file. They replace those of the file.
     angles_dataset : str, optional
         Array of the angles in the file (for NPY and TIFF, another such file), in its `angle_unit`.
     angle_unit : {"deg", "rad"}, optional
-        Unit of the angles of the file; needed where no ``units`` attribute and no format tells.
+        Unit of the angles of the file; needed where neither a ``units`` attribute nor the format states it.
     flats, darks : str or array, optional
         Flat and dark fields: an array of the file (for NPY and TIFF, another such file) with axes as the
         projections have, or numbers of shape (k, rows, columns), or (k, columns) for one slice.
     quantity : {"transmission", "absorption"}, optional
         What the numbers are when they need no flat fields: ``I / I0``, or line integrals ``-log(I / I0)``.
-        Plain arrays without flats are absorption unless this says otherwise.
+        Plain arrays without flats are absorption unless this states otherwise.
     rotation : {"counterclockwise", "clockwise"}
         Which way source and detector turn around the object as the angles of the file grow, x to the right
         and y up. "clockwise" is for files that count the other way: it negates the angles.
     trajectory : str or array, optional
         Of k-space with the axes sample and shot: an array of the file, or a NPY or MAT file, or numbers.
-        Complex ``kx + i ky``, or (kx, ky) or (kx, ky, kz) along an axis more; its other axes as those of
+        Complex ``kx + i ky``, or (kx, ky) or (kx, ky, kz) along one more axis; its other axes as those of
         k-space.
     trajectory_unit : {"cycles/pixel", "rad/pixel", "1/m", "cycles/fov"}, optional
         Of the given trajectory, or of that of an ISMRMRD file; by default cycles per pixel, -0.5 to 0.5.
@@ -96,8 +130,9 @@ def open_scan(
     remove_oversampling : {"x", "y", "z"}, optional
         The readout of plain Cartesian k-space that is sampled twice as densely as the image needs: the outer
         half of the image along it is cropped, exactly.
-    format : {"dataexchange", "nxtomo", "hdf5", "npy", "mat", "tiff", "fastmri", "ismrmrd"}, optional
-        What the file is, if not what it looks like.
+    format : str, optional
+        What the file is, where that is not recognised: a format ("dataexchange", "nxtomo", "fastmri",
+        "ismrmrd", "htc"), or plain arrays in a container ("hdf5", "npy", "mat", "tiff").
 
     Returns
     -------
@@ -110,110 +145,71 @@ def open_scan(
     DataError
         When its arrays do not fit each other.
     ParameterError
-        When the caller has to say more, or says what does not apply to such a scan.
+        When the caller has to state more, or states what does not apply to such a scan.
     """
     path = Path(path)
-    if angles is not None and angles_dataset is not None:
-        raise ParameterError("give the angles once: either angles=... or angles_dataset=...")
-    if angle_unit not in (None, "deg", "rad"):
-        raise ParameterError(f'angle_unit should be "deg" or "rad"; got {angle_unit!r}.')
-    if quantity not in (None, "transmission", "absorption"):
-        raise ParameterError(f'quantity should be "transmission" or "absorption"; got {quantity!r}.')
-    if format is not None and format not in get_args(Format):
-        raise ParameterError(f"format should be one of {', '.join(get_args(Format))}; got {format!r}.")
-    if rotation not in get_args(Rotation):
-        raise ParameterError(f"rotation should be one of {', '.join(get_args(Rotation))}; got {rotation!r}.")
-    if trajectory_unit not in (None, *get_args(Unit)):
-        raise ParameterError(
-            f"trajectory_unit should be one of {', '.join(get_args(Unit))}; got {trajectory_unit!r}."
-        )
-    projections = Options(dataset, axes, angles, angles_dataset, angle_unit, flats, darks)
-    kspace = ArrayOptions(
-        dataset, axes, trajectory, trajectory_unit, field_of_view, matrix, mask, remove_oversampling
+    options = Options(
+        dataset=dataset,
+        axes=axes,
+        angles=angles,
+        angles_dataset=angles_dataset,
+        angle_unit=angle_unit,
+        flats=flats,
+        darks=darks,
+        quantity=quantity,
+        rotation=rotation,
+        trajectory=trajectory,
+        trajectory_unit=trajectory_unit,
+        field_of_view=field_of_view,
+        matrix=matrix,
+        mask=mask,
+        remove_oversampling=remove_oversampling,
     )
+    if format is not None and format not in FORMATS:
+        raise ParameterError(f"format should be one of {', '.join(FORMATS)}; got {format!r}.")
     check_regular(path)
-    contents, close = _read(path, format or _recognise(path), projections, kspace)
+    source = Source(path, _container(path, format))
     try:
-        if isinstance(contents, KSpaceContents):
-            stated = projections.given() + ["quantity"] * (quantity is not None)
-            _refuse(path, "an MRI scan", stated + ["rotation"] * (rotation != "counterclockwise"))
-            if contents.format != "kspace":
-                own = {"ismrmrd": ["trajectory_unit"]}.get(contents.format, [])
-                stated = [name for name in kspace.given() if name not in own]
-                _refuse(path, f"a scan of the format {contents.format}", stated)
-            return MRIScan(path, contents, close)
-        _refuse(path, "a CT scan", kspace.given())
-        return Scan(path, contents, quantity, close, rotation=rotation)
+        contents = _contents(source, options, format)
+        if stated := options.beyond(contents.options):
+            raise ParameterError(
+                f"{path} is {contents.kind}, to which {', '.join(stated)} does not apply; leave it out."
+            )
+        if isinstance(contents, MRIContents):
+            return MRIScan(path, contents, source.close)
+        return Scan(path, contents, options.quantity, source.close, rotation=options.rotation)
     except InvgenError:
-        close()
+        source.close()
         raise
 
 
-def _refuse(path: Path, kind: str, options: list[str]) -> None:
-    if options:
-        raise ParameterError(f"{path} is {kind}, to which {', '.join(options)} does not apply; leave it out.")
+def _container(path: Path, format: str | None) -> Container:
+    """What the file is written as: as stated, else as recognised."""
+    if format in READERS:
+        return READERS[format].CONTAINER
+    for container in get_args(Container):
+        if format == container:
+            return container
+    return container_of(path)
 
 
-def _recognise(path: Path) -> str:
-    """Tell what a file is by its first bytes; ``"any hdf5"`` for all that only its contents tell apart."""
-    with path.open("rb") as file:
-        head = file.read(128)
-    if head.startswith(b"\x93NUMPY"):
-        return "npy"
-    if head.startswith(b"MATLAB 7.3") or head.startswith(b"MATLAB 5.0"):
-        return "mat"
-    if head.startswith(_TIFF):
-        return "tiff"
-    if h5py.is_hdf5(path):
-        return "any hdf5"
-    raise FileError(
-        f"{path} is no HDF5, NPY, MAT or TIFF file that can be read; its beginning is {head[:8]!r}."
-    )
-
-
-def _read(
-    path: Path, kind: str, options: Options, kspace: ArrayOptions
-) -> tuple[Contents | KSpaceContents, Callable[[], None]]:
-    """Contents of a file, and what closes it."""
-    if kind in ("npy", "tiff") or (kind == "mat" and not h5py.is_hdf5(path)):
-        return _read_file(path, kind, options, kspace), lambda: None
-    file = open_hdf5(path)
+def _contents(source: Source, options: Options, format: str | None) -> CTContents | MRIContents:
+    """Contents of the file, by the reader that it has."""
     try:
-        return _read_hdf5(file, kind, options, kspace), file.close
+        if options.axes is not None and names_kspace(options.axes):
+            return mri_arrays.read(source, options)
+        if format in READERS:
+            return READERS[format].read(source, options)
+        if format != "hdf5":  # as which plain arrays are read, whatever else the file looks like
+            for reader in READERS.values():
+                if source.container == reader.CONTAINER and reader.recognise(source, options):
+                    return reader.read(source, options)
+        return ct_arrays.read(source, options)
     except InvgenError:
-        file.close()
         raise
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:  # damage that h5py meets
-        file.close()
-        raise FileError(f"{path} cannot be read, the file is damaged: {error}") from error
-
-
-def _read_file(path: Path, kind: str, options: Options, kspace: ArrayOptions) -> Contents | KSpaceContents:
-    if kspace.axes is not None and names_kspace(kspace.axes):
-        if kind == "tiff":
-            raise FileError(f"{path}: TIFF has no complex numbers; save k-space as NPY, HDF5 or MAT.")
-        return (arrays.read_npy if kind == "npy" else arrays.read_mat)(path, kspace)
-    if kind == "mat" and options.dataset is None and htc.recognise(path):
-        return htc.read(path, options)
-    return {"npy": plain.read_npy, "tiff": plain.read_tiff, "mat": plain.read_mat}[kind](path, options)
-
-
-def _read_hdf5(
-    file: h5py.File, kind: str, options: Options, kspace: ArrayOptions
-) -> Contents | KSpaceContents:
-    unnamed = options.dataset is None
-    if kspace.axes is not None and names_kspace(kspace.axes):
-        return arrays.read_hdf5(file, kspace, matlab=kind == "mat")
-    if kind == "mat":
-        return plain.read_hdf5(file, options, matlab=True)
-    if kind == "dataexchange" or (kind == "any hdf5" and unnamed and dataexchange.recognise(file)):
-        return dataexchange.read(file, options)
-    if kind == "nxtomo" or (kind == "any hdf5" and unnamed and nxtomo.recognise(file)):
-        return nxtomo.read(file, options)
-    if kind == "fastmri" or (kind == "any hdf5" and unnamed and fastmri.recognise(file)):
-        return fastmri.read(file)
-    if kind in ("ismrmrd", "any hdf5") and (group := ismrmrd.recognise(file, options.dataset)):
-        return ismrmrd.read(file, group, kspace.trajectory_unit)
-    if kind == "ismrmrd":
-        raise FileError(f"{file.filename} has no group with the header and the readouts of ISMRMRD.")
-    return plain.read_hdf5(file, options)
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+        if not source.is_hdf5:
+            raise
+        # damage that h5py meets
+        source.close()
+        raise FileError(f"{source.path} cannot be read, the file is damaged: {error}") from error

@@ -1,4 +1,4 @@
-"""Samples of a posterior on disk, and what they tell of each pixel, beside the reconstruction."""
+"""Samples of a posterior and their statistics on disk, beside the reconstruction."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from invgen.core.errors import ParameterError
 from invgen.io.hdf5 import find_object, get_dataset, text_attribute
 from invgen.reconstruction import Reconstruction
 
+__all__ = ["QUANTILES", "Posterior", "PosteriorWriter"]
+
 #: Quantiles in the file: the median, and the ends of the 90 percent interval.
 QUANTILES = (0.05, 0.5, 0.95)
 
-#: As many samples as the outer quantiles take (`Reconstruction.quantile`).
+#: Number of samples that the outer quantiles take (`Reconstruction.quantile`).
 _ENOUGH = 19
 
 
@@ -22,16 +24,16 @@ class PosteriorWriter:
     """Write samples and their statistics slice by slice.
 
     ``/samples`` has the shape (n, slices, H, W), one chunk for each image, in the type of the reconstruction.
-    Of two or more there are ``/std``, float32, the standard deviation (of complex images that of the distance
-    from the mean), and ``/quantiles/0.05``, ``0.5`` and ``0.95``, float32, of complex images those of the
-    modulus, each of the shape (slices, H, W). The attribute "estimator" of ``/quantiles`` tells whether the
-    outer ones are "order statistics" of the samples, or, of fewer than 19, follow "Student's distribution":
-    `invgen.Reconstruction.interval`.
+    With two samples or more there are ``/std``, float32, the standard deviation (of complex images that of
+    the distance from the mean), and ``/quantiles/0.05``, ``0.5`` and ``0.95``, float32 (of complex images
+    those of the modulus), each of shape (slices, H, W). The attribute "estimator" of ``/quantiles`` states
+    whether the outer ones are "order statistics" of the samples or, for fewer than 19, follow "Student's
+    distribution": `invgen.Reconstruction.interval`.
 
     Parameters
     ----------
     file : h5py.File
-        To write to.
+        The file to write to.
     samples, slices : int
     image_shape : tuple of int
     complex : bool
@@ -57,11 +59,11 @@ class PosteriorWriter:
 
     @staticmethod
     def bytes_per_pixel(complex: bool, samples: int) -> int:
-        """Size of all of it for each pixel of a slice."""
+        """Size of samples and statistics for each pixel of a slice."""
         return samples * (8 if complex else 4) + (4 * (1 + len(QUANTILES)) if samples > 1 else 0)
 
     def write(self, index: int, samples: torch.Tensor) -> None:
-        """Write those of a slice, shape (n, H, W)."""
+        """Write the samples of a slice, shape (n, H, W), and their statistics."""
         drawn = samples.detach().cpu()
         if drawn.shape != self._shape:
             raise ParameterError(f"expected samples {self._shape} of a slice; got {tuple(drawn.shape)}.")
@@ -80,17 +82,17 @@ class PosteriorWriter:
 
 @dataclass(frozen=True)
 class Posterior:
-    """Samples in a file, and what they tell; all stays there until it is sliced.
+    """Samples and their statistics in a file; all of it stays there until it is sliced.
 
     Attributes
     ----------
     samples : h5py.Dataset, shape (n, slices, H, W)
     std : h5py.Dataset, shape (slices, H, W), or None
-        None of a single sample.
+        None for a single sample.
     quantiles : dict from float to h5py.Dataset of shape (slices, H, W)
-        Empty of a single sample.
+        Empty for a single sample.
     estimator : str or None
-        How the outer quantiles were found.
+        How the outer quantiles were estimated.
     """
 
     samples: h5py.Dataset
@@ -100,12 +102,12 @@ class Posterior:
 
     @classmethod
     def of(cls, file: h5py.File, volume: h5py.Dataset) -> Posterior | None:
-        """What stands beside the volume; None where it has no samples.
+        """Samples and statistics beside the volume; None where it has no samples.
 
         Raises
         ------
         ValueError, FileError
-            Where it does not fit the volume, or is not there.
+            When they do not fit the volume, or some are missing.
         """
         if find_object(file, "samples") is None:
             return None

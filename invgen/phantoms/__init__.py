@@ -1,9 +1,8 @@
 """Phantoms: objects whose images and projections are both known exactly.
 
-Ellipses, ellipsoids, polygons and soft grains have closed-form projections, so a phantom gives the sinogram
-that an ideal scanner would record, free of the pixels that a reconstruction is made of. Lengths are in the
-caller's unit; x runs to the right, y up, z up along the rotation axis, and the origin is the centre of the
-image.
+Ellipses, ellipsoids, polygons and soft grains have closed-form projections: the sinogram of a phantom is
+that of an ideal scanner, without the pixels of a reconstruction. Lengths are in the caller's unit; x runs to
+the right, y up, z up along the rotation axis, and the origin is the center of the image.
 """
 
 from invgen.phantoms.blobs import Blobs

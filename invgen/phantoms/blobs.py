@@ -10,10 +10,12 @@ from torch import Tensor
 
 from invgen.phantoms.shapes import BLOCK, Shapes, bin_places, check_raster, view_angles
 
+__all__ = ["Blobs"]
+
 
 @dataclass(frozen=True, eq=False)
 class Blobs(Shapes):
-    """A sum of smooth grains ``value (1 - r^2 / a^2)^2``, each zero beyond its radius a: texture.
+    """A sum of smooth grains ``value (1 - r^2 / a^2)^2``, each zero beyond its radius a, as for texture.
 
     Parameters
     ----------

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from invgen.phantoms.shapes import BLOCK, Shapes, bin_places, check_source, draw, view_angles, window
 
+__all__ = ["Ellipses"]
+
 
 @dataclass(frozen=True, eq=False)
 class Ellipses(Shapes):
@@ -67,7 +69,7 @@ class Ellipses(Shapes):
         """Draw the phantom, each pixel the mean of the phantom over its box.
 
         Every pixel row is cut into `supersample` lines. The chord that an ellipse cuts from a line, and
-        how much of it each pixel holds, are exact; only the integral over y is a (midpoint) sum.
+        its length in each pixel, are exact; only the integral over y is a (midpoint) sum.
 
         Parameters
         ----------
@@ -165,9 +167,9 @@ class Ellipses(Shapes):
             The detector is an arc around the source, u its length: ``g = u / source_detector``; otherwise
             it is straight, ``g = arctan(u / source_detector)``.
         subrays : int
-            A bin is the mean of so many rays spread evenly over its width; 1 is the ray through its center.
-            With 8, the projections of `foam` on 512 bins are within 1e-4 (relative l2) of what many rays
-            give; with 1, within 3e-3.
+            Number of rays at equal distances in a bin, of which it is the mean; 1 is the ray through its
+            center. With 8, the projections of `foam` on 512 bins are within 1e-4 (relative l2) of those with
+            many rays; with 1, within 3e-3.
 
         Returns
         -------
@@ -188,7 +190,7 @@ class Ellipses(Shapes):
         for part, sums in zip(t.split(views), total.split(views), strict=True):
             cos, sin = part.cos(), part.sin()
             for value, x, y, a, b, rotation in self._rows():
-                # Only the rays that the ellipse's disc can meet are visited.
+                # Only the rays that can meet the disc around the ellipse are computed.
                 side, depth = x * cos + y * sin, source_origin + y * cos - x * sin
                 toward, half = torch.atan2(side, depth), (max(a, b) / torch.hypot(side, depth)).asin()
                 bins, rays = window(fan, toward - half, toward + half, subrays)
@@ -211,7 +213,7 @@ class Ellipses(Shapes):
         ----------
         kx, ky : Tensor
             Frequencies in cycles per length unit, x to the right and y up, that broadcast to one shape: a row
-            and a column make a grid, at the cost of fewer phases than points one by one.
+            and a column make a grid, which needs fewer phases than its points one by one.
 
         Returns
         -------
@@ -224,7 +226,7 @@ class Ellipses(Shapes):
         grid by pseudoinverse calculation; Guerquin-Kern et al. (2012), Realistic analytical phantoms for
         parallel magnetic resonance imaging.
         """
-        from scipy.special import j1  # that of torch is exact to 5e-7 only
+        from scipy.special import j1  # torch's is accurate to 5e-7 only
 
         kx, ky = (torch.as_tensor(k, dtype=torch.float64) for k in (kx, ky))
         total = torch.zeros(torch.broadcast_shapes(kx.shape, ky.shape), dtype=torch.complex128)

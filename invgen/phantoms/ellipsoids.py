@@ -11,6 +11,8 @@ from torch import Tensor
 
 from invgen.phantoms.shapes import BLOCK, Shapes, bin_places, check_source, draw, view_angles, window
 
+__all__ = ["Ellipsoids"]
+
 
 @dataclass(frozen=True, eq=False)
 class Ellipsoids(Shapes):
@@ -60,8 +62,8 @@ class Ellipsoids(Shapes):
         """Draw the phantom, each voxel the mean of the phantom over its box.
 
         A voxel is crossed by `supersample` times `supersample` lines along x. The chord that an ellipsoid
-        cuts from a line, and how much of it each voxel holds, are exact; only the integrals over y and z
-        are (midpoint) sums.
+        cuts from a line, and its length in each voxel, are exact; only the integrals over y and z are
+        (midpoint) sums.
 
         Parameters
         ----------
@@ -111,9 +113,9 @@ class Ellipsoids(Shapes):
             Row r is at ``v = (r - (R - 1) / 2) * spacing + offset``, upwards (first number); column d at
             ``u = (d - (n - 1) / 2) * spacing + offset`` (second number).
         subrays : int
-            A pixel is the mean of ``subrays ** 2`` rays spread evenly over it; 1 is the ray through its
+            A pixel is the mean of ``subrays ** 2`` rays at equal distances in it; 1 is the ray through its
             center. With 4, the projections of `foam_3d` on 256 columns are within 0.1 % (relative l2) of
-            what many rays give; with 1, within 1.4 %.
+            those with many rays; with 1, within 1.4 %.
 
         Returns
         -------
@@ -155,7 +157,7 @@ class Ellipsoids(Shapes):
 def _shadow(
     t: Tensor, source_origin: float, u: Tensor, v: Tensor, ellipsoid: Sequence[float], subrays: int
 ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """Columns and rows, and the rays in them, that can see the upright cylinder around an ellipsoid."""
+    """Columns and rows, and the rays in them, that can meet the upright cylinder around an ellipsoid."""
     x, y, z, a, b, c, _ = ellipsoid
     side, depth = x * t.cos() + y * t.sin(), source_origin + y * t.cos() - x * t.sin()
     radius = max(a, b)

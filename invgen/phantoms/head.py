@@ -9,7 +9,9 @@ import torch
 from invgen.phantoms.ellipses import Ellipses
 from invgen.phantoms.objects import check_size
 
-# Relative signal of a T2-weighted image: fluid is bright, white matter darker than gray, bone has none.
+__all__ = ["head"]
+
+# Relative signal of a T2-weighted image: fluid is bright, white matter darker than gray, bone nearly black.
 _FAT, _BONE, _FLUID, _GRAY, _WHITE = 0.7, 0.05, 1.0, 0.6, 0.42
 
 # Layers from the skin inwards: signal and semi-axes.
@@ -49,9 +51,9 @@ def head(seed: int = 0, half_width: float = 1.0) -> Ellipses:
     Parameters
     ----------
     seed : int
-        Chooses folds, lesions and vessels; the same seed gives the same head.
+        Determines folds, lesions and vessels.
     half_width : float
-        Half the side of the square field that the head stands in, in length units.
+        Half the side of the square field around the head, in length units.
     """
     check_size(half_width=half_width)
     random = torch.Generator().manual_seed(seed)
@@ -77,7 +79,7 @@ def _cortex(random: torch.Generator) -> list[tuple[float, ...]]:
         jitter, depth = torch.rand(2, generator=random, dtype=torch.float64).tolist()
         t = 2 * math.pi * (fold + 0.2 * (jitter - 0.5)) / _FOLDS
         length = 0.05 + 0.035 * depth
-        middle = 1 - (length + 0.012) / min(a, b)  # inside of the white matter, which it replaces
+        middle = 1 - (length + 0.012) / min(a, b)  # within the white matter, which it replaces
         x, y = middle * a * math.cos(t), middle * b * math.sin(t)
         turn = math.atan2(a * math.sin(t), b * math.cos(t))  # across the layers
         rows.append((_GRAY - _WHITE, x, y, length, 0.028, turn))

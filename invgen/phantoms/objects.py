@@ -11,6 +11,8 @@ from torch import Tensor
 from invgen.core.errors import ParameterError
 from invgen.phantoms.ellipses import Ellipses
 
+__all__ = ["check_size", "disc", "foam", "pack", "shepp_logan"]
+
 # Semi-axes, center and rotation in degrees: Shepp and Logan (1974), table 1.
 _SHEPP_LOGAN = (
     (0.6900, 0.920, 0.00, 0.0000, 0.0),
@@ -34,7 +36,7 @@ def shepp_logan(half_width: float = 1.0, *, modified: bool = True) -> Ellipses:
     Parameters
     ----------
     half_width : float
-        Half the side of the square field that the head stands in, in length units.
+        Half the side of the square field around the head, in length units.
     modified : bool
         Use the higher contrast of Toft (The Radon Transform, PhD thesis, 1996, table B.3), in which the
         features can be seen; otherwise that of the original, with 1 % between the tissues.
@@ -58,15 +60,15 @@ def foam(seed: int = 0, half_width: float = 1.0) -> Ellipses:
 
     The tube (outer radius 0.92 of the half width) holds a round matrix of value 0.5 packed with discs
     that do not overlap, from a sixth to a hundredth of its size: empty pores, faint, dense and very
-    dense grains, hollow shells, sponges with tiny pores, and grains cut by bars of falling width.
+    dense grains, hollow shells, sponges with tiny pores, and grains cut by bars of decreasing width.
     No value is negative and the largest is 1.
 
     Parameters
     ----------
     seed : int
-        Chooses the object; the same seed gives the same object.
+        Determines the object.
     half_width : float
-        Half the side of the square field that the tube stands in, in length units.
+        Half the side of the square field around the tube, in length units.
     """
     random = torch.Generator().manual_seed(seed)
     matrix = 0.5
@@ -76,7 +78,7 @@ def foam(seed: int = 0, half_width: float = 1.0) -> Ellipses:
     centers = pack(sizes.tolist(), 0.008, _in_disc(0.82, random))
     for index, (x, y, radius) in enumerate(centers):
         kind = index % 4
-        if radius > 0.06 and kind == 0:  # a sponge: tiny pores, down to nothing, in a dense grain
+        if radius > 0.06 and kind == 0:  # a sponge: tiny pores in a dense grain
             rows.append(_disc(0.3, x, y, radius))
             tiny = [radius * f for f in [0.2] * 8 + [0.1] * 30]
             pores = pack(tiny, 0.03 * radius, _in_disc(0.9 * radius, random))
@@ -105,7 +107,12 @@ def _ellipses(rows: Sequence[Sequence[float]], half_width: float) -> Ellipses:
 
 
 def check_size(**lengths: float) -> None:
-    """Refuse a field without size."""
+    """Refuse a field without size.
+
+    Raises
+    ------
+    ParameterError
+    """
     for name, length in lengths.items():
         if not (length > 0 and math.isfinite(length)):
             words = name.replace("_", " ")
@@ -113,7 +120,7 @@ def check_size(**lengths: float) -> None:
 
 
 def _in_disc(within: float, random: torch.Generator) -> Callable[[float], Tensor]:
-    """Places to try for a disc of some radius that is to lie in a disc of radius `within`."""
+    """Candidate places for a disc of a given radius in a disc of radius `within`."""
 
     def throw(radius: float) -> Tensor:
         reach = (within - radius) * torch.rand(200, 1, generator=random, dtype=torch.float64).sqrt()
@@ -124,9 +131,20 @@ def _in_disc(within: float, random: torch.Generator) -> Callable[[float], Tensor
 
 
 def pack(radii: Sequence[float], gap: float, throw: Callable[[float], Tensor]) -> list[list[float]]:
-    """Place discs or balls so that none overlap; drop those that find no place.
+    """Place discs or balls so that none overlap; those that find no place are dropped.
 
-    `throw` gives places to try, (tries, n), for a radius; returned are rows of n coordinates and the radius.
+    Parameters
+    ----------
+    radii : sequence of float
+        Radii, in the order in which they are placed.
+    gap : float
+        Smallest distance of two.
+    throw : callable(radius)
+        Draws candidate places, shape (tries, n).
+
+    Returns
+    -------
+    list of rows of n coordinates and the radius
     """
     placed: list[Tensor] = []
     for radius in radii:

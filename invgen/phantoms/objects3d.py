@@ -8,6 +8,8 @@ from torch import Tensor
 from invgen.phantoms.ellipsoids import Ellipsoids
 from invgen.phantoms.objects import check_size, pack
 
+__all__ = ["ball", "foam_3d", "shepp_logan_3d"]
+
 # Center, semi-axes, rotation in degrees, value: Kak and Slaney (1988), table 3.2.
 _KAK_SLANEY = (
     (0.00, 0.000, 0.000, 0.6900, 0.920, 0.900, 0, 2.00),
@@ -37,7 +39,7 @@ def shepp_logan_3d(half_width: float = 1.0, *, modified: bool = True) -> Ellipso
     Parameters
     ----------
     half_width : float
-        Half the side of the cube that the head stands in, in length units.
+        Half the side of the cube around the head, in length units.
     modified : bool
         Use a higher contrast, in which the features can be seen: skull and brain as in `shepp_logan`, after
         Toft (1996), and the features tenfold; otherwise the original's, with 1 to 2 % between the tissues.
@@ -59,12 +61,12 @@ def foam_3d(seed: int = 0, half_width: float = 1.0, half_height: float | None = 
     Parameters
     ----------
     seed : int
-        Chooses the object; the same seed gives the same object.
+        Determines the object.
     half_width : float
-        Half the width of the field that the shell stands in, in length units.
+        Half the width of the field around the shell, in length units.
     half_height : float, optional
-        Half the height of that field, along z; by default the half width. The balls are smaller in a
-        flat field, of the same share of its volume.
+        Half the height of that field, along z; by default the half width. In a flat field the balls are
+        smaller, and fill the same fraction of its volume.
     """
     height = half_width if half_height is None else half_height
     check_size(half_width=half_width, half_height=height)
@@ -79,7 +81,7 @@ def foam_3d(seed: int = 0, half_width: float = 1.0, half_height: float | None = 
     narrow = float(axes.min())
 
     def throw(radius: float) -> Tensor:
-        """Places to try: a ball of radius r about a point of E (1 - r / narrow) lies in the ellipsoid E."""
+        """Candidate places: balls of radius r about points of E (1 - r / narrow) lie in the ellipsoid E."""
         inside = torch.randn(400, 3, generator=random, dtype=torch.float64)
         inside /= inside.norm(dim=1, keepdim=True)
         inside *= torch.rand(400, 1, generator=random, dtype=torch.float64) ** (1 / 3)

@@ -12,6 +12,8 @@ from torch import Tensor
 from invgen.core.errors import ParameterError, ShapeError
 from invgen.phantoms.shapes import BLOCK, add_steps, bin_places, check_raster, view_angles
 
+__all__ = ["Polygons"]
+
 
 @dataclass(frozen=True, eq=False)
 class Polygons:

@@ -1,4 +1,4 @@
-"""Random objects: what a prior of scanned things can be learned from, without a scanner."""
+"""Random objects, from which a prior of scanned objects can be learned without a scanner."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from invgen.phantoms.blobs import Blobs
 from invgen.phantoms.ellipses import Ellipses
 from invgen.phantoms.objects import check_size, pack
 from invgen.phantoms.polygons import Polygons
+
+__all__ = ["Assembly", "random"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,15 +58,15 @@ class Assembly:
 def random(seed: int, half_width: float = 1.0) -> Assembly:
     """Build a random object: a body of one material or none, and what is in it.
 
-    Bodies are ellipses or polygons, some in a shell and some with a texture; in them lie, apart from each
-    other, ellipses, polygons, discs with a hole or many, textured discs, and voids, of sizes from a third
-    to a fiftieth of the field and of contrasts from strong to faint. Texture is made of soft grains, so that
-    all of it has exact projections. Values lie in [0, 1].
+    Bodies are ellipses or polygons, some in a shell and some with a texture; in them lie, without contact,
+    ellipses, polygons, discs with a hole or many, textured discs, and voids, of sizes from a third to a
+    fiftieth of the field and of contrasts from strong to faint. Texture is made of soft grains, so that all
+    of it has exact projections. Values lie in [0, 1].
 
     Parameters
     ----------
     seed : int
-        Chooses the object; the same seed gives the same object.
+        Determines the object.
     half_width : float
         Half the side of the square field, in length units. The object lies in the disc that touches the
         field's sides.
@@ -74,7 +76,7 @@ def random(seed: int, half_width: float = 1.0) -> Assembly:
 
 
 class _Maker:
-    """Puts an object together in the field [-1, 1]^2; corners are those of convex polygons."""
+    """Assembles an object in the field [-1, 1]^2; corners are those of convex polygons."""
 
     def __init__(self, seed: int) -> None:
         self.many, self.one = torch.Generator().manual_seed(seed), Random(seed)
@@ -102,7 +104,7 @@ class _Maker:
         )
 
     def body(self) -> tuple[Tensor, float, float]:
-        """Corners around what can be filled, the value of the material there, and how much that varies."""
+        """Corners around the region to fill, the value of the material there, and its texture's amplitude."""
         turn, x, y = self.between(0, math.pi), self.between(-0.08, 0.08), self.between(-0.08, 0.08)
         a, b = self.between(0.5, 0.85), self.between(0.5, 0.85)
         kind = self.between(0, 1)
@@ -136,7 +138,7 @@ class _Maker:
         return outline, matrix, amplitude
 
     def inclusion(self, x: float, y: float, radius: float, matrix: float, amplitude: float) -> None:
-        """Something within a disc of the given radius; what is there already varies by the amplitude."""
+        """Add something within a disc of the given radius; the texture there has the given amplitude."""
         faint = matrix > 0 and self.between(0, 1) < 0.4
         value = matrix + self.between(-0.15, 0.15) if faint else self.between(0, 1)
         value = min(max(value, amplitude), 1 - amplitude)
@@ -164,7 +166,7 @@ class _Maker:
             self.texture(_ring(x, y, radius, radius, 0.0), min(margin, self.between(0.03, 0.3)))
 
     def texture(self, outline: Tensor, amplitude: float) -> None:
-        """Soft grains within a convex outline, which together add no more than plus or minus `amplitude`."""
+        """Add soft grains within a convex outline, whose sum is within plus or minus `amplitude`."""
         low, high = outline.min(0).values, outline.max(0).values
         grain = max(0.025, float((high - low).min()) * self.between(0.03, 0.12))
         turn = self.between(0, math.pi)
@@ -190,7 +192,7 @@ class _Maker:
         return _on_ellipse(places, x, y, a, b, self.between(0, math.pi))
 
     def places(self, outline: Tensor) -> Callable[[float], Tensor]:
-        """Places to try for a disc of some radius that is to lie in a convex outline."""
+        """Candidate places for a disc of a given radius in a convex outline."""
         low, high = outline.min(0).values, outline.max(0).values
 
         def throw(radius: float) -> Tensor:
@@ -208,7 +210,7 @@ class _Maker:
 
 
 def _ring(x: float, y: float, a: float, b: float, rotation: float) -> Tensor:
-    """Corners of a polygon within an ellipse that nearly fills it."""
+    """Corners of a polygon that nearly fills an ellipse."""
     return _on_ellipse(torch.arange(48, dtype=torch.float64) * (math.pi / 24), x, y, a, b, rotation)
 
 

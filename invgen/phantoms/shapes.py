@@ -1,4 +1,4 @@
-"""What phantoms in the plane and in space share: their numbers, the raster, and which rays meet a shape."""
+"""What phantoms in the plane and in space share: their numbers, the raster, and rays that meet a shape."""
 
 from __future__ import annotations
 
@@ -9,14 +9,27 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
+from invgen.core.checks import as_count
 from invgen.core.errors import ParameterError, ShapeError
+
+__all__ = [
+    "BLOCK",
+    "Shapes",
+    "add_steps",
+    "bin_places",
+    "check_raster",
+    "check_source",
+    "draw",
+    "view_angles",
+    "window",
+]
 
 BLOCK = 1 << 21  # numbers held at once while drawing and projecting: 16 MiB
 
 
 @dataclass(frozen=True, eq=False)
 class Shapes:
-    """Vectors of one length, a field each; `value` among them, and semi-axes named a, b (and c)."""
+    """Vectors of one length, one for each field: `value`, semi-axes named a, b (and c), and others."""
 
     def __post_init__(self) -> None:
         kind, columns = type(self).__name__, {field.name: self._vector(field.name) for field in fields(self)}
@@ -43,7 +56,13 @@ class Shapes:
 
 
 def view_angles(angles: Tensor | Sequence[float]) -> Tensor:
-    """Angles as a float64 vector."""
+    """Angles as a float64 vector.
+
+    Raises
+    ------
+    ShapeError
+        When they are no vector, or there are none.
+    """
     t = torch.as_tensor(angles, dtype=torch.float64)
     if t.ndim != 1 or len(t) == 0:
         raise ShapeError(f"Angles are a vector, one per view; got shape {tuple(t.shape)}.")
@@ -51,11 +70,17 @@ def view_angles(angles: Tensor | Sequence[float]) -> Tensor:
 
 
 def bin_places(count: int, spacing: float, offset: float, subrays: int = 1) -> Tensor:
-    """Places of `subrays` rays spread evenly over each of `count` bins, shape (count * subrays,)."""
-    if count < 1 or subrays < 1 or not (spacing > 0 and math.isfinite(spacing) and math.isfinite(offset)):
+    """Places of `subrays` rays at equal distances in each of `count` bins, shape (count * subrays,).
+
+    Raises
+    ------
+    ParameterError
+        When there are no such bins.
+    """
+    count, subrays = as_count(count, "the number of detector bins"), as_count(subrays, "subrays")
+    if not (spacing > 0 and math.isfinite(spacing) and math.isfinite(offset)):
         raise ParameterError(
-            "A detector needs bins of positive number and width, and at least one ray each; got "
-            f"{count} bins of width {spacing} at offset {offset}, subrays={subrays}."
+            f"A detector needs bins of positive width at a finite offset; got {spacing} and {offset}."
         )
     return (
         (torch.arange(count * subrays, dtype=torch.float64) + 0.5) / subrays - count / 2
@@ -63,7 +88,12 @@ def bin_places(count: int, spacing: float, offset: float, subrays: int = 1) -> T
 
 
 def check_source(source_origin: float, source_detector: float, radius: float) -> None:
-    """Refuse a source that the phantom would hit as it turns: rays begin at the source."""
+    """Refuse a source within reach of the phantom as it turns, since rays begin at the source.
+
+    Raises
+    ------
+    ParameterError
+    """
     if not (math.isfinite(source_origin) and source_origin > radius):
         raise ParameterError(
             f"The source must stay outside of the phantom, of radius {radius:g} around the rotation axis; "
@@ -76,7 +106,7 @@ def check_source(source_origin: float, source_detector: float, radius: float) ->
 def window(places: Tensor, low: Tensor, high: Tensor, subrays: int) -> tuple[Tensor, Tensor]:
     """Bins whose rays lie between `low` and `high`, and those rays: (views, bins), (views, bins * subrays).
 
-    All views get as many bins as the one that needs the most, so that they are one array.
+    All views have the same number of bins, the largest that one of them needs, so that they are one array.
     """
     first = torch.searchsorted(places, low) // subrays
     stop = -(-torch.searchsorted(places, high) // subrays)
@@ -90,9 +120,9 @@ def draw(
 ) -> Tensor:
     """Mean over each voxel of ellipsoids (value, x, y, z, a, b, c, rotation about z), shape (D, H, W).
 
-    A voxel is crossed by ``lines[0] * lines[1]`` lines along x, spread evenly over z and y. The chord that an
-    ellipsoid cuts from a line, and how much of it each voxel holds, are exact. A chord is written as the
-    steps up and down at its ends; their running sum along x, taken once, is the image.
+    A voxel is crossed by ``lines[0] * lines[1]`` lines along x, at equal distances in z and y. The chord that
+    an ellipsoid cuts from a line, and its length in each voxel, are exact. A chord is stored as the steps up
+    and down at its ends; their cumulative sum along x, taken once, is the image.
     """
     depth, height, width = shape
     check_raster(shape, voxel_size, *lines)
@@ -121,7 +151,7 @@ def draw(
 
 
 def add_steps(steps: Tensor, line: Tensor, place: Tensor, rise: Tensor | float) -> None:
-    """Let lines rise at places, in pixels from the left edge; `steps` are differences along them.
+    """Add steps of lines at places, in pixels from the left edge, to the differences `steps` along them.
 
     The pixel that holds a place gets the part of the rise that lies beyond the place, the next one the rest.
     """
@@ -135,12 +165,18 @@ def add_steps(steps: Tensor, line: Tensor, place: Tensor, rise: Tensor | float) 
 
 
 def check_raster(shape: Sequence[int], pixel_size: float, *lines: int) -> None:
-    """Refuse images without pixels, and pixels without size or lines."""
-    if min(*shape, *lines) < 1 or not (pixel_size > 0 and math.isfinite(pixel_size)):
-        raise ParameterError(
-            "A raster needs a positive shape, pixel size and supersample; "
-            f"got {tuple(shape)}, {pixel_size} and {lines[-1]}."
-        )
+    """Refuse images without pixels, and pixels without size or lines.
+
+    Raises
+    ------
+    ParameterError
+    """
+    for number in shape:
+        as_count(number, "the number of pixels along an axis")
+    for number in lines:
+        as_count(number, "supersample")
+    if not (pixel_size > 0 and math.isfinite(pixel_size)):
+        raise ParameterError(f"A raster needs pixels of positive size; got {pixel_size}.")
 
 
 def _fine(start: int, stop: int, lines: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Raw scans made up from an object that is known: what a scanner would write, and the truth beside it."""
+"""Simulated raw scans of a known object: what a scanner would write, and the truth beside it."""
 
 from invgen.simulate.ct import simulate_ct
 from invgen.simulate.geometry import Geometry

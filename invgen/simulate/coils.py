@@ -1,7 +1,7 @@
 """Receiver coils around a simulated object, as sums of a few complex exponentials.
 
-The k-space of an object times a complex exponential is that of the object, shifted. Sensitivities that are
-sums of exponentials so leave the signal of an analytic phantom in closed form (Guerquin-Kern et al. 2012,
+The k-space of an object times a complex exponential is that of the object, shifted. With sensitivities that
+are sums of exponentials the signal of an analytic phantom thus has a closed form (Guerquin-Kern et al. 2012,
 Realistic analytical phantoms for parallel magnetic resonance imaging).
 """
 
@@ -12,13 +12,15 @@ import math
 import torch
 from torch import Tensor
 
-#: Highest order of the exponentials: their period is twice the field of view, so that the sensitivities
-#: need not be periodic on it.
+__all__ = ["ORDER", "fit", "on_grid", "orders"]
+
+#: Highest order of the exponentials, whose period is twice the field of view: the sensitivities need not be
+#: periodic on it.
 ORDER = 2
 
 _SEGMENTS = 48  # straight pieces of a coil's wire
 _FIT = 32  # points along each axis that the exponentials are fitted to
-_RIDGE = 1e-6  # of the largest eigenvalue: what the fit leaves free, outside of the object, stays small
+_RIDGE = 1e-6  # of the largest eigenvalue: keeps the fit small where it is not determined, beyond the object
 
 
 def orders() -> Tensor:
@@ -27,7 +29,7 @@ def orders() -> Tensor:
 
 
 def on_grid(weights: Tensor, y: Tensor, x: Tensor) -> Tensor:
-    """Values of sums of exponentials: weights (maps, orders, orders) to (maps, rows, columns).
+    """Values of sums of exponentials on a grid, (maps, rows, columns), from weights (maps, orders, orders).
 
     Rows and columns are at `y`, downwards, and `x`, in fields of view from the origin.
     """
@@ -38,18 +40,18 @@ def on_grid(weights: Tensor, y: Tensor, x: Tensor) -> Tensor:
 def fit(coils: int, height: float, aspect: float, seed: int) -> tuple[Tensor, Tensor]:
     """Weights of the phase of the object, and of each coil's sensitivity times that phase.
 
-    The coils are loops of wire on a cylinder around the object, evenly spread, each with a phase of its own;
+    The coils are loops of wire at equal angles on a cylinder around the object, each with its own phase;
     a loop's sensitivity is the transverse magnetic field of a current in it, by the law of Biot and Savart.
 
     Parameters
     ----------
     coils : int
     height : float
-        Place of the slice along the axis of the cylinder, in half widths of the field of view.
+        Position of the slice along the axis of the cylinder, in half widths of the field of view.
     aspect : float
         Height of the field of view over its width.
     seed : int
-        Chooses the phases.
+        Determines the phases.
 
     Returns
     -------
@@ -62,10 +64,10 @@ def fit(coils: int, height: float, aspect: float, seed: int) -> tuple[Tensor, Te
     y, x = torch.meshgrid(-2 * aspect * place, 2 * place, indexing="ij")  # half widths, y up
     random = torch.Generator().manual_seed(seed)
     turn = 2 * math.pi * torch.rand(coils + 3, generator=random, dtype=torch.float64)
-    # a bulk phase, slopes of an echo off the center, and a bowl of the main field
+    # a constant phase, a linear one of an echo off the center, and a quadratic one of the main field
     slope = turn[:2].cos()
     phase = _turn(turn[2] + slope[0] * x + slope[1] * y + 0.5 * (x**2 - 0.5 * y**2))
-    if coils == 1:  # a volume coil: a single loop sees one side only
+    if coils == 1:  # a volume coil: a single loop is sensitive on one side only
         fields = torch.ones(1, *x.shape, dtype=torch.complex128)
     else:
         places = 2 * math.pi * (torch.arange(coils) + 0.5) / coils
@@ -77,7 +79,7 @@ def fit(coils: int, height: float, aspect: float, seed: int) -> tuple[Tensor, Te
 
     one = torch.eye((2 * ORDER + 1) ** 2, dtype=torch.complex128).unflatten(1, (2 * ORDER + 1, -1))
     basis = on_grid(one, place, place).flatten(1).T
-    weighting = inside.flatten() + 0.05  # corners count a little: the field outside of the object is tame
+    weighting = inside.flatten() + 0.05  # some weight in the corners bounds the field outside of the object
     gram = basis.mH @ (weighting[:, None] * basis)
     ridge = _RIDGE * torch.linalg.eigvalsh(gram).max() * torch.eye(len(gram))
     right = basis.mH @ (weighting[:, None] * targets.flatten(1).T)
@@ -86,10 +88,10 @@ def fit(coils: int, height: float, aspect: float, seed: int) -> tuple[Tensor, Te
 
 
 def _loop(x: Tensor, y: Tensor, z: float, place: float, aspect: float) -> Tensor:
-    """Transverse field Bx - i By at height z of a loop that stands at an angle around the object.
+    """Transverse field Bx - i By at height z of a loop at an angle around the object.
 
-    ``B = sum dl x r / |r|^3`` over the pieces of wire (Biot and Savart); what the coil receives is the field
-    that rotates with the spins.
+    ``B = sum dl x r / |r|^3`` over the pieces of wire (Biot and Savart); the coil receives the component that
+    rotates with the spins.
     """
     out = torch.tensor([math.cos(place), math.sin(place), 0.0], dtype=torch.float64)
     along = torch.tensor([-math.sin(place), math.cos(place), 0.0], dtype=torch.float64)

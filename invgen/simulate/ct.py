@@ -1,4 +1,4 @@
-"""The simulated scanner: beam, camera and file."""
+"""The simulated CT scanner: beam, camera and file."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from invgen.core.checks import as_count
 from invgen.core.errors import DataError, ParameterError
 from invgen.core.files import atomic_hdf5
 from invgen.simulate.geometry import Geometry, Setup, arrange, check_positive
@@ -16,7 +17,9 @@ from invgen.simulate.scene import Source, observe
 if TYPE_CHECKING:
     import h5py
 
-# The camera: 16 bit, a pedestal so that noise does not clip at zero, a little dark current, and a pixel
+__all__ = ["simulate_ct"]
+
+# The camera: 16 bit, with a pedestal so that noise does not clip at zero, a small dark current, and a
 # response that differs from pixel to pixel.
 _FULL = 48_000  # mean counts of the brightest pixel without sample
 _PEDESTAL = 100.0  # counts
@@ -48,9 +51,9 @@ def simulate_ct(
 ) -> None:
     """Simulate a CT scan and write it as Data Exchange HDF5, with the truth in ``/truth``.
 
-    The measurement is made from a finer object than any reconstruction can hold: a phantom is projected
-    in closed form, averaged over each detector bin; an image on a grid (and a detector) at least twice as
-    fine. The counts are ``pedestal + gain * Poisson(dark + beam * exp(-projection))``, rounded to 16 bit,
+    The measured object is finer than the grid of any reconstruction: a phantom is projected in closed form,
+    averaged over each detector bin; an image on a grid (and a detector) at least twice as fine. The counts
+    are ``pedestal + gain * Poisson(dark + beam * exp(-projection))``, rounded to 16 bit,
     with a beam and a pixel response that are not uniform.
 
     Parameters
@@ -68,35 +71,35 @@ def simulate_ct(
     size : int
         The truth is an image of (size, size) pixels, or a volume of such slices.
     views : int
-        Projections, at ``angular_range * k / views``.
+        Number of projections, at ``angular_range * k / views``.
     angular_range : float, optional
         In radians; by default half a turn for a parallel beam, else a whole turn.
     detector_count : int, optional
-        Detector columns; by default `size`, or what it takes to see 94 % of the image's width in every view.
+        Detector columns; by default `size`, or as wide as to see 94 % of the image's width in every view.
     pixel_size : float, optional
-        Side of an image pixel (voxels are cubes), in millimeters; by default the file tells no size and the
-        length unit is the pixel of the image. A detector pixel is as wide where it is projected to the
-        rotation axis: on the detector itself, ``pixel_size * source_detector / source_origin``.
+        Side of an image pixel (voxels are cubes), in millimeters; by default the file states no size and the
+        length unit is the pixel of the image. A detector pixel has this width at the rotation axis: on the
+        detector itself, ``pixel_size * source_detector / source_origin``.
     source_origin, source_detector : float, optional
         Fan and cone: distances from the source to the rotation axis and to the detector, in length units; by
         default four times the image's width, and 1.5 times that.
     curved : bool
-        The detector of a fan beam is an arc around the source, its columns of equal fan angle.
+        Whether the detector of a fan beam is an arc around the source, its columns at equal fan angles.
     absorption : float
-        Optical depth of the densest ray of the scan; it scales the object's values.
+        Line integral of the densest ray of the scan, to which the object's values are scaled.
     photons : float
-        Mean photons in the brightest pixel without sample.
+        Mean number of photons in the brightest pixel without the object.
     center_offset : float, optional
         Columns from the detector's middle to where the rotation axis projects, to the right where positive;
         by default ``size / 80``, so that a reconstruction about the middle is visibly wrong.
     stripes : float
         Relative standard deviation of each pixel's drift between flat fields and projections: rings.
     flats, darks : int
-        Frames without sample, and without beam.
+        Number of frames without the object, and without the beam.
     slices : int, optional
-        Slices of the truth. Parallel and fan: detector rows, by default one; the object fades linearly along
-        them, to half its attenuation at the far end. Cone: by default a quarter of `size`; the detector has
-        as many rows more as it takes to see all of them.
+        Number of slices of the truth. Parallel and fan: detector rows, by default one; the object fades
+        linearly along them, to half its attenuation at the far end. Cone: by default a quarter of `size`; the
+        detector has more rows, so that all slices are seen.
     seed : int
         Same seed and arguments, same file.
 
@@ -111,9 +114,9 @@ def simulate_ct(
 
     Notes
     -----
-    ``/truth/image`` (slices, size, size) is the mean of the object over each pixel, in 1/length: what a
-    perfect reconstruction would give. ``/truth`` has the geometry and the beam as attributes, among
-    them `rotation_center` (column) and `detector_offset` (length, on the detector itself).
+    ``/truth/image`` (slices, size, size) is the mean of the object over each pixel, in 1/length: the perfect
+    reconstruction. ``/truth`` has the geometry and the beam as attributes, among them `rotation_center`
+    (column) and `detector_offset` (length, on the detector itself).
 
     Fan and cone: ``/measurement/instrument`` has `geometry` (text), ``source/distance`` (source to rotation
     axis), ``detector/distance`` (rotation axis to detector) and ``detector/actual_pixel_size_x`` and ``_y``
@@ -134,7 +137,8 @@ def simulate_ct(
         source_detector=source_detector,
         curved=curved,
     )
-    check_positive(absorption=absorption, photons=photons, flats=flats, darks=darks)
+    flats, darks = as_count(flats, "flats"), as_count(darks, "darks")
+    check_positive(absorption=absorption, photons=photons)
     if not (0 <= stripes < 0.3):
         raise ParameterError(f"stripes is a relative deviation from 0 to 0.3; got {stripes}.")
 
@@ -152,7 +156,7 @@ def simulate_ct(
         return (_PEDESTAL + gain * drawn).round().clamp(0, 65535).numpy().astype("uint16")
 
     def scale(row: int) -> float:
-        """Attenuation of a unit of the object: slices that are all the same object fade."""
+        """Attenuation for a unit of the object's value: slices of one object fade."""
         fade = 1.0 if geometry == "cone" else 1 - 0.5 * row / max(1, setup.slices - 1)
         return fade * absorption / densest
 
@@ -198,7 +202,7 @@ def _layout(file: h5py.File, setup: Setup, unit: str, flats: int, darks: int):
         length_unit=unit,
     )
     lengths: dict[str, float] = {}
-    if setup.geometry != "parallel" or unit != "pixel":  # the pixels of a parallel beam are no information
+    if setup.geometry != "parallel" or unit != "pixel":  # else there is nothing to state
         lengths |= {f"detector/actual_pixel_size_{axis}": setup.detector_spacing for axis in "xy"}
     if setup.geometry != "parallel":
         source = {"source_origin": setup.source_origin, "source_detector": setup.source_detector}

@@ -1,4 +1,4 @@
-"""Where source, object and detector of a simulated scan are."""
+"""Positions of source, object and detector of a simulated CT scan."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from invgen.core.checks import as_count
 from invgen.core.errors import ParameterError
+
+__all__ = ["Geometry", "Setup", "arrange", "check_positive"]
 
 Geometry = Literal["parallel", "fan", "cone"]
 
@@ -45,7 +48,7 @@ class Setup:
         return -self.center_offset * self.detector_spacing
 
     def columns_across(self, radius: float) -> float:
-        """Columns from the axis to the edge of the shadow of a disc around it, its radius in pixels."""
+        """Columns from the axis to the edge of the shadow of a disc around it, of a radius in pixels."""
         if self.geometry == "parallel":
             return radius
         distance = self.source_origin / self.pixel_size
@@ -53,7 +56,7 @@ class Setup:
         return distance * (fan if self.curved else math.tan(fan))
 
     def radius_within(self, columns: float) -> float:
-        """Radius, in pixels, of the disc around the axis whose shadow reaches so many columns."""
+        """Radius, in pixels, of the disc around the axis whose shadow reaches a number of columns."""
         if self.geometry == "parallel":
             return columns
         distance = self.source_origin / self.pixel_size
@@ -74,13 +77,22 @@ def arrange(
     source_detector: float | None,
     curved: bool,
 ) -> Setup:
-    """Fill in what was not given, and refuse what cannot be."""
+    """Complete the geometry of a scan.
+
+    Raises
+    ------
+    ParameterError
+        When a number makes no sense, or does not fit the others.
+    """
     if geometry not in get_args(Geometry):
         raise ParameterError(f"The geometry is one of {', '.join(get_args(Geometry))}; got {geometry!r}.")
-    slices = (max(1, size // 4) if geometry == "cone" else 1) if slices is None else slices
+    size, views = as_count(size, "size"), as_count(views, "views")
+    if slices is None:
+        slices = max(1, size // 4) if geometry == "cone" else 1
+    slices = as_count(slices, "slices")
     angular_range = math.pi * (1 if geometry == "parallel" else 2) if angular_range is None else angular_range
     center_offset = size / 80 if center_offset is None else center_offset
-    check_positive(size=size, views=views, slices=slices, angular_range=angular_range, pixel_size=pixel_size)
+    check_positive(angular_range=angular_range, pixel_size=pixel_size)
     if not math.isfinite(center_offset):
         raise ParameterError(f"center_offset is a finite number of columns; got {center_offset}.")
     if curved and geometry != "fan":
@@ -111,7 +123,7 @@ def arrange(
     if detector_count is None:
         across = setup.columns_across(_RADIUS * size)
         detector_count = max(size, 2 * math.ceil(across + abs(center_offset)))
-    check_positive(detector_count=detector_count)
+    detector_count = as_count(detector_count, "detector_count")
     if not abs(center_offset) < detector_count / 2:
         raise ParameterError(
             f"The rotation axis must fall on the detector: |center_offset| < {detector_count / 2}; "
@@ -119,14 +131,14 @@ def arrange(
         )
     rows = slices
     if geometry == "cone":
-        # A slice's edge that is nearest to the source is the farthest from the middle of the detector.
+        # The edge of a slice that is nearest to the source is projected farthest from the detector's middle.
         nearest = 1 - _RADIUS * size * pixel_size / source_origin
         rows += 2 * math.ceil(slices / 2 * (1 / nearest - 1))
     return replace(setup, rows=rows, columns=detector_count)
 
 
 def _source(width: float, source_origin: float | None, source_detector: float | None) -> tuple[float, float]:
-    """Distances from the source to the rotation axis and to the detector, around an object of some width."""
+    """Distances from the source to the rotation axis and to the detector, for an image of a given width."""
     if source_origin is None:
         source_origin = 4 * width if source_detector is None else source_detector / 1.5
     if source_detector is None:
@@ -146,7 +158,12 @@ def _source(width: float, source_origin: float | None, source_detector: float | 
 
 
 def check_positive(**numbers: float) -> None:
-    """Refuse what is not a positive number."""
+    """Refuse what is not a positive number.
+
+    Raises
+    ------
+    ParameterError
+    """
     for name, number in numbers.items():
         if not (number > 0 and math.isfinite(number)):
             raise ParameterError(f"{name} is a positive number; got {number}.")

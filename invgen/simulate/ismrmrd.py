@@ -1,4 +1,4 @@
-"""Raw MRI data in the ISMRMRD format, as HDF5: what any converter of vendor data would write.
+"""Raw MRI data in the ISMRMRD format, as HDF5, as converters of vendor data write it.
 
 Inati et al. (2017), ISMRM raw data format: a proposed standard for MRI raw datasets; schema and memory layout
 as in github.com/ismrmrd/ismrmrd, version 1.
@@ -14,6 +14,15 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     import h5py
+
+__all__ = [
+    "CALIBRATION_AND_IMAGING",
+    "FIRST_IN_SLICE",
+    "LAST_IN_SLICE",
+    "NOISE",
+    "Acquisitions",
+    "header",
+]
 
 FIRST_IN_SLICE, LAST_IN_SLICE = 1 << 6, 1 << 7
 NOISE, CALIBRATION_AND_IMAGING = 1 << 18, 1 << 20
@@ -66,7 +75,7 @@ _HEAD = np.dtype(
 
 
 class Acquisitions:
-    """Acquisitions that are appended to the group ``dataset`` of a file.
+    """Appends acquisitions to the group ``dataset`` of a file.
 
     Parameters
     ----------
@@ -74,7 +83,7 @@ class Acquisitions:
     header : str
         XML.
     center_sample : int
-        The sample of each readout in the middle of k-space.
+        Sample of each readout at the center of k-space.
     dwell : float
         Microseconds between samples.
     """
@@ -154,12 +163,12 @@ def header(
     Parameters
     ----------
     encoded, recon : (int, int)
-        Matrices (y, x) of k-space and of the image; pixels are squares of one size in both.
+        Matrices (y, x) of k-space and of the image; pixels are square, and of one size in both.
     pixel_size, thickness : float
         In mm.
     slices, coils : int
     steps, step_center : int
-        How many first encoding steps there can be, and which one is the center of k-space.
+        Number of first encoding steps of a full scan, and the one at the center of k-space.
     trajectory : str
         ``"cartesian"``, ``"radial"`` or ``"spiral"``.
     acceleration : float

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from invgen.core.checks import is_count
+from invgen.core.checks import as_count, is_count
 from invgen.core.errors import ParameterError
 from invgen.core.files import atomic_hdf5
 from invgen.operators import Fourier
@@ -21,6 +21,8 @@ from invgen.simulate.signal import MRISource, Signal, signal_of
 
 if TYPE_CHECKING:
     import h5py
+
+__all__ = ["simulate_mri"]
 
 _FIELD = 240.0  # mm, width of the field of view by default
 _THICKNESS = 5.0  # mm
@@ -46,10 +48,9 @@ def simulate_mri(
 ) -> None:
     """Simulate a raw MRI scan and write it as ISMRMRD HDF5, with the truth in ``/truth``.
 
-    The signal of ellipses is the exact Fourier integral, coil sensitivities included, free of the pixels that
-    a reconstruction is made of (Guerquin-Kern et al. 2012, Realistic analytical phantoms for parallel
-    magnetic resonance imaging). Readouts run along x and are sampled twice as densely as the field of view
-    asks for, as scanners do.
+    The signal of ellipses is the exact Fourier integral, coil sensitivities included, without the pixels of a
+    reconstruction (Guerquin-Kern et al. 2012, Realistic analytical phantoms for parallel magnetic resonance
+    imaging). Readouts run along x and are oversampled twice, as by scanners.
 
     Parameters
     ----------
@@ -57,26 +58,26 @@ def simulate_mri(
         The file to write; it appears under this name only when it is complete.
     source : {"head", "shepp-logan"}, Ellipses or Tensor of shape (h, w)
         The object. `Ellipses` are in mm around the middle of the image. An image is scaled to fit into the
-        field of view; its pixels are squares, cut to less than half of the scan's.
+        field of view; its pixels are square, and divided until they are less than half of the scan's.
     size : int or (int, int)
         Shape (H, W) of the true image, in pixels.
     coils : int
-        Receivers around the object; one sees all of it equally.
+        Number of receivers around the object; a single one is equally sensitive everywhere.
     sampling : {"equispaced", "random", "gaussian", "radial", "spiral"}
-        Lines along x, by `invgen.operators.sampling`; spokes by the golden angle; spirals,
-        which are denser in the middle.
+        Lines along x, by `invgen.operators.sampling`; spokes by the golden angle; spirals, which are denser
+        in the middle.
     acceleration : float
-        Nominal, by which fewer lines, spokes or interleaves are measured than a full scan has.
+        Nominal: lines, spokes or interleaves of a full scan over those that are measured.
     calibration : int
-        Lines in the middle of k-space that are all measured.
+        Number of lines in the middle of k-space that are all measured.
     noise : float
         Standard deviation of the real and of the imaginary part of the noise, on average over the coils,
-        relative to the largest signal of the true image: what a fully sampled coil image would show. The
-        receivers' noise is coupled. Zero for none.
+        relative to the largest signal of the true image: that of a fully sampled coil image. The receivers'
+        noise is correlated. Zero for none.
     noise_scan : bool
-        Put readouts of noise alone before the scan, from which the coupling can be found.
+        Precede the scan by readouts of noise alone, from which its covariance can be estimated.
     slices : int
-        Slices through the object, which becomes smaller away from the middle one.
+        Number of slices through the object, which is smaller away from the middle one.
     pixel_size : float, optional
         Side of a pixel in mm; by default the field of view is 240 mm wide.
     seed : int
@@ -93,20 +94,18 @@ def simulate_mri(
 
     Notes
     -----
-    ``/truth/image`` (slices, H, W), complex, is what a full scan without noise gives: the object, of smooth
+    ``/truth/image`` (slices, H, W), complex, is the image of a full scan without noise: the object, of smooth
     phase, band-limited to k-space of that size, Gibbs ringing included, times the root sum of squares of the
     sensitivities, whose mean square over the field is one. ``/truth/coils`` (slices, coils, H, W) are the
     sensitivities divided by it. The pixel ``N // 2`` of each axis is the origin, and the data are in the
-    scale of unitary transforms. Attributes of ``/truth`` tell the rest, among them ``noise_std``, in the
+    scale of unitary transforms. Attributes of ``/truth`` hold the rest, among them ``noise_std``, in the
     data's unit, and ``noise_covariance``, ``E[n n.H] / 2`` of the coils.
     """
     sizes = tuple(size) if isinstance(size, tuple | list) else (size, size)
     if len(sizes) != 2 or not all(map(is_count, sizes)):
         raise ParameterError(f"size is a number of pixels, or (H, W); got {size}.")
     shape = (int(sizes[0]), int(sizes[1]))
-    for name, count in (("coils", coils), ("slices", slices)):
-        if not is_count(count):
-            raise ParameterError(f"{name} is a positive whole number; got {count}.")
+    coils, slices = as_count(coils, "coils"), as_count(slices, "slices")
     pixel_size = _FIELD / shape[1] if pixel_size is None else pixel_size
     check_positive(pixel_size=pixel_size)
     if not (0 <= noise < math.inf):
@@ -118,7 +117,7 @@ def simulate_mri(
     coupling /= (coupling.abs() ** 2).sum(1).mean().sqrt()
 
     def receivers(shape: tuple[int, ...], std: float) -> Tensor:
-        """Draw noise of (readouts, coils, samples); a complex normal number has parts of variance 1/2."""
+        """Draw noise, (readouts, coils, samples); both parts of a complex `randn` have variance 1/2."""
         plain = torch.randn(shape, generator=random, dtype=torch.complex128)
         return std * math.sqrt(2) * (coupling @ plain)
 
@@ -178,7 +177,7 @@ def simulate_mri(
 
 
 def _full_scan(signal: Signal, phase: Tensor) -> Tensor:
-    """The image that one uniform coil and all of k-space give: what lies beyond the readout is cut off."""
+    """The image of one uniform coil and all of k-space, without the half that oversampling adds."""
     height, width = signal.shape
     kspace = signal.on_grid(phase[None], half_cycles(height), torch.arange(-width, width))[0]
     image = Fourier((height, 2 * width)).H(kspace) / math.sqrt(kspace.numel())

@@ -1,4 +1,4 @@
-"""Which samples of k-space a simulated scan takes, readout by readout."""
+"""The samples of k-space that a simulated scan takes, readout by readout."""
 
 from __future__ import annotations
 
@@ -10,19 +10,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from invgen.core.checks import as_count
 from invgen.core.errors import ParameterError
 from invgen.simulate import ismrmrd
 from invgen.simulate.signal import Signal
 
+__all__ = ["Readouts", "Sampling", "half_cycles", "plan"]
+
 Sampling = Literal["equispaced", "random", "gaussian", "radial", "spiral"]
 
 _TURNS = 8  # of a spiral
-_POWER = 2.0  # its turns lie the closer the nearer they are to the middle, which coil maps are made of
+_POWER = 2.0  # its turns are closest in the middle, from which coil maps are estimated
 
 
 @dataclass(frozen=True, eq=False)
 class Readouts:
-    """The readouts of a slice, sampled twice as densely along their way as the field of view asks for.
+    """The readouts of a slice, oversampled twice along their way.
 
     Attributes
     ----------
@@ -30,13 +33,13 @@ class Readouts:
         Of the image.
     trajectory : {"cartesian", "radial", "spiral"}
     lines : int64 Tensor, shape (readouts,)
-        First encoding step of each.
+        First encoding step of each readout.
     steps, center : int
-        How many first encoding steps there are, and which one is the center of k-space.
+        Number of first encoding steps, and the one at the center of k-space.
     k : float64 Tensor, shape (readouts, samples, 2), or None
-        (ky, kx) in cycles per pixel, where these are no lines of a grid.
+        (ky, kx) in cycles per pixel; None for lines of a grid.
     calibration : bool Tensor, shape (readouts,)
-        Lines of the middle that is all sampled.
+        Which lines belong to the middle that is all sampled.
     """
 
     shape: tuple[int, int]
@@ -49,7 +52,7 @@ class Readouts:
 
     @property
     def samples(self) -> int:
-        """Of each readout."""
+        """Number of samples of each readout."""
         return 2 * self.shape[1] if self.k is None else self.k.shape[1]
 
     @property
@@ -89,7 +92,13 @@ def half_cycles(n: int) -> Tensor:
 def plan(
     sampling: Sampling, shape: tuple[int, int], acceleration: float, calibration: int, seed: int
 ) -> Readouts:
-    """Choose the readouts of a scan."""
+    """Choose the readouts of a scan: parameters as of `simulate_mri`.
+
+    Raises
+    ------
+    ParameterError
+        When the sampling is not known, or a number does not fit.
+    """
     if sampling not in get_args(Sampling):
         raise ParameterError(f"The sampling is one of {', '.join(get_args(Sampling))}; got {sampling!r}.")
     if not (acceleration >= 1 and math.isfinite(acceleration)):
@@ -99,8 +108,7 @@ def plan(
         index = torch.arange(len(k))
         return Readouts(shape, sampling, index, len(k), 0, k, torch.zeros(len(k), dtype=torch.bool))
     height = shape[0]
-    if not 0 <= calibration <= height:
-        raise ParameterError(f"calibration is a number of lines from 0 to {height}; got {calibration}.")
+    calibration = as_count(calibration, "calibration", least=0, most=height)
     lines = _lines(sampling, height, acceleration, calibration, seed)
     start = (height - calibration + 1) // 2  # as the masks place it
     middle = (lines >= start) & (lines < start + calibration)
@@ -125,7 +133,7 @@ def _curves(sampling: str, n: int, acceleration: float) -> Tensor:
     if sampling == "radial":
         k = trajectories.radial(max(1, round(math.pi / 2 * n / acceleration)), 2 * n)
     else:
-        # outermost turns 1 / N apart would repeat the object N away, in the corners of the image; these are
+        # outermost turns 1 / N apart alias the object by N pixels, into the corners of the image; these are
         # denser by a fifth
         full = math.ceil(1.2 * _POWER * n / (2 * _TURNS))
         # a turn at radius r is 2 pi r long: in all, samples 1 / 2N apart along the way

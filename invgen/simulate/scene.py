@@ -1,4 +1,4 @@
-"""Objects of simulated scans: their true images, and what the detector would see without noise."""
+"""Objects of simulated CT scans: their true images, and their projections without noise."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from invgen import phantoms
 from invgen.core.errors import DataError, ParameterError, ShapeError
 from invgen.simulate.geometry import Setup
 
+__all__ = ["Source", "observe"]
+
 Source = Literal["foam", "shepp-logan"] | phantoms.Ellipses | phantoms.Ellipsoids | Tensor
 
 
 def observe(source: Source, setup: Setup, seed: int) -> tuple[Tensor, Tensor]:
     """Draw and project an object: (slices, size, size) and (rows, views, columns).
 
-    For parallel and fan beams all slices are one, and all rows.
+    For parallel and fan beams all slices are the same, and all rows.
     """
     if setup.geometry == "cone":
         return _in_space(source, setup, seed)
@@ -90,7 +92,7 @@ def _from_image(image: Tensor, setup: Setup) -> tuple[Tensor, Tensor]:
     peak = float(image.max())
     if not bool(torch.isfinite(image).all()) or not peak > 0 or float(image.min()) < -1e-6 * peak:
         raise DataError("A source image is finite, not negative and not zero everywhere: it attenuates.")
-    image = image.clamp_min(0)  # the rounding of whatever made the image
+    image = image.clamp_min(0)  # negative by rounding
 
     size, side = setup.size, max(image.shape)
     down, right = side - image.shape[0], side - image.shape[1]
@@ -100,7 +102,7 @@ def _from_image(image: Tensor, setup: Setup) -> tuple[Tensor, Tensor]:
         square = torch.nn.functional.interpolate(
             square[None, None], size=(fine * size,) * 2, mode="bilinear"
         )[0, 0]
-    # What some views see and others do not cannot be reconstructed, so the object ends inside of that disc.
+    # Only the disc that all views see can be reconstructed, so that the object ends inside of it.
     place = (torch.arange(fine * size, dtype=torch.float64) + 0.5) / fine - size / 2
     # One percent of air shows that no projection is cut.
     seen = setup.radius_within(0.49 * setup.columns - abs(setup.center_offset))

@@ -1,4 +1,4 @@
-"""What receiver coils measure of a known object: its k-space, with no grid of pixels in between."""
+"""The signal of receiver coils from a known object: its k-space, without a grid of pixels."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from invgen import phantoms
 from invgen.core.errors import DataError, ParameterError, ShapeError
 from invgen.simulate.coils import ORDER, on_grid, orders
 
+__all__ = ["MRISource", "Signal", "signal_of"]
+
 MRISource = Literal["head", "shepp-logan"] | phantoms.Ellipses | Tensor
 
 
@@ -26,10 +28,10 @@ class Signal(Protocol):
     shape: tuple[int, int]
 
     def on_grid(self, weights: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-        """At rows and columns of k-space, integers that count half cycles per field of view."""
+        """Signal at rows and columns of k-space, integers that count half cycles per field of view."""
 
     def at(self, weights: Tensor, k: Tensor) -> Tensor:
-        """At any points (n, 2), (ky, kx) in cycles per pixel: (maps, n)."""
+        """Signal at any points (n, 2), (ky, kx) in cycles per pixel: (maps, n)."""
 
 
 def signal_of(
@@ -54,14 +56,14 @@ def signal_of(
 
 
 class _Phantom:
-    """Of ellipses, in closed form."""
+    """The signal of ellipses, in closed form."""
 
     def __init__(self, phantom: phantoms.Ellipses, shape: tuple[int, int]):
-        # the object stands in the middle of the image; the origin is a pixel's center
+        # the object is in the middle of the image; the origin is a pixel's center
         down, right = ((n - 1) / 2 - n // 2 for n in shape)
         self._phantom, self.shape = replace(phantom, x=phantom.x + right, y=phantom.y - down), shape
-        # exponentials shift k-space by whole steps of half a cycle per field of view: all that any scan on a
-        # grid needs lies on this one
+        # exponentials shift k-space by whole steps of half a cycle per field of view: this lattice holds all
+        # that a scan on a grid needs
         ky, kx = (torch.arange(-n - ORDER, n + ORDER, dtype=torch.float64) / (2 * n) for n in shape)
         self._lattice = self._phantom.kspace(kx, -ky[:, None])
 
@@ -84,7 +86,7 @@ class _Phantom:
 
 
 class _Pixels:
-    """Of an image whose pixels, at least twice as fine as the scan's, are squares of one value each."""
+    """The signal of an image whose pixels, at least twice as fine as the scan's, are uniform squares."""
 
     def __init__(self, image: Tensor, shape: tuple[int, int], scale: float):
         if image.ndim != 2 or image.numel() == 0:
@@ -95,7 +97,7 @@ class _Pixels:
         if not bool(torch.isfinite(image.abs()).all()) or not bool(image.any()):
             raise DataError("A source image is finite and not zero everywhere.")
         self._image, self.shape = image, shape
-        # the whole image fits into the field of view, and its pixels are squares
+        # the whole image fits into the field of view, and its pixels are square
         side = scale * min(n / m for n, m in zip(shape, image.shape, strict=True))
         self._fine = max(1, math.ceil(2 * side))
         self._side = side / self._fine
@@ -118,7 +120,7 @@ class _Pixels:
         y, x = (place / n for place, n in zip(self._places, self.shape, strict=True))
         objects = fine * on_grid(weights, y, x)
         values = NUFFT(tuple(fine.shape), k * self._side).forward(objects)
-        # what the transform counts from is the middle entry, wherever that lies; and each pixel is a square
+        # the transform's origin is the middle entry, wherever that lies; and each pixel is a square
         origin = torch.stack([place[len(place) // 2] for place in self._places])
         angle = -2 * math.pi * (k @ origin)
         square = torch.sinc(k * self._side).prod(-1) * self._side**2

@@ -75,7 +75,7 @@ def test_an_error_while_writing_is_its_own_and_leaves_the_old_file(tmp_path):
     assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
 
 
-def test_what_is_no_file_is_told_as_such(tmp_path):
+def test_what_is_no_file_is_refused_in_words(tmp_path):
     (tmp_path / "empty").touch()
     for path, words in {
         tmp_path: "is a folder",

@@ -1,4 +1,4 @@
-"""Samples and what they tell of each pixel, beside the reconstruction."""
+"""Samples and their statistics, beside the reconstruction."""
 
 import h5py
 import numpy as np
@@ -80,16 +80,16 @@ def test_room_is_counted_for_all_images(tmp_path, n, dtype):
 
 
 @pytest.mark.parametrize(
-    ("samples", "told"),
+    ("samples", "message"),
     [
         (None, "opened for them"),
         (drawn(2)[0], r"expected samples \(3, 8, 6\)"),
         (drawn(3, torch.complex64)[0], "open it as complex"),
     ],
 )
-def test_samples_that_do_not_fit_are_refused(tmp_path, samples, told):
+def test_samples_that_do_not_fit_are_refused(tmp_path, samples, message):
     with (
-        pytest.raises(ParameterError, match=told),
+        pytest.raises(ParameterError, match=message),
         ReconstructionWriter(tmp_path / "out.h5", **about(samples=3)) as writer,
     ):
         writer.write(0, torch.zeros(8, 6), (), samples)
@@ -101,8 +101,8 @@ CHANGES = {
     "no samples": {"samples": np.zeros((0, 2, 8, 6), "f4")},
     "no array": {"samples": h5py.Empty("f4")},
     "samples of another type": {"samples": np.zeros((3, 2, 8, 6), "c8")},
-    "spread that is missing": {"std": None},
-    "spread of another size": {"std": np.zeros((2, 8, 7), "f4")},
+    "standard deviation that is missing": {"std": None},
+    "standard deviation of another size": {"std": np.zeros((2, 8, 7), "f4")},
     "quantiles that are text": {"quantiles/0.5": np.full((2, 8, 6), b"text")},
     "an external link": {"std": h5py.ExternalLink("other.h5", "std")},
 }

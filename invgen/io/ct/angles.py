@@ -1,15 +1,19 @@
-"""Angles, as callers give and files hold them, in radians."""
+"""Angles from callers and from files, in radians."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import h5py
 import numpy as np
 
 from invgen.core.errors import DataError, ParameterError
-from invgen.io.ct.contents import AngleUnit, Options
 from invgen.io.hdf5 import read_all, text_attribute
+from invgen.io.options import AngleUnit, Options
+
+__all__ = ["angles_in_radians", "check_angles", "dataset_angles", "given_angles", "named_angles", "within"]
 
 _ROUNDING = 1e-9
 _ANGLES = {
@@ -33,14 +37,14 @@ def angles_in_radians(values: np.ndarray, *, stated: str | None, option: str | N
     stated : str or None
         The unit that the file (or the definition of its format) states.
     option : {"deg", "rad"} or None
-        The unit that the caller states; it wins over the file's, whose attributes can be wrong.
+        The unit that the caller states; it replaces the file's, whose attributes can be wrong.
     what : str
         What the angles are, for messages.
 
     Raises
     ------
     DataError
-        When neither the file nor the caller tells the unit, or when an angle is not finite.
+        When neither the file nor the caller states the unit, or when an angle is not finite.
     """
     unit = option if option is not None else stated
     if unit is None:
@@ -59,7 +63,7 @@ def angles_in_radians(values: np.ndarray, *, stated: str | None, option: str | N
 
 
 def given_angles(options: Options) -> np.ndarray | None:
-    """Angles that the caller gives in code, in radians; None where there are none."""
+    """Angles in radians that the caller gives as numbers; None where there are none."""
     return None if options.angles is None else check_angles(np.asarray(options.angles), "angles")
 
 
@@ -69,6 +73,18 @@ def dataset_angles(
     """Angles of a dataset, in radians; the unit is the caller's, else the stated one, else the format's."""
     stated = text_attribute(dataset, "units") or by_definition
     return angles_in_radians(read_all(dataset), stated=stated, option=options.angle_unit, what=dataset.name)
+
+
+def named_angles(load: Callable[[str], Any], options: Options) -> np.ndarray | None:
+    """Angles in radians that the caller gives as numbers, or by the name of an array; None without either."""
+    if options.angles is not None:
+        return given_angles(options)
+    if options.angles_dataset is None:
+        return None
+    array = load(options.angles_dataset)
+    if isinstance(array, h5py.Dataset):
+        return dataset_angles(array, options)
+    return angles_in_radians(array, stated=None, option=options.angle_unit, what=repr(options.angles_dataset))
 
 
 def check_angles(values: np.ndarray, what: str) -> np.ndarray:

@@ -10,13 +10,15 @@ from invgen.io.ct.center import CenterEstimate
 from invgen.io.ct.problems import to_operator
 from invgen.io.ct.projections import Projections
 
+__all__ = ["LimitedAngles", "axis_of_beam"]
+
 
 class LimitedAngles(DataError):
-    """The views cover too little of a turn to tell where the rotation axis is."""
+    """The views cover too little of a turn to determine the rotation axis."""
 
 
 def axis_of_beam(projections: Projections) -> CenterEstimate:
-    """Find the detector column of the rotation axis from rays that are measured twice.
+    """Find the detector column of the rotation axis from rays that are measured twice, from both ends.
 
     Parameters
     ----------
@@ -31,7 +33,7 @@ def axis_of_beam(projections: Projections) -> CenterEstimate:
     Warns
     -----
     InvgenWarning
-        When the data do not tell the axis clearly, or the views turn the other way than is stated.
+        When the estimate is uncertain, or the views turn the other way than is stated.
     """
     from invgen.operators import calibrate
 

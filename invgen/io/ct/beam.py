@@ -1,4 +1,4 @@
-"""The beam of a scan: from a point source, or parallel, as files state it."""
+"""The beam of a scan, parallel or from a point source, as files state it."""
 
 from __future__ import annotations
 
@@ -6,33 +6,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from invgen.core.errors import DataError
+from invgen.io.units import Length, converted, is_length
 
-Length = tuple[float, str]  # and its unit
+__all__ = ["Beam", "stated_beam"]
 
-_METERS = {
-    "m": 1.0,
-    "meter": 1.0,
-    "meters": 1.0,
-    "metre": 1.0,
-    "metres": 1.0,
-    "cm": 1e-2,
-    "mm": 1e-3,
-    "millimeter": 1e-3,
-    "millimeters": 1e-3,
-    "um": 1e-6,
-    "µm": 1e-6,
-    "μm": 1e-6,
-    "micron": 1e-6,
-    "microns": 1e-6,
-    "micrometer": 1e-6,
-    "micrometers": 1e-6,
-    "nm": 1e-9,
-}
-
-
-_ABSURD = 1e15  # with one over it, what no length here is in any unit
 _PARALLEL = 1.0  # columns by which a ray at the edge of the field may drift in crossing half of it
-_CLOSE = 0.01  # relative
+_CLOSE = 0.01  # relative excess of a magnification over one
 
 
 @dataclass(frozen=True)
@@ -77,22 +56,6 @@ class Beam:
         return self.source_detector / self.source_origin
 
 
-def is_length(value: float) -> bool:
-    """Whether a number can be a length: positive, and not so large or small that it is none in any unit."""
-    return 1 / _ABSURD < value < _ABSURD
-
-
-def converted(length: Length, unit: str) -> float | None:
-    """Give a length in another unit; None where that is not known."""
-    value, own = length[0], length[1].strip().lower()
-    unit = unit.strip().lower()
-    if own == unit:
-        return value
-    if own not in _METERS or unit not in _METERS:
-        return None
-    return value * (_METERS[own] / _METERS[unit])
-
-
 def stated_beam(
     kind: str | None,
     source: Length | None,
@@ -102,7 +65,7 @@ def stated_beam(
     *,
     curved: bool = False,
 ) -> tuple[Beam | None, tuple[str, ...]]:
-    """Tell the beam from what a file states, and what is to be noted of it; None is a parallel beam.
+    """Beam that a file states, and notes on it; None is a parallel beam.
 
     Parameters
     ----------
@@ -120,7 +83,7 @@ def stated_beam(
     Raises
     ------
     DataError
-        When the file says fan or cone and not where source and detector are.
+        When the file states a fan or a cone, but not the positions of source and detector.
     """
     stated = None if kind is None else kind.strip().lower()
     if stated == "parallel":
@@ -132,20 +95,20 @@ def stated_beam(
     if None in lengths:
         if stated is not None:
             raise DataError(
-                f"the scan is of a {stated} beam, but the file does not tell its distances, from the source "
+                f"the scan is of a {stated} beam, but the file does not state its distances, from the source "
                 "to the rotation axis and from there to the detector, in one unit with its pixel size: "
-                f"these are {_told(source)}, {_told(detector)} and {_told(pixel)}. Put the numbers and their "
+                f"these are {_text(source)}, {_text(detector)} and {_text(pixel)}. Put the numbers and their "
                 "units into the file."
             )
         if _distance(source) and _distance(detector):
             notes += (
-                f"the file tells distances of source ({_told(source)}) and detector ({_told(detector)}), but "
-                f"no pixel size to go with them ({_told(pixel)}): the beam is taken as parallel",
+                f"the file states distances of source ({_text(source)}) and detector ({_text(detector)}), "
+                f"but no pixel size to go with them ({_text(pixel)}): the beam is taken as parallel",
             )
         elif _distance(source):
             notes += (
-                f"the file tells the source's distance ({_told(source)}), but not the detector's from the "
-                f"axis ({_told(detector)}): the beam is taken as parallel",
+                f"the file states the source's distance ({_text(source)}), but not the detector's from the "
+                f"axis ({_text(detector)}): the beam is taken as parallel",
             )
         return None, notes
     origin, behind = lengths[0] or 0.0, lengths[1] or 0.0
@@ -155,7 +118,7 @@ def stated_beam(
     drift = half_width**2 / origin / (pixel[0] / magnification)
     if stated is None and drift < _PARALLEL and magnification < 1 + _CLOSE:  # as at a synchrotron
         notes += (
-            f"the source is so far away ({_told(source)}) that rays stay within {drift:.2g} columns of "
+            f"the source is so far away ({_text(source)}) that rays stay within {drift:.2g} columns of "
             "parallel ones: the beam is taken as parallel",
         )
         return None, notes
@@ -165,12 +128,12 @@ def stated_beam(
 
 
 def _distance(length: Length | None, unit: str | None = None) -> float | None:
-    """A distance in a unit (by default its own); None where it is none: absent, zero, infinite or absurd."""
+    """A distance in a unit (by default its own); None where it is absent, zero, infinite or absurd."""
     if length is None:
         return None
     value = length[0] if unit is None else converted(length, unit)
     return abs(value) if value is not None and is_length(abs(value)) else None
 
 
-def _told(length: Length | None) -> str:
+def _text(length: Length | None) -> str:
     return "not there" if length is None else f"{length[0]:g} {length[1]}"

@@ -1,4 +1,4 @@
-"""The centre of rotation, from the consistency of a sinogram with its own mirror image."""
+"""The center of rotation, from the consistency of a sinogram with its own mirror image."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from invgen.core.errors import DataError, InvgenWarning, ParameterError
 from invgen.io.ct.projections import Projections, require
 from invgen.io.ct.truncation import truncation
 from invgen.operators.tomography.calibration.wedge import fit_parallel, missing, without_pedestal
+
+__all__ = ["Center", "CenterEstimate", "find_center"]
 
 _MAX_GAP = math.radians(10)
 
@@ -32,9 +34,9 @@ class CenterEstimate(float):
 
 @dataclass(frozen=True)
 class Center:
-    """State the centre of rotation, or find it in the projections: see `find_center`.
+    """State the center of rotation, or find it in the projections: see `find_center`.
 
-    Nothing is resampled: the centre enters as the place of the detector, by `detector_offset`.
+    Nothing is resampled: the center enters as the position of the detector, by `detector_offset`.
 
     Parameters
     ----------
@@ -45,7 +47,7 @@ class Center:
     value: float | Literal["auto"] = "auto"
 
     def __call__(self, projections: Projections) -> Projections:
-        """Set the centre."""
+        """Set the center."""
         value = find_center(projections) if self.value == "auto" else self.value
         if isinstance(value, str):
             raise ParameterError(f'Center expects a detector column or "auto"; got {value!r}.')
@@ -64,11 +66,11 @@ class Center:
 
 
 def find_center(projections: Projections) -> CenterEstimate:
-    """Find the centre of rotation by maximum likelihood, to a fraction of a column.
+    """Find the center of rotation by maximum likelihood, to a fraction of a column.
 
-    Seen from behind, a projection is mirrored: the centre is where views over 180 degrees and their mirror
-    images fit one sinogram of an object best; see `invgen.operators.tomography.calibration.wedge`.
-    Truncated views, whose cut edges would pull the centre to the middle of the detector, are first filtered.
+    Seen from behind, a projection is mirrored: the center is where views over 180 degrees and their mirror
+    images best fit one sinogram of an object; see `invgen.operators.tomography.calibration.wedge`.
+    Truncated views, whose cut edges would pull the center to the middle of the detector, are first filtered.
 
     Parameters
     ----------
@@ -88,7 +90,7 @@ def find_center(projections: Projections) -> CenterEstimate:
     Warns
     -----
     InvgenWarning
-        When the data do not tell the centre clearly.
+        When the estimate is uncertain.
     """
     require(projections, "find_center", "absorption")
     angles = projections.angles.double()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -12,30 +12,18 @@ from invgen.core.errors import DataError
 from invgen.io.ct.beam import Beam
 from invgen.io.ct.stack import Frames, Stack, parse_axes
 
-AngleUnit = Literal["deg", "rad"]
+__all__ = ["Contents", "given_frames"]
 
-
-@dataclass(frozen=True)
-class Options:
-    """What the caller of `open_scan` says about the file; None where the file is asked."""
-
-    dataset: str | None = None
-    axes: str | None = None
-    angles: Any = None
-    angles_dataset: str | None = None
-    angle_unit: AngleUnit | None = None
-    flats: Any = None
-    darks: Any = None
-
-    def given(self) -> list[str]:
-        """Options that only projections have, and that were given."""
-        names = ("angles", "angles_dataset", "angle_unit", "flats", "darks")
-        return [name for name in names if getattr(self, name) is not None]
+#: What the caller can state about projections, beside the array and its axes.
+_OPTIONS = ("angles", "angles_dataset", "angle_unit", "flats", "darks", "quantity", "rotation")
 
 
 @dataclass(frozen=True)
 class Contents:
     """Frames and metadata of a file, in the order of the file."""
+
+    kind: ClassVar[str] = "a CT scan"
+    options: ClassVar[tuple[str, ...]] = _OPTIONS  # those that apply
 
     format: str
     dataset: str
@@ -43,16 +31,14 @@ class Contents:
     flats: Frames | None
     darks: Frames | None
     angles: np.ndarray | None  # radians
-    counts: bool  # whether the format says that projections are raw counts, to be divided by flats
-    pixel_size: float = (
-        1.0  # distance of the columns at the sample: of the detector's, over the magnification
-    )
+    counts: bool  # whether the format defines projections as raw counts, to be divided by flats
+    pixel_size: float = 1.0  # spacing of the columns at the sample: the detector's over the magnification
     unit: str = "pixel"  # of the pixel size, as the file states it
-    row_size: float | None = None  # of the rows, likewise; None: as the columns
+    row_size: float | None = None  # spacing of the rows, likewise; None: that of the columns
     beam: Beam | None = None  # None: parallel
-    image_shape: tuple[int, int] | None = None  # where the format says on which grid
-    line_integrals: bool = False  # whether the format says that the projections are line integrals
-    saturation: float | None = None  # the value at which the detector clips, where the file tells
+    image_shape: tuple[int, int] | None = None  # of the image, where the format states it
+    line_integrals: bool = False  # whether the format defines the projections as line integrals
+    saturation: float | None = None  # the value at which the detector clips, where the file states it
     notes: tuple[str, ...] = ()
 
     def __post_init__(self):
@@ -72,7 +58,7 @@ class Contents:
 
 
 def given_frames(given: Any, load: Callable[[str], Any], axes: tuple[str, ...], what: str) -> Frames | None:
-    """Flat or dark fields that the caller gives: the name of a dataset, or an array (frame, row, column)."""
+    """Flat or dark fields from the caller: the name of an array, or numbers of shape (frame, row, column)."""
     if given is None:
         return None
     if isinstance(given, str):

@@ -7,10 +7,17 @@ import numpy as np
 
 from invgen.core.errors import ParameterError
 from invgen.io.ct.angles import dataset_angles, given_angles
-from invgen.io.ct.beam import Length, converted, is_length, stated_beam
-from invgen.io.ct.contents import Contents, Options, given_frames
+from invgen.io.ct.beam import stated_beam
+from invgen.io.ct.contents import Contents, given_frames
 from invgen.io.ct.stack import Frames, Stack, parse_axes
 from invgen.io.hdf5 import find_object, get_dataset, length_value, number_value, text_attribute, text_value
+from invgen.io.options import Options
+from invgen.io.source import Container, Source
+from invgen.io.units import Length, converted, is_length
+
+__all__ = ["CONTAINER", "read", "recognise"]
+
+CONTAINER: Container = "hdf5"
 
 _DATA = "exchange/data"
 _THETA = "exchange/theta"
@@ -18,23 +25,19 @@ _INSTRUMENT = "measurement/instrument"
 _DETECTOR = f"{_INSTRUMENT}/detector"
 
 
-def recognise(file: h5py.File) -> bool:
-    """Whether the file has the one dataset that the format requires."""
-    return isinstance(find_object(file, _DATA), h5py.Dataset)
+def recognise(source: Source, options: Options) -> bool:
+    """Whether the file has the one dataset that the format requires, and no other is named."""
+    return options.dataset is None and isinstance(find_object(source.hdf5, _DATA), h5py.Dataset)
 
 
-def read(file: h5py.File, options: Options) -> Contents:
+def read(source: Source, options: Options) -> Contents:
     """Read the layout of the file: frames lazily, angles and metadata at once."""
-    notes: list[str] = []
+    file, notes = source.hdf5, list[str]()
     data = _stack(file, _DATA, options, notes)
-
-    def load(name: str) -> h5py.Dataset:
-        return get_dataset(file, name)
-
-    flats = given_frames(options.flats, load, data.axes, "flats") or _frames(
+    flats = given_frames(options.flats, source.array, data.axes, "flats") or _frames(
         file, "exchange/data_white", options, notes
     )
-    darks = given_frames(options.darks, load, data.axes, "darks") or _frames(
+    darks = given_frames(options.darks, source.array, data.axes, "darks") or _frames(
         file, "exchange/data_dark", options, notes
     )
     pixel_size, unit = _pixel_size(file, "x", notes) or (1.0, "pixel")

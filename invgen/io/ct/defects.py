@@ -1,4 +1,4 @@
-"""Steps that mend what a detector got wrong: frames, pixels, single rays and stripes."""
+"""Steps that repair the errors of a detector: bad frames, pixels, single rays and stripes."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from invgen.core.checks import is_count
 from invgen.core.errors import DataError, ParameterError
 from invgen.io.ct.projections import Projections, require, require_finite
 
+__all__ = ["MAX_DEAD", "DeadPixels", "DropBadFrames", "Stripes", "Zingers", "median_filter"]
+
 MAX_DEAD = 0.05
-"""Largest fraction of dead columns that is repaired; with more, something other than pixels is wrong."""
+"""Largest fraction of dead columns that is repaired; a larger one has another cause than dead pixels."""
 
 
 @dataclass(frozen=True)
 class DropBadFrames:
     """Leave out frames without an image: not finite throughout, constant, or far from the intensity around.
 
-    A frame of which only a part is NaN or infinite is an error: it is for the user to repair or leave out.
+    A frame of which only a part is NaN or infinite is an error, for the user to repair or leave out.
 
     Parameters
     ----------
@@ -64,12 +67,12 @@ class DeadPixels:
     """Mark columns that do not respond to the beam, and fill them from their neighbors.
 
     A column is dead when its flat field, less the dark field, is not positive, when all its frames of any
-    kind are the same, or when its response is further than `ratio` times from the median around it.
+    kind are the same, or when its response differs by more than the factor `ratio` from the median around it.
 
     Parameters
     ----------
     ratio : float
-        How many times darker or brighter than the eleven columns around it a column may be.
+        Largest factor between the response of a column and the median of the eleven columns around it.
     """
 
     ratio: float = 2.0
@@ -112,8 +115,8 @@ class Zingers:
     Parameters
     ----------
     threshold : float
-        By how much, in transmission (1 is the open beam); an excess that the noise explains, less than
-        eight standard deviations, is left alone.
+        Least excess, in transmission (1 is the open beam). An excess of less than eight standard deviations
+        is left as it is: the noise explains it.
     """
 
     threshold: float = 0.2
@@ -141,13 +144,13 @@ class Zingers:
 class Stripes:
     """Remove stripes by sorting: Vo, Atwood and Drakopoulos (2018), algorithm 3, doi:10.1364/OE.26.028396.
 
-    Each column is sorted by value, a median filter along the detector evens out the sorted columns, and the
-    values go back to the places they came from. A pixel with another response has all its sorted values
-    shifted, which the filter sees as a line, whatever the object is.
+    Each column is sorted by value, a median filter along the detector smooths the sorted columns, and the
+    values return to their places. A pixel with a different response has all its sorted values shifted: a
+    line, which the filter removes whatever the object is.
 
-    It smooths fine structure as well, and is no part of the default steps: on the measured tooth scan of the
-    tests, whose stripes have the strength of its noise, total variation from every fourth view predicts the
-    others to 0.0167 with it and to 0.0168 without. It is worth its price where rings are seen.
+    Fine structure is smoothed as well, so that this is no default step: on the measured tooth scan of the
+    tests, whose stripes are as strong as its noise, total variation from every fourth view predicts the
+    others to 0.0167 with it and to 0.0168 without. Use it where rings are seen.
 
     Parameters
     ----------
@@ -161,8 +164,8 @@ class Stripes:
         """Smooth the sorted columns."""
         require(projections, "Stripes", "transmission", "absorption")
         size = self.size if self.size is not None else min(21, max(5, projections.columns // 100)) | 1
-        if size < 3 or size % 2 == 0:
-            raise ParameterError(f"Stripes expects an odd size of 3 or more; got {size}.")
+        if not is_count(size, least=3) or size % 2 == 0:
+            raise ParameterError(f"Stripes expects an odd size of 3 or more; got {size!r}.")
         values, places = projections.data.sort(dim=0, stable=True)
         smooth = torch.empty_like(values).scatter_(0, places, median_filter(values, size, 1))
         change = (smooth - projections.data).square().mean().sqrt()
@@ -172,7 +175,7 @@ class Stripes:
 
 
 def median_filter(data: torch.Tensor, size: int, axis: int) -> torch.Tensor:
-    """Take the running median of an odd `size` along an axis of a matrix, mirrored at its ends."""
+    """Take the running median of odd `size` along an axis of a matrix, mirrored at its ends."""
     half = size // 2
     length = data.shape[axis]
     index = (torch.arange(length)[:, None] + torch.arange(-half, half + 1)).abs()

@@ -1,4 +1,4 @@
-"""From counts to line integrals, with the noise of each ray carried along."""
+"""From counts to line integrals, with the noise of each ray propagated."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from invgen.core.errors import DataError, ParameterError
 from invgen.io.ct.defects import MAX_DEAD
 from invgen.io.ct.projections import Projections, require
 
+__all__ = ["FlatField", "MinusLog", "estimate_gain"]
+
 
 @dataclass(frozen=True)
 class FlatField:
@@ -19,7 +21,7 @@ class FlatField:
 
     The noise is propagated to first order, with ``var I = gain (I - D) + read``, at least one quantum:
     ``var T = (var I + T^2 var F + (1 - T)^2 var D) / (F - D)^2``, where F and D are means or medians of
-    several frames. The part of F and D is common to all views and is counted as if it were not.
+    several frames. The errors of F and D are common to all views, but are treated as independent.
 
     Parameters
     ----------
@@ -89,11 +91,11 @@ class FlatField:
         read = _read_variance(darks)
         ratio = counts / span
         of_counts = gain * counts.clamp(min=gain) + read
-        of_flat = self._spread(len(flats)) * (gain * span + read)
-        of_dark = 0.0 if darks is None else self._spread(len(darks)) * read
+        of_flat = self._reduction(len(flats)) * (gain * span + read)
+        of_dark = 0.0 if darks is None else self._reduction(len(darks)) * read
         return of_counts + ratio**2 * of_flat + (1 - ratio) ** 2 * of_dark
 
-    def _spread(self, frames: int) -> float:
+    def _reduction(self, frames: int) -> float:
         """Variance of the combination of frames, relative to that of one."""
         return (math.pi / 2 if self.method == "median" and frames > 2 else 1.0) / frames
 
@@ -104,7 +106,13 @@ class FlatField:
 def _unusable(
     projections: Projections, flat: torch.Tensor, span: torch.Tensor
 ) -> tuple[torch.Tensor, list[str]]:
-    """Rays that flats or saturation spoil; raises where they are too many to be defects of single pixels."""
+    """Rays that flats or saturation make unusable, and sentences on them.
+
+    Raises
+    ------
+    DataError
+        When there are too many to be defects of single pixels.
+    """
     known = torch.zeros(projections.columns, dtype=torch.bool)
     if projections.dead is not None:
         known = projections.dead.all(0)
@@ -144,7 +152,7 @@ def _unusable(
 def estimate_gain(flats: torch.Tensor, darks: torch.Tensor | None) -> float | None:
     """Estimate the counts per quantum, variance over mean of the flat frames (photon transfer).
 
-    Janesick, Photon Transfer (2007), ch. 4. Each frame is first brought to the mean of all, so that the beam
+    Janesick, Photon Transfer (2007), ch. 4. Each frame is first scaled to the mean of all, so that the beam
     may flicker; the median over columns ignores pixels that are not Poisson, and is corrected for the
     skewness of a chi-squared variable (Wilson and Hilferty 1931).
 
@@ -180,12 +188,12 @@ class MinusLog:
     """Line integrals ``-log T`` of the transmission, with std ``std T / T``: the weights of least squares.
 
     A transmission below the floor, or below its own noise where that is known, is raised to it: the
-    logarithm of noise is biased, and such a ray then counts with a std of one or more.
+    logarithm of noise is biased, and such a ray then has a std of one or more.
 
     Parameters
     ----------
     floor : float
-        The least transmission, positive.
+        Smallest transmission, positive.
     """
 
     floor: float = 1e-4

@@ -7,29 +7,37 @@ from pathlib import Path
 import numpy as np
 
 from invgen.core.errors import DataError, FileError
-from invgen.io.ct.angles import angles_in_radians
-from invgen.io.ct.beam import Beam, converted, is_length
-from invgen.io.ct.contents import Contents, Options, given_frames
-from invgen.io.ct.plain import load_mat, named_angles
+from invgen.io.ct.angles import angles_in_radians, named_angles
+from invgen.io.ct.beam import Beam
+from invgen.io.ct.contents import Contents, given_frames
 from invgen.io.ct.stack import Frames, Stack, parse_axes
 from invgen.io.matlab import Value, mat_variable, mat_variables
+from invgen.io.options import Options
+from invgen.io.source import Container, Source
+from invgen.io.units import converted, is_length
+
+__all__ = ["CONTAINER", "read", "recognise"]
+
+CONTAINER: Container = "mat"
 
 _STRUCTS = ("CtDataFull", "CtDataLimited")
 _GRID = (512, 512)  # of the challenge's images and segmentations, pixels of the effective size
-_OFF = 1e-3  # relative
+_OFF = 1e-3  # relative difference of lengths that should agree
 
 
-def recognise(path: Path) -> bool:
-    """Whether the file has one of the challenge's structs."""
-    return not mat_variables(path).keys().isdisjoint(_STRUCTS)
+def recognise(source: Source, options: Options) -> bool:
+    """Whether the file has one of the challenge's structs, and no array is named."""
+    if source.is_hdf5 or options.dataset is not None:
+        return False
+    return not mat_variables(source.path).keys().isdisjoint(_STRUCTS)
 
 
-def read(path: Path, options: Options) -> Contents:
+def read(source: Source, options: Options) -> Contents:
     """Read a struct of the challenge: a sinogram, and the parameters that describe it.
 
-    Its view angles, in degrees, and the order of its columns are those of `invgen.operators.FanBeam`: with
-    them as they are, reconstructions of the full scans lie as the segmentations that come with the data
-    (overlap over union 0.997), and any mirror image, turn or other sense of rotation does not (at most 0.80
+    Its view angles, in degrees, and the order of its columns are those of `invgen.operators.FanBeam`:
+    reconstructions of the full scans then have the orientation of the segmentations that come with the data
+    (intersection over union 0.997), which no mirror image, turn or other sense of rotation has (at most 0.80
     or, for the other sense turned and mirrored, 0.97, blurred).
 
     Raises
@@ -39,8 +47,11 @@ def read(path: Path, options: Options) -> Contents:
     DataError
         When fields contradict each other.
     """
+    path = source.path
     variables = mat_variables(path)
     found = [name for name in _STRUCTS if name in variables]
+    if not found:
+        raise FileError(f"{path} has none of the challenge's structs, {' and '.join(_STRUCTS)}.")
     name = found[0]
     notes: tuple[str, ...] = ()
     if len(found) > 1:
@@ -71,10 +82,7 @@ def read(path: Path, options: Options) -> Contents:
             f"{what} has {stack.columns} columns, and {parameters.name}/numDetectorsPost says {columns:g}."
         )
 
-    def load(field: str) -> np.ndarray:
-        return load_mat(path, field)
-
-    angles = named_angles(load, options)
+    angles = named_angles(source.array, options)
     if angles is None:
         stated = parameters.array("angles")
         angles = angles_in_radians(
@@ -84,8 +92,8 @@ def read(path: Path, options: Options) -> Contents:
         format="HTC 2022",
         dataset=what,
         projections=Frames(stack),
-        flats=given_frames(options.flats, load, axes, "flats"),
-        darks=given_frames(options.darks, load, axes, "darks"),
+        flats=given_frames(options.flats, source.array, axes, "flats"),
+        darks=given_frames(options.darks, source.array, axes, "darks"),
         angles=angles,
         counts=False,
         line_integrals=True,

@@ -1,4 +1,4 @@
-"""What `invgen info` tells of a scan."""
+"""What `invgen info` reports of a CT scan."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 
 from invgen.core.errors import InvgenError, InvgenWarning
-from invgen.io.ct.scan import Scan
+from invgen.io.ct.raw import RawScan
 from invgen.io.ct.truncation import truncation
 
-_CHEAP = 2**24  # rays of a slice that is still read, to look at the data themselves
+__all__ = ["describe"]
+
+_CHEAP = 2**24  # rays of a slice that is still read, to inspect the data themselves
 
 
-def describe(scan: Scan) -> dict[str, Any]:
+def describe(scan: RawScan) -> dict[str, Any]:
     """Describe a scan as plain data: see `Scan.info`."""
     contents = scan.contents
     return {
@@ -51,8 +53,8 @@ def _angles(angles: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _geometry(scan: Scan) -> dict[str, Any]:
-    """Tell where source and detector are; lengths on the detector itself, in `unit`."""
+def _geometry(scan: RawScan) -> dict[str, Any]:
+    """Positions of source and detector; lengths on the detector itself, in `unit`."""
     beam, columns = scan.beam, scan.columns
     magnification = 1.0 if beam is None else beam.magnification
     spacing = scan.pixel_size * magnification
@@ -76,15 +78,15 @@ def _geometry(scan: Scan) -> dict[str, Any]:
     }
 
 
-def _missing(scan: Scan) -> list[str]:
+def _missing(scan: RawScan) -> list[str]:
     there = {"angles": scan.has_angles, "pixel size": scan.unit != "pixel"}
     if scan.stored == "counts":
         there |= {"flats": scan.has_flats, "darks": scan.has_darks}
     return [name for name, found in there.items() if not found]
 
 
-def _warnings(scan: Scan) -> list[str]:
-    """Tell what would stop or spoil a reconstruction of the middle slice."""
+def _warnings(scan: RawScan) -> list[str]:
+    """What would prevent or spoil a reconstruction of the middle slice."""
     if not scan.has_angles or scan.views * scan.columns > _CHEAP:
         return []
     try:

@@ -9,8 +9,8 @@ import numpy as np
 
 from invgen.core.errors import DataError, FileError, ParameterError
 from invgen.io.ct.angles import dataset_angles, given_angles
-from invgen.io.ct.beam import Length, converted, is_length, stated_beam
-from invgen.io.ct.contents import Contents, Options, given_frames
+from invgen.io.ct.beam import stated_beam
+from invgen.io.ct.contents import Contents, given_frames
 from invgen.io.ct.stack import Frames, Stack, parse_axes
 from invgen.io.hdf5 import (
     describe_datasets,
@@ -24,18 +24,28 @@ from invgen.io.hdf5 import (
     text_value,
     walk,
 )
+from invgen.io.options import Options
+from invgen.io.source import Container, Source
+from invgen.io.units import Length, converted, is_length
+
+__all__ = ["CONTAINER", "read", "recognise"]
+
+CONTAINER: Container = "hdf5"
 
 _PROJECTION, _FLAT, _DARK = 0, 1, 2  # and 3, invalid
 
 
-def recognise(file: h5py.File) -> bool:
-    """Whether an entry of the file says that it is NXtomo."""
-    return next(_entries(file), None) is not None
+def recognise(source: Source, options: Options) -> bool:
+    """Whether an entry of the file states that it is NXtomo, and no dataset is named."""
+    return options.dataset is None and next(_entries(source.hdf5), None) is not None
 
 
-def read(file: h5py.File, options: Options) -> Contents:
+def read(source: Source, options: Options) -> Contents:
     """Read the layout of the first NXtomo entry: frames lazily, keys, angles and metadata at once."""
-    entry = next(_entries(file))
+    file = source.hdf5
+    entry = next(_entries(file), None)
+    if entry is None:
+        raise FileError(f"{source.path} has no entry of NXtomo. {describe_datasets(file)}")
     detector = _detector(entry)
     data, key = (
         get_dataset(file, f"{detector.name}/data"),
@@ -58,15 +68,15 @@ def read(file: h5py.File, options: Options) -> Contents:
         notes.append(f"{invalid} of {len(key)} frames are marked invalid and left out")
 
     def frames(value: int, given: object, what: str) -> Frames | None:
-        found = given_frames(given, lambda name: get_dataset(file, name), axes, what)
+        found = given_frames(given, source.array, axes, what)
         return found or (Frames(stack, groups[value]) if groups[value].size else None)
 
     pixel_size, unit = _pixel_size(detector, "x", notes) or (1.0, "pixel")
     row_size = converted(_pixel_size(detector, "y", notes) or (pixel_size, unit), unit)
-    source = _source(entry)
+    emitter = _source(entry)
     beam, remarks = stated_beam(
         None,
-        None if source is None else length_value(source, "distance"),
+        None if emitter is None else length_value(emitter, "distance"),
         length_value(detector, "distance"),
         (pixel_size, unit),
         (stack.rows, stack.columns),
@@ -121,10 +131,10 @@ def _detector(entry: h5py.Group) -> h5py.Group:
 
 
 def _axes(data: h5py.Dataset, frames: int, options: Options, notes: list[str]) -> tuple[str, ...]:
-    """Order of the axes: as given, as the data say, or found from the axis as long as the image key.
+    """Order of the axes: as given, as the data state, or from the axis of the image key's length.
 
-    The definition prints (frame, x, y) and files in practice hold (frame, y, x); the shape cannot tell
-    them apart, so that the other two axes are rows and columns unless something says otherwise.
+    The definition prints (frame, x, y) and files in practice hold (frame, y, x); the shape does not
+    distinguish them, so that the other two axes are taken as rows and columns unless stated otherwise.
     """
     if options.axes is not None:
         return parse_axes(options.axes, data.shape, data.name)
@@ -141,8 +151,8 @@ def _axes(data: h5py.Dataset, frames: int, options: Options, notes: list[str]) -
     frame_axis = fitting[0] if fitting else 0
     if len(fitting) > 1:
         notes.append(
-            f"{len(fitting)} axes of {data.name} are as long as image_key ({frames}); the first is taken as "
-            "the frames, as the definition has it (axes= or --axes says otherwise)"
+            f"{len(fitting)} axes of {data.name} have the length of image_key ({frames}); the first is taken "
+            "as the frames, as the definition has it (axes= or --axes says otherwise)"
         )
     order = ["row", "column"]
     order.insert(frame_axis, "angle")

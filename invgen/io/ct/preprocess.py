@@ -24,7 +24,7 @@ __all__ = [
 
 
 def default_steps(quantity: Quantity, bin: int = 1) -> tuple[Step, ...]:
-    """Build the steps that take projections of a quantity to line integrals; `bin` comes before the log."""
+    """Build the steps from projections of a quantity to line integrals; binning precedes the logarithm."""
     if quantity == "absorption":
         return DropBadFrames(), Bin(bin)
     division = (DeadPixels(), FlatField()) if quantity == "counts" else ()

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from invgen.problem import Problem
 
 
+__all__ = ["detector_offset", "refuse_cone", "to_operator", "to_problem", "with_noise"]
+
+
 def to_operator(
     projections: Projections,
     *,
@@ -23,9 +26,9 @@ def to_operator(
     image_shape: tuple[int, int] | None = None,
     fov: Any = None,
 ) -> Radon | FanBeam:
-    """Operator of line integrals whose centre of rotation is known: parallel-beam, or fan-beam.
+    """Operator of line integrals whose center of rotation is known: parallel-beam, or fan-beam.
 
-    The axis at column c is a detector moved by ``((n - 1) / 2 - c)`` columns: nothing is resampled.
+    An axis at column c is a detector displaced by ``(n - 1) / 2 - c`` columns: nothing is resampled.
 
     Parameters
     ----------
@@ -34,8 +37,8 @@ def to_operator(
     method : str, optional
         Of parallel beams, as of `invgen.operators.Radon`; a fan beam has one only.
     image_shape : (int, int), optional
-        Pixels, as wide as a column at the rotation axis; by default those that the file states, else as many
-        across as there are columns.
+        In pixels as wide as a column at the rotation axis; by default the shape that the file states, else a
+        square with a pixel for each column.
     fov
         As of the operators.
 
@@ -79,7 +82,7 @@ def to_operator(
 
 
 def refuse_cone(beam: Beam | None) -> None:
-    """Raise where slices are no problems of their own."""
+    """Raise for a cone beam, whose slices are no problems of their own."""
     if beam is not None and beam.kind == "cone":
         raise CapabilityError(
             "a slice of a cone-beam scan has no problem of its own, since its rays pass through others: "
@@ -88,7 +91,7 @@ def refuse_cone(beam: Beam | None) -> None:
 
 
 def detector_offset(projections: Projections) -> float:
-    """Displacement of the detector, on the detector itself, that puts the rotation axis where it is."""
+    """Displacement of the detector, on the detector itself, for the rotation axis of the projections."""
     if projections.center is None:
         raise ParameterError(
             "the centre of rotation is not known: put Center() or Center(value) among the steps."
@@ -103,16 +106,16 @@ def to_problem(projections: Projections, operator: Radon | FanBeam | None = None
     Parameters
     ----------
     projections : Projections
-        Their centre of rotation is known.
+        Their center of rotation is known.
     operator : Radon or FanBeam, optional
-        By default that of `to_operator`.
+        By default the one that `to_operator` returns.
     """
     operator = to_operator(projections) if operator is None else operator
     return with_noise(operator, projections.data, projections.std, "slice")
 
 
 def with_noise(operator: LinearOperator, data: torch.Tensor, std: torch.Tensor | None, what: str) -> Problem:
-    """Problem of data whose noise has a std for each ray, infinite for dead ones, or is not known."""
+    """Problem of data with the std of the noise of each ray, infinite for dead ones; None is unknown."""
     from invgen.noise import Gaussian
     from invgen.problem import Problem
 

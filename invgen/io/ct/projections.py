@@ -10,8 +10,21 @@ from typing import Literal
 import numpy as np
 import torch
 
+from invgen.core.checks import as_count, is_count
 from invgen.core.errors import DataError, ParameterError
 from invgen.io.ct.beam import Beam
+
+__all__ = [
+    "Bin",
+    "Projections",
+    "Quantity",
+    "SelectViews",
+    "Step",
+    "averaged",
+    "interpolated",
+    "require",
+    "require_finite",
+]
 
 Quantity = Literal["counts", "transmission", "absorption"]
 
@@ -37,17 +50,17 @@ class Projections:
     center : float or None
         Detector column, counted from 0, to which the rotation axis projects.
     spacing : float
-        Distance of the columns at the rotation axis: that on the detector, over the beam's magnification.
+        Spacing of the columns at the rotation axis: that on the detector, over the beam's magnification.
     beam : Beam or None
         None is a parallel beam.
     image_shape : (int, int) or None
-        Pixels of the image, as wide as `spacing`, where the file says it.
+        Of the image, in pixels as wide as `spacing`, where the file states it.
     index : tensor, shape (views,), int64, or None
-        The views of the scan that these are.
+        Which views of the scan these are.
     saturation : float or None
         The count at which the detector clips.
     report : tuple of str
-        What the steps have changed, one sentence each.
+        What the steps have changed, in sentences.
     """
 
     data: torch.Tensor
@@ -167,7 +180,7 @@ class SelectViews:
 
     def __call__(self, projections: Projections) -> Projections:
         """Select."""
-        if self.views.step is not None and self.views.step < 1:
+        if not (self.views.step is None or is_count(self.views.step)):
             raise ParameterError(
                 f"the step of the views should be 1 or more; got {self.views.step}. "
                 "Views are counted by increasing angle, and stay in that order."
@@ -195,38 +208,37 @@ class Bin:
 
     def __call__(self, projections: Projections) -> Projections:
         """Average."""
-        if self.n < 1 or self.n > projections.columns:
-            raise ParameterError(f"Bin({self.n}) should be between 1 and the {projections.columns} columns.")
-        if self.n == 1:
+        n = as_count(self.n, "the number of columns that Bin averages", most=projections.columns)
+        if n == 1:
             return projections
         require(projections, "Bin", "transmission", "absorption")
-        bins = projections.columns // self.n
-        cut = projections.columns - bins * self.n
+        bins = projections.columns // n
+        cut = projections.columns - bins * n
 
-        data, std, dead = averaged(projections.data, projections.std, projections.dead, self.n)
+        data, std, dead = averaged(projections.data, projections.std, projections.dead, n)
         shape = projections.image_shape
         out = replace(
             projections,
             data=data,
             std=std,
             dead=dead,
-            image_shape=None if shape is None else (-(-shape[0] // self.n), -(-shape[1] // self.n)),
-            center=None if projections.center is None else (projections.center - (self.n - 1) / 2) / self.n,
-            spacing=projections.spacing * self.n,
+            image_shape=None if shape is None else (-(-shape[0] // n), -(-shape[1] // n)),
+            center=None if projections.center is None else (projections.center - (n - 1) / 2) / n,
+            spacing=projections.spacing * n,
         )
         left = f"; {cut} columns at the right edge were cut" if cut else ""
-        return out.reported(f"averaged {self.n} columns into one: {bins} columns of {out.spacing:g}{left}")
+        return out.reported(f"averaged {n} columns into one: {bins} columns of {out.spacing:g}{left}")
 
 
 def averaged(
     data: torch.Tensor, std: torch.Tensor | None, dead: torch.Tensor | None, n: int
 ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
-    """Average `n` neighbors along the last axis; what is left over at its end is cut.
+    """Average groups of `n` neighbors along the last axis; those left over at its end are cut.
 
     Returns
     -------
     data, std, dead : tensors
-        Means over those that live, their standard deviation, and which have none.
+        Means over the living entries of each group, their std, and which groups have none.
     """
 
     def grouped(x: torch.Tensor) -> torch.Tensor:

@@ -1,24 +1,26 @@
-"""The scan as it is in the file: what it holds, and its projections on demand."""
+"""The CT scan as it is in the file: what it holds, and its projections on demand."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 import torch
 
-from invgen.core.errors import DataError, ParameterError
+from invgen.core.errors import DataError
 from invgen.io.ct.contents import Contents
 from invgen.io.ct.preprocess import Projections, Quantity, Step, default_steps
 from invgen.io.ct.stack import Frames
+from invgen.io.options import Divided, Rotation
+from invgen.io.scanfile import ScanFile
 
-Rotation = Literal["counterclockwise", "clockwise"]
+__all__ = ["RawScan"]
 
 
-class RawScan:
-    """A tomographic scan in a file, opened by `open_scan`; close it, or use it in a ``with`` statement.
+class RawScan(ScanFile):
+    """A CT scan in a file, opened by `open_scan`; close it, or use it in a ``with`` statement.
 
     Opening reads metadata only. Views are counted by increasing angle, whatever the order in the file.
 
@@ -31,16 +33,16 @@ class RawScan:
     quantity : {"transmission", "absorption"}
         Whether the projections are still to be put through minus the logarithm.
     stored : {"counts", "transmission", "absorption"}
-        What the numbers in the file are; counts are divided by flat fields first.
+        What the numbers in the file are; counts are first divided by flat fields.
     beam : Beam or None
-        Where the source of a fan or cone beam is; None is a parallel beam.
+        Position of the source of a fan or cone beam; None for a parallel beam.
     geometry : {"parallel", "fan", "cone"}
     rotation : {"counterclockwise", "clockwise"}
-        Which way the view angles turn; the files' own convention is not always ours.
+        Which way the view angles turn; the convention of a file can be the other one.
     pixel_size : float
         Distance of the detector columns at the sample, in `unit`.
     unit : str
-        Unit of length, as the file states it; ``"pixel"`` where it does not tell the size.
+        Unit of length, as the file states it; ``"pixel"`` where it states no size.
     has_flats, has_darks : bool
     dtype : numpy.dtype
         Type of the stored projections.
@@ -54,11 +56,12 @@ class RawScan:
         self,
         path: Path,
         contents: Contents,
-        quantity: Literal["transmission", "absorption"] | None,
+        quantity: Divided | None,
         close: Callable[[], None],
         rotation: Rotation = "counterclockwise",
     ):
-        self.path, self.format, self.notes = path, contents.format, contents.notes
+        super().__init__(path, close)
+        self.format, self.notes = contents.format, contents.notes
         stack = contents.projections.stack
         self.views, self.slices, self.columns = len(contents.projections), stack.rows, stack.columns
         self.dtype = stack.dtype
@@ -71,16 +74,14 @@ class RawScan:
         raw = self.has_flats or (contents.counts and quantity is None)
         if quantity == "absorption":
             raw = False
-        self.quantity: Literal["transmission", "absorption"] = (
-            "transmission" if raw else quantity or "absorption"
-        )
+        self.quantity: Divided = "transmission" if raw else quantity or "absorption"
         self.stored: Quantity = "counts" if raw else self.quantity
         if not (contents.counts or contents.line_integrals or self.has_flats or quantity):
             self.notes += (
                 "there are no flat fields, so that the numbers are taken as line integrals, with minus the "
                 'logarithm taken already; quantity="transmission" says otherwise (command line: --quantity)',
             )
-        self.contents, self._close = contents, close
+        self.contents = contents
         self._angles, order = contents.angles, None
         if contents.angles is not None and (np.diff(contents.angles) < 0).any():
             order = np.argsort(contents.angles, kind="stable")
@@ -98,7 +99,7 @@ class RawScan:
         """Angles of the views in radians as the file has them, increasing, shape (views,), float64."""
         if self._angles is None:
             raise DataError(
-                f"{self.path} does not tell the {self.views} angles of its projections; none are guessed. "
+                f"{self.path} does not state the {self.views} angles of its projections; none are guessed. "
                 "Give them: angles=... in radians, or angles_dataset=... (command line: --angles)."
             )
         return self._angles
@@ -111,11 +112,7 @@ class RawScan:
         slice : int
             Detector row, counted from 0; negative numbers count from the end.
         """
-        row = slice + self.slices if slice < 0 else slice
-        if not 0 <= row < self.slices:
-            raise ParameterError(
-                f"there is no slice {slice}: the scan has {self.slices}, 0 to {self.slices - 1}."
-            )
+        row = self._index(slice, self.slices, "slice")
         counts = self.stored == "counts"
 
         def read(frames: Frames | None) -> torch.Tensor | None:
@@ -144,20 +141,10 @@ class RawScan:
         return projections
 
     def _saturation(self) -> float | None:
-        """Value at which the detector clips: as the file tells, else the largest of an integer type."""
+        """Value at which the detector clips: as the file states, else the largest of an integer type."""
         if self.contents.saturation is not None:
             return self.contents.saturation
         return float(np.iinfo(self.dtype).max) if self.dtype.kind in "ui" else None
-
-    def close(self) -> None:
-        """Close the file."""
-        self._close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         size = f"{self.views} views, {self.slices} slices, {self.columns} columns"

@@ -1,43 +1,49 @@
-"""A scan: what is in the file, its slices on demand, and the reconstruction problem of each."""
+"""A CT scan: its slices on demand, and the reconstruction problem of each or of all."""
 
 from __future__ import annotations
 
-import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
-
-from invgen.core.errors import InvgenWarning, ParameterError
-from invgen.io.ct.angles import within
+from invgen.core.errors import InvgenWarning
 from invgen.io.ct.axis import LimitedAngles, axis_of_beam
 from invgen.io.ct.center import Center, CenterEstimate, find_center
 from invgen.io.ct.contents import Contents
-from invgen.io.ct.preprocess import Bin, Projections, SelectViews, Step, default_steps
+from invgen.io.ct.info import describe
+from invgen.io.ct.preprocess import Projections
 from invgen.io.ct.problems import refuse_cone, to_operator, to_problem
 from invgen.io.ct.projections import require
-from invgen.io.ct.raw import RawScan, Rotation
+from invgen.io.ct.raw import RawScan
+from invgen.io.ct.selection import ALL, Selection
 from invgen.io.ct.truncation import truncation
 from invgen.io.ct.volume import Panel, panel, refuse_slices, to_volume_operator, to_volume_problem
+from invgen.io.options import Divided, Rotation
 
 if TYPE_CHECKING:
     from invgen.problem import Problem
 
+__all__ = ["Scan"]
+
 
 class Scan(RawScan):
-    """A tomographic scan in a file, opened by `open_scan`; close it, or use it in a ``with`` statement.
+    """A CT scan in a file, opened by `open_scan`; close it, or use it in a ``with`` statement.
 
-    What it holds is told by the attributes of `RawScan`: views, slices, columns, angles, unit, beam, ...
+    Its attributes are those of `RawScan`: views, slices, columns, angles, unit, beam, ...
+
+    Notes
+    -----
+    Methods that make line integrals take a `Selection`, or its fields by name, or both:
+    ``scan.problem(0, bin=2)`` is ``scan.problem(0, Selection(bin=2))``.
     """
 
     def __init__(
         self,
         path: Path,
         contents: Contents,
-        quantity: Literal["transmission", "absorption"] | None,
+        quantity: Divided | None,
         close: Callable[[], None],
         rotation: Rotation = "counterclockwise",
     ):
@@ -47,7 +53,7 @@ class Scan(RawScan):
         self._warned = False
 
     def find_center(self, slice: int | None = None) -> CenterEstimate:
-        """Find the centre of rotation from all views of a slice (None: the middle one), once per slice.
+        """Find the center of rotation from all views of a slice (None: the middle one), once per slice.
 
         Returns
         -------
@@ -58,24 +64,24 @@ class Scan(RawScan):
         Raises
         ------
         DataError
-            When the angles do not cover what it takes.
+            When the angles do not cover the range that the search needs.
 
         Warns
         -----
         InvgenWarning
-            When it is not found clearly, or the views turn the other way than is stated.
+            When the estimate is uncertain, or the views turn the other way than is stated.
         """
-        row = self.slices // 2 if slice is None else slice
+        row = self.slices // 2 if slice is None else self._index(slice, self.slices, "slice")
         if row not in self._centers:
             find = find_center if self.beam is None else axis_of_beam
             self._centers[row] = find(self.preprocess(row))
         return self._centers[row]
 
     def axis(self) -> tuple[float, str]:
-        """Detector column of the rotation axis, found once for the scan, and a remark on where it is from.
+        """Detector column of the rotation axis, found once for the scan, and a remark on its origin.
 
         Fan and cone scans of too few angles to find it keep the axis at the middle of the detector, which is
-        where files without a word on it have it.
+        where files that do not state it have it.
 
         Raises
         ------
@@ -90,34 +96,39 @@ class Scan(RawScan):
                 self._axis = (self.columns - 1) / 2, f"{why}; center=... (--center) says otherwise"
         return self._axis
 
-    def line_integrals(
-        self,
-        slice: int,
-        *,
-        center: float | Literal["auto"] = "auto",
-        views: slice | None = None,
-        angles_range: tuple[float, float] | None = None,
-        bin: int = 1,
-        steps: Sequence[Step] | None = None,
-    ) -> Projections:
-        """Line integrals of one slice with their centre of rotation: what `problem` is made of.
+    def line_integrals(self, slice: int, selection: Selection = ALL, **fields: Any) -> Projections:
+        """Line integrals of one slice with their center of rotation, of which `problem` is made.
 
-        The parameters are those of `problem`. The report says what was done.
+        Parameters
+        ----------
+        slice : int
+            Detector row, counted from 0; negative numbers count from the end.
+        selection : Selection
+            Views, and what is done to them.
+        **fields
+            Fields of the selection, which replace its own.
+
+        Returns
+        -------
+        Projections
+            Their report lists what was done.
+
+        Raises
+        ------
+        DataError
+            When the angles are missing, or the data cannot be line integrals: see the steps.
+        ParameterError
+            When nothing is selected.
         """
+        selection = replace(selection, **fields)
         projections = self.projections(slice)
-        if angles_range is not None:
-            projections = self._within(projections, angles_range)
-        if views is not None:
-            projections = SelectViews(views)(projections)
-        # before Bin, which maps the centre; found from all views, whatever the choice of views
-        remark = ""
-        if center == "auto":
-            center, remark = self.axis()
+        projections = selection.of_views(projections, self.angles)
+        # before Bin, which maps the center; found from all views, whatever the choice of views
+        center, remark = (selection.center, "") if selection.center != "auto" else self.axis()
         projections = Center(center)(projections)
         if remark:
             projections = projections.reported(f"rotation axis {remark}")
-        chain: tuple[Step, ...] = default_steps(self.stored, bin) if steps is None else (*steps, Bin(bin))
-        for step in chain:
+        for step in selection.chain(self.stored):
             projections = step(projections)
         require(projections, "a reconstruction", "absorption")
         truncated = truncation(projections)
@@ -131,65 +142,40 @@ class Scan(RawScan):
     def problem(
         self,
         slice: int,
+        selection: Selection = ALL,
         *,
-        center: float | Literal["auto"] = "auto",
-        views: slice | None = None,
-        angles_range: tuple[float, float] | None = None,
-        bin: int = 1,
-        steps: Sequence[Step] | None = None,
         method: str | None = None,
         image_shape: tuple[int, int] | None = None,
         fov: Any = None,
+        **fields: Any,
     ) -> Problem:
         """Reconstruction problem of one slice: operator of the beam, line integrals, noise of each ray.
 
         Parameters
         ----------
-        slice : int
-            Detector row.
-        center : float or "auto"
-            Detector column (before binning) of the rotation axis; "auto" finds it once for the scan.
-        views : slice or None
-            Views to use, counted by increasing angle, among those in `angles_range`.
-        angles_range : (float, float) or None
-            Only views whose angle, as the file counts, is in [start, stop), in radians. Where stop is less
-            than start, the range wraps past 2 pi.
-        bin : int
-            Columns to average into one.
-        steps : sequence of steps, or None
-            What takes the raw projections to line integrals; None means `default_steps`.
+        slice, selection, **fields
+            As of `line_integrals`.
         method, image_shape, fov
             As of `to_operator`.
 
         Raises
         ------
-        DataError
-            When the angles are missing, or the data cannot be line integrals: see the steps.
+        DataError, ParameterError
+            As `line_integrals` does.
         CapabilityError
             For a cone beam: see `volume_problem`.
         """
         refuse_cone(self.beam)
-        projections = self.line_integrals(
-            slice, center=center, views=views, angles_range=angles_range, bin=bin, steps=steps
-        )
+        projections = self.line_integrals(slice, selection, **fields)
         operator = to_operator(projections, method=method, image_shape=image_shape, fov=fov)
         return to_problem(projections, operator)
 
-    def panel(
-        self,
-        *,
-        center: float | Literal["auto"] = "auto",
-        views: slice | None = None,
-        angles_range: tuple[float, float] | None = None,
-        bin: int = 1,
-        steps: Sequence[Step] | None = None,
-    ) -> Panel:
-        """Line integrals of all detector rows: what `volume_problem` is made of, and its parameters."""
+    def panel(self, selection: Selection = ALL, **fields: Any) -> Panel:
+        """Line integrals of all detector rows, of which `volume_problem` is made; parameters as there."""
+        selection = replace(selection, **fields)
 
         def read(row: int) -> Projections:
-            return self.line_integrals(
-                row, center=center, views=views, angles_range=angles_range, bin=bin, steps=steps
-            )
+            return self.line_integrals(row, selection)
 
         return panel(
             read, self.views, self.slices, self.pixel_size, self.contents.row_size or self.pixel_size
@@ -197,14 +183,11 @@ class Scan(RawScan):
 
     def volume_problem(
         self,
+        selection: Selection = ALL,
         *,
-        center: float | Literal["auto"] = "auto",
-        views: slice | None = None,
-        angles_range: tuple[float, float] | None = None,
-        bin: int = 1,
-        steps: Sequence[Step] | None = None,
         volume_shape: tuple[int, int, int] | None = None,
         fov: Any = None,
+        **fields: Any,
     ) -> Problem:
         """Reconstruction problem of a cone-beam scan: one volume, measured by all detector rows together.
 
@@ -212,10 +195,8 @@ class Scan(RawScan):
 
         Parameters
         ----------
-        center, views, angles_range, steps
-            As of `problem`.
-        bin : int
-            Columns, and rows, to average into one.
+        selection, **fields
+            As of `line_integrals`.
         volume_shape : (int, int, int), optional
             Slices, height and width, in voxels as wide as a column at the rotation axis; by default a slice
             for each row, and as many pixels across as there are columns.
@@ -229,48 +210,18 @@ class Scan(RawScan):
 
         Raises
         ------
+        DataError, ParameterError
+            As `line_integrals` does; the row is named.
         CapabilityError
             For other beams, whose slices are problems of their own.
         """
         refuse_slices(self.beam)
-        rows = self.panel(center=center, views=views, angles_range=angles_range, bin=bin, steps=steps)
+        rows = self.panel(selection, **fields)
         return to_volume_problem(rows, to_volume_operator(rows, volume_shape, fov))
 
     def info(self) -> dict[str, Any]:
         """Describe the scan, as plain data that can be written as JSON.
 
-        Reads the middle slice, where it is not too large, to tell truncation and unusable data.
+        Reads the middle slice, where it is not too large, to detect truncation and unusable data.
         """
-        from invgen.io.ct.info import describe
-
         return describe(self)
-
-    def _within(self, projections: Projections, angles_range: tuple[float, float]) -> Projections:
-        """Keep the views of a range of angles."""
-        start, stop = angles_range
-        keep = within(self.angles, start, stop)
-        text = f"from {np.rad2deg(start):g} to {np.rad2deg(stop):g} degrees"
-        if not keep.any():
-            first, last = np.rad2deg(self.angles[[0, -1]])
-            raise ParameterError(
-                f"there are no views {text}: the scan has {self.views}, at {first:g} to {last:g} degrees."
-            )
-        self._require_inside(start, stop, int(keep.sum()))
-        out = projections.selected(torch.from_numpy(keep))
-        return out.reported(f"kept {out.views} of {projections.views} views, {text}")
-
-    def _require_inside(self, start: float, stop: float, kept: int) -> None:
-        """Refuse a range that leaves the scan at one end, where other views of the scan lie a turn away."""
-        first, last = self.angles[[0, -1]]
-        turn = 2 * math.pi
-        inside = first - 1e-9 <= start and stop <= last + turn / self.views
-        if inside or not start < stop < start + turn:
-            return
-        wrapped = within(self.angles, start % turn, stop % turn)
-        if wrapped.sum() > kept:
-            raise ParameterError(
-                f"the scan counts its angles from {math.degrees(first):g} to {math.degrees(last):g} degrees, "
-                f"in which only {kept} views are from {math.degrees(start):g} to {math.degrees(stop):g}. "
-                f"With those a turn away the range is {math.degrees(start % turn):g} to "
-                f"{math.degrees(stop % turn):g}, which wraps."
-            )

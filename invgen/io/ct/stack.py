@@ -9,6 +9,8 @@ import numpy as np
 
 from invgen.core.errors import DataError, ParameterError
 
+__all__ = ["Frames", "Stack", "parse_axes"]
+
 _NAMES = {
     "angle": "angle",
     "theta": "angle",
@@ -31,7 +33,7 @@ def parse_axes(axes: str, shape: tuple[int, ...], what: str) -> tuple[str, ...]:
     Raises
     ------
     DataError
-        When no names would fit the shape.
+        When the shape is not that of a stack, whatever the names.
     ParameterError
         When a name is unknown or repeated, or when the names do not fit the shape.
     """
@@ -106,7 +108,7 @@ class Stack:
         return block if axes[0] == "angle" else block.T
 
     def _rows_per_read(self) -> int:
-        """Rows of one chunk, as far as memory stays small: else each would be unpacked once per row."""
+        """Rows of one chunk, as far as memory allows: each read of a row would unpack the whole chunk."""
         chunks = getattr(self._array, "chunks", None)
         if chunks is None:
             return 1

@@ -9,9 +9,11 @@ import torch
 
 from invgen.io.ct.projections import Projections, require
 
+__all__ = ["Truncation", "truncation"]
+
 _LEVEL = 0.05  # of the largest line integrals: more than this at an edge is object, not background
 _SIGMAS = 5.0
-_NORMAL = 1.4826 / math.sqrt(6)  # median of the absolute second differences of normal noise, to its std
+_NORMAL = 1.4826 / math.sqrt(6)  # median of the absolute second differences of Gaussian noise, to its std
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,12 @@ class Truncation:
 
 
 def truncation(projections: Projections) -> Truncation:
-    """Detect truncated views: those whose line integrals do not come to zero at the detector's edge.
+    """Detect truncated views: those whose line integrals do not fall to zero at the detector's edge.
 
-    Near its outline an object of any smooth shape is as thick as the square root of the depth, so that the
-    squares of the outermost two bins (of 1 % of the columns, at least one) are continued in a straight line:
-    an object that ends within the last column is not cut. A value counts where it is above both 5 % of the
-    largest line integrals and five standard deviations of its noise.
+    Near the outline of an object of any smooth shape its thickness grows as the square root of the depth. The
+    squares of the outermost two bins (each of 1 % of the columns, at least one) are therefore extrapolated
+    linearly to the edge: an object that ends within the last column is not cut. A value counts where it is
+    above both 5 % of the largest line integrals and five standard deviations of its noise.
 
     Parameters
     ----------
@@ -57,7 +59,7 @@ def truncation(projections: Projections) -> Truncation:
     if limit <= 0 or projections.columns < 2 * width:
         return Truncation(0.0, 0.0)
     std = projections.std
-    if std is not None:  # a dead ray is filled from its neighbors, and as good as they are
+    if std is not None:  # a dead ray is filled from its neighbors, and has their noise
         std = torch.where(std.isfinite(), std, std.median()).double()
     return Truncation(
         _cut(data, std, width, limit), _cut(data.flip(1), None if std is None else std.flip(1), width, limit)
@@ -67,7 +69,7 @@ def truncation(projections: Projections) -> Truncation:
 def _cut(data: torch.Tensor, std: torch.Tensor | None, width: int, limit: float) -> float:
     """Fraction of the views that are cut at the left edge, bins being `width` columns wide."""
     outer, inner = data[:, :width].mean(1), data[:, width : 2 * width].mean(1)
-    if std is None:  # along the views an object changes smoothly and noise does not
+    if std is None:  # from view to view the object changes smoothly and the noise does not
         noise = _NORMAL * outer.diff(n=2).abs().median() if len(outer) > 2 else outer.new_zeros(())
     else:
         noise = std[:, :width].square().mean(1).sqrt() / math.sqrt(width)

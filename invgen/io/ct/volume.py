@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from invgen.problem import Problem
 
 
+__all__ = ["Panel", "panel", "refuse_slices", "to_volume_operator", "to_volume_problem"]
+
+
 @dataclass(frozen=True)
 class Panel:
     """Line integrals of all detector rows.
@@ -28,11 +31,11 @@ class Panel:
     std : tensor of the same shape, or None
         Standard deviation of the noise of each ray, infinite for a dead one; None where it is not known.
     row : Projections
-        What the rows have in common: angles, beam, centre, spacing. Its data are those of one of them.
+        One of the rows, for what all have in common: angles, beam, center, spacing.
     row_spacing : float
         Distance of the rows at the rotation axis.
     row_offset : float
-        Height of the middle row above the source's plane, at the rotation axis; it is where rows were cut.
+        Height of the middle row above the source's plane, at the rotation axis; not zero where rows were cut.
     reports : tuple of tuple of str
         What the steps have changed in each row.
     """
@@ -48,14 +51,14 @@ class Panel:
 def panel(
     read: Callable[[int], Projections], views: int, rows: int, pixel_size: float, row_size: float
 ) -> Panel:
-    """Gather the rows of a panel, and leave out of all the views that any of them lost.
+    """Gather the rows of a panel; views that any of them has lost are left out of all.
 
-    Where `read` averages columns, as many rows are averaged; those left over at the end are cut.
+    Where `read` averages columns, the same number of rows is averaged; those left over at the end are cut.
 
     Parameters
     ----------
     read : callable(row)
-        Line integrals of a row, with their `index` among the views and their centre.
+        Line integrals of a row, with their `index` among the views and their center.
     views, rows : int
         Size of the scan.
     pixel_size, row_size : float
@@ -101,7 +104,14 @@ def panel(
 def to_volume_operator(
     panel: Panel, volume_shape: tuple[int, int, int] | None = None, fov: Any = None
 ) -> ConeBeam:
-    """Cone-beam operator of a panel; the volume has a slice for each row and as many pixels as columns."""
+    """Cone-beam operator of a panel.
+
+    Parameters
+    ----------
+    panel : Panel
+    volume_shape, fov
+        As of `Scan.volume_problem`.
+    """
     from invgen.operators import ConeBeam
 
     _, rows, columns = panel.data.shape
@@ -148,7 +158,7 @@ def _index(row: Projections) -> torch.Tensor:
 
 
 def _seen(row: Projections, views: int) -> torch.Tensor:
-    """Which of the views a row has, bool (views,)."""
+    """Which of all views a row has, bool (views,)."""
     return torch.zeros(views, dtype=torch.bool).index_fill_(0, _index(row), True)
 
 

@@ -11,6 +11,18 @@ import numpy as np
 from invgen.core.errors import DataError, FileError
 from invgen.io.mri.contents import read_block
 
+__all__ = [
+    "CALIBRATION",
+    "CALIBRATION_AND_IMAGING",
+    "COMPRESSED",
+    "NOISE",
+    "NO_IMAGING",
+    "REVERSE",
+    "Acquisitions",
+    "Readout",
+    "is_table",
+]
+
 _MAX_READOUTS = 2**21
 _COUNTERS = (
     "kspace_encode_step_1",
@@ -108,7 +120,7 @@ class Acquisitions:
         return (self["flags"] & bits) != 0
 
     def read(self, indices: np.ndarray) -> Iterator[Readout]:
-        """Readouts in the given order, which is increasing; what is discarded before and after is cut off."""
+        """Readouts of increasing indices, without the samples that are to be discarded at their ends."""
         for run in np.split(indices, np.flatnonzero(np.diff(indices) != 1) + 1):
             if not len(run):
                 continue
@@ -124,7 +136,7 @@ class Acquisitions:
         )
         if data.size != 2 * n * channels or trajectory.size != n * dimensions:
             raise DataError(
-                f"{self.what}, readout {index}: its header tells {n} samples of {channels} channels with "
+                f"{self.what}, readout {index}: its header states {n} samples of {channels} channels with "
                 f"{dimensions} coordinates each, {2 * n * channels} and {n * dimensions} numbers; there are "
                 f"{data.size} and {trajectory.size}."
             )
@@ -139,7 +151,7 @@ def is_table(dataset: object) -> bool:
 
 
 def _element(dtype: np.dtype, part: str) -> np.dtype | None:
-    """Type of the numbers of a part of variable length, None where it is no such part."""
+    """Type of the numbers in a field of variable length; None where it is no such field."""
     if part not in (dtype.names or ()):
         return None
     element = h5py.check_vlen_dtype(dtype[part])

@@ -12,9 +12,11 @@ from invgen.io.mri.contents import KSpace, read_block
 from invgen.io.mri.named import NamedArray
 from invgen.io.mri.oversampling import remove_oversampling
 
+__all__ = ["ArrayGrid"]
+
 
 class ArrayGrid:
-    """Samples on a grid, of which a mask or the samples themselves tell what was measured.
+    """Samples on a grid; a mask, or else what is not zero, is what was measured.
 
     Parameters
     ----------
@@ -22,12 +24,12 @@ class ArrayGrid:
     mask : array or None
         With its axes in the order of the file's, or with one entry for each column.
     readout : str or None
-        Axis along which every other sample is too much.
+        Axis that is sampled twice as densely as the image needs.
 
     Raises
     ------
     DataError, ParameterError
-        When mask and readout do not fit the array.
+        When the mask or the readout does not fit the array.
     """
 
     def __init__(self, array: NamedArray, mask: Any, readout: str | None):
@@ -67,7 +69,7 @@ class ArrayGrid:
 
 
 def _mask(array: NamedArray, mask: Any) -> torch.Tensor:
-    """The mask in the order of k-space, or of its columns."""
+    """The mask in the order of k-space, or with one entry for each column."""
     if mask.dtype.kind not in "uifb":
         raise DataError(f"the mask should hold real numbers; it holds {mask.dtype}.")
     own, shape = tuple(mask.shape), tuple(array.size[name] for name in array.stored)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
+from invgen.core.checks import is_count
 from invgen.core.errors import DataError, ParameterError
 from invgen.io.mri.contents import KSpace, check_size, read_block
 from invgen.io.mri.named import NamedArray, joined
-from invgen.io.mri.trajectory import Unit, cycles_per_pixel, default_matrix
+from invgen.io.mri.trajectory import cycles_per_pixel, default_matrix
+from invgen.io.options import TrajectoryUnit
+
+__all__ = ["ArrayPath"]
 
 
 class ArrayPath:
@@ -25,7 +30,7 @@ class ArrayPath:
         axis, the last or the first.
     unit : str
     matrix : tuple of int or None
-        None takes the smallest that resolves the trajectory.
+        None takes the smallest one that resolves the trajectory.
     field_of_view : number, or one for each axis, or None
         In m.
 
@@ -35,7 +40,9 @@ class ArrayPath:
         When trajectory, unit and matrix do not fit the array or each other.
     """
 
-    def __init__(self, array: NamedArray, trajectory: Any, unit: Unit, matrix: Any, field_of_view: Any):
+    def __init__(
+        self, array: NamedArray, trajectory: Any, unit: TrajectoryUnit, matrix: Any, field_of_view: Any
+    ):
         self._array = array
         k = _trajectory(array, trajectory)
         self.oversampling = 1.0
@@ -43,12 +50,13 @@ class ArrayPath:
         if matrix is None:
             matrix, note = default_matrix(k, unit, field_of_view)
             self.notes = (note,)
-        self.image_shape = tuple(int(n) for n in matrix)
-        if len(self.image_shape) != k.shape[-1] or min(self.image_shape) < 1:
+        axes = k.shape[-1]
+        if not isinstance(matrix, Sequence) or len(matrix) != axes or not all(map(is_count, matrix)):
             raise ParameterError(
-                f"matrix={self.image_shape} should have a positive size for each of the {k.shape[-1]} axes "
+                f"matrix={matrix} should have a positive whole number for each of the {axes} axes "
                 "of the trajectory."
             )
+        self.image_shape = tuple(int(n) for n in matrix)
         check_size(array.size.get("coil", 1), math.prod(self.image_shape), "matrix")
         self._trajectory = cycles_per_pixel(k, unit, self.image_shape, field_of_view)
 

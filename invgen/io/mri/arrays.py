@@ -1,10 +1,8 @@
-"""k-space in plain arrays: HDF5, NPY and MAT files that hold numbers and do not say what they are."""
+"""k-space in plain arrays: HDF5, NPY and MAT files, whose contents the caller describes."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,95 +10,44 @@ import h5py
 import numpy as np
 
 from invgen.core.errors import FileError, ParameterError
-from invgen.io.ct.plain import load_mat, load_npy
-from invgen.io.hdf5 import find_object, get_dataset
+from invgen.io.arrays import load_mat, load_npy
 from invgen.io.matlab import mat_variables
 from invgen.io.mri.array_grid import ArrayGrid
 from invgen.io.mri.array_path import ArrayPath
 from invgen.io.mri.contents import Contents, check_size
 from invgen.io.mri.named import named
-from invgen.io.mri.trajectory import Unit
+from invgen.io.options import Options
+from invgen.io.source import Source
+
+__all__ = ["read"]
+
+#: What the caller can state about k-space in arrays, beside the array and its axes.
+_OPTIONS = ("trajectory", "trajectory_unit", "field_of_view", "matrix", "mask", "remove_oversampling")
 
 
-@dataclass(frozen=True)
-class ArrayOptions:
-    """What the caller of `open_scan` says about k-space in an array."""
+def read(source: Source, options: Options) -> Contents:
+    """Read an array of k-space, by its name and the order of its axes; in MATLAB files as MATLAB shows them.
 
-    dataset: str | None = None
-    axes: str | None = None
-    trajectory: Any = None
-    trajectory_unit: Unit | None = None
-    field_of_view: Any = None  # m: a number, or one for each axis of the image
-    matrix: tuple[int, ...] | None = None
-    mask: Any = None
-    remove_oversampling: str | None = None
+    Mask and trajectory are other arrays of the file, or other files.
 
-    def given(self) -> list[str]:
-        """Options that only k-space in arrays has, and that were given."""
-        names = ("trajectory", "trajectory_unit", "field_of_view", "matrix", "mask", "remove_oversampling")
-        return [name for name in names if getattr(self, name) is not None]
-
-
-def read_hdf5(file: h5py.File, options: ArrayOptions, *, matlab: bool = False) -> Contents:
-    """k-space of an HDF5 file; of MATLAB's version 7.3 with the axes as MATLAB shows them."""
+    Raises
+    ------
+    FileError
+        When the array is not there, or the file cannot hold k-space.
+    DataError, ParameterError
+        When what the caller states does not fit it.
+    """
 
     def load(name: str) -> Any:
-        if find_object(file, name) is None and Path(name).is_file():
+        if source.container == "npy" or (not source.holds(name) and Path(name).is_file()):
             return _load_file(name)
-        dataset = get_dataset(file, name)
-        return _Reversed(dataset) if matlab else dataset
+        array = source.array(name)
+        return _Reversed(array) if source.is_reversed else array
 
-    if options.dataset is None:
-        raise ParameterError(
-            f"{file.filename}: say which array holds k-space, dataset=... (command line: --dataset)."
-        )
-    return _read(options.dataset, load, options)
-
-
-def read_npy(path: Path, options: ArrayOptions) -> Contents:
-    """k-space of a NPY file, mapped into memory."""
-    return _read(str(path), _load_file, options)
-
-
-def read_mat(path: Path, options: ArrayOptions) -> Contents:
-    """k-space of a MATLAB file of version 5: a variable, or ``struct/field``."""
-    name = options.dataset or _only_variable(path)
-
-    def load(name: str) -> Any:
-        other = name not in mat_variables(path) and Path(name).is_file()
-        return _load_file(name) if other else load_mat(path, name)
-
-    return _read(name, load, options)
-
-
-def _only_variable(path: Path) -> str:
-    variables = mat_variables(path)
-    if len(variables) != 1:
-        names = ", ".join(f"{name} {shape}" for name, shape in variables.items())
-        raise FileError(f"{path} holds several variables ({names}); name one (command line: --dataset).")
-    return next(iter(variables))
-
-
-def _load_file(name: str) -> np.ndarray:
-    """The array of a NPY file, or the only one of a MATLAB file of version 5."""
-    path = Path(name)
-    return load_mat(path, _only_variable(path)) if path.suffix == ".mat" else load_npy(name)
-
-
-class _Reversed:
-    """An array of an HDF5 file that MATLAB wrote, its axes in MATLAB's order."""
-
-    def __init__(self, dataset: h5py.Dataset):
-        self._dataset, self.shape, self.dtype = dataset, dataset.shape[::-1], dataset.dtype
-
-    def __getitem__(self, index: tuple[Any, ...]) -> np.ndarray:
-        return np.asarray(self._dataset[index[::-1]]).T
-
-
-def _read(name: str, load: Callable[[str], Any], options: ArrayOptions) -> Contents:
     def given(array: Any) -> Any:
         return load(array) if isinstance(array, str) else np.asarray(array)
 
+    name = _name(source, options)
     array = named(load(name), options.axes or "", repr(name))
     coils = array.size.get("coil", 1)
     check_size(coils, math.prod(array.samples), array.what)
@@ -132,11 +79,49 @@ def _read(name: str, load: Callable[[str], Any], options: ArrayOptions) -> Conte
         pixel_size=_pixel_size(options.field_of_view, reader.image_shape),
         oversampling=reader.oversampling,
         notes=reader.notes,
+        options=_OPTIONS,
     )
 
 
-def _check(options: ArrayOptions, path: bool) -> None:
-    """Refuse what only makes sense of the other kind of k-space."""
+def _name(source: Source, options: Options) -> str:
+    """Name of the array, which a file of only one does not need."""
+    if source.container == "tiff":
+        raise FileError(f"{source.path}: TIFF has no complex numbers; save k-space as NPY, HDF5 or MAT.")
+    if source.container == "npy":
+        return str(source.path)
+    if source.is_hdf5 and options.dataset is None:
+        raise ParameterError(
+            f"{source.path}: name the array that holds k-space, dataset=... (command line: --dataset)."
+        )
+    return options.dataset or _only_variable(source.path)
+
+
+def _only_variable(path: Path) -> str:
+    variables = mat_variables(path)
+    if len(variables) != 1:
+        names = ", ".join(f"{name} {shape}" for name, shape in variables.items())
+        raise FileError(f"{path} holds several variables ({names}); name one (command line: --dataset).")
+    return next(iter(variables))
+
+
+def _load_file(name: str) -> np.ndarray:
+    """Load the array of a NPY file, or the only one of a MATLAB file of version 5."""
+    path = Path(name)
+    return load_mat(path, _only_variable(path)) if path.suffix == ".mat" else load_npy(path)
+
+
+class _Reversed:
+    """An array of an HDF5 file that MATLAB wrote, its axes in MATLAB's order."""
+
+    def __init__(self, dataset: h5py.Dataset):
+        self._dataset, self.shape, self.dtype = dataset, dataset.shape[::-1], dataset.dtype
+
+    def __getitem__(self, index: tuple[Any, ...]) -> np.ndarray:
+        return np.asarray(self._dataset[index[::-1]]).T
+
+
+def _check(options: Options, path: bool) -> None:
+    """Refuse what applies to the other kind of k-space only."""
     if not path and (options.trajectory is not None or options.trajectory_unit or options.matrix is not None):
         raise ParameterError(
             f"axes={options.axes!r} is a Cartesian grid, which has no trajectory and no other matrix; "

@@ -13,13 +13,15 @@ from invgen.io.mri.contents import KSpace, check_size, samples_of
 from invgen.io.mri.measurement import Measurement
 from invgen.io.mri.oversampling import remove_oversampling, sampled_throughout
 
+__all__ = ["Lines"]
+
 
 class Lines:
     """Cartesian k-space of a measurement.
 
-    A readout is placed by its ``center_sample``, so that one of a partial echo leaves a part of its line
-    empty. Reversed ones, of echo-planar imaging, are put in order first; their ``center_sample`` is counted
-    in that order, as vendors' converters write it.
+    A readout is placed by its ``center_sample``: a partial echo leaves a part of its line empty. Reversed
+    readouts, of echo-planar imaging, are first put in order; their ``center_sample`` is counted in that
+    order, as vendors' converters write it.
 
     Parameters
     ----------
@@ -27,7 +29,7 @@ class Lines:
     grid : tuple of int
         (D, H, W) or (H, W).
     width : int
-        To which W is cropped, oversampling.
+        Width to which the oversampled W is cropped.
 
     Raises
     ------
@@ -72,7 +74,7 @@ class Lines:
             )
 
     def read(self, slice: int, frame: int) -> KSpace:
-        """k-space of an image, averages averaged and readout oversampling removed."""
+        """k-space of an image, with repeated readouts averaged and the oversampling of readouts removed."""
         lines = self._measurement.of(slice, frame)
         data, counts = self._fill(lines)
         mask = counts > 0
@@ -103,7 +105,7 @@ class Lines:
         return remove_oversampling(kspace, -1, self._width)
 
     def _fill(self, lines: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean of the readouts on the grid, and how many of them each sample has."""
+        """Mean of the readouts on the grid, and their number at each sample."""
         data = np.zeros((self._measurement.coils, *self._grid), dtype=np.complex64)
         counts = np.zeros(self._grid, dtype=np.float32)
         reverse = self._table.flagged(flags.REVERSE)

@@ -13,6 +13,8 @@ import torch
 from invgen.core.errors import DataError, FileError
 from invgen.operators import sampling
 
+__all__ = ["Contents", "KSpace", "central", "check_size", "pixels", "read_block", "samples_of"]
+
 #: Samples of one slice or volume, all coils: 8 GB, more than any scanner measures at once.
 _MAX_SAMPLES = 2**30
 
@@ -21,23 +23,23 @@ _MAX_SAMPLES = 2**30
 class KSpace:
     """k-space of one slice or volume, as it was measured.
 
-    The origin of a Cartesian k-space is the entry ``N // 2`` of each axis, and what is not sampled is zero.
+    The origin of Cartesian k-space is the entry ``N // 2`` of each axis, and what is not sampled is zero.
 
     Attributes
     ----------
     data : complex64 tensor, shape (coils, *image_shape), or (coils, *samples) with a trajectory
     image_shape : tuple of int
-        Grid of the operator: (H, W) or (D, H, W). What the user wants of it is `MRIScan.crop`.
+        Grid of the operator: (H, W) or (D, H, W). `MRIScan.crop` returns the wanted part of images on it.
     mask : bool tensor that broadcasts to the grid, or None with a trajectory
         What is sampled.
     trajectory : float64 tensor, shape (*samples, 2 or 3), or None
         In cycles per pixel of the grid, the last axis in the order of the image's axes, (ky, kx).
     calibration : complex64 tensor, shape (coils, *image_shape), or None
-        Lines measured for coil maps, where the scan has such; zero elsewhere.
+        Lines that were measured for coil maps, if any; zero elsewhere.
     covariance : complex128 tensor, shape (coils, coils), or None
         Of the noise of one sample, ``E[n n.H] / 2`` as in `invgen.noise.Gaussian`, where it was measured.
     averages : float tensor that broadcasts to the grid, or None
-        How many samples each one of `data` is the mean of, where that is not one.
+        Number of samples of which each entry of `data` is the mean; None where that is one.
     report : tuple of str
         What was done to the numbers of the file.
     """
@@ -58,13 +60,13 @@ class KSpace:
 
     @property
     def acceleration(self) -> float:
-        """Pixels for each sample of a coil: on a grid, how many samples there could be for each taken."""
+        """Pixels for each sample of a coil: on a grid, all positions over those that are sampled."""
         if self.mask is not None:
             return sampling.acceleration(self.mask.expand(self.image_shape))
         return math.prod(self.image_shape) / math.prod(self.data.shape[1:])
 
     def reported(self, *lines: str, **changes: Any) -> KSpace:
-        """The same with changes, and what was done."""
+        """Return the same k-space with changes, and lines added to its report."""
         return replace(self, report=self.report + lines, **changes)
 
 
@@ -82,16 +84,27 @@ class Contents:
     dtype: np.dtype
     read: Callable[[int, int], KSpace]
     reference: Callable[[int], torch.Tensor | None] = lambda _: None
-    frames: tuple[str, ...] = ("repetition 0",)  # what is measured of each slice
+    frames: tuple[str, ...] = ("repetition 0",)  # one for each measurement of a slice
     pixel_size: tuple[float, ...] | None = None  # in mm
     oversampling: float = 1.0  # of the readout, in the file
     has_noise_scan: bool = False
     has_calibration: bool = False
     notes: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()  # those of `open_scan` that apply, beside the array and its axes
+
+    @property
+    def kind(self) -> str:
+        """What messages call it."""
+        return f"an MRI scan of the format {self.format}"
 
 
 def check_size(coils: int, samples: int, what: str) -> None:
-    """Refuse what no scanner measures, before memory is asked for."""
+    """Refuse more than any scanner measures, before memory is allocated.
+
+    Raises
+    ------
+    DataError
+    """
     if coils * samples > _MAX_SAMPLES:
         raise DataError(
             f"{what} claims {samples:.4g} samples of {coils} coils in one slice or volume, more than any "
@@ -100,7 +113,13 @@ def check_size(coils: int, samples: int, what: str) -> None:
 
 
 def read_block(dataset: Any, index: Any, what: str) -> np.ndarray:
-    """Read a part of an array of a file; what h5py meets in a damaged one is a `FileError`."""
+    """Read a part of an array of a file.
+
+    Raises
+    ------
+    FileError
+        When the file is damaged.
+    """
     try:
         return np.asarray(dataset[index])
     except (OSError, RuntimeError, ValueError, TypeError, KeyError, MemoryError) as error:
@@ -108,7 +127,13 @@ def read_block(dataset: Any, index: Any, what: str) -> np.ndarray:
 
 
 def samples_of(block: np.ndarray, what: str) -> torch.Tensor:
-    """Complex numbers as complex64, which must be finite in it."""
+    """Samples as complex64.
+
+    Raises
+    ------
+    DataError
+        When some are not finite in that type.
+    """
     with np.errstate(over="ignore"):
         data = torch.from_numpy(np.array(block, dtype=np.complex64, order="C"))
     if not bool(torch.isfinite(torch.view_as_real(data)).all()):
@@ -119,12 +144,12 @@ def samples_of(block: np.ndarray, what: str) -> torch.Tensor:
 
 
 def central(n: int, m: int) -> slice:
-    """The m entries of n around the middle, the entry ``n // 2`` becoming ``m // 2``."""
+    """Select the central m of n entries: entry ``n // 2`` becomes ``m // 2``."""
     start = n // 2 - m // 2
     return slice(start, start + m)
 
 
 def pixels(field_of_view: float, pixel: float, most: int) -> int:
-    """Pixels that a field of view takes, at most so many."""
+    """Number of pixels in a field of view, at most `most`."""
     count = field_of_view / pixel if pixel > 0 and math.isfinite(field_of_view) else most
     return max(1, min(most, round(min(count, most))))

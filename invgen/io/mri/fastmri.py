@@ -11,17 +11,23 @@ from invgen.io.hdf5 import describe_datasets, find_object, get_dataset, text_att
 from invgen.io.mri.contents import Contents, KSpace, central, check_size, read_block, samples_of
 from invgen.io.mri.header import Limit, read_header
 from invgen.io.mri.oversampling import remove_oversampling
+from invgen.io.options import Options
+from invgen.io.source import Container, Source
+
+__all__ = ["CONTAINER", "read", "recognise"]
+
+CONTAINER: Container = "hdf5"
 
 _KSPACE, _HEADER = "kspace", "ismrmrd_header"
 _REFERENCES = ("reconstruction_rss", "reconstruction_esc")
 
 
-def recognise(file: h5py.File) -> bool:
-    """Whether the file has k-space under the name that fastMRI gives it."""
-    return isinstance(find_object(file, _KSPACE), h5py.Dataset)
+def recognise(source: Source, options: Options) -> bool:
+    """Whether the file has k-space under the name that fastMRI gives it, and no array is named."""
+    return options.dataset is None and isinstance(find_object(source.hdf5, _KSPACE), h5py.Dataset)
 
 
-def read(file: h5py.File) -> Contents:
+def read(source: Source, options: Options) -> Contents:
     """Read k-space (slices, coils, H, W), or (slices, H, W) of a single coil.
 
     Rows, along H, are the readout, sampled twice as densely as the field of view needs; columns are the phase
@@ -32,6 +38,7 @@ def read(file: h5py.File) -> Contents:
     FileError
         When the header is missing, or what is there is not what fastMRI's files hold.
     """
+    file = source.hdf5
     what = f"{file.filename}: kspace"
     dataset = get_dataset(file, _KSPACE)
     shape = tuple(dataset.shape or ())
@@ -39,7 +46,7 @@ def read(file: h5py.File) -> Contents:
         order = {4: "slice,coil,y,x", 3: "coil,y,x (or slice,y,x)", 2: "y,x"}.get(len(shape), "coil,y,x")
         raise FileError(
             f"{file.filename} holds 'kspace' {shape} as fastMRI's files do, but not their 'ismrmrd_header', "
-            "which tells the matrix, the field of view and the padding. Read it as a plain array: "
+            "which states the matrix, the field of view and the padding. Read it as a plain array: "
             f'dataset="kspace", axes="{order}" (command line: --dataset kspace --axes {order.split()[0]}).'
         )
     if len(shape) not in (3, 4) or 0 in shape or dataset.dtype.kind != "c":
@@ -93,7 +100,7 @@ def read(file: h5py.File) -> Contents:
 def _measured_columns(
     file: h5py.File, columns: int, limits: dict[str, Limit]
 ) -> tuple[torch.Tensor, tuple[str, ...]]:
-    """Columns that are not padding, nor left out by the mask of a test file; and remarks."""
+    """Columns that are neither padding nor left out by the mask of a test file; and remarks."""
     measured = torch.ones(columns, dtype=torch.bool)
     notes: tuple[str, ...] = ()
     limit = limits.get("kspace_encoding_step_1")
@@ -106,7 +113,7 @@ def _measured_columns(
         else:
             notes = (
                 f"the header places lines {left} to {right - 1} in k-space of {columns} columns; "
-                "it is not followed: the samples tell what is measured",
+                "it is not followed: what is not zero is taken as measured",
             )
     mask = find_object(file, "mask")
     if isinstance(mask, h5py.Dataset):
@@ -149,7 +156,7 @@ def _slice(data: torch.Tensor, measured: torch.Tensor, slice: int) -> KSpace:
 
 
 def _crop_readout(kspace: KSpace, rows: int) -> KSpace:
-    """Remove the oversampling of the rows, unless fastMRI's crop of the image would take other ones."""
+    """Remove the oversampling of the rows, where the crop is the one that fastMRI makes of the image."""
     n = kspace.image_shape[0]
     same = central(n, rows).start == (n - rows) // 2
     return remove_oversampling(kspace, -2, rows) if n > rows and same else kspace

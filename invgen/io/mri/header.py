@@ -1,4 +1,4 @@
-"""The XML header of ISMRMRD, which fastMRI's files have, too."""
+"""The XML header of ISMRMRD, which fastMRI's files also have."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import h5py
 
 from invgen.core.errors import FileError
 from invgen.io.hdf5 import find_object, text_value
+
+__all__ = ["Encoding", "Grid", "Header", "Limit", "parse_header", "read_header"]
 
 _NAMESPACE = "{http://www.ismrm.org/ISMRMRD}"
 _MAX_BYTES = 2**23
@@ -30,7 +32,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Limit:
-    """Range of a counter, and the one of its values that is the centre of k-space."""
+    """Range of a counter, and its value at the center of k-space."""
 
     minimum: int
     maximum: int
@@ -39,29 +41,29 @@ class Limit:
 
 @dataclass(frozen=True)
 class Encoding:
-    """How k-space was encoded: what was measured, and what image is made of it."""
+    """How k-space was encoded: the grid that was measured, and that of the image."""
 
     encoded: Grid
     recon: Grid
-    limits: dict[str, Limit]  # by the counter's name; those that are stated
+    limits: dict[str, Limit]  # those that are stated, by the counter's name
     trajectory: str
 
 
 @dataclass(frozen=True)
 class Header:
-    """What is used of the header."""
+    """The parts of the header that are used."""
 
     encodings: tuple[Encoding, ...]
     noise_bandwidth: float | None  # relativeReceiverNoiseBandwidth
 
 
 def read_header(file: h5py.Group, name: str) -> Header:
-    """Header in a dataset of a file.
+    """Read the header in a dataset of a file.
 
     Raises
     ------
     FileError
-        When it is not there, or no such header.
+        When it is missing, or is no such header.
     """
     what = f"{file.file.filename}: the header {name!r}"
     dataset = find_object(file, name)
@@ -97,7 +99,7 @@ def parse_header(text: str, what: str) -> Header:
     header = _Element(root, what)
     encodings = tuple(_encoding(element) for element in header.all("encoding"))
     if not encodings:
-        raise FileError(f"{what} tells no encoding; it should, by ISMRMRD's schema.")
+        raise FileError(f"{what} has no encoding; it should, by ISMRMRD's schema.")
     system = header.optional("acquisitionSystemInformation")
     bandwidth = system and system.optional("relativeReceiverNoiseBandwidth")
     return Header(encodings, bandwidth.number() if bandwidth else None)

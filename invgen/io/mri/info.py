@@ -1,17 +1,17 @@
-"""What `invgen info` tells of an MRI scan."""
+"""What `invgen info` reports of an MRI scan."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from invgen.core.errors import InvgenError
+from invgen.io.mri.raw import RawMRIScan
 from invgen.operators.mri.calibration import calibrated
 
-if TYPE_CHECKING:
-    from invgen.io.mri.scan import MRIScan
+__all__ = ["describe"]
 
 
-def describe(scan: MRIScan) -> dict[str, Any]:
+def describe(scan: RawMRIScan) -> dict[str, Any]:
     """Describe a scan as plain data: see `MRIScan.info`."""
     contents = scan.contents
     return {
@@ -39,13 +39,13 @@ def describe(scan: MRIScan) -> dict[str, Any]:
     }
 
 
-def _missing(scan: MRIScan) -> list[str]:
+def _missing(scan: RawMRIScan) -> list[str]:
     there = {"noise scan": scan.has_noise_scan, "pixel size": scan.unit != "pixel"}
     return [name for name, found in there.items() if not found]
 
 
-def _sampled(scan: MRIScan) -> dict[str, Any]:
-    """What the samples of the middle slice tell; where they cannot be used, why."""
+def _sampled(scan: RawMRIScan) -> dict[str, Any]:
+    """Describe the samples of the middle slice; where they cannot be used, say why."""
     found: dict[str, Any] = {
         "grid": None,
         "samples": None,

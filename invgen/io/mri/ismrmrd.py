@@ -13,15 +13,26 @@ from invgen.io.mri.contents import Contents, pixels
 from invgen.io.mri.header import Encoding, read_header
 from invgen.io.mri.measurement import Measurement
 from invgen.io.mri.noncartesian import Paths
-from invgen.io.mri.trajectory import Unit
+from invgen.io.options import Options
+from invgen.io.source import Container, Source
+
+__all__ = ["CONTAINER", "read", "recognise"]
+
+CONTAINER: Container = "hdf5"
 
 
-def recognise(file: h5py.File, name: str | None = None) -> str | None:
-    """Name of the first group with readouts or a header of ISMRMRD, or of the one asked for; else None."""
+def recognise(source: Source, options: Options) -> bool:
+    """Whether a group of the file, or the one that is named, has readouts or a header of ISMRMRD."""
+    return _group(source, options) is not None
+
+
+def _group(source: Source, options: Options) -> h5py.Group | None:
+    """The first group with readouts or a header, or the one that is named; None where there is none."""
+    file, name = source.hdf5, options.dataset
     groups = [find_object(file, name)] if name is not None else [file, *walk(file)]
     for group in groups:
         if isinstance(group, h5py.Group) and (_has(group, "data") or _has(group, "xml")):
-            return group.name
+            return group
     return None
 
 
@@ -32,26 +43,27 @@ def _has(group: h5py.Group, part: str) -> bool:
     return is_table(found) if part == "data" else isinstance(found, h5py.Dataset)
 
 
-def read(file: h5py.File, name: str, unit: Unit | None) -> Contents:
+def read(source: Source, options: Options) -> Contents:
     """Read the readouts of a group.
 
-    Axes are (z,) y, x: readouts lie along x, ``kspace_encode_step_1`` along y and step 2 along z. What
-    differs in repetition, contrast, phase or set is an image of its own; averages are averaged, segments put
-    together.
+    Axes are (z,) y, x: readouts lie along x, ``kspace_encode_step_1`` along y and step 2 along z. Readouts
+    that differ in repetition, contrast, phase or set are of separate images; averages are averaged, and
+    segments joined.
 
     Raises
     ------
     FileError
-        When the header is missing or no such header, or the readouts are not there or of another type.
+        When header or readouts are missing, or are not those of ISMRMRD.
     DataError
         When readouts and header contradict each other.
     """
-    group = find_object(file, name)
-    assert isinstance(group, h5py.Group), "as recognised"
+    group = _group(source, options)
+    if group is None:
+        raise FileError(f"{source.path} has no group with the header and the readouts of ISMRMRD.")
     header = read_header(group, "xml")
     data = find_object(group, "data")
     if not isinstance(data, h5py.Dataset):
-        raise FileError(f"{file.filename}: {name} has a header and no readouts, the dataset 'data'.")
+        raise FileError(f"{source.path}: {group.name} has a header and no readouts, the dataset 'data'.")
     measurement = Measurement(Acquisitions(data), header)
     encoding = measurement.encoding
     grid = _grid(encoding, int(measurement.table["kspace_encode_step_2"][measurement.imaging].max()))
@@ -63,10 +75,10 @@ def read(file: h5py.File, name: str, unit: Unit | None) -> Contents:
         reader = Lines(measurement, grid, image_shape[-1])
     else:
         size = tuple(encoding.encoded.field_of_view[axis] / 1000 for axis in axes)
-        reader = Paths(measurement, grid, unit or "cycles/pixel", size)
+        reader = Paths(measurement, grid, options.trajectory_unit or "cycles/pixel", size)
     return Contents(
         format="ismrmrd",
-        dataset=name,
+        dataset=group.name,
         slices=len(measurement.slices),
         coils=measurement.coils,
         trajectory=encoding.trajectory,
@@ -80,11 +92,12 @@ def read(file: h5py.File, name: str, unit: Unit | None) -> Contents:
         has_noise_scan=measurement.has_noise,
         has_calibration=bool(measurement.calibration.any()) and isinstance(reader, Lines),
         notes=(*measurement.notes, *reader.notes, *_interpolated(encoding, axes)),
+        options=("trajectory_unit",),
     )
 
 
 def _grid(encoding: Encoding, last: int) -> tuple[int, ...]:
-    """Matrix that was measured, (D, H, W) or (H, W); `last` is the largest step 2."""
+    """Matrix that was measured, (D, H, W) or (H, W); `last` is the largest encoding step 2."""
     x, y, z = encoding.encoded.matrix
     limit = encoding.limits.get("kspace_encoding_step_2")
     encoded = z > 1 and (last > 0 or limit is None or limit.maximum > 0)
@@ -101,7 +114,7 @@ def _wanted(encoding: Encoding, axis: int) -> int:
 
 
 def _interpolated(encoding: Encoding, axes: tuple[int, ...]) -> list[str]:
-    """Where the header wants other pixels than those that were measured."""
+    """Notes on axes along which the header's image has other pixels than those that were measured."""
     notes = []
     for axis in axes:
         measured, wanted = encoding.encoded.pixel(axis), encoding.recon.pixel(axis)

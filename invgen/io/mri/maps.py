@@ -13,11 +13,13 @@ from invgen.operators.mri.calibration import calibrated
 from invgen.operators.mri.coils import adaptive, espirit
 from invgen.operators.mri.grid import radius
 
-#: Widths of the middle of k-space that maps are made of, the first that samples on no grid tell.
+__all__ = ["checked", "sensitivities"]
+
+#: Widths of the middle of k-space that maps are made of; off a grid the first that the samples determine.
 _WIDTHS = (32, 24, 16)
-#: Part of the gram operator's norm that is added to it, in gridding that middle: corners may have no samples.
+#: Damping in gridding that middle, relative to the gram operator's norm: corners may have no samples.
 _DAMPING = 1e-3
-#: Largest relative error of a random image's k-space, gridded from its samples, with which they tell it.
+#: Largest relative error in gridding a random image's k-space with which the samples determine the middle.
 _ERROR = 0.2
 
 
@@ -52,11 +54,12 @@ def _calibration(kspace: KSpace) -> torch.Tensor:
 def _gridded(kspace: KSpace) -> torch.Tensor:
     """The middle of k-space on a grid of the same field of view, by damped least squares.
 
-    A grid of fewer pixels sees the same samples at more cycles per pixel; those beyond it are left out. What
-    is left may be too few, as of spirals that are undersampled everywhere, and a least-squares solution with
-    holes would be taken for calibrated: so a random image is gridded first, of which the result is known.
+    On a grid of fewer pixels the same samples are at more cycles per pixel; those beyond the grid are left
+    out. The rest may be too few, as of spirals that are undersampled everywhere, and a least-squares solution
+    with gaps would be taken for a calibrated one. A random image, whose k-space is known, is therefore
+    gridded first.
     """
-    assert kspace.trajectory is not None, "of samples that are on no grid"
+    assert kspace.trajectory is not None, "these samples are on no grid"
     for width in _WIDTHS:
         shape = tuple(min(n, width) for n in kspace.image_shape)
         ratio = [n / m for n, m in zip(kspace.image_shape, shape, strict=True)]
@@ -71,8 +74,8 @@ def _gridded(kspace: KSpace) -> torch.Tensor:
         if float((found - truth)[disc].norm() / truth[disc].norm()) <= _ERROR:
             return Fourier(shape)(_solved(A, kspace.data[:, inside]))
     raise DataError(
-        "the samples do not tell the middle of k-space, of which coil maps are made: it is undersampled, "
-        'too. Give coils=... maps, or coils="none".'
+        "the samples do not determine the middle of k-space, from which coil maps are estimated: it is "
+        'undersampled, too. Give coils=... maps, or coils="none".'
     )
 
 
@@ -81,12 +84,12 @@ def _solved(A: NonCartesianMRI, y: torch.Tensor) -> torch.Tensor:
 
 
 def _low_resolution(kspace: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
-    """Coil images of the middle of k-space that has no gap, tapered so that they do not ring."""
+    """Coil images from the middle of k-space that is fully sampled, tapered against ringing."""
     box = calibrated((kspace != 0).any(dim=0))
     if min(box) < 2:
         raise DataError(
-            "the middle of k-space is not sampled, of which coil maps are made: it has the calibrated region "
-            f'{" x ".join(map(str, box))}. Give coils=... maps, or coils="none".'
+            "the middle of k-space, from which coil maps are estimated, is not sampled; the calibrated "
+            f'region is {" x ".join(map(str, box))}. Give coils=... maps, or coils="none".'
         )
     padded = kspace.new_zeros(len(kspace), *shape)
     source, target = [slice(None)], [slice(None)]
@@ -103,7 +106,12 @@ def _low_resolution(kspace: torch.Tensor, shape: tuple[int, ...]) -> torch.Tenso
 
 
 def checked(given: Any, kspace: KSpace) -> torch.Tensor:
-    """Maps that the caller gives, for each coil of the file."""
+    """Maps that the caller gives, one for each coil of the file.
+
+    Raises
+    ------
+    ShapeError
+    """
     maps, expected = torch.as_tensor(given), (kspace.coils, *kspace.image_shape)
     if tuple(maps.shape) != expected:
         raise ShapeError(

@@ -1,4 +1,4 @@
-"""What each readout of an ISMRMRD file is for."""
+"""The purpose of each readout of an ISMRMRD file."""
 
 from __future__ import annotations
 
@@ -13,25 +13,27 @@ from invgen.io.mri.acquisitions import Acquisitions
 from invgen.io.mri.header import Encoding, Header
 from invgen.operators.mri.coils import noise_covariance
 
+__all__ = ["Measurement"]
+
 _FRAME = ("repetition", "contrast", "phase", "set")
 _MAX_NOISE = 2**26  # samples, all coils: enough for any covariance
 
 
 class Measurement:
-    """Readouts by what they are of: images, calibration, noise, or nothing that is used here.
+    """Readouts by their purpose: images, calibration, noise, or nothing that is used here.
 
     Attributes
     ----------
     table : Acquisitions
     encoding : Encoding
-        Of the images: that of most of their readouts.
+        Encoding of the images: the one of most of their readouts.
     imaging, calibration : bool arrays
-        Which readouts are of images, and which of coil calibration; some are of both.
+        Which readouts are of images, and which of coil calibration; some belong to both.
     coils : int
     slices : array
-        Values of the counter that slices have.
+        Values of the counter of slices that occur.
     frames : array, shape (frames, 4)
-        Values of the counters of repetition, contrast, phase and set that there are.
+        Values of the counters of repetition, contrast, phase and set that occur.
     has_noise : bool
     notes : tuple of str
     """
@@ -63,7 +65,7 @@ class Measurement:
         channels = np.unique(table["active_channels"][self.imaging | self.calibration])
         if len(channels) != 1 or channels[0] < 1:
             raise DataError(
-                f"{table.what}: readouts have {channels.tolist()} channels; all should have as many."
+                f"{table.what}: readouts have {channels.tolist()} channels; all should have the same number."
             )
         self.coils = int(channels[0])
         self._noise = noise & (table["active_channels"] == self.coils)
@@ -73,7 +75,7 @@ class Measurement:
         self.frames = np.unique(np.stack([table[n][self.imaging] for n in _FRAME], axis=-1), axis=0)
 
     def _leave_out(self, noise: np.ndarray) -> np.ndarray:
-        """Readouts that are of no image, noise included."""
+        """Readouts that belong to no image, noise included."""
         apart = noise.copy()
         for kind in dict.fromkeys(flags.NO_IMAGING.values()):
             numbers = [number for number, name in flags.NO_IMAGING.items() if name == kind]
@@ -88,7 +90,7 @@ class Measurement:
 
     @property
     def frame_names(self) -> tuple[str, ...]:
-        """Each frame by the counters that vary."""
+        """Name of each frame, by the counters that vary."""
         varying = [i for i in range(len(_FRAME)) if np.ptp(self.frames[:, i])] or [0]
         return tuple(", ".join(f"{_FRAME[i]} {row[i]}" for i in varying) for row in self.frames.tolist())
 
@@ -98,7 +100,7 @@ class Measurement:
         Raises
         ------
         DataError
-            When there is none.
+            When there are none.
         """
         found = np.flatnonzero(self.imaging & self._in(slice, frame))
         if not len(found):
@@ -107,7 +109,7 @@ class Measurement:
         return found
 
     def calibrating(self, slice: int, frame: int) -> np.ndarray:
-        """Places of the readouts that calibrate an image: of its frame, else of the first with any."""
+        """Places of the readouts that calibrate an image: of its frame, else of the first that has any."""
         found = np.flatnonzero(self.calibration & (self.table["slice"] == self.slices[slice]))
         frames = np.stack([self.table[name][found] for name in _FRAME], axis=-1)
         own = found[(frames == self.frames[frame]).all(axis=1)]
@@ -127,7 +129,7 @@ class Measurement:
 
     @cached_property
     def noise(self) -> tuple[torch.Tensor | None, tuple[str, ...]]:
-        """Covariance of the noise of an image's sample, None without a noise scan, and remarks."""
+        """Covariance of the noise of a sample, None without a noise scan; and remarks."""
         if not self.has_noise:
             return None, ()
         samples: list[np.ndarray] = []

@@ -1,4 +1,4 @@
-"""Arrays of k-space with names for their axes, of which a slice is read at a time."""
+"""Arrays of k-space with named axes, read slice by slice."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import torch
 from invgen.core.errors import DataError, ParameterError
 from invgen.io.mri.contents import read_block, samples_of
 
+__all__ = ["NamedArray", "is_pair", "joined", "named", "names_kspace"]
+
 _NAMES = {
     **{name: name for name in ("slice", "repetition", "coil", "z", "y", "x", "sample", "shot", "complex")},
     "channel": "coil",
@@ -21,7 +23,7 @@ _ON_GRID = {name for grid in _GRIDS for name in grid}
 
 
 def names_kspace(order: str) -> bool:
-    """Whether an order of axes is one of k-space: projections have neither coils nor slices, but angles."""
+    """Whether an order of axes is one of k-space; projections have angles, and neither coils nor slices."""
     names = set(_split(order))
     return bool(names & (_NAMES.keys() - {"x", "y"})) or names == {"x", "y"}
 
@@ -59,7 +61,7 @@ class NamedArray:
         return tuple(self.size[name] for name in self.grid)
 
     def ordered(self, values: np.ndarray) -> np.ndarray:
-        """Numbers for each sample in the order of the file, and perhaps on more axes behind, as in `grid`."""
+        """Reorder numbers for each sample from the order of the file to that of `grid`; further axes stay."""
         places = [self.stored.index(name) for name in self.grid]
         return values.transpose([*places, *range(len(places), values.ndim)])
 
@@ -78,7 +80,7 @@ class NamedArray:
 
 
 def joined(block: np.ndarray) -> np.ndarray:
-    """Compounds of real and imaginary part as complex numbers; anything else as it is."""
+    """Join compounds of real and imaginary part to complex numbers; anything else is returned unchanged."""
     if not is_pair(block.dtype):
         return block
     return _complex(*(block[name] for name in block.dtype.names or ()))
@@ -97,14 +99,14 @@ def _complex(real: np.ndarray, imaginary: np.ndarray) -> np.ndarray:
 
 
 def named(array: Any, order: str, what: str) -> NamedArray:
-    """Name the axes of an array, which must be those of k-space, of complex numbers.
+    """Name the axes of an array of k-space, which is complex.
 
     Raises
     ------
     ParameterError
         When the names do not fit the array, or are not those of k-space.
     DataError
-        When its numbers are not complex, or it is empty.
+        When the numbers are not complex, or the array is empty.
     """
     names = tuple(_NAMES.get(name, name) for name in _split(order))
     shape = tuple(array.shape or ())

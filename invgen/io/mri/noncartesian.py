@@ -10,21 +10,24 @@ import torch
 from invgen.core.errors import DataError
 from invgen.io.mri.contents import KSpace, check_size, samples_of
 from invgen.io.mri.measurement import Measurement
-from invgen.io.mri.trajectory import Unit, cycles_per_pixel
+from invgen.io.mri.trajectory import cycles_per_pixel
+from invgen.io.options import TrajectoryUnit
+
+__all__ = ["Paths"]
 
 
 class Paths:
-    """Samples of a measurement, and where in k-space they are.
+    """Samples of a measurement, and their positions in k-space.
 
     The trajectory is that of the readouts, coordinates in the order kx, ky, kz; a further one is a density
-    compensation, which is left out: the operator knows better. Stacks of stars and spirals have kz from
+    compensation, which is left out: the operator needs none. Stacks of stars and spirals have kz from
     ``kspace_encode_step_2``. Averages are samples like any others.
 
     Parameters
     ----------
     measurement : Measurement
     grid : tuple of int
-        (D, H, W) or (H, W), of whose pixels the trajectory is in cycles.
+        (D, H, W) or (H, W): the trajectory is in cycles per pixel of it.
     unit : str
     field_of_view : tuple of float
         In m; zero where it is not stated.
@@ -32,11 +35,15 @@ class Paths:
     Raises
     ------
     DataError
-        When readouts have no trajectory, or different numbers of coordinates.
+        When readouts have no trajectory, or differ in their number of coordinates.
     """
 
     def __init__(
-        self, measurement: Measurement, grid: tuple[int, ...], unit: Unit, field_of_view: tuple[float, ...]
+        self,
+        measurement: Measurement,
+        grid: tuple[int, ...],
+        unit: TrajectoryUnit,
+        field_of_view: tuple[float, ...],
     ):
         self._measurement, self._grid, self._unit = measurement, grid, unit
         self._field_of_view = field_of_view if min(field_of_view) > 0 else None
@@ -60,7 +67,7 @@ class Paths:
         self._coordinates = min(given, needed)
 
     def read(self, slice: int, frame: int) -> KSpace:
-        """Samples of an image: (coils, shots, samples) where all readouts are as long, else in one row."""
+        """Samples of an image: (coils, shots, samples) if readouts have one length, else (coils, n)."""
         places = self._measurement.of(slice, frame)
         lengths = self._table["number_of_samples"][places]
         check_size(self._measurement.coils, int(lengths.sum()), self._table.what)
@@ -78,7 +85,7 @@ class Paths:
         k = np.stack(paths) if even else np.concatenate(paths)
         if not np.isfinite(k).all():
             raise DataError(f"{self._table.what}: the trajectory holds NaN or infinite numbers.")
-        axes = k.shape[-1]  # but for the one along which readouts are stacked
+        axes = k.shape[-1]  # without the one along which readouts are stacked
         size = None if self._field_of_view is None else self._field_of_view[-axes:]
         trajectory = cycles_per_pixel(torch.from_numpy(k), self._unit, self._grid[-axes:], size)
         if self._stacked:
@@ -98,7 +105,7 @@ class Paths:
         )
 
     def _planes(self, places: np.ndarray) -> np.ndarray:
-        """Plane of k-space of each readout, zero being the middle one."""
+        """Plane of k-space of each readout, counted from the middle one."""
         n = self._grid[0]
         planes = self._measurement.step(2, n)[places]
         if planes.min() < 0 or planes.max() >= n:

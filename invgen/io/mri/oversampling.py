@@ -8,6 +8,8 @@ from invgen.core.errors import DataError
 from invgen.io.mri.contents import KSpace, central
 from invgen.operators.mri import Fourier
 
+__all__ = ["remove_oversampling", "sampled_throughout"]
+
 
 def sampled_throughout(mask: torch.Tensor, axis: int) -> bool:
     """Whether each line along an axis is sampled from end to end, or not at all."""
@@ -15,11 +17,12 @@ def sampled_throughout(mask: torch.Tensor, axis: int) -> bool:
 
 
 def remove_oversampling(kspace: KSpace, axis: int, size: int) -> KSpace:
-    """Crop the field of view along the readout to `size` pixels, in the image, and go back to k-space.
+    """Crop the field of view along the readout to `size` pixels, in the image, and return to k-space.
 
-    Readouts are filtered in analogue and sampled at more than the rate that the field of view needs, so that
-    nothing folds along them; the image outside of it is thrown away. The transforms are unitary: white noise
-    keeps its standard deviation, and the images of the smaller operator are crops of those of the larger.
+    Readouts are filtered before sampling, and sampled at a higher rate than the field of view needs, so that
+    nothing aliases along them; the image outside of the field of view is discarded. The transforms are
+    unitary: white noise keeps its standard deviation, and the images of the smaller operator are crops of
+    those of the larger.
 
     Parameters
     ----------
@@ -32,9 +35,9 @@ def remove_oversampling(kspace: KSpace, axis: int, size: int) -> KSpace:
     Raises
     ------
     DataError
-        When readouts are not sampled from end to end: what is left out of them enters all samples.
+        When readouts are not sampled from end to end: their missing samples would affect all others.
     """
-    assert kspace.mask is not None, "of Cartesian k-space"
+    assert kspace.mask is not None, "this is not Cartesian"
     n = kspace.image_shape[axis]
     mask = kspace.mask.expand(kspace.image_shape)
     if not sampled_throughout(mask, axis):

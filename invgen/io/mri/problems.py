@@ -6,13 +6,16 @@ from typing import Any
 
 import torch
 
-from invgen.core.errors import CapabilityError, ParameterError
+from invgen.core.checks import as_count
+from invgen.core.errors import CapabilityError
 from invgen.io.mri.contents import KSpace
 from invgen.io.mri.maps import checked, sensitivities
 from invgen.noise import Gaussian
 from invgen.operators import MRI, LinearOperator, NonCartesianMRI
 from invgen.operators.mri.coils import compression_matrix, mix, whitening_matrix
 from invgen.problem import Problem
+
+__all__ = ["to_problem"]
 
 
 def to_problem(kspace: KSpace, *, coils: Any, compress: int | None, whiten: bool) -> Problem:
@@ -23,11 +26,11 @@ def to_problem(kspace: KSpace, *, coils: Any, compress: int | None, whiten: bool
     DataError, ParameterError, ShapeError
         When coil maps cannot be estimated, or do not fit.
     CapabilityError
-        When coils that are not whitened have averages of different numbers.
+        When lines are averages of different numbers of readouts, and the coils are not whitened.
     """
     maps = None if coils is None or isinstance(coils, str) else checked(coils, kspace)
-    if compress is not None and not 1 <= compress <= kspace.coils:
-        raise ParameterError(f"compress is from 1 to the {kspace.coils} coils of the scan; got {compress!r}.")
+    if compress is not None:
+        compress = as_count(compress, "compress, the number of virtual coils,", most=kspace.coils)
     if maps is None and coils == "none" and kspace.coils > 1:
         maps = sensitivities(kspace, coils)
     matrix, sigma = torch.eye(kspace.coils, dtype=torch.complex128), None
@@ -41,7 +44,7 @@ def to_problem(kspace: KSpace, *, coils: Any, compress: int | None, whiten: bool
         matrix = mix(virtual.to(torch.complex128), matrix)
     if maps is None and kspace.coils > 1:
         maps = sensitivities(kspace, coils)
-        # normalized in the coils that there are: images have the values of a root-sum-of-squares image
+        # normalized in the physical coils: images have the values of a root-sum-of-squares image
         norm = torch.linalg.vector_norm(mix(torch.linalg.pinv(matrix), maps), dim=0)
         maps = torch.where(norm > 0, maps / norm, 0)
     data = kspace.data if maps is not None else kspace.data[0]
@@ -54,7 +57,7 @@ def to_problem(kspace: KSpace, *, coils: Any, compress: int | None, whiten: bool
 
 
 def _mixed(kspace: KSpace, matrix: torch.Tensor) -> KSpace:
-    """k-space of other coils, combinations of those that there are."""
+    """k-space of virtual coils, which are linear combinations of the given ones."""
     calibration, covariance = kspace.calibration, kspace.covariance
     if covariance is not None:
         matrix = matrix.to(covariance)
@@ -67,7 +70,7 @@ def _mixed(kspace: KSpace, matrix: torch.Tensor) -> KSpace:
 
 
 def _noise(kspace: KSpace, sigma: float | None, axis: int) -> Gaussian | None:
-    """Noise of k-space that is whitened, with the level sigma, or not; None where it was not measured."""
+    """Noise of k-space, with the std `sigma` where it is whitened; None where it was not measured."""
     if kspace.covariance is None:
         return None
     averages = kspace.averages

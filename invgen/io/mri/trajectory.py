@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from invgen.core.errors import DataError, ParameterError
+from invgen.io.options import TrajectoryUnit
 from invgen.operators.mri.trajectories import to_cycles_per_pixel
 
-Unit = Literal["cycles/pixel", "rad/pixel", "1/m", "cycles/fov"]
+__all__ = ["cycles_per_pixel", "default_matrix"]
 
-#: How far beyond half a cycle per pixel rounding in single precision can take a trajectory.
+#: Excess over half a cycle per pixel that rounding in single precision can cause.
 _ROUNDING = 1e-5
 _MAX_SIZE = 2**14
 
 
 def cycles_per_pixel(
-    k: torch.Tensor, unit: Unit, matrix: tuple[int, ...], field_of_view: Any = None
+    k: torch.Tensor, unit: TrajectoryUnit, matrix: tuple[int, ...], field_of_view: Any = None
 ) -> torch.Tensor:
-    """The trajectory in cycles per pixel of the matrix.
+    """Convert a trajectory to cycles per pixel of the matrix.
 
     Parameters
     ----------
@@ -34,9 +35,9 @@ def cycles_per_pixel(
     Raises
     ------
     DataError
-        When it goes beyond half a cycle per pixel, which no matrix of that size resolves.
+        When it exceeds half a cycle per pixel, which no matrix of that size resolves.
     ParameterError
-        When it needs a field of view.
+        When a field of view is needed, and not given.
     """
     if unit != "cycles/pixel":
         _require_field_of_view(unit, field_of_view)
@@ -52,11 +53,11 @@ def cycles_per_pixel(
     return k.clamp(-0.5, 0.5)
 
 
-def default_matrix(k: torch.Tensor, unit: Unit, field_of_view: Any) -> tuple[tuple[int, ...], str]:
-    """The smallest matrix, of even sizes, that resolves what the trajectory reaches; and a remark."""
+def default_matrix(k: torch.Tensor, unit: TrajectoryUnit, field_of_view: Any) -> tuple[tuple[int, ...], str]:
+    """The smallest matrix, of even sizes, that resolves the extent of the trajectory; and a remark."""
     if unit not in ("1/m", "cycles/fov"):
         raise ParameterError(
-            f'a trajectory in "{unit}" does not tell the size of the image: give matrix=(H, W) '
+            f'a trajectory in "{unit}" does not determine the size of the image: give matrix=(H, W) '
             "(command line: --matrix)."
         )
     _require_field_of_view(unit, field_of_view)
@@ -73,7 +74,7 @@ def default_matrix(k: torch.Tensor, unit: Unit, field_of_view: Any) -> tuple[tup
     return matrix, f"the matrix is the smallest that resolves the trajectory, {' x '.join(map(str, matrix))}"
 
 
-def _require_field_of_view(unit: Unit, field_of_view: Any) -> None:
+def _require_field_of_view(unit: TrajectoryUnit, field_of_view: Any) -> None:
     if unit == "1/m" and field_of_view is None:
         raise ParameterError(
             'a trajectory in "1/m" needs field_of_view=... in m (command line: --field-of-view).'

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from invgen.core.errors import CapabilityError, DataError, InvgenWarning, ParameterError
-from invgen.io import Beam, Bin, open_scan, to_operator
-from invgen.io.ct import truncation
+from invgen.io import Beam, Bin, open_scan, to_operator, truncation
 from invgen.simulate import simulate_ct
 from invgen.solvers import FBP, FDK, SIRT
 
@@ -65,29 +64,29 @@ def error(image, exact):
 @pytest.mark.parametrize("words", [{"pixel_size": 0.1}, {"pixel_size": 0.1, "curved": True}, {}])
 def test_a_fan_is_reconstructed_to_its_truth(scans, words):
     path = scans(geometry="fan", size=64, views=120, **words)
-    exact, told = truth(path)
+    exact, stated = truth(path)
     with open_scan(path) as scan:
-        assert scan.beam == Beam("fan", told["source_origin"], told["source_detector"], told["curved"])
-        assert scan.find_center() == pytest.approx(told["rotation_center"], abs=0.05)
+        assert scan.beam == Beam("fan", stated["source_origin"], stated["source_detector"], stated["curved"])
+        assert scan.find_center() == pytest.approx(stated["rotation_center"], abs=0.05)
         assert not truncation(scan.line_integrals(0))
         problem = scan.problem(0, image_shape=(64, 64))
     g = problem.operator.geometry
-    assert g.detector_spacing == pytest.approx(told["detector_spacing"])
-    assert g.detector_offset == pytest.approx(told["detector_offset"], abs=0.05 * g.detector_spacing)
+    assert g.detector_spacing == pytest.approx(stated["detector_spacing"])
+    assert g.detector_offset == pytest.approx(stated["detector_offset"], abs=0.05 * g.detector_spacing)
     assert g.pixel_size == pytest.approx(words.get("pixel_size", 1.0))
     assert error(FBP(window="ram-lak")(problem).x, exact[0]) < 0.3
     assert error(SIRT()(problem).x, exact[0]) < 0.3
 
 
 def test_a_cone_is_reconstructed_to_its_truth(cone):
-    exact, told = truth(cone)
+    exact, stated = truth(cone)
     with open_scan(cone) as scan:
         assert (scan.geometry, scan.slices) == ("cone", 10)  # the eight slices, and one above and below
-        assert scan.find_center() == pytest.approx(told["rotation_center"], abs=0.05)
+        assert scan.find_center() == pytest.approx(stated["rotation_center"], abs=0.05)
         problem = scan.volume_problem()
     assert problem.measurement.shape == (60, 10, 32)
     assert problem.operator.domain.shape == (10, 32, 32)
-    assert problem.operator.geometry.row_spacing == pytest.approx(told["detector_spacing"])
+    assert problem.operator.geometry.row_spacing == pytest.approx(stated["detector_spacing"])
     assert error(FDK(window="ram-lak")(problem).x[1:-1], exact) < 0.3
     assert error(SIRT()(problem).x[1:-1], exact) < 0.3
 
@@ -210,7 +209,7 @@ class TestRangesOfAngles:
         assert problem.measurement.shape == (15, 10, 32)
 
     @pytest.mark.parametrize(
-        ("degrees", "told"),
+        ("degrees", "message"),
         [
             ((400, 420), "no views from 400 to 420"),
             ((30, 30), "from one to another"),
@@ -218,13 +217,13 @@ class TestRangesOfAngles:
             ((300, 390), "only 20 views are from 300 to 390.* range is 300 to 30, which wraps"),
         ],
     )
-    def test_that_hold_none_or_less_than_they_seem_to(self, fan, degrees, told):
-        with open_scan(fan) as scan, pytest.raises(ParameterError, match=told):
+    def test_that_hold_none_or_less_than_they_seem_to(self, fan, degrees, message):
+        with open_scan(fan) as scan, pytest.raises(ParameterError, match=message):
             scan.problem(0, angles_range=tuple(np.deg2rad(degrees)))
 
 
 def test_views_that_turn_the_other_way(fan, changed):
-    exact, told = truth(fan)
+    exact, stated = truth(fan)
 
     def turn(file):
         file["exchange/theta"][:] = (-file["exchange/theta"][:]) % 360
@@ -233,7 +232,7 @@ def test_views_that_turn_the_other_way(fan, changed):
     with open_scan(path) as scan, pytest.warns(InvgenWarning, match="--rotation clockwise"):
         scan.find_center()
     with open_scan(path, rotation="clockwise") as scan:
-        assert scan.find_center() == pytest.approx(told["rotation_center"], abs=0.05)
+        assert scan.find_center() == pytest.approx(stated["rotation_center"], abs=0.05)
         assert scan.info()["geometry"]["rotation"] == "clockwise"
         assert error(FBP(window="ram-lak")(scan.problem(0, image_shape=(64, 64))).x, exact[0]) < 0.3
     with pytest.raises(ParameterError, match="rotation should be one of"):

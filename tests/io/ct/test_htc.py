@@ -143,8 +143,8 @@ BAD = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_files_that_are_not_as_the_challenge_has_them(htc, name):
-    replaced, error, told = BAD[name]
-    with pytest.raises(error, match=told):
+    replaced, error, message = BAD[name]
+    with pytest.raises(error, match=message):
         open_scan(htc(**replaced))
 
 

@@ -261,7 +261,7 @@ def test_stripes_go_and_the_object_stays(sinogram, absorption):
         Stripes(4)(absorption(clean, angles))
 
 
-def test_truncation_is_told_by_side(sinogram, absorption):
+def test_truncation_is_detected_for_each_side(sinogram, absorption):
     angles = np.arange(90) * np.pi / 90
     inside = truncation(absorption(sinogram(angles, 128, 64.0), angles))
     left = truncation(absorption(sinogram(angles, 128, 20.0), angles))
@@ -281,7 +281,7 @@ def test_what_just_fits_is_not_truncated_and_what_is_cut_is(absorption, columns,
     angles, offset = torch.arange(60).double() * math.pi / 60, 1.5
     reach = columns / 2 - offset  # from the axis to the nearer edge
 
-    def told(radius):
+    def truncated(radius):
         line = phantoms.shepp_logan(radius / 0.92).sinogram(angles, columns, 1.0, offset)
         line = line / line.max() + noise * torch.randn(line.shape, generator=torch.Generator().manual_seed(0))
         std = torch.full(line.shape, noise) if noise and known else None
@@ -289,9 +289,9 @@ def test_what_just_fits_is_not_truncated_and_what_is_cut_is(absorption, columns,
             std[:, 0] = math.inf  # a dead pixel at the edge hides nothing
         return truncation(absorption(line, angles, std=std))
 
-    assert not told(reach - 1)
-    assert not told(reach - 0.02 * columns - 1)
-    cut = told(1.1 * reach)
+    assert not truncated(reach - 1)
+    assert not truncated(reach - 0.02 * columns - 1)
+    cut = truncated(1.1 * reach)
     assert cut.left > 0.3
     assert cut.right < cut.left
 

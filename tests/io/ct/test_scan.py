@@ -68,7 +68,7 @@ def test_chunked_data_are_read_as_contiguous_data(data_exchange, raw, tmp_path):
             assert same(first.projections(row), second.projections(row))
 
 
-def test_angles_of_data_exchange_in_radians_are_told_by_their_unit(data_exchange, raw):
+def test_angles_of_data_exchange_in_radians_are_recognised_by_their_unit(data_exchange, raw):
     path = data_exchange(theta=raw()["angles"])
     with h5py.File(path, "a") as file:
         file["exchange/theta"].attrs["units"] = "rad"
@@ -297,6 +297,6 @@ def test_truncation_is_said_once_and_in_info(tmp_path, raw, sinogram):
 
 
 @pytest.mark.parametrize("array", [np.ones(40), np.ones((2, 40, 3, 64)), np.zeros((0, 3, 64)), 1.0, "text"])
-def test_projections_that_are_no_stack_of_frames_are_told_by_their_shape(data_exchange, array):
+def test_projections_that_are_no_stack_of_frames_are_refused_by_their_shape(data_exchange, array):
     with pytest.raises(DataError, match="should be a stack of frames"):
         open_scan(data_exchange(data=array))

@@ -26,13 +26,13 @@ class TestDataExchange:
 
     def test_distances_are_in_the_unit_of_the_pixels(self, data_exchange):
         with open_scan(self.instrument(data_exchange, **PIXEL, **DISTANCES)) as scan:
-            beam, told = scan.beam, scan.info()["geometry"]
+            beam, geometry = scan.beam, scan.info()["geometry"]
             assert scan.pixel_size == pytest.approx(50 / 1.5)
         assert (beam.kind, beam.curved) == ("cone", False)  # three rows
         assert (beam.source_origin, beam.source_detector) == pytest.approx((1e5, 1.5e5))
-        assert (told["unit"], told["detector_rows"], told["detector_columns"]) == ("um", 3, 64)
-        assert told["detector_spacing"] == pytest.approx(50)
-        assert told["fan_angle_degrees"] == pytest.approx(np.rad2deg(2 * np.arctan(32 * 50 / 1.5e5)))
+        assert (geometry["unit"], geometry["detector_rows"], geometry["detector_columns"]) == ("um", 3, 64)
+        assert geometry["detector_spacing"] == pytest.approx(50)
+        assert geometry["fan_angle_degrees"] == pytest.approx(np.rad2deg(2 * np.arctan(32 * 50 / 1.5e5)))
 
     @pytest.mark.parametrize(("words", "kind"), [("fan", "fan"), ("parallel", "parallel"), ("Cone", "cone")])
     def test_the_geometry_in_words_wins(self, data_exchange, words, kind):
@@ -63,7 +63,7 @@ class TestDataExchange:
     @pytest.mark.parametrize("name", ["source__distance", "detector__distance"])
     def test_absurd_distances_are_none(self, data_exchange, name, absurd):
         values = DISTANCES | {name: (absurd, "mm")}
-        with pytest.raises(DataError, match=r"does not tell its distances.* Put the numbers"):
+        with pytest.raises(DataError, match=r"does not state its distances.* Put the numbers"):
             open_scan(self.instrument(data_exchange, geometry="fan", **PIXEL, **values))
 
     @pytest.mark.parametrize("absurd", [1e200, 1e-200])
@@ -85,15 +85,15 @@ class TestDataExchange:
             assert any("no pixel size" in note for note in scan.notes)
 
     @pytest.mark.parametrize(
-        ("values", "told"),
+        ("values", "message"),
         [
-            ({"geometry": "fan"}, "does not tell its distances"),
+            ({"geometry": "fan"}, "does not state its distances"),
             ({"geometry": "cone", **DISTANCES}, "in one unit with its pixel size"),
             ({"geometry": "cone", "detector__shape": "curved", **PIXEL, **DISTANCES}, "curved detector"),
         ],
     )
-    def test_what_cannot_be(self, data_exchange, values, told):
-        with pytest.raises(DataError, match=told):
+    def test_what_cannot_be(self, data_exchange, values, message):
+        with pytest.raises(DataError, match=message):
             open_scan(self.instrument(data_exchange, **values))
 
     def test_an_unknown_geometry_is_noted(self, data_exchange):

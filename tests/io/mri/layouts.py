@@ -27,7 +27,7 @@ LIMIT = "<{name}><minimum>0</minimum><maximum>{maximum}</maximum><center>{center
 
 
 def header(matrix=(48, 64), recon=None, pixel=2.0, steps=None, trajectory="cartesian", bandwidth=1.0):
-    """XML header: `matrix` and `recon` are (z,) y, x; `steps` of 1 and 2 how many, and the middle."""
+    """XML header: `matrix` and `recon` are (z,) y, x; `steps` number and middle of encoding steps 1, 2."""
     z, y, x = (1, *matrix)[-3:]
     recon_y, recon_x = recon or (y, x // 2)
     steps = steps or ((y, y // 2), (z, z // 2))

@@ -97,7 +97,7 @@ def test_header_that_places_lines_outside_is_not_followed(fastmri):
         assert scan.acceleration == pytest.approx(48 / 39)
 
 
-def test_without_header_the_way_to_read_it_is_told_and_works(fastmri):
+def test_without_header_the_message_shows_how_to_read_it(fastmri):
     path, kspace = fastmri()
     with h5py.File(path, "a") as file:
         del file["ismrmrd_header"]

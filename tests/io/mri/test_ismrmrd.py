@@ -36,7 +36,7 @@ def test_an_object_within_the_field_of_view_loses_nothing_with_the_oversampling(
 
 
 def test_removing_oversampling_keeps_the_level_of_white_noise(write_ismrmrd):
-    """The transforms are unitary: 24,000 samples of unit variance tell it to 1 %; 4 sigma are allowed."""
+    """The transforms are unitary: 24,000 samples of unit variance estimate it to 1 %; 4 sigma are allowed."""
     kspace = random_complex((4, 60, 200))
     with open_scan(write_ismrmrd(lines(kspace), header((60, 200), (60, 100)))) as scan:
         noise = torch.view_as_real(scan.kspace().data)
@@ -152,7 +152,7 @@ def test_averages_are_averaged(write_ismrmrd):
     assert read.averages[:, 0].tolist() == [3, 3, 3, 2]
 
 
-def test_readouts_that_are_of_no_image_are_left_out_and_told(write_ismrmrd):
+def test_readouts_that_are_of_no_image_are_left_out_and_noted(write_ismrmrd):
     kspace, other = random_complex((1, 4, 6)), random_complex((1, 6), 1)
     kinds = {
         "IS_NAVIGATION_DATA": "navigator",
@@ -233,7 +233,7 @@ def test_any_group_and_one_of_several(write_ismrmrd):
         np.testing.assert_array_equal(scan.kspace().data.numpy(), second)
 
 
-def test_pixels_that_the_header_interpolates_are_told(write_ismrmrd):
+def test_pixels_that_the_header_interpolates_are_noted(write_ismrmrd):
     text = header((4, 6), (4, 6))
     recon = text.index("<reconSpace>")
     text = text[:recon] + text[recon:].replace("<y>4</y>", "<y>8</y>", 1)

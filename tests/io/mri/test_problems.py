@@ -33,7 +33,7 @@ def covariance():
 
 
 def noise(shape, seed, matrix=None):
-    """Noise (coils, *shape) of that covariance: complex standard normal numbers have parts of variance 1."""
+    """Noise (coils, *shape) of that covariance: both parts of its Gaussian numbers have variance 1."""
     factor = np.linalg.cholesky(covariance() if matrix is None else matrix)
     return np.einsum("cd,d...->c...", factor, random_complex((COILS, *shape), seed))
 
@@ -55,7 +55,7 @@ def scan_file(write, *, dwell=1.0, bandwidth=1.0, averages=1, calibration=None, 
 
 
 @pytest.mark.parametrize(("dwell", "bandwidth"), [(5.0, 1.0), (2.5, 1.0), (5.0, 0.8)])
-def test_noise_scan_tells_the_covariance_of_the_data(write_ismrmrd, dwell, bandwidth):
+def test_noise_scan_estimates_the_covariance_of_the_data(write_ismrmrd, dwell, bandwidth):
     """4000 samples: each entry to sqrt(c_ii c_jj / 4000), of which 4 are allowed.
 
     Noise of half the dwell time has twice the variance (Kellman and McVeigh 2005).
@@ -69,7 +69,7 @@ def test_noise_scan_tells_the_covariance_of_the_data(write_ismrmrd, dwell, bandw
 
 
 def test_noise_scan_that_is_of_no_use_does_not_keep_the_data(write_ismrmrd):
-    """Of three samples, which do not tell the covariance of four coils."""
+    """Of three samples, which do not determine the covariance of four coils."""
     short = readout(noise((3,), 7), flags=("IS_NOISE_MEASUREMENT",))
     with open_scan(
         write_ismrmrd([short, *lines(random_complex((COILS, *SHAPE)))], header(SHAPE, SHAPE))
@@ -134,8 +134,9 @@ def test_compressed_coils_are_fewer_and_see_the_same(write_ismrmrd):
         assert problem.operator.range.shape == (3, *SHAPE)
         assert scan.problem(compress=1).operator.range.shape == SHAPE
         full = scan.problem(coils=maps.numpy())  # arrays are welcome, too
-        with pytest.raises(ParameterError, match="compress is from 1 to the 4 coils"):
-            scan.problem(compress=5)
+        for compress in (5, 0, 2.0, True):
+            with pytest.raises(ParameterError, match="virtual coils, is a whole number from 1 to 4"):
+                scan.problem(compress=compress)
     residuals = [
         float(p.residual_norm(torch.from_numpy(disc()).to(torch.complex64))) for p in (problem, full)
     ]
@@ -199,15 +200,15 @@ def test_maps_along_trajectories(write_ismrmrd):
             assert float((x.abs() - truth)[mask].norm() / truth[mask].norm()) < 0.05
 
 
-@pytest.mark.parametrize(("spokes", "told"), [(26, True), (12, False)])
-def test_maps_of_few_spokes_are_of_less_of_the_middle_or_none(write_ismrmrd, spokes, told):
+@pytest.mark.parametrize(("spokes", "enough"), [(26, True), (12, False)])
+def test_maps_of_few_spokes_are_of_less_of_the_middle_or_none(write_ismrmrd, spokes, enough):
     """Spokes are closer than a cycle per field of view up to spokes / pi: 8, or 4, where windows take 6."""
     k = ig.operators.trajectories.radial(spokes, 64)
     A = ig.operators.NonCartesianMRI(SHAPE, k, torch.from_numpy(coil_maps()))
     samples = A(torch.from_numpy(disc()).to(torch.complex128)).numpy()
     readouts = [readout(samples[:, i], trajectory=path.flip(-1).numpy()) for i, path in enumerate(k)]
     with open_scan(write_ismrmrd(readouts, header(SHAPE, SHAPE, trajectory="radial"))) as scan:
-        if told:
+        if enough:
             assert scan.problem().operator.coil_count == COILS
         else:
             with pytest.raises(DataError, match="undersampled"):

@@ -104,7 +104,7 @@ def test_volume_with_three_coordinates(write_ismrmrd):
         np.testing.assert_allclose(scan.kspace().trajectory.numpy(), k, atol=1e-6)
 
 
-def test_trajectory_in_another_unit_is_told_with_the_usual_ones(write_ismrmrd):
+def test_trajectory_in_another_unit_is_refused_with_the_usual_ones(write_ismrmrd):
     path = write_ismrmrd(
         readouts(radial() * 24, random_complex((1, 7, 16))), header(GRID, GRID, trajectory="radial")
     )

@@ -9,8 +9,7 @@ import torch
 
 from invgen import phantoms
 from invgen.core.errors import DataError, ParameterError, ShapeError
-from invgen.io import open_scan
-from invgen.io.ct import truncation
+from invgen.io import open_scan, truncation
 from invgen.operators import ConeBeam, FanBeam
 from invgen.simulate import simulate_ct
 
@@ -214,8 +213,10 @@ def test_what_cannot_be_scanned_is_refused_and_leaves_no_file(tmp_path):
     path = tmp_path / "scan.h5"
     with pytest.raises(ParameterError, match="'foam', 'shepp-logan'"):
         simulate_ct(path, "foma")
-    with pytest.raises(ParameterError, match="views is a positive"):
-        simulate_ct(path, views=0)
+    for name in ("size", "views", "slices", "detector_count", "flats", "darks"):
+        for number in (0, True, 4.0):
+            with pytest.raises(ParameterError, match=f"{name} is a whole number of at least 1; got {number}"):
+                simulate_ct(path, **{"size": 16} | {name: number})
     with pytest.raises(ParameterError, match="photons"):
         simulate_ct(path, photons=math.nan)
     with pytest.raises(ParameterError, match="rotation axis"):
@@ -243,7 +244,7 @@ def test_an_interrupted_simulation_leaves_no_file(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("geometry", "slices"), [("fan", 1), ("fan", 3), ("cone", 8)])
 @pytest.mark.parametrize("pixel_size", [None, 0.25])
-def test_a_divergent_scan_tells_its_geometry(tmp_path, geometry, slices, pixel_size):
+def test_a_divergent_scan_states_its_geometry(tmp_path, geometry, slices, pixel_size):
     path, width, unit = tmp_path / "scan.h5", pixel_size or 1.0, "mm" if pixel_size else "pixel"
     simulate_ct(path, geometry=geometry, size=32, views=8, slices=slices, pixel_size=pixel_size)
     with h5py.File(path) as file:
@@ -272,7 +273,7 @@ def test_a_divergent_scan_tells_its_geometry(tmp_path, geometry, slices, pixel_s
         assert rows == slices if geometry == "fan" else rows > slices
 
 
-def test_a_curved_detector_is_told(tmp_path):
+def test_a_curved_detector_is_stated(tmp_path):
     simulate_ct(tmp_path / "scan.h5", geometry="fan", curved=True, size=32, views=8)
     with h5py.File(tmp_path / "scan.h5") as file:
         assert file["measurement/instrument/detector/shape"].asstr()[()] == "curved"
@@ -397,7 +398,7 @@ def test_what_no_source_can_do_is_refused(tmp_path):
         {"geometry": "cone", "pixel_size": 0.3, "source_origin": 40.0, "center_offset": -3.0},
     ],
 )
-def test_projecting_the_truth_through_what_the_file_tells_gives_the_measurement(settings):
+def test_projecting_the_truth_through_what_the_file_states_gives_the_measurement(settings):
     arrays, attributes, _ = scan("foam", size=96, photons=1e9, **settings)
     rows, columns = arrays["data"].shape[1:]
     angles, truth = torch.from_numpy(np.deg2rad(arrays["theta"])), torch.from_numpy(arrays["truth"])

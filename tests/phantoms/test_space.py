@@ -209,9 +209,9 @@ def test_what_is_no_phantom_or_no_scan_is_refused():
         phantoms.foam_3d(0, 1.0, -1.0)
     with pytest.raises(ParameterError, match="outside of the phantom"):
         oblique().cone_sinogram(ANGLES, 20.0, 90.0, (4, 4), 1.0)
-    with pytest.raises(ParameterError, match="bins of positive number"):
+    with pytest.raises(ParameterError, match="number of detector bins is a whole number"):
         oblique().cone_sinogram(ANGLES, 60.0, 90.0, (0, 4), 1.0)
-    with pytest.raises(ParameterError, match="supersample"):
+    with pytest.raises(ParameterError, match="pixels of positive size"):
         oblique().volume((4, 4, 4), 0.0)
 
 

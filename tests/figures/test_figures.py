@@ -129,10 +129,10 @@ def test_a_shared_window_covers_all_images_and_its_own_only_one():
 
 
 @pytest.mark.parametrize("count", [1, 3, 5])
-def test_uncertainty_has_a_window_for_images_and_one_from_zero_for_their_spread(count):
+def test_uncertainty_has_a_window_for_images_and_one_from_zero_for_their_std(count):
     images = [(1 + i) * TRUTH for i in range(count)]
-    spreads = [(1 + i) * (0.01 + noisy(0.1).abs()) for i in range(count)]
-    figure = figures.uncertainty(images, spreads, ["slice"] * count, label="attenuation (1/mm)")
+    stds = [(1 + i) * (0.01 + noisy(0.1).abs()) for i in range(count)]
+    figure = figures.uncertainty(images, stds, ["slice"] * count, label="attenuation (1/mm)")
     windows = [axis.images[0].get_clim() for axis in figure.axes[: 2 * count]]
     assert windows[::2] == [pytest.approx((0, count), abs=1e-6)] * count
     assert len(set(windows[1::2])) == 1
@@ -196,7 +196,7 @@ def test_what_cannot_be_shown_is_refused():
         figures.uncertainty([TRUTH, TRUTH], [TRUTH], ["truth", "truth"])
     with pytest.raises(ParameterError, match="aspect"):
         figures.uncertainty([TRUTH], [TRUTH], ["truth"], aspect=0.0)
-    with pytest.raises(ShapeError, match="as many angles"):
+    with pytest.raises(ShapeError, match="one angle each"):
         figures.comparison(SINOGRAM, {"a": TRUTH}, TRUTH, angles=ANGLES[:3])
     with pytest.raises(ParameterError, match="one to four"):
         figures.comparison(SINOGRAM, {}, TRUTH, angles=ANGLES)
@@ -219,7 +219,7 @@ class TestErrorMaps:
         assert torch.allclose(torch.as_tensor(pictures[3]), TRUTH.float())
         assert torch.allclose(torch.as_tensor(pictures[4]), (first - TRUTH).abs().float(), atol=1e-6)
 
-    def test_titles_tell_how_good_and_how_much(self):
+    def test_titles_state_quality_and_sampling(self):
         titles = [axis.get_title() for axis in self.figure().axes]
         assert "25 % sampled" in titles[0]
         assert f"{float(metrics.psnr(noisy(0.2), TRUTH)):.1f} dB" in titles[1]
@@ -271,3 +271,8 @@ def test_a_grid_shows_every_pixel(tmp_path):
     assert np.asarray(Image.open(tmp_path / "colour.png")).shape[-1] == 3
     with pytest.raises(ShapeError, match="save_grid"):
         figures.save_grid(torch.rand(4, 4), tmp_path / "none.png")
+    for columns in (0, True, 2.0):
+        with pytest.raises(ParameterError, match="columns is a whole number"):
+            figures.save_grid(images, tmp_path / "none.png", columns=columns)
+        with pytest.raises(ParameterError, match="columns is a whole number"):
+            figures.montage([TRUTH], ["image"], columns=columns)

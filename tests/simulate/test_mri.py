@@ -159,14 +159,14 @@ def test_file_is_what_the_official_reader_expects(tmp_path):
     assert [item.name for item in tmp_path.iterdir()] == ["scan.h5"]
 
 
-def test_noise_has_the_covariance_that_is_told(tmp_path):
+def test_noise_has_the_covariance_that_is_stated(tmp_path):
     """Silence, and the rest of the scan once the same without noise is subtracted."""
     for name, noise in (("noisy.h5", 0.03), ("clean.h5", 0.0)):
         simulate_mri(tmp_path / name, size=64, coils=4, noise=noise, acceleration=1)
-    image, _, told = truth(tmp_path / "noisy.h5")
-    assert told["noise_std"] == pytest.approx(0.03 * float(image.abs().max()), rel=1e-6)
-    covariance = told["noise_covariance"]
-    assert np.trace(covariance).real / 4 == pytest.approx(told["noise_std"] ** 2)
+    image, _, stated = truth(tmp_path / "noisy.h5")
+    assert stated["noise_std"] == pytest.approx(0.03 * float(image.abs().max()), rel=1e-6)
+    covariance = stated["noise_covariance"]
+    assert np.trace(covariance).real / 4 == pytest.approx(stated["noise_std"] ** 2)
     assert np.abs(covariance[0, 1]) > 0.01 * covariance[0, 0].real  # coupled
     _, silence, noisy = measured(tmp_path / "noisy.h5")
     _, none, clean = measured(tmp_path / "clean.h5")
@@ -231,23 +231,23 @@ def test_curves_are_as_many_as_a_full_scan_needs(sampling, full):
 
 
 @pytest.mark.parametrize(
-    ("settings", "error", "told"),
+    ("settings", "error", "message"),
     [
         ({"source": "teapot"}, ParameterError, "'head', 'shepp-logan'"),
         ({"source": torch.zeros(3, 4, 5)}, ShapeError, "one grey slice"),
         ({"source": torch.full((4, 4), torch.nan)}, DataError, "finite"),
-        ({"coils": 0}, ParameterError, "coils is a positive whole number"),
+        ({"coils": 0}, ParameterError, "coils is a whole number"),
         ({"size": (32, 0)}, ParameterError, "size is a number of pixels"),
         ({"size": 16.5}, ParameterError, "size is a number of pixels"),
         ({"size": (8,)}, ParameterError, "size is a number of pixels"),
         ({"noise": -1.0}, ParameterError, "relative standard deviation"),
         ({"sampling": "zigzag"}, ParameterError, "one of equispaced"),
         ({"acceleration": 0.5}, ParameterError, "at least 1"),
-        ({"calibration": 100}, ParameterError, "lines from 0 to 32"),
+        ({"calibration": 100}, ParameterError, "calibration is a whole number from 0 to 32"),
         ({"pixel_size": math.nan}, ParameterError, "pixel_size is a positive"),
     ],
 )
-def test_what_cannot_be_scanned(tmp_path, settings, error, told):
-    with pytest.raises(error, match=told):
+def test_what_cannot_be_scanned(tmp_path, settings, error, message):
+    with pytest.raises(error, match=message):
         simulate_mri(tmp_path / "scan.h5", **{"source": "head", "size": 32, "calibration": 4} | settings)
     assert not list(tmp_path.iterdir())

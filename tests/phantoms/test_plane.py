@@ -237,10 +237,17 @@ def test_what_no_fan_is_refused():
         disc.fan_sinogram(ANGLES, 15.0, 30.0, 8, 1.0)
     with pytest.raises(ParameterError, match="source_detector"):
         disc.fan_sinogram(ANGLES, 40.0, 0.0, 8, 1.0)
-    with pytest.raises(ParameterError, match="bins of positive number"):
+    with pytest.raises(ParameterError, match="bins of positive width"):
         disc.fan_sinogram(ANGLES, 40.0, 60.0, 8, -1.0)
-    with pytest.raises(ParameterError, match="at least one ray"):
-        disc.fan_sinogram(ANGLES, 40.0, 60.0, 8, 1.0, subrays=0)
+    for number in (0, True, 2.0):
+        with pytest.raises(ParameterError, match="subrays is a whole number of at least 1"):
+            disc.fan_sinogram(ANGLES, 40.0, 60.0, 8, 1.0, subrays=number)
+        with pytest.raises(ParameterError, match="number of detector bins is a whole number of at least 1"):
+            disc.fan_sinogram(ANGLES, 40.0, 60.0, number, 1.0)
+        with pytest.raises(ParameterError, match="supersample is a whole number of at least 1"):
+            disc.image((4, 4), 1.0, number)
+        with pytest.raises(ParameterError, match="number of pixels along an axis is a whole number"):
+            disc.image((4, number), 1.0)
     with pytest.raises(ShapeError, match="Angles"):
         disc.fan_sinogram([], 40.0, 60.0, 8, 1.0)
 

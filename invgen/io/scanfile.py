@@ -1,0 +1,55 @@
+"""What scans of every modality share: a file that stays open while they are used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self
+
+from invgen.core.checks import is_count
+from invgen.core.errors import FileError, ParameterError
+
+__all__ = ["ScanFile"]
+
+
+class ScanFile:
+    """A scan in a file; close it, or use it in a ``with`` statement.
+
+    Parameters
+    ----------
+    path : Path
+    close : callable
+        Closes the file.
+    """
+
+    def __init__(self, path: Path, close: Callable[[], None]):
+        self.path, self._close, self._open = path, close, True
+
+    def _index(self, index: int, count: int, what: str) -> int:
+        """Place of a slice or the like, of which there are `count`; negative numbers count from the end.
+
+        Raises
+        ------
+        FileError
+            When the file is closed.
+        ParameterError
+            When there is none of that number.
+        """
+        if not self._open:
+            raise FileError(
+                f"{self.path} is closed; read from it within the `with` block, or before close()."
+            )
+        if not is_count(index, count - 1, least=-count):
+            raise ParameterError(f"there is no {what} {index}: the scan has {count}, 0 to {count - 1}.")
+        return int(index) % count
+
+    def close(self) -> None:
+        """Close the file."""
+        self._open = False
+        self._close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
