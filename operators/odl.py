@@ -9,7 +9,7 @@ ODL's spaces carry weights, such as the volume of a pixel, and its adjoints belo
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache, cached_property
 from typing import Any
 
@@ -18,8 +18,8 @@ import torch
 
 from invgen.core.errors import CapabilityError, DtypeError, ParameterError, ShapeError
 from invgen.core.frozen import Constant
-from invgen.core.space import Data, ProductSpace, Space
-from invgen.operators.base import LinearOperator
+from invgen.core.space import Data, ProductSpace, Space, map_parts
+from invgen.operators.linear import LinearOperator
 
 __all__ = ["from_odl", "import_odl", "to_odl"]
 
@@ -81,8 +81,36 @@ def from_odl(operator: Any) -> LinearOperator:
     return _FromODL(operator)
 
 
-def to_odl(operator: LinearOperator, dtype: str | None, domain: Any, range: Any) -> Any:
-    """See `LinearOperator.to_odl`."""
+def to_odl(operator: LinearOperator, dtype: str | None = None, domain: Any = None, range: Any = None) -> Any:
+    """An operator of invgen as one of ODL, whose solvers then run on it.
+
+    Parameters
+    ----------
+    operator : LinearOperator
+    dtype : {"float32", "float64"}, optional
+        Precision of ODL's spaces, also of complex ones; by default that of a given space, else float32.
+    domain, range : odl.LinearSpace, optional
+        Spaces of the same shapes, such as ``odl.uniform_discr``, which ``odl.Gradient`` asks for; by
+        default ``odl.rn`` and ``odl.cn``, unweighted, and ``odl.ProductSpace`` of them for tuples.
+
+    Returns
+    -------
+    odl.Operator
+        Its adjoint is ``A.H``, up to the weights of the given spaces. ODL's spaces have no batch axes.
+
+    Raises
+    ------
+    DtypeError
+        If it is no linear operator.
+    ParameterError
+        If the precision is unknown.
+    ShapeError
+        If a space does not fit.
+    CapabilityError
+        If ODL has no such space, or the space no weighted inner product.
+    """
+    if not isinstance(operator, LinearOperator):
+        raise DtypeError(f"to_odl expects a LinearOperator; got {type(operator).__name__}.")
     if dtype not in (None, *_DTYPES):
         raise ParameterError(f"dtype is 'float32' or 'float64', also for complex data; got {dtype!r}.")
     if dtype is None:
@@ -172,7 +200,7 @@ class _FromODL(LinearOperator):
         if not size:
             return []  # the zero operator
         seen = self._weighted(self._apply(noise), before, after)
-        images = [noise, _each(torch.ones_like, noise), _each(_only_largest, seen)]
+        images = [noise, map_parts(torch.ones_like, noise), map_parts(_only_largest, seen)]
         ratios = []
         for x in images:
             y = self._apply(x)
@@ -221,7 +249,7 @@ def _to_odl_class() -> Any:
             return adjoint
 
         def __repr__(self) -> str:
-            return f"{self._operator!r}.to_odl()"
+            return f"to_odl({self._operator!r})"
 
     return FromInvgen
 
@@ -341,13 +369,9 @@ def _parts(x: Data) -> tuple[torch.Tensor, ...]:
     return (x,) if isinstance(x, torch.Tensor) else tuple(x)
 
 
-def _each(function: Callable[[torch.Tensor], torch.Tensor], x: Data) -> Data:
-    return function(x) if isinstance(x, torch.Tensor) else tuple(map(function, x))
-
-
 def _times(weights: list[Constant], x: Data) -> Data:
     factors = iter(weights)
-    return _each(lambda part: next(factors).like(part) * part, x)
+    return map_parts(lambda part: next(factors).like(part) * part, x)
 
 
 def _only_largest(x: torch.Tensor) -> torch.Tensor:

@@ -4,30 +4,29 @@ from __future__ import annotations
 
 import torch
 
-from invgen.core.frozen import Constant
-from invgen.operators.base import SVD
+from invgen.core.batching import element_numbers
+from invgen.operators.linear import SVD
 
 __all__ = ["solve_by_svd"]
 
 
-def solve_by_svd(svd: SVD, s: Constant, b: torch.Tensor, shift: float | torch.Tensor) -> torch.Tensor:
+def solve_by_svd(svd: SVD | None, b: torch.Tensor, shift: float | torch.Tensor) -> torch.Tensor:
     """Closed form of ``(A.H A + shift)^-1 b``; where that is singular, the solution of smallest norm.
 
     Parameters
     ----------
     svd : SVD
-        Of A.
-    s : Constant
-        Its singular values, kept on each device.
+        Of A, which has one.
     b : tensor, shape (*batch, *domain.shape)
     shift : non-negative number, or tensor that broadcasts to `b`
     """
-    values, V = s.like(b), svd.V
+    assert svd is not None
+    values, V = svd.values(b), svd.V
     coefficients = V._adjoint(b)
     shift = torch.as_tensor(shift, dtype=values.dtype, device=b.device)
     own = shift
     if shift.ndim:  # coefficients may have other axes than images
-        own = V.domain.per_sample(shift.reshape(V.range.batch_shape(shift)))
+        own = V.domain.per_sample(element_numbers(shift, V.range.ndim))
     if values.numel() == V.range.size:  # no complement
         return V._apply(divide(coefficients, values**2 + own, values))
     # V diag(1 / (s^2 + shift)) V.H b + (1 - V V.H) b / shift, V being applied once; without shift the

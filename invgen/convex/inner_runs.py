@@ -11,7 +11,7 @@ from invgen.convex.metric import MetricProx
 from invgen.convex.primal_dual import PrimalDual
 from invgen.core.errors import CapabilityError
 from invgen.noise import Gaussian
-from invgen.operators.algebra import Gram
+from invgen.operators.linear import Gram
 from invgen.problem import Problem
 
 __all__ = ["first_weight", "weighted_run"]

@@ -7,7 +7,7 @@ from functools import cached_property
 import torch
 
 from invgen.core.errors import ParameterError, ShapeError
-from invgen.core.space import Data
+from invgen.core.space import Data, map_parts
 from invgen.operators import LinearOperator, ProductSpace
 from invgen.testing.coordinates import coordinates, matrix
 from invgen.testing.report import Checks, distance, parts
@@ -238,15 +238,11 @@ def _all_complex(A: LinearOperator) -> bool:
 
 
 def _combine(a: complex, x: Data, b: complex, y: Data) -> Data:
-    if isinstance(x, tuple):
-        return tuple(a * p + b * q for p, q in zip(x, y, strict=True))
-    return a * x + b * y
+    return map_parts(lambda p, q: a * p + b * q, x, y)
 
 
 def _double(x: Data) -> Data:
-    if isinstance(x, tuple | list):
-        return tuple(_double(part) for part in x)
-    return x.to(torch.promote_types(x.dtype, torch.float64))
+    return map_parts(lambda part: part.to(torch.promote_types(part.dtype, torch.float64)), x)
 
 
 def _name(rule: str, what: str, dtype: torch.dtype) -> str:

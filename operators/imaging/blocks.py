@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import torch
 
 from invgen.core.frozen import Constant
 from invgen.core.space import Space
-from invgen.operators.base import SVD, LinearOperator
 from invgen.operators.basic import Identity
+from invgen.operators.linear import SVD, LinearOperator
 from invgen.operators.spectral import solve_by_svd
 
 __all__ = ["Blocks"]
@@ -60,19 +58,18 @@ class Blocks(LinearOperator):
             x = copies.flatten(x.ndim + axis, x.ndim + axis + 1).narrow(axis, 0, self.domain.shape[axis])
         return x.contiguous()
 
-    @cached_property
-    def svd(self) -> SVD:
-        """Blocks do not overlap: the rows are orthogonal, and their norms the singular values."""
-        s = self._weights.value * self._counts.sqrt()
-        rows = Blocks(self.domain.shape, self._factors, self.domain.field, power=0.5)
-        return SVD(Identity(self.range.shape, self.range.field), s.expand(self.range.shape), rows.H)
+    @property
+    def _row_norms(self) -> torch.Tensor:
+        return self._weights.value * self._counts.sqrt()
 
-    @cached_property
-    def _singular_values(self) -> Constant:
-        return Constant(self.svd.s)
+    def _svd(self) -> SVD:
+        """Blocks do not overlap: the rows are orthogonal, and their norms the singular values."""
+        s = self._row_norms.expand(self.range.shape)
+        rows = Blocks(self.domain.shape, self._factors, self.domain.field, power=0.5)
+        return SVD(Identity(self.range.shape, self.range.field), s, rows.H)
 
     def _solve(self, b: torch.Tensor, shift: float | torch.Tensor) -> torch.Tensor:
-        return solve_by_svd(self.svd, self._singular_values, b, shift)
+        return solve_by_svd(self.svd, b, shift)
 
     def _norm(self) -> float:
-        return float(self.svd.s.max())
+        return float(self._row_norms.max())

@@ -11,9 +11,9 @@ import torch
 from invgen.core.errors import ParameterError, ShapeError
 from invgen.core.frozen import Constant
 from invgen.core.space import Space
-from invgen.operators.base import SVD, LinearOperator
 from invgen.operators.imaging.fourier_basis import Filter, FourierBasis
 from invgen.operators.imaging.mask import Mask
+from invgen.operators.linear import SVD, LinearOperator
 from invgen.operators.spectral import divide, solve_by_svd
 from invgen.operators.transforms.cosine import DCT
 
@@ -163,8 +163,7 @@ class Blur(LinearOperator):
         double = _symbol(kernel, tuple(2 * n for n in self._sizes)).real
         return double[tuple(slice(0, n) for n in self._sizes)]
 
-    @cached_property
-    def svd(self) -> SVD | None:
+    def _svd(self) -> SVD | None:
         """In the Fourier basis for circular boundaries, in that of cosines for symmetric reflected ones."""
         values = self._eigenvalues
         if values is None:
@@ -181,12 +180,9 @@ class Blur(LinearOperator):
         return SVD(U, s.expand(self.domain.shape), V)
 
     @cached_property
-    def _singular_values(self) -> Constant:
-        """In the order of what `_solve` divides."""
-        if self._boundary == "circular":
-            return Constant(self._symbol.value.abs())
-        assert self.svd is not None
-        return Constant(self.svd.s)
+    def _gains(self) -> Constant:
+        """Magnitude of the symbol of a circular blur."""
+        return Constant(self._symbol.value.abs())
 
     @property
     def has_closed_form_solve(self) -> bool:
@@ -195,9 +191,8 @@ class Blur(LinearOperator):
 
     def _solve(self, b: torch.Tensor, shift: float | torch.Tensor) -> torch.Tensor:
         if self._boundary == "reflect":
-            assert self.svd is not None
-            return solve_by_svd(self.svd, self._singular_values, b, shift)
-        s = self._singular_values.like(b)
+            return solve_by_svd(self.svd, b, shift)
+        s = self._gains.like(b)
         inverse = divide(torch.ones_like(s), s**2 + shift, s)
         return self._grid.filter(inverse, b)
 

@@ -9,9 +9,9 @@ import torch
 
 from invgen.core.checks import is_count
 from invgen.core.errors import ParameterError, ShapeError
-from invgen.operators.base import SVD, LinearOperator
 from invgen.operators.imaging.blocks import Blocks
 from invgen.operators.imaging.separable import Separable
+from invgen.operators.linear import SVD, LinearOperator
 
 __all__ = ["Downsample"]
 
@@ -90,8 +90,7 @@ class Downsample(LinearOperator):
     def _solve(self, b: torch.Tensor, shift: float | torch.Tensor) -> torch.Tensor:
         return self._resampler._solve(b, shift)
 
-    @property
-    def svd(self) -> SVD | None:
+    def _svd(self) -> SVD | None:
         """Orthogonal rows for blocks, else a Kronecker product of the axes' own."""
         return self._resampler.svd
 

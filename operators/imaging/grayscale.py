@@ -10,8 +10,8 @@ import torch
 
 from invgen.core.errors import ParameterError, ShapeError
 from invgen.core.space import Space
-from invgen.operators.base import SVD, LinearOperator
 from invgen.operators.basic import Identity
+from invgen.operators.linear import SVD, LinearOperator
 
 __all__ = ["Grayscale"]
 
@@ -83,8 +83,7 @@ class Grayscale(LinearOperator):
         norm = self._norm()
         return Grayscale(self.domain.shape, [w / norm for w in self._weights], self.domain.field)
 
-    @cached_property
-    def svd(self) -> SVD:
+    def _svd(self) -> SVD:
         """Rank one per pixel: gray levels, along the weights' direction in the space of colors."""
         s = torch.full(self.range.shape, self._norm(), dtype=torch.float64)
         return SVD(Identity(self.range.shape, self.range.field), s, self._direction.H)

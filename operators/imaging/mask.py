@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
 
 import torch
 
 from invgen.core.errors import ParameterError, ShapeError
 from invgen.core.frozen import Constant
-from invgen.core.space import Space
-from invgen.operators.base import SVD, LinearOperator
+from invgen.core.space import Space, broadcasts
 from invgen.operators.basic import Identity
+from invgen.operators.linear import SVD, LinearOperator
 
 __all__ = ["Mask"]
 
@@ -46,13 +45,10 @@ class Mask(LinearOperator):
         if not mask.is_floating_point():
             mask = mask.double()
         space = Space(mask.shape if image_shape is None else image_shape, field)
-        own = tuple(mask.shape)
-        if len(own) > len(space.shape) or any(
-            a not in (1, b) for a, b in zip(own[::-1], space.shape[::-1], strict=False)
-        ):
+        if not broadcasts(mask.shape, space.shape):
             raise ShapeError(
-                f"Mask: a mask of shape {own} does not broadcast to images of shape {space.shape}. "
-                "Its axes are the images' last ones."
+                f"Mask: a mask of shape {tuple(mask.shape)} does not broadcast to images of shape "
+                f"{space.shape}. Its axes are the images' last ones."
             )
         super().__init__(space, space)
         self._mask = Constant(mask)
@@ -82,8 +78,7 @@ class Mask(LinearOperator):
             return b / curvature
         return torch.where(curvature > 0, b / torch.where(curvature > 0, curvature, 1), 0)
 
-    @cached_property
-    def svd(self) -> SVD:
+    def _svd(self) -> SVD:
         """``s = |m|`` in the basis of pixels; the sign of the mask goes into U."""
         mask = self._mask.value.expand(self.domain.shape)
         identity = Identity(self.domain.shape, self.domain.field)

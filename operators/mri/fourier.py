@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 
+from invgen.core.batching import each_alone
 from invgen.core.errors import ParameterError
 from invgen.core.frozen import Constant
-from invgen.core.space import Space
 from invgen.operators.transforms.unitary import Unitary
 
-__all__ = ["Fourier", "aligned", "each_alone", "modulation"]
+__all__ = ["Fourier", "modulation"]
 
 
 class Fourier(Unitary):
@@ -40,17 +40,17 @@ class Fourier(Unitary):
         self._modulation = Constant(modulation(self.domain.shape, self.axes))
 
     def _apply(self, x: torch.Tensor) -> torch.Tensor:
-        return each_alone(self._forward, x, self.domain)
+        return each_alone(self._forward, x, self.domain.ndim)
 
     def _adjoint(self, y: torch.Tensor) -> torch.Tensor:
-        return each_alone(self._backward, y, self.domain)
+        return each_alone(self._backward, y, self.domain.ndim)
 
     def _forward(self, x: torch.Tensor) -> torch.Tensor:
         x = torch.fft.ifftshift(x, dim=self.axes).mul_(self._modulation.like(x))
         return torch.fft.fftn(x, dim=self.axes, norm="ortho")
 
     def _backward(self, y: torch.Tensor) -> torch.Tensor:
-        x = torch.fft.ifftn(aligned(y), dim=self.axes, norm="ortho").mul_(self._modulation.like(y).conj())
+        x = torch.fft.ifftn(y, dim=self.axes, norm="ortho").mul_(self._modulation.like(y).conj())
         return torch.fft.fftshift(x, dim=self.axes)
 
 
@@ -70,29 +70,6 @@ def modulation(shape: tuple[int, ...], axes: Sequence[int]) -> torch.Tensor:
         n = shape[axis]
         factors = factors * _unit_root(n // 2 * torch.arange(n), n).reshape(-1, *(1,) * (-1 - axis))
     return factors
-
-
-def aligned(x: torch.Tensor) -> torch.Tensor:
-    """`x`, or a copy where it begins anywhere in memory: the CPU's transforms round by that, too."""
-    return x if x.is_cuda or x.data_ptr() % 64 == 0 else x.clone()
-
-
-def each_alone(
-    function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, space: Space
-) -> torch.Tensor:
-    """Apply to each element of a batch on its own, so that a batch equals its elements to the bit.
-
-    The CPU's transforms round by how many there are in a call, and by where in memory they begin: `function`
-    takes ``(1, *shape)`` and writes to memory of its own before it transforms. A GPU takes the batch as one.
-    """
-    flat, batch = space.flatten(x)
-    flat = flat.contiguous()
-    if x.is_cuda:
-        result = function(flat)
-    else:
-        results = [function(one[None]) for one in flat]
-        result = results[0] if len(results) == 1 else torch.cat(results)
-    return result.reshape(*batch, *result.shape[1:])
 
 
 def _unit_root(power: torch.Tensor, n: int) -> torch.Tensor:

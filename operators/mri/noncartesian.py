@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 
+from invgen.core.batching import each_alone
 from invgen.core.frozen import Constant
 from invgen.core.space import Space
-from invgen.operators.base import LinearOperator
+from invgen.operators.linear import LinearOperator
 from invgen.operators.mri.checks import checked_coils, checked_image_shape, checked_trajectory
 from invgen.operators.mri.density import density_compensation
-from invgen.operators.mri.fourier import each_alone
 from invgen.operators.mri.noise_level import noise_level
 from invgen.operators.mri.sensitivities import Sensitivities
 from invgen.operators.mri.toeplitz import ToeplitzGram, nearest_circulant, transfer_functions
@@ -115,10 +115,10 @@ class NonCartesianMRI(LinearOperator):
         return Constant(nearest_circulant(self.transfers.value, shape, maps))
 
     def _apply(self, x: torch.Tensor) -> torch.Tensor:
-        return each_alone(self._forward, x, self.domain)
+        return each_alone(self._forward, x, self.domain.ndim)
 
     def _adjoint(self, y: torch.Tensor) -> torch.Tensor:
-        return each_alone(self._backward, y, self.range)
+        return each_alone(self._backward, y, self.range.ndim)
 
     def _forward(self, x: torch.Tensor) -> torch.Tensor:
         coils = self.sensitivities
@@ -142,4 +142,4 @@ class NonCartesianMRI(LinearOperator):
         return x.reshape(*y.shape[: y.ndim - samples], *self.domain.shape)
 
     def _gram(self) -> LinearOperator:
-        return ToeplitzGram(self)
+        return ToeplitzGram(self, self.transfers, self.sensitivities)

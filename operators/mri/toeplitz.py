@@ -5,18 +5,15 @@ from __future__ import annotations
 import itertools
 import math
 from functools import partial
-from typing import TYPE_CHECKING
 
 import torch
 
+from invgen.core.batching import each_alone
 from invgen.core.frozen import Constant
-from invgen.operators.base import LinearOperator
-from invgen.operators.mri.fourier import each_alone
+from invgen.operators.linear import LinearOperator
+from invgen.operators.mri.sensitivities import Sensitivities
 from invgen.operators.nufft import NUFFT
 from invgen.operators.toeplitz import circulant_symbol, fast_length
-
-if TYPE_CHECKING:
-    from invgen.operators.mri.noncartesian import NonCartesianMRI
 
 __all__ = ["ToeplitzGram", "nearest_circulant", "transfer_functions"]
 
@@ -28,12 +25,23 @@ class ToeplitzGram(LinearOperator):
     Major speedup of reconstruction for sensitivity encoding with arbitrary trajectories. The frequencies of a
     padded image that are even, or odd, along each axis are those of the image itself, modulated: so these are
     2^d pairs of transforms of the image's own size, which fit into the cache, and a volume is never padded.
+
+    Parameters
+    ----------
+    operator : LinearOperator
+        A.
+    transfers : Constant
+        From `transfer_functions`.
+    sensitivities : Sensitivities, optional
+        Of its coils.
     """
 
-    def __init__(self, operator: NonCartesianMRI) -> None:
+    def __init__(
+        self, operator: LinearOperator, transfers: Constant, sensitivities: Sensitivities | None
+    ) -> None:
         super().__init__(operator.domain, operator.domain)
-        self._operator = operator
-        sizes = operator.transfers.value.shape[1:]
+        self._operator, self._transfers, self._sensitivities = operator, transfers, sensitivities
+        sizes = transfers.value.shape[1:]
         phases = [
             -math.pi * torch.arange(n).double() / m for n, m in zip(self.domain.shape, sizes, strict=True)
         ]
@@ -44,15 +52,15 @@ class ToeplitzGram(LinearOperator):
         ]
 
     def _apply(self, x: torch.Tensor) -> torch.Tensor:
-        return each_alone(self._gram_of_coils, x, self.domain)
+        return each_alone(self._gram_of_coils, x, self.domain.ndim)
 
     _adjoint = _apply
 
     def _gram_of_coils(self, x: torch.Tensor) -> torch.Tensor:
-        coils = self._operator.sensitivities
+        coils = self._sensitivities
         result = torch.zeros_like(x)
         odd_axes = itertools.product((False, True), repeat=len(self.domain.shape))
-        for odds, transfer in zip(odd_axes, self._operator.transfers.like(x), strict=True):
+        for odds, transfer in zip(odd_axes, self._transfers.like(x), strict=True):
             waves = [wave.like(x) for wave, odd in zip(self._waves, odds, strict=True) if odd]
             part = x
             for wave in waves:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cached_property
 
 import torch
 
+from invgen.core.batching import each_alone
 from invgen.core.checks import is_count
 from invgen.core.errors import ParameterError
 from invgen.core.frozen import Constant
 from invgen.core.space import Space
-from invgen.operators.base import SVD, LinearOperator
-from invgen.operators.mri.fourier import each_alone
+from invgen.operators.basic import Identity
+from invgen.operators.linear import SVD, LinearOperator
 from invgen.operators.sensing.transform import SubsampledTransform
 from invgen.operators.spectral import solve_by_svd
 from invgen.operators.transforms.hadamard import hadamard_sums, sequency_rows
@@ -94,10 +94,10 @@ class SinglePixel(LinearOperator):
             self._random = Constant(coins)
 
     def _apply(self, x: torch.Tensor) -> torch.Tensor:
-        return each_alone(self._measure, x, self.domain)
+        return each_alone(self._measure, x, self.domain.ndim)
 
     def _adjoint(self, y: torch.Tensor) -> torch.Tensor:
-        return each_alone(self._backproject, y, self.range)
+        return each_alone(self._backproject, y, self.range.ndim)
 
     def _measure(self, x: torch.Tensor) -> torch.Tensor:
         x = x.flatten(1)
@@ -132,8 +132,7 @@ class SinglePixel(LinearOperator):
         for block in self._random.like(like).split(self._block_rows):
             yield block.to(like.dtype)
 
-    @cached_property
-    def svd(self) -> SVD | None:
+    def _svd(self) -> SVD | None:
         """Of Hadamard patterns.
 
         Rows of H are orthogonal, ``H H.T = n``, and zeros and ones add the first to each: ``A = B H`` with
@@ -147,7 +146,7 @@ class SinglePixel(LinearOperator):
         )
         s = torch.full((m,), n**0.5, dtype=torch.float64)
         if m == 1 or self._differential:
-            return SVD(rows.svd.U, s, rows.H)
+            return SVD(Identity((m,)), s, rows.H)
         # B on e_1 and on the unit vector along the other ones
         corner = torch.tensor([[1.0, 0.0], [(m - 1) ** 0.5 / 2, 0.5]], dtype=torch.float64)
         U, values, Vh = torch.linalg.svd(corner)
@@ -155,19 +154,13 @@ class SinglePixel(LinearOperator):
         s[:2] = values * n**0.5
         return SVD(_Corner(m, U), s, rows.H @ _Corner(m, Vh.T))
 
-    @cached_property
-    def _singular_values(self) -> Constant:
-        assert self.svd is not None
-        return Constant(self.svd.s)
-
     @property
     def has_closed_form_solve(self) -> bool:
         """For Hadamard patterns."""
         return self._rows is not None
 
     def _solve(self, b: torch.Tensor, shift: float | torch.Tensor) -> torch.Tensor:
-        assert self.svd is not None
-        return solve_by_svd(self.svd, self._singular_values, b, shift)
+        return solve_by_svd(self.svd, b, shift)
 
     def _norm(self) -> float:
         return super()._norm() if self.svd is None else float(self.svd.s.max())
@@ -207,7 +200,7 @@ class _Corner(LinearOperator):
 
     def _reflect(self, x: torch.Tensor) -> torch.Tensor:
         normal = self._normal.like(x)
-        return each_alone(lambda one: one - 2 * (one @ normal)[:, None] * normal, x, self.domain)
+        return each_alone(lambda one: one - 2 * (one @ normal)[:, None] * normal, x, self.domain.ndim)
 
 
 def cake_cutting(shape: tuple[int, ...]) -> torch.Tensor:

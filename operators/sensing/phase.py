@@ -7,12 +7,14 @@ from typing import Any
 
 import torch
 
+from invgen.core.batching import each_alone
 from invgen.core.checks import is_count
 from invgen.core.errors import ParameterError, ShapeError
 from invgen.core.frozen import Constant
 from invgen.core.space import Space
 from invgen.operators.base import Operator
-from invgen.operators.mri.fourier import each_alone, modulation
+from invgen.operators.linear import LinearOperator
+from invgen.operators.mri.fourier import modulation
 
 __all__ = ["PhaseRetrieval", "random_codes"]
 
@@ -66,39 +68,47 @@ class PhaseRetrieval(Operator):
             raise ParameterError(
                 f"PhaseRetrieval: oversampling is a positive whole number; got {oversampling}."
             )
-        self._grid = tuple(int(oversampling) * n for n in domain.shape)
-        super().__init__(domain, (len(codes), *self._grid))
-        # a magnitude does not see the phases that centre the image, only those that centre the pattern
-        before = modulation(self._grid, domain.axes)
-        before = before[tuple(slice(n) for n in domain.shape)]
-        self._codes = Constant(codes.to(torch.complex128) * before)
+        self._waves = _CodedTransform(domain, codes, tuple(int(oversampling) * n for n in domain.shape))
+        super().__init__(domain, self._waves.range.shape)
         self._squared = bool(squared)
 
     def _apply(self, x: torch.Tensor) -> torch.Tensor:
-        if not x.numel():  # an empty batch, which transforms refuse
-            return x.new_zeros(*self.domain.batch_shape(x), *self.range.shape, dtype=x.dtype.to_real())
-        size = self._waves(x).abs()
+        size = self._waves._call(x).abs()
         return size.square() if self._squared else size
 
     def jvp(self, x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         """Derivative in the direction `v`: ``Re(conj(p) F (d * v))`` with ``p = z / |z|``, or ``2 z``."""
         self.domain.check(x, self.name)
         self.domain.check(v, self.name)
-        return (self._slope(x).conj() * self._waves(v)).real
+        return (self._slope(x).conj() * self._waves._call(v)).real
 
     def vjp(self, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
         """Adjoint of the derivative: ``sum_j conj(d_j) F.H (p w)``, its real part for real images."""
         self.domain.check(x, self.name)
         self.range.check(w, self.name)
-        gradient = each_alone(self._backward, self._slope(x) * w, self.range)
-        return gradient if self.domain.field == "complex" else gradient.real.contiguous()
+        return self._waves.H._call(self._slope(x) * w)
 
     def _slope(self, x: torch.Tensor) -> torch.Tensor:
-        z = self._waves(x)
+        z = self._waves._call(x)
         return 2 * z if self._squared else z.sgn()
 
-    def _waves(self, x: torch.Tensor) -> torch.Tensor:
-        return each_alone(self._forward, x, self.domain)
+
+class _CodedTransform(LinearOperator):
+    """The waves before their phases are lost: ``z_j = F (d_j * x)`` on a grid with zeros around the image."""
+
+    def __init__(self, domain: Space, codes: torch.Tensor, grid: tuple[int, ...]) -> None:
+        super().__init__(domain, Space((len(codes), *grid), "complex"))
+        self._grid = grid
+        # a magnitude does not see the phases that centre the image, only those that centre the pattern
+        before = modulation(grid, domain.axes)[tuple(slice(n) for n in domain.shape)]
+        self._codes = Constant(codes.to(torch.complex128) * before)
+
+    def _apply(self, x: torch.Tensor) -> torch.Tensor:
+        return each_alone(self._forward, x, self.domain.ndim)
+
+    def _adjoint(self, z: torch.Tensor) -> torch.Tensor:
+        x = each_alone(self._backward, z, self.range.ndim)
+        return x if self.domain.field == "complex" else x.real.contiguous()
 
     def _forward(self, x: torch.Tensor) -> torch.Tensor:
         coded = self._codes.like(x) * x[:, None]

@@ -9,8 +9,9 @@ import torch
 
 from invgen.core.errors import ParameterError
 from invgen.core.space import ProductSpace
-from invgen.operators.base import LinearOperator, Operator
+from invgen.operators.base import Operator
 from invgen.operators.basic import Identity
+from invgen.operators.linear import LinearOperator
 
 __all__ = ["Saturation"]
 
@@ -53,7 +54,7 @@ class Saturation(Operator):
         return self.linear.observed if self.low <= 0 <= self.high else None
 
     def _apply(self, x: torch.Tensor) -> torch.Tensor:
-        return self.linear(x).clamp(self.low, self.high)
+        return self.linear._call(x).clamp(self.low, self.high)
 
     def jvp(self, x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         """Derivative: ``A v`` where ``A x`` is within the limits, else zero."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -11,8 +10,8 @@ from invgen.core.checks import is_count
 from invgen.core.errors import ParameterError
 from invgen.core.frozen import Constant
 from invgen.core.space import Space
-from invgen.operators.base import SVD, LinearOperator
 from invgen.operators.basic import Identity
+from invgen.operators.linear import SVD, LinearOperator
 from invgen.operators.mri.fourier import Fourier
 from invgen.operators.transforms.cosine import DCT
 from invgen.operators.transforms.hadamard import Hadamard
@@ -113,8 +112,7 @@ class SubsampledTransform(LinearOperator):
         unmeasured = (b - measured) * torch.where(shift > 0, 1 / shift, 0)
         return unmeasured.add_(measured / (1 + shift))
 
-    @cached_property
-    def svd(self) -> SVD:
+    def _svd(self) -> SVD:
         """All singular values are one."""
         m = self.range.shape
         return SVD(Identity(m, self.range.field), torch.ones(m), self.H)

@@ -9,7 +9,7 @@ import torch
 
 from invgen.core.errors import ParameterError
 from invgen.core.frozen import Constant
-from invgen.operators.base import LinearOperator
+from invgen.operators.linear import LinearOperator
 from invgen.operators.toeplitz import circulant_symbol, fast_length
 from invgen.operators.tomography.fourier import Convolution, FourierProjector, FourierSlices
 from invgen.operators.tomography.geometry import parallel_beam

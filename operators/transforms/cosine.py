@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from invgen.core.batching import each_alone
 from invgen.core.errors import ParameterError
 from invgen.core.frozen import Constant
-from invgen.operators.mri.fourier import each_alone
 from invgen.operators.transforms.unitary import Unitary
 
 __all__ = ["DCT"]
@@ -56,10 +56,10 @@ class DCT(Unitary):
         self._lines = {n: _Line(n) for n in {self.domain.shape[a] for a in self.axes}}
 
     def _apply(self, x: torch.Tensor) -> torch.Tensor:
-        return each_alone(lambda one: self._along_axes(one, _Line.forward), x, self.domain)
+        return each_alone(lambda one: self._along_axes(one, _Line.forward), x, self.domain.ndim)
 
     def _adjoint(self, y: torch.Tensor) -> torch.Tensor:
-        return each_alone(lambda one: self._along_axes(one, _Line.backward), y, self.domain)
+        return each_alone(lambda one: self._along_axes(one, _Line.backward), y, self.domain.ndim)
 
     def _along_axes(
         self, x: torch.Tensor, transform: Callable[[_Line, torch.Tensor], torch.Tensor]

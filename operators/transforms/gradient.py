@@ -12,7 +12,7 @@ from invgen.core.errors import ShapeError
 from invgen.core.frozen import Constant
 from invgen.core.space import Space
 from invgen.core.threads import torch_threads
-from invgen.operators.base import LinearOperator
+from invgen.operators.linear import LinearOperator
 
 __all__ = ["Gradient"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from invgen.core.space import Space
-from invgen.operators.base import SVD, LinearOperator
 from invgen.operators.basic import Identity
+from invgen.operators.linear import SVD, LinearOperator
 
 __all__ = ["Unitary"]
 
@@ -33,8 +33,7 @@ class Unitary(LinearOperator):
     def _solve(self, b: torch.Tensor, shift: float | torch.Tensor) -> torch.Tensor:
         return b / (1 + shift)
 
-    @property
-    def svd(self) -> SVD:
+    def _svd(self) -> SVD:
         """All singular values are one."""
         shape = self.domain.shape
         return SVD(self, torch.ones(shape), Identity(shape, self.domain.field))

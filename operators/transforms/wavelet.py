@@ -12,8 +12,8 @@ from invgen.core.errors import ParameterError
 from invgen.core.frozen import Constant
 from invgen.core.space import Space
 from invgen.core.threads import torch_threads
-from invgen.operators.base import SVD, LinearOperator
 from invgen.operators.basic import Identity
+from invgen.operators.linear import SVD, LinearOperator
 
 __all__ = ["Wavelet"]
 
@@ -191,8 +191,7 @@ class Wavelet(LinearOperator):
     def _solve(self, b: torch.Tensor, shift: float | torch.Tensor) -> torch.Tensor:
         return b / (1 + shift)
 
-    @property
-    def svd(self) -> SVD | None:
+    def _svd(self) -> SVD | None:
         """With an orthogonal filter, whose singular values are all one."""
         if not self.orthonormal:
             return None

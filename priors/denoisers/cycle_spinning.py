@@ -9,11 +9,10 @@ from functools import lru_cache
 
 import torch
 
+from invgen.core.batching import each_alone
 from invgen.core.errors import ParameterError, ShapeError
 from invgen.core.frozen import Constant
-from invgen.core.space import Space
 from invgen.operators import Wavelet
-from invgen.operators.mri.fourier import each_alone
 from invgen.priors.base import Denoising
 
 __all__ = ["CycleSpunWavelets"]
@@ -62,8 +61,7 @@ class CycleSpunWavelets(Denoising):
                 f"CycleSpunWavelets needs images of at least 2 x 2 pixels; got {tuple(x.shape)}."
             )
         # in units of the noise each image has the same threshold
-        space = Space(tuple(x.shape[-2:]))
-        return sigma * each_alone(self._shrink, x / sigma, space)
+        return sigma * each_alone(self._shrink, x / sigma, 2)
 
     def _shrink(self, x: torch.Tensor) -> torch.Tensor:
         shape = x.shape[-2:]

@@ -10,6 +10,7 @@ import torch
 
 from invgen.convex.functions import Function
 from invgen.convex.weights import check_weight, find_weight
+from invgen.core.batching import element_numbers, leading
 from invgen.core.errors import CapabilityError, ParameterError, ShapeError
 from invgen.operators import Identity, LinearOperator, Space
 from invgen.priors.base import Weight
@@ -132,7 +133,7 @@ class Analysis(Penalty):
         """Penalty of each image, what is left of the axes of `x`."""
         K = self._of(x)
         total = self._function(1.0, K).value(K(x), K.range.axes)
-        return spread(self._number(), total) * total
+        return leading(self._number(), total) * total
 
     def _number(self) -> float | torch.Tensor:
         if isinstance(self.weight, str):
@@ -174,12 +175,5 @@ class ProximableAnalysis(Analysis):
     def _prox(self, K: LinearOperator, x: torch.Tensor, step: float | torch.Tensor) -> torch.Tensor:
         z = K(x)
         if isinstance(step, torch.Tensor) and step.ndim and z.ndim != x.ndim:
-            step = K.range.per_sample(step.reshape(step.shape[: step.ndim - len(K.domain.shape)]))
-        return K.H(self._function(spread(self._number(), z), K).prox(z, step))
-
-
-def spread(weight: float | torch.Tensor, like: torch.Tensor) -> float | torch.Tensor:
-    """A weight, or one for each batch element, to multiply a batch of anything."""
-    if not isinstance(weight, torch.Tensor):
-        return weight
-    return weight.to(like.real).reshape(*weight.shape, *(1,) * (like.ndim - weight.ndim))
+            step = K.range.per_sample(element_numbers(step, K.domain.ndim))
+        return K.H(self._function(leading(self._number(), z), K).prox(z, step))

@@ -8,11 +8,12 @@ from typing import Any
 import torch
 
 from invgen.convex.weights import find_weight
+from invgen.core.batching import leading
 from invgen.core.errors import CapabilityError, ParameterError
 from invgen.operators import LinearOperator, Space
 from invgen.priors.base import Proximable, Weight, has_closed_form
 from invgen.priors.penalties.constraints import Constraint
-from invgen.priors.penalties.penalty import Penalty, spread
+from invgen.priors.penalties.penalty import Penalty
 from invgen.priors.penalties.sparse import L1
 from invgen.priors.penalties.tikhonov import Tikhonov
 from invgen.problem import Problem
@@ -103,7 +104,7 @@ class Sum(Penalty):
                 f"The proximal map of {names} has no closed form. PDHG and FISTA take its terms."
             )
         for part in quadratics:
-            shrink = 1 + step * spread(part._number(), x)
+            shrink = 1 + step * leading(part._number(), x)
             x, step = x / shrink, step / shrink
         for part in (*others, *constraints):
             x = part.prox(x, step)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from invgen.core.draws import Draws
 from invgen.core.errors import ParameterError
-from invgen.operators.base import SVD
+from invgen.operators.linear import SVD
 from invgen.problem import Problem
 from invgen.solvers.diffusion.base import DiffusionSolver
 from invgen.solvers.langevin.annealed import DataPull

@@ -39,8 +39,7 @@ class WrongSolve(Wrong):
 
 
 class WrongSVD(Wrong):
-    @property
-    def svd(self):
+    def _svd(self):
         identity = MatrixOperator(torch.eye(6))
         return ig.operators.SVD(identity, torch.ones(6), identity)
 
