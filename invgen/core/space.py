@@ -13,7 +13,7 @@ from invgen.core.batching import each_alone, per_element, unwrapped
 from invgen.core.checks import is_count
 from invgen.core.errors import CapabilityError, DataError, DtypeError, ParameterError, ShapeError
 
-__all__ = ["Data", "ProductSpace", "Space", "as_space", "broadcasts", "check_finite", "map_parts"]
+__all__ = ["Data", "ProductSpace", "Space", "as_shape", "as_space", "broadcasts", "check_finite", "map_parts"]
 
 #: A tensor, or a tuple of tensors for an element of a `ProductSpace`.
 Data = Any
@@ -40,9 +40,7 @@ class Space:
     field: str = "real"
 
     def __post_init__(self) -> None:
-        if not all(map(is_count, self.shape)):
-            raise ShapeError(f"A space needs sizes that are positive integers; got the shape {self.shape}.")
-        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
+        object.__setattr__(self, "shape", as_shape(self.shape, "A space"))
         if self.field not in _DTYPES:
             raise ParameterError(f"field is 'real' or 'complex'; got {self.field!r}.")
 
@@ -207,6 +205,15 @@ class ProductSpace(Space):
         return tuple(
             s.random(batch, seed=seed + i, dtype=dtype, device=device) for i, s in enumerate(self.spaces)
         )
+
+
+def as_shape(shape: Sequence[Any], who: str) -> tuple[int, ...]:
+    """A shape of positive whole numbers, of Python or NumPy, as a tuple of ints of Python."""
+    if not all(map(is_count, shape)):
+        raise ShapeError(
+            f"{who} needs positive sizes, which are whole numbers; got the shape {tuple(shape)}."
+        )
+    return tuple(int(n) for n in shape)
 
 
 def as_space(space: Space | tuple[int, ...]) -> Space:

@@ -6,6 +6,7 @@ import math
 
 import torch
 
+from invgen.core.checks import as_count
 from invgen.core.errors import ParameterError
 
 __all__ = ["gaussian_kernel", "motion_kernel"]
@@ -34,7 +35,7 @@ def gaussian_kernel(
         if ndim not in (None, len(sigmas)):
             raise ParameterError(f"gaussian_kernel: {len(sigmas)} sigmas do not fit ndim={ndim}.")
     else:
-        sigmas = (sigma,) * (2 if ndim is None else ndim)
+        sigmas = (sigma,) * (2 if ndim is None else as_count(ndim, "gaussian_kernel: ndim"))
     if not sigmas or not all(0 < s < math.inf for s in (*sigmas, truncate)):
         raise ParameterError(
             f"gaussian_kernel: sigma and truncate must be positive; got {sigma}, {truncate}."

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import torch
 
+from invgen.core.checks import as_count, is_count
 from invgen.core.errors import ParameterError, ShapeError
+from invgen.core.space import as_shape
 
 __all__ = ["box", "random_pixels", "strokes"]
 
@@ -28,7 +31,7 @@ def random_pixels(shape: tuple[int, ...], fraction: float, seed: int) -> torch.T
     """
     if not 0 <= fraction <= 1:
         raise ParameterError(f"random_pixels: fraction must be from 0 to 1; got {fraction}.")
-    size = math.prod(shape)
+    size = math.prod(as_shape(shape, "random_pixels"))
     order = torch.randperm(size, generator=torch.Generator().manual_seed(seed))
     return (order < round(fraction * size)).reshape(shape)
 
@@ -51,13 +54,14 @@ def box(
     -------
     bool tensor of `shape`
     """
-    size = (size,) * len(shape) if isinstance(size, int) else tuple(size)
+    shape = as_shape(shape, "box")
+    size = tuple(size) if isinstance(size, Iterable) else (size,) * len(shape)
     if corner is None:
         corner = tuple((n - k) // 2 for n, k in zip(shape, size, strict=False))
-    if not len(size) == len(corner) == len(shape) or any(
-        k < 1 or c < 0 or c + k > n for n, k, c in zip(shape, size, corner, strict=True)
+    if not len(size) == len(corner) == len(shape) or not all(
+        is_count(k, n) and is_count(c, n - k, least=0) for n, k, c in zip(shape, size, corner, strict=True)
     ):
-        raise ShapeError(f"box: {size} at {corner} does not lie within {tuple(shape)}.")
+        raise ShapeError(f"box: {size} at {corner} does not lie within {shape}.")
     mask = torch.ones(shape, dtype=torch.bool)
     mask[tuple(slice(c, c + k) for k, c in zip(size, corner, strict=True))] = False
     return mask
@@ -88,8 +92,10 @@ def strokes(
     """
     if len(shape) != 2:
         raise ShapeError(f"strokes are drawn on images (H, W); got the shape {tuple(shape)}.")
-    if count < 0 or vertices < 1 or (width is not None and not 0 < width < math.inf):
-        raise ParameterError("strokes: width and vertices must be positive, count not negative.")
+    shape = as_shape(shape, "strokes")
+    count, vertices = as_count(count, "strokes: count", least=0), as_count(vertices, "strokes: vertices")
+    if width is not None and not 0 < width < math.inf:
+        raise ParameterError(f"strokes: width must be a positive number of pixels; got {width}.")
     width = min(shape) / 16 if width is None else width
     generator = torch.Generator().manual_seed(seed)
     pixels = torch.stack(torch.meshgrid(*(torch.arange(n) + 0.5 for n in shape), indexing="ij"), dim=-1)

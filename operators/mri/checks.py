@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from invgen.core.errors import DataError, DtypeError, ParameterError, ShapeError
-from invgen.core.space import check_finite
+from invgen.core.errors import DtypeError, ParameterError, ShapeError
+from invgen.core.space import as_shape, check_finite
 
 __all__ = ["checked_coils", "checked_image_shape", "checked_trajectory"]
 
@@ -17,10 +17,9 @@ _ROUNDING = 1e-6
 
 def checked_image_shape(image_shape: tuple[int, ...], who: str) -> tuple[int, ...]:
     """Shape of an image (H, W) or a volume (D, H, W)."""
-    shape = tuple(int(n) for n in image_shape)
-    if len(shape) not in (2, 3) or any(n < 1 for n in shape):
-        raise ShapeError(f"{who} expects images (H, W) or (D, H, W); got image_shape={shape}.")
-    return shape
+    if len(image_shape) not in (2, 3):
+        raise ShapeError(f"{who} expects images (H, W) or (D, H, W); got image_shape={tuple(image_shape)}.")
+    return as_shape(image_shape, f"{who}'s image_shape")
 
 
 def checked_coils(coils: Any, shape: tuple[int, ...], who: str) -> torch.Tensor:
@@ -49,8 +48,7 @@ def checked_trajectory(trajectory: Any, dimensions: int, who: str) -> torch.Tens
             f"got {tuple(k.shape)}."
         )
     k = k.double().contiguous()
-    if bad := int((~torch.isfinite(k)).sum()):
-        raise DataError(f"{who} got a trajectory with {bad} NaN or infinite values of {k.numel()}.")
+    check_finite(k, f"{who}'s trajectory")
     reach = float(k.abs().max())
     if reach > 0.5 + _ROUNDING:
         raise ParameterError(

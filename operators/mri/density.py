@@ -7,8 +7,7 @@ from typing import Any
 
 import torch
 
-from invgen.core.checks import is_count
-from invgen.core.errors import ParameterError
+from invgen.core.checks import as_count
 from invgen.operators.mri.checks import checked_image_shape, checked_trajectory
 from invgen.operators.nufft import NUFFT
 from invgen.operators.toeplitz import triangle
@@ -54,8 +53,7 @@ def density_compensation(trajectory: Any, image_shape: tuple[int, ...], iteratio
     """
     shape = checked_image_shape(image_shape, "density_compensation")
     k = checked_trajectory(trajectory, len(shape), "density_compensation")
-    if not is_count(iterations):
-        raise ParameterError(f"iterations is a positive number; got {iterations!r}.")
+    iterations = as_count(iterations, "iterations")
     nufft = NUFFT(tuple(2 * n for n in shape), k.reshape(-1, len(shape)))
     window = (triangle(shape) / math.prod(shape)).float()
     w = torch.ones(1, k[..., 0].numel(), dtype=torch.complex64)

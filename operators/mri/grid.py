@@ -7,6 +7,7 @@ import math
 import torch
 
 from invgen.core.errors import ParameterError, ShapeError
+from invgen.core.space import as_shape
 
 __all__ = ["center_box", "checked_sizes", "radius", "too_many"]
 
@@ -26,10 +27,10 @@ def center_box(shape: tuple[int, ...], sizes: tuple[int, ...]) -> torch.Tensor:
 
 
 def checked_sizes(shape: tuple[int, ...], acceleration: float) -> tuple[int, ...]:
-    """Sizes of a mask, which must have some, at an acceleration that there can be."""
-    sizes = tuple(int(n) for n in shape)
-    if not sizes or any(n < 1 for n in sizes):
-        raise ShapeError(f"A mask needs positive sizes; got the shape {sizes}.")
+    """The sizes of a mask and its acceleration, checked."""
+    sizes = as_shape(shape, "A mask")
+    if not sizes:
+        raise ShapeError("A mask needs at least one axis; got the shape ().")
     if not (acceleration >= 1 and math.isfinite(acceleration)):
         raise ParameterError(f"acceleration is a number of at least 1; got {acceleration}.")
     return sizes

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import torch
 
+from invgen.core.checks import is_count
 from invgen.core.errors import ParameterError, ShapeError
 from invgen.operators.mri.grid import center_box, checked_sizes, radius, too_many
 
@@ -64,7 +65,9 @@ def poisson_disc(
     sizes = checked_sizes(shape, acceleration)
     if len(sizes) != 2:
         raise ShapeError(f"poisson_disc makes masks of shape (H, W); got shape={tuple(shape)}.")
-    if len(calibration) != 2 or any(not 0 <= c <= n for c, n in zip(calibration, sizes, strict=True)):
+    if len(calibration) != 2 or not all(
+        is_count(c, n, least=0) for c, n in zip(calibration, sizes, strict=True)
+    ):
         raise ParameterError(f"calibration is a size of at most {sizes}; got {tuple(calibration)}.")
     center, rho = center_box(sizes, tuple(calibration)).numpy(), radius(sizes).numpy()
     allowed = ~center & (rho < 1) if crop_corners else ~center

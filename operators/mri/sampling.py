@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from invgen.core.checks import as_count
 from invgen.core.errors import ParameterError
 from invgen.operators.mri.grid import center_box, checked_sizes, radius, too_many
 from invgen.operators.mri.poisson import poisson_disc
@@ -87,8 +88,7 @@ def equispaced_lines(
     choices = max(1, min(round(spacing), width))
     if offset is None:
         offset = int(torch.randint(choices, (), generator=torch.Generator().manual_seed(seed)))
-    elif not 0 <= offset < choices:
-        raise ParameterError(f"offset is a line from 0 to {choices - 1}; got {offset}.")
+    offset = as_count(offset, "offset, the first line,", least=0, most=choices - 1)
     mask = center_box((width,), (low,))
     # NumPy's rounding, to the even neighbor, as in fastMRI, whose last line is never drawn when adjusted
     lines = np.around(np.arange(offset, width - 1 if adjusted and width > 1 else width, spacing))

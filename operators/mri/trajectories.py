@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from invgen.core.checks import is_count
+from invgen.core.checks import as_count
 from invgen.core.errors import DtypeError, ParameterError, ShapeError
 from invgen.operators.mri.checks import checked_image_shape
 from invgen.operators.mri.density import density_compensation
@@ -42,7 +42,7 @@ def golden_angle(number: int = 1) -> float:
         golden angles ``pi / (phi + number - 1)``, of which successive spokes differ less: 23.628 degrees
         for 7 (Wundrak et al. 2015).
     """
-    return math.pi / (_PHI + _whole(number, "number") - 1)
+    return math.pi / (_PHI + as_count(number, "number") - 1)
 
 
 def radial(spokes: int, samples: int, angle: str | float = "golden") -> torch.Tensor:
@@ -68,7 +68,7 @@ def radial(spokes: int, samples: int, angle: str | float = "golden") -> torch.Te
     Winkelmann et al. (2007), An optimal radial profile order based on the golden ratio for time-resolved
     MRI.
     """
-    spokes = _whole(spokes, "spokes")
+    spokes = as_count(spokes, "spokes")
     if angle == "golden":
         angle = golden_angle()
     elif angle == "uniform":
@@ -100,7 +100,7 @@ def koosh_ball(spokes: int, samples: int) -> torch.Tensor:
     """
     # the real root of x^3 + x = 1; the means are (x^2, x), 0.4656 and 0.6823
     x = math.cbrt((9 + math.sqrt(93)) / 18) + math.cbrt((9 - math.sqrt(93)) / 18)
-    index = torch.arange(_whole(spokes, "spokes"), dtype=torch.float64)
+    index = torch.arange(as_count(spokes, "spokes"), dtype=torch.float64)
     z, t = (x * x * index) % 1, 2 * math.pi * ((x * index) % 1)
     across = (1 - z * z).sqrt()
     return _readout(samples)[:, None] * torch.stack([z, across * t.sin(), across * t.cos()], dim=-1)[:, None]
@@ -134,7 +134,7 @@ def spiral(
     ----------
     Kim, Adalsteinsson and Spielman (2003), Simple analytic variable density spiral design.
     """
-    interleaves, samples = _whole(interleaves, "interleaves"), _whole(samples, "samples")
+    interleaves, samples = as_count(interleaves, "interleaves"), as_count(samples, "samples")
     if not (turns > 0 and math.isfinite(turns)):
         raise ParameterError(f"turns is a positive number; got {turns}.")
     if not (power >= 1 and math.isfinite(power)):
@@ -210,11 +210,5 @@ def to_cycles_per_pixel(
 
 def _readout(samples: int) -> torch.Tensor:
     """Places along a spoke, with the middle of k-space among them."""
-    n = _whole(samples, "samples")
+    n = as_count(samples, "samples")
     return (torch.arange(n, dtype=torch.float64) - n // 2) / n
-
-
-def _whole(n: int, name: str) -> int:
-    if not is_count(n):
-        raise ParameterError(f"{name} is a positive whole number; got {n!r}.")
-    return int(n)

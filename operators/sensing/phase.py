@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from invgen.core.batching import each_alone
-from invgen.core.checks import is_count
+from invgen.core.checks import as_count
 from invgen.core.errors import ParameterError, ShapeError
 from invgen.core.frozen import Constant
 from invgen.core.space import Space
@@ -64,11 +64,8 @@ class PhaseRetrieval(Operator):
             raise ShapeError(f"PhaseRetrieval expects codes of shape ({sizes}); got {tuple(codes.shape)}.")
         if not bool(torch.isfinite(codes).all()):
             raise ParameterError("PhaseRetrieval expects finite codes; these hold NaN or infinite values.")
-        if not is_count(oversampling):
-            raise ParameterError(
-                f"PhaseRetrieval: oversampling is a positive whole number; got {oversampling}."
-            )
-        self._waves = _CodedTransform(domain, codes, tuple(int(oversampling) * n for n in domain.shape))
+        oversampling = as_count(oversampling, "PhaseRetrieval: oversampling")
+        self._waves = _CodedTransform(domain, codes, tuple(oversampling * n for n in domain.shape))
         super().__init__(domain, self._waves.range.shape)
         self._squared = bool(squared)
 
@@ -140,10 +137,9 @@ def random_codes(count: int, shape: tuple[int, ...], seed: int, kind: str = "oct
     """
     if kind not in ("octanary", "phase"):
         raise ParameterError(f"random_codes: kind is 'octanary' or 'phase'; got {kind!r}.")
-    if not is_count(count):
-        raise ParameterError(f"random_codes: count must be a positive whole number; got {count}.")
+    count = as_count(count, "random_codes: count")
     generator = torch.Generator().manual_seed(seed)
-    u = torch.rand(2, int(count), *shape, generator=generator, dtype=torch.float64)
+    u = torch.rand(2, count, *shape, generator=generator, dtype=torch.float64)
     if kind == "phase":
         return torch.polar(torch.ones_like(u[0]), 2 * math.pi * u[0])
     corners = torch.tensor([1, 1j, -1, -1j], dtype=torch.complex128)

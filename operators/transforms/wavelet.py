@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from invgen.core.checks import as_count
 from invgen.core.errors import ParameterError
 from invgen.core.frozen import Constant
 from invgen.core.space import Space
@@ -291,6 +292,4 @@ def _default_levels(sizes: list[int], length: int) -> int:
 
 def _checked_levels(levels: int, sizes: list[int]) -> int:
     most = max(1, math.ceil(math.log2(min(sizes))))
-    if not (isinstance(levels, int) and 1 <= levels <= most):
-        raise ParameterError(f"levels is from 1 to {most} for axes of {sizes} pixels; got {levels!r}.")
-    return levels
+    return as_count(levels, f"Wavelet: levels, for axes of {sizes} pixels,", most=most)

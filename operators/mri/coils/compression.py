@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from invgen.core.checks import is_count
+from invgen.core.checks import as_count
 from invgen.core.errors import ParameterError, ShapeError
 from invgen.operators.mri.coils.data import checked, coil_gram
 
@@ -45,8 +45,8 @@ def compression_matrix(kspace: Any, count: int | None = None, *, energy: float =
     channel compression technique for faster reconstruction with many channels.
     """
     kspace = checked(kspace, "compression_matrix", "data of shape (coils, ...)")
-    if count is not None and not is_count(count, len(kspace)):
-        raise ParameterError(f"count is from 1 to the number of coils, {len(kspace)}; got {count!r}.")
+    if count is not None:
+        count = as_count(count, "count, at most the number of coils,", most=len(kspace))
     if not 0 < energy <= 1:
         raise ParameterError(f"energy is a part of all, in (0, 1]; got {energy!r}.")
     values, vectors = torch.linalg.eigh(coil_gram(kspace))

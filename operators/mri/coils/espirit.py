@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 
-from invgen.core.checks import is_count
+from invgen.core.checks import as_count
 from invgen.core.errors import DataError, ParameterError, ShapeError
+from invgen.core.space import as_shape
 from invgen.operators.mri.calibration import calibrated
 from invgen.operators.mri.coils.data import checked
 from invgen.operators.mri.coils.pixels import aligned, strongest
@@ -78,19 +79,16 @@ def espirit(
     map estimation in multichannel MRI.
     """
     kspace = checked(kspace, "espirit", "k-space of shape (coils, H, W) or (coils, D, H, W)", (3, 4))
-    shape = tuple(kspace.shape[1:]) if image_shape is None else tuple(int(n) for n in image_shape)
-    if len(shape) != kspace.ndim - 1 or min(shape) < 1:
+    shape = as_shape(kspace.shape[1:] if image_shape is None else image_shape, "espirit's image_shape")
+    if len(shape) != kspace.ndim - 1:
         raise ShapeError(
             f"espirit expects image_shape with {kspace.ndim - 1} sizes, as k-space; got {shape}."
         )
     for name, value in (("threshold", threshold), ("crop", crop)):
         if not 0 < value < 1:
             raise ParameterError(f"{name} is between 0 and 1; got {value!r}.")
-    if not (is_count(calibration) and is_count(kernel, calibration)):
-        raise ParameterError(
-            f"kernel and calibration are whole numbers, 1 <= kernel <= calibration; got {kernel!r} and "
-            f"{calibration!r}."
-        )
+    calibration = as_count(calibration, "calibration")
+    kernel = as_count(kernel, "kernel, which fits into the calibration region,", most=calibration)
     middle = _calibration_region(kspace, calibration, kernel)
     coefficients = _lag_sums(_signal_space(middle, kernel, threshold), len(kspace), kernel, len(shape))
     coefficients = coefficients.to(kspace)

@@ -97,7 +97,7 @@ def test_mix_finds_the_coils_on_their_axis():
 def test_what_does_not_fit_is_refused():
     data = normal(4, 5, 6)
     for count in (0, 5, 2.0):
-        with pytest.raises(ParameterError, match="number of coils, 4"):
+        with pytest.raises(ParameterError, match=r"number of coils.* from 1 to 4"):
             compression_matrix(data, count)
     for energy in (0.0, 1.1, float("nan")):
         with pytest.raises(ParameterError, match="energy"):

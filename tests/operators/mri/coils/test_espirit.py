@@ -173,7 +173,7 @@ def test_data_without_batch_coils_or_field_are_refused(scan):
         espirit(y.real)
     with pytest.raises(ShapeError, match="2 sizes"):
         espirit(y, (4, 48, 40))
-    with pytest.raises(ShapeError, match="2 sizes"):
+    with pytest.raises(ShapeError, match="positive sizes"):
         espirit(y, (0, 40))
 
 
