@@ -16,7 +16,7 @@ __all__ = ["Stack", "stack"]
 class Stack(LinearOperator):
     """Several measurements of one image.
 
-    Equal ranges are stacked on a new first axis of the measurement; unequal ones give a tuple.
+    Equal ranges are stacked on a new first axis of the measurement; of unequal ones it is a tuple.
     """
 
     def __init__(self, operators: Sequence[LinearOperator]) -> None:

@@ -20,7 +20,7 @@ def apply_linear(operator: Any, x: Data) -> Data:
     x : tensor or tuple of tensors, shape (*batch, *operator.domain.shape)
     """
     parts = tuple(x) if isinstance(operator.domain, ProductSpace) else (x,)
-    # NumPy, FINUFFT and numba do not know of conjugates and signs that PyTorch has yet to carry out
+    # PyTorch conjugates and negates lazily, by flags that NumPy, FINUFFT and numba do not see
     return _Application.apply(operator, *(part.resolve_conj().resolve_neg() for part in parts))
 
 

@@ -58,7 +58,7 @@ class Identity(LinearOperator):
         return SVD(self, torch.ones(self.domain.shape), self)
 
 
-#: Cost ``m n min(m, n)`` of the largest singular value decomposition that is made unasked: some seconds.
+#: Largest cost ``m n min(m, n)`` of a singular value decomposition that is computed by default: some seconds.
 _LARGEST_SVD = 1e10
 
 
@@ -101,7 +101,7 @@ class MatrixOperator(LinearOperator):
     @cached_property
     def _factors(self) -> tuple[Constant, ...]:
         matrix = self._matrix.value
-        # the data may be more precise than the matrix was given
+        # the data may have a higher precision than the matrix
         matrix = matrix.to(torch.promote_types(matrix.dtype, torch.float64))
         return tuple(Constant(factor) for factor in torch.linalg.svd(matrix, full_matrices=False))
 
@@ -229,7 +229,7 @@ class Map(Operator):
 def from_scipy(operator: Any, image_shape: tuple[int, ...] | None = None) -> LinearOperator:
     """A SciPy sparse matrix or ``scipy.sparse.linalg.LinearOperator`` as an operator on tensors.
 
-    Data on a GPU travel to the CPU and back.
+    Data on a GPU are copied to the CPU and back.
 
     Parameters
     ----------
@@ -271,5 +271,5 @@ class _SciPyOperator(LinearOperator):
 
 
 def _multiply(matrix: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-    """``matrix @ row`` for each row on its own: a blocked product would round with the batch size."""
+    """``matrix @ row`` for each row separately: a blocked product would round with the batch size."""
     return torch.bmm(matrix.expand(len(rows), *matrix.shape), rows.unsqueeze(-1)).squeeze(-1)

@@ -75,7 +75,7 @@ class LinearOperator(Operator):
         # A.H has the same singular values and may have the plain domain that Lanczos needs
         A = self.H if isinstance(self.domain, ProductSpace) else self
         start = A.domain.random(seed=0, dtype=torch.float64)
-        # below zero by rounding, or where a user's adjoint is none
+        # negative by rounding, or where a user's adjoint is wrong
         return max(0.0, float(largest_eigenvalue(A.gram._apply, start, A.domain))) ** 0.5
 
     def _svd(self) -> SVD | None:
@@ -102,7 +102,7 @@ class LinearOperator(Operator):
 
     @cached_property
     def gram(self) -> LinearOperator:
-        """``A.H @ A``, with the structure that the operator knows."""
+        """``A.H @ A``, by a faster way than applying both where the operator has one."""
         return self._gram()
 
     @cached_property
@@ -114,7 +114,7 @@ class LinearOperator(Operator):
         return self._spectral_norm
 
     def norm_bound(self) -> float:
-        """A number not below `norm` and close to it, as step sizes need: at once where there is a formula."""
+        """An upper bound of `norm` that is close to it, for step sizes: a formula where there is one."""
         return self.norm()
 
     @property
@@ -292,7 +292,7 @@ class Product(LinearOperator, Composition):
         return self._inner._adjoint(self._outer._adjoint(y))
 
     def _gram(self) -> LinearOperator:
-        # a product of grams would never end; only a gram that knows a structure is worth using
+        # a gram that only applies both operators is not worth nesting
         gram = self._outer.gram
         return Gram(self) if isinstance(gram, Gram) else Product(self._inner.H, Product(gram, self._inner))
 
@@ -388,7 +388,7 @@ class Inverse(LinearOperator):
     def _preconditioner(
         self, b: torch.Tensor, shift: float | torch.Tensor, mean: float
     ) -> Callable[[torch.Tensor], torch.Tensor] | None:
-        """The inverse with the mean weight, in closed form, or nearly in Fourier space.
+        """The inverse with the mean weight in closed form, or an approximation of it in Fourier space.
 
         Without a shift the system may be singular: only the plain iteration then ends at the solution of
         smallest norm.

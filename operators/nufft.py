@@ -10,7 +10,9 @@ import torch
 
 from invgen.core.frozen import Constant, Frozen
 
-#: Relative accuracy asked of FINUFFT. What comes out against the direct sum is below 1e-4 and 1e-10.
+__all__ = ["NUFFT"]
+
+#: Requested relative accuracy. The error against the direct sum is below 1e-4 and 1e-10.
 _ACCURACY = {torch.complex64: 1e-5, torch.complex128: 1e-12}
 
 
@@ -74,7 +76,7 @@ class NUFFT(Frozen):
         import finufft
 
         # In type 1 several threads add their parts to the grid in the order in which they end, and the sum
-        # rounds with that order: one thread gives the same bits every time, and costs little.
+        # rounds with that order: one thread returns the same bits every time, and costs little.
         threads = 1 if kind == 1 else torch.get_num_threads()
         # the small grid is the fast one, and accurate enough for images in single precision; of volumes it
         # magnifies rounding at each of three axes, and saves no time

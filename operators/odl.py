@@ -28,10 +28,10 @@ _DTYPES = {"float32": "complex64", "float64": "complex128"}
 
 @cache
 def import_odl() -> Any:
-    """Import ODL, and undo what its import changes: an environment variable, NumPy's way of printing.
+    """Import ODL, and undo what its import changes: an environment variable and NumPy's print options.
 
-    SciPy comes first, since it reads ``SCIPY_ARRAY_API`` once and for good. Who imports ODL before us keeps
-    what ODL changes.
+    SciPy is imported before, since it reads ``SCIPY_ARRAY_API`` once, when it is imported. Where the user has
+    imported ODL earlier, its changes stay.
     """
     import scipy.special  # noqa: F401
 
@@ -55,11 +55,11 @@ def from_odl(operator: Any) -> LinearOperator:
 
     The adjoint is the Euclidean one: the weights of ODL's spaces are removed. Some of ODL's adjoints ignore
     the weights (``MatrixOperator``) or are the inverse (``DiscreteFourierTransform``, a multiple of the
-    adjoint). It is therefore tried on three images when the operator is built, and corrected.
+    adjoint). Each is therefore tested on three images when the operator is built, and corrected.
 
-    ODL computes in the dtype of its spaces, and the result comes back in the input's: float64 data through
-    spaces of float32 are as precise as float32. Batches are looped over; data on a GPU travel to the ODL
-    space's device and back.
+    ODL computes in the dtype of its spaces, and the result is returned in that of the input: float64 data in
+    spaces of float32 have the precision of float32. Batches are looped over; data on a GPU are copied to the
+    device of the ODL space and back.
 
     Parameters
     ----------
@@ -73,7 +73,8 @@ def from_odl(operator: Any) -> LinearOperator:
     Raises
     ------
     DtypeError
-        If it is no ODL operator, or one on other arrays than of float32, float64, complex64, complex128.
+        If it is no ODL operator, or one on arrays of another dtype than float32, float64, complex64 and
+        complex128.
     CapabilityError
         If it is not linear, has no adjoint, or one that is no multiple of the transpose, as the
         ``FourierTransform`` and ``RayTransform(impl="skimage")`` of ODL 1.0.
@@ -166,7 +167,7 @@ class _FromODL(LinearOperator):
         return _times(after, x)
 
     def _find_weights(self) -> tuple[list[Constant], list[Constant]]:
-        """What to multiply with before and after ODL's adjoint, so that it is the transpose."""
+        """Factors before and after ODL's adjoint that make it the transpose."""
         candidates = [[[torch.ones(())] * len(_spaces(space)) for space in (self.range, self.domain)]]
         outer, inner = _weights(self._operator.range), _weights(self._operator.domain)
         if outer is not None and inner is not None:
@@ -193,7 +194,7 @@ class _FromODL(LinearOperator):
     def _compare(self, before: list[Constant], after: list[Constant]) -> list[complex]:
         """Ratios ``<x, B A x> / |A x|^2`` of a candidate B: one each if it is the transpose.
 
-        White noise, ones and a single pixel, so that frequencies and places weigh in differently.
+        The images are white noise, ones and a single pixel: they differ in frequency and place.
         """
         noise = self.domain.random(seed=0, dtype=torch.float64)
         size = float(self.range.norm(self._apply(noise)))
@@ -245,7 +246,7 @@ def _to_odl_class() -> Any:
             before = [Constant(w) for w in _weights(self.range) or []]
             after = [Constant(1 / w) for w in _weights(self.domain) or []]
             adjoint = FromInvgen(self._operator.H, self.range, self.domain, before, after)
-            adjoint.__dict__["adjoint"] = self  # whose weights must not be applied again
+            adjoint.__dict__["adjoint"] = self  # or the weights would be applied twice
             return adjoint
 
         def __repr__(self) -> str:
@@ -298,7 +299,7 @@ def _arrays(space: Any) -> list[Any]:
 
 
 def _weights(space: Any) -> list[torch.Tensor] | None:
-    """Weights of the inner product of an ODL space, for each array; None where they are no such weights."""
+    """Weights of the inner product of an ODL space, for each array; None for spaces with another norm."""
     if not hasattr(space, "weighting"):
         return [torch.ones(1, dtype=torch.float64)]
     weights = getattr(space.weighting, "const", getattr(space.weighting, "array", None))
@@ -319,7 +320,7 @@ def _weights(space: Any) -> list[torch.Tensor] | None:
 
 
 def _element(space: Any, parts: Iterator[torch.Tensor]) -> Any:
-    """An element of an ODL space from as many tensors as it needs."""
+    """An element of an ODL space, from the next tensors of an iterator."""
     if isinstance(space, import_odl().ProductSpace):
         if _is_array(space):
             parts = iter(next(parts))
@@ -332,7 +333,7 @@ def _element(space: Any, parts: Iterator[torch.Tensor]) -> Any:
 
 
 def _data(space: Any, element: Any) -> list[torch.Tensor]:
-    """The tensors of an ODL element; they share its memory where they can."""
+    """The tensors of an ODL element, which share its memory where possible."""
     if isinstance(space, import_odl().ProductSpace):
         parts = [_data(s, e) for s, e in zip(space.spaces, element, strict=True)]
         if _is_array(space):
@@ -375,5 +376,5 @@ def _times(weights: list[Constant], x: Data) -> Data:
 
 
 def _only_largest(x: torch.Tensor) -> torch.Tensor:
-    """Zero but for a one where `x` is largest."""
+    """One where `x` is largest in magnitude, else zero."""
     return torch.zeros_like(x).flatten().index_fill(0, x.abs().argmax(), 1).reshape(x.shape)

@@ -35,8 +35,8 @@ def each_alone(
     axes : int
         Number of axes of an element.
     *others : tensor
-        What the function also takes, with elements of as many axes: one for all elements, or with batch axes
-        that broadcast to those of `x`.
+        Further arguments, with elements of `axes` axes: one for all batch elements, or with batch axes that
+        broadcast to those of `x`.
 
     Returns
     -------

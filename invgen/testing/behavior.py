@@ -15,11 +15,26 @@ from invgen.operators import LinearOperator, Operator, ProductSpace, Space
 from invgen.testing.linear import EXACT
 from invgen.testing.report import Checks, cloned, distance, parts, pickled, refuses_change, same_bits
 
+__all__ = [
+    "check_batch",
+    "check_derivatives",
+    "check_device",
+    "check_errors",
+    "check_immutability",
+    "check_memory_layout",
+    "check_nonlinear_derivatives",
+    "check_observed",
+    "check_pickling",
+    "check_precision",
+    "check_vmap",
+    "maps",
+]
+
 _DTYPES = (torch.float32, torch.float64)
 
 
 def maps(operator: Operator) -> dict[str, Operator]:
-    """Return the operator, and what comes with a linear one."""
+    """Return the operator, and the adjoint and the gram operator of a linear one."""
     if not isinstance(operator, LinearOperator):
         return {"A": operator}
     return {"A": operator, "A.H": operator.H, "A.gram": operator.gram}
@@ -34,7 +49,7 @@ def check_precision(operator: Operator, checks: Checks, seed: int) -> None:
             (p.shape, p.dtype, p.device) for p in parts(expected)
         ]
         got = ", ".join(f"{tuple(p.shape)} {p.dtype}" for p in parts(y))
-        checks.true("precision", fits, f"{name} of a batch of 2 in {dtype} gave {got}")
+        checks.true("precision", fits, f"{name} of a batch of 2 in {dtype} returned {got}")
 
 
 def check_batch(operator: Operator, checks: Checks, seed: int) -> None:
@@ -47,8 +62,8 @@ def check_batch(operator: Operator, checks: Checks, seed: int) -> None:
         x = A.domain.random((2, 3), seed=seed, dtype=dtype)
         y = A(x)
         for index in ((0, 0), (1, 2)):
-            one = A(_at(x, index))
-            same(checks, "batch: elements", one, _at(y, index), f"{name} of a batch differs from one by one")
+            one, meaning = A(_at(x, index)), f"{name} of a batch differs from {name} of its elements"
+            same(checks, "batch: elements", one, _at(y, index), meaning)
         same(checks, "batch: axes", A(_at(x, 1)), _at(y, 1), f"{name} depends on the number of batch axes")
         empty = A(A.domain.random((0, 2), seed=seed, dtype=dtype))
         shapes = [p.shape for p in parts(A.range.random((0, 2), seed=seed, dtype=dtype))]
@@ -95,7 +110,7 @@ def check_vmap(operator: Operator, checks: Checks, seed: int) -> None:
 
 
 def check_memory_layout(operator: Operator, checks: Checks, seed: int) -> None:
-    """Apply to views: strided, and with a conjugation or a sign that PyTorch has yet to carry out."""
+    """Apply to views: strided, and lazily conjugated or negated."""
     for (name, A), dtype in itertools.product(maps(operator).items(), _DTYPES):
         x = A.domain.random((2,), seed=seed, dtype=dtype)
         for lazy in (_strided, _unresolved):
@@ -109,7 +124,7 @@ def check_memory_layout(operator: Operator, checks: Checks, seed: int) -> None:
 
 
 def check_observed(operator: Operator, checks: Checks, seed: int) -> None:
-    """Compare what is said to be observed with the measurement of an image: elsewhere it is zero."""
+    """Compare `observed` with the measurement of an image: what is not observed must be zero."""
     observed = operator.observed
     if observed is None:
         return
@@ -126,7 +141,7 @@ def check_observed(operator: Operator, checks: Checks, seed: int) -> None:
 
 
 def check_immutability(operator: Operator, checks: Checks, seed: int) -> None:
-    """Call twice: neither the operator nor the input changes, and nothing that is kept is handed out."""
+    """Call twice: neither the operator nor the input changes, and results share no memory with them."""
     checks.true(
         "immutability: attributes", refuses_change(operator), "attributes can be set after construction"
     )
@@ -141,7 +156,7 @@ def check_immutability(operator: Operator, checks: Checks, seed: int) -> None:
         checks.true("immutability: memory", same_bits(x, kept), f"{name}(x) shares memory with x")
         A(A.domain.random(seed=seed + 1, dtype=dtype))
         checks.true(
-            "immutability: repeat", same_bits(A(x), first), f"{name}(x) gave other bits the second time"
+            "immutability: repeat", same_bits(A(x), first), f"{name}(x) returned other bits the second time"
         )
 
 
@@ -151,7 +166,7 @@ def check_pickling(operator: Operator, checks: Checks, seed: int) -> None:
     checks.true("pickling: attributes", refuses_change(copy), "the copy's attributes can be set")
     for (name, A), B in zip(maps(operator).items(), maps(copy).values(), strict=True):
         x = A.domain.random((2,), seed=seed, dtype=torch.float32)
-        checks.true("pickling: result", same_bits(B(x), A(x)), f"{name} of a pickled copy gives other bits")
+        checks.true("pickling: result", same_bits(B(x), A(x)), f"{name} of a pickled copy returns other bits")
     if isinstance(copy, LinearOperator):
         checks.true(
             "pickling: A.H.H is A", copy.H.H is copy, "the copy's adjoint belongs to another operator"
@@ -195,7 +210,7 @@ def check_nonlinear_derivatives(operator: Operator, checks: Checks, seed: int) -
 
 
 def check_errors(operator: Operator, checks: Checks, seed: int) -> None:
-    """Offer what does not fit: each is refused with its own kind of error, and no keyword is swallowed."""
+    """Call with invalid input: each is refused with its own kind of error, and no keyword is ignored."""
     both = [operator, operator.H] if isinstance(operator, LinearOperator) else [operator]
     for A in both:
         x = A.domain.random((2,), seed=seed, dtype=torch.float32)

@@ -14,9 +14,9 @@ __all__ = ["Blocks"]
 
 
 class Blocks(LinearOperator):
-    """Sum of each block of pixels over the `power` of their number: 1 averages, 1/2 has orthonormal rows.
+    """Sum over each block of pixels, divided by a power of their number.
 
-    Blocks tile the last axes; those at the end may be partial.
+    Power 1 averages; 1/2 has orthonormal rows. Blocks tile the last axes; those at the end may be partial.
 
     Parameters
     ----------
@@ -53,8 +53,8 @@ class Blocks(LinearOperator):
     def _adjoint(self, y: torch.Tensor) -> torch.Tensor:
         x = self._weights.like(y) * y
         for axis, factor in enumerate(self._factors, -len(self._factors)):
-            spread = x.unsqueeze(x.ndim + axis + 1)
-            copies = spread.expand(*(factor if i == x.ndim + axis + 1 else -1 for i in range(x.ndim + 1)))
+            single = x.unsqueeze(x.ndim + axis + 1)
+            copies = single.expand(*(factor if i == x.ndim + axis + 1 else -1 for i in range(x.ndim + 1)))
             x = copies.flatten(x.ndim + axis, x.ndim + axis + 1).narrow(axis, 0, self.domain.shape[axis])
         return x.contiguous()
 

@@ -18,9 +18,9 @@ __all__ = ["Filter", "FourierBasis"]
 class FourierBasis(Unitary):
     """Orthonormal waves along the last `ndim` axes, from coefficients to images.
 
-    For complex images those of the discrete Fourier transform; for real ones ``cos + sin`` of each, which is
-    the discrete Hartley transform (Bracewell 1983) but for its being joint in the axes: real, symmetric and
-    its own inverse, and it diagonalizes filters whose symbol is even, such as the gram operator of a blur.
+    For complex images the waves of the discrete Fourier transform; for real ones ``cos + sin`` of each phase,
+    a discrete Hartley transform (Bracewell 1983) that is joint in the axes: real, symmetric and its own
+    inverse. It diagonalizes filters whose symbol is even, such as the gram operator of a blur.
 
     Parameters
     ----------
@@ -55,8 +55,8 @@ class Filter(LinearOperator):
     ----------
     shape : tuple of int
     symbol : tensor
-        On the frequencies of ``torch.fft.fftn`` over as many axes as it has; that of a real kernel where
-        the field is real.
+        On the frequencies of ``torch.fft.fftn`` over the last ``symbol.ndim`` axes; that of a real kernel
+        where the field is real.
     field : {"real", "complex"}
     """
 

@@ -55,14 +55,14 @@ class Grayscale(LinearOperator):
         self.nonnegative = min(weights) >= 0
 
     def _apply(self, x: torch.Tensor) -> torch.Tensor:
-        channels = x.unbind(-len(self.domain.shape))
+        channels = x.unbind(-self.domain.ndim)
         y = self._weights[0] * channels[0]
         for weight, channel in zip(self._weights[1:], channels[1:], strict=True):
             y = y + weight * channel
         return y
 
     def _adjoint(self, y: torch.Tensor) -> torch.Tensor:
-        return torch.stack([weight * y for weight in self._weights], dim=-len(self.domain.shape))
+        return torch.stack([weight * y for weight in self._weights], dim=-self.domain.ndim)
 
     def _norm(self) -> float:
         return math.hypot(*self._weights)
@@ -72,7 +72,7 @@ class Grayscale(LinearOperator):
         unit = self._direction
         y = unit._apply(b)
         rest = b - unit._adjoint(y)
-        # shifts of batch elements have an axis for the channels, which y has not
+        # shifts of batch elements have an axis for the channels, as images have
         along = unit._adjoint(y) / (norm**2 + shift)
         if not isinstance(shift, torch.Tensor):
             return along + rest / shift if shift > 0 else along

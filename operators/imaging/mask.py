@@ -18,17 +18,17 @@ __all__ = ["Mask"]
 class Mask(LinearOperator):
     """Keep the pixels where `mask` is true: ``y = m * x``.
 
-    The range is the domain: what is lost is zero. ``operators.masks`` draws masks.
+    The range is the domain: lost pixels are zero. ``operators.masks`` has functions that draw masks.
 
     Parameters
     ----------
     mask : real tensor or array, shape (..., H, W)
-        One or true where a pixel is measured, zero where it is lost; other numbers weight.
+        One or true where a pixel is measured, zero where it is lost; other numbers are weights.
     image_shape : tuple of int, optional
         Shape of the images, to which the mask broadcasts, such as ``(3, H, W)`` for one mask of all
-        colors; by default the mask's.
+        colors; by default that of the mask.
     field : {"real", "complex"}
-        Of the images.
+        Field of the images.
 
     Raises
     ------
@@ -65,14 +65,14 @@ class Mask(LinearOperator):
     _adjoint = _apply
 
     def _gram(self) -> LinearOperator:
-        # squared in double precision, which the data may have though the mask has not
+        # squared in double precision, which the data may have where the mask has not
         return Mask(self._mask.value.double() ** 2, self.domain.shape, self.domain.field)
 
     def _norm(self) -> float:
         return float(self._mask.value.abs().max())
 
     def _solve(self, b: torch.Tensor, shift: float | torch.Tensor) -> torch.Tensor:
-        """(m^2 + shift) x = b, pixel by pixel; zero where nothing is known of a pixel."""
+        """(m^2 + shift) x = b, pixel by pixel; zero where a pixel is undetermined."""
         curvature = self._mask.like(b) ** 2 + shift
         if not isinstance(shift, torch.Tensor) and shift > 0:  # everywhere, at a third of the cost
             return b / curvature

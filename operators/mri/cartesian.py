@@ -32,11 +32,11 @@ class MRI(LinearOperator):
     ----------
     image_shape : (int, int) or (int, int, int)
     mask : bool or float tensor that broadcasts to the image shape
-        What is sampled, or with which weight: ``(W,)`` for lines along H as in fastMRI, ``(H, 1)`` for lines
-        along W, ``(H, W)`` for points. See `invgen.operators.mri.sampling`.
+        Weight of each sample, zero where k-space is not sampled: ``(W,)`` for lines along H as in fastMRI,
+        ``(H, 1)`` for lines along W, ``(H, W)`` for points. See `invgen.operators.mri.sampling`.
     coils : complex tensor, shape (coils, *image_shape), optional
-        Sensitivity of each coil; k-space is then ``(coils, *image_shape)``. Without it there is one coil,
-        equally sensitive everywhere, and k-space has the image's shape.
+        Sensitivity of each coil; k-space is then ``(coils, *image_shape)``. Without it there is one coil of
+        uniform sensitivity, and k-space has the image's shape.
 
     Raises
     ------
@@ -45,8 +45,8 @@ class MRI(LinearOperator):
 
     Notes
     -----
-    Axes along which the mask is the same, such as that of its lines, do not enter ``gram`` at all. Forward
-    and adjoint transform the whole grid: to take the sampled lines out costs more than it saves.
+    ``gram`` needs no transform along axes on which the mask does not depend, such as that of its lines.
+    Forward and adjoint transform the whole grid: extracting the sampled lines costs more than it saves.
 
     References
     ----------
@@ -83,7 +83,7 @@ class MRI(LinearOperator):
         return None if bool(self._mask.value.all()) else self._mask.value > 0
 
     def restrict(self, x: torch.Tensor) -> torch.Tensor:
-        """`x`, zero where no coil sees anything."""
+        """`x`, zero where all coil sensitivities are zero."""
         return x if self._coils is None else self._coils.restrict(x)
 
     def estimate_noise(self, y: torch.Tensor) -> torch.Tensor | None:
@@ -143,22 +143,22 @@ class MRI(LinearOperator):
         power = self._mask.value.square()
         for axis in set(self.domain.axes) - set(self._varying):
             power = power.narrow(axis, 0, 1)
-        # transforms of what is not modulated have their origin first
+        # transforms of images that are not modulated have their origin first
         return Constant(power if self._coils else torch.fft.ifftshift(power, dim=self.domain.axes))
 
     @cached_property
     def spectrum(self) -> Constant:
         """Symbol of the periodic convolution nearest to the gram operator, T. Chan (1988).
 
-        What it does to a plane wave is what the gram does to it on average: the squared mask, smeared by the
-        power spectrum of the maps.
+        The mean gain of the gram operator for each plane wave: the squared mask, convolved with the power
+        spectrum of the maps.
         """
         if self._coils is None:
             return Constant(self._power.value.expand(self.domain.shape))
         axes = self.domain.axes
-        smear = torch.fft.fftn(self._coils.power() / self.domain.size, dim=axes)
+        power = torch.fft.fftn(self._coils.power() / self.domain.size, dim=axes)
         mask = torch.fft.fftn(self._mask.value.square(), dim=axes)
-        return Constant(torch.fft.ifftn(mask * smear.conj(), dim=axes).real.clamp(min=0))
+        return Constant(torch.fft.ifftn(mask * power.conj(), dim=axes).real.clamp(min=0))
 
     def _filter(self, x: torch.Tensor, symbol: torch.Tensor) -> torch.Tensor:
         """Multiply in k-space; transforms of axes on which the symbol does not depend cancel."""
@@ -187,7 +187,7 @@ class MRI(LinearOperator):
 
 
 class _Gram(LinearOperator):
-    """``A.H A``: each coil's image is convolved with the mask's point spread."""
+    """``A.H A``: each coil's image is convolved with the point spread function of the mask."""
 
     def __init__(self, operator: MRI) -> None:
         super().__init__(operator.domain, operator.domain)

@@ -1,4 +1,4 @@
-"""What users give to operators of magnetic resonance imaging, checked once."""
+"""Checks of the arguments of operators of magnetic resonance imaging."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from invgen.core.space import as_shape, check_finite
 
 __all__ = ["checked_coils", "checked_image_shape", "checked_trajectory"]
 
-#: Trajectories may leave k-space by what rounding in single precision does.
+#: Trajectories may exceed half a cycle by rounding in single precision.
 _ROUNDING = 1e-6
 
 
@@ -23,13 +23,13 @@ def checked_image_shape(image_shape: tuple[int, ...], who: str) -> tuple[int, ..
 
 
 def checked_coils(coils: Any, shape: tuple[int, ...], who: str) -> torch.Tensor:
-    """Coil maps as complex numbers (coils, *shape), in memory of the CPU in that order."""
+    """Coil maps as complex numbers (coils, *shape), contiguous on the CPU."""
     maps = torch.as_tensor(coils).detach().cpu()
     if tuple(maps.shape[1:]) != shape or not maps.numel():
         sizes = ", ".join(["coils", *map(str, shape)])
         raise ShapeError(f"{who} expects coil maps of shape ({sizes}); got {tuple(maps.shape)}.")
     check_finite(maps, f"{who}'s coil maps")
-    # compiled code reads the memory, for which a conjugation may be no more than a flag
+    # compiled code reads memory, where a lazy conjugation is not visible
     return maps.to(torch.promote_types(maps.dtype, torch.complex64)).resolve_conj().contiguous()
 
 
@@ -52,7 +52,7 @@ def checked_trajectory(trajectory: Any, dimensions: int, who: str) -> torch.Tens
     reach = float(k.abs().max())
     if reach > 0.5 + _ROUNDING:
         raise ParameterError(
-            f"{who} expects a trajectory in cycles per pixel, at most half a cycle; it goes to {reach:.6g}. "
+            f"{who} expects a trajectory in cycles per pixel, at most half a cycle; got up to {reach:.6g}. "
             "Divide radians per pixel by 2 pi, and cycles per field of view (-N/2 to N/2) by the number of "
             "pixels N; multiply 1/m by the size of a pixel in m, which is the field of view / N: see "
             "operators.trajectories.to_cycles_per_pixel. If the unit is right, take more pixels."

@@ -1,4 +1,4 @@
-"""The centred, unitary Fourier transform, and what its shifts become."""
+"""The centred, unitary Fourier transform, with its shift of k-space as a modulation of the image."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Fourier(Unitary):
 
     def __init__(self, shape: tuple[int, ...], axes: Sequence[int] | None = None) -> None:
         super().__init__(shape, "complex")
-        self.axes = _negative(axes, len(self.domain.shape))
+        self.axes = _negative(axes, self.domain.ndim)
         self._modulation = Constant(modulation(self.domain.shape, self.axes))
 
     def _apply(self, x: torch.Tensor) -> torch.Tensor:
@@ -63,7 +63,7 @@ def modulation(shape: tuple[int, ...], axes: Sequence[int]) -> torch.Tensor:
     Returns
     -------
     complex128 tensor
-        Of the shape, but for ones where an axis is not transformed.
+        Of the shape, with length one along axes that are not transformed.
     """
     factors = torch.ones((1,) * len(shape), dtype=torch.complex128)
     for axis in axes:
@@ -73,7 +73,7 @@ def modulation(shape: tuple[int, ...], axes: Sequence[int]) -> torch.Tensor:
 
 
 def _unit_root(power: torch.Tensor, n: int) -> torch.Tensor:
-    """``exp(2 pi i power / n)``, with zeros where they belong."""
+    """``exp(2 pi i power / n)``, with exact zeros."""
     angle = 2 * math.pi * (power % n).double() / n
     parts = torch.stack([angle.cos(), angle.sin()], dim=-1)
     return torch.view_as_complex(torch.where(parts.abs() < 1e-14, 0.0, parts))

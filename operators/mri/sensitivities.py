@@ -14,19 +14,19 @@ from invgen.core.threads import torch_threads
 __all__ = ["Sensitivities"]
 
 
-#: Bytes of coil images that are transformed in one call: enough to keep all threads busy, in little memory.
+#: Bytes of coil images that are transformed in one call: enough for all threads, and little memory.
 _CHUNK = 1 << 25
 
 
 class Sensitivities:
-    """What all multi-coil operators do around a transform T: ``y_c = T(s_c x)``, and its adjoint.
+    """Coil sensitivities s_c around a transform T: ``y_c = T(s_c x)``, and its adjoint.
 
     Parameters
     ----------
     maps : complex tensor, shape (coils, *image_shape)
     modulation : complex tensor, optional
-        Where it is given, T takes images modulated by it that have their origin first, as ``ifftshift``
-        leaves them: maps bring that about in passing.
+        If given, T takes images that are multiplied by it and have their origin first, as after
+        ``ifftshift``. Both are done together with the multiplication by the maps.
     """
 
     def __init__(self, maps: torch.Tensor, modulation: torch.Tensor | None = None) -> None:
@@ -36,7 +36,7 @@ class Sensitivities:
         starts = [n // 2 if modulation is not None else 0 for n in self._shape]
         if modulation is not None:
             maps = torch.fft.ifftshift(maps, dim=self._axes) * modulation
-        #: As the transform takes them.
+        #: The maps, shifted and modulated as the transform takes images.
         self.maps = Constant(maps)
         self._starts = starts
         rows = torch.arange(math.prod(self._shape[:-1])).reshape(self._shape[:-1])
@@ -47,7 +47,7 @@ class Sensitivities:
 
         ``transform`` takes images with any leading axes, and may overwrite them.
         """
-        parts = [transform(self._spread(maps, x)) for maps in self._chunks(x)]
+        parts = [transform(self._expand(maps, x)) for maps in self._chunks(x)]
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
     def adjoint(self, y: torch.Tensor, inverse: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
@@ -62,17 +62,17 @@ class Sensitivities:
         """``sum_c conj(s_c) convolve(s_c x)`` of images (batch, *image_shape); `convolve` may overwrite."""
         result = torch.zeros_like(x)
         for maps in self._chunks(x):
-            self._combine(maps, convolve(self._spread(maps, x)), result)
+            self._combine(maps, convolve(self._expand(maps, x)), result)
         return result
 
     def _chunks(self, like: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """The maps, in parts of so many bytes, at least one coil; a GPU takes all at once."""
+        """The maps in chunks of `_CHUNK` bytes, of at least one coil each; on a GPU in one."""
         maps = self.maps.like(like)
         size = maps[0].numel() * maps.element_size()
         return (maps,) if like.is_cuda else maps.split(max(1, _CHUNK // size))
 
-    def _spread(self, maps: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        """Images (batch, *image_shape) as each coil sees them, (batch, coils, *image_shape)."""
+    def _expand(self, maps: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """Images (batch, *image_shape) times the maps, (batch, coils, *image_shape)."""
         if x.is_cuda:
             return maps * x.roll([-start for start in self._starts], dims=self._axes).unsqueeze(1)
         from invgen.operators.mri import sensitivities_cpu as cpu
@@ -85,7 +85,7 @@ class Sensitivities:
         return y
 
     def _combine(self, maps: torch.Tensor, z: torch.Tensor, x: torch.Tensor) -> None:
-        """Adjoint of `_spread`, added to `x`."""
+        """Adjoint of `_expand`, added to `x`."""
         if z.is_cuda:
             x += torch.linalg.vecdot(maps, z, dim=1).roll(self._starts, dims=self._axes)
             return
@@ -97,7 +97,7 @@ class Sensitivities:
                 cpu.combine(s, _rows(seen), order, first, _rows(image[None])[0])
 
     def restrict(self, x: torch.Tensor) -> torch.Tensor:
-        """`x`, zero where no coil sees anything."""
+        """`x`, zero where all sensitivities are zero."""
         return torch.where(self._seen.like(x), x, 0)
 
     def power(self) -> torch.Tensor:

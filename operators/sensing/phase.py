@@ -23,26 +23,26 @@ class PhaseRetrieval(Operator):
     """Coded diffraction: ``y_j = |F (d_j * x)|``, or its square, the intensity.
 
     F is the unitary Fourier transform with the origin in the middle, ``N // 2``, as in `Fourier`. Images that
-    differ by a global phase (real images: a sign) measure the same.
+    differ by a global phase (real images: a sign) have the same measurement.
 
     Parameters
     ----------
     image_shape : tuple of int
         Shape of the images.
     codes : real or complex tensor, shape (codes, *image_shape), optional
-        What modulates the wave in each exposure, see `random_codes`; by default one exposure without.
+        Modulation of the wave in each exposure, see `random_codes`; by default a single exposure without one.
     oversampling : int
-        The image is surrounded by zeros to this many times its size: magnitudes of a single exposure without
-        codes tell an image apart from 2 on (Miao, Sayre and Chapman 1998).
+        The image is padded by zeros to this multiple of its size. From 2 on, the magnitudes of a single
+        exposure without codes determine an image (Miao, Sayre and Chapman 1998).
     squared : bool
-        Measure ``|z|^2``, which is smooth, rather than ``|z|``, whose derivative is taken to be zero at zero.
+        Measure ``|z|^2``, which is smooth, rather than ``|z|``, whose derivative at zero is defined as zero.
     field : {"real", "complex"}
-        Of the images; the range is real, ``(codes, *oversampling * image_shape)``.
+        Field of the images; the range is real, ``(codes, *oversampling * image_shape)``.
 
     Raises
     ------
     ShapeError, ParameterError
-        If the codes do not fit the image or are not finite, or the oversampling is no positive integer.
+        If the codes do not fit the image or are not finite, or the oversampling is not a positive integer.
 
     References
     ----------
@@ -91,12 +91,12 @@ class PhaseRetrieval(Operator):
 
 
 class _CodedTransform(LinearOperator):
-    """The waves before their phases are lost: ``z_j = F (d_j * x)`` on a grid with zeros around the image."""
+    """The coded transform ``z_j = F (d_j * x)``, of images padded by zeros to a grid."""
 
     def __init__(self, domain: Space, codes: torch.Tensor, grid: tuple[int, ...]) -> None:
         super().__init__(domain, Space((len(codes), *grid), "complex"))
         self._grid = grid
-        # a magnitude does not see the phases that centre the image, only those that centre the pattern
+        # magnitudes do not depend on the phases that centre the image, only on those that centre the pattern
         before = modulation(grid, domain.axes)[tuple(slice(n) for n in domain.shape)]
         self._codes = Constant(codes.to(torch.complex128) * before)
 
@@ -123,7 +123,7 @@ def random_codes(count: int, shape: tuple[int, ...], seed: int, kind: str = "oct
     Parameters
     ----------
     count : int
-        Number of exposures: some 6 to 12 determine an image up to its global phase.
+        Number of exposures: 6 to 12 typically determine an image up to its global phase.
     shape : tuple of int
         Of the images.
     seed : int

@@ -36,9 +36,9 @@ class Gradient(LinearOperator):
             raise ShapeError(f"Gradient along the axes {axes} does not fit images of shape {tuple(shape)}.")
         super().__init__(Space(shape, field), Space((len(axes), *shape), field))
         self._axes = tuple(axes)
-        # along the last two or three axes, in order, a compiled loop knows the way
+        # the compiled loop is for the last two or three axes, in order
         self._compiled = self._axes in ((-2, -1), (-3, -2, -1))
-        #: How many planes, images along the last two axes, follow each other along the first of three axes.
+        #: Number of planes, images along the last two axes, along the first of three axes.
         self.depth = self.domain.shape[-3] if self._axes == (-3, -2, -1) else 1
         self._planes = math.prod(self.domain.shape[:-2])
 
@@ -47,7 +47,7 @@ class Gradient(LinearOperator):
         return self._compiled and x.device.type == "cpu"
 
     def planes(self, x: torch.Tensor, space: Space) -> np.ndarray:
-        """Memory of contiguous data of the domain or the range, the `space`, as the loops take them.
+        """Memory of contiguous data of `space`, the domain or the range, as the loops take them.
 
         ``(batch, planes, H, W)`` or ``(batch, directions, planes, H, W)``.
         """
@@ -83,7 +83,7 @@ class Gradient(LinearOperator):
 
     @cached_property
     def spectrum(self) -> Constant:
-        """Of the periodic differences, which are never below: they add the differences across the edge."""
+        """Of periodic differences: an upper bound, since they add the differences across the edge."""
         symbol = torch.zeros(self.domain.shape, dtype=torch.float64)
         for axis in self._axes:
             frequency = torch.fft.fftfreq(self.domain.shape[axis], dtype=torch.float64)

@@ -12,12 +12,12 @@ __all__ = ["Unitary"]
 
 
 class Unitary(LinearOperator):
-    """Base of the operators whose adjoint is their inverse; a subclass gives ``_apply`` and ``_adjoint``.
+    """Base of the operators whose adjoint is their inverse; a subclass defines ``_apply`` and ``_adjoint``.
 
     Parameters
     ----------
     shape : tuple of int
-        Of what goes in and comes out.
+        Of images and coefficients.
     field : {"real", "complex"}
     """
 

@@ -191,7 +191,7 @@ def test_total_variation_with_pdhg_of_odl_gives_our_image():
     space = odl.uniform_discr([-8, -8], [8, 8], (32, 32))
     theirs, weight = to_odl(A, domain=space), 2.0
     gradient = odl.Gradient(space, method="forward", pad_mode="symmetric")
-    # ODL's gradient divides by the size of a pixel, and its norm weighs with the area
+    # ODL's gradient divides by the size of a pixel, and its norm is weighted by the area
     scale = space.cell_sides[0] / space.cell_volume
     terms = odl.functionals.SeparableSum(
         0.5 * odl.functionals.L2NormSquared(theirs.range).translated(theirs.range.element(y.numpy())),
