@@ -31,7 +31,7 @@ def checked(data: Any, who: str, layout: str, dimensions: tuple[int, ...] | None
         raise DtypeError(f"{who} expects complex numbers; got {str(data.dtype).removeprefix('torch.')}.")
     check_finite(data.cpu(), who)  # also from a GPU: this is done once for a scan
     if not bool(data.any()):
-        raise DataError(f"{who} got data that are all zero.")
+        raise DataError(f"{who} got only zeros.")
     return data
 
 
