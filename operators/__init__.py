@@ -2,11 +2,12 @@
 
 from invgen.core.space import ProductSpace, Space
 from invgen.operators.algebra import stack
-from invgen.operators.base import SVD, LinearOperator, Operator
-from invgen.operators.basic import FunctionOperator, Identity, MatrixOperator, from_scipy
+from invgen.operators.base import Operator
+from invgen.operators.basic import FunctionOperator, Identity, Map, MatrixOperator, from_scipy
 from invgen.operators.imaging import Blur, Downsample, Grayscale, Mask, kernels, masks
+from invgen.operators.linear import SVD, LinearOperator
 from invgen.operators.mri import MRI, Fourier, NonCartesianMRI, coils, sampling, trajectories
-from invgen.operators.odl import from_odl
+from invgen.operators.odl import from_odl, to_odl
 from invgen.operators.sensing import (
     GaussianMatrix,
     PhaseRetrieval,
@@ -36,6 +37,7 @@ __all__ = [
     "Hadamard",
     "Identity",
     "LinearOperator",
+    "Map",
     "Mask",
     "MatrixOperator",
     "NonCartesianMRI",
@@ -57,5 +59,6 @@ __all__ = [
     "random_codes",
     "sampling",
     "stack",
+    "to_odl",
     "trajectories",
 ]

@@ -1,4 +1,4 @@
-"""Operators from what a user has: nothing, a matrix, two functions, a SciPy operator."""
+"""Operators from what a user has: nothing, a matrix, functions, a SciPy operator."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from invgen.core.batching import each_alone, element_numbers, per_element
 from invgen.core.errors import ShapeError
 from invgen.core.frozen import Constant
 from invgen.core.space import Space
-from invgen.operators.base import SVD, LinearOperator
+from invgen.operators.base import Operator
+from invgen.operators.linear import SVD, LinearOperator
 
-__all__ = ["FunctionOperator", "Identity", "MatrixOperator", "from_scipy"]
+__all__ = ["FunctionOperator", "Identity", "Map", "MatrixOperator", "from_scipy"]
 
 
 class Identity(LinearOperator):
@@ -51,13 +53,12 @@ class Identity(LinearOperator):
         """One at every frequency."""
         return Constant(torch.ones(self.domain.shape, dtype=torch.float64))
 
-    @property
-    def svd(self) -> SVD:
+    def _svd(self) -> SVD:
         """All singular values are one."""
         return SVD(self, torch.ones(self.domain.shape), self)
 
 
-#: Cost ``m n min(m, n)`` of the largest singular value decomposition that is made unasked: some seconds.
+#: Largest cost ``m n min(m, n)`` of a singular value decomposition that is computed by default: some seconds.
 _LARGEST_SVD = 1e10
 
 
@@ -100,7 +101,7 @@ class MatrixOperator(LinearOperator):
     @cached_property
     def _factors(self) -> tuple[Constant, ...]:
         matrix = self._matrix.value
-        # the data may be more precise than the matrix was given
+        # the data may have a higher precision than the matrix
         matrix = matrix.to(torch.promote_types(matrix.dtype, torch.float64))
         return tuple(Constant(factor) for factor in torch.linalg.svd(matrix, full_matrices=False))
 
@@ -117,7 +118,7 @@ class MatrixOperator(LinearOperator):
         _, s, Vh = (factor.like(b) for factor in self._factors)
         flat = b.reshape(*self.domain.batch_shape(b), -1)
         if isinstance(shift, torch.Tensor) and shift.ndim:
-            shift = shift.reshape(*self.domain.batch_shape(shift), 1)
+            shift = per_element(element_numbers(shift, self.domain.ndim), 1)
         coefficients = (Vh @ flat.unsqueeze(-1)).squeeze(-1)
         # on the row space divide by s^2 + shift, on its complement by the shift alone
         denominator = s**2 + shift
@@ -129,9 +130,8 @@ class MatrixOperator(LinearOperator):
         rest = flat - (Vh.mH @ coefficients.unsqueeze(-1)).squeeze(-1)
         return (x + rest / shift).reshape(b.shape)
 
-    @cached_property
-    def svd(self) -> SVD | None:
-        """By LAPACK, once; None where that would take minutes."""
+    def _svd(self) -> SVD | None:
+        """By LAPACK; None where that would take minutes."""
         if not self.has_closed_form_solve:
             return None
         U, s, Vh = (factor.value for factor in self._factors)
@@ -146,7 +146,7 @@ class FunctionOperator(LinearOperator):
     Parameters
     ----------
     forward, adjoint : callable
-        Take and give tensors ``(*batch, *shape)``; must not change their argument.
+        Take and return tensors ``(*batch, *shape)``; must not change their argument.
     domain, range : Space or tuple of int
     """
 
@@ -168,22 +168,68 @@ class FunctionOperator(LinearOperator):
 
     def _checked(self, result: torch.Tensor, space: Space, given: torch.Tensor, which: str) -> torch.Tensor:
         expected = (
-            *(given.shape[: given.ndim - len((self.domain if which == "forward" else self.range).shape)]),
+            *(given.shape[: given.ndim - (self.domain if which == "forward" else self.range).ndim]),
             *space.shape,
         )
         if tuple(result.shape) != expected:
             raise ShapeError(
-                f"The {which} function should give the shape {expected}; it gave {tuple(result.shape)}."
+                f"The {which} function should return the shape {expected}; it returned {tuple(result.shape)}."
             )
-        # what comes out is the caller's to change, also where a function gives back its argument
+        # the result is the caller's to change, also where a function returns its argument
         shared = result.untyped_storage().data_ptr() == given.untyped_storage().data_ptr()
         return result.clone() if shared else result
+
+
+class Map(Operator):
+    """A differentiable function as an operator, such as the decoder of a generator: ``A @ Map(...)``.
+
+    Its derivatives are PyTorch's. Check it with ``invgen.testing.check_operator``.
+
+    Parameters
+    ----------
+    function : callable
+        Takes tensors ``(batch, *domain.shape)`` with exactly one batch axis, as neural networks do, and
+        returns ``(batch, *range.shape)``; must not change its argument. All batch axes of an operator's
+        input are flattened to this one. Batch elements must not depend on each other: a network with batch
+        normalization is in its mode of evaluation.
+    domain, range : Space or tuple of int
+
+    Raises
+    ------
+    ShapeError
+        When it is called, if the function returns another shape.
+    """
+
+    exact_batches = False
+
+    def __init__(
+        self,
+        function: Callable[[torch.Tensor], torch.Tensor],
+        domain: Space | tuple[int, ...],
+        range: Space | tuple[int, ...],
+    ) -> None:
+        super().__init__(domain, range)
+        self._function = function
+
+    def _apply(self, x: torch.Tensor) -> torch.Tensor:
+        flat, batch = self.domain.flatten(x)
+        if not len(flat):  # which functions may refuse
+            return self.range.zeros(batch, x)
+        y = self._function(flat)
+        expected = (len(flat), *self.range.shape)
+        if tuple(y.shape) != expected:
+            raise ShapeError(
+                f"The function should return the shape {expected}, with the batch axis of its argument; "
+                f"it returned {tuple(y.shape)}."
+            )
+        # the result is the caller's to change, also where the function returns its argument
+        return y.reshape(*batch, *self.range.shape).clone()
 
 
 def from_scipy(operator: Any, image_shape: tuple[int, ...] | None = None) -> LinearOperator:
     """A SciPy sparse matrix or ``scipy.sparse.linalg.LinearOperator`` as an operator on tensors.
 
-    Data on a GPU travel to the CPU and back.
+    Data on a GPU are copied to the CPU and back.
 
     Parameters
     ----------
@@ -217,11 +263,13 @@ class _SciPyOperator(LinearOperator):
 
     @staticmethod
     def _run(function: Callable[[Any], Any], x: torch.Tensor, given: Space, wanted: Space) -> torch.Tensor:
-        rows = [function(row) for row in x.reshape(-1, given.size).cpu().numpy()]
-        result = torch.as_tensor(np.stack(rows) if rows else np.zeros((0, wanted.size)))
-        return result.to(device=x.device, dtype=x.dtype).reshape(*given.batch_shape(x), *wanted.shape)
+        def one(element: torch.Tensor) -> torch.Tensor:
+            return torch.as_tensor(function(element.numpy().ravel()))[None]
+
+        y = each_alone(one, x.cpu(), given.ndim)
+        return y.to(device=x.device, dtype=x.dtype).reshape(*given.batch_shape(x), *wanted.shape)
 
 
 def _multiply(matrix: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-    """``matrix @ row`` for each row on its own: a blocked product would round with the batch size."""
+    """``matrix @ row`` for each row separately: a blocked product would round with the batch size."""
     return torch.bmm(matrix.expand(len(rows), *matrix.shape), rows.unsqueeze(-1)).squeeze(-1)

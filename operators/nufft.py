@@ -16,7 +16,9 @@ from invgen.core.threads import apart_from_openmp, thread_count
 
 __all__ = ["NUFFT"]
 
-#: Relative accuracy asked of FINUFFT. What comes out against the direct sum is below 1e-4 and 1e-10.
+__all__ = ["NUFFT"]
+
+#: Requested relative accuracy. The error against the direct sum is below 1e-4 and 1e-10.
 _ACCURACY = {torch.complex64: 1e-5, torch.complex128: 1e-12}
 
 #: Writes the transform of one array to another.

@@ -9,7 +9,7 @@ ODL's spaces carry weights, such as the volume of a pixel, and its adjoints belo
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache, cached_property
 from typing import Any
 
@@ -18,8 +18,8 @@ import torch
 
 from invgen.core.errors import CapabilityError, DtypeError, ParameterError, ShapeError
 from invgen.core.frozen import Constant
-from invgen.core.space import Data, ProductSpace, Space
-from invgen.operators.base import LinearOperator
+from invgen.core.space import Data, ProductSpace, Space, map_parts
+from invgen.operators.linear import LinearOperator
 
 __all__ = ["from_odl", "import_odl", "to_odl"]
 
@@ -28,10 +28,10 @@ _DTYPES = {"float32": "complex64", "float64": "complex128"}
 
 @cache
 def import_odl() -> Any:
-    """Import ODL, and undo what its import changes: an environment variable, NumPy's way of printing.
+    """Import ODL, and undo what its import changes: an environment variable and NumPy's print options.
 
-    SciPy comes first, since it reads ``SCIPY_ARRAY_API`` once and for good. Who imports ODL before us keeps
-    what ODL changes.
+    SciPy is imported before, since it reads ``SCIPY_ARRAY_API`` once, when it is imported. Where the user has
+    imported ODL earlier, its changes stay.
     """
     import scipy.special  # noqa: F401
 
@@ -55,11 +55,11 @@ def from_odl(operator: Any) -> LinearOperator:
 
     The adjoint is the Euclidean one: the weights of ODL's spaces are removed. Some of ODL's adjoints ignore
     the weights (``MatrixOperator``) or are the inverse (``DiscreteFourierTransform``, a multiple of the
-    adjoint). It is therefore tried on three images when the operator is built, and corrected.
+    adjoint). Each is therefore tested on three images when the operator is built, and corrected.
 
-    ODL computes in the dtype of its spaces, and the result comes back in the input's: float64 data through
-    spaces of float32 are as precise as float32. Batches are looped over; data on a GPU travel to the ODL
-    space's device and back.
+    ODL computes in the dtype of its spaces, and the result is returned in that of the input: float64 data in
+    spaces of float32 have the precision of float32. Batches are looped over; data on a GPU are copied to the
+    device of the ODL space and back.
 
     Parameters
     ----------
@@ -73,7 +73,8 @@ def from_odl(operator: Any) -> LinearOperator:
     Raises
     ------
     DtypeError
-        If it is no ODL operator, or one on other arrays than of float32, float64, complex64, complex128.
+        If it is no ODL operator, or one on arrays of another dtype than float32, float64, complex64 and
+        complex128.
     CapabilityError
         If it is not linear, has no adjoint, or one that is no multiple of the transpose, as the
         ``FourierTransform`` and ``RayTransform(impl="skimage")`` of ODL 1.0.
@@ -81,8 +82,36 @@ def from_odl(operator: Any) -> LinearOperator:
     return _FromODL(operator)
 
 
-def to_odl(operator: LinearOperator, dtype: str | None, domain: Any, range: Any) -> Any:
-    """See `LinearOperator.to_odl`."""
+def to_odl(operator: LinearOperator, dtype: str | None = None, domain: Any = None, range: Any = None) -> Any:
+    """An operator of invgen as one of ODL, whose solvers then run on it.
+
+    Parameters
+    ----------
+    operator : LinearOperator
+    dtype : {"float32", "float64"}, optional
+        Precision of ODL's spaces, also of complex ones; by default that of a given space, else float32.
+    domain, range : odl.LinearSpace, optional
+        Spaces of the same shapes, such as ``odl.uniform_discr``, which ``odl.Gradient`` asks for; by
+        default ``odl.rn`` and ``odl.cn``, unweighted, and ``odl.ProductSpace`` of them for tuples.
+
+    Returns
+    -------
+    odl.Operator
+        Its adjoint is ``A.H``, up to the weights of the given spaces. ODL's spaces have no batch axes.
+
+    Raises
+    ------
+    DtypeError
+        If it is no linear operator.
+    ParameterError
+        If the precision is unknown.
+    ShapeError
+        If a space does not fit.
+    CapabilityError
+        If ODL has no such space, or the space no weighted inner product.
+    """
+    if not isinstance(operator, LinearOperator):
+        raise DtypeError(f"to_odl expects a LinearOperator; got {type(operator).__name__}.")
     if dtype not in (None, *_DTYPES):
         raise ParameterError(f"dtype is 'float32' or 'float64', also for complex data; got {dtype!r}.")
     if dtype is None:
@@ -138,7 +167,7 @@ class _FromODL(LinearOperator):
         return _times(after, x)
 
     def _find_weights(self) -> tuple[list[Constant], list[Constant]]:
-        """What to multiply with before and after ODL's adjoint, so that it is the transpose."""
+        """Factors before and after ODL's adjoint that make it the transpose."""
         candidates = [[[torch.ones(())] * len(_spaces(space)) for space in (self.range, self.domain)]]
         outer, inner = _weights(self._operator.range), _weights(self._operator.domain)
         if outer is not None and inner is not None:
@@ -165,14 +194,14 @@ class _FromODL(LinearOperator):
     def _compare(self, before: list[Constant], after: list[Constant]) -> list[complex]:
         """Ratios ``<x, B A x> / |A x|^2`` of a candidate B: one each if it is the transpose.
 
-        White noise, ones and a single pixel, so that frequencies and places weigh in differently.
+        The images are white noise, ones and a single pixel: they differ in frequency and place.
         """
         noise = self.domain.random(seed=0, dtype=torch.float64)
         size = float(self.range.norm(self._apply(noise)))
         if not size:
             return []  # the zero operator
         seen = self._weighted(self._apply(noise), before, after)
-        images = [noise, _each(torch.ones_like, noise), _each(_only_largest, seen)]
+        images = [noise, map_parts(torch.ones_like, noise), map_parts(_only_largest, seen)]
         ratios = []
         for x in images:
             y = self._apply(x)
@@ -217,11 +246,11 @@ def _to_odl_class() -> Any:
             before = [Constant(w) for w in _weights(self.range) or []]
             after = [Constant(1 / w) for w in _weights(self.domain) or []]
             adjoint = FromInvgen(self._operator.H, self.range, self.domain, before, after)
-            adjoint.__dict__["adjoint"] = self  # whose weights must not be applied again
+            adjoint.__dict__["adjoint"] = self  # or the weights would be applied twice
             return adjoint
 
         def __repr__(self) -> str:
-            return f"{self._operator!r}.to_odl()"
+            return f"to_odl({self._operator!r})"
 
     return FromInvgen
 
@@ -270,7 +299,7 @@ def _arrays(space: Any) -> list[Any]:
 
 
 def _weights(space: Any) -> list[torch.Tensor] | None:
-    """Weights of the inner product of an ODL space, for each array; None where they are no such weights."""
+    """Weights of the inner product of an ODL space, for each array; None for spaces with another norm."""
     if not hasattr(space, "weighting"):
         return [torch.ones(1, dtype=torch.float64)]
     weights = getattr(space.weighting, "const", getattr(space.weighting, "array", None))
@@ -291,7 +320,7 @@ def _weights(space: Any) -> list[torch.Tensor] | None:
 
 
 def _element(space: Any, parts: Iterator[torch.Tensor]) -> Any:
-    """An element of an ODL space from as many tensors as it needs."""
+    """An element of an ODL space, from the next tensors of an iterator."""
     if isinstance(space, import_odl().ProductSpace):
         if _is_array(space):
             parts = iter(next(parts))
@@ -304,7 +333,7 @@ def _element(space: Any, parts: Iterator[torch.Tensor]) -> Any:
 
 
 def _data(space: Any, element: Any) -> list[torch.Tensor]:
-    """The tensors of an ODL element; they share its memory where they can."""
+    """The tensors of an ODL element, which share its memory where possible."""
     if isinstance(space, import_odl().ProductSpace):
         parts = [_data(s, e) for s, e in zip(space.spaces, element, strict=True)]
         if _is_array(space):
@@ -341,15 +370,11 @@ def _parts(x: Data) -> tuple[torch.Tensor, ...]:
     return (x,) if isinstance(x, torch.Tensor) else tuple(x)
 
 
-def _each(function: Callable[[torch.Tensor], torch.Tensor], x: Data) -> Data:
-    return function(x) if isinstance(x, torch.Tensor) else tuple(map(function, x))
-
-
 def _times(weights: list[Constant], x: Data) -> Data:
     factors = iter(weights)
-    return _each(lambda part: next(factors).like(part) * part, x)
+    return map_parts(lambda part: next(factors).like(part) * part, x)
 
 
 def _only_largest(x: torch.Tensor) -> torch.Tensor:
-    """Zero but for a one where `x` is largest."""
+    """One where `x` is largest in magnitude, else zero."""
     return torch.zeros_like(x).flatten().index_fill(0, x.abs().argmax(), 1).reshape(x.shape)

@@ -15,7 +15,7 @@ def fast_length(n: int) -> int:
 
 
 def triangle(shape: tuple[int, ...]) -> torch.Tensor:
-    """Share of its pixels that an image has in common with itself shifted by each lag.
+    """Fraction of an image that overlaps with itself, shifted by each lag.
 
     Returns
     -------
@@ -31,8 +31,8 @@ def triangle(shape: tuple[int, ...]) -> torch.Tensor:
 def circulant_symbol(kernel: torch.Tensor, overlap: torch.Tensor | None = None) -> torch.Tensor:
     """Eigenvalues of the circulant matrix nearest to a convolution padded by zeros, T. Chan (1988).
 
-    Its entries are means of those of the Toeplitz matrix along wrapped diagonals: each lag counts as often as
-    there are pairs of pixels with it.
+    Its entries are means of those of the Toeplitz matrix along wrapped diagonals: each lag is weighted by the
+    number of pairs of pixels that have it.
 
     Parameters
     ----------

@@ -7,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 
 from invgen.convex.protocols import Composite, Prior, Proximable, Weight, has_closed_form
+from invgen.core.batching import leading
 from invgen.core.errors import CapabilityError, ParameterError, ShapeError
 from invgen.priors.image_format import ImageFormat
 
@@ -198,7 +199,7 @@ class Denoising:
             raise ShapeError(
                 f"sigma of each batch element has the batch's shape {tuple(batch)}; got {tuple(level.shape)}."
             )
-        return level.to(x.device, x.dtype.to_real()).reshape(*level.shape, *(1,) * (x.ndim - level.ndim))
+        return leading(level, x)
 
 
 def require(prior: Any, who: str, *capabilities: type) -> None:

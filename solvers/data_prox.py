@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 
 from invgen.core.krylov import conjugate_gradients
-from invgen.operators.inverse import fourier_preconditioner
 from invgen.problem import Problem
 
 __all__ = ["SAMPLER_PRECISION", "DataProx"]
@@ -88,7 +87,7 @@ class DataProx:
             def precondition(v: torch.Tensor) -> torch.Tensor:
                 return A.solve(v, rho / self._weight) / w
         else:
-            precondition = fourier_preconditioner(A, r, w, shift)  # type: ignore[assignment]
+            precondition = A.fourier_preconditioner(r, w, shift)  # type: ignore[assignment]
         # in that norm each direction counts in units of the density's standard deviation
         small = None if self._precision is None else self._precision * self._space.size**0.5
         moved = conjugate_gradients(

@@ -14,7 +14,7 @@ from invgen.operators import Gradient
 from invgen.priors.image_format import format_of
 from invgen.problem import Problem
 
-__all__ = ["check_scale", "image_scale", "per_element", "prior_unit", "rough_image", "with_noise"]
+__all__ = ["as_batch", "check_scale", "image_scale", "prior_unit", "rough_image", "with_noise"]
 
 #: Weight of the roughness in a first image, against the data's largest curvature.
 _SMOOTHING = 1e-2
@@ -78,7 +78,7 @@ def check_scale(value: Any, name: str) -> None:
         raise ParameterError(f"{name} must be positive; got {value}.")
 
 
-def per_element(value: float | torch.Tensor, problem: Problem, name: str) -> torch.Tensor:
+def as_batch(value: float | torch.Tensor, problem: Problem, name: str) -> torch.Tensor:
     """A number, or one for each batch element, as a tensor of the batch's shape.
 
     Raises

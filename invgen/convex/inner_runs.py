@@ -10,7 +10,7 @@ from invgen.convex.metric import MetricProx
 from invgen.convex.momentum import momentum
 from invgen.convex.primal_dual import PrimalDual
 from invgen.core.errors import CapabilityError
-from invgen.operators.algebra import Gram
+from invgen.operators.linear import Gram
 from invgen.problem import Problem
 
 __all__ = ["first_weight", "weighted_run"]

@@ -1,4 +1,4 @@
-"""Counting how often an operator is applied, without the operator knowing."""
+"""Counting the applications of an operator, without the operator knowing."""
 
 from __future__ import annotations
 
@@ -15,9 +15,21 @@ _calls: ContextVar[Counter[int] | None] = ContextVar("calls", default=None)
 
 @contextmanager
 def count_calls(operator: Any, **others: Any) -> Iterator[dict[str, int]]:
-    """Count the calls of `operator`, of its adjoint and of its gram, and of others by name, within the block.
+    """Count the applications of an operator within the block.
 
-    The dictionary that it gives is filled at the end of the block.
+    Parameters
+    ----------
+    operator : Operator
+    **others : object
+        What else is counted, by name.
+
+    Yields
+    ------
+    dict
+        Filled at the end of the block: the number of applications under "forward", "adjoint" and "gram", and
+        under the names of `others`. Where the singular value decomposition of the operator is known by then,
+        those of its two factors and their adjoints are under "svd"; a factor that is the operator itself
+        counts as such.
     """
     counter: Counter[int] = Counter()
     result: dict[str, int] = {}
@@ -26,13 +38,16 @@ def count_calls(operator: Any, **others: Any) -> Iterator[dict[str, int]]:
         yield result
     finally:
         _calls.reset(token)
-        related = {
+        own = {
             "forward": operator,
-            "adjoint": operator.__dict__.get("H"),
-            "gram": operator.__dict__.get("gram"),
-            **others,
+            "adjoint": getattr(operator, "H", None),
+            "gram": operator.__dict__.get("gram"),  # which may cost much to build, and has then no calls
         }
-        result.update({name: 0 if A is None else counter[id(A)] for name, A in related.items()})
+        result.update({name: 0 if A is None else counter[id(A)] for name, A in (own | others).items()})
+        svd = operator.__dict__.get("svd")
+        if svd is not None:
+            factors = {id(A) for factor in (svd.U, svd.V) for A in (factor, factor.H)}
+            result["svd"] = sum(counter[key] for key in factors - {id(A) for A in own.values()})
 
 
 def record_call(operator: Any) -> None:

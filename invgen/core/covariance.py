@@ -10,7 +10,7 @@ from invgen.core.errors import ParameterError, ShapeError
 
 __all__ = ["covariance_factor"]
 
-#: What rounding in single precision, and sums in another order, leave of the two triangles of a covariance.
+#: Relative difference of the two triangles of a covariance that rounding in single precision can cause.
 _ROUNDING = 1e-5
 
 
@@ -24,15 +24,15 @@ def covariance_factor(covariance: Any) -> torch.Tensor:
     Raises
     ------
     ShapeError, ParameterError
-        For what is no covariance.
+        For a matrix that is not square, or not Hermitian and positive definite.
     """
     matrix = torch.as_tensor(covariance).detach()
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not matrix.numel():
         raise ShapeError(f"A covariance is a square matrix; got the shape {tuple(matrix.shape)}.")
     matrix = matrix.to(torch.promote_types(matrix.dtype, torch.float64))
     factor, info = torch.linalg.cholesky_ex(matrix)
-    # only the lower triangle is read, and NaN in it makes NaN; entries are judged by the levels of their own
-    # coils, which may be far apart
+    # the factorization reads the lower triangle only, and NaN in it makes NaN; an entry is compared with the
+    # noise levels of its own two channels, which may differ by orders of magnitude
     levels = matrix.diagonal().real.clamp(min=0).sqrt()
     hermitian = bool(((matrix - matrix.mH).abs() <= _ROUNDING * torch.outer(levels, levels)).all())
     if info or not hermitian or not bool(factor.isfinite().all()):

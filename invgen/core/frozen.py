@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+__all__ = ["Constant", "Frozen"]
+
 
 class _FreezeAfterInit(type):
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
@@ -17,7 +19,7 @@ class _FreezeAfterInit(type):
 class Frozen(metaclass=_FreezeAfterInit):
     """Base of classes whose attributes are fixed once ``__init__`` has run.
 
-    ``functools.cached_property`` still works: what it keeps is derived, not changed.
+    ``functools.cached_property`` still works: it keeps derived values and changes none.
     """
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -35,7 +37,7 @@ class Constant:
     Parameters
     ----------
     value : tensor or array
-        Kept in the precision it comes in; a copy, so that the caller's array stays the caller's.
+        Copied, in its own precision: later changes of the caller's array have no effect.
     """
 
     def __init__(self, value: Any) -> None:
@@ -43,7 +45,7 @@ class Constant:
         self._copies: dict[tuple[torch.device, torch.dtype], torch.Tensor] = {}
 
     def like(self, x: torch.Tensor) -> torch.Tensor:
-        """The constant on the device of `x` and in its precision; integer and bool stay what they are."""
+        """The constant on the device of `x` and in its precision; integers and bools keep their dtype."""
         dtype = self.value.dtype
         if dtype.is_complex:
             dtype = x.dtype if x.dtype.is_complex else x.dtype.to_complex()

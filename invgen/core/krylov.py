@@ -10,7 +10,9 @@ import torch
 from invgen.core.errors import InvgenWarning
 from invgen.core.space import Space
 
-#: Steps from which the rate of convergence is taken.
+__all__ = ["conjugate_gradients", "largest_eigenvalue", "power_of_two"]
+
+#: Number of last steps whose mean rate of convergence is extrapolated.
 _FEW = 4
 
 Apply = Callable[[torch.Tensor], torch.Tensor]
@@ -29,11 +31,31 @@ def conjugate_gradients(
 ) -> torch.Tensor:
     """Solve ``apply(x) = b`` for a positive semi-definite `apply`, Hestenes and Stiefel (1952).
 
-    Starts at zero, so that a singular consistent system gives the solution of smallest norm. Each
-    batch element stops by itself, when its residual is `tolerance` times its right-hand side (1e-6 in
-    float32, 1e-12 in float64), when its error is about `error` in the norm of `apply`, or when `enough`,
-    asked every tenth iteration, finds it good: that makes a batch equal to its elements one by one. Who gives
-    a number of `iterations` wants no more of them; else 2000 that do not suffice are worth a warning.
+    Each batch element stops by itself, so that a batch equals its elements. The iteration starts at zero: of
+    a singular consistent system it finds the solution of smallest norm.
+
+    Parameters
+    ----------
+    apply : callable
+        The matrix, applied to tensors like `b`.
+    b : tensor, shape (*batch, *space.shape)
+    space : Space
+    precondition : callable, optional
+        Positive definite, close to the inverse of `apply`.
+    tolerance : float, optional
+        Norm of the residual, relative to the right-hand side, at which an element stops; by default 1e-6 in
+        single and 1e-12 in double precision.
+    iterations : int, optional
+        Largest number of iterations. By default 2000, after which a warning states the residual reached.
+    error : float, optional
+        Estimated error in the norm of `apply` at which an element stops.
+    enough : callable, optional
+        From the current solution to bool, shape of the batch: true for elements that stop. It is evaluated in
+        every tenth iteration.
+
+    Returns
+    -------
+    tensor like `b`
     """
     if tolerance is None:
         tolerance = 1e-12 if b.dtype in (torch.float64, torch.complex128) else 1e-6
@@ -75,10 +97,10 @@ def conjugate_gradients(
 
 
 def _energy_left(lowered: list[torch.Tensor]) -> torch.Tensor:
-    """Squared error that is left when each step has lowered it by so much.
+    """Squared error that is left, from the amounts by which the steps so far have lowered it.
 
-    Which is ``length * rz`` (Hestenes and Stiefel 1952, theorem 6:1); the steps to come lower it by a
-    geometric series, if the mean rate of the last few holds.
+    A step lowers it by ``length * rz`` (Hestenes and Stiefel 1952, theorem 6:1). The remaining steps are
+    assumed to lower it by a geometric series, with the mean rate of the last few.
     """
     before, last = lowered[-_FEW:][0], lowered[-1]
     count = min(_FEW, len(lowered)) - 1
@@ -88,7 +110,7 @@ def _energy_left(lowered: list[torch.Tensor]) -> torch.Tensor:
 
 
 def power_of_two(size: torch.Tensor) -> torch.Tensor:
-    """A power of two near each positive number, else one: to divide by it rounds nothing."""
+    """A power of two near each positive number, one for others: division by it is exact."""
     exponent = torch.where(size > 0, torch.frexp(size).exponent, 0)
     return torch.ldexp(torch.ones_like(size), exponent)
 
@@ -99,7 +121,7 @@ def largest_eigenvalue(
     """Largest eigenvalue of a positive semi-definite map, for each batch element of `start`, by Lanczos.
 
     Without reorthogonalization: rounding makes copies of the extreme eigenvalues, never wrong ones
-    (Paige 1980). Stops when the largest Ritz value has settled to `tolerance`, each batch element by itself.
+    (Paige 1980). Each batch element stops by itself, when its largest Ritz value has settled to `tolerance`.
     """
     v, v_old = start * space.per_sample(1 / space.norm(start)), torch.zeros_like(start)
     value = beta = torch.zeros_like(space.norm(start))
@@ -120,7 +142,7 @@ def largest_eigenvalue(
                 break
         beta = space.norm(w)
         betas.append(beta)
-        # where the Krylov space is exhausted beta vanishes, and zero vectors change nothing more
+        # where the Krylov space is exhausted beta vanishes, and zero vectors change nothing from there on
         v_old, v = v, w * space.per_sample(torch.where(beta > 0, 1 / beta, 0))
     return unit * value
 

@@ -1,15 +1,19 @@
-"""Spaces: the shape and field of what an operator takes and gives, and their inner products."""
+"""Spaces: the shape and field of what an operator takes and returns, and their inner products."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from invgen.core.batching import each_alone, per_element, unwrapped
+from invgen.core.checks import is_count
 from invgen.core.errors import CapabilityError, DataError, DtypeError, ParameterError, ShapeError
+
+__all__ = ["Data", "ProductSpace", "Space", "as_shape", "as_space", "broadcasts", "check_finite", "map_parts"]
 
 #: A tensor, or a tuple of tensors for an element of a `ProductSpace`.
 Data = Any
@@ -36,9 +40,7 @@ class Space:
     field: str = "real"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
-        if any(n < 1 for n in self.shape):
-            raise ShapeError(f"A space needs positive sizes; got the shape {self.shape}.")
+        object.__setattr__(self, "shape", as_shape(self.shape, "A space"))
         if self.field not in _DTYPES:
             raise ParameterError(f"field is 'real' or 'complex'; got {self.field!r}.")
 
@@ -48,9 +50,14 @@ class Space:
         return math.prod(self.shape)
 
     @property
+    def ndim(self) -> int:
+        """Number of axes of one element."""
+        return len(self.shape)
+
+    @property
     def axes(self) -> tuple[int, ...]:
         """The element's own axes, counted from the end (the leading ones are batch)."""
-        return tuple(range(-len(self.shape), 0))
+        return tuple(range(-self.ndim, 0))
 
     def check(self, x: Data, who: str) -> None:
         """Raise unless `x` is a finite tensor of this space, with any leading batch axes."""
@@ -64,14 +71,14 @@ class Space:
             raise DtypeError(
                 f"{who} expects {names}; got {str(x.dtype).removeprefix('torch.')}. {_convert(x, self.field)}"
             )
-        if x.shape[x.ndim - len(self.shape) :] != self.shape or x.ndim < len(self.shape):
+        if x.shape[x.ndim - self.ndim :] != self.shape or x.ndim < self.ndim:
             sizes = ", ".join(["...", *map(str, self.shape)])
             raise ShapeError(f"{who} expects the shape ({sizes}); got {tuple(x.shape)}.")
         check_finite(x, who)
 
     def batch_shape(self, x: Data) -> torch.Size:
         """Leading axes of `x` that are not the element's own."""
-        return x.shape[: x.ndim - len(self.shape)]
+        return x.shape[: x.ndim - self.ndim]
 
     def flatten(self, x: Data) -> tuple[torch.Tensor, torch.Size]:
         """`x` with exactly one batch axis, and the batch shape that `reshape` restores."""
@@ -92,9 +99,7 @@ class Space:
 
     def per_sample(self, value: Any) -> Any:
         """A number per batch element, shaped to multiply elements of this space."""
-        if isinstance(value, torch.Tensor):
-            return value.reshape(*value.shape, *(1,) * len(self.shape))
-        return value
+        return per_element(value, self.ndim)
 
     def half(self, symbol: torch.Tensor) -> torch.Tensor:
         """The frequencies of a symbol that the transform of this space's elements keeps."""
@@ -105,29 +110,25 @@ class Space:
 
         The symbol is the same for all elements, or has their batch axes.
         """
-        own = symbol.shape[-len(self.shape) :]
-        if math.prod(own) == 1:  # the same at every frequency
+        if math.prod(symbol.shape[-self.ndim :]) == 1:  # the same at every frequency
             return symbol * x
-        flat, batch = self.flatten(x)
-        if not len(flat):  # which transforms refuse
-            return x.clone()
-        if x.is_cuda or len(flat) == 1:
-            return self._filter(symbol, x)
-        # the CPU's transforms round by how many there are: one by one, a batch equals its elements to the bit
-        symbols = symbol.expand(*batch, *own).reshape(-1, *own)
-        return torch.stack([self._filter(s, v.clone()) for s, v in zip(symbols, flat, strict=True)]).reshape(
-            x.shape
-        )
+        return each_alone(self._filter, x, self.ndim, symbol) if x.numel() else x.clone()
 
-    def _filter(self, symbol: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    def _filter(self, x: torch.Tensor, symbol: torch.Tensor) -> torch.Tensor:
         if self.field == "complex":
             return torch.fft.ifftn(symbol * torch.fft.fftn(x, dim=self.axes), dim=self.axes)
         return torch.fft.irfftn(symbol * torch.fft.rfftn(x, dim=self.axes), s=self.shape, dim=self.axes)
 
+    def zeros(self, batch: Sequence[int], like: torch.Tensor) -> Data:
+        """Zeros on the device of `like` and in its precision."""
+        real = like.dtype.to_real()
+        dtype = real if self.field == "real" else real.to_complex()
+        return torch.zeros(*batch, *self.shape, dtype=dtype, device=like.device)
+
     def random(
         self, batch: tuple[int, ...] = (), *, seed: int, dtype: torch.dtype, device: Any = None
     ) -> Data:
-        """Standard normal elements; `dtype` is real and gives the precision."""
+        """Elements of standard Gaussian noise; `dtype` is real and sets the precision."""
         generator = torch.Generator().manual_seed(seed)
         kind = dtype if self.field == "real" else dtype.to_complex()
         return torch.randn(*batch, *self.shape, generator=generator, dtype=kind).to(device)
@@ -148,7 +149,7 @@ class ProductSpace(Space):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Tuples have none: methods that need a single array end here."""
+        """Tuples have no shape: methods that need a single array raise here."""
         raise CapabilityError(f"This needs a single array; {self} holds tuples.")
 
     @property
@@ -193,13 +194,26 @@ class ProductSpace(Space):
         """Euclidean norm of the whole tuple."""
         return torch.stack([s.norm(a) for s, a in zip(self.spaces, x, strict=True)]).square().sum(0).sqrt()
 
+    def zeros(self, batch: Sequence[int], like: torch.Tensor) -> Data:
+        """Tuples of zeros on the device of `like` and in its precision."""
+        return tuple(space.zeros(batch, like) for space in self.spaces)
+
     def random(
         self, batch: tuple[int, ...] = (), *, seed: int, dtype: torch.dtype, device: Any = None
     ) -> Data:
-        """Standard normal tuples."""
+        """Tuples of standard Gaussian noise."""
         return tuple(
             s.random(batch, seed=seed + i, dtype=dtype, device=device) for i, s in enumerate(self.spaces)
         )
+
+
+def as_shape(shape: Sequence[Any], who: str) -> tuple[int, ...]:
+    """A shape of positive whole numbers, of Python or NumPy, as a tuple of ints of Python."""
+    if not all(map(is_count, shape)):
+        raise ShapeError(
+            f"{who} needs positive sizes, which are whole numbers; got the shape {tuple(shape)}."
+        )
+    return tuple(int(n) for n in shape)
 
 
 def as_space(space: Space | tuple[int, ...]) -> Space:
@@ -218,6 +232,27 @@ def _convert(x: torch.Tensor, field: str) -> str:
 
 def check_finite(x: torch.Tensor, who: str) -> None:
     """Raise where `x` holds NaN or Inf. Skipped on a GPU, where looking would stall the device's queue."""
+    x = unwrapped(x)
     # a sum that is finite has finite terms, and costs a tenth of looking at each
-    if x.device.type == "cpu" and not torch.isfinite(x.sum()) and (bad := int((~torch.isfinite(x)).sum())):
-        raise DataError(f"{who} got {bad} NaN or infinite values of {x.numel()}. Mask or repair them first.")
+    if x.device.type != "cpu" or bool(torch.isfinite(x.sum())):
+        return
+    bad = (~torch.isfinite(x)).nonzero()
+    if len(bad):
+        raise DataError(
+            f"{who} got {len(bad)} NaN or infinite values of {x.numel()}, the first at index "
+            f"{tuple(bad[0].tolist())}. Mask or repair them first."
+        )
+
+
+def broadcasts(own: Sequence[int], shape: Sequence[int]) -> bool:
+    """Whether an array of the shape `own` broadcasts to `shape`, and to no larger one."""
+    return len(own) <= len(shape) and all(
+        n in (1, m) for n, m in zip(reversed(own), reversed(shape), strict=False)
+    )
+
+
+def map_parts(function: Callable[..., torch.Tensor], *data: Data) -> Data:
+    """Apply a function to tensors, or to each part of tuples of them."""
+    if isinstance(data[0], torch.Tensor):
+        return function(*data)
+    return tuple(function(*parts) for parts in zip(*data, strict=True))

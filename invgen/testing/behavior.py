@@ -7,17 +7,34 @@ import itertools
 from collections.abc import Callable
 
 import torch
+from torch.func import vmap
 
 from invgen.core.errors import DataError, DtypeError, ShapeError
-from invgen.core.space import Data
+from invgen.core.space import Data, map_parts
 from invgen.operators import LinearOperator, Operator, ProductSpace, Space
+from invgen.testing.linear import EXACT
 from invgen.testing.report import Checks, cloned, distance, parts, pickled, refuses_change, same_bits
+
+__all__ = [
+    "check_batch",
+    "check_derivatives",
+    "check_device",
+    "check_errors",
+    "check_immutability",
+    "check_memory_layout",
+    "check_nonlinear_derivatives",
+    "check_observed",
+    "check_pickling",
+    "check_precision",
+    "check_vmap",
+    "maps",
+]
 
 _DTYPES = (torch.float32, torch.float64)
 
 
 def maps(operator: Operator) -> dict[str, Operator]:
-    """Return the operator, and what comes with a linear one."""
+    """Return the operator, and the adjoint and the gram operator of a linear one."""
     if not isinstance(operator, LinearOperator):
         return {"A": operator}
     return {"A": operator, "A.H": operator.H, "A.gram": operator.gram}
@@ -32,23 +49,22 @@ def check_precision(operator: Operator, checks: Checks, seed: int) -> None:
             (p.shape, p.dtype, p.device) for p in parts(expected)
         ]
         got = ", ".join(f"{tuple(p.shape)} {p.dtype}" for p in parts(y))
-        checks.true("precision", fits, f"{name} of a batch of 2 in {dtype} gave {got}")
+        checks.true("precision", fits, f"{name} of a batch of 2 in {dtype} returned {got}")
 
 
 def check_batch(operator: Operator, checks: Checks, seed: int) -> None:
-    """Compare a batch with its elements one by one, to the bit; with one batch axis, with two, and empty."""
+    """Compare a batch with its elements one by one; with one batch axis, with two, and empty.
+
+    To the bit, unless the operator states by `exact_batches` that it is to rounding.
+    """
     for (name, A), dtype in itertools.product(maps(operator).items(), _DTYPES):
+        same = _same if A.exact_batches else _close
         x = A.domain.random((2, 3), seed=seed, dtype=dtype)
         y = A(x)
         for index in ((0, 0), (1, 2)):
-            checks.true(
-                "batch: elements",
-                same_bits(A(_at(x, index)), _at(y, index)),
-                f"{name} of a batch differs from one by one",
-            )
-        checks.true(
-            "batch: axes", same_bits(A(_at(x, 1)), _at(y, 1)), f"{name} depends on the number of batch axes"
-        )
+            one, meaning = A(_at(x, index)), f"{name} of a batch differs from {name} of its elements"
+            same(checks, "batch: elements", one, _at(y, index), meaning)
+        same(checks, "batch: axes", A(_at(x, 1)), _at(y, 1), f"{name} depends on the number of batch axes")
         empty = A(A.domain.random((0, 2), seed=seed, dtype=dtype))
         shapes = [p.shape for p in parts(A.range.random((0, 2), seed=seed, dtype=dtype))]
         checks.true(
@@ -58,13 +74,48 @@ def check_batch(operator: Operator, checks: Checks, seed: int) -> None:
         )
 
 
+def check_vmap(operator: Operator, checks: Checks, seed: int) -> None:
+    """Compare ``torch.func.vmap``, of the operator and of its derivatives, with the batched call."""
+    same = _same if isinstance(operator, LinearOperator) else _close
+    for (name, A), dtype in itertools.product(maps(operator).items(), _DTYPES):
+        x = A.domain.random((3, 2), seed=seed, dtype=dtype)
+        y = A(x)
+        meaning = f"vmap of {name} differs from the batched call"
+        same(checks, "vmap: first axis", vmap(A)(x), y, meaning)
+        same(checks, "vmap: second axis", vmap(A, in_dims=1, out_dims=1)(x), y, meaning)
+        same(checks, "vmap: both axes", vmap(vmap(A))(x), y, meaning)
+        x, v = (A.domain.random((2,), seed=seed + i, dtype=dtype) for i in range(2))
+        w = A.range.random((2,), seed=seed + 2, dtype=dtype)
+        pushed = vmap(lambda x, v, A=A: torch.func.jvp(A, (x,), (v,))[1])(x, v)
+        same(
+            checks,
+            "vmap: jvp",
+            pushed,
+            A.jvp(x, v),
+            f"vmap of the jvp of {name} differs from the batched one",
+        )
+        pulled = vmap(lambda x, w, A=A: torch.func.vjp(A, x)[1](w)[0])(x, w)
+        same(
+            checks,
+            "vmap: vjp",
+            pulled,
+            A.vjp(x, w),
+            f"vmap of the vjp of {name} differs from the batched one",
+        )
+        slope = vmap(torch.func.grad(lambda x, A=A: A.range.inner(A(x), A(x)).real / 2))(x)
+        expected = A.vjp(x, A(x))
+        _close(
+            checks, "vmap: gradient", slope, expected, f"vmap of the gradient of |{name} x|^2 / 2 is wrong"
+        )
+
+
 def check_memory_layout(operator: Operator, checks: Checks, seed: int) -> None:
-    """Apply to views: strided, and with a conjugation or a sign that PyTorch has yet to carry out."""
+    """Apply to views: strided, and lazily conjugated or negated."""
     for (name, A), dtype in itertools.product(maps(operator).items(), _DTYPES):
         x = A.domain.random((2,), seed=seed, dtype=dtype)
         for lazy in (_strided, _unresolved):
-            view = _each(lazy, x)
-            plain = _each(lambda p: p.resolve_conj().resolve_neg().contiguous(), view)
+            view = map_parts(lazy, x)
+            plain = map_parts(lambda p: p.resolve_conj().resolve_neg().contiguous(), view)
             checks.true(
                 "memory: views",
                 same_bits(A(view), A(plain)),
@@ -73,7 +124,7 @@ def check_memory_layout(operator: Operator, checks: Checks, seed: int) -> None:
 
 
 def check_observed(operator: Operator, checks: Checks, seed: int) -> None:
-    """Compare what is said to be observed with the measurement of an image: elsewhere it is zero."""
+    """Compare `observed` with the measurement of an image: what is not observed must be zero."""
     observed = operator.observed
     if observed is None:
         return
@@ -90,7 +141,7 @@ def check_observed(operator: Operator, checks: Checks, seed: int) -> None:
 
 
 def check_immutability(operator: Operator, checks: Checks, seed: int) -> None:
-    """Call twice: neither the operator nor the input changes, and nothing that is kept is handed out."""
+    """Call twice: neither the operator nor the input changes, and results share no memory with them."""
     checks.true(
         "immutability: attributes", refuses_change(operator), "attributes can be set after construction"
     )
@@ -105,7 +156,7 @@ def check_immutability(operator: Operator, checks: Checks, seed: int) -> None:
         checks.true("immutability: memory", same_bits(x, kept), f"{name}(x) shares memory with x")
         A(A.domain.random(seed=seed + 1, dtype=dtype))
         checks.true(
-            "immutability: repeat", same_bits(A(x), first), f"{name}(x) gave other bits the second time"
+            "immutability: repeat", same_bits(A(x), first), f"{name}(x) returned other bits the second time"
         )
 
 
@@ -115,7 +166,7 @@ def check_pickling(operator: Operator, checks: Checks, seed: int) -> None:
     checks.true("pickling: attributes", refuses_change(copy), "the copy's attributes can be set")
     for (name, A), B in zip(maps(operator).items(), maps(copy).values(), strict=True):
         x = A.domain.random((2,), seed=seed, dtype=torch.float32)
-        checks.true("pickling: result", same_bits(B(x), A(x)), f"{name} of a pickled copy gives other bits")
+        checks.true("pickling: result", same_bits(B(x), A(x)), f"{name} of a pickled copy returns other bits")
     if isinstance(copy, LinearOperator):
         checks.true(
             "pickling: A.H.H is A", copy.H.H is copy, "the copy's adjoint belongs to another operator"
@@ -149,7 +200,8 @@ def check_nonlinear_derivatives(operator: Operator, checks: Checks, seed: int) -
     x, v = (operator.domain.random(seed=seed + i, dtype=torch.float64) for i in range(2))
     w = operator.range.random(seed=seed + 2, dtype=torch.float64)
     h = 1e-5
-    slope = (operator(x + h * v) - operator(x - h * v)) / (2 * h)
+    ahead, behind = (operator(map_parts(lambda p, q, s=s: p + s * q, x, v)) for s in (h, -h))
+    slope = map_parts(lambda p, q: (p - q) / (2 * h), ahead, behind)
     forward, backward = operator.jvp(x, v), operator.vjp(x, w)
     checks.at_most("derivatives: jvp", distance(forward, slope), 1e-6, "jvp differs from finite differences")
     left, right = operator.range.inner(w, forward).real, operator.domain.inner(backward, v).real
@@ -158,7 +210,7 @@ def check_nonlinear_derivatives(operator: Operator, checks: Checks, seed: int) -
 
 
 def check_errors(operator: Operator, checks: Checks, seed: int) -> None:
-    """Offer what does not fit: each is refused with its own kind of error, and no keyword is swallowed."""
+    """Call with invalid input: each is refused with its own kind of error, and no keyword is ignored."""
     both = [operator, operator.H] if isinstance(operator, LinearOperator) else [operator]
     for A in both:
         x = A.domain.random((2,), seed=seed, dtype=torch.float32)
@@ -184,6 +236,7 @@ def _check_refusals(A: Operator, space: Space, x: torch.Tensor, checks: Checks) 
     spoiled.view(-1)[-1] = float("nan")
     infinite = x.clone()
     infinite.view(-1)[0] = float("inf")
+    _check_place(A, spoiled, checks)
     wider = torch.cat([x, x[..., :1]], dim=-1)
     for kind, given, meaning in (
         (ShapeError, wider, "another shape must be refused"),
@@ -199,6 +252,18 @@ def _check_refusals(A: Operator, space: Space, x: torch.Tensor, checks: Checks) 
             A(given)
 
 
+def _check_place(A: Operator, spoiled: torch.Tensor, checks: Checks) -> None:
+    """NaN in the last entry is reported with its index."""
+    index = str(tuple(n - 1 for n in spoiled.shape))
+    for call in (A, vmap(A)):
+        message = ""
+        try:
+            call(spoiled)
+        except DataError as error:
+            message = str(error)
+        checks.true("errors: place of NaN", index in message, f"{A.name} must refuse NaN and name its index")
+
+
 def check_device(operator: Operator, checks: Checks, seed: int) -> None:
     """Compare a GPU with the CPU, to rounding."""
     if not torch.cuda.is_available():
@@ -208,18 +273,29 @@ def check_device(operator: Operator, checks: Checks, seed: int) -> None:
         maps(operator).items(), ((torch.float32, 1e-5), (torch.float64, 1e-9))
     ):
         x = A.domain.random((2,), seed=seed, dtype=dtype)
-        y = A(_each(lambda p: p.cuda(), x))
+        y = A(map_parts(lambda p: p.cuda(), x))
         checks.true("device: place", all(p.is_cuda for p in parts(y)), f"{name} of data on the GPU left it")
-        on_cpu = _each(lambda p: p.cpu(), y)
+        on_cpu = map_parts(lambda p: p.cpu(), y)
         checks.at_most("device: result", distance(on_cpu, A(x)), bound, f"{name} differs between GPU and CPU")
 
 
-def _each(function: Callable[[torch.Tensor], torch.Tensor], x: Data) -> Data:
-    return tuple(map(function, x)) if isinstance(x, tuple) else function(x)
+def _same(checks: Checks, name: str, got: Data, expected: Data, meaning: str) -> None:
+    """To the bit."""
+    checks.true(name, same_bits(got, expected), meaning)
+
+
+def _close(checks: Checks, name: str, got: Data, expected: Data, meaning: str) -> None:
+    """To rounding."""
+    dtype = parts(expected)[0].dtype.to_real()
+    shapes = [p.shape for p in parts(got)] == [p.shape for p in parts(expected)]
+    checks.true(name, shapes, meaning)
+    checks.at_most(
+        f"{name}, {str(dtype).removeprefix('torch.')}", distance(got, expected), EXACT[dtype], meaning
+    )
 
 
 def _at(x: Data, index: int | tuple[int, ...]) -> Data:
-    return _each(lambda p: p[index], x)
+    return map_parts(lambda p: p[index], x)
 
 
 def _strided(x: torch.Tensor) -> torch.Tensor:

@@ -45,12 +45,12 @@ class Coordinates:
         return tuple(result) if self._tuple else result[0]
 
     def basis(self, dtype: torch.dtype) -> Data:
-        """Return the unit elements as one batch; `dtype` is real and gives the precision."""
+        """Return the unit elements as one batch; `dtype` is real and sets the precision."""
         native = not self._real and self._spaces[0].field == "complex"
         return self.element(torch.eye(self.size, dtype=dtype.to_complex() if native else dtype))
 
     def repeat(self, weights: torch.Tensor) -> torch.Tensor:
-        """Give each coordinate the real weight of its entry."""
+        """Repeat the real weight of each entry for its coordinates."""
         return weights.flatten().repeat_interleave(self.size // weights.numel())
 
 

@@ -7,14 +7,28 @@ from functools import cached_property
 import torch
 
 from invgen.core.errors import ParameterError, ShapeError
-from invgen.core.space import Data
+from invgen.core.space import Data, map_parts
 from invgen.operators import LinearOperator, ProductSpace
 from invgen.testing.coordinates import coordinates, matrix
 from invgen.testing.report import Checks, distance, parts
 
-#: Bounds on what only rounding makes, by precision.
+__all__ = [
+    "EXACT",
+    "Dense",
+    "check_adjoint",
+    "check_gram",
+    "check_linearity",
+    "check_nonnegative",
+    "check_norm",
+    "check_pinv",
+    "check_solve",
+    "check_svd",
+    "check_transpose",
+]
+
+#: Bounds on rounding errors, by precision.
 EXACT = {torch.float32: 1e-6, torch.float64: 1e-12}
-#: Bounds on a gram operator that takes a way of its own.
+#: Bounds on a gram operator with an algorithm of its own.
 GRAM = {torch.float32: 1e-4, torch.float64: 1e-9}
 #: Bounds on iterative solutions of well conditioned systems.
 SOLVE = {torch.float32: 1e-4, torch.float64: 1e-9}
@@ -98,7 +112,7 @@ class Dense:
 
     @property
     def condition(self) -> float:
-        """Largest over smallest singular value, not counting what rounding alone makes."""
+        """Largest over smallest singular value, of those above rounding."""
         s = self.singular_values
         kept = s[s > 1e-10 * s[0]]
         return float(kept[0] / kept[-1]) if len(kept) else 1.0
@@ -238,15 +252,11 @@ def _all_complex(A: LinearOperator) -> bool:
 
 
 def _combine(a: complex, x: Data, b: complex, y: Data) -> Data:
-    if isinstance(x, tuple):
-        return tuple(a * p + b * q for p, q in zip(x, y, strict=True))
-    return a * x + b * y
+    return map_parts(lambda p, q: a * p + b * q, x, y)
 
 
 def _double(x: Data) -> Data:
-    if isinstance(x, tuple | list):
-        return tuple(_double(part) for part in x)
-    return x.to(torch.promote_types(x.dtype, torch.float64))
+    return map_parts(lambda part: part.to(torch.promote_types(part.dtype, torch.float64)), x)
 
 
 def _name(rule: str, what: str, dtype: torch.dtype) -> str:

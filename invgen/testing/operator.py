@@ -36,6 +36,7 @@ _RULES: dict[str, Rule] = {
     "observed": behavior.check_observed,
     "immutability": behavior.check_immutability,
     "batch": behavior.check_batch,
+    "vmap": behavior.check_vmap,
     "memory": behavior.check_memory_layout,
     "pickling": behavior.check_pickling,
     "derivatives": behavior.check_derivatives,
@@ -50,10 +51,11 @@ _DENSE = 1 << 20
 def check_operator(operator: Operator, *, seed: int = 0, skip: Collection[str] = ()) -> Report:
     """Check an operator against the rules that solvers rely on, in float32 and in float64.
 
-    Every operator: batches equal their elements to the bit, results are reproducible, inputs are left alone,
-    what is not observed is zero, derivatives are right to second order, pickling, clear errors. A linear one
-    also: linearity, the adjoint by a dot test and, up to about a thousand pixels and measurements, by the
-    transpose of its matrix; and ``gram``, ``norm``, ``solve``, ``pinv`` and ``svd`` against dense algebra.
+    Every operator: batches equal their elements to the bit, and ``torch.func.vmap`` equals the batch; results
+    are reproducible, inputs are left alone, what is not observed is zero, derivatives are right to second
+    order, pickling, clear errors, which name the place of a NaN. A linear one also: linearity, the adjoint by
+    a dot test and, up to about a thousand pixels and measurements, by the transpose of its matrix; and
+    ``gram``, ``norm``, ``solve``, ``pinv`` and ``svd`` against dense algebra.
 
     Parameters
     ----------

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import torch
 
 from invgen.core.frozen import Constant
 from invgen.core.space import Space
-from invgen.operators.base import SVD, LinearOperator
 from invgen.operators.basic import Identity
+from invgen.operators.linear import SVD, LinearOperator
 from invgen.operators.spectral import solve_by_svd
 
 __all__ = ["Blocks"]
 
 
 class Blocks(LinearOperator):
-    """Sum of each block of pixels over the `power` of their number: 1 averages, 1/2 has orthonormal rows.
+    """Sum over each block of pixels, divided by a power of their number.
 
-    Blocks tile the last axes; those at the end may be partial.
+    Power 1 averages; 1/2 has orthonormal rows. Blocks tile the last axes; those at the end may be partial.
 
     Parameters
     ----------
@@ -55,24 +53,23 @@ class Blocks(LinearOperator):
     def _adjoint(self, y: torch.Tensor) -> torch.Tensor:
         x = self._weights.like(y) * y
         for axis, factor in enumerate(self._factors, -len(self._factors)):
-            spread = x.unsqueeze(x.ndim + axis + 1)
-            copies = spread.expand(*(factor if i == x.ndim + axis + 1 else -1 for i in range(x.ndim + 1)))
+            single = x.unsqueeze(x.ndim + axis + 1)
+            copies = single.expand(*(factor if i == x.ndim + axis + 1 else -1 for i in range(x.ndim + 1)))
             x = copies.flatten(x.ndim + axis, x.ndim + axis + 1).narrow(axis, 0, self.domain.shape[axis])
         return x.contiguous()
 
-    @cached_property
-    def svd(self) -> SVD:
-        """Blocks do not overlap: the rows are orthogonal, and their norms the singular values."""
-        s = self._weights.value * self._counts.sqrt()
-        rows = Blocks(self.domain.shape, self._factors, self.domain.field, power=0.5)
-        return SVD(Identity(self.range.shape, self.range.field), s.expand(self.range.shape), rows.H)
+    @property
+    def _row_norms(self) -> torch.Tensor:
+        return self._weights.value * self._counts.sqrt()
 
-    @cached_property
-    def _singular_values(self) -> Constant:
-        return Constant(self.svd.s)
+    def _svd(self) -> SVD:
+        """Blocks do not overlap: the rows are orthogonal, and their norms the singular values."""
+        s = self._row_norms.expand(self.range.shape)
+        rows = Blocks(self.domain.shape, self._factors, self.domain.field, power=0.5)
+        return SVD(Identity(self.range.shape, self.range.field), s, rows.H)
 
     def _solve(self, b: torch.Tensor, shift: float | torch.Tensor) -> torch.Tensor:
-        return solve_by_svd(self.svd, self._singular_values, b, shift)
+        return solve_by_svd(self.svd, b, shift)
 
     def _norm(self) -> float:
-        return float(self.svd.s.max())
+        return float(self._row_norms.max())

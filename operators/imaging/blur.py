@@ -11,9 +11,9 @@ import torch
 from invgen.core.errors import ParameterError, ShapeError
 from invgen.core.frozen import Constant
 from invgen.core.space import Space
-from invgen.operators.base import SVD, LinearOperator
 from invgen.operators.imaging.fourier_basis import Filter, FourierBasis
 from invgen.operators.imaging.mask import Mask
+from invgen.operators.linear import SVD, LinearOperator
 from invgen.operators.spectral import divide, solve_by_svd
 from invgen.operators.transforms.cosine import DCT
 
@@ -25,20 +25,20 @@ _BOUNDARIES = ("circular", "reflect", "zero")
 class Blur(LinearOperator):
     """Convolve with a kernel: ``y[i] = sum_l k[l] x[i + n // 2 - l]``, n being the kernel's size.
 
-    As ``scipy.ndimage.convolve``, the kernel's middle being at ``n // 2``; ``operators.kernels`` has kernels.
-    `solve` and `svd` are closed forms for circular boundaries and, where the kernel is symmetric along each
-    axis to the bit, for reflected ones; else `solve` iterates. FFTs round: a kernel without negative entries
-    may give -1e-17, so that `nonnegative` is not claimed.
+    As ``scipy.ndimage.convolve``, with the middle of the kernel at ``n // 2``; ``operators.kernels`` has
+    kernels. `solve` and `svd` are closed forms for circular boundaries and, where the kernel is exactly
+    symmetric along each axis, for reflected ones; else `solve` iterates. `nonnegative` is false also for
+    kernels without negative entries, since FFTs round zeros to numbers such as -1e-17.
 
     Parameters
     ----------
     image_shape : tuple of int
         Shape of the images; the kernel acts along the last axes, and the others are channels.
     kernel : tensor or array
-        Of two axes, three for volumes (or any number); any size, and complex for complex images.
+        With two axes, for volumes with three (or any number), of any size; may be complex for complex images.
     boundary : {"circular", "reflect", "zero"}
-        What lies beyond the image: the image again; its mirror image, edge pixels repeated (``d c b a | a b
-        c d | d c b a``, "reflect" of SciPy and "symmetric" of NumPy); nothing.
+        Continuation of the image beyond its edges: periodic; mirrored with the edge pixels repeated (``d c b
+        a | a b c d | d c b a``, "reflect" of SciPy and "symmetric" of NumPy); zero.
     field : {"real", "complex"}
 
     Raises
@@ -46,7 +46,7 @@ class Blur(LinearOperator):
     ShapeError
         If the kernel has more axes than the images, or none.
     ParameterError
-        If it has values that are not finite, or complex ones for real images; if the boundary is unknown.
+        If it has values that are not finite, or is complex for real images; if the boundary is unknown.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Blur(LinearOperator):
         self._kernel, self._boundary = Constant(kernel), boundary
         self._sizes = space.shape[len(space.shape) - kernel.ndim :]
         self._channels = space.shape[: len(space.shape) - kernel.ndim]
-        #: Grid on which the convolution is a periodic one.
+        #: Grid on which the convolution is periodic.
         self._grid = Space(
             self._sizes
             if boundary == "circular"
@@ -90,7 +90,7 @@ class Blur(LinearOperator):
 
     @cached_property
     def _sources(self) -> tuple[Constant, ...]:
-        """For each axis of the extended image the pixels that it shows; what lies beyond is never used."""
+        """For each axis the index of the image pixel that a pixel of the extended image repeats."""
         sources = []
         for n, k in zip(self._sizes, self._kernel.value.shape, strict=True):
             place = torch.arange(n + k - 1) - (k - 1 - k // 2)
@@ -99,7 +99,7 @@ class Blur(LinearOperator):
         return tuple(sources)
 
     def _margins(self) -> list[tuple[int, int, int]]:
-        """For each axis its place from the end, the extended image's pixels before it, and its size."""
+        """For each axis: its number from the end, the number of pixels added before the image, its size."""
         shape = self._kernel.value.shape
         return [
             (i - len(shape), k - 1 - k // 2, n)
@@ -107,7 +107,7 @@ class Blur(LinearOperator):
         ]
 
     def _extend(self, x: torch.Tensor) -> torch.Tensor:
-        """The image and what lies beyond it, as far as the kernel reaches; zeros up to a fast size."""
+        """The image with margins of the kernel's width, padded by zeros to a fast size."""
         if self._boundary == "zero":
             return self._pad(x)
         for (axis, _, _), source in zip(self._margins(), self._sources, strict=True):
@@ -146,25 +146,24 @@ class Blur(LinearOperator):
         return self._window(x).contiguous()
 
     def _window(self, whole: torch.Tensor) -> torch.Tensor:
-        """The image's own place in an extended one, a view."""
+        """The part of an extended image that is the image itself, as a view."""
         for axis, before, n in self._margins():
             whole = whole.narrow(axis, before, n)
         return whole
 
     @cached_property
     def _eigenvalues(self) -> torch.Tensor | None:
-        """In the Fourier basis or in that of cosines; None where neither diagonalizes the blur."""
+        """In the basis of Fourier or of cosines; None where neither diagonalizes the blur."""
         kernel = self._kernel.value
         if self._boundary == "circular":
             return _symbol(kernel, self._sizes)
         if self._boundary == "zero" or kernel.is_complex() or not _symmetric(kernel):
             return None
-        # the cosines are those waves of the doubled, periodic image that are even about its edges
+        # cosines are the waves of the mirrored, periodic image of twice the size
         double = _symbol(kernel, tuple(2 * n for n in self._sizes)).real
         return double[tuple(slice(0, n) for n in self._sizes)]
 
-    @cached_property
-    def svd(self) -> SVD | None:
+    def _svd(self) -> SVD | None:
         """In the Fourier basis for circular boundaries, in that of cosines for symmetric reflected ones."""
         values = self._eigenvalues
         if values is None:
@@ -176,17 +175,14 @@ class Blur(LinearOperator):
             U: LinearOperator = Filter(self.domain.shape, phase, field) @ V
         else:
             V = DCT(self.domain.shape, field, range(-len(self._sizes), 0)).H
-            # a diagonal in the coefficients, which Mask is
+            # Mask is a diagonal matrix, here of signs of coefficients
             U = V @ Mask(torch.where(values < 0, -1.0, 1.0), self.domain.shape, field)
         return SVD(U, s.expand(self.domain.shape), V)
 
     @cached_property
-    def _singular_values(self) -> Constant:
-        """In the order of what `_solve` divides."""
-        if self._boundary == "circular":
-            return Constant(self._symbol.value.abs())
-        assert self.svd is not None
-        return Constant(self.svd.s)
+    def _gains(self) -> Constant:
+        """Magnitude of the symbol of a circular blur."""
+        return Constant(self._symbol.value.abs())
 
     @property
     def has_closed_form_solve(self) -> bool:
@@ -195,9 +191,8 @@ class Blur(LinearOperator):
 
     def _solve(self, b: torch.Tensor, shift: float | torch.Tensor) -> torch.Tensor:
         if self._boundary == "reflect":
-            assert self.svd is not None
-            return solve_by_svd(self.svd, self._singular_values, b, shift)
-        s = self._singular_values.like(b)
+            return solve_by_svd(self.svd, b, shift)
+        s = self._gains.like(b)
         inverse = divide(torch.ones_like(s), s**2 + shift, s)
         return self._grid.filter(inverse, b)
 
@@ -232,7 +227,7 @@ def _symbol(kernel: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
         wrapped = wrapped.new_zeros(size).index_add(axis, places, wrapped)
     symbol = torch.fft.fftn(wrapped)
     if not kernel.is_complex():
-        # conjugate at opposite frequencies to the bit, also where all is rounding and a phase is taken of it
+        # exactly conjugate at opposite frequencies, even where the symbol is rounding: its phase is used
         axes = tuple(range(symbol.ndim))
         symbol = (symbol + symbol.flip(axes).roll((1,) * symbol.ndim, axes).conj()) / 2
     return symbol
@@ -242,7 +237,7 @@ def _symmetric(kernel: torch.Tensor) -> bool:
     """Whether mirroring along any one axis about the middle changes nothing."""
     for axis, k in enumerate(kernel.shape):
         odd = kernel
-        if k % 2 == 0:  # the middle is at k // 2: there is one more pixel before it than after
+        if k % 2 == 0:  # the middle is at k // 2, with one more pixel before it than after it
             odd = torch.cat([kernel, torch.zeros_like(kernel.narrow(axis, 0, 1))], dim=axis)
         if not torch.equal(odd, odd.flip(axis)):
             return False

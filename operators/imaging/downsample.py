@@ -9,9 +9,9 @@ import torch
 
 from invgen.core.checks import is_count
 from invgen.core.errors import ParameterError, ShapeError
-from invgen.operators.base import SVD, LinearOperator
 from invgen.operators.imaging.blocks import Blocks
 from invgen.operators.imaging.separable import Separable
+from invgen.operators.linear import SVD, LinearOperator
 
 __all__ = ["Downsample"]
 
@@ -19,21 +19,21 @@ __all__ = ["Downsample"]
 class Downsample(LinearOperator):
     """Reduce the last axes by integer factors.
 
-    Where the factor does not divide a size, ``ceil(size / factor)`` pixels come out: the last block of an
-    average is a partial one, as in ``PIL.Image.reduce``; bicubic and Lanczos stretch over the whole image,
-    as in ``PIL.Image.resize``.
+    Where a factor does not divide a size, there are ``ceil(size / factor)`` pixels: the last block of an
+    average is a partial one, as in ``PIL.Image.reduce``; bicubic and Lanczos filters stretch over the whole
+    image, as in ``PIL.Image.resize``.
 
     Parameters
     ----------
     image_shape : tuple of int
         Shape of the images, such as ``(H, W)`` or ``(C, H, W)``, or ``(D, H, W)`` for volumes.
     factor : int or tuple of int
-        Pixels for each one that is left, along each of the last one to three axes; a single number is that
-        of the last two. Volumes take three, ``(2, 2, 2)``.
+        Ratios of the sizes along the last one to three axes; a single number holds for the last two. For
+        volumes three, such as ``(2, 2, 2)``.
     kind : {"block", "bicubic", "lanczos"}
-        Average of blocks; or interpolation with anti-aliasing, the filter being stretched by the factor, and
-        its weights normalized at the borders: as PIL does it (bicubic with a = -1/2, Keys 1981, and
-        Lanczos of three lobes), to the rounding of its 32-bit images.
+        Averages of blocks; or interpolation with anti-aliasing: the filter is stretched by the factor, and
+        its weights are normalized at the borders, as in PIL (bicubic with a = -1/2, Keys 1981, and Lanczos
+        with three lobes) up to the rounding of its 32-bit images.
     field : {"real", "complex"}
 
     Raises
@@ -41,7 +41,7 @@ class Downsample(LinearOperator):
     ShapeError
         If the images have fewer axes than there are factors.
     ParameterError
-        If a factor is not a positive integer, larger than the image, or the kind unknown.
+        If a factor is not a positive integer or larger than the image, or the kind is unknown.
     """
 
     def __init__(
@@ -59,8 +59,8 @@ class Downsample(LinearOperator):
         axes = len(image_shape) - len(factors)
         if axes < 0:
             raise ShapeError(
-                f"Downsample by {len(factors)} factors expects images of as many axes, such as (..., H, W); "
-                f"got image_shape {tuple(image_shape)}."
+                f"Downsample by {len(factors)} factors expects images with {len(factors)} axes or more, such "
+                f"as (..., H, W); got image_shape {tuple(image_shape)}."
             )
         sizes = tuple(image_shape[axes:])
         if any(f > n for f, n in zip(factors, sizes, strict=True)):
@@ -90,8 +90,7 @@ class Downsample(LinearOperator):
     def _solve(self, b: torch.Tensor, shift: float | torch.Tensor) -> torch.Tensor:
         return self._resampler._solve(b, shift)
 
-    @property
-    def svd(self) -> SVD | None:
+    def _svd(self) -> SVD | None:
         """Orthogonal rows for blocks, else a Kronecker product of the axes' own."""
         return self._resampler.svd
 
@@ -111,7 +110,7 @@ def _sinc(t: float) -> float:
     return math.sin(math.pi * t) / (math.pi * t) if t else 1.0
 
 
-#: Each kind's filter and half of its width.
+#: The filter of each kind, and half its width.
 _FILTERS: dict[str, tuple[Callable[[float], float], float]] = {
     "bicubic": (_bicubic, 2.0),
     "lanczos": (_lanczos, 3.0),

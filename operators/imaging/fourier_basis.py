@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 
+from invgen.core.batching import each_alone
 from invgen.core.frozen import Constant
 from invgen.core.space import Space
-from invgen.operators.base import LinearOperator
+from invgen.operators.linear import LinearOperator
 from invgen.operators.transforms.unitary import Unitary
 
 __all__ = ["Filter", "FourierBasis"]
@@ -15,9 +18,9 @@ __all__ = ["Filter", "FourierBasis"]
 class FourierBasis(Unitary):
     """Orthonormal waves along the last `ndim` axes, from coefficients to images.
 
-    For complex images those of the discrete Fourier transform; for real ones ``cos + sin`` of each, which is
-    the discrete Hartley transform (Bracewell 1983) but for its being joint in the axes: real, symmetric and
-    its own inverse, and it diagonalizes filters whose symbol is even, such as the gram operator of a blur.
+    For complex images the waves of the discrete Fourier transform; for real ones ``cos + sin`` of each phase,
+    a discrete Hartley transform (Bracewell 1983) that is joint in the axes: real, symmetric and its own
+    inverse. It diagonalizes filters whose symbol is even, such as the gram operator of a blur.
 
     Parameters
     ----------
@@ -31,19 +34,12 @@ class FourierBasis(Unitary):
         self._grid = Space(shape[len(shape) - ndim :], field)
 
     def _apply(self, x: torch.Tensor) -> torch.Tensor:
-        return self._transform(x, forward=False)
+        return each_alone(partial(self._transform, forward=False), x, self._grid.ndim)
 
     def _adjoint(self, y: torch.Tensor) -> torch.Tensor:
-        return self._transform(y, forward=True)
+        return each_alone(partial(self._transform, forward=True), y, self._grid.ndim)
 
     def _transform(self, x: torch.Tensor, forward: bool) -> torch.Tensor:
-        flat, _ = self._grid.flatten(x)
-        if x.is_cuda or len(flat) == 1:
-            return self._transform_one(x, forward)
-        # the CPU's transforms round by how many there are
-        return torch.stack([self._transform_one(v.clone(), forward) for v in flat]).reshape(x.shape)
-
-    def _transform_one(self, x: torch.Tensor, forward: bool) -> torch.Tensor:
         axes = self._grid.axes
         if self._grid.field == "complex":
             transform = torch.fft.fftn if forward else torch.fft.ifftn
@@ -59,8 +55,8 @@ class Filter(LinearOperator):
     ----------
     shape : tuple of int
     symbol : tensor
-        On the frequencies of ``torch.fft.fftn`` over as many axes as it has; that of a real kernel where
-        the field is real.
+        On the frequencies of ``torch.fft.fftn`` over the last ``symbol.ndim`` axes; that of a real kernel
+        where the field is real.
     field : {"real", "complex"}
     """
 

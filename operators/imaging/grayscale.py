@@ -10,8 +10,8 @@ import torch
 
 from invgen.core.errors import ParameterError, ShapeError
 from invgen.core.space import Space
-from invgen.operators.base import SVD, LinearOperator
 from invgen.operators.basic import Identity
+from invgen.operators.linear import SVD, LinearOperator
 
 __all__ = ["Grayscale"]
 
@@ -55,14 +55,14 @@ class Grayscale(LinearOperator):
         self.nonnegative = min(weights) >= 0
 
     def _apply(self, x: torch.Tensor) -> torch.Tensor:
-        channels = x.unbind(-len(self.domain.shape))
+        channels = x.unbind(-self.domain.ndim)
         y = self._weights[0] * channels[0]
         for weight, channel in zip(self._weights[1:], channels[1:], strict=True):
             y = y + weight * channel
         return y
 
     def _adjoint(self, y: torch.Tensor) -> torch.Tensor:
-        return torch.stack([weight * y for weight in self._weights], dim=-len(self.domain.shape))
+        return torch.stack([weight * y for weight in self._weights], dim=-self.domain.ndim)
 
     def _norm(self) -> float:
         return math.hypot(*self._weights)
@@ -72,7 +72,7 @@ class Grayscale(LinearOperator):
         unit = self._direction
         y = unit._apply(b)
         rest = b - unit._adjoint(y)
-        # shifts of batch elements have an axis for the channels, which y has not
+        # shifts of batch elements have an axis for the channels, as images have
         along = unit._adjoint(y) / (norm**2 + shift)
         if not isinstance(shift, torch.Tensor):
             return along + rest / shift if shift > 0 else along
@@ -83,8 +83,7 @@ class Grayscale(LinearOperator):
         norm = self._norm()
         return Grayscale(self.domain.shape, [w / norm for w in self._weights], self.domain.field)
 
-    @cached_property
-    def svd(self) -> SVD:
+    def _svd(self) -> SVD:
         """Rank one per pixel: gray levels, along the weights' direction in the space of colors."""
         s = torch.full(self.range.shape, self._norm(), dtype=torch.float64)
         return SVD(Identity(self.range.shape, self.range.field), s, self._direction.H)

@@ -1,4 +1,4 @@
-"""Kernels of blurs, in float64 and of sum one."""
+"""Kernels of blurs, in float64, with the sum one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 
 import torch
 
+from invgen.core.checks import as_count
 from invgen.core.errors import ParameterError
 
 __all__ = ["gaussian_kernel", "motion_kernel"]
@@ -23,7 +24,7 @@ def gaussian_kernel(
     ndim : int, optional
         Number of axes; by default that of `sigma` if it is a tuple, else 2.
     truncate : float
-        Half of the width, in standard deviations.
+        Half the width of the kernel, in standard deviations.
 
     Returns
     -------
@@ -34,7 +35,7 @@ def gaussian_kernel(
         if ndim not in (None, len(sigmas)):
             raise ParameterError(f"gaussian_kernel: {len(sigmas)} sigmas do not fit ndim={ndim}.")
     else:
-        sigmas = (sigma,) * (2 if ndim is None else ndim)
+        sigmas = (sigma,) * (2 if ndim is None else as_count(ndim, "gaussian_kernel: ndim"))
     if not sigmas or not all(0 < s < math.inf for s in (*sigmas, truncate)):
         raise ParameterError(
             f"gaussian_kernel: sigma and truncate must be positive; got {sigma}, {truncate}."
@@ -45,7 +46,7 @@ def gaussian_kernel(
         t = torch.arange(-radius, radius + 1, dtype=torch.float64)
         line = torch.exp(-0.5 * (t / s) ** 2)
         line = line / line.sum()
-        # what a vectorized exponential rounds differently at the two ends would break the symmetry
+        # a vectorized exponential may round differently at the two ends, which would break the symmetry
         kernel = kernel[..., None] * ((line + line.flip(0)) / 2)
     return kernel
 
@@ -56,17 +57,18 @@ def motion_kernel(length: float, angle: float, elevation: float | None = None) -
     Parameters
     ----------
     length : float
-        Of the path, in pixels; zero is no motion.
+        Length of the path, in pixels; zero is no motion.
     angle : float
-        Of the path in radians, counterclockwise from the x axis, which points to the right; y points up.
+        Direction of the path in radians, counterclockwise from the x axis; x points to the right, y up.
     elevation : float, optional
-        Of the path out of the image's plane in radians, towards later slices: gives a kernel for volumes.
+        Angle of the path to the image's plane in radians, towards later slices: the kernel is then one for
+        volumes.
 
     Returns
     -------
     tensor of float64, shape (n, n), with an elevation (n, n, n)
-        Of odd size n, point symmetric about its middle. Each point of the path is shared linearly by its
-        four pixels, in volumes by its eight.
+        Of odd size n, point symmetric about its middle. Each point of the path is distributed to the four
+        (in volumes eight) nearest pixels with the weights of linear interpolation.
     """
     if not (0 <= length < math.inf and math.isfinite(angle) and math.isfinite(elevation or 0)):
         raise ParameterError(

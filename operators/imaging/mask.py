@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
 
 import torch
 
 from invgen.core.errors import ParameterError, ShapeError
 from invgen.core.frozen import Constant
-from invgen.core.space import Space
-from invgen.operators.base import SVD, LinearOperator
+from invgen.core.space import Space, broadcasts
 from invgen.operators.basic import Identity
+from invgen.operators.linear import SVD, LinearOperator
 
 __all__ = ["Mask"]
 
@@ -19,17 +18,17 @@ __all__ = ["Mask"]
 class Mask(LinearOperator):
     """Keep the pixels where `mask` is true: ``y = m * x``.
 
-    The range is the domain: what is lost is zero. ``operators.masks`` draws masks.
+    The range is the domain: lost pixels are zero. ``operators.masks`` has functions that draw masks.
 
     Parameters
     ----------
     mask : real tensor or array, shape (..., H, W)
-        One or true where a pixel is measured, zero where it is lost; other numbers weight.
+        One or true where a pixel is measured, zero where it is lost; other numbers are weights.
     image_shape : tuple of int, optional
         Shape of the images, to which the mask broadcasts, such as ``(3, H, W)`` for one mask of all
-        colors; by default the mask's.
+        colors; by default that of the mask.
     field : {"real", "complex"}
-        Of the images.
+        Field of the images.
 
     Raises
     ------
@@ -46,13 +45,10 @@ class Mask(LinearOperator):
         if not mask.is_floating_point():
             mask = mask.double()
         space = Space(mask.shape if image_shape is None else image_shape, field)
-        own = tuple(mask.shape)
-        if len(own) > len(space.shape) or any(
-            a not in (1, b) for a, b in zip(own[::-1], space.shape[::-1], strict=False)
-        ):
+        if not broadcasts(mask.shape, space.shape):
             raise ShapeError(
-                f"Mask: a mask of shape {own} does not broadcast to images of shape {space.shape}. "
-                "Its axes are the images' last ones."
+                f"Mask: a mask of shape {tuple(mask.shape)} does not broadcast to images of shape "
+                f"{space.shape}. Its axes are the images' last ones."
             )
         super().__init__(space, space)
         self._mask = Constant(mask)
@@ -69,21 +65,20 @@ class Mask(LinearOperator):
     _adjoint = _apply
 
     def _gram(self) -> LinearOperator:
-        # squared in double precision, which the data may have though the mask has not
+        # squared in double precision, which the data may have where the mask has not
         return Mask(self._mask.value.double() ** 2, self.domain.shape, self.domain.field)
 
     def _norm(self) -> float:
         return float(self._mask.value.abs().max())
 
     def _solve(self, b: torch.Tensor, shift: float | torch.Tensor) -> torch.Tensor:
-        """(m^2 + shift) x = b, pixel by pixel; zero where nothing is known of a pixel."""
+        """(m^2 + shift) x = b, pixel by pixel; zero where a pixel is undetermined."""
         curvature = self._mask.like(b) ** 2 + shift
         if not isinstance(shift, torch.Tensor) and shift > 0:  # everywhere, at a third of the cost
             return b / curvature
         return torch.where(curvature > 0, b / torch.where(curvature > 0, curvature, 1), 0)
 
-    @cached_property
-    def svd(self) -> SVD:
+    def _svd(self) -> SVD:
         """``s = |m|`` in the basis of pixels; the sign of the mask goes into U."""
         mask = self._mask.value.expand(self.domain.shape)
         identity = Identity(self.domain.shape, self.domain.field)

@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 
+from invgen.core.batching import each_alone
 from invgen.core.frozen import Constant
 from invgen.core.space import Space
-from invgen.operators.base import SVD, LinearOperator
+from invgen.operators.linear import SVD, LinearOperator
 from invgen.operators.spectral import solve_by_svd
 
 __all__ = ["Separable"]
@@ -37,19 +38,10 @@ class Separable(LinearOperator):
         self.nonnegative = all(bool((m >= 0).all()) for m in matrices)
 
     def _apply(self, x: torch.Tensor) -> torch.Tensor:
-        return self._multiply(x, [m.like(x) for m in self._matrices], self.domain)
+        return _multiplied(x, [m.like(x) for m in self._matrices], self.domain.ndim)
 
     def _adjoint(self, y: torch.Tensor) -> torch.Tensor:
-        return self._multiply(y, [m.like(y).T for m in self._matrices], self.range)
-
-    def _multiply(self, x: torch.Tensor, matrices: list[torch.Tensor], space: Space) -> torch.Tensor:
-        flat, batch = space.flatten(x)
-        if x.is_cuda or len(flat) == 1:
-            y = _along_axes(x.contiguous(), matrices)
-        else:
-            # blocked products round with their number of rows: one by one, a batch equals its elements
-            y = torch.stack([_along_axes(v.clone(), matrices) for v in flat])
-        return y.reshape(*batch, *y.shape[y.ndim - len(space.shape) :])
+        return _multiplied(y, [m.like(y).T for m in self._matrices], self.range.ndim)
 
     @cached_property
     def _factors(self) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
@@ -62,14 +54,9 @@ class Separable(LinearOperator):
         return norm
 
     def _solve(self, b: torch.Tensor, shift: float | torch.Tensor) -> torch.Tensor:
-        return solve_by_svd(self.svd, self._singular_values, b, shift)
+        return solve_by_svd(self.svd, b, shift)
 
-    @cached_property
-    def _singular_values(self) -> Constant:
-        return Constant(self.svd.s)
-
-    @cached_property
-    def svd(self) -> SVD:
+    def _svd(self) -> SVD:
         """Kronecker product of the matrices' own."""
         s = torch.ones((), dtype=torch.float64)
         for _, values, _ in self._factors:
@@ -79,6 +66,17 @@ class Separable(LinearOperator):
             for factors in ([U for U, _, _ in self._factors], [Vh.T for _, _, Vh in self._factors])
         )
         return SVD(U, s.expand(U.domain.shape), V)
+
+
+def _multiplied(x: torch.Tensor, matrices: list[torch.Tensor], axes: int) -> torch.Tensor:
+    """Multiply the last axes of each batch element by a matrix each."""
+
+    def product(part: torch.Tensor) -> torch.Tensor:
+        # of one image without a batch axis: products of two matrices are faster than batches of one
+        y = _along_axes(part.squeeze(0), matrices)
+        return y.reshape(len(part), *y.shape[y.ndim - axes :])
+
+    return each_alone(product, x, axes)
 
 
 def _along_axes(x: torch.Tensor, matrices: list[torch.Tensor]) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""The middle of k-space that has no gap."""
+"""The fully sampled region around the origin of k-space."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ __all__ = ["calibrated"]
 def calibrated(
     sampled: torch.Tensor, limits: Sequence[int] | None = None, window: int = 1
 ) -> tuple[int, ...]:
-    """Size of the box around the origin, without a gap, in which a window has most places.
+    """Size of the fully sampled box around the origin that holds the largest number of windows.
 
     Parameters
     ----------
     sampled : bool tensor
-        Of the shape of k-space, whose origin is the entry ``N // 2`` of each axis.
+        Mask of k-space, whose origin is the entry ``N // 2`` of each axis.
     limits : sequence of int, optional
         Largest width along each axis; by default that of k-space.
     window : int
-        Width of the window along each axis: the largest box has most places for one entry.
+        Width of the windows along each axis. A width of one results in the largest box.
 
     Returns
     -------
     tuple of int
-        Where no window has a place, of the largest box; zeros where the origin is not sampled. A box of width
-        w begins at ``N // 2 - w // 2``.
+        Where no window fits, the size of the largest box; zeros where the origin is not sampled. A box of
+        width w begins at ``N // 2 - w // 2``.
     """
     limits = sampled.shape if limits is None else limits
     size = places = torch.ones((), dtype=torch.long, device=sampled.device)

@@ -7,13 +7,14 @@ from typing import Any
 
 import torch
 
+from invgen.core.batching import each_alone
 from invgen.core.errors import DataError, DtypeError, ParameterError, ShapeError
 from invgen.core.frozen import Constant
-from invgen.core.space import Space
-from invgen.operators.base import SVD, LinearOperator
+from invgen.core.space import Space, broadcasts
 from invgen.operators.basic import Identity
+from invgen.operators.linear import SVD, LinearOperator
 from invgen.operators.mri.checks import checked_coils, checked_image_shape
-from invgen.operators.mri.fourier import Fourier, aligned, each_alone, modulation
+from invgen.operators.mri.fourier import Fourier, modulation
 from invgen.operators.mri.grid import radius
 from invgen.operators.mri.noise_level import noise_level
 from invgen.operators.mri.sensitivities import Sensitivities
@@ -31,11 +32,11 @@ class MRI(LinearOperator):
     ----------
     image_shape : (int, int) or (int, int, int)
     mask : bool or float tensor that broadcasts to the image shape
-        What is sampled, or with which weight: ``(W,)`` for lines along H as in fastMRI, ``(H, 1)`` for lines
-        along W, ``(H, W)`` for points. See `invgen.operators.mri.sampling`.
+        Weight of each sample, zero where k-space is not sampled: ``(W,)`` for lines along H as in fastMRI,
+        ``(H, 1)`` for lines along W, ``(H, W)`` for points. See `invgen.operators.mri.sampling`.
     coils : complex tensor, shape (coils, *image_shape), optional
-        Sensitivity of each coil; k-space is then ``(coils, *image_shape)``. Without it there is one coil,
-        equally sensitive everywhere, and k-space has the image's shape.
+        Sensitivity of each coil; k-space is then ``(coils, *image_shape)``. Without it there is one coil of
+        uniform sensitivity, and k-space has the image's shape.
 
     Raises
     ------
@@ -44,8 +45,8 @@ class MRI(LinearOperator):
 
     Notes
     -----
-    Axes along which the mask is the same, such as that of its lines, do not enter ``gram`` at all. Forward
-    and adjoint transform the whole grid: to take the sampled lines out costs more than it saves.
+    ``gram`` needs no transform along axes on which the mask does not depend, such as that of its lines.
+    Forward and adjoint transform the whole grid: extracting the sampled lines costs more than it saves.
 
     References
     ----------
@@ -82,20 +83,20 @@ class MRI(LinearOperator):
         return None if bool(self._mask.value.all()) else self._mask.value > 0
 
     def restrict(self, x: torch.Tensor) -> torch.Tensor:
-        """`x`, zero where no coil sees anything."""
+        """`x`, zero where all coil sensitivities are zero."""
         return x if self._coils is None else self._coils.restrict(x)
 
     def estimate_noise(self, y: torch.Tensor) -> torch.Tensor | None:
         """From the outermost samples: see `invgen.operators.mri.noise_level`."""
         sampled = self._mask.value > 0
-        y = y if self.coil_count is not None else y.unsqueeze(-1 - len(self.domain.shape))
+        y = y if self.coil_count is not None else y.unsqueeze(-1 - self.domain.ndim)
         return noise_level(y[..., sampled.to(y.device)], radius(self.domain.shape)[sampled])
 
     def _apply(self, x: torch.Tensor) -> torch.Tensor:
-        return each_alone(self._forward, x, self.domain)
+        return each_alone(self._forward, x, self.domain.ndim)
 
     def _adjoint(self, y: torch.Tensor) -> torch.Tensor:
-        return each_alone(self._backward, y, self.range)
+        return each_alone(self._backward, y, self.range.ndim)
 
     def _forward(self, x: torch.Tensor) -> torch.Tensor:
         if self._coils is not None:
@@ -116,7 +117,7 @@ class MRI(LinearOperator):
 
     def _inverse(self, y: torch.Tensor) -> torch.Tensor:
         """Adjoint of `_transform`."""
-        y = aligned(y) if self._weights is None else y * self._weights.like(y)
+        y = y if self._weights is None else y * self._weights.like(y)
         return torch.fft.ifftn(y, dim=self.domain.axes, norm="ortho")
 
     def norm_bound(self) -> float:
@@ -142,22 +143,22 @@ class MRI(LinearOperator):
         power = self._mask.value.square()
         for axis in set(self.domain.axes) - set(self._varying):
             power = power.narrow(axis, 0, 1)
-        # transforms of what is not modulated have their origin first
+        # transforms of images that are not modulated have their origin first
         return Constant(power if self._coils else torch.fft.ifftshift(power, dim=self.domain.axes))
 
     @cached_property
     def spectrum(self) -> Constant:
         """Symbol of the periodic convolution nearest to the gram operator, T. Chan (1988).
 
-        What it does to a plane wave is what the gram does to it on average: the squared mask, smeared by the
-        power spectrum of the maps.
+        The mean gain of the gram operator for each plane wave: the squared mask, convolved with the power
+        spectrum of the maps.
         """
         if self._coils is None:
             return Constant(self._power.value.expand(self.domain.shape))
         axes = self.domain.axes
-        smear = torch.fft.fftn(self._coils.power() / self.domain.size, dim=axes)
+        power = torch.fft.fftn(self._coils.power() / self.domain.size, dim=axes)
         mask = torch.fft.fftn(self._mask.value.square(), dim=axes)
-        return Constant(torch.fft.ifftn(mask * smear.conj(), dim=axes).real.clamp(min=0))
+        return Constant(torch.fft.ifftn(mask * power.conj(), dim=axes).real.clamp(min=0))
 
     def _filter(self, x: torch.Tensor, symbol: torch.Tensor) -> torch.Tensor:
         """Multiply in k-space; transforms of axes on which the symbol does not depend cancel."""
@@ -175,17 +176,9 @@ class MRI(LinearOperator):
         symbol = self._power.like(b) + shift
         # without a shift, the solution of smallest norm is zero where nothing is sampled
         inverse = torch.where(symbol > 0, 1 / symbol, 0)
-        flat, batch = self.domain.flatten(b)
-        inverses = inverse.expand(*batch, *inverse.shape[-len(self.domain.shape) :])
-        inverses = inverses.reshape(-1, *inverse.shape[-len(self.domain.shape) :])
-        if b.is_cuda:
-            return self._filter(flat.clone(), inverses).reshape(b.shape)
-        # one by one, as in `each_alone`
-        results = [self._filter(x.clone(), s) for x, s in zip(flat.contiguous(), inverses, strict=True)]
-        return torch.stack(results).reshape(b.shape)
+        return each_alone(lambda x, s: self._filter(x.clone(), s), b, self.domain.ndim, inverse)
 
-    @property
-    def svd(self) -> SVD | None:
+    def _svd(self) -> SVD | None:
         """Of a single coil without a map: the transform, and the mask."""
         if self._maps is not None:
             return None
@@ -194,14 +187,14 @@ class MRI(LinearOperator):
 
 
 class _Gram(LinearOperator):
-    """``A.H A``: each coil's image is convolved with the mask's point spread."""
+    """``A.H A``: each coil's image is convolved with the point spread function of the mask."""
 
     def __init__(self, operator: MRI) -> None:
         super().__init__(operator.domain, operator.domain)
         self._operator = operator
 
     def _apply(self, x: torch.Tensor) -> torch.Tensor:
-        return each_alone(self._convolve, x, self.domain)
+        return each_alone(self._convolve, x, self.domain.ndim)
 
     _adjoint = _apply
 
@@ -221,10 +214,9 @@ def _checked_mask(mask: Any, shape: tuple[int, ...]) -> torch.Tensor:
     mask = torch.as_tensor(mask).detach().cpu()
     if mask.is_complex():
         raise DtypeError("MRI expects a mask of bool or real numbers; got complex ones.")
-    own = tuple(mask.shape)
-    if len(own) > len(shape) or any(a not in (1, b) for a, b in zip(own[::-1], shape[::-1], strict=False)):
+    if not broadcasts(mask.shape, shape):
         raise ShapeError(
-            f"MRI expects a mask that broadcasts to the image shape {shape}; got {own}. "
+            f"MRI expects a mask that broadcasts to the image shape {shape}; got {tuple(mask.shape)}. "
             f"For lines give ({shape[-1]},), for points {shape}."
         )
     mask = mask.double()

@@ -1,4 +1,4 @@
-"""What users give to operators of magnetic resonance imaging, checked once."""
+"""Checks of the arguments of operators of magnetic resonance imaging."""
 
 from __future__ import annotations
 
@@ -6,31 +6,30 @@ from typing import Any
 
 import torch
 
-from invgen.core.errors import DataError, DtypeError, ParameterError, ShapeError
-from invgen.core.space import check_finite
+from invgen.core.errors import DtypeError, ParameterError, ShapeError
+from invgen.core.space import as_shape, check_finite
 
 __all__ = ["checked_coils", "checked_image_shape", "checked_trajectory"]
 
-#: Trajectories may leave k-space by what rounding in single precision does.
+#: Trajectories may exceed half a cycle by rounding in single precision.
 _ROUNDING = 1e-6
 
 
 def checked_image_shape(image_shape: tuple[int, ...], who: str) -> tuple[int, ...]:
     """Shape of an image (H, W) or a volume (D, H, W)."""
-    shape = tuple(int(n) for n in image_shape)
-    if len(shape) not in (2, 3) or any(n < 1 for n in shape):
-        raise ShapeError(f"{who} expects images (H, W) or (D, H, W); got image_shape={shape}.")
-    return shape
+    if len(image_shape) not in (2, 3):
+        raise ShapeError(f"{who} expects images (H, W) or (D, H, W); got image_shape={tuple(image_shape)}.")
+    return as_shape(image_shape, f"{who}'s image_shape")
 
 
 def checked_coils(coils: Any, shape: tuple[int, ...], who: str) -> torch.Tensor:
-    """Coil maps as complex numbers (coils, *shape), in memory of the CPU in that order."""
+    """Coil maps as complex numbers (coils, *shape), contiguous on the CPU."""
     maps = torch.as_tensor(coils).detach().cpu()
     if tuple(maps.shape[1:]) != shape or not maps.numel():
         sizes = ", ".join(["coils", *map(str, shape)])
         raise ShapeError(f"{who} expects coil maps of shape ({sizes}); got {tuple(maps.shape)}.")
     check_finite(maps, f"{who}'s coil maps")
-    # compiled code reads the memory, for which a conjugation may be no more than a flag
+    # compiled code reads memory, where a lazy conjugation is not visible
     return maps.to(torch.promote_types(maps.dtype, torch.complex64)).resolve_conj().contiguous()
 
 
@@ -49,12 +48,11 @@ def checked_trajectory(trajectory: Any, dimensions: int, who: str) -> torch.Tens
             f"got {tuple(k.shape)}."
         )
     k = k.double().contiguous()
-    if bad := int((~torch.isfinite(k)).sum()):
-        raise DataError(f"{who} got a trajectory with {bad} NaN or infinite values of {k.numel()}.")
+    check_finite(k, f"{who}'s trajectory")
     reach = float(k.abs().max())
     if reach > 0.5 + _ROUNDING:
         raise ParameterError(
-            f"{who} expects a trajectory in cycles per pixel, at most half a cycle; it goes to {reach:.6g}. "
+            f"{who} expects a trajectory in cycles per pixel, at most half a cycle; got up to {reach:.6g}. "
             "Divide radians per pixel by 2 pi, and cycles per field of view (-N/2 to N/2) by the number of "
             "pixels N; multiply 1/m by the size of a pixel in m, which is the field of view / N: see "
             "operators.trajectories.to_cycles_per_pixel. If the unit is right, take more pixels."

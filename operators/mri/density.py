@@ -7,8 +7,7 @@ from typing import Any
 
 import torch
 
-from invgen.core.checks import is_count
-from invgen.core.errors import ParameterError
+from invgen.core.checks import as_count
 from invgen.operators.mri.checks import checked_image_shape, checked_trajectory
 from invgen.operators.nufft import NUFFT
 from invgen.operators.toeplitz import triangle
@@ -19,12 +18,12 @@ __all__ = ["density_compensation"]
 def density_compensation(trajectory: Any, image_shape: tuple[int, ...], iterations: int = 30) -> torch.Tensor:
     """Weights that make the adjoint an approximate inverse, by the iteration of Pipe and Menon (1999).
 
-    ``w <- w / (psi * w)`` from ``w = 1``, with the convolution at the samples. It ends where ``psi * w = 1``:
-    where the density of samples times their weight, smoothed by psi, is that of the Cartesian grid. The
-    kernel psi is the transform of the overlap of the image with itself shifted (Johnson and Pipe 2009, for
-    a field of view that is the image), a positive kernel: so all weights are positive, at most one, and the
-    weighted point spread is shaped for all lags between two pixels. The convolution is exact, a NUFFT pair on
-    twice the image's grid, where the paper interpolates.
+    ``w <- w / (psi * w)`` from ``w = 1``, with the convolution at the samples. At the fixed point ``psi * w =
+    1`` the density of the weighted samples, smoothed by psi, is that of the Cartesian grid. The kernel psi is
+    the Fourier transform of the overlap of the field of view, which is the image, with itself shifted
+    (Johnson and Pipe 2009). It is positive, so that all weights are positive and at most one, and it controls
+    the weighted point spread function at all lags between two pixels. The convolution is computed by a NUFFT
+    pair on twice the image's grid, where the paper interpolates.
 
     Parameters
     ----------
@@ -32,19 +31,19 @@ def density_compensation(trajectory: Any, image_shape: tuple[int, ...], iteratio
         In cycles per pixel, as for `NonCartesianMRI`.
     image_shape : (int, int) or (int, int, int)
     iterations : int
-        The weights of samples near the middle, where they are dense, settle last.
+        The weights of samples near the middle, where they are dense, converge last.
 
     Returns
     -------
     tensor, float64 (*samples)
-        Accurate to about 1e-4. For the full Cartesian grid ``w = 1``. For trajectories with samples closer
-        everywhere than the Cartesian grid's, ``A.H(w * A(x))`` is x, as far as the k-space that they cover
-        holds it: to 1e-3 with spokes oversampled twice, as scanners do, and 1e-2 to 1e-1 without.
+        Accurate to about 1e-4. For the full Cartesian grid ``w = 1``. For trajectories that are everywhere
+        denser than the Cartesian grid, ``A.H(w * A(x))`` is x, restricted to the k-space that they cover: to
+        1e-3 for spokes oversampled twice, as by scanners, and to 1e-2 to 1e-1 without oversampling.
 
     Raises
     ------
     ShapeError, DtypeError, DataError, ParameterError
-        For trajectories as `NonCartesianMRI` refuses them, and fewer than one iteration.
+        For trajectories that `NonCartesianMRI` refuses, and fewer than one iteration.
 
     References
     ----------
@@ -54,8 +53,7 @@ def density_compensation(trajectory: Any, image_shape: tuple[int, ...], iteratio
     """
     shape = checked_image_shape(image_shape, "density_compensation")
     k = checked_trajectory(trajectory, len(shape), "density_compensation")
-    if not is_count(iterations):
-        raise ParameterError(f"iterations is a positive number; got {iterations!r}.")
+    iterations = as_count(iterations, "iterations")
     nufft = NUFFT(tuple(2 * n for n in shape), k.reshape(-1, len(shape)))
     window = (triangle(shape) / math.prod(shape)).float()
     w = torch.ones(1, k[..., 0].numel(), dtype=torch.complex64)

@@ -1,18 +1,18 @@
-"""The centred, unitary Fourier transform, and what its shifts become."""
+"""The centred, unitary Fourier transform, with its shift of k-space as a modulation of the image."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 
+from invgen.core.batching import each_alone
 from invgen.core.errors import ParameterError
 from invgen.core.frozen import Constant
-from invgen.core.space import Space
 from invgen.operators.transforms.unitary import Unitary
 
-__all__ = ["Fourier", "aligned", "each_alone", "modulation"]
+__all__ = ["Fourier", "modulation"]
 
 
 class Fourier(Unitary):
@@ -36,21 +36,21 @@ class Fourier(Unitary):
 
     def __init__(self, shape: tuple[int, ...], axes: Sequence[int] | None = None) -> None:
         super().__init__(shape, "complex")
-        self.axes = _negative(axes, len(self.domain.shape))
+        self.axes = _negative(axes, self.domain.ndim)
         self._modulation = Constant(modulation(self.domain.shape, self.axes))
 
     def _apply(self, x: torch.Tensor) -> torch.Tensor:
-        return each_alone(self._forward, x, self.domain)
+        return each_alone(self._forward, x, self.domain.ndim)
 
     def _adjoint(self, y: torch.Tensor) -> torch.Tensor:
-        return each_alone(self._backward, y, self.domain)
+        return each_alone(self._backward, y, self.domain.ndim)
 
     def _forward(self, x: torch.Tensor) -> torch.Tensor:
         x = torch.fft.ifftshift(x, dim=self.axes).mul_(self._modulation.like(x))
         return torch.fft.fftn(x, dim=self.axes, norm="ortho")
 
     def _backward(self, y: torch.Tensor) -> torch.Tensor:
-        x = torch.fft.ifftn(aligned(y), dim=self.axes, norm="ortho").mul_(self._modulation.like(y).conj())
+        x = torch.fft.ifftn(y, dim=self.axes, norm="ortho").mul_(self._modulation.like(y).conj())
         return torch.fft.fftshift(x, dim=self.axes)
 
 
@@ -63,7 +63,7 @@ def modulation(shape: tuple[int, ...], axes: Sequence[int]) -> torch.Tensor:
     Returns
     -------
     complex128 tensor
-        Of the shape, but for ones where an axis is not transformed.
+        Of the shape, with length one along axes that are not transformed.
     """
     factors = torch.ones((1,) * len(shape), dtype=torch.complex128)
     for axis in axes:
@@ -72,31 +72,8 @@ def modulation(shape: tuple[int, ...], axes: Sequence[int]) -> torch.Tensor:
     return factors
 
 
-def aligned(x: torch.Tensor) -> torch.Tensor:
-    """`x`, or a copy where it begins anywhere in memory: the CPU's transforms round by that, too."""
-    return x if x.is_cuda or x.data_ptr() % 64 == 0 else x.clone()
-
-
-def each_alone(
-    function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, space: Space
-) -> torch.Tensor:
-    """Apply to each element of a batch on its own, so that a batch equals its elements to the bit.
-
-    The CPU's transforms round by how many there are in a call, and by where in memory they begin: `function`
-    takes ``(1, *shape)`` and writes to memory of its own before it transforms. A GPU takes the batch as one.
-    """
-    flat, batch = space.flatten(x)
-    flat = flat.contiguous()
-    if x.is_cuda:
-        result = function(flat)
-    else:
-        results = [function(one[None]) for one in flat]
-        result = results[0] if len(results) == 1 else torch.cat(results)
-    return result.reshape(*batch, *result.shape[1:])
-
-
 def _unit_root(power: torch.Tensor, n: int) -> torch.Tensor:
-    """``exp(2 pi i power / n)``, with zeros where they belong."""
+    """``exp(2 pi i power / n)``, with exact zeros."""
     angle = 2 * math.pi * (power % n).double() / n
     parts = torch.stack([angle.cos(), angle.sin()], dim=-1)
     return torch.view_as_complex(torch.where(parts.abs() < 1e-14, 0.0, parts))

@@ -8,7 +8,7 @@ import torch
 
 __all__ = ["noise_level"]
 
-#: Part of the samples, those furthest from the origin, that are taken for noise; and how few are too few.
+#: Fraction of the samples, the furthest from the origin, that noise is estimated from; their least number.
 _OUTER = 0.25
 _FEWEST = 64
 
@@ -16,9 +16,9 @@ _FEWEST = 64
 def noise_level(samples: torch.Tensor, radius: torch.Tensor) -> torch.Tensor | None:
     """Standard deviation of the real and of the imaginary part, shape of the batch; None for few samples.
 
-    Far out in k-space there is little but noise, and of the outermost quarter of the samples the smaller ones
-    have least signal in them: a quarter of the magnitudes of complex noise is below ``sqrt(2 log(4/3))``
-    standard deviations (Rayleigh). What structure there is makes it an upper bound.
+    In the outer k-space noise dominates, most in the samples of small magnitude. A quarter of the magnitudes
+    of complex noise is below ``sqrt(2 log(4/3))`` standard deviations (Rayleigh); the level is estimated from
+    this quantile of the outermost quarter of the samples. Signal in them raises it: it is an upper bound.
 
     Parameters
     ----------

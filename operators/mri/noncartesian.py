@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 
+from invgen.core.batching import each_alone
 from invgen.core.frozen import Constant
 from invgen.core.space import Space
-from invgen.operators.base import LinearOperator
+from invgen.operators.linear import LinearOperator
 from invgen.operators.mri.checks import checked_coils, checked_image_shape, checked_trajectory
 from invgen.operators.mri.density import density_compensation
-from invgen.operators.mri.fourier import each_alone
 from invgen.operators.mri.noise_level import noise_level
 from invgen.operators.mri.sensitivities import Sensitivities
 from invgen.operators.mri.toeplitz import ToeplitzGram, nearest_circulant, transfer_functions
@@ -33,17 +33,17 @@ class NonCartesianMRI(LinearOperator):
     image_shape : (int, int) or (int, int, int)
         (H, W) or (D, H, W).
     trajectory : float tensor, shape (*samples, 2) or (*samples, 3)
-        In cycles per pixel, from -0.5 to 0.5; along the last axis in the order of the image's axes: (ky, kx)
+        In cycles per pixel, from -0.5 to 0.5; the components are in the order of the image's axes: (ky, kx)
         or (kz, ky, kx). See `invgen.operators.trajectories`, also for other units.
     coils : complex tensor, shape (coils, *image_shape), optional
-        Sensitivity of each coil; measurements are then ``(coils, *samples)``. Without it there is one coil,
-        equally sensitive everywhere, and measurements are ``(*samples)``.
+        Sensitivity of each coil; measurements are then ``(coils, *samples)``. Without it there is one coil of
+        uniform sensitivity, and measurements are ``(*samples)``.
 
     Raises
     ------
     ShapeError, DtypeError, DataError, ParameterError
-        For trajectories and coils that do not fit the image or are not finite, and trajectories that leave
-        the k-space of its pixels, as those in other units do.
+        For trajectories and coils that do not fit the image or are not finite, and trajectories beyond half a
+        cycle per pixel, such as those in other units.
 
     Notes
     -----
@@ -85,10 +85,10 @@ class NonCartesianMRI(LinearOperator):
 
     @property
     def _points(self) -> torch.Tensor:
-        return self._trajectory.value.reshape(-1, len(self.domain.shape))
+        return self._trajectory.value.reshape(-1, self.domain.ndim)
 
     def restrict(self, x: torch.Tensor) -> torch.Tensor:
-        """`x`, zero where no coil sees anything."""
+        """`x`, zero where all coil sensitivities are zero."""
         return x if self.sensitivities is None else self.sensitivities.restrict(x)
 
     def estimate_noise(self, y: torch.Tensor) -> torch.Tensor | None:
@@ -104,7 +104,7 @@ class NonCartesianMRI(LinearOperator):
 
     @cached_property
     def transfers(self) -> Constant:
-        """Transform of the point spread, which ``gram`` multiplies by; see `transfer_functions`."""
+        """Transform of the point spread function, by which ``gram`` multiplies; see `transfer_functions`."""
         return Constant(transfer_functions(self._nufft, self._points))
 
     @cached_property
@@ -115,10 +115,10 @@ class NonCartesianMRI(LinearOperator):
         return Constant(nearest_circulant(self.transfers.value, shape, maps))
 
     def _apply(self, x: torch.Tensor) -> torch.Tensor:
-        return each_alone(self._forward, x, self.domain)
+        return each_alone(self._forward, x, self.domain.ndim)
 
     def _adjoint(self, y: torch.Tensor) -> torch.Tensor:
-        return each_alone(self._backward, y, self.range)
+        return each_alone(self._backward, y, self.range.ndim)
 
     def _forward(self, x: torch.Tensor) -> torch.Tensor:
         coils = self.sensitivities
@@ -127,19 +127,19 @@ class NonCartesianMRI(LinearOperator):
 
     def _backward(self, y: torch.Tensor) -> torch.Tensor:
         coils = self.sensitivities
-        x = self._spread(y) if coils is None else coils.adjoint(y, self._spread)
+        x = self._grid(y) if coils is None else coils.adjoint(y, self._grid)
         return x.mul_(self._scale)
 
     def _sample(self, x: torch.Tensor) -> torch.Tensor:
         """Samples of images, with any leading axes."""
         y = self._nufft.forward(x.reshape(-1, *self.domain.shape))
-        return y.reshape(*x.shape[: -len(self.domain.shape)], *self._trajectory.value.shape[:-1])
+        return y.reshape(*x.shape[: -self.domain.ndim], *self._trajectory.value.shape[:-1])
 
-    def _spread(self, y: torch.Tensor) -> torch.Tensor:
+    def _grid(self, y: torch.Tensor) -> torch.Tensor:
         """Adjoint of `_sample`."""
         samples = self._trajectory.value.ndim - 1
         x = self._nufft.adjoint(y.reshape(-1, len(self._points)))
         return x.reshape(*y.shape[: y.ndim - samples], *self.domain.shape)
 
     def _gram(self) -> LinearOperator:
-        return ToeplitzGram(self)
+        return ToeplitzGram(self, self.transfers, self.sensitivities)

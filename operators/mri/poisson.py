@@ -7,12 +7,13 @@ import math
 import numpy as np
 import torch
 
+from invgen.core.checks import is_count
 from invgen.core.errors import ParameterError, ShapeError
 from invgen.operators.mri.grid import center_box, checked_sizes, radius, too_many
 
 __all__ = ["poisson_disc"]
 
-#: Relative distance from the number of samples asked for at which the search for a Poisson disc ends.
+#: Relative error of the number of samples at which the search for the slope ends.
 _CLOSE = 0.005
 _TRIALS = 20
 
@@ -25,13 +26,13 @@ def poisson_disc(
     crop_corners: bool = True,
     seed: int = 0,
 ) -> torch.Tensor:
-    """Variable-density Poisson disc: points at random that keep their distance, which grows outwards.
+    """Variable-density Poisson disc: random points with a minimal distance that grows outwards.
 
-    The distance is ``slope rho`` pixels, rho being the distance from the middle in halves of each axis: where
-    that is at most one, all is sampled, and from there outwards the density falls as 1 / rho^2. The slope is
-    searched for, so that the acceleration is R to about a percent. (A distance that starts above one pixel
-    everywhere would have to be sqrt(2), on a grid, and could not give 1.3 < R < 3.5.) Of two points outside
-    of the calibration region, the distance is at least the smaller of theirs.
+    The minimal distance at a point is ``slope rho`` pixels, with the distance rho from the middle in units of
+    half of each axis. Where it is at most one, all points are sampled; from there outwards the density falls
+    as 1 / rho^2. The slope is searched so that the acceleration is R to about a percent. (A minimal distance
+    above one pixel everywhere would be at least sqrt(2) on the grid, which excludes 1.3 < R < 3.5.) The
+    distance of two points outside of the calibration region is at least the smaller of their minimal ones.
 
     Parameters
     ----------
@@ -42,7 +43,7 @@ def poisson_disc(
     calibration : (int, int)
         Size of the fully sampled rectangle in the middle.
     crop_corners : bool
-        Leave out what lies outside of the ellipse ``rho = 1``.
+        Sample nothing outside of the ellipse ``rho = 1``.
     seed : int
 
     Returns
@@ -52,7 +53,7 @@ def poisson_disc(
     Raises
     ------
     ParameterError
-        If no slope gives that acceleration: the calibration region alone has more points, or the ellipse
+        If the acceleration cannot be reached: the calibration region alone has more points, or the ellipse
         fewer.
 
     References
@@ -64,7 +65,9 @@ def poisson_disc(
     sizes = checked_sizes(shape, acceleration)
     if len(sizes) != 2:
         raise ShapeError(f"poisson_disc makes masks of shape (H, W); got shape={tuple(shape)}.")
-    if len(calibration) != 2 or any(not 0 <= c <= n for c, n in zip(calibration, sizes, strict=True)):
+    if len(calibration) != 2 or not all(
+        is_count(c, n, least=0) for c, n in zip(calibration, sizes, strict=True)
+    ):
         raise ParameterError(f"calibration is a size of at most {sizes}; got {tuple(calibration)}.")
     center, rho = center_box(sizes, tuple(calibration)).numpy(), radius(sizes).numpy()
     allowed = ~center & (rho < 1) if crop_corners else ~center
@@ -96,13 +99,13 @@ def poisson_disc(
 
 
 def _throw(order: np.ndarray, distance: np.ndarray) -> np.ndarray:
-    """Take the pixels in this order, leaving out those nearer to one taken before than its distance."""
+    """Take pixels in this order, but for those within the minimal distance of one taken before."""
     height, width = distance.shape
     distance = np.minimum(distance, math.hypot(height, width))
-    squares = np.ceil(distance**2 - 1e-9).astype(np.int64)  # |d|^2 is whole: below r^2 is below its ceiling
+    squares = np.ceil(distance**2 - 1e-9).astype(np.int64)  # |d|^2 is an integer: < r^2 is < its ceiling
     pad = math.ceil(distance.max())
     stride = width + 2 * pad
-    # bytes are read one by one, at the speed of a list; the array is the same memory
+    # single bytes of a bytearray are read as fast as those of a list; the array shares its memory
     blocked = bytearray((height + 2 * pad) * stride)
     field = np.frombuffer(blocked, dtype=np.uint8).reshape(height + 2 * pad, stride)
     taken = np.zeros((height, width), dtype=bool)

@@ -1,7 +1,7 @@
-"""Sampling masks of Cartesian k-space, and the acceleration that they really have.
+"""Sampling masks of Cartesian k-space, and their true acceleration.
 
 All masks are bool tensors that `MRI` takes, true where k-space is sampled, with the origin in the middle,
-``N // 2``. Lines are returned as ``(W,)``: one entry for each, along all other axes.
+``N // 2``. Masks of lines have the shape ``(W,)``, one entry for each line.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from invgen.core.checks import as_count
 from invgen.core.errors import ParameterError
 from invgen.operators.mri.grid import center_box, checked_sizes, radius, too_many
 from invgen.operators.mri.poisson import poisson_disc
@@ -20,12 +21,12 @@ __all__ = ["acceleration", "equispaced_lines", "gaussian", "poisson_disc", "rand
 
 
 def acceleration(mask: Any) -> float:
-    """The true acceleration: how many samples there could be for each that is taken.
+    """The true acceleration: the number of points of k-space over the number of samples.
 
     Parameters
     ----------
     mask : bool or float tensor
-        What is zero is not sampled. Axes that a mask of lines leaves out change nothing.
+        Zero where k-space is not sampled. The axes that a mask of lines leaves out have no influence.
     """
     mask = torch.as_tensor(mask)
     count = int(torch.count_nonzero(mask))
@@ -45,9 +46,9 @@ def equispaced_lines(
 ) -> torch.Tensor:
     """Every R-th line, and all lines of a calibration region in the middle.
 
-    By default the lines are truly equispaced, as parallel imaging wants them: fastMRI's present
-    ``EquispacedMaskFunc``. The middle comes on top, so that the true acceleration, ``acceleration(mask)``, is
-    below the nominal one: 3.2 for R = 4 and 640 lines with 8 % of them in the middle.
+    By default the lines are exactly equispaced, as parallel imaging needs: fastMRI's present
+    ``EquispacedMaskFunc``. The lines in the middle are additional, so that the true acceleration,
+    ``acceleration(mask)``, is below the nominal one: 3.2 for R = 4 and 640 lines with 8 % in the middle.
 
     Parameters
     ----------
@@ -56,13 +57,13 @@ def equispaced_lines(
     acceleration : number
         R, at least one; a whole number unless `adjusted`.
     center_fraction : float
-        Part of all lines that the middle has, rounded to a number of lines.
+        Fraction of all lines that are in the middle, rounded to a number of lines.
     offset : int, optional
         First line, below R; by default drawn with the seed.
     adjusted : bool
-        Widen the spacing so that the middle is paid for, and the acceleration is R but for rounding: the mask
-        of the fastMRI challenge, ``EquispacedMaskFractionFunc``. The spacing is no whole number then, and the
-        lines are equispaced to the nearest line only.
+        Widen the spacing to compensate for the lines in the middle, so that the true acceleration is R up to
+        rounding: the mask of the fastMRI challenge, ``EquispacedMaskFractionFunc``. The spacing is then not a
+        whole number, and the lines are equispaced up to rounding.
     seed : int
 
     Returns
@@ -82,13 +83,12 @@ def equispaced_lines(
         spacing = acceleration * (low - width) / (low * acceleration - width)
     elif acceleration != int(acceleration):
         raise ParameterError(
-            f"Every {acceleration}th line is no whole number of lines; give one, or adjusted=True."
+            f"acceleration={acceleration} is not a whole number of lines; give one, or adjusted=True."
         )
     choices = max(1, min(round(spacing), width))
     if offset is None:
         offset = int(torch.randint(choices, (), generator=torch.Generator().manual_seed(seed)))
-    elif not 0 <= offset < choices:
-        raise ParameterError(f"offset is a line from 0 to {choices - 1}; got {offset}.")
+    offset = as_count(offset, "offset, the first line,", least=0, most=choices - 1)
     mask = center_box((width,), (low,))
     # NumPy's rounding, to the even neighbor, as in fastMRI, whose last line is never drawn when adjusted
     lines = np.around(np.arange(offset, width - 1 if adjusted and width > 1 else width, spacing))
@@ -102,7 +102,7 @@ def random_lines(
     """Lines at random, each with the same probability, and all lines of a calibration region in the middle.
 
     fastMRI's ``RandomMaskFunc``: the probability is ``(W / R - low) / (W - low)``, so that the number of
-    lines is W / R on average; that of one mask varies, ``acceleration(mask)`` tells.
+    lines is W / R on average; ``acceleration(mask)`` returns that of a mask.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def random_lines(
     acceleration : number
         R, at least one.
     center_fraction : float
-        Part of all lines that the middle has, rounded to a number of lines.
+        Fraction of all lines that are in the middle, rounded to a number of lines.
     seed : int
 
     Returns
@@ -148,9 +148,9 @@ def gaussian(
     acceleration : number
         R, at least one.
     center_fraction : float
-        Part of each axis that the fully sampled middle covers, rounded to a number of entries.
+        Fraction of each axis that the fully sampled middle covers, rounded to a number of entries.
     sigma : float
-        Standard deviation of the density, as a part of half of each axis: 1 is the edge of k-space.
+        Standard deviation of the density, relative to half of each axis: 1 is the edge of k-space.
     seed : int
 
     Returns
@@ -181,5 +181,5 @@ def _lines(shape: tuple[int, ...], acceleration: float, center_fraction: float) 
 
 def _low(n: int, center_fraction: float) -> int:
     if not 0 <= center_fraction <= 1:
-        raise ParameterError(f"center_fraction is a part, from 0 to 1; got {center_fraction}.")
+        raise ParameterError(f"center_fraction is a number from 0 to 1; got {center_fraction}.")
     return round(n * center_fraction)

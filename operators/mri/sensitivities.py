@@ -27,14 +27,14 @@ _CHUNK = 1 << 25
 
 
 class Sensitivities:
-    """What all multi-coil operators do around a transform T: ``y_c = T(s_c x)``, and its adjoint.
+    """Coil sensitivities s_c around a transform T: ``y_c = T(s_c x)``, and its adjoint.
 
     Parameters
     ----------
     maps : complex tensor, shape (coils, *image_shape)
     modulation : complex tensor, optional
-        Where it is given, T takes images modulated by it that have their origin first, as ``ifftshift``
-        leaves them: maps bring that about in passing.
+        If given, T takes images that are multiplied by it and have their origin first, as after
+        ``ifftshift``. Both are done together with the multiplication by the maps.
     """
 
     def __init__(self, maps: torch.Tensor, modulation: torch.Tensor | None = None) -> None:
@@ -44,7 +44,7 @@ class Sensitivities:
         starts = [n // 2 if modulation is not None else 0 for n in self._shape]
         if modulation is not None:
             maps = torch.fft.ifftshift(maps, dim=self._axes) * modulation
-        #: As the transform takes them.
+        #: The maps, shifted and modulated as the transform takes images.
         self.maps = Constant(maps)
         self._starts = tuple(starts)
 
@@ -74,13 +74,13 @@ class Sensitivities:
         return result
 
     def _chunks(self, like: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """The maps, in parts of so many bytes, at least one coil; a GPU takes all at once."""
+        """The maps in chunks of `_CHUNK` bytes, of at least one coil each; on a GPU in one."""
         maps = self.maps.like(like)
         size = maps[0].numel() * maps.element_size()
         return (maps,) if like.is_cuda else maps.split(max(1, _CHUNK // size))
 
     def restrict(self, x: torch.Tensor) -> torch.Tensor:
-        """`x`, zero where no coil sees anything."""
+        """`x`, zero where all sensitivities are zero."""
         return torch.where(self._seen.like(x), x, 0)
 
     def power(self) -> torch.Tensor:

@@ -5,54 +5,62 @@ from __future__ import annotations
 import itertools
 import math
 from functools import partial
-from typing import TYPE_CHECKING
 
 import torch
 
+from invgen.core.batching import each_alone
 from invgen.core.frozen import Constant
-from invgen.operators.base import LinearOperator
-from invgen.operators.mri.fourier import each_alone
+from invgen.operators.linear import LinearOperator
+from invgen.operators.mri.sensitivities import Sensitivities
 from invgen.operators.nufft import NUFFT
 from invgen.operators.toeplitz import circulant_symbol, fast_length
-
-if TYPE_CHECKING:
-    from invgen.operators.mri.noncartesian import NonCartesianMRI
 
 __all__ = ["ToeplitzGram", "nearest_circulant", "transfer_functions"]
 
 
 class ToeplitzGram(LinearOperator):
-    """``A.H A``: the image of each coil is convolved with the point spread of the trajectory.
+    """``A.H A``: the image of each coil is convolved with the point spread function of the trajectory.
 
-    Whatever the number of samples, two transforms of twice the image's size: Wajer and Pruessmann (2001),
-    Major speedup of reconstruction for sensitivity encoding with arbitrary trajectories. The frequencies of a
-    padded image that are even, or odd, along each axis are those of the image itself, modulated: so these are
-    2^d pairs of transforms of the image's own size, which fit into the cache, and a volume is never padded.
+    It takes two transforms of twice the image's size, whatever the number of samples: Wajer and Pruessmann
+    (2001), Major speedup of reconstruction for sensitivity encoding with arbitrary trajectories. The even and
+    the odd frequencies along each axis of the padded image are those of the modulated image. So these are 2^d
+    pairs of transforms of the image's own size, which fit into the cache, and a volume is never padded.
+
+    Parameters
+    ----------
+    operator : LinearOperator
+        A.
+    transfers : Constant
+        From `transfer_functions`.
+    sensitivities : Sensitivities, optional
+        Of its coils.
     """
 
-    def __init__(self, operator: NonCartesianMRI) -> None:
+    def __init__(
+        self, operator: LinearOperator, transfers: Constant, sensitivities: Sensitivities | None
+    ) -> None:
         super().__init__(operator.domain, operator.domain)
-        self._operator = operator
-        sizes = operator.transfers.value.shape[1:]
+        self._operator, self._transfers, self._sensitivities = operator, transfers, sensitivities
+        sizes = transfers.value.shape[1:]
         phases = [
             -math.pi * torch.arange(n).double() / m for n, m in zip(self.domain.shape, sizes, strict=True)
         ]
-        #: Along each axis, what takes frequencies between those of the image to them.
+        #: Along each axis, the wave that shifts frequencies by half of their spacing.
         self._waves = [
             Constant(torch.polar(torch.ones_like(phase), phase).reshape(-1, *(1,) * (-1 - axis)))
             for axis, phase in zip(self.domain.axes, phases, strict=True)
         ]
 
     def _apply(self, x: torch.Tensor) -> torch.Tensor:
-        return each_alone(self._gram_of_coils, x, self.domain)
+        return each_alone(self._gram_of_coils, x, self.domain.ndim)
 
     _adjoint = _apply
 
     def _gram_of_coils(self, x: torch.Tensor) -> torch.Tensor:
-        coils = self._operator.sensitivities
+        coils = self._sensitivities
         result = torch.zeros_like(x)
-        odd_axes = itertools.product((False, True), repeat=len(self.domain.shape))
-        for odds, transfer in zip(odd_axes, self._operator.transfers.like(x), strict=True):
+        odd_axes = itertools.product((False, True), repeat=self.domain.ndim)
+        for odds, transfer in zip(odd_axes, self._transfers.like(x), strict=True):
             waves = [wave.like(x) for wave, odd in zip(self._waves, odds, strict=True) if odd]
             part = x
             for wave in waves:
@@ -67,7 +75,7 @@ class ToeplitzGram(LinearOperator):
     def _filter(self, transfer: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         axes = self.domain.axes
         z = torch.fft.fftn(x, s=transfer.shape, dim=axes)
-        z *= transfer  # real, so that the operator is self-adjoint however well the point spread is known
+        z *= transfer  # which is real: the operator is exactly self-adjoint
         z = torch.fft.ifftn(z, dim=axes)
         for axis, n in zip(axes, self.domain.shape, strict=True):
             z = z.narrow(axis, 0, n)
@@ -78,28 +86,28 @@ class ToeplitzGram(LinearOperator):
 
 
 def transfer_functions(nufft: NUFFT, points: torch.Tensor) -> torch.Tensor:
-    """Transform of the point spread ``sum_m exp(2 pi i k_m . d) / prod N``, for all lags d between pixels.
+    """Transform of the point spread function ``sum_m exp(2 pi i k_m . d) / prod N`` at all lags d of pixels.
 
     Parameters
     ----------
     nufft : NUFFT
         Of the image.
     points : float64 tensor (M, dimensions)
-        Its frequencies.
+        Frequencies of the NUFFT.
 
     Returns
     -------
     tensor, float64 (2^dimensions, *sizes)
-        Real, since the point spread is Hermitian. Of a grid of twice the sizes, the frequencies that are even
-        or odd along each axis, in the order of ``itertools.product``; divided by 2^dimensions. The sizes are
-        the image's, or a little larger, for faster transforms.
+        Real, since the point spread function is Hermitian. The frequencies of a grid of twice the sizes that
+        are even or odd along each axis, in the order of ``itertools.product``, divided by 2^dimensions. The
+        sizes are those of the image, or a little larger for faster transforms.
     """
     shape = nufft.shape
     sizes = tuple(fast_length(n) for n in shape)
     # along the last axis lags below zero are known by symmetry
     kernel = torch.zeros(*(2 * m for m in sizes[:-1]), shape[-1], dtype=torch.complex128)
     for below in itertools.product((False, True), repeat=len(shape) - 1):
-        # the image's own transform gives lags from -N // 2 on: modulated, from 0 or from -N on
+        # the NUFFT returns lags from -N // 2 on; modulated, from 0 or from -N on
         starts = [-n if negative else 0 for n, negative in zip(shape, (*below, False), strict=True)]
         shift = torch.tensor([start + n // 2 for start, n in zip(starts, shape, strict=True)])
         phase = 2 * math.pi * (points @ shift.double())
@@ -107,7 +115,7 @@ def transfer_functions(nufft: NUFFT, points: torch.Tensor) -> torch.Tensor:
         place = kernel
         for axis, negative in enumerate(below):
             n = shape[axis]
-            if negative:  # no two pixels are N apart
+            if negative:  # the lag -N is of no two pixels
                 block = block.narrow(axis, 1, n - 1)
                 place = place.narrow(axis, 2 * sizes[axis] - n + 1, n - 1)
             else:
@@ -123,17 +131,17 @@ def transfer_functions(nufft: NUFFT, points: torch.Tensor) -> torch.Tensor:
 def nearest_circulant(transfers: torch.Tensor, shape: tuple[int, ...], maps: torch.Tensor) -> torch.Tensor:
     """Eigenvalues of the circulant matrix nearest to the gram operator, T. Chan (1988).
 
-    The mean along each wrapped diagonal of ``sum_c S_c.H T S_c``: the point spread at a lag, weighted by the
-    sensitivities that pixels with that lag between them share.
+    The mean along each wrapped diagonal of ``sum_c S_c.H T S_c``: the point spread function at a lag,
+    weighted by the products of the sensitivities of all pairs of pixels with that lag.
 
     Parameters
     ----------
     transfers : float64 tensor
         From `transfer_functions`.
     shape : tuple of int
-        Of the image.
+        Shape of the image.
     maps : complex tensor, shape (coils, *shape)
-        One of ones where there is a single coil without a map.
+        For a single coil without a map, ones.
 
     Returns
     -------

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from invgen.core.checks import is_count
+from invgen.core.checks import as_count
 from invgen.core.errors import DtypeError, ParameterError, ShapeError
 from invgen.operators.mri.checks import checked_image_shape
 from invgen.operators.mri.density import density_compensation
@@ -33,25 +33,25 @@ _PHI = (1 + math.sqrt(5)) / 2
 
 
 def golden_angle(number: int = 1) -> float:
-    """Increment of the angle, in radians, with which any number of successive spokes is spread evenly.
+    """Increment of the angle, in radians, for which any number of successive spokes is nearly uniform.
 
     Parameters
     ----------
     number : int
-        1 is the golden angle, 111.246 degrees (Winkelmann et al. 2007). Larger ones are the tiny
-        golden angles ``pi / (phi + number - 1)``, of which successive spokes differ less: 23.628 degrees
-        for 7 (Wundrak et al. 2015).
+        1 is the golden angle, 111.246 degrees (Winkelmann et al. 2007). Larger ones are the tiny golden
+        angles ``pi / (phi + number - 1)``, with smaller steps between successive spokes: 23.628 degrees for 7
+        (Wundrak et al. 2015).
     """
-    return math.pi / (_PHI + _whole(number, "number") - 1)
+    return math.pi / (_PHI + as_count(number, "number") - 1)
 
 
 def radial(spokes: int, samples: int, angle: str | float = "golden") -> torch.Tensor:
     """Spokes through the middle of k-space.
 
-    Sample j of a spoke is at ``(j - samples // 2) / samples`` cycles per pixel. An image of N pixels across
-    needs ``pi / 2 * N`` spokes of equal angles, for their ends to be N neighbors to a cycle per pixel, and N
-    samples, of which scanners take twice as many: the middle of k-space, where spokes cross, is then known
-    well enough for `density_compensation`.
+    Sample j of a spoke is at ``(j - samples // 2) / samples`` cycles per pixel. An image of N x N pixels
+    needs ``pi / 2 * N`` equiangular spokes, with ends that are 1 / N cycles per pixel apart, and N samples
+    on each. Scanners oversample spokes twice: the middle of k-space, where they cross, is then sampled
+    densely enough for `density_compensation`.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def radial(spokes: int, samples: int, angle: str | float = "golden") -> torch.Te
     Winkelmann et al. (2007), An optimal radial profile order based on the golden ratio for time-resolved
     MRI.
     """
-    spokes = _whole(spokes, "spokes")
+    spokes = as_count(spokes, "spokes")
     if angle == "golden":
         angle = golden_angle()
     elif angle == "uniform":
@@ -80,10 +80,10 @@ def radial(spokes: int, samples: int, angle: str | float = "golden") -> torch.Te
 
 
 def koosh_ball(spokes: int, samples: int) -> torch.Tensor:
-    """Spokes through the middle of a volume's k-space, any number of successive ones spread evenly.
+    """Spokes through the middle of a volume's k-space, any number of successive ones nearly uniform.
 
     Their ends lie on a half sphere at multiples of the two-dimensional golden means, Chan et al. (2009).
-    A volume of N pixels across needs about ``pi / 2 * N^2`` spokes.
+    A volume of N x N x N voxels needs about ``pi / 2 * N^2`` spokes.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def koosh_ball(spokes: int, samples: int) -> torch.Tensor:
     """
     # the real root of x^3 + x = 1; the means are (x^2, x), 0.4656 and 0.6823
     x = math.cbrt((9 + math.sqrt(93)) / 18) + math.cbrt((9 - math.sqrt(93)) / 18)
-    index = torch.arange(_whole(spokes, "spokes"), dtype=torch.float64)
+    index = torch.arange(as_count(spokes, "spokes"), dtype=torch.float64)
     z, t = (x * x * index) % 1, 2 * math.pi * ((x * index) % 1)
     across = (1 - z * z).sqrt()
     return _readout(samples)[:, None] * torch.stack([z, across * t.sin(), across * t.cos()], dim=-1)[:, None]
@@ -109,22 +109,22 @@ def koosh_ball(spokes: int, samples: int) -> torch.Tensor:
 def spiral(
     interleaves: int, samples: int, turns: float, *, power: float = 1.0, velocity: str = "linear"
 ) -> torch.Tensor:
-    """Spirals from the middle of k-space outwards, turned against each other.
+    """Spirals from the middle of k-space outwards, rotated against each other.
 
     ``|k| = s^power / 2`` at the angle ``2 pi turns s``, s from zero to one: Kim, Adalsteinsson and Spielman
-    (2003). An image of N pixels across needs ``interleaves * turns >= power * N / 2``: the outermost
-    turns lie furthest apart.
+    (2003). An image of N x N pixels needs ``interleaves * turns >= power * N / 2``, since the distance of
+    turns is largest at the edge.
 
     Parameters
     ----------
     interleaves, samples : int
     turns : float
-        Of each interleave.
+        Number of turns of each interleave.
     power : float
-        At least one: 1 is Archimedes' spiral, equally dense everywhere; larger ones are denser in the middle.
+        At least one: 1 is Archimedes' spiral, of uniform density; larger ones are denser in the middle.
     velocity : {"linear", "angular"}
-        What is constant: the distance along the spiral from sample to sample, as gradients of one amplitude
-        have it, or the angle, which gathers samples in the middle.
+        Constant velocity along the spiral, as with gradients of constant amplitude, or constant angular
+        velocity, with more samples in the middle.
 
     Returns
     -------
@@ -134,7 +134,7 @@ def spiral(
     ----------
     Kim, Adalsteinsson and Spielman (2003), Simple analytic variable density spiral design.
     """
-    interleaves, samples = _whole(interleaves, "interleaves"), _whole(samples, "samples")
+    interleaves, samples = as_count(interleaves, "interleaves"), as_count(samples, "samples")
     if not (turns > 0 and math.isfinite(turns)):
         raise ParameterError(f"turns is a positive number; got {turns}.")
     if not (power >= 1 and math.isfinite(power)):
@@ -149,7 +149,7 @@ def spiral(
 
 
 def _equidistant(samples: int, turns: float, power: float) -> torch.Tensor:
-    """Parameters s of points on a spiral, equally far apart along it."""
+    """Parameters s of points on a spiral that are equidistant along it."""
     s = np.linspace(0, 1, 32 * samples + 1)
     speed = np.hypot(power * s ** (power - 1), 2 * math.pi * turns * s**power)
     length = np.concatenate([[0.0], np.cumsum(speed[1:] + speed[:-1])])
@@ -164,13 +164,13 @@ def to_cycles_per_pixel(
     Parameters
     ----------
     k : float tensor, shape (..., 2) or (..., 3)
-        Along the last axis in the order of the image's axes.
+        The components are in the order of the image's axes.
     unit : {"rad/pixel", "1/m", "cycles/fov"}
         Radians per pixel go to pi, cycles per field of view to N / 2.
     image_shape : tuple of int
-        Pixels of the image that is to be reconstructed.
+        Shape of the image that is to be reconstructed, in pixels.
     field_of_view : float or one for each axis, optional
-        Its size in m, for "1/m".
+        Size of the image in m, for "1/m".
 
     Returns
     -------
@@ -209,12 +209,6 @@ def to_cycles_per_pixel(
 
 
 def _readout(samples: int) -> torch.Tensor:
-    """Places along a spoke, with the middle of k-space among them."""
-    n = _whole(samples, "samples")
+    """Positions along a spoke, one of them in the middle of k-space."""
+    n = as_count(samples, "samples")
     return (torch.arange(n, dtype=torch.float64) - n // 2) / n
-
-
-def _whole(n: int, name: str) -> int:
-    if not is_count(n):
-        raise ParameterError(f"{name} is a positive whole number; got {n!r}.")
-    return int(n)

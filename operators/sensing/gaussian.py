@@ -18,10 +18,10 @@ _LARGEST = 2**28
 
 
 class GaussianMatrix(MatrixOperator):
-    """``y = M x`` with independent normal entries of variance ``1 / m``: the matrix of compressed sensing.
+    """``y = M x`` with independent Gaussian entries of variance ``1 / m``: the matrix of compressed sensing.
 
-    It keeps the length of an image on average, ``E |M x|^2 = |x|^2`` (Candes and Tao 2006; Donoho 2006). For
-    large images use `SubsampledTransform`, which measures as well and costs n log n.
+    It preserves the norm of an image on average, ``E |M x|^2 = |x|^2`` (Candes and Tao 2006; Donoho 2006).
+    For large images use `SubsampledTransform`, from which they are recovered as well, at a cost of n log n.
 
     Parameters
     ----------

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cached_property
 
 import torch
 
+from invgen.core.batching import each_alone
 from invgen.core.checks import is_count
 from invgen.core.errors import ParameterError
 from invgen.core.frozen import Constant
 from invgen.core.space import Space
-from invgen.operators.base import SVD, LinearOperator
-from invgen.operators.mri.fourier import each_alone
+from invgen.operators.basic import Identity
+from invgen.operators.linear import SVD, LinearOperator
 from invgen.operators.sensing.transform import SubsampledTransform
 from invgen.operators.spectral import solve_by_svd
 from invgen.operators.transforms.hadamard import hadamard_sums, sequency_rows
@@ -21,14 +21,14 @@ __all__ = ["SinglePixel", "cake_cutting"]
 
 #: Pixels of the largest set of random patterns, each a byte.
 _LARGEST = 2**31
-#: Pixels of random patterns that are numbers at a time.
+#: Pixels of random patterns that are converted to numbers at a time.
 _BLOCK = 2**22
 
 
 class SinglePixel(LinearOperator):
-    """A single-pixel camera: ``y_i = sum of the pixels that pattern i shows``.
+    """A single-pixel camera: ``y_i`` is the sum of the pixels where pattern i is one.
 
-    A micromirror device shows patterns of zeros and ones, and one detector collects the light: intensities
+    A micromirror device displays patterns of zeros and ones, and one detector collects the light: intensities
     are summed, in the image's unit. Pattern i is ``A.H`` of the i-th unit vector.
 
     Parameters
@@ -38,25 +38,25 @@ class SinglePixel(LinearOperator):
     m : int
         Number of patterns; the range is ``(m,)``.
     patterns : {"hadamard", "random"}
-        Hadamard patterns ``(1 + h) / 2`` in cake-cutting order, by a fast transform; or pixels that are each
-        shown or not by the toss of a coin.
+        Hadamard patterns ``(1 + h) / 2`` in cake-cutting order, by a fast transform; or independent random
+        pixels, one with probability 1/2.
     seed : int
-        Of random patterns.
+        Seed of the random patterns.
     differential : bool
-        Show each pattern and its complement, and measure the difference: patterns of +-1, which stray light
-        does not reach. Two exposures, so that noise of each adds up.
+        Display each pattern and its complement, and measure the difference: patterns of +-1, in which stray
+        light cancels. The noise of the two exposures adds up.
 
     Raises
     ------
     ParameterError
-        If m is no number of patterns (of Hadamard's there are as many as pixels, of random ones 2^31 pixels
-        are kept), or the patterns are unknown.
+        If m is larger than the number of pixels, for Hadamard patterns; if the random patterns have more than
+        2^31 pixels in total; if the kind of patterns is unknown.
     ShapeError
         If a size is no power of two, for Hadamard.
 
     Notes
     -----
-    The first Hadamard pattern shows all pixels. `svd` and `solve` are closed forms for Hadamard patterns;
+    The first Hadamard pattern is one everywhere. `svd` and `solve` are closed forms for Hadamard patterns;
     for random ones `solve` iterates.
 
     References
@@ -94,16 +94,16 @@ class SinglePixel(LinearOperator):
             self._random = Constant(coins)
 
     def _apply(self, x: torch.Tensor) -> torch.Tensor:
-        return each_alone(self._measure, x, self.domain)
+        return each_alone(self._measure, x, self.domain.ndim)
 
     def _adjoint(self, y: torch.Tensor) -> torch.Tensor:
-        return each_alone(self._backproject, y, self.range)
+        return each_alone(self._backproject, y, self.range.ndim)
 
     def _measure(self, x: torch.Tensor) -> torch.Tensor:
         x = x.flatten(1)
         if self._rows is not None:
             y = hadamard_sums(x).index_select(-1, self._rows.like(x))
-            # the first pattern shows all pixels
+            # the first pattern is one everywhere
             return y if self._differential else (y + y[:, :1]) / 2
         y = torch.cat([x @ block.mT for block in self._blocks(x)], dim=-1)
         return 2 * y - x.sum(-1, keepdim=True) if self._differential else y
@@ -127,17 +127,16 @@ class SinglePixel(LinearOperator):
         return max(1, _BLOCK // self.domain.size)
 
     def _blocks(self, like: torch.Tensor) -> Iterator[torch.Tensor]:
-        """Random patterns as numbers, some rows at a time."""
+        """Random patterns as floating-point numbers, some rows at a time."""
         assert self._random is not None
         for block in self._random.like(like).split(self._block_rows):
             yield block.to(like.dtype)
 
-    @cached_property
-    def svd(self) -> SVD | None:
+    def _svd(self) -> SVD | None:
         """Of Hadamard patterns.
 
-        Rows of H are orthogonal, ``H H.T = n``, and zeros and ones add the first to each: ``A = B H`` with
-        ``B = (1 + ones e_1.T) / 2``, which only halves what is orthogonal to e_1 and to ones.
+        Rows of H are orthogonal, ``H H.T = n``, and patterns of zeros and ones add the first row to each:
+        ``A = B H`` with ``B = (1 + ones e_1.T) / 2``, which is 1/2 on the complement of e_1 and ones.
         """
         if self._rows is None:
             return None
@@ -147,7 +146,7 @@ class SinglePixel(LinearOperator):
         )
         s = torch.full((m,), n**0.5, dtype=torch.float64)
         if m == 1 or self._differential:
-            return SVD(rows.svd.U, s, rows.H)
+            return SVD(Identity((m,)), s, rows.H)
         # B on e_1 and on the unit vector along the other ones
         corner = torch.tensor([[1.0, 0.0], [(m - 1) ** 0.5 / 2, 0.5]], dtype=torch.float64)
         U, values, Vh = torch.linalg.svd(corner)
@@ -155,26 +154,20 @@ class SinglePixel(LinearOperator):
         s[:2] = values * n**0.5
         return SVD(_Corner(m, U), s, rows.H @ _Corner(m, Vh.T))
 
-    @cached_property
-    def _singular_values(self) -> Constant:
-        assert self.svd is not None
-        return Constant(self.svd.s)
-
     @property
     def has_closed_form_solve(self) -> bool:
         """For Hadamard patterns."""
         return self._rows is not None
 
     def _solve(self, b: torch.Tensor, shift: float | torch.Tensor) -> torch.Tensor:
-        assert self.svd is not None
-        return solve_by_svd(self.svd, self._singular_values, b, shift)
+        return solve_by_svd(self.svd, b, shift)
 
     def _norm(self) -> float:
         return super()._norm() if self.svd is None else float(self.svd.s.max())
 
 
 class _Corner(LinearOperator):
-    """Rotate the first two of m coordinates, then reflect the second onto the ones from there on.
+    """Rotate the first two of m coordinates, then reflect e_2 onto the direction of ``e_2 + ... + e_m``.
 
     Parameters
     ----------
@@ -207,15 +200,15 @@ class _Corner(LinearOperator):
 
     def _reflect(self, x: torch.Tensor) -> torch.Tensor:
         normal = self._normal.like(x)
-        return each_alone(lambda one: one - 2 * (one @ normal)[:, None] * normal, x, self.domain)
+        return each_alone(lambda one: one - 2 * (one @ normal)[:, None] * normal, x, self.domain.ndim)
 
 
 def cake_cutting(shape: tuple[int, ...]) -> torch.Tensor:
     """Natural rows of the Hadamard patterns from the coarsest to the finest.
 
-    By the number of pieces that a pattern cuts the image into, as a cake: along each axis one more than its
-    changes of sign, and their product (Yu 2019). Of equally many pieces the squarest come first, then those
-    that change least along the first axis.
+    They are sorted by the number of pieces into which a pattern cuts the image, as a cake (Yu 2019): the
+    product over the axes of the number of changes of sign plus one. Patterns with the same number of pieces
+    are sorted by the sum of these factors, squares first, and then by the changes along the first axis.
 
     Parameters
     ----------
@@ -224,8 +217,8 @@ def cake_cutting(shape: tuple[int, ...]) -> torch.Tensor:
 
     Returns
     -------
-    int64 tensor
-        As many rows as pixels; the first pattern is all ones.
+    int64 tensor, shape (pixels,)
+        The first pattern is all ones.
     """
     rows = sequency_rows(shape)
     changes = torch.cartesian_prod(*(torch.arange(1, n + 1) for n in shape)).reshape(len(rows), -1)

@@ -9,8 +9,9 @@ import torch
 
 from invgen.core.errors import ParameterError
 from invgen.core.space import ProductSpace
-from invgen.operators.base import LinearOperator, Operator
+from invgen.operators.base import Operator
 from invgen.operators.basic import Identity
+from invgen.operators.linear import LinearOperator
 
 __all__ = ["Saturation"]
 
@@ -18,18 +19,18 @@ __all__ = ["Saturation"]
 class Saturation(Operator):
     """Measurement clipped to a range: ``y = min(max(A x, low), high)``.
 
-    There are two models of a detector that saturates. Noise that comes after the clipping (of a compressed
-    signal's read-out) is Gaussian noise of this operator; its derivative is zero where it is saturated, so
-    that the data term is not convex. Noise that comes before it, as photons and dark current do, makes
-    ``clip(A x + n)``: keep A linear and take ``noise.Clipped(std, low, high)``, the exact likelihood, which
-    is convex. When in doubt, the latter.
+    There are two models of a detector that saturates. Noise that is added after the clipping, as by the
+    read-out of a compressed signal, is Gaussian noise of this operator; its derivative is zero where it is
+    saturated, so that the data term is not convex. Noise that is added before, as by photons and dark
+    current, results in ``clip(A x + n)``: keep A linear and use ``noise.Clipped(std, low, high)``, the exact
+    likelihood, which is convex. When in doubt, use the latter.
 
     Parameters
     ----------
     operator : LinearOperator or tuple of int
         A, of real range; or the shape of real images, for the identity.
     low, high : float
-        Limits, in the unit of the measurement; infinite for none, but not both.
+        Limits, in the unit of the measurement; one of them may be infinite, for no limit.
 
     Raises
     ------
@@ -49,18 +50,18 @@ class Saturation(Operator):
 
     @property
     def observed(self) -> torch.Tensor | None:
-        """What the linear operator observes, unless zero is beyond the limits."""
+        """What the linear operator observes; None where zero is beyond the limits."""
         return self.linear.observed if self.low <= 0 <= self.high else None
 
     def _apply(self, x: torch.Tensor) -> torch.Tensor:
-        return self.linear(x).clamp(self.low, self.high)
+        return self.linear._call(x).clamp(self.low, self.high)
 
     def jvp(self, x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-        """Derivative: ``A v`` where ``A x`` is within the limits, else zero."""
+        """Derivative at `x` in the direction `v`: ``A v`` where ``A x`` is within the limits, else zero."""
         return self._within(x) * self.linear(v)
 
     def vjp(self, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
-        """Its adjoint: ``A.H`` of what is within the limits."""
+        """Adjoint of the derivative: ``A.H w``, with w set to zero where ``A x`` is beyond the limits."""
         self.range.check(w, self.name)
         return self.linear.H(self._within(x) * w)
 
@@ -70,7 +71,7 @@ class Saturation(Operator):
 
 
 def check_limits(who: str, low: float, high: float) -> None:
-    """Raise unless there is a limit, and the lower one is below the upper."""
+    """Raise unless one limit is finite, and the lower one is below the upper one."""
     if not low < high or (math.isinf(low) and math.isinf(high)):
         raise ParameterError(
             f"{who}: low must be below high, and one of them finite; got low={low}, high={high}."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -11,8 +10,8 @@ from invgen.core.checks import is_count
 from invgen.core.errors import ParameterError
 from invgen.core.frozen import Constant
 from invgen.core.space import Space
-from invgen.operators.base import SVD, LinearOperator
 from invgen.operators.basic import Identity
+from invgen.operators.linear import SVD, LinearOperator
 from invgen.operators.mri.fourier import Fourier
 from invgen.operators.transforms.cosine import DCT
 from invgen.operators.transforms.hadamard import Hadamard
@@ -37,12 +36,11 @@ class SubsampledTransform(LinearOperator):
     transform : {"dct", "hadamard", "fourier"}
         `DCT`, `Hadamard` in natural order (sizes are powers of two), or `Fourier` (complex images).
     signs : bool
-        Draw random signs, so that any basis is incoherent with the rows; without them the rows are those of
-        the transform itself.
+        Draw random signs d, so that any basis is incoherent with the rows; else d is one.
     seed : int
     field : {"real", "complex"}
     rows : int64 tensor, optional
-        Instead of `m`: which coefficients, numbered in row-major order.
+        Instead of `m`: the coefficients to measure, numbered in row-major order.
 
     Raises
     ------
@@ -71,13 +69,13 @@ class SubsampledTransform(LinearOperator):
         domain = Space(shape, field)
         generator = torch.Generator().manual_seed(seed)
         if (m is None) == (rows is None):
-            raise ParameterError("SubsampledTransform takes either m, a number of measurements, or rows.")
+            raise ParameterError("SubsampledTransform takes either m, the number of measurements, or rows.")
         if m is not None:
             if not is_count(m, domain.size):
                 raise ParameterError(
                     f"SubsampledTransform: m is from 1 to the {domain.size} pixels of the image; got {m}."
                 )
-            # in their order in memory
+            # sorted, for access in the order of memory
             rows = torch.randperm(domain.size, generator=generator)[: int(m)].sort().values
         rows = _checked_rows(rows, domain)
         super().__init__(domain, Space((len(rows),), field))
@@ -89,13 +87,13 @@ class SubsampledTransform(LinearOperator):
 
     @property
     def rows(self) -> torch.Tensor:
-        """Which coefficients are measured."""
+        """The coefficients that are measured, int64."""
         return self._rows.value.clone()
 
     def _apply(self, x: torch.Tensor) -> torch.Tensor:
         if self._signs is not None:
             x = self._signs.like(x) * x
-        y = self._transform._apply(x).flatten(-len(self.domain.shape))
+        y = self._transform._apply(x).flatten(-self.domain.ndim)
         return y.index_select(-1, self._rows.like(x))
 
     def _adjoint(self, y: torch.Tensor) -> torch.Tensor:
@@ -108,13 +106,12 @@ class SubsampledTransform(LinearOperator):
 
     def _solve(self, b: torch.Tensor, shift: float | torch.Tensor) -> torch.Tensor:
         measured = self._adjoint(self._apply(b))
-        # without shift what is not measured is unknown: zero is its shortest solution
+        # without a shift what is not measured is undetermined, and zero the solution of smallest norm
         shift = torch.as_tensor(shift, dtype=b.dtype.to_real(), device=b.device)
         unmeasured = (b - measured) * torch.where(shift > 0, 1 / shift, 0)
         return unmeasured.add_(measured / (1 + shift))
 
-    @cached_property
-    def svd(self) -> SVD:
+    def _svd(self) -> SVD:
         """All singular values are one."""
         m = self.range.shape
         return SVD(Identity(m, self.range.field), torch.ones(m), self.H)
@@ -129,7 +126,7 @@ def _transform(name: str, space: Space) -> Unitary | Fourier:
         raise ParameterError(f"transform is 'dct', 'hadamard' or 'fourier'; got {name!r}.")
     if space.field != "complex":
         raise ParameterError(
-            "The Fourier transform is one of complex images: give field='complex', or for real images "
+            "The Fourier transform is for complex images: give field='complex', or for real images "
             "transform='dct'."
         )
     return Fourier(space.shape)
@@ -139,11 +136,11 @@ def _checked_rows(rows: Any, space: Space) -> torch.Tensor:
     rows = torch.as_tensor(rows)
     if rows.ndim != 1 or not len(rows) or rows.is_floating_point() or rows.is_complex():
         raise ParameterError(
-            f"rows is a list of whole numbers; got {rows.dtype} of shape {tuple(rows.shape)}."
+            f"rows is a vector of whole numbers; got {rows.dtype} of shape {tuple(rows.shape)}."
         )
     rows = rows.long()
     if int(rows.min()) < 0 or int(rows.max()) >= space.size:
         raise ParameterError(f"rows are from 0 to {space.size - 1} for images of shape {space.shape}.")
     if len(rows.unique()) != len(rows):
-        raise ParameterError("rows names a coefficient twice; each can be measured once.")
+        raise ParameterError("rows has a coefficient twice; each can be measured once.")
     return rows

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import cached_property
 
 import torch
 
+from invgen.core.batching import each_alone
 from invgen.core.frozen import Constant, Frozen
 from invgen.core.space import Space
-from invgen.operators.base import LinearOperator
+from invgen.operators.linear import LinearOperator
 from invgen.operators.nufft import NUFFT
 from invgen.operators.toeplitz import fast_length
 from invgen.operators.tomography.geometry import ParallelBeam
@@ -94,11 +94,11 @@ class FourierProjector(Frozen):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Images (batch, H, W) to sinograms (batch, views, detector)."""
-        return _one_by_one(self._forward, x)
+        return each_alone(self._forward, x, 2)
 
     def adjoint(self, y: torch.Tensor) -> torch.Tensor:
         """Sinograms (batch, views, detector) to images (batch, H, W)."""
-        return _one_by_one(self._adjoint, y)
+        return each_alone(self._adjoint, y, 2)
 
     def _forward(self, x: torch.Tensor) -> torch.Tensor:
         spectra = self._slices.project(x)
@@ -149,8 +149,7 @@ class Convolution(LinearOperator):
     def _apply(self, x: torch.Tensor) -> torch.Tensor:
         if self._mask is not None:
             x = x * self._mask.like(x)
-        flat, _ = self.domain.flatten(x)
-        y = _one_by_one(self._convolve, flat).reshape(x.shape)
+        y = each_alone(self._convolve, x, 2)
         return y * self._mask.like(x) if self._mask is not None else y
 
     def _convolve(self, x: torch.Tensor) -> torch.Tensor:
@@ -163,15 +162,3 @@ class Convolution(LinearOperator):
         return torch.fft.irfft(lines, n=columns)[..., :width].contiguous()
 
     _adjoint = _apply
-
-
-def _one_by_one(function: Callable[[torch.Tensor], torch.Tensor], batch: torch.Tensor) -> torch.Tensor:
-    """Apply to each element of a batch, so that a batch equals its elements to the bit.
-
-    The CPU's Fourier transforms round by how many there are, and by where in memory they begin: each element
-    is moved to memory of its own. A GPU takes the batch as one.
-    """
-    if batch.is_cuda:
-        return function(batch)
-    results = [function(x.clone(memory_format=torch.contiguous_format)[None]) for x in batch]
-    return results[0] if len(results) == 1 else torch.cat(results)

@@ -9,7 +9,7 @@ import torch
 from invgen.core.errors import ParameterError
 from invgen.core.frozen import Constant
 from invgen.core.space import Space
-from invgen.operators.base import LinearOperator
+from invgen.operators.linear import LinearOperator
 
 __all__ = ["Projection"]
 

@@ -10,7 +10,7 @@ import torch
 from invgen.core.errors import ParameterError
 from invgen.core.frozen import Constant
 from invgen.core.kernels import Kernels
-from invgen.operators.base import LinearOperator
+from invgen.operators.linear import LinearOperator
 from invgen.operators.toeplitz import circulant_symbol, fast_length
 from invgen.operators.tomography import joseph_torch
 from invgen.operators.tomography.fourier import Convolution, FourierProjector, FourierSlices

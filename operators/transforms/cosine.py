@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from invgen.core.batching import each_alone
 from invgen.core.errors import ParameterError
 from invgen.core.frozen import Constant
-from invgen.operators.mri.fourier import each_alone
 from invgen.operators.transforms.unitary import Unitary
 
 __all__ = ["DCT"]
@@ -18,8 +18,8 @@ class DCT(Unitary):
     """Orthonormal discrete cosine transform of the second kind, along each axis.
 
     ``y[k] = c[k] sum_n x[n] cos(pi k (2 n + 1) / (2 N))`` with ``c[0] = sqrt(1 / N)`` and ``c[k] =
-    sqrt(2 / N)`` else, as ``scipy.fft.dctn(x, norm="ortho")``: what JPEG's blocks and images with mirrored
-    boundaries are diagonal or sparse in. The adjoint is the inverse.
+    sqrt(2 / N)`` else, as ``scipy.fft.dctn(x, norm="ortho")``. Photographs are sparse in it (JPEG), and it
+    diagonalizes symmetric filters with mirrored boundaries. The adjoint is the inverse.
 
     Parameters
     ----------
@@ -44,22 +44,22 @@ class DCT(Unitary):
         self, shape: tuple[int, ...], field: str = "real", axes: Sequence[int] | None = None
     ) -> None:
         super().__init__(shape, field)
-        dimensions = len(self.domain.shape)
+        dimensions = self.domain.ndim
         given = tuple(range(-dimensions, 0)) if axes is None else tuple(axes)
         counted = {a % dimensions - dimensions for a in given if -dimensions <= a < dimensions}
         if not given or len(counted) != len(given):
             raise ParameterError(
                 f"DCT: axes must be different axes of images {self.domain.shape}; got {given}."
             )
-        #: What is transformed, counted from the end, the last axis first.
+        #: Axes that are transformed, counted from the end, the last axis first.
         self.axes = tuple(sorted(counted, reverse=True))
         self._lines = {n: _Line(n) for n in {self.domain.shape[a] for a in self.axes}}
 
     def _apply(self, x: torch.Tensor) -> torch.Tensor:
-        return each_alone(lambda one: self._along_axes(one, _Line.forward), x, self.domain)
+        return each_alone(lambda one: self._along_axes(one, _Line.forward), x, self.domain.ndim)
 
     def _adjoint(self, y: torch.Tensor) -> torch.Tensor:
-        return each_alone(lambda one: self._along_axes(one, _Line.backward), y, self.domain)
+        return each_alone(lambda one: self._along_axes(one, _Line.backward), y, self.domain.ndim)
 
     def _along_axes(
         self, x: torch.Tensor, transform: Callable[[_Line, torch.Tensor], torch.Tensor]
@@ -69,7 +69,7 @@ class DCT(Unitary):
         for axis in self.axes:
             moved = x.transpose(axis, -1)
             n = moved.shape[-1]
-            # as a matrix of lines, which the CPU gathers several times as fast as the same with more axes
+            # index_select is several times faster on a matrix of lines than with more axes
             x = transform(self._lines[n], moved.reshape(-1, n)).reshape(moved.shape).transpose(axis, -1)
         return x.contiguous()
 
@@ -77,9 +77,10 @@ class DCT(Unitary):
 class _Line:
     """The transform of lines of n numbers, the rows of a matrix.
 
-    Even places upwards and odd ones back down make plain waves of cosines about half a pixel. The real
-    Fourier transform W of that, turned by the half pixel's phase, has ``y[k] = Re W[k]`` and ``y[n - k] =
-    -Im W[k]``. Two gathers do all the sorting: backwards, so that W is conjugate and needs no sign.
+    Makhoul (1980): the samples at even places, followed by those at odd places in reverse order, have a real
+    Fourier transform W that, multiplied by the phase of half a pixel, contains the coefficients: ``y[k] = Re
+    W[k]`` and ``y[n - k] = -Im W[k]``. Two gathers do all the sorting. The sequence is reversed, so that W is
+    conjugate and needs no sign.
     """
 
     def __init__(self, n: int) -> None:
@@ -91,7 +92,7 @@ class _Line:
         folded = torch.cat([k[::2], k[1::2].flip(0)])
         folded = folded[(-k) % n]
         self._fold, self._unfold = Constant(folded), Constant(folded.argsort())
-        # real and imaginary parts in turns: where each cosine lies, and which of them lies where
+        # in the list of alternating real and imaginary parts: the place of each cosine, and its inverse
         self._read = Constant(torch.where(k <= n // 2, 2 * k, 2 * (n - k) + 1))
         self._write = Constant(torch.stack([waves.long(), (-waves.long()) % n], dim=-1).flatten())
 

@@ -12,7 +12,7 @@ from invgen.core.errors import ShapeError
 from invgen.core.frozen import Constant
 from invgen.core.kernels import Kernels
 from invgen.core.space import Space
-from invgen.operators.base import LinearOperator
+from invgen.operators.linear import LinearOperator
 from invgen.operators.transforms import gradient_torch
 
 __all__ = ["Gradient"]
@@ -66,7 +66,7 @@ class Gradient(LinearOperator):
 
     @cached_property
     def spectrum(self) -> Constant:
-        """Of the periodic differences, which are never below: they add the differences across the edge."""
+        """Of periodic differences: an upper bound, since they add the differences across the edge."""
         symbol = torch.zeros(self.domain.shape, dtype=torch.float64)
         for axis in self.axes:
             frequency = torch.fft.fftfreq(self.domain.shape[axis], dtype=torch.float64)

@@ -10,7 +10,7 @@ from invgen.core.errors import ParameterError, ShapeError
 from invgen.core.frozen import Constant
 from invgen.operators.transforms.unitary import Unitary
 
-__all__ = ["Hadamard", "hadamard_sums", "sequency"]
+__all__ = ["Hadamard", "hadamard_sums", "sequency", "sequency_rows"]
 
 
 class Hadamard(Unitary):
@@ -42,13 +42,13 @@ class Hadamard(Unitary):
         self._places = Constant(rows.argsort()) if order == "sequency" else None
 
     def _apply(self, x: torch.Tensor) -> torch.Tensor:
-        y = self._transform(x.flatten(-len(self.domain.shape)))
+        y = self._transform(x.flatten(-self.domain.ndim))
         if self._rows is not None:
             y = y.index_select(-1, self._rows.like(x))
         return y.reshape(x.shape)
 
     def _adjoint(self, y: torch.Tensor) -> torch.Tensor:
-        x = y.flatten(-len(self.domain.shape))
+        x = y.flatten(-self.domain.ndim)
         if self._places is not None:
             x = x.index_select(-1, self._places.like(y))
         return self._transform(x).reshape(y.shape)
@@ -61,7 +61,7 @@ def hadamard_sums(x: torch.Tensor) -> torch.Tensor:
     """Sums and differences ``H x`` along the last axis, a power of two; H of +-1 in natural order.
 
     By log2(n) passes of butterflies, in new memory. They are elementwise: a batch equals its elements to the
-    bit, and on integers nothing rounds.
+    bit, and integers are exact.
     """
     n = x.shape[-1]
     # H is a Kronecker product: of rows and of columns of a square, whose butterflies are contiguous in memory
@@ -72,7 +72,7 @@ def hadamard_sums(x: torch.Tensor) -> torch.Tensor:
 
 
 def _butterflies(x: torch.Tensor) -> torch.Tensor:
-    """``H x`` along the middle axis of (batch, n, inner); never the memory of x."""
+    """``H x`` along the middle axis of (batch, n, inner), in memory of its own."""
     batch, n, inner = x.shape
     buffers = (torch.empty_like(x, memory_format=torch.contiguous_format), torch.empty_like(x))
     if n == 1:

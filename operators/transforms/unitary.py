@@ -5,19 +5,19 @@ from __future__ import annotations
 import torch
 
 from invgen.core.space import Space
-from invgen.operators.base import SVD, LinearOperator
 from invgen.operators.basic import Identity
+from invgen.operators.linear import SVD, LinearOperator
 
 __all__ = ["Unitary"]
 
 
 class Unitary(LinearOperator):
-    """Base of the operators whose adjoint is their inverse; a subclass gives ``_apply`` and ``_adjoint``.
+    """Base of the operators whose adjoint is their inverse; a subclass defines ``_apply`` and ``_adjoint``.
 
     Parameters
     ----------
     shape : tuple of int
-        Of what goes in and comes out.
+        Of images and coefficients.
     field : {"real", "complex"}
     """
 
@@ -33,8 +33,7 @@ class Unitary(LinearOperator):
     def _solve(self, b: torch.Tensor, shift: float | torch.Tensor) -> torch.Tensor:
         return b / (1 + shift)
 
-    @property
-    def svd(self) -> SVD:
+    def _svd(self) -> SVD:
         """All singular values are one."""
         shape = self.domain.shape
         return SVD(self, torch.ones(shape), Identity(shape, self.domain.field))

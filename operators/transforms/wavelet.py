@@ -8,11 +8,12 @@ from types import ModuleType
 
 import torch
 
+from invgen.core.checks import as_count
 from invgen.core.errors import ParameterError
 from invgen.core.kernels import Kernels
 from invgen.core.space import Space
-from invgen.operators.base import SVD, LinearOperator
 from invgen.operators.basic import Identity
+from invgen.operators.linear import SVD, LinearOperator
 from invgen.operators.transforms import wavelet_torch
 from invgen.operators.transforms.wavelet_torch import Circulant, corner
 
@@ -30,14 +31,14 @@ _KERNELS = Kernels(wavelet_torch, cpu=_cpu)
 #: How far from orthonormal the filters may be: some of PyWavelets' orthogonal ones have 11 digits.
 _ORTHONORMAL = 1e-10
 
-#: Levels that are enough, where one more would need an image to be padded.
+#: Default number of levels where one more would need padding.
 _ENOUGH = 3
 
 
 class Wavelet(LinearOperator):
     """Periodized discrete wavelet transform, along each of `axes`.
 
-    The coefficients lie as Mallat (1989) draws them: in the first ``n / 2**levels`` places along each axis
+    The coefficients are arranged as in Mallat (1989): in the first ``n / 2**levels`` places along each axis
     those of the approximation, around them the details, from coarse to fine, as
     ``pywt.coeffs_to_array(pywt.wavedecn(x, wavelet, "periodization", levels, axes))`` has them. With an
     orthogonal filter the transform is an isometry, ``W.H W = 1``, and where no size is padded the adjoint is
@@ -50,17 +51,18 @@ class Wavelet(LinearOperator):
     wavelet : str
         Any discrete wavelet of PyWavelets: "haar", "db4", "sym8", "coif2", "bior4.4", ...
     levels : int, optional
-        How often the approximation is split. By default as often as it is longer than the filter, so that few
-        coefficients see the image's two edges at once; fewer, but not below three, where that saves padding.
+        Number of levels of the decomposition. By default the largest at which the approximation is longer
+        than the filter, so that few coefficients depend on both edges of the image; fewer, but not below
+        three, where that avoids padding.
     axes : tuple of int
-        Axes to transform: two for images, three for volumes. Each of the others is a channel, on its own.
+        Axes to transform: two for images, three for volumes. The other axes are channels, each on its own.
     field : {"real", "complex"}
 
     Raises
     ------
     ParameterError
-        If PyWavelets has no such filter, the axes are not different axes of the images, or so many levels
-        leave nothing to split.
+        If PyWavelets has no such filter, the axes are not different axes of the images, or there are more
+        levels than the images can be split.
 
     Notes
     -----
@@ -88,12 +90,12 @@ class Wavelet(LinearOperator):
             raise ParameterError(
                 f"Wavelet: axes must be different axes of images {domain.shape}; got {tuple(axes)}."
             )
-        #: What is transformed, counted from the end.
+        #: Axes that are transformed, counted from the end.
         self.axes = tuple(counted)
         self.wavelet = wavelet
         low, high = _filters(wavelet)
         sizes = [domain.shape[a] for a in self.axes]
-        #: How often the approximation is split.
+        #: Number of levels of the decomposition.
         self.levels = _default_levels(sizes, len(low)) if levels is None else _checked_levels(levels, sizes)
         step = 2**self.levels
         padded = list(domain.shape)
@@ -145,8 +147,7 @@ class Wavelet(LinearOperator):
     def _solve(self, b: torch.Tensor, shift: float | torch.Tensor) -> torch.Tensor:
         return b / (1 + shift)
 
-    @property
-    def svd(self) -> SVD | None:
+    def _svd(self) -> SVD | None:
         """With an orthogonal filter, whose singular values are all one."""
         if not self.orthonormal:
             return None
@@ -168,7 +169,7 @@ def _filters(wavelet: str) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _polyphase(low: torch.Tensor, high: torch.Tensor) -> tuple[int, torch.Tensor]:
-    """The two filters as blocks of two, and the pair of samples that the first one sees.
+    """The two filters as blocks of two, and the pair of samples that the first one is applied to.
 
     ``y[k] = sum_m h[c - m] x[2 k + m]`` with c half the length, as PyWavelets centers it.
     """
@@ -201,6 +202,4 @@ def _default_levels(sizes: list[int], length: int) -> int:
 
 def _checked_levels(levels: int, sizes: list[int]) -> int:
     most = max(1, math.ceil(math.log2(min(sizes))))
-    if not (isinstance(levels, int) and 1 <= levels <= most):
-        raise ParameterError(f"levels is from 1 to {most} for axes of {sizes} pixels; got {levels!r}.")
-    return levels
+    return as_count(levels, f"Wavelet: levels, for axes of {sizes} pixels,", most=most)

@@ -9,12 +9,11 @@ from functools import lru_cache
 
 import torch
 
+from invgen.core.batching import each_alone
 from invgen.core.checks import as_count
 from invgen.core.errors import ParameterError, ShapeError
 from invgen.core.frozen import Constant
-from invgen.core.space import Space
 from invgen.operators import Wavelet
-from invgen.operators.mri.fourier import each_alone
 from invgen.priors.base import Denoising
 
 __all__ = ["CycleSpunWavelets"]
@@ -61,9 +60,8 @@ class CycleSpunWavelets(Denoising):
             raise ShapeError(
                 f"CycleSpunWavelets needs images of at least 2 x 2 pixels; got {tuple(x.shape)}."
             )
-        # in units of the noise all images have the same threshold
-        space = Space(tuple(x.shape[-2:]))
-        return sigma * each_alone(self._shrink, x / sigma, space)
+        # in units of the noise each image has the same threshold
+        return sigma * each_alone(self._shrink, x / sigma, 2)
 
     def _shrink(self, x: torch.Tensor) -> torch.Tensor:
         shape = x.shape[-2:]

@@ -9,10 +9,11 @@ import torch
 
 from invgen.convex.functions import Function
 from invgen.convex.weights import check_weight
+from invgen.core.batching import leading
 from invgen.core.errors import CapabilityError, ShapeError
 from invgen.operators import Identity, LinearOperator, Space
 from invgen.priors.base import Weight
-from invgen.priors.penalties.penalty import Penalty, per_image
+from invgen.priors.penalties.penalty import Penalty
 
 __all__ = ["Analysis", "ProximableAnalysis"]
 
@@ -62,7 +63,7 @@ class Analysis(Penalty):
         """Penalty of each image; the axes of `x` that remain are batch."""
         K = self._of(x)
         total = self._function(1.0, K).value(K(x), K.range.axes)
-        return per_image(self.number(), total) * total
+        return leading(self.number(), total) * total
 
 
 class ProximableAnalysis(Analysis):
@@ -100,4 +101,4 @@ class ProximableAnalysis(Analysis):
         z = K(x)
         if isinstance(step, torch.Tensor) and step.ndim and z.ndim != x.ndim:
             step = K.range.per_sample(step.reshape(step.shape[: step.ndim - len(K.domain.shape)]))
-        return K.H(self._function(per_image(self.number(), z), K).prox(z, step))
+        return K.H(self._function(leading(self.number(), z), K).prox(z, step))

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from invgen.convex.weights import check_weight, find_weight
+from invgen.core.batching import leading
 from invgen.core.checks import is_count
 from invgen.core.errors import CapabilityError, ParameterError, ShapeError
 from invgen.operators import LinearOperator, Space
@@ -16,7 +17,7 @@ from invgen.priors.base import Proximable, Weight, has_closed_form
 from invgen.priors.image_format import ImageFormat
 from invgen.problem import Problem
 
-__all__ = ["Penalty", "Sum", "check_axes", "is_axis", "per_image"]
+__all__ = ["Penalty", "Sum", "check_axes", "is_axis"]
 
 
 class Penalty:
@@ -212,7 +213,7 @@ class Sum(Penalty):
                 f"The proximal map of {names} has no closed form. PDHG and FISTA take its terms."
             )
         for part in quadratics:
-            shrink = 1 + step * per_image(part.number(), x)
+            shrink = 1 + step * leading(part.number(), x)
             x, step = x / shrink, step / shrink
         for part in (*others, *constraints):
             x = part.prox(x, step)
@@ -266,13 +267,6 @@ class Sum(Penalty):
 
     def _times(self, factor: float | torch.Tensor) -> Sum:
         return Sum(tuple(factor * part for part in self.parts))
-
-
-def per_image(weight: float | torch.Tensor, like: torch.Tensor) -> float | torch.Tensor:
-    """A weight, or one for each batch element, shaped to multiply a batch such as `like`."""
-    if not isinstance(weight, torch.Tensor):
-        return weight
-    return weight.to(like.real).reshape(*weight.shape, *(1,) * (like.ndim - weight.ndim))
 
 
 def is_axis(axis: Any) -> bool:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 
 from invgen.convex.functions import SquaredL2
+from invgen.core.batching import element_numbers, leading
 from invgen.operators import LinearOperator
-from invgen.priors.penalties.penalty import per_image
 from invgen.priors.penalties.sparse import Transformed
 
 __all__ = ["Tikhonov"]
@@ -41,11 +41,11 @@ class Tikhonov(Transformed):
         return K.has_closed_form_solve
 
     def _prox(self, K: LinearOperator, x: torch.Tensor, step: float | torch.Tensor) -> torch.Tensor:
-        strength = step * per_image(self.number(), x)
+        strength = step * leading(self.number(), x)
         if self.pixelwise:
             return x / (1 + strength)
         # (weight K.H K + 1 / step) z = x / step
         if isinstance(strength, torch.Tensor) and strength.ndim:
-            shift = (1 / strength).reshape(strength.shape[: x.ndim - len(K.domain.shape)])
+            shift = element_numbers(1 / strength, K.domain.ndim)
             return K.solve(x / strength, shift)
         return K.solve(x / strength, 1 / strength)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import torch
 
+from invgen.core.batching import each_alone
 from invgen.core.errors import CapabilityError
 from invgen.operators.mri import MRI, Fourier
-from invgen.operators.mri.fourier import each_alone
 from invgen.problem import Problem
 from invgen.solvers.base import Solver
 from invgen.solvers.state import State
@@ -36,7 +36,7 @@ class _CoilImages(Solver):
             images = inverse(torch.where(mask > 0, y / mask, 0))
             return self._combine(A, images if A.coil_count else images.unsqueeze(1))
 
-        yield State(x=each_alone(image, problem.measurement, A.range))
+        yield State(each_alone(image, problem.measurement, A.range.ndim))
 
     def _combine(self, A: MRI, images: torch.Tensor) -> torch.Tensor:
         """One image from those of the coils, (batch, coils, *image_shape)."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from invgen.core.draws import Draws
 from invgen.core.errors import ParameterError
-from invgen.operators.base import SVD
+from invgen.operators.linear import SVD
 from invgen.problem import Problem
 from invgen.solvers.data_prox import SAMPLER_PRECISION, DataProx
 from invgen.solvers.diffusion.base import DiffusionSolver

@@ -9,7 +9,6 @@ import torch
 
 from invgen.core.errors import ParameterError
 from invgen.core.krylov import power_of_two
-from invgen.operators.inverse import fourier_preconditioner
 from invgen.problem import Problem
 from invgen.solvers.base import Solver
 from invgen.solvers.state import State
@@ -95,6 +94,5 @@ def _preconditioner(problem: Problem, weight: float) -> Precondition:
     unit = space.per_sample(power_of_two(space.norm(problem.backprojection)))
     if weight == 0 or A.spectrum is None:
         return lambda r: r / unit
-    return fourier_preconditioner(A, problem.zeros(), space.per_sample(problem.mean_weight), weight) or (
-        lambda r: r / unit
-    )
+    mean = space.per_sample(problem.mean_weight)
+    return A.fourier_preconditioner(problem.zeros(), mean, weight) or (lambda r: r / unit)

@@ -14,7 +14,7 @@ from invgen.priors.image_format import format_of
 from invgen.problem import Problem
 from invgen.solvers.base import Solver
 from invgen.solvers.data_prox import DataProx
-from invgen.solvers.scale import check_scale, image_scale, per_element, prior_unit, rough_image, with_noise
+from invgen.solvers.scale import as_batch, check_scale, image_scale, prior_unit, rough_image, with_noise
 
 __all__ = ["DenoiserSolver", "noise_in_image"]
 
@@ -60,7 +60,7 @@ class DenoiserSolver(Solver):
             problem = with_noise(problem, self.name)
         scale = image_scale(problem) if isinstance(scale, str) else torch.as_tensor(scale)
         sigma = self._level(problem, scale) if isinstance(sigma, str) else sigma
-        scale, sigma = per_element(scale, problem, "scale"), per_element(sigma, problem, "sigma")
+        scale, sigma = as_batch(scale, problem, "scale"), as_batch(sigma, problem, "sigma")
         return replace(self, scale=scale, sigma=sigma)
 
     def _level(self, problem: Problem, scale: torch.Tensor) -> torch.Tensor:

@@ -14,7 +14,7 @@ from invgen.priors.base import Patchwise, require
 from invgen.problem import Problem
 from invgen.solvers.base import Solver
 from invgen.solvers.data_prox import DataProx
-from invgen.solvers.scale import check_scale, image_scale, per_element, rough_image, with_noise
+from invgen.solvers.scale import as_batch, check_scale, image_scale, rough_image, with_noise
 from invgen.solvers.state import State
 
 __all__ = ["EPLL"]
@@ -83,7 +83,7 @@ class EPLL(Solver):
         """With numbers, those of each batch element, for scale and penalties."""
         known, like = with_noise(problem, self.name), problem.zeros().real
         scale = image_scale(known) if isinstance(self.scale, str) else self.scale
-        scale = per_element(scale, problem, "scale")
+        scale = as_batch(scale, problem, "scale")
         if not isinstance(self.betas, str):
             betas = torch.as_tensor(self.betas)
         elif isinstance(known.linear_operator.gram, Identity):

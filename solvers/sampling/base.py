@@ -19,7 +19,7 @@ from invgen.problem import Problem
 from invgen.reconstruction import Reconstruction
 from invgen.solvers.base import Solver
 from invgen.solvers.run import Run
-from invgen.solvers.scale import check_scale, image_scale, per_element, prior_unit, rough_image, with_noise
+from invgen.solvers.scale import as_batch, check_scale, image_scale, prior_unit, rough_image, with_noise
 from invgen.solvers.state import State
 
 __all__ = ["PosteriorSampler"]
@@ -130,7 +130,7 @@ class PosteriorSampler(Solver):
         scale = self.scale
         if isinstance(scale, str):
             scale = image_scale(problem) if problem.is_least_squares else value_range[1]
-        return replace(self, scale=per_element(scale, problem, "scale"))
+        return replace(self, scale=as_batch(scale, problem, "scale"))
 
     def initial(self, problem: Problem) -> torch.Tensor:
         """A rough image; zero where the operator is not linear, or the noise not Gaussian."""

@@ -1,4 +1,4 @@
-"""Small instances of the operators of imaging operators."""
+"""Small instances of the operators of imaging."""
 
 import torch
 

@@ -8,7 +8,11 @@ from invgen.operators import (
     FunctionOperator,
     Gradient,
     Identity,
+    Map,
+    Mask,
     MatrixOperator,
+    PhaseRetrieval,
+    Saturation,
     Space,
     Wavelet,
     from_odl,
@@ -34,7 +38,7 @@ def shift_left(y):
 
 
 def keep(x):
-    """Gives back the very tensor that it got."""
+    """Returns its argument itself."""
     return x
 
 
@@ -172,6 +176,10 @@ def keep_grid(y):
     return y.unflatten(-1, (4, 3))
 
 
+def transposed(x):
+    return x.mT.sin()
+
+
 class Square(ig.operators.Operator):
     """A nonlinear operator: derivatives are PyTorch's."""
 
@@ -182,7 +190,45 @@ class Square(ig.operators.Operator):
         return torch.cat([x**2, x.sum(-2, keepdim=True)], dim=-2)
 
 
-OPERATORS["Operator"] = {"nonlinear": Square}
+LAYER = normal(5, 12, seed=3)
+
+
+def decode(z):
+    """A generator of one layer, which takes one batch axis: (batch, 5) to images (batch, 3, 4)."""
+    return torch.tanh(z @ LAYER.to(z)).reshape(len(z), 3, 4)
+
+
+def rotated(z):
+    """Complex numbers from pairs of their magnitudes and phases."""
+    return torch.polar(1 + z[:, 0].square(), z[:, 1])
+
+
+def decoder():
+    return Map(decode, (5,), (3, 4))
+
+
+OPERATORS |= {
+    "Map": {
+        "decoder": decoder,
+        "real to complex": lambda: Map(rotated, (2, 3, 4), Space((3, 4), "complex")),
+        "keep": lambda: Map(keep, (4,), (4,)),
+    },
+    # classes of nonlinear operators, and compositions that are not linear
+    "Operator": {
+        "nonlinear": Square,
+        "linear after nonlinear": lambda: Mask(torch.eye(3, 4) == 0) @ decoder(),
+        "nonlinear after linear": lambda: Saturation((4,), high=0.5) @ MatrixOperator(normal(4, 6)),
+        "nonlinear after nonlinear": lambda: (
+            PhaseRetrieval((3, 4)) @ Map(rotated, (2, 3, 4), Space((3, 4), "complex"))
+        ),
+        "three": lambda: Gradient((4, 4)) @ (Square() @ decoder()),
+        "to a tuple": lambda: (
+            stack([Identity((12,)), MatrixOperator(normal(4, 12))])
+            @ FunctionOperator(keep_flat, keep_grid, (4, 3), (12,))
+            @ Map(transposed, (3, 4), (4, 3))
+        ),
+    },
+}
 
 #: What is public and no operator.
 NO_OPERATORS = {
@@ -194,6 +240,7 @@ NO_OPERATORS = {
     "coils",
     "kernels",
     "masks",
+    "to_odl",
     "random_codes",
     "sampling",
     "trajectories",

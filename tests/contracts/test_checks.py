@@ -7,6 +7,7 @@ import invgen as ig
 from invgen.operators import FunctionOperator, LinearOperator, MatrixOperator, Operator
 from invgen.testing import CheckError, check_operator
 
+from .numbers import normal
 from .registry import keep, shift_right
 
 
@@ -39,8 +40,7 @@ class WrongSolve(Wrong):
 
 
 class WrongSVD(Wrong):
-    @property
-    def svd(self):
+    def _svd(self):
         identity = MatrixOperator(torch.eye(6))
         return ig.operators.SVD(identity, torch.ones(6), identity)
 
@@ -112,6 +112,39 @@ class WrongDerivative(Operator):
         return x * v
 
 
+class Looking(Operator):
+    """Looks at values, which torch.func.vmap does not allow."""
+
+    def __init__(self):
+        super().__init__((4,), (4,))
+
+    def _apply(self, x):
+        return x**2 if float(x.detach().sum()) < 1e9 else x
+
+
+class Vague(Wrong):
+    """Refuses NaN with a message of its own, which does not help to find it."""
+
+    def __call__(self, x):
+        try:
+            return super().__call__(x)
+        except ig.errors.DataError as error:
+            raise ig.errors.DataError("some values are no numbers") from error
+
+
+class Network(Operator):
+    """A product of matrices, which rounds with the size of the batch, and says so."""
+
+    exact_batches = False
+    matrix = normal(97, 7)
+
+    def __init__(self):
+        super().__init__((97,), (7,))
+
+    def _apply(self, x):
+        return torch.sin(x @ self.matrix.to(x))
+
+
 def not_linear(x):
     return x + x.abs().sum(-1, keepdim=True)
 
@@ -148,6 +181,8 @@ def function(forward, adjoint):
         (Swallowing(), "keyword"),
         (Imprecise(), "precision"),
         (WrongDerivative(), "derivatives"),
+        (Looking(), "vmap"),
+        (Vague(), "errors: place of NaN"),
     ],
 )
 def test_check_operator_names_the_rule_that_is_broken(operator, rule):
@@ -173,6 +208,11 @@ def test_rules_can_be_left_out_by_name():
     assert "dot test" in str(report)
     with pytest.raises(ig.errors.ParameterError, match="pickle"):
         check_operator(A, skip={"pickle"})
+
+
+def test_networks_equal_their_batches_to_rounding():
+    report = check_operator(Network())
+    assert report.figures["batch: elements, float64"][1] == 1e-12
 
 
 def test_a_matrix_is_no_operator():

@@ -1,6 +1,6 @@
-"""Receiver coils: their sensitivities, fewer virtual ones, and their noise.
+"""Receiver coils: sensitivities, compression to virtual coils, noise.
 
-Everything here takes and gives coils first, ``(coils, ...)``.
+In all arrays the coils are the first axis, ``(coils, ...)``.
 """
 
 from invgen.operators.mri.coils.adaptive import adaptive

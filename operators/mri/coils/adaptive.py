@@ -15,26 +15,26 @@ __all__ = ["adaptive"]
 
 
 def adaptive(images: Any, *, width: float = 3.0) -> torch.Tensor:
-    """Coil sensitivities from coil images, whatever k-space they come from: the adaptive combination.
+    """Coil sensitivities from coil images of any trajectory: the adaptive combination.
 
-    The sensitivities of a pixel are the strongest eigenvector of the coils' covariance in its neighborhood.
+    The sensitivities of a pixel are the principal eigenvector of the coils' covariance in its neighborhood.
     Less exact than `espirit`, which needs a fully sampled middle of Cartesian k-space; this needs images
-    without aliasing, of which a low resolution is enough.
+    without aliasing, for which a low resolution is sufficient.
 
     Parameters
     ----------
     images : complex tensor, shape (coils, H, W) or (coils, D, H, W)
-        Of each coil, such as ``Fourier(shape).H(kspace)``, or of its middle alone. White noise: see
-        `whitening_matrix`.
+        One of each coil, such as ``Fourier(shape).H(kspace)``, or from the middle of k-space alone. Noise is
+        assumed to be white: see `whitening_matrix`.
     width : float
-        Of the neighborhood in pixels: at this distance along an axis its weight has fallen to a quarter.
-        Larger for more noise, smaller for maps that vary fast.
+        Width of the neighborhood in pixels: at this distance along an axis the weight is a quarter. Larger
+        for more noise, smaller for maps that vary fast.
 
     Returns
     -------
     complex tensor, shape (coils, *image_shape)
-        ``sum |s|^2 = 1`` everywhere. The phase of each pixel is that in which the virtual coil that sees most
-        is real and positive.
+        ``sum |s|^2 = 1`` everywhere. The phase of each pixel is chosen so that the virtual coil of most
+        energy is real and positive.
 
     Raises
     ------
@@ -43,8 +43,8 @@ def adaptive(images: Any, *, width: float = 3.0) -> torch.Tensor:
 
     Notes
     -----
-    In place of the paper's blocks the weight is ``(1 + (d / width)^2)^-2`` along each axis. It has a long
-    tail: where the object is dark, bright places further away decide, and the maps stay smooth.
+    In place of the paper's blocks the weight is ``(1 + (d / width)^2)^-2`` along each axis. Owing to its long
+    tail, maps in dark regions are determined by bright ones further away, and stay smooth.
 
     References
     ----------
@@ -53,7 +53,7 @@ def adaptive(images: Any, *, width: float = 3.0) -> torch.Tensor:
     images = checked(images, "adaptive", "images of shape (coils, H, W) or (coils, D, H, W)", (3, 4))
     if not (width > 0 and math.isfinite(width)):
         raise ParameterError(f"width is a positive number of pixels; got {width!r}.")
-    # squares of small numbers stay numbers
+    # to keep squares of small numbers from underflow
     images = images / images.abs().max()
     coils, *shape = images.shape
     weights = [_neighborhood(n, width).to(images) for n in shape]

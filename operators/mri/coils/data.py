@@ -1,4 +1,4 @@
-"""What all functions of coils share: their checks, and how coils are related."""
+"""Checks of coil data, and the correlation of coils."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def checked(data: Any, who: str, layout: str, dimensions: tuple[int, ...] | None
     Parameters
     ----------
     layout : str
-        What the axes are, for the message.
+        Description of the axes, for the message.
     dimensions : tuple of int, optional
-        How many axes there may be, the coils' among them; by default two and more.
+        The numbers of axes that are allowed, including that of the coils; by default two and more.
     """
-    # maps are found, and not differentiated: eigenvectors that are not unique have no derivative
+    # maps are not differentiated: eigenvectors that are not unique have no derivative
     data = torch.as_tensor(data).detach()
     fits = data.ndim >= 2 if dimensions is None else data.ndim in dimensions
     if not fits or not data.numel():
@@ -31,11 +31,11 @@ def checked(data: Any, who: str, layout: str, dimensions: tuple[int, ...] | None
         raise DtypeError(f"{who} expects complex numbers; got {str(data.dtype).removeprefix('torch.')}.")
     check_finite(data.cpu(), who)  # also from a GPU: this is done once for a scan
     if not bool(data.any()):
-        raise DataError(f"{who} got nothing but zeros.")
+        raise DataError(f"{who} got only zeros.")
     return data
 
 
 def coil_gram(data: torch.Tensor) -> torch.Tensor:
-    """``sum d d.H`` over all but the coils, complex128: squares of small numbers stay numbers."""
+    """``sum d d.H`` over all axes but the coils, complex128, in which squares do not underflow."""
     flat = data.flatten(1).to(torch.complex128)
     return flat @ flat.mH

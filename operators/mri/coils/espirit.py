@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 
-from invgen.core.checks import is_count
+from invgen.core.checks import as_count
 from invgen.core.errors import DataError, ParameterError, ShapeError
+from invgen.core.space import as_shape
 from invgen.operators.mri.calibration import calibrated
 from invgen.operators.mri.coils.data import checked
 from invgen.operators.mri.coils.pixels import aligned, strongest
@@ -27,49 +28,50 @@ def espirit(
 ) -> torch.Tensor:
     """Coil sensitivities by ESPIRiT, from the fully sampled middle of Cartesian k-space.
 
-    Windows of k-space lie in a space of few dimensions; a pixel's sensitivities are the eigenvector, with
-    eigenvalue one, of the projection onto it. One set of maps: for objects within the field of view.
+    Windows of k-space lie in a space of low dimension; the sensitivities of a pixel are the eigenvector, with
+    eigenvalue one, of the projection onto that space. One set of maps: for objects within the field of view.
 
     Parameters
     ----------
     kspace : complex tensor, shape (coils, H, W) or (coils, D, H, W)
         Centred as by `Fourier`: its origin is the entry ``N // 2``. Zero where it is not sampled. It may be a
-        calibration scan of its own, smaller than the images. No batch axes: each scan has its own maps.
+        separate calibration scan, smaller than the images. No batch axes: each scan has its own maps.
     image_shape : tuple of int, optional
-        Pixels of the maps, on the field of view of `kspace`; by default as many as `kspace` has entries.
+        Shape of the maps in pixels, on the field of view of `kspace`; by default that of `kspace`.
     calibration : int
-        Largest width in each axis of the calibration region: the largest box around the middle of k-space in
-        which all is sampled.
+        Largest width along each axis of the calibration region, which is the largest fully sampled box around
+        the middle of k-space.
     kernel : int
         Width of the windows.
     threshold : float
-        Singular values of the windows up to this part of the largest are noise.
+        Singular values of the windows below this fraction of the largest are regarded as noise.
     crop : float
-        Maps are zero where the eigenvalue is below this: there is no signal, or more than one.
+        Maps are zero where the eigenvalue is below this value: there is no signal, or more than one.
 
     Returns
     -------
     complex tensor, shape (coils, *image_shape)
-        ``sum |s|^2 = 1``, or zero. The phase of each pixel, which data do not tell, is that in which the
-        virtual coil that sees most of the calibration region is real and positive.
+        ``sum |s|^2 = 1``, or zero. The phase of each pixel, which data do not determine, is chosen so that
+        the virtual coil of most energy in the calibration region is real and positive.
 
     Raises
     ------
     ShapeError, DtypeError
-        For data that are no k-space of several coils.
+        For data that are not the k-space of coils.
     DataError
-        For NaN, for zeros, and for a middle of k-space in which the coils are not related.
+        For NaN, for zeros, and for a middle of k-space in which the coils are not correlated.
     ParameterError
-        For parameters without sense, and a calibration region that is too small for the windows.
+        For parameters out of range, and a calibration region that is too small for the windows.
 
     Notes
     -----
-    Time grows with the cube of the number of coils, and for volumes with that of ``coils * kernel**3``: for
-    many coils, use `compression_matrix` first. Coils with different noise are whitened first, too.
+    The time is proportional to the cube of the number of coils, and for volumes to that of ``coils *
+    kernel**3``: compress many coils first, see `compression_matrix`. Coils with different noise have to be
+    whitened before, see `whitening_matrix`.
 
-    The projection's matrix at a pixel is a trigonometric polynomial of degree ``kernel - 1``, whose
-    coefficients are sums over the diagonals of the projection (as Lobos et al. found, too). It costs the same
-    whatever the number of kernels, and is evaluated where it is wanted.
+    The matrix of the projection at a pixel is a trigonometric polynomial of degree ``kernel - 1``, whose
+    coefficients are sums over the diagonals of the projection (as in Lobos et al.). Its cost does not depend
+    on the number of kernels, and it is evaluated row by row.
 
     References
     ----------
@@ -78,23 +80,20 @@ def espirit(
     map estimation in multichannel MRI.
     """
     kspace = checked(kspace, "espirit", "k-space of shape (coils, H, W) or (coils, D, H, W)", (3, 4))
-    shape = tuple(kspace.shape[1:]) if image_shape is None else tuple(int(n) for n in image_shape)
-    if len(shape) != kspace.ndim - 1 or min(shape) < 1:
+    shape = as_shape(kspace.shape[1:] if image_shape is None else image_shape, "espirit's image_shape")
+    if len(shape) != kspace.ndim - 1:
         raise ShapeError(
             f"espirit expects image_shape with {kspace.ndim - 1} sizes, as k-space; got {shape}."
         )
     for name, value in (("threshold", threshold), ("crop", crop)):
         if not 0 < value < 1:
             raise ParameterError(f"{name} is between 0 and 1; got {value!r}.")
-    if not (is_count(calibration) and is_count(kernel, calibration)):
-        raise ParameterError(
-            f"kernel and calibration are whole numbers, 1 <= kernel <= calibration; got {kernel!r} and "
-            f"{calibration!r}."
-        )
+    calibration = as_count(calibration, "calibration")
+    kernel = as_count(kernel, "kernel, which fits into the calibration region,", most=calibration)
     middle = _calibration_region(kspace, calibration, kernel)
     coefficients = _lag_sums(_signal_space(middle, kernel, threshold), len(kspace), kernel, len(shape))
     coefficients = coefficients.to(kspace)
-    # all axes but the first, whose rows are evaluated when they are looked at
+    # all axes but the first, whose rows are evaluated later, some at a time
     for axis in range(1, len(shape)):
         waves = _waves(shape[axis], kernel, kspace)
         coefficients = torch.tensordot(waves, coefficients, dims=([1], [axis])).movedim(0, axis)
@@ -114,12 +113,12 @@ def espirit(
 
 
 def _calibration_region(kspace: torch.Tensor, calibration: int, kernel: int) -> torch.Tensor:
-    """The middle of k-space in which all is sampled."""
+    """The fully sampled middle of k-space."""
     shape = kspace.shape[1:]
     limits = [min(calibration, n) for n in shape]
     widths = calibrated((kspace != 0).any(0), limits, kernel)
     windows = math.prod(max(0, width - kernel + 1) for width in widths)
-    # the windows of one coil alone fill as many dimensions as they have entries
+    # the windows of a single coil span a space of the dimension of a window
     if windows < kernel ** len(shape):
         found = " x ".join(map(str, widths)) if any(widths) else "nothing"
         larger = " or a larger calibration" if list(widths) == limits and max(shape) > calibration else ""
@@ -142,16 +141,15 @@ def _signal_space(middle: torch.Tensor, kernel: int, threshold: float) -> torch.
     # (coils, *places, *kernel) to one window in each column
     windows = windows.permute(0, *range(dimensions + 1, 2 * dimensions + 1), *range(1, dimensions + 1))
     windows = windows.reshape(coils * kernel**dimensions, -1)
-    # singular vectors by way of the smaller gram matrix: for volumes in half the time
+    # singular vectors from the smaller gram matrix: for volumes in half the time
     tall = windows.shape[0] > windows.shape[1]
     squares, vectors = torch.linalg.eigh(windows.mH @ windows if tall else windows @ windows.mH)
     signal = squares > threshold**2 * squares[-1]
     basis = windows @ (vectors[:, signal] / squares[signal].sqrt()) if tall else vectors[:, signal]
     if coils > 1 and basis.shape[1] == min(windows.shape):
         raise DataError(
-            f"No singular value of the windows is below threshold={threshold}: the coils are not related, as "
-            "in noise, or the middle of k-space is too small to tell. Use a larger threshold, or a smaller "
-            "kernel."
+            f"No singular value of the windows is below threshold={threshold}: the coils are not correlated, "
+            "as in noise, or the middle of k-space is too small. Use a larger threshold, or a smaller kernel."
         )
     return basis
 

@@ -23,11 +23,12 @@ def noise_covariance(noise: Any, *, bandwidth_ratio: float = 1.0) -> torch.Tenso
     Parameters
     ----------
     noise : complex tensor, shape (coils, ...)
-        Samples of zero mean, in the units of the data. n of them tell the covariance to about ``n ** -0.5``.
+        Samples of zero mean, in the units of the data. The relative error of the covariance from n samples is
+        about ``n ** -0.5``.
     bandwidth_ratio : positive float
-        Bandwidth of the receiver for the data over the noise-equivalent one of the noise scan, where they
-        differ: the variance grows with it. In an ISMRMRD file, dwell time of the noise scan over that of the
-        data, over ``relativeReceiverNoiseBandwidth``.
+        Ratio of the receiver's bandwidth for the data to the noise-equivalent bandwidth of the noise scan, by
+        which the variance is multiplied. In an ISMRMRD file: the dwell time of the noise scan, divided by
+        that of the data and by ``relativeReceiverNoiseBandwidth``.
 
     Returns
     -------
@@ -39,7 +40,7 @@ def noise_covariance(noise: Any, *, bandwidth_ratio: float = 1.0) -> torch.Tenso
     ShapeError, DtypeError, ParameterError
         For data without coils and a ratio that is not positive.
     DataError
-        For NaN, fewer samples than coils, dead coils, and coils of which one is a mixture of others.
+        For NaN, fewer samples than coils, dead coils, and coils that are linearly dependent.
 
     References
     ----------
@@ -51,35 +52,35 @@ def noise_covariance(noise: Any, *, bandwidth_ratio: float = 1.0) -> torch.Tenso
     coils, count = len(noise), noise[0].numel()
     if count < coils:
         raise DataError(
-            f"{count} noise samples do not tell the covariance of {coils} coils: it takes at least {coils}, "
-            "and 1000 for an error of 3 %."
+            f"{count} noise samples do not determine the covariance of {coils} coils: it takes at least "
+            f"{coils}, and 1000 for an error of 3 %."
         )
     result = coil_gram(noise) * (bandwidth_ratio / (2 * count))
     dead = [c for c in range(coils) if not bool(noise[c].any())]
     if dead:
-        raise DataError(f"The coils {dead} have no noise at all: leave them out, of the data too.")
+        raise DataError(f"The coils {dead} have no noise at all: remove them, also from the data.")
     std = result.diagonal().real.sqrt()
     smallest = torch.linalg.eigvalsh(result / torch.outer(std, std))[0]
     if float(smallest) < coils * torch.finfo(noise.dtype).eps:
         raise DataError(
-            "The noise of one coil is a mixture of that of others, as after coil compression to more coils "
-            "than there were: leave out those that repeat others, of the data too."
+            "The noise of one coil is a linear combination of that of others, as after coil compression to "
+            "more coils than there were: remove those that repeat others, also from the data."
         )
     return result
 
 
 def whitening_matrix(covariance: Any) -> tuple[torch.Tensor, float]:
-    """Matrix that makes the coils' noise independent and equal, and the level that it then has.
+    """Matrix that makes the coils' noise white, and the level of the white noise.
 
     With ``covariance = L L.H``, by Cholesky, it is ``W = sigma L^-1``, where sigma^2 is the geometric mean of
-    the covariance's eigenvalues: then ``det W = 1``, and data keep their units. `mix` applies it, to k-space
-    and maps alike: the problem with noise ``Gaussian(sigma)`` is the one with
-    ``Gaussian(covariance=covariance)``, in other coordinates.
+    the covariance's eigenvalues: then ``det W = 1``, and data keep their units. `mix` applies it to k-space
+    and to maps: the problem with noise ``Gaussian(sigma)`` is then equivalent to the one with
+    ``Gaussian(covariance=covariance)``.
 
     Parameters
     ----------
     covariance : Hermitian positive definite tensor, shape (coils, coils)
-        Such as of `noise_covariance`.
+        Such as from `noise_covariance`.
 
     Returns
     -------
@@ -91,7 +92,7 @@ def whitening_matrix(covariance: Any) -> tuple[torch.Tensor, float]:
     Raises
     ------
     ShapeError, ParameterError
-        For what is no covariance.
+        For a matrix that is not square, or not Hermitian and positive definite.
 
     References
     ----------

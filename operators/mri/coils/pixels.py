@@ -1,4 +1,4 @@
-"""Maps from the strongest eigenvector of each pixel."""
+"""Maps from the principal eigenvector of each pixel."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from invgen.operators.mri.coils.data import coil_gram
 
 __all__ = ["aligned", "strongest"]
 
-#: Entries of the pixels' matrices that are held at once.
+#: Largest number of entries of pixels' matrices in memory.
 _ENTRIES = 1 << 22
 
 
@@ -23,8 +23,8 @@ def strongest(
     Parameters
     ----------
     matrices : callable
-        From indices of rows, along the first axis of the image, to ``(rows, *shape[1:], coils, coils)``, of
-        which the lower triangle is read.
+        From indices of rows, along the first axis of the image, to ``(rows, *shape[1:], coils, coils)``. Only
+        the lower triangle is read.
 
     Returns
     -------
@@ -41,12 +41,13 @@ def strongest(
 
 
 def aligned(maps: torch.Tensor, data: torch.Tensor) -> torch.Tensor:
-    """Maps whose phase, which no covariance tells, is that relative to the virtual coil that sees most.
+    """Maps with the phase relative to the virtual coil of most energy.
 
-    The first coil, which others take, may be dark: the phase around its zeros would wind through all maps.
+    Covariances do not determine the phase. The first coil, a common reference, may have zeros, around which
+    the phase of all maps would wind.
     """
     virtual = torch.linalg.eigh(coil_gram(data)).eigenvectors[:, -1].to(maps)
-    # an eigenvector's own phase is the library's: its largest entry is made positive
+    # the phase of an eigenvector is arbitrary: its largest entry is made positive
     virtual = virtual * virtual[virtual.abs().argmax()].conj().sgn()
     seen = torch.tensordot(virtual.conj(), maps, dims=1)
     return maps * torch.where(seen == 0, 1, seen.conj().sgn())

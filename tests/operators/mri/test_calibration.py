@@ -1,4 +1,4 @@
-"""How much of the middle of k-space has no gap."""
+"""The fully sampled region around the origin of k-space."""
 
 import itertools
 
@@ -19,7 +19,7 @@ def box(mask, size):
 @pytest.mark.parametrize("shape", [(12, 13), (13, 12), (5, 6, 7)])
 @pytest.mark.parametrize("seed", range(3))
 def test_box_is_the_largest_without_a_gap(shape, seed):
-    """Against all boxes that there are, in a mask with random gaps away from the middle."""
+    """Against all possible boxes, in a mask with random gaps away from the middle."""
     mask = sampling.gaussian(shape, 1.3, 0.4, seed=seed)
     sizes = itertools.product(*(range(1, n + 1) for n in shape))
     largest = max(box(mask, size).numel() for size in sizes if bool(box(mask, size).all()))

@@ -1,4 +1,4 @@
-"""What users give to the operators of MRI, in whatever form it comes."""
+"""Arguments of the operators of MRI, in all forms that users have them in."""
 
 import pytest
 import torch
@@ -41,7 +41,7 @@ def test_maps_are_the_same_however_they_lie_in_memory(make, view):
 
 
 def test_a_mask_and_a_trajectory_may_be_differentiated():
-    """Their derivative is not wanted; that they carry one is no error."""
+    """Tensors that require a gradient are accepted; the operator is not differentiated by them."""
     x = torch.ones(SHAPE, dtype=torch.complex64)
     assert torch.equal(MRI(SHAPE, MASK.float().requires_grad_())(x), MRI(SHAPE, MASK)(x))
     k = TRAJECTORY.clone().requires_grad_()

@@ -126,7 +126,7 @@ def test_the_spectrum_is_the_mean_of_the_gram_along_wrapped_diagonals(shape, coi
 
 
 class Plain(NonCartesianMRI):
-    """The same samples, with nothing known of their spectrum."""
+    """The same samples, without a preconditioner."""
 
     spectrum = None
 
@@ -158,7 +158,7 @@ def test_where_no_coil_sees_anything_solving_leaves_zeros():
 
 
 def test_coils_recover_from_few_spokes_what_one_coil_cannot():
-    """Of 64 pixels across, 100 spokes would be needed; 25 are taken."""
+    """An image of 64 x 64 pixels needs 100 spokes; there are 25."""
     shape, k = (64, 64), trajectories.radial(25, 128)
     place = places(shape).reshape(*shape, 2)
     x = sum(
@@ -183,7 +183,7 @@ def test_coils_recover_from_few_spokes_what_one_coil_cannot():
     ids=["radial", "koosh ball"],
 )
 def test_forward_and_adjoint_are_accurate_in_single_precision_where_samples_gather(shape, k):
-    """What rounding adds to samples of a white image adds up in the middle of k-space."""
+    """Rounding errors of the samples of a white image add up in the middle of k-space."""
     A, x = NonCartesianMRI(shape, k), normal(*shape)
     expected = A.H(A(x))
     assert relative(A.H(A(x.to(torch.complex64))), expected) < 1e-4

@@ -1,4 +1,4 @@
-"""What is known of radial and spiral trajectories, and of the weights of their samples."""
+"""Known properties of radial and spiral trajectories, and of the weights of their samples."""
 
 import math
 

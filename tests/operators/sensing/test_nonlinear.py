@@ -135,11 +135,11 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(ParameterError, match="NaN"):
         PhaseRetrieval((2,), torch.tensor([[math.nan, 1.0]]))
     for oversampling in (0, 1.5):
-        with pytest.raises(ParameterError, match="positive whole number"):
+        with pytest.raises(ParameterError, match="oversampling is a whole number of at least 1"):
             PhaseRetrieval((4, 4), oversampling=oversampling)
     with pytest.raises(ParameterError, match="'octanary' or 'phase'"):
         random_codes(2, (4, 4), 0, "binary")
-    with pytest.raises(ParameterError, match="count must be"):
+    with pytest.raises(ParameterError, match="count is a whole number"):
         random_codes(0, (4, 4), 0)
     with pytest.raises(ParameterError, match="low must be below high"):
         Saturation((3,), 1.0, 0.0)

@@ -12,7 +12,7 @@ def coordinates(shape):
 
 
 def coil_maps(shape, coils, reach=1.2):
-    """Sensitivities that fall off like normal distributions around places on a circle, turning in phase."""
+    """Sensitivities that fall off like Gaussians around places on a circle, turning in phase."""
     maps = []
     for c in range(coils):
         place, turn = 2 * np.pi * c / coils, 2 * np.pi * c / coils
@@ -47,7 +47,7 @@ def scan():
 
 @pytest.fixture
 def angle():
-    """Sine of the angle between the vectors of two sets of maps, blind to the phase of each pixel."""
+    """Sine of the angle between the vectors of two sets of maps, whatever the phase of each pixel."""
 
     def between(maps, truth):
         return (maps - truth * (truth.conj() * maps).sum(0)).norm(dim=0)

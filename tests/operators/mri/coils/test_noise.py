@@ -92,7 +92,7 @@ def test_dead_and_repeated_coils_are_refused(dtype):
     with pytest.raises(DataError, match=r"\[2\]"):
         noise_covariance(dead)
     for repeated in (noise[[0, 1, 2, 1]], torch.cat([noise, noise.sum(0, keepdim=True)])):
-        with pytest.raises(DataError, match="mixture"):
+        with pytest.raises(DataError, match="linear combination"):
             noise_covariance(repeated)
     # a coil that is quieter than others by far is none of these
     noise[1] *= 1e-4
