@@ -27,7 +27,7 @@ class Summary:
     solver: Solver
     recipe: Recipe
     image_shape: tuple[int, int]
-    told: dict[str, str]  # what only such scans have
+    statistics: dict[str, str]  # what only such scans have
     iterations: int  # the most that a slice took
     seconds: float
 
