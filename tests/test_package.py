@@ -22,6 +22,7 @@ RANKS = [
     ["invgen.priors", "invgen.reconstruction", "invgen.chains"],
     ["invgen.solvers"],
     ["invgen.io", "invgen.metrics", "invgen.phantoms", "invgen.simulate", "invgen.figures"],
+    ["invgen.pipeline"],
     ["invgen.certification"],
     ["invgen.testing"],
     ["invgen.cli"],

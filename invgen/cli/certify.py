@@ -15,8 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from invgen.cli.console import err, out, say
-from invgen.cli.outputs import require_room
 from invgen.core.errors import CapabilityError, DivergenceError, ParameterError
+from invgen.pipeline.outputs import require_room
 
 if TYPE_CHECKING:
     from invgen.certification import Case, Figures
@@ -129,7 +129,7 @@ def _builds(names: list[str] | None, iterations: int | None) -> dict[str, Callab
     from functools import partial
 
     from invgen import solvers
-    from invgen.cli.posterior import SAMPLERS
+    from invgen.pipeline.posterior import SAMPLERS
 
     if unknown := set(names or ()) - set(SAMPLERS):
         raise ParameterError(

@@ -9,9 +9,9 @@ import typer
 from rich.table import Table
 
 from invgen.cli.console import err, out
-from invgen.cli.reading import Reading
-from invgen.cli.recipe import Recipe, command_line
 from invgen.core.errors import FileError
+from invgen.pipeline.reading import Reading
+from invgen.pipeline.recipe import Recipe, command_line
 
 if TYPE_CHECKING:
     import torch
@@ -83,7 +83,7 @@ def demo(
 def _scored(scan: Path, files: dict[str, Path], seconds: dict[str, float], about: str) -> torch.Tensor:
     """Print how near the reconstructions are to the truth, which is returned."""
     from invgen import metrics
-    from invgen.cli.truth import Truth
+    from invgen.pipeline.truth import Truth
 
     with Truth(scan) as truths:
         truth = truths[0]

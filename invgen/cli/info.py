@@ -12,10 +12,10 @@ from rich.text import Text
 from invgen.cli import options
 from invgen.cli.console import out, say
 from invgen.cli.drawing import draw
-from invgen.cli.outputs import open_reconstruction
-from invgen.cli.reading import Reading
 from invgen.cli.sampling import draw_sampling
 from invgen.core.errors import FileError
+from invgen.pipeline.outputs import open_reconstruction
+from invgen.pipeline.reading import Reading
 
 if TYPE_CHECKING:
     from invgen.io import MRIScan, Reconstructed, Scan

@@ -13,11 +13,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from invgen.cli import options
 from invgen.cli.console import err, out
-from invgen.cli.posterior import SAMPLERS, SPECTRAL
-from invgen.cli.reading import Reading
-from invgen.cli.recipe import SOLVERS, Recipe
-from invgen.cli.reconstruct import Summary, reconstruct
-from invgen.cli.work import Advance
+from invgen.pipeline.posterior import SAMPLERS, SPECTRAL
+from invgen.pipeline.reading import Reading
+from invgen.pipeline.recipe import SOLVERS, Recipe
+from invgen.pipeline.run import Summary, reconstruct
+from invgen.pipeline.work import Advance
 
 _DATA = "Data"
 _CT = "Data of CT scans"

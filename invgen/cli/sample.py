@@ -12,9 +12,9 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from invgen.cli.console import err, out
-from invgen.cli.learning import window
-from invgen.cli.outputs import refuse_to_overwrite, require_room
 from invgen.core.errors import CapabilityError, ParameterError
+from invgen.pipeline.outputs import refuse_to_overwrite, require_room
+from invgen.pipeline.training import window
 
 if TYPE_CHECKING:
     import torch

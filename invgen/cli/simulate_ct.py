@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from invgen.cli.console import out
-from invgen.cli.outputs import read_image, refuse_to_overwrite
+from invgen.pipeline.outputs import read_image, refuse_to_overwrite
 
 if TYPE_CHECKING:
     from invgen.simulate import Source

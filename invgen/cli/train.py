@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from invgen.cli.console import Command
-from invgen.cli.learning import WHOLE, learn
+from invgen.pipeline.training import WHOLE, learn
 
 _MORE = "How to learn"
 

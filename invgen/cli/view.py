@@ -11,14 +11,14 @@ import typer
 
 from invgen.cli import options
 from invgen.cli.console import out
-from invgen.cli.outputs import open_reconstruction, refuse_to_overwrite
 from invgen.core.errors import FileError, ParameterError, ShapeError
+from invgen.pipeline.outputs import open_reconstruction, refuse_to_overwrite
 
 if TYPE_CHECKING:
     import torch
 
-    from invgen.cli.truth import Truth
     from invgen.io import Reconstructed
+    from invgen.pipeline.truth import Truth
 
 _SHOWN = 8
 Panel = tuple["torch.Tensor", str]
@@ -100,7 +100,7 @@ def view(
 
 def _compared(file: Reconstructed, indices: Sequence[int], path: Path) -> tuple[list[Panel], int]:
     """Lay out a row of panels for each slice; returned with their number in a row."""
-    from invgen.cli.truth import Truth
+    from invgen.pipeline.truth import Truth
 
     with ExitStack() as stack:
         other: Reconstructed | None = None

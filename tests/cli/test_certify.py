@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from invgen.cli.posterior import SAMPLERS
+from invgen.pipeline.posterior import SAMPLERS
 
 QUICK = ("--samples", 100, "--iterations", 4, "--problem", "dense-2")
 

@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 
 import invgen as ig
-from invgen.cli.posterior import SAMPLERS, SPECTRAL
-from invgen.cli.recipe import SOLVERS
 from invgen.io import open_scan, read_reconstruction
+from invgen.pipeline.posterior import SAMPLERS, SPECTRAL
+from invgen.pipeline.recipe import SOLVERS
 from invgen.priors.nets import EDM, UNet
 from invgen.simulate import simulate_ct, simulate_mri
 

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from invgen.cli.work import Advance, Notice, Solved, Work, named
 from invgen.core.errors import DataError, ParameterError
+from invgen.pipeline.work import Advance, Notice, Solved, Work, named
 
 if TYPE_CHECKING:
     import torch
 
-    from invgen.cli.recipe import Recipe
     from invgen.io import KSpace, MRIScan
+    from invgen.pipeline.recipe import Recipe
     from invgen.problem import Problem
     from invgen.solvers.base import Solver, State
 

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from invgen.cli.posterior import SAMPLERS, SPECTRAL, usable
-from invgen.cli.reading import Reading
 from invgen.core.errors import ParameterError
+from invgen.pipeline.posterior import SAMPLERS, SPECTRAL, usable
+from invgen.pipeline.reading import Reading
 
 Kind = Literal["CT", "MRI"]
 

@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from invgen.cli import posterior
 from invgen.cli.options import chosen, parse_slice
-from invgen.cli.outputs import refuse_to_overwrite, require_room
-from invgen.cli.reading import Reading
-from invgen.cli.recipe import Recipe, command_line
-from invgen.cli.work import Advance, Notice, Work
+from invgen.pipeline import posterior
+from invgen.pipeline.outputs import refuse_to_overwrite, require_room
+from invgen.pipeline.reading import Reading
+from invgen.pipeline.recipe import Recipe, command_line
+from invgen.pipeline.work import Advance, Notice, Work
 
 if TYPE_CHECKING:
     from invgen.io import MRIScan, Scan
@@ -93,8 +93,8 @@ def reconstruct(
 
 
 def _work(scan: Scan | MRIScan, recipe: Recipe) -> Work:
-    from invgen.cli import ct, mri
     from invgen.io import MRIScan
+    from invgen.pipeline import ct, mri
 
     if isinstance(scan, MRIScan):
         return mri.Images(scan, recipe)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from invgen.core.errors import DtypeError, ShapeError
 
 if TYPE_CHECKING:
-    from invgen.cli.recipe import Recipe
     from invgen.operators import Space
+    from invgen.pipeline.recipe import Recipe
     from invgen.problem import Problem
     from invgen.solvers import PosteriorSampler
 

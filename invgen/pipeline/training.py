@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from invgen.cli.console import err, out
-from invgen.cli.outputs import refuse_to_overwrite, require_room
 from invgen.core.errors import FileError, ParameterError, ShapeError
 from invgen.core.files import atomic_path
+from invgen.pipeline.outputs import refuse_to_overwrite, require_room
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,14 +7,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from invgen.cli.options import chosen, parse_degrees, parse_slice
-from invgen.cli.work import Advance, Notice, Solved, Work, named
 from invgen.core.errors import ParameterError
+from invgen.pipeline.work import Advance, Notice, Solved, Work, named
 
 if TYPE_CHECKING:
-    from invgen.cli.recipe import Recipe
     from invgen.io import Scan
     from invgen.operators import FanBeam, Radon
     from invgen.operators.tomography.geometry import PlanarGeometry
+    from invgen.pipeline.recipe import Recipe
     from invgen.problem import Problem
     from invgen.solvers.base import Solver
 

@@ -13,7 +13,7 @@ from invgen.core.errors import DataError, ParameterError
 if TYPE_CHECKING:
     import torch
 
-    from invgen.cli.recipe import Recipe
+    from invgen.pipeline.recipe import Recipe
     from invgen.problem import Problem
     from invgen.reconstruction import Reconstruction
     from invgen.solvers.base import Solver, State
