@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from invgen.cli.console import out
-from invgen.pipeline.outputs import read_image, refuse_to_overwrite
+from invgen.pipeline.outputs import refuse_to_overwrite
 
 if TYPE_CHECKING:
     from invgen.simulate import Source
@@ -125,6 +125,7 @@ def ct(
     """
     import h5py
 
+    from invgen.pipeline.sources import read_image
     from invgen.simulate import simulate_ct
 
     refuse_to_overwrite(output, Path(source))

@@ -4,62 +4,76 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import Any
 
-from invgen.cli.options import chosen, parse_degrees, parse_slice
+import torch
+
 from invgen.core.errors import ParameterError
-from invgen.pipeline.work import Advance, Notice, Solved, Work, named
+from invgen.io import (
+    CenterEstimate,
+    Panel,
+    Scan,
+    Stripes,
+    default_steps,
+    to_operator,
+    to_problem,
+    to_volume_operator,
+    to_volume_problem,
+)
+from invgen.operators import FanBeam, Radon
+from invgen.operators.tomography.geometry import PlanarGeometry
+from invgen.pipeline.recipe import Recipe
+from invgen.pipeline.values import select
+from invgen.pipeline.work import Notice, Part, Solved, Work, named
+from invgen.problem import Problem
 
-if TYPE_CHECKING:
-    from invgen.io import Scan
-    from invgen.operators import FanBeam, Radon
-    from invgen.operators.tomography.geometry import PlanarGeometry
-    from invgen.pipeline.recipe import Recipe
-    from invgen.problem import Problem
-    from invgen.solvers.base import Solver
+__all__ = ["SliceBySlice", "Volume"]
 
 
 class _CT(Work):
     """What slices and volumes share."""
 
-    geometry: PlanarGeometry  # of a slice, once there is one
-
-    def __init__(self, scan: Scan, recipe: Recipe):
-        self._scan, self.recipe, self.unit = scan, recipe.fitting("CT", "fbp"), scan.unit
-        self.count = scan.slices
-        self._remarks: tuple[str, ...] = ()
+    def __init__(self, scan: Scan, recipe: Recipe) -> None:
+        super().__init__(recipe, scan.geometry, scan.unit, "fbp")
+        self._scan, self.count = scan, scan.slices
 
     def first(self, row: int, notice: Notice) -> Problem:
         """Problem of a slice, once device and center are settled."""
-        from invgen.io import CenterEstimate, Stripes, default_steps
-
         scan, recipe = self._scan, self.recipe
         self._settle_device(needs_cufinufft=scan.geometry == "parallel")
-        center = recipe.center
-        if center is None:
+        if recipe.center is None:
             center, remark = scan.axis()
             if isinstance(center, CenterEstimate):
                 remark = f"standard error {center.uncertainty:.2g}"
             else:
-                self._remarks = (f"rotation axis {remark}",)
+                self.remarks = (f"rotation axis {remark}",)
             notice(f"Centre of rotation at column {center:.2f} ({remark}).")
-        self.recipe = replace(self.recipe, center=float(center))
-        views = None if recipe.views is None else parse_slice(recipe.views, "--views")
+            self.recipe = replace(self.recipe, center=center)
         if recipe.angles_range is None:
-            chosen(views or slice(None), scan.views, "views")
-        steps = default_steps(scan.stored, recipe.bin)
-        if recipe.remove_stripes:
-            steps += (Stripes(),)
-        self._choice: dict[str, Any] = {
-            "center": center,
-            "views": views,
-            "angles_range": parse_degrees(recipe.angles_range, "--angles-range"),
+            select(recipe.views, scan.views, "views")
+        return self._problem(row)
+
+    @property
+    def geometry(self) -> PlanarGeometry:
+        """Of a slice, once there is one."""
+        raise NotImplementedError
+
+    def _problem(self, row: int) -> Problem:
+        """The problem that a slice is part of."""
+        raise NotImplementedError
+
+    @property
+    def _choice(self) -> dict[str, Any]:
+        """How the projections of the recipe are chosen and prepared."""
+        recipe, scan = self.recipe, self._scan
+        steps = default_steps(scan.stored, recipe.bin) + ((Stripes(),) if recipe.remove_stripes else ())
+        return {
+            "center": recipe.center,
+            "views": recipe.views,
+            "angles_range": recipe.angles_range,
             "steps": steps,
         }
-        return self._first(row)
-
-    def _first(self, row: int) -> Problem:
-        raise NotImplementedError
 
     @property
     def image_shape(self) -> tuple[int, int]:
@@ -77,70 +91,52 @@ class _CT(Work):
         return {"angles": self.geometry.angles.numpy(), "center": self.recipe.center}
 
     @property
-    def statistics(self) -> dict[str, str]:
+    def statistics(self) -> dict[str, Any]:
         """The center of rotation."""
-        return {"centre": f"column {self.recipe.center:.2f}"}
+        return {"center": self.recipe.center}
 
-    def solver(self) -> Solver:
-        """The method of the recipe."""
-        from invgen import priors, solvers
-
-        recipe, geometry = self.recipe, self._scan.geometry
-        given: dict[str, Any] = {} if recipe.iterations is None else {"iterations": recipe.iterations}
-        weight = "auto" if recipe.weight is None else recipe.weight
-        nonnegative = recipe.nonnegative is not False  # attenuation is not negative
-        match recipe.solver:
-            case "fbp":
-                return (solvers.FDK if geometry == "cone" else solvers.FBP)(recipe.window or "hann")
-            case "tv":
-                axes = (-3, -2, -1) if geometry == "cone" else (-2, -1)
-                prior = priors.TotalVariation(weight, nonnegative=nonnegative, axes=axes)
-                # parallel beams have a gram that costs less than a proximal map, others do not
-                return (solvers.PDHG if geometry == "parallel" else solvers.FISTA)(prior, **given)
-            case "cg":
-                return solvers.CG(weight, **given)
-            case "sirt":
-                return solvers.SIRT(nonnegative=nonnegative, **given)
-            case _:
-                return solvers.OSSART(nonnegative=nonnegative, **given)
+    def hyperparameters(self) -> dict[str, Any]:
+        """Hyper-parameters by name; attenuation is not negative."""
+        given = super().hyperparameters()
+        if self.method.name in ("tv", "sirt", "ossart"):
+            given.setdefault("nonnegative", True)
+        return given
 
 
-class Slices(_CT):
+class SliceBySlice(_CT):
     """Slices one at a time, with one operator as long as the geometry stays: its plans are made once."""
 
-    _operator: Radon | FanBeam
-
-    def _first(self, row: int) -> Problem:
-        return self._problem(row)[0]
+    _operator: Radon | FanBeam | None = None
 
     @property
-    def geometry(self) -> PlanarGeometry:  # type: ignore[override]
+    def geometry(self) -> PlanarGeometry:
         """Of a slice, once there is one."""
+        assert self._operator is not None, "there has been a first problem"
         return self._operator.geometry
 
-    def solve(self, solver: Solver, rows: range, advance: Advance) -> Iterator[Solved]:
-        """Reconstruct slices in their order."""
-        for done, row in enumerate(rows):
-            with named(row):
-                problem, report = self._problem(row)
+    def groups(self, slices: range) -> Iterator[range]:
+        """Each slice alone."""
+        return (slices[i : i + 1] for i in range(len(slices)))
 
-                def tell(part: float, done: int = done) -> None:
-                    advance(done + part, len(rows))
+    def solve(self, slices: range, part: Part) -> Solved:
+        """Reconstruct a slice."""
+        (row,) = slices
+        problem, report = self._prepared(row)
+        with named(row):
+            result = self._solved(problem, part)
+        samples = None if result.samples is None else result.samples[:, None].cpu()
+        return Solved(result.x[None].cpu(), samples, (report,), result.stats)
 
-                result = self._solved(solver, problem, tell)
-            yield Solved(result.x, result.samples, self._remarks + report, result.stats["iterations"])
+    def _problem(self, row: int) -> Problem:
+        return self._prepared(row)[0]
 
-    def _problem(self, row: int) -> tuple[Problem, tuple[str, ...]]:
-        """Make the problem of a slice, and tell what preprocessing did."""
-        import torch
-
-        from invgen.io import to_operator, to_problem
-
+    def _prepared(self, row: int) -> tuple[Problem, tuple[str, ...]]:
+        """The problem of a slice, and the report of its preprocessing."""
         size = self.recipe.size
         with named(row):
             projections = self._scan.line_integrals(row, **self._choice)
             operator = to_operator(projections, image_shape=None if size is None else (size, size))
-            if not hasattr(self, "_operator"):
+            if self._operator is None:
                 self._operator = operator
             # a slice in which frames were lost has its own operator
             if torch.equal(operator.geometry.angles, self._operator.geometry.angles):
@@ -151,9 +147,9 @@ class Slices(_CT):
 class Volume(_CT):
     """The volume of a cone beam, whose slices are measured together."""
 
-    kept = ""
+    volume, kept = True, ""
 
-    def __init__(self, scan: Scan, recipe: Recipe):
+    def __init__(self, scan: Scan, recipe: Recipe) -> None:
         super().__init__(scan, recipe)
         if recipe.bin > scan.slices:
             raise ParameterError(
@@ -161,21 +157,31 @@ class Volume(_CT):
             )
         self.count = scan.slices // recipe.bin
 
-    def _first(self, row: int) -> Problem:
-        """The problem, made once."""
-        from invgen.io import to_volume_operator, to_volume_problem
+    @property
+    def geometry(self) -> PlanarGeometry:
+        """Of a slice."""
+        return self._whole[0].operator.geometry.fan  # type: ignore[attr-defined]
 
+    def groups(self, slices: range) -> Iterator[range]:
+        """All of them."""
+        yield slices
+
+    def solve(self, slices: range, part: Part) -> Solved:
+        """Reconstruct the volume, and keep the chosen slices."""
+        problem, panel = self._whole
+        result = self._solved(problem, part)
+        chosen = slice(slices.start, slices.stop, slices.step)
+        samples = None if result.samples is None else result.samples[:, chosen].cpu()
+        reports = tuple(panel.reports[row] for row in slices)
+        return Solved(result.x[chosen].cpu(), samples, reports, result.stats)
+
+    def _problem(self, row: int) -> Problem:
+        return self._whole[0]
+
+    @cached_property
+    def _whole(self) -> tuple[Problem, Panel]:
+        """The problem of the volume, and the rows that it is made of."""
         size = self.recipe.size
         panel = self._scan.panel(**self._choice)
         operator = to_volume_operator(panel, None if size is None else (self.count, size, size))
-        self.geometry, self._reports = operator.geometry.fan, panel.reports
-        self._problem = self._on_device(to_volume_problem(panel, operator))
-        return self._problem
-
-    def solve(self, solver: Solver, rows: range, advance: Advance) -> Iterator[Solved]:
-        """Reconstruct the volume, and give the chosen slices."""
-        result = self._solved(solver, self._problem, lambda part: advance(len(rows) * part, len(rows)))
-        for row in rows:
-            samples = None if result.samples is None else result.samples[:, row]
-            report = self._remarks + self._reports[row]
-            yield Solved(result.x[row], samples, report, result.stats["iterations"])
+        return self._on_device(to_volume_problem(panel, operator)), panel

@@ -1,8 +1,7 @@
-"""Samplers of the posterior on the command line: their prior, and whether it fits the images of a scan."""
+"""Priors of samplers: where they are, and whether they fit the images of a scan."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,72 +9,19 @@ from invgen.core.errors import DtypeError, ShapeError
 
 if TYPE_CHECKING:
     from invgen.operators import Space
-    from invgen.pipeline.recipe import Recipe
-    from invgen.problem import Problem
-    from invgen.solvers import PosteriorSampler
 
-#: Solvers that draw samples of the posterior, with the names of their classes.
-SAMPLERS = {
-    "dds": "DDS",
-    "diffpir": "DiffPIR",
-    "pigdm": "PiGDM",
-    "dps": "DPS",
-    "daps": "DAPS",
-    "split-gibbs": "SplitGibbs",
-    "red-diff": "REDdiff",
-    "annealed-langevin": "AnnealedLangevin",
-    "predictor-corrector": "PredictorCorrector",
-    "ula": "ULA",
-    "twisted-smc": "TwistedSMC",
-    "ddnm": "DDNM",
-    "ddrm": "DDRM",
-}
-#: Those that need singular vectors, which of all scans only samples of one coil on a grid have.
-SPECTRAL = ("ddnm", "ddrm")
+__all__ = ["check_prior", "located", "usable"]
 
 
-def load(recipe: Recipe) -> Any:
-    """The prior of a recipe, before anything is computed; None where its solver takes none.
-
-    Raises
-    ------
-    FileError
-        Where there is no such prior.
-    """
-    from invgen import priors
-
-    return None if recipe.prior is None else priors.load(recipe.prior)
-
-
-def sampler(prior: Any, recipe: Recipe, problem: Problem) -> PosteriorSampler:
-    """The sampler of a recipe, for problems such as this one.
-
-    Raises
-    ------
-    CapabilityError, DtypeError, ShapeError
-        Where the prior is no denoiser, or is one of other images.
-    """
-    from invgen import solvers
-
-    assert recipe.solver is not None, "as settled"
-    _check(prior, str(recipe.prior), problem.operator.domain)
-    given: dict[str, Any] = {} if recipe.iterations is None else {"iterations": recipe.iterations}
-    scale = "auto" if recipe.scale is None else recipe.scale
-    return getattr(solvers, SAMPLERS[recipe.solver])(prior, scale=scale, **given)
-
-
-def located(recipe: Recipe) -> Recipe:
-    """The same with the whole path of a prior that is a file, so that it is found from any folder."""
+def located(name: str) -> str:
+    """The whole path of a prior that is a file, else its name."""
     from invgen.priors.files.checkpoints import shipped
 
-    name = recipe.prior
-    if name is None or name in shipped() or not Path(name).exists():
-        return recipe
-    return replace(recipe, prior=str(Path(name).resolve()))
+    return name if name in shipped() or not Path(name).exists() else str(Path(name).resolve())
 
 
 def usable(field: str) -> str:
-    """Tell which priors can be given for real images, or for complex ones."""
+    """Say which priors can be given for images of a field, "real" or "complex"."""
     from invgen.priors.files.checkpoints import about, shipped
 
     fitting = [name for name in shipped() if about(name).get("field") == field]
@@ -84,8 +30,13 @@ def usable(field: str) -> str:
     return f"{listed}; {train}." if listed else f"None of {field} images comes with the package; {train}."
 
 
-def _check(prior: Any, name: str, space: Space) -> None:
-    """Refuse a prior of images that are not those of a scan; on a volume it is one of each slice."""
+def check_prior(prior: Any, name: str, space: Space) -> None:
+    """Refuse a prior of images that are not those of a scan; on a volume it is one of each slice.
+
+    Raises
+    ------
+    DtypeError, ShapeError
+    """
     field, channels = getattr(prior, "field", space.field), getattr(prior, "channels", None)
     if field != space.field:
         kind, needed = ("MRI", "complex") if space.field == "complex" else ("CT", "real")

@@ -1,129 +1,144 @@
-"""What is said on the command line about how to read a scan."""
+"""How to read a scan: what its file does not say itself."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from invgen.cli.options import AngleUnit, Axis, Format, Quantity, Rotation, TrajectoryUnit
+from invgen.core.errors import FileError
+from invgen.pipeline.options import given, option, validate
+from invgen.pipeline.values import Angles, Choice, Lengths, Name, Sizes
 
 if TYPE_CHECKING:
     import numpy as np
 
     from invgen.io import MRIScan, Scan
 
+__all__ = ["Reading"]
+
+#: The panels of the command line's help.
+_ANY = "Reading the scan (what the file does not say itself)"
+_CT, _MRI = "Reading a CT scan", "Reading an MRI scan"
+
+#: Options that name arrays of the file, or other files.
+_FILES = ("angles", "flats", "darks", "trajectory", "mask")
+
 
 @dataclass(frozen=True)
 class Reading:
-    """What was said about how to read a scan; None where the file is asked."""
+    """How to read a scan: each field is an option of `invgen recon` and `invgen info`; None asks the file."""
 
-    dataset: str | None = None
-    axes: str | None = None
-    angles: str | None = None
-    angle_unit: AngleUnit | None = None
-    flats: str | None = None
-    darks: str | None = None
-    quantity: Quantity | None = None
-    format: Format | None = None
-    rotation: Rotation | None = None
-    trajectory: str | None = None
-    trajectory_unit: TrajectoryUnit | None = None
-    field_of_view: str | None = None
-    matrix: str | None = None
-    mask: str | None = None
-    remove_oversampling: Axis | None = None
+    dataset: str | None = option(Name(), "Array of the projections, or of k-space.", panel=_ANY)
+    axes: str | None = option(
+        Name("ORDER"),
+        "Order of its axes. Projections: angle,row,column or, for one slice, angle,column or column,angle. "
+        "k-space: coil,y,x or slice,coil,y,x or coil,z,y,x or, with --trajectory, sample,shot,coil.",
+        panel=_ANY,
+    )
+    format: str | None = option(
+        Choice(("dataexchange", "nxtomo", "hdf5", "npy", "mat", "tiff", "fastmri", "ismrmrd")),
+        "What the file is, if not what it looks like: dataexchange, nxtomo, fastmri, ismrmrd, hdf5, npy, mat "
+        "or tiff.",
+        panel=_ANY,
+    )
+    angles: str | tuple[float, ...] | None = option(
+        Angles(),
+        "Angles of the projections, in the file's order: a text or NPY file, in --angle-unit; or an array of "
+        "the scan's file.",
+        panel=_CT,
+    )
+    angle_unit: str | None = option(
+        Choice(("deg", "rad")), "Unit of the angles in files that do not state it: deg or rad.", panel=_CT
+    )
+    flats: str | None = option(
+        Name(),
+        "Array of the frames without object (open beam); of NPY and TIFF scans, another such file.",
+        panel=_CT,
+    )
+    darks: str | None = option(Name(), "Likewise, of the frames without beam.", panel=_CT)
+    quantity: str | None = option(
+        Choice(("transmission", "absorption"), "WHAT"),
+        "What projections without flats are: transmission, I / I0; or absorption, line integrals "
+        "-log(I / I0).",
+        panel=_CT,
+    )
+    rotation: str | None = option(
+        Choice(("counterclockwise", "clockwise"), "SENSE"),
+        "Which way the view angles turn, counterclockwise or clockwise, x to the right and y up; clockwise "
+        "is for files that count the other way: images of fan and cone beams are else blurred, of parallel "
+        "beams mirrored.",
+        panel=_CT,
+    )
+    trajectory: str | None = option(
+        Name("NAME|FILE"),
+        "Where the samples of k-space are: an array of the file, or a NPY or MAT file; kx + i ky, or the "
+        "coordinates along one axis more.",
+        panel=_MRI,
+    )
+    trajectory_unit: str | None = option(
+        Choice(("cycles/pixel", "rad/pixel", "1/m", "cycles/fov"), "UNIT"),
+        "Of the trajectory: cycles/pixel (from -0.5 to 0.5, the default), rad/pixel, cycles/fov or 1/m.",
+        panel=_MRI,
+    )
+    field_of_view: float | tuple[float, ...] | None = option(
+        Lengths(), "Of the image, in m: a length, or one for each axis.", panel=_MRI
+    )
+    matrix: tuple[int, ...] | None = option(
+        Sizes(), "Pixels of the image made of a trajectory's samples.", panel=_MRI
+    )
+    mask: str | None = option(
+        Name(),
+        "Array of the file, or a file, that marks what is sampled; by default what is not zero.",
+        panel=_MRI,
+    )
+    remove_oversampling: str | None = option(
+        Choice(("x", "y", "z"), "AXIS"),
+        "Axis of the readout, x or y, that is sampled twice as densely as the image needs.",
+        panel=_MRI,
+    )
 
-    @classmethod
-    def of(cls, context: typer.Context) -> Reading:
-        """Take the options of a command that has them all, by their names."""
-        return cls(**{field.name: context.params[field.name] for field in fields(cls)})
+    def __post_init__(self) -> None:
+        validate(self)
 
     def open(self, path: Path) -> Scan | MRIScan:
         """Open the scan."""
         from invgen.io import open_scan
 
-        angles = None if self.angles is None else _typed_angles(self.angles, self.angle_unit)
-        return open_scan(
-            path,
-            dataset=self.dataset,
-            axes=self.axes,
-            angles=angles,
-            angles_dataset=self.angles if angles is None else None,
-            angle_unit=None if self.angle_unit is None else self.angle_unit.value,
-            flats=self.flats,
-            darks=self.darks,
-            quantity=None if self.quantity is None else self.quantity.value,
-            rotation=(self.rotation or Rotation.counterclockwise).value,
-            trajectory=self.trajectory,
-            trajectory_unit=None if self.trajectory_unit is None else self.trajectory_unit.value,
-            field_of_view=_lengths(self.field_of_view),
-            matrix=_sizes(self.matrix),
-            mask=self.mask,
-            remove_oversampling=None if self.remove_oversampling is None else self.remove_oversampling.value,
-            format=None if self.format is None else self.format.value,
-        )
+        stated = {each.name: getattr(self, each.name) for each in given(self)}
+        angles = _angles(self.angles, self.angle_unit)
+        if angles is not None:
+            stated["angles"] = angles
+        elif self.angles is not None:
+            stated["angles_dataset"] = stated.pop("angles")
+        return open_scan(path, **stated)
 
     def located(self) -> Reading:
         """Return the same with whole paths for names of files, so that they are found from any folder."""
-
-        def whole(name: str | None) -> str | None:
-            return str(Path(name).resolve()) if name is not None and Path(name).is_file() else name
-
-        return replace(
-            self,
-            angles=whole(self.angles),
-            flats=whole(self.flats),
-            darks=whole(self.darks),
-            trajectory=whole(self.trajectory),
-            mask=whole(self.mask),
-        )
+        named: dict[str, Any] = {name: getattr(self, name) for name in _FILES}
+        whole: dict[str, Any] = {
+            name: str(Path(value).resolve()) for name, value in named.items() if _is_file(value)
+        }
+        return replace(self, **whole)
 
 
-def _lengths(text: str | None) -> float | tuple[float, ...] | None:
-    """Read a length, or several with commas between them."""
-    if text is None:
-        return None
-    try:
-        lengths = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise typer.BadParameter(
-            f"{text!r} is no length in m, nor lengths such as 0.24,0.2.", param_hint="--field-of-view"
-        ) from None
-    return lengths[0] if len(lengths) == 1 else lengths
+def _is_file(value: Any) -> bool:
+    return isinstance(value, str) and Path(value).is_file()
 
 
-def _sizes(text: str | None) -> tuple[int, ...] | None:
-    """Read ``HxW`` or ``DxHxW``."""
-    if text is None:
-        return None
-    try:
-        return tuple(int(part) for part in text.split("x"))
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is no HxW, such as 256x192.", param_hint="--matrix") from None
-
-
-def _typed_angles(text: str, unit: AngleUnit | None) -> np.ndarray | None:
-    """Angles in radians from a range or a file; None where the text can only be the name of an array."""
+def _angles(value: str | tuple[float, ...] | None, unit: str | None) -> np.ndarray | None:
+    """Angles in radians that are given as numbers or in a file; None for an array of the scan's file."""
     import numpy as np
 
-    if span := re.fullmatch(r"([^:/]+):([^:/]+):(\d+)", text):
-        try:
-            start, stop, count = float(span[1]), float(span[2]), int(span[3])
-        except ValueError:
-            return None
-        return np.deg2rad(np.linspace(start, stop, count, endpoint=False))
-    path = Path(text)
-    return _angles_of_file(path, unit) if path.is_file() else None
+    if isinstance(value, tuple):
+        return np.array(value)
+    return _angles_of_file(Path(value), unit) if value is not None and Path(value).is_file() else None
 
 
-def _angles_of_file(path: Path, unit: AngleUnit | None) -> np.ndarray:
+def _angles_of_file(path: Path, unit: str | None) -> np.ndarray:
     import numpy as np
 
-    from invgen.core.errors import FileError
     from invgen.io.ct.angles import angles_in_radians
 
     try:

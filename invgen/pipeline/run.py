@@ -1,125 +1,168 @@
-"""Reconstruct the slices of a scan into a file; but for volumes memory does not grow with their number."""
+"""Reconstruct the slices of a scan; memory does not grow with their number, but for volumes."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from invgen.cli.options import chosen, parse_slice
-from invgen.pipeline import posterior
-from invgen.pipeline.outputs import refuse_to_overwrite, require_room
+from invgen.pipeline.options import taking
+from invgen.pipeline.outputs import refuse_to_overwrite
 from invgen.pipeline.reading import Reading
-from invgen.pipeline.recipe import Recipe, command_line
-from invgen.pipeline.work import Advance, Notice, Work
+from invgen.pipeline.recipe import Recipe
+from invgen.pipeline.values import select
 
 if TYPE_CHECKING:
-    from invgen.io import MRIScan, Scan
+    import torch
+
     from invgen.solvers.base import Solver
+
+__all__ = ["Summary", "reconstruct", "run"]
 
 
 @dataclass(frozen=True)
 class Summary:
-    """How a reconstruction went."""
+    """How a reconstruction went.
 
-    rows: range
-    solver: Solver
-    recipe: Recipe
+    Attributes
+    ----------
+    path : Path or None
+        The file that was written.
+    slices : range
+        Of the scan.
+    image_shape : (int, int)
+    pixel_size : float or (float, float)
+        In `unit`; where pixels are no squares, their height and width.
+    unit : {"mm", "pixel"}
+    recipe : Recipe
+        What was asked for, with all that was chosen: the center of rotation, the weight, the scale.
+    solver : Solver
+    statistics : dict
+        What only such scans have: of CT the "center" of rotation, of MRI the number of "coils" and how their
+        "maps" are found.
+    iterations : int
+        The largest number that a slice took.
+    seconds : float
+    images : tensor, shape (slices, H, W), or None
+        Where no file was written.
+    samples : tensor, shape (n, slices, H, W), or None
+        Likewise, of samplers; the images are their means.
+    """
+
+    path: Path | None
+    slices: range
     image_shape: tuple[int, int]
-    statistics: dict[str, str]  # what only such scans have
-    iterations: int  # the most that a slice took
+    pixel_size: float | tuple[float, float]
+    unit: str
+    recipe: Recipe
+    solver: Solver
+    statistics: dict[str, Any]
+    iterations: int
     seconds: float
+    images: torch.Tensor | None = None
+    samples: torch.Tensor | None = None
 
 
+@taking(Recipe, Reading)
 def reconstruct(
-    scan: Scan | MRIScan,
-    path: Path,
-    output: Path,
-    reading: Reading,
+    scan: str | Path,
+    output: str | Path | None = None,
+    *,
+    notice: Callable[[str], None] | None = None,
+    advance: Callable[[float, int], None] | None = None,
     recipe: Recipe,
-    notice: Notice,
-    advance: Advance,
+    reading: Reading,
 ) -> Summary:
-    """Reconstruct slices of a scan and write them to a file.
+    """Reconstruct the slices of a scan, CT or MRI: what ``invgen recon`` does.
+
+    >>> ig.reconstruct("scan.h5", "image.h5", solver="tv", slices=slice(100, 200))
+
+    The file has the same bytes as that of the command with the same options. Messages name options as they
+    are typed there: ``--angle-unit`` is the argument `angle_unit`.
 
     Parameters
     ----------
-    scan : Scan or MRIScan
-        Opened from `path` as `reading` says.
-    output : Path
-        The file to write; it appears when all slices are in it.
-    notice : callable(str)
-        Told what was chosen automatically.
-    advance : callable(done, total)
-        Told how many slices are done, with a fraction for the one at work.
+    scan : path
+    output : path, optional
+        HDF5 file to write; it appears when all slices are in it. Without it the images are in the result.
+    notice : callable(str), optional
+        Called with a sentence on each automatic choice.
+    advance : callable(done, total), optional
+        Called with the number of slices that are done, a fraction for the one at work.
+    {options}
+
+    Returns
+    -------
+    Summary
+
+    Raises
+    ------
+    InvgenError
+        For scans that cannot be read, options that do not fit them, and files that cannot be written.
     """
-    from invgen.io import ReconstructionWriter, bytes_per_pixel
+    return run(
+        Path(scan),
+        None if output is None else Path(output),
+        reading,
+        recipe,
+        notice or (lambda text: None),
+        advance or (lambda done, total: None),
+    )
 
-    work = _work(scan, recipe)
-    rows = chosen(parse_slice(recipe.slices, "--slices"), work.count, "slices")
-    refuse_to_overwrite(output, path)
-    began, iterations = time.perf_counter(), 0
-    prior = posterior.load(work.recipe)
-    middle = rows[len(rows) // 2]
-    advance(0, len(rows))
-    first = work.first(middle, notice)
-    height, width = image_shape = work.image_shape
-    recipe = work.recipe
-    require_room(output, bytes_per_pixel(work.complex, recipe.samples) * len(rows) * height * width)
-    solver: Solver = work.solver() if prior is None else posterior.sampler(prior, recipe, first)
-    solver = solver.resolved(first)
-    recipe = _settled(recipe, solver, work.kept.format(middle), notice)
-    del first
 
-    with ReconstructionWriter(
-        output,
-        slices=len(rows),
-        image_shape=image_shape,
+def run(
+    path: Path,
+    output: Path | None,
+    reading: Reading,
+    recipe: Recipe,
+    notice: Callable[[str], None],
+    advance: Callable[[float, int], None],
+) -> Summary:
+    """Reconstruct slices of a scan; see `reconstruct`."""
+    from invgen.pipeline.jobs import jobs_of, run_here, work_on
+    from invgen.pipeline.sinks import Memory, Sink, file_for, require_room_for
+
+    with ExitStack() as stack:
+        scan = reading.open(path)
+        stack.callback(scan.close)
+        work = work_on(scan, recipe)
+        slices = select(recipe.slices, work.count, "slices")
+        if output is not None:
+            refuse_to_overwrite(output, path)
+        memory: Memory | None = None
+        began, count, middle = time.perf_counter(), len(slices), slices[len(slices) // 2]
+        advance(0, count)
+        first = work.first(middle, notice)
+        if output is not None:
+            require_room_for(output, work, count)
+        work.settle(first, middle, notice)
+        solver = work.solver(first)
+        del first
+        sink: Sink
+        if output is None:
+            sink = memory = Memory(work, count)
+        else:
+            sink = stack.enter_context(file_for(output, path, reading, work, slices))
+        index = iterations = 0
+        for solved in run_here(jobs_of(path, reading, work, slices), work, lambda done: advance(done, count)):
+            iterations = max(iterations, solved.iterations)
+            for image, report, samples in solved.each():
+                sink.write(index, image, work.remarks + report, samples)
+                index += 1
+    return Summary(
+        path=output,
+        slices=slices,
+        image_shape=work.image_shape,
         pixel_size=work.pixel_size,
         unit=work.unit,
-        source=path.resolve(),
-        settings=_settings(path, output, reading, recipe, rows),
-        complex=work.complex,
-        samples=recipe.samples,
-        **work.about,
-    ) as writer:
-        for done, solved in enumerate(work.solve(solver, rows, advance)):
-            writer.write(done, solved.image, solved.report, solved.samples)
-            iterations = max(iterations, solved.iterations)
-            advance(done + 1, len(rows))
-    seconds = time.perf_counter() - began
-    return Summary(rows, solver, recipe, image_shape, work.statistics, iterations, seconds)
-
-
-def _work(scan: Scan | MRIScan, recipe: Recipe) -> Work:
-    from invgen.io import MRIScan
-    from invgen.pipeline import ct, mri
-
-    if isinstance(scan, MRIScan):
-        return mri.Images(scan, recipe)
-    return (ct.Volume if scan.geometry == "cone" else ct.Slices)(scan, recipe)
-
-
-def _settled(recipe: Recipe, solver: Solver, kept: str, notice: Notice) -> Recipe:
-    """The recipe with what the solver found by itself, which is told."""
-    found = solver.statistics()
-    if recipe.solver == "tv" and recipe.weight is None:
-        recipe = replace(recipe, weight=float(found["weight"]))
-        notice(f"TV weight {recipe.weight:.4g}{kept}.")
-    if recipe.scale is None and "scale" in found:
-        recipe = replace(recipe, scale=float(found["scale"]))
-        notice(f"Scale {recipe.scale:.4g}, the value that is white to the prior{kept}.")
-    return recipe
-
-
-def _settings(path: Path, output: Path, reading: Reading, recipe: Recipe, rows: range) -> dict[str, Any]:
-    """Collect what a repetition needs: the command with all choices made, and the same by name."""
-    reading, recipe = reading.located(), posterior.located(recipe)
-    given = {name: value for name, value in asdict(reading).items() if value is not None}
-    return {
-        "command": command_line(path.resolve(), output.resolve(), reading, recipe),
-        "rows": list(rows),
-        "reading": given,
-        **asdict(recipe),
-    }
+        recipe=work.recipe,
+        solver=solver,
+        statistics=work.statistics,
+        iterations=iterations,
+        seconds=time.perf_counter() - began,
+        images=None if memory is None else memory.images,
+        samples=None if memory is None else memory.samples,
+    )

@@ -1,0 +1,427 @@
+"""Kinds of values that options take: checked, read from text, and written as that text again.
+
+What `read` makes of what `write` has written is the same value.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+from invgen.core.checks import as_count, is_count
+from invgen.core.errors import ParameterError
+
+__all__ = [
+    "Angles",
+    "Choice",
+    "Count",
+    "Degrees",
+    "Flag",
+    "Lengths",
+    "Name",
+    "Number",
+    "Settings",
+    "Sizes",
+    "Slices",
+    "Value",
+    "select",
+]
+
+#: The lowest whole number that a seed or an index can be.
+_LOWEST = -(2**63)
+
+#: Significant digits of a number, the fewest first.
+_DIGITS = range(1, 18)
+
+
+class Value:
+    """A kind of values.
+
+    Attributes
+    ----------
+    metavar : str
+        How a value is written on the command line, for its help.
+    typed : str
+        How to write it, where that takes a sentence.
+    python : str
+        What it is in Python, for docstrings.
+    """
+
+    metavar: str = "NAME"
+    typed: str = ""
+    python: str = "str"
+
+    def check(self, value: Any, name: str) -> Any:
+        """The value in one form, of those that Python may give.
+
+        Raises
+        ------
+        ParameterError
+            Where it is none of this kind.
+        """
+        if not isinstance(value, str):
+            raise ParameterError(f"{name} is a name; got {value!r}.")
+        return value
+
+    def read(self, text: str) -> Any:
+        """The value that a text stands for.
+
+        Raises
+        ------
+        ValueError
+            Whose message says what it should be.
+        """
+        return text
+
+    def write(self, value: Any) -> Any:
+        """The value as JSON holds it: a number, true or false, else its text; None where it has none."""
+        return value
+
+
+@dataclass(frozen=True)
+class Name(Value):
+    """A name, of an array or of a file."""
+
+    metavar: str = "NAME"
+
+    def check(self, value: Any, name: str) -> str:
+        """A name; paths become one."""
+        return super().check(str(value) if isinstance(value, Path) else value, name)
+
+
+@dataclass(frozen=True)
+class Choice(Value):
+    """One of several names, which a function gives where it takes long to find them."""
+
+    names: Sequence[str] | Callable[[], Sequence[str]]
+    metavar: str = "NAME"
+
+    def check(self, value: Any, name: str) -> str:
+        """One of the names."""
+        names = self.names() if callable(self.names) else self.names
+        if value not in names:
+            raise ParameterError(f"{name} is one of {', '.join(names)}; got {value!r}.")
+        return str(value)
+
+    def read(self, text: str) -> str:
+        """One of the names."""
+        names = self.names() if callable(self.names) else self.names
+        if text not in names:
+            raise ValueError(f"{text!r} is none of {', '.join(names)}.")
+        return text
+
+
+class Flag(Value):
+    """Yes or no."""
+
+    python = "bool"
+
+    def check(self, value: Any, name: str) -> bool:
+        """True or False."""
+        if not isinstance(value, bool):
+            raise ParameterError(f"{name} is True or False; got {value!r}.")
+        return value
+
+
+@dataclass(frozen=True)
+class Count(Value):
+    """A whole number of at least `least`."""
+
+    least: int = 1
+
+    metavar = "N"
+    python = "int"
+
+    def check(self, value: Any, name: str) -> int:
+        """An int of Python."""
+        return as_count(value, name, least=self.least)
+
+    def read(self, text: str) -> int:
+        """Digits."""
+        try:
+            number = int(text)
+        except ValueError:
+            raise ValueError(f"{text!r} is no whole number.") from None
+        if number < self.least:
+            raise ValueError(f"{number} is less than {self.least}.")
+        return number
+
+
+class Number(Value):
+    """A number; None, written "auto", where it is chosen from the data."""
+
+    metavar = "auto|NUMBER"
+    python = "number"
+
+    def check(self, value: Any, name: str) -> float | None:
+        """A float, or None for "auto"."""
+        if value == "auto":
+            return None
+        if not isinstance(value, Real) or isinstance(value, bool):
+            raise ParameterError(f"{name} is a number or 'auto'; got {value!r}.")
+        # an estimate is a float that has its standard error with it
+        return value if isinstance(value, float) else float(value)
+
+    def write(self, value: float) -> float:
+        """The number alone."""
+        return float(value)
+
+    def read(self, text: str) -> float | None:
+        """A number, or None for "auto"."""
+        if text == "auto":
+            return None
+        try:
+            return float(text)
+        except ValueError:
+            raise ValueError(f"{text!r} is neither a number nor auto.") from None
+
+
+@dataclass(frozen=True)
+class Slices(Value):
+    """A slice ``start:stop:step``, or a single index."""
+
+    metavar = "A:B:STEP"
+    typed = "Counted from 0, B left out; ::4 is every fourth."
+    python = "slice or int"
+
+    def check(self, value: Any, name: str) -> slice:
+        """A slice; of an index, that which has it alone."""
+        if isinstance(value, range):
+            value = slice(value.start, value.stop, value.step)
+        if is_count(value, least=_LOWEST):
+            return slice(int(value), int(value) + 1 or None)
+        if not isinstance(value, slice):
+            raise ParameterError(f"{name} is a slice, such as slice(2, 4), or an index; got {value!r}.")
+        start, stop = (end if end is None else as_count(end, name, least=_LOWEST) for end in _ends(value))
+        return slice(
+            start, stop, value.step if value.step is None else as_count(value.step, f"step of {name}")
+        )
+
+    def read(self, text: str) -> slice:
+        """``a:b``, ``a:b:step`` or a single number."""
+        try:
+            numbers = [int(part) if part else None for part in text.split(":")]
+        except ValueError:
+            numbers = []
+        if len(numbers) == 1 and numbers[0] is not None:
+            return slice(numbers[0], numbers[0] + 1 or None)
+        step = numbers[2] if len(numbers) == 3 else None
+        if 2 <= len(numbers) <= 3 and (step is None or step > 0):
+            return slice(*numbers)
+        raise ValueError(
+            f"{text!r} is no range; write a:b, a:b:step (positive) or one number, counted from 0, b left out."
+        )
+
+    def write(self, value: slice) -> str:
+        """The shortest text."""
+        if value.step is None and value.start is not None and value.stop == (value.start + 1 or None):
+            return str(value.start)
+        parts = [*_ends(value), *([] if value.step is None else [value.step])]
+        return ":".join("" if part is None else str(part) for part in parts)
+
+
+class Degrees(Value):
+    """A range of angles: in radians, written in degrees."""
+
+    metavar = "A:B"
+    typed = "In degrees, B left out; 350:20 wraps past 360."
+    python = "(float, float), radians"
+
+    def check(self, value: Any, name: str) -> tuple[float, float]:
+        """Two floats."""
+        if not _are_numbers(value) or len(value) != 2:
+            raise ParameterError(f"{name} is a pair of angles in radians; got {value!r}.")
+        start, stop = map(float, value)
+        return start, stop
+
+    def read(self, text: str) -> tuple[float, float]:
+        """``a:b`` in degrees."""
+        try:
+            start, stop = (math.radians(float(part)) for part in text.split(":"))
+        except ValueError:
+            raise ValueError(f"{text!r} is not A:B, two angles in degrees.") from None
+        return start, stop
+
+    def write(self, value: tuple[float, float]) -> str:
+        """The shortest text that means the same radians."""
+        return ":".join(map(_degrees, value))
+
+
+class Angles(Value):
+    """Angles of all views: in radians, or the name of what holds them."""
+
+    metavar = "ANGLES"
+    typed = "Or START:STOP:COUNT in degrees, STOP left out: 0:180:60 is 0, 3, ... 177."
+    python = "str, or array of shape (views,), radians"
+
+    def check(self, value: Any, name: str) -> str | tuple[float, ...]:
+        """A name, or a tuple of floats."""
+        if isinstance(value, str | Path):
+            return str(value)
+        values = value.tolist() if hasattr(value, "tolist") else value
+        if not _are_numbers(values):
+            raise ParameterError(f"{name} are numbers in radians, or a name; got {value!r}.")
+        return tuple(map(float, values))
+
+    def read(self, text: str) -> str | tuple[float, ...]:
+        """``start:stop:count`` in degrees, the stop left out; anything else is a name."""
+        if span := re.fullmatch(r"([^:/]+):([^:/]+):(\d+)", text):
+            try:
+                return _steps(float(span[1]), float(span[2]), int(span[3]))
+            except ValueError:
+                pass
+        return text
+
+    def write(self, value: str | tuple[float, ...]) -> str | None:
+        """The name or the steps; None of angles that are no such steps."""
+        if isinstance(value, str):
+            return value
+        count = len(value)
+        start, last = math.degrees(value[0]), math.degrees(value[-1])
+        stop = last + (last - start) / (count - 1) if count > 1 else start + 1
+        for digits in _DIGITS:
+            text = f"{_rounded(start, digits)}:{_rounded(stop, digits)}:{count}"
+            if self.read(text) == value:
+                return text
+        return None
+
+
+class Lengths(Value):
+    """A length in m, or several."""
+
+    metavar = "M"
+    typed = "0.24,0.2 is high, wide."
+    python = "number, or tuple of them, m"
+
+    def check(self, value: Any, name: str) -> float | tuple[float, ...]:
+        """A float, or a tuple of them."""
+        values = value if isinstance(value, Sequence) else (value,)
+        if not _are_numbers(values):
+            raise ParameterError(f"{name} is a length in m, or one for each axis; got {value!r}.")
+        lengths = tuple(map(float, values))
+        return lengths[0] if len(lengths) == 1 else lengths
+
+    def read(self, text: str) -> float | tuple[float, ...]:
+        """Numbers with commas between them."""
+        try:
+            lengths = tuple(float(part) for part in text.split(","))
+        except ValueError:
+            raise ValueError(f"{text!r} is no length in m, nor lengths such as 0.24,0.2.") from None
+        return lengths[0] if len(lengths) == 1 else lengths
+
+    def write(self, value: float | tuple[float, ...]) -> str:
+        """Numbers with commas between them."""
+        return ",".join(map(repr, value if isinstance(value, tuple) else (value,)))
+
+
+class Sizes(Value):
+    """Numbers of pixels along the axes of an image."""
+
+    metavar = "HxW"
+    python = "tuple of int"
+
+    def check(self, value: Any, name: str) -> tuple[int, ...]:
+        """A tuple of int."""
+        if not isinstance(value, Sequence) or isinstance(value, str):
+            raise ParameterError(f"{name} is a tuple of whole numbers; got {value!r}.")
+        return tuple(as_count(part, name) for part in value)
+
+    def read(self, text: str) -> tuple[int, ...]:
+        """``HxW`` or ``DxHxW``."""
+        try:
+            sizes = tuple(int(part) for part in text.lower().split("x"))
+        except ValueError:
+            sizes = (0,)
+        if min(sizes) < 1:
+            raise ValueError(f"{text!r} is no HxW, such as 256x192.")
+        return sizes
+
+    def write(self, value: tuple[int, ...]) -> str:
+        """``HxW``."""
+        return "x".join(map(str, value))
+
+
+class Settings(Value):
+    """Hyper-parameters by their names."""
+
+    metavar = "NAME=VALUE"
+    typed = "VALUE is a number, true, false, a word such as auto, or numbers with commas between them."
+    python = "dict from str to number, bool, str or tuple of numbers"
+
+    def check(self, value: Any, name: str) -> dict[str, Any]:
+        """A dict, with tuples for lists."""
+        if not (isinstance(value, Mapping) and all(isinstance(key, str) for key in value)):
+            raise ParameterError(f"{name} are values by name, such as {{'zeta': 0.3}}; got {value!r}.")
+        return {key: tuple(each) if isinstance(each, list) else each for key, each in value.items()}
+
+    def read(self, text: str) -> dict[str, Any]:
+        """The one of ``name=value``, the value being a number, true, false, a word, or ``a,b``."""
+        name, equals, value = text.partition("=")
+        if not (equals and name.isidentifier() and value):
+            raise ValueError(f"{text!r} is no NAME=VALUE, such as zeta=0.3.")
+        parts = [_scalar(part) for part in value.split(",")]
+        return {name: parts[0] if len(parts) == 1 else tuple(parts)}
+
+    def write(self, value: Mapping[str, Any]) -> dict[str, Any]:
+        """Values that JSON holds."""
+        return {name: list(each) if isinstance(each, tuple) else each for name, each in value.items()}
+
+
+def _ends(value: slice) -> tuple[int | None, int | None]:
+    return value.start, value.stop
+
+
+def select(selection: slice | None, count: int, what: str) -> range:
+    """List the indices that a selection leaves of `count`; `what` is ``"slices"`` or ``"views"``.
+
+    Raises
+    ------
+    ParameterError
+        Where none is left.
+    """
+    indices = range(count)[selection or slice(None)]
+    if not indices:
+        raise ParameterError(f"--{what} selects none of the {count} {what}, 0 to {count - 1}.")
+    return indices
+
+
+def _scalar(text: str) -> Any:
+    """A number, a truth value or a word."""
+    for read in (int, float, {"true": True, "false": False}.__getitem__):
+        try:
+            return read(text)
+        except (ValueError, KeyError):
+            continue
+    return text
+
+
+def _are_numbers(values: Any) -> bool:
+    """Whether it is a sequence of real numbers."""
+    return (
+        isinstance(values, Sequence)
+        and not isinstance(values, str)
+        and all(isinstance(each, Real) and not isinstance(each, bool) for each in values)
+    )
+
+
+def _degrees(radians: float) -> str:
+    """The shortest number of degrees that means these radians, as nearly as there is one."""
+    degrees = math.degrees(radians)
+    texts = [_rounded(degrees, digits) for digits in _DIGITS]
+    return next((text for text in texts if math.radians(float(text)) == radians), texts[-1])
+
+
+def _rounded(number: float, digits: int) -> str:
+    return repr(float(f"{number:.{digits}g}")).removesuffix(".0")
+
+
+def _steps(start: float, stop: float, count: int) -> tuple[float, ...]:
+    """Equal steps from start to stop, which is left out, given in degrees, in radians."""
+    import numpy as np
+
+    return tuple(np.deg2rad(np.linspace(start, stop, count, endpoint=False)).tolist())
