@@ -38,7 +38,7 @@ def _version(asked: bool) -> None:
 
 @app.callback(
     epilog="Try it: `invgen demo` makes a scan, reconstructs it and shows the picture. "
-    "`invgen COMMAND --help` tells more of each command."
+    "`invgen COMMAND --help` has more on each command."
 )
 def main(
     debug: Annotated[

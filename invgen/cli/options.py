@@ -13,7 +13,7 @@ import typer
 from invgen.pipeline.options import Option, gathered, options
 from invgen.pipeline.values import Flag, Settings, Value
 
-__all__ = ["ScanFile", "parameter", "read", "read_settings", "typed"]
+__all__ = ["ScanFile", "parameter", "read_settings", "reader", "typed"]
 
 ScanFile = Annotated[
     Path,
@@ -59,33 +59,40 @@ def parameter(option: Option) -> inspect.Parameter:
         shown["rich_help_panel"] = option.panel
     kind: Any = Any
     if isinstance(value, Flag):
-        kind, names = bool | None, name if default is False else f"{name}/--no-{name[2:]}"
+        kind, names = bool | None, name if default is False else f"{name}/{option.denied}"
         info = typer.Option(names, show_default=default is True, **shown)
     elif isinstance(value, Settings):
         kind, default = list[str] | None, None
-        info = typer.Option("--set", metavar=value.metavar, **shown)
+        info = typer.Option(name, metavar=value.metavar, **shown)
     else:
-        info = typer.Option(name, metavar=value.metavar, parser=functools.partial(read, value), **shown)
+        info = typer.Option(name, metavar=value.metavar, parser=reader(value), **shown)
     return inspect.Parameter(
         option.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, info]
     )
 
 
-def read(value: Value, text: Any, option: str | None = None) -> Any:
-    """The value of an option that is typed; a default, which is no text, is one."""
-    if not isinstance(text, str):
-        return text
-    try:
-        return value.read(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint=option) from None
+def reader(value: Value) -> Callable[[Any], Any]:
+    """What makes a value of the text of an option; a default, which is no text, is one."""
+
+    def read(text: Any) -> Any:
+        if not isinstance(text, str):
+            return text
+        try:
+            return value.read(text)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
+
+    return read
 
 
 def read_settings(texts: list[str] | None) -> dict[str, Any]:
     """Hyper-parameters by name, from what is typed after each ``--set``."""
     found: dict[str, Any] = {}
     for text in texts or ():
-        ((name, value),) = read(Settings(), text, "--set").items()
+        try:
+            ((name, value),) = Settings().read(text).items()
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="--set") from None
         if name in found:
             raise typer.BadParameter(f"{name} is given twice.", param_hint="--set")
         found[name] = value

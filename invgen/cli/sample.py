@@ -10,8 +10,8 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from invgen.cli.console import err, out
-from invgen.cli.options import read
-from invgen.pipeline.values import Sizes
+from invgen.cli.options import reader
+from invgen.pipeline.quantities import Sizes
 
 __all__ = ["sample"]
 
@@ -25,7 +25,7 @@ class Sampling(StrEnum):
 
 
 def _size(text: str) -> tuple[int, ...]:
-    size = read(Sizes(), text)
+    size = reader(Sizes())(text)
     if len(size) != 2:
         raise typer.BadParameter(f"{text!r} is no HxW, such as 128x128.")
     return size

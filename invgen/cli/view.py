@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from invgen.cli.console import out
-from invgen.cli.options import read
+from invgen.cli.options import reader
 from invgen.pipeline.values import Slices
 
 __all__ = ["view"]
@@ -32,7 +31,7 @@ def view(
         Any,
         typer.Option(
             metavar="A:B",
-            parser=functools.partial(read, Slices()),
+            parser=reader(Slices()),
             help="Slices of the file, from 0, B left out; by default a few, evenly spaced.",
         ),
     ] = None,

@@ -46,13 +46,15 @@ class Option:
     Attributes
     ----------
     name : str
-        The keyword argument; on the command line with two dashes before, and dashes for underscores.
+        The keyword argument.
     default : value, or None
         None where the program chooses, or the file is asked.
     value : Value
         What values it takes.
     about : str
         A sentence or two; other options are called as on the command line.
+    typed : str
+        How it is typed on the command line.
     panel : str or None
         Heading under which the command line's help has it, where that is one of its own.
     scan : "CT", "MRI" or None
@@ -65,32 +67,53 @@ class Option:
     default: Any
     value: Value
     about: str
+    typed: str
     panel: str | None
     scan: Kind | None
     methods: Callable[[Method], bool] | None
 
     @property
-    def typed(self) -> str:
-        """How it is typed on the command line."""
-        return "--" + self.name.replace("_", "-")
+    def denied(self) -> str:
+        """How a flag is typed where it is False."""
+        return f"--no-{self.typed.removeprefix('--')}"
 
     @property
-    def typed_otherwise(self) -> str:
+    def changed(self) -> str:
         """How it is typed where it is not the default."""
-        return self.typed.replace("--", "--no-") if self.default is True else self.typed
+        return self.denied if self.default is True else self.typed
+
+    def words(self, value: Any) -> list[str] | None:
+        """Words of the command line that say the value; None where there are none."""
+        written = self.value.write(value)
+        if written is None:
+            return None
+        if isinstance(self.value, Flag):
+            return [self.typed if written else self.denied]
+        if isinstance(written, dict):
+            texts = (f"{name}={_text(each)}" for name, each in written.items())
+            return [word for text in texts for word in (self.typed, text)]
+        return [self.typed, str(written)]
 
 
 def option(
     value: Value,
     about: str,
     *,
-    panel: str | None = None,
     default: Any = None,
+    typed: str | None = None,
+    panel: str | None = None,
     scan: Kind | None = None,
     methods: Callable[[Method], bool] | None = None,
 ) -> Any:
-    """A field of a dataclass that is an option; see `Option`."""
-    metadata = {"value": value, "about": about, "panel": panel, "scan": scan, "methods": methods}
+    """A field of a dataclass that is an option; see `Option`. By default it is typed as it is called."""
+    metadata = {
+        "value": value,
+        "about": about,
+        "typed": typed,
+        "panel": panel,
+        "scan": scan,
+        "methods": methods,
+    }
     if isinstance(default, dict):
         return dataclasses.field(default_factory=dict, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
@@ -98,10 +121,13 @@ def option(
 
 def options(table: Any) -> tuple[Option, ...]:
     """The options that a dataclass, or an instance of it, is made of."""
-    return tuple(
-        Option(field.name, {} if field.default is dataclasses.MISSING else field.default, **field.metadata)
-        for field in dataclasses.fields(table)
-    )
+    return tuple(map(_option_of, dataclasses.fields(table)))
+
+
+def _option_of(field: dataclasses.Field[Any]) -> Option:
+    default = {} if field.default is dataclasses.MISSING else field.default
+    typed = field.metadata["typed"] or "--" + field.name.replace("_", "-")
+    return Option(name=field.name, default=default, **{**field.metadata, "typed": typed})
 
 
 def validate(table: Any) -> None:
@@ -135,23 +161,16 @@ def recorded(table: Any) -> dict[str, Any]:
 
 def words(table: Any) -> list[str] | None:
     """Words of the command line that say what a dataclass of options holds; None where there are none."""
-    found: list[str] = []
-    for each in given(table):
-        written = each.value.write(getattr(table, each.name))
-        if written is None:
-            return None
-        if isinstance(each.value, Flag):
-            found.append(each.typed if written else each.typed.replace("--", "--no-"))
-        elif isinstance(written, dict):
-            for name, value in written.items():
-                text = ",".join(map(_typed, value)) if isinstance(value, list) else _typed(value)
-                found += [each.typed, f"{name}={text}"]
-        else:
-            found += [each.typed, str(written)]
-    return found
+    said = [each.words(getattr(table, each.name)) for each in given(table)]
+    if None in said:
+        return None
+    return [word for each in said for word in each or ()]
 
 
-def _typed(value: Any) -> str:
+def _text(value: Any) -> str:
+    """A number, truth value, word or list of numbers as it is typed."""
+    if isinstance(value, list):
+        return ",".join(map(str, value))
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -205,5 +224,5 @@ def _names(tables: tuple[type, ...]) -> set[str]:
 def _documented(each: Option) -> str:
     """An entry of a docstring; options that it mentions are arguments there."""
     about = re.sub(r"--([a-z-]+)", lambda found: f"`{found[1].replace('-', '_')}`", each.about)
-    text = textwrap.indent(textwrap.fill(about, 100), "    ")
+    text = textwrap.indent(textwrap.fill(about, 100, break_on_hyphens=False), "    ")
     return f"{each.name} : {each.value.python}, optional\n{text}\n"

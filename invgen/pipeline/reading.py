@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from invgen.core.errors import FileError
 from invgen.pipeline.options import given, option, validate
-from invgen.pipeline.values import Angles, Choice, Lengths, Name, Sizes
+from invgen.pipeline.quantities import Angles, Lengths, Sizes
+from invgen.pipeline.values import Choice, Name
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from invgen.core.errors import ParameterError
 from invgen.pipeline.options import Kind, given, option, options, recorded, validate, words
+from invgen.pipeline.quantities import Degrees
 from invgen.pipeline.reading import Reading
-from invgen.pipeline.values import Choice, Count, Degrees, Flag, Name, Number, Settings, Slices
+from invgen.pipeline.values import Choice, Count, Flag, Name, Number, Settings, Slices
 
 if TYPE_CHECKING:
     from invgen.solvers.methods import Method
@@ -54,8 +55,8 @@ class Recipe:
     """
 
     solver: str | None = option(
-        Choice(_methods_of_scans),
-        "Method of reconstruction, see below: by default fbp for CT and cg-sense for MRI.",
+        Choice(_methods_of_scans, typed="All are listed below."),
+        "Method of reconstruction: by default fbp for CT and cg-sense for MRI.",
         panel=_METHOD,
     )
     slices: slice | None = option(  # noqa: RUF009 (a field)
@@ -193,7 +194,8 @@ class Recipe:
     )
     settings: Mapping[str, Any] = option(
         Settings(),
-        "Hyper-parameter of the method, such as zeta=0.3 of dps; may be given several times.",
+        "Hyper-parameters of the method, such as zeta=0.3 of dps.",
+        typed="--set",
         panel=_METHOD,
         default={},
     )
@@ -227,11 +229,11 @@ class Recipe:
         recipe = replace(self, solver=solver)._moved(method)
         for each in given(recipe):
             if each.scan not in (None, kind):
-                raise ParameterError(f"{each.typed_otherwise} is for {other} scans; this is {article}.")
+                raise ParameterError(f"{each.changed} is for {other} scans; this is {article}.")
             if each.methods is not None and not each.methods(method):
                 takers = ", ".join(name for name, taker in methods.items() if each.methods(taker))
                 raise ParameterError(
-                    f"{each.typed_otherwise} means nothing to the solver {solver}; it is for {takers}."
+                    f"{each.changed} means nothing to the solver {solver}; it is for {takers}."
                 )
         if not method.samples:
             return recipe
