@@ -44,15 +44,15 @@ class Case:
         What it is, in a line.
     setting : callable
         Draws prior, operator and noise by a seed.
-    spread : number
-        Standard deviation of a pixel over all images, of complex ones of each part: what a network tells of
-        the images that it was trained on.
+    std : number
+        Standard deviation of a pixel over all images, of complex ones of each part: what the format of a
+        network says of the images that it was trained on.
     """
 
     name: str
     about: str
     setting: Callable[[int], Setting]
-    spread: float
+    std: float
 
 
 def _generator(seed: int) -> torch.Generator:

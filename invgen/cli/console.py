@@ -1,4 +1,4 @@
-"""What the command line says: results on stdout; progress, warnings and errors, a line each, on stderr."""
+"""What the command line prints: results on stdout; progress, warnings and errors, a line each, on stderr."""
 
 from __future__ import annotations
 

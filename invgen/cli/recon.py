@@ -18,6 +18,7 @@ from invgen.cli.console import Command, err, out
 from invgen.cli.options import ScanFile, typed
 from invgen.pipeline import Reading, Recipe, Summary
 from invgen.pipeline.run import run
+from invgen.pipeline.values import Settings
 
 __all__ = ["Recon", "recon", "with_progress"]
 
@@ -97,6 +98,7 @@ def _show(summary: Summary) -> None:
         "coils": f"{found['coils']}{maps}" if "coils" in found else "",
         "solver": f"{recipe.solver} ({type(summary.solver).__name__})",
         "iterations": "" if summary.solver.iterations == 1 else f"{summary.iterations}{most}",
+        "settings": ", ".join(Settings().texts(recipe.settings)),
         "weight": "" if recipe.weight is None else f"{recipe.weight:.4g}",
         "prior": recipe.prior or "",
         "samples": "" if recipe.samples is None else f"{recipe.samples} of each slice, seed {recipe.seed}",

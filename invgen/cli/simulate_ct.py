@@ -47,7 +47,7 @@ def ct(
         typer.Option(
             "--range",
             metavar="DEGREES",
-            help="Angle that the views are spread over, in degrees; by default 180, fan and cone 360.",
+            help="Angle that the views cover, in degrees; by default 180, fan and cone 360.",
         ),
     ] = None,
     columns: Annotated[
@@ -59,7 +59,7 @@ def ct(
         typer.Option(
             metavar="MM",
             help="Width of a pixel of the image in mm, and of a detector pixel as projected to the rotation "
-            "axis; by default the file tells no size.",
+            "axis; by default the file states no size.",
         ),
     ] = None,
     source_origin: Annotated[

@@ -20,7 +20,7 @@ from invgen.solvers.base import State
 
 __all__ = ["Images"]
 
-#: Iterations of cg-sense, where nothing is said. It stops when the misfit is down to the noise, but that can
+#: Iterations of cg-sense by default. It stops when the misfit is down to the noise, but that can
 #: be before aliasing is unfolded (a level estimated from the data is rather too high); and where the model
 #: errs by more than the noise (off-resonance, lagging gradients), more iterations would make rings of it.
 _FEWEST, _MOST = 10, 30
@@ -128,7 +128,7 @@ class Images(Work):
         return x.reshape(*x.shape[: x.ndim - axes], self._depth, *x.shape[-2:])
 
     def _enough(self, problem: Problem, iteration: int, state: State) -> bool:
-        """Whether cg-sense, where nothing is said, has come down to the noise."""
+        """Whether the misfit of cg-sense, where its iterations are not given, is down to the noise."""
         recipe = self.recipe
         if recipe.solver != "cg-sense" or recipe.weight or recipe.iterations or iteration < _FEWEST:
             return False

@@ -17,7 +17,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal
 
 from invgen.core.errors import ParameterError
-from invgen.pipeline.values import Flag, Value
+from invgen.pipeline.values import Flag, Settings, Value
 
 if TYPE_CHECKING:
     from invgen.solvers.methods import Method
@@ -84,15 +84,12 @@ class Option:
 
     def words(self, value: Any) -> list[str] | None:
         """Words of the command line that say the value; None where there are none."""
-        written = self.value.write(value)
-        if written is None:
-            return None
         if isinstance(self.value, Flag):
-            return [self.typed if written else self.denied]
-        if isinstance(written, dict):
-            texts = (f"{name}={_text(each)}" for name, each in written.items())
-            return [word for text in texts for word in (self.typed, text)]
-        return [self.typed, str(written)]
+            return [self.typed if value else self.denied]
+        if isinstance(self.value, Settings):
+            return [word for text in self.value.texts(value) for word in (self.typed, text)]
+        written = self.value.write(value)
+        return None if written is None else [self.typed, str(written)]
 
 
 def option(
@@ -161,17 +158,13 @@ def recorded(table: Any) -> dict[str, Any]:
 
 def words(table: Any) -> list[str] | None:
     """Words of the command line that say what a dataclass of options holds; None where there are none."""
-    said = [each.words(getattr(table, each.name)) for each in given(table)]
-    if None in said:
-        return None
-    return [word for each in said for word in each or ()]
-
-
-def _text(value: Any) -> str:
-    """A number, truth value, word or list of numbers as it is typed."""
-    if isinstance(value, list):
-        return ",".join(map(str, value))
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    found: list[str] = []
+    for each in given(table):
+        own = each.words(getattr(table, each.name))
+        if own is None:
+            return None
+        found += own
+    return found
 
 
 def gathered(tables: tuple[type, ...], values: dict[str, Any]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def refuse_to_overwrite(output: Path, *inputs: Path) -> None:
 
 
 def require_room(output: Path, needed: int) -> None:
-    """Fail before the work, rather than after it, where an output of so many bytes has no place.
+    """Fail before the work, rather than after it, where an output of `needed` bytes has no room.
 
     Raises
     ------

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from invgen import priors
+from invgen.core.checks import as_count
 from invgen.core.errors import CapabilityError, ParameterError
 from invgen.figures import save_grid
 from invgen.pipeline.outputs import refuse_to_overwrite, require_room
@@ -62,6 +63,8 @@ def draw_samples(
     ParameterError
         For options that mean nothing to it.
     """
+    count = as_count(count, "--count")
+    steps = None if steps is None else as_count(steps, "--steps", least=2)
     refuse_to_overwrite(output, Path(name))
     prior = priors.load(name)
     if not isinstance(prior, priors.Sampler):

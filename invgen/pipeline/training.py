@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from invgen.core.checks import as_count
 from invgen.core.errors import FileError, ParameterError, ShapeError
 from invgen.core.files import atomic_path
 from invgen.pipeline.outputs import refuse_to_overwrite, require_room
@@ -77,6 +78,7 @@ def learn(
 
     from invgen.priors.training import Training, train_diffusion
 
+    steps = as_count(steps, "--steps")
     data, noise_std = Path(settings["data"]), settings.get("noise_std")
     refuse_to_overwrite(output, data)
     require_room(output, 0)

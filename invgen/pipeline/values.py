@@ -245,6 +245,10 @@ class Settings(Value):
         """Values that JSON holds."""
         return {name: list(each) if isinstance(each, tuple) else each for name, each in value.items()}
 
+    def texts(self, value: Mapping[str, Any]) -> list[str]:
+        """One ``name=value`` for each of them."""
+        return [f"{name}={_text(each)}" for name, each in value.items()]
+
 
 def _ends(value: slice) -> tuple[int | None, int | None]:
     return value.start, value.stop
@@ -272,6 +276,13 @@ def _scalar(text: str) -> Any:
         except (ValueError, KeyError):
             continue
     return text
+
+
+def _text(value: Any) -> str:
+    """A number, truth value, word or tuple of numbers as `_scalar` reads it."""
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def are_numbers(values: Any) -> bool:
