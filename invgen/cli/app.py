@@ -17,6 +17,8 @@ from invgen.cli.simulate import simulate
 from invgen.cli.train import train
 from invgen.cli.view import view
 
+__all__ = ["app", "run"]
+
 app = typer.Typer(
     name="invgen",
     cls=Group,

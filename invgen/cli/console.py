@@ -14,6 +14,8 @@ from typer.core import TyperCommand, TyperGroup
 
 from invgen.core.errors import InvgenError, InvgenWarning
 
+__all__ = ["Command", "Group", "err", "out", "say"]
+
 out = Console()
 err = Console(stderr=True)
 

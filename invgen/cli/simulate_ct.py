@@ -15,6 +15,8 @@ from invgen.pipeline.outputs import refuse_to_overwrite
 if TYPE_CHECKING:
     from invgen.simulate import Source
 
+__all__ = ["ct"]
+
 _DIVERGENT = "Fan and cone beam"
 
 

@@ -14,6 +14,8 @@ from invgen.pipeline.outputs import refuse_to_overwrite
 if TYPE_CHECKING:
     from invgen.simulate import MRISource
 
+__all__ = ["mri"]
+
 
 class Sampling(StrEnum):
     """Ways through k-space."""
