@@ -24,12 +24,14 @@ if TYPE_CHECKING:
         noise,
         operators,
         phantoms,
+        pipeline,
         priors,
         simulate,
         solvers,
         testing,
     )
     from invgen.core import errors
+    from invgen.pipeline import reconstruct
     from invgen.problem import Problem
     from invgen.reconstruction import Reconstruction
 
@@ -40,6 +42,7 @@ _ELSEWHERE = {
     "Problem": "invgen.problem",
     "Reconstruction": "invgen.reconstruction",
     "errors": "invgen.core",
+    "reconstruct": "invgen.pipeline",
 }
 
 __all__ = [
@@ -54,7 +57,9 @@ __all__ = [
     "noise",
     "operators",
     "phantoms",
+    "pipeline",
     "priors",
+    "reconstruct",
     "simulate",
     "solvers",
     "testing",

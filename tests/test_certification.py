@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from scipy import stats
@@ -11,6 +12,8 @@ from scipy import stats
 import invgen as ig
 from invgen.certification import CASES, GAUSSIAN, MIXTURES, DenoiserView, certify, measures
 from invgen.certification.cases import find_case
+from invgen.certification.table import builds
+from invgen.solvers.methods import used_for
 from invgen.testing import CheckError, check_sampler
 
 #: Exact figures are cheap: these problems stand for small and large, complex, and images.
@@ -71,7 +74,7 @@ def test_directions_follow_from_their_seed_and_sets_must_match():
     x, y = normal(50, 3), normal(50, 3, seed=1)
     assert measures.sliced_wasserstein(x, y, seed=1) == measures.sliced_wasserstein(x, y, seed=1)
     assert measures.sliced_wasserstein(x, y, seed=1) != measures.sliced_wasserstein(x, y, seed=2)
-    with pytest.raises(ig.errors.ShapeError, match="as many samples"):
+    with pytest.raises(ig.errors.ShapeError, match="same number of samples"):
         measures.sliced_wasserstein(x, y[:-1])
 
 
@@ -118,7 +121,7 @@ def test_calibration_is_pearsons_test():
     some = [(i + 0.5) / 50 for i in range(50)] + [0.03] * 10
     counts = torch.tensor(some, dtype=torch.float64).histc(12, 0, 1)
     assert measures.calibration(some) == pytest.approx(stats.chisquare(counts).pvalue, rel=1e-6)
-    with pytest.raises(ig.errors.ParameterError, match="Ten"):
+    with pytest.raises(ig.errors.ParameterError, match="ten ranks"):
         measures.calibration([0.5] * 9)
 
 
@@ -154,13 +157,13 @@ def test_cases_have_posteriors_and_follow_from_their_seed(name):
 
 
 @pytest.mark.parametrize("name", ["dense-8", "isotropic-8", "fourier-16", "radon-32", "mixture-8-1"])
-def test_spread_of_a_pixel_is_what_the_view_tells(name):
+def test_the_standard_deviation_of_a_pixel_is_what_the_case_says(name):
     case = find_case(name)
     # of mixtures that of equal weights; those of one seed scatter around it
     seeds = range(200 if name in MIXTURES else 1)
     variances = [case.setting(seed).prior.covariance().diagonal().mean() for seed in seeds]
     tolerance = 0.05 if name in MIXTURES else 1e-6
-    assert math.sqrt(float(sum(variances)) / len(variances)) == pytest.approx(case.spread, rel=tolerance)
+    assert math.sqrt(float(sum(variances)) / len(variances)) == pytest.approx(case.std, rel=tolerance)
 
 
 @pytest.mark.parametrize("name", GAUSSIAN)
@@ -231,8 +234,29 @@ def test_exact_samples_cannot_be_told_from_exact_samples():
 
 
 def test_evaluations_are_counted_for_each_sample():
-    figures = certify(ig.solvers.DDS, "dense-2", samples=100, measurements=5, rounds=2)
+    counts = {"samples": np.int64(100), "measurements": np.int64(5), "rounds": 2}
+    figures = certify(ig.solvers.DDS, "dense-2", **counts)
     assert (figures.evaluations, figures.derivatives) == (50, 0)
+
+
+@pytest.mark.parametrize("counts", [{"samples": 100.0}, {"measurements": True}, {"rounds": 0}])
+def test_counts_are_whole_numbers(counts):
+    with pytest.raises(ig.errors.ParameterError, match=f"{next(iter(counts))} is a whole number"):
+        certify(ig.solvers.DDS, "dense-2", **counts)
+
+
+def test_samplers_are_made_by_name_with_hyperparameters_that_all_of_them_have():
+    prior = CASES["dense-2"].setting(0).prior
+    view = DenoiserView(prior, 1.0)
+    found = builds(("dds", "ula"), {"iterations": 7})
+    assert found["dds"](view) == ig.solvers.DDS(view, iterations=7)
+    assert found["ula"](view).iterations == 7
+    assert found["ula"](view).sigma == pytest.approx(25 / 255)
+    assert set(builds((), {})) == set(used_for("certify"))
+    with pytest.raises(ig.errors.ParameterError, match="fbp: no such sampler; there are dds"):
+        builds(("dds", "fbp"), {})
+    with pytest.raises(ig.errors.ParameterError, match=r"ula .*no hyper-parameter eta"):
+        builds(("dds", "ula"), {"eta": 0.5})
 
 
 def test_check_sampler_passes_exact_samples():

@@ -13,6 +13,7 @@ import torch
 from invgen.certification import measures
 from invgen.certification.cases import Case, Setting, find_case
 from invgen.certification.view import DenoiserView
+from invgen.core.checks import as_count
 from invgen.core.errors import DtypeError, ParameterError, ShapeError
 from invgen.problem import Problem
 from invgen.reconstruction import Reconstruction
@@ -33,7 +34,7 @@ class Figures:
     Attributes
     ----------
     wasserstein : float
-        Sliced Wasserstein-1 distance of the samples from as many exact ones, in the unit of the image.
+        Sliced Wasserstein-1 distance of the samples from exact ones, of the same number, in the image's unit.
     floor : float
         The same of exact samples: a distance that is not distinguishable from zero.
     mean_bias : float
@@ -48,7 +49,7 @@ class Figures:
         Probability of ranks as uniform as those of the truths, if the sampler is right; see
         `invgen.certification.measures.calibration`.
     evaluations, derivatives : float
-        Evaluations of the denoiser for each sample, and how many of them with a derivative.
+        Evaluations of the denoiser for each sample, and the number of those with a derivative.
     seconds : float
         That all the samples took.
     """
@@ -134,7 +135,9 @@ def certify(
         From the sampler.
     """
     build, case = as_build(sampler), find_case(case) if isinstance(case, str) else case
-    if min(measurements, rounds) < 1 or samples < 20 * measurements or measurements * rounds < 10:
+    samples, measurements = as_count(samples, "samples"), as_count(measurements, "measurements")
+    rounds = as_count(rounds, "rounds")
+    if samples < 20 * measurements or measurements * rounds < 10:
         raise ParameterError(
             "Figures take ten measurements in all, and twenty samples for each of a round; got "
             f"{measurements} measurements in {rounds} rounds, and {samples} samples."
@@ -195,7 +198,7 @@ def _rows(images: torch.Tensor) -> torch.Tensor:
 def _compared(
     setting: Setting, problem: Problem, result: Reconstruction, seeds: Iterator[int]
 ) -> Iterator[dict[str, float]]:
-    """The samples of each measurement against as many exact ones, and with the moments of the posterior."""
+    """The samples of each measurement against exact ones of the same number, and the posterior's moments."""
     assert result.samples is not None, "as checked"
     ends = {level: result.interval(level) for level in (0.5, 0.9)}
     n, lines = len(result.samples), next(seeds)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import torch
 
+from invgen.core.checks import as_count
 from invgen.core.errors import ParameterError, ShapeError
 
 __all__ = [
@@ -29,7 +30,7 @@ def sliced_wasserstein(x: torch.Tensor, y: torch.Tensor, *, directions: int = 10
     Parameters
     ----------
     x, y : tensor, shape (n, d)
-        As many samples of the one as of the other.
+        Samples of the two distributions, of the same number.
     directions : int
         Random unit vectors.
     seed : int
@@ -42,10 +43,10 @@ def sliced_wasserstein(x: torch.Tensor, y: torch.Tensor, *, directions: int = 10
     """
     if x.shape != y.shape or x.ndim != 2:
         raise ShapeError(
-            f"Two sets of as many samples are compared, as rows (n, d); got {tuple(x.shape)} and "
+            f"Two sets of the same number of samples are compared, as rows (n, d); got {tuple(x.shape)} and "
             f"{tuple(y.shape)}."
         )
-    generator = torch.Generator().manual_seed(seed)
+    directions, generator = as_count(directions, "directions"), torch.Generator().manual_seed(seed)
     lines = torch.randn(directions, x.shape[1], generator=generator, dtype=torch.float64)
     lines = lines / lines.norm(dim=1, keepdim=True)
     a, b = ((lines @ rows.double().mT).sort().values for rows in (x, y))
@@ -111,8 +112,8 @@ def rank(samples: torch.Tensor, truth: torch.Tensor, generator: torch.Generator)
 def calibration(ranks: list[float]) -> float:
     """Probability of ranks that are no more uniform than these, if they come from a uniform distribution.
 
-    Pearson's chi-square test, as Talts et al. (2018) suggest, sec. 5.1; of as many equal bins, up to 20, as
-    leave five ranks to be expected in each. Small, as below 0.001, for a sampler of another distribution.
+    Pearson's chi-square test, as Talts et al. (2018) suggest, sec. 5.1, in up to 20 equal bins with five
+    expected ranks or more in each. Small, as below 0.001, for a sampler of another distribution.
 
     Raises
     ------

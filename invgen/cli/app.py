@@ -11,11 +11,13 @@ from invgen.cli.certify import certify
 from invgen.cli.console import Command, Group, out
 from invgen.cli.demo import demo
 from invgen.cli.info import info
-from invgen.cli.recon import recon
+from invgen.cli.recon import Recon, recon
 from invgen.cli.sample import sample
 from invgen.cli.simulate import simulate
 from invgen.cli.train import train
 from invgen.cli.view import view
+
+__all__ = ["app", "run"]
 
 app = typer.Typer(
     name="invgen",
@@ -38,7 +40,7 @@ def _version(asked: bool) -> None:
 
 @app.callback(
     epilog="Try it: `invgen demo` makes a scan, reconstructs it and shows the picture. "
-    "`invgen COMMAND --help` tells more of each command."
+    "`invgen COMMAND --help` has more on each command."
 )
 def main(
     debug: Annotated[
@@ -59,7 +61,8 @@ for command, example in (
     (certify, "invgen certify dds diffpir --problem mixture-8-1 -o table.md"),
     (demo, "invgen demo --output-dir demo"),
 ):
-    app.command(cls=Command, no_args_is_help=command not in (certify, demo), epilog=f"Example: `{example}`")(
+    kind = Recon if command is recon else Command
+    app.command(cls=kind, no_args_is_help=command not in (certify, demo), epilog=f"Example: `{example}`")(
         command
     )
 app.add_typer(simulate)

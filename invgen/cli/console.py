@@ -1,4 +1,4 @@
-"""What the command line says: results on stdout; progress, warnings and errors, a line each, on stderr."""
+"""What the command line prints: results on stdout; progress, warnings and errors, a line each, on stderr."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from rich.text import Text
 from typer.core import TyperCommand, TyperGroup
 
 from invgen.core.errors import InvgenError, InvgenWarning
+
+__all__ = ["Command", "Group", "err", "out", "say"]
 
 out = Console()
 err = Console(stderr=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+__all__ = ["draw"]
+
 _ROWS = 12  # from the source to the detector
 _HALF = 18  # columns from the detector's middle to its ends
 _ROOM = 2  # columns by which an offset is shown

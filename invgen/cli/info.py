@@ -9,81 +9,55 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from invgen.cli import options
 from invgen.cli.console import out, say
 from invgen.cli.drawing import draw
-from invgen.cli.outputs import open_reconstruction
-from invgen.cli.reading import Reading
+from invgen.cli.options import ScanFile, typed
 from invgen.cli.sampling import draw_sampling
-from invgen.core.errors import FileError
+from invgen.pipeline import Reading
 
 if TYPE_CHECKING:
-    from invgen.io import MRIScan, Reconstructed, Scan
+    from invgen.pipeline.description import Description
+
+__all__ = ["info"]
 
 _VALUES = {"transmission": "transmission I / I0", "absorption": "line integrals -log(I / I0)"}
 
 
+@typed(Reading)
 def info(
-    context: typer.Context,
-    scan: options.ScanFile,
+    scan: ScanFile,
+    reading: Reading,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
-    dataset: options.Dataset = None,
-    axes: options.Axes = None,
-    format: options.FileFormat = None,
-    angles: options.Angles = None,
-    angle_unit: options.Unit = None,
-    flats: options.Flats = None,
-    darks: options.Darks = None,
-    quantity: options.What = None,
-    rotation: options.Turn = None,
-    trajectory: options.Trajectory = None,
-    trajectory_unit: options.UnitOfTrajectory = None,
-    field_of_view: options.FieldOfView = None,
-    matrix: options.Matrix = None,
-    mask: options.Mask = None,
-    remove_oversampling: options.Oversampled = None,
 ) -> None:
-    """Tell what a scan is, CT or MRI: shapes, units, angles or samples, and what is missing.
+    """Describe a scan, CT or MRI: shapes, units, angles or samples, and what is missing.
 
-    Of a file that `invgen recon` wrote, it tells how it was made and the command to repeat it; of a prior,
-    by its file or name, what it is of, how it was trained, and how well.
+    Of a file that `invgen recon` wrote, show how it was made and the command to repeat it; of a prior, by its
+    file or name, what it is of, how it was trained, and how well.
     """
-    drawing = ""
-    described = _prior(scan) or _reconstruction(scan)
-    if described is None:
-        with Reading.of(context).open(scan) as opened:
-            described = opened.info()
-            if not as_json:
-                drawing = _drawing(opened, described)
+    from invgen.pipeline.description import describe
+
+    described = describe(scan, reading)
+    facts = described.facts
     if as_json:
-        print(json.dumps(described, indent=2))
-    elif described["format"] == "prior":
-        _print({name.replace("_", " "): _in_one_line(value) for name, value in described.items()})
-    elif described["format"] == "reconstruction":
-        command = described.pop("command")
-        if quantiles := described.get("quantiles"):
-            described["quantiles"] = f"{_in_one_line(quantiles)}, by {described.pop('estimator')}"
-        _print(described)
+        print(json.dumps(facts, indent=2))
+    elif facts["format"] == "prior":
+        _print({name.replace("_", " "): _in_one_line(value) for name, value in facts.items()})
+    elif facts["format"] == "reconstruction":
+        command = facts.pop("command")
+        if quantiles := facts.get("quantiles"):
+            facts["quantiles"] = f"{_in_one_line(quantiles)}, by {facts.pop('estimator')}"
+        _print(facts)
         if command is not None:  # in one piece, to be copied
             out.print(f"made by: {command}", highlight=False, markup=False, soft_wrap=True)
     else:
-        _print(_mri_in_words(described) if described.get("kind") == "mri" else _scan_in_words(described))
+        _print(_mri_in_words(facts) if facts.get("kind") == "mri" else _scan_in_words(facts))
+        drawing = _drawing(described)
         if drawing and out.encoding.startswith("utf"):  # others lack the characters
             out.print(f"\n{drawing}", highlight=False, markup=False, soft_wrap=True)
-        for note in described["notes"]:
+        for note in facts["notes"]:
             say("Note", "blue", note)
-        for warning in described["warnings"]:
+        for warning in facts["warnings"]:
             say("Warning", "yellow", warning)
-
-
-def _prior(path: Any) -> dict[str, Any] | None:
-    """Describe a prior by its card; None for what is none."""
-    from invgen.priors.files.checkpoints import about, shipped
-
-    if path.suffix != ".safetensors" and (path.exists() or str(path) not in shipped()):
-        return None
-    card = {name: value for name, value in about(path).items() if value is not None}
-    return {"path": str(path), **card, "format": "prior"}
 
 
 def _in_one_line(value: Any) -> Any:
@@ -92,57 +66,17 @@ def _in_one_line(value: Any) -> Any:
     return ", ".join(f"{entry:g}" for entry in value) if numbers else value
 
 
-def _reconstruction(path: Any) -> dict[str, Any] | None:
-    """Describe an output of invgen recon; None for any other file."""
-    try:
-        with open_reconstruction(path) as file:
-            settings = dict(file.settings)
-            slices, height, width = file.volume.shape
-            return {
-                "path": str(path),
-                "format": "reconstruction",
-                "slices": slices,
-                "height": height,
-                "width": width,
-                "values": "complex" if file.is_complex else "real",
-                "pixel_size": file.pixel_size,
-                "unit": file.unit,
-                **({} if file.angles is None else {"views": len(file.angles), "center": file.center}),
-                **_posterior(file),
-                "source": file.source,
-                "created": file.created,
-                "versions": file.versions,
-                "command": settings.pop("command", None),
-                "settings": settings,
-                "report": list(file.report(slices // 2)),
-            }
-    except FileError:
-        return None
-
-
-def _posterior(file: Reconstructed) -> dict[str, Any]:
-    """Describe the samples of a file, where it has some."""
-    found = file.posterior
-    if found is None:
-        return {}
-    told: dict[str, Any] = {"samples": len(found.samples)}
-    return told | (
-        {"quantiles": list(found.quantiles), "estimator": found.estimator} if found.quantiles else {}
-    )
-
-
-def _drawing(scan: Scan | MRIScan, described: dict[str, Any]) -> str:
-    from invgen.io import MRIScan
-
-    if not isinstance(scan, MRIScan):
-        return draw(described["geometry"])
-    return draw_sampling(scan.kspace(scan.slices // 2)) if described["samples"] else ""
+def _drawing(described: Description) -> str:
+    """The geometry of CT, or the samples of MRI where they can be used."""
+    if described.facts.get("kind") == "mri":
+        return "" if described.kspace is None else draw_sampling(described.kspace)
+    return draw(described.facts["geometry"])
 
 
 def _mri_in_words(scan: dict[str, Any]) -> dict[str, Any]:
     unit, calibrated = scan["unit"], scan["calibration_region"]
     matrix = _times(scan["matrix"])
-    field = "not told"
+    field = "not stated"
     if unit != "pixel":
         field = f"{_times(scan['field_of_view'])} {unit}, pixels of {_times(scan['pixel_size'])} {unit}"
     measured = scan["trajectory"]
@@ -176,8 +110,8 @@ def _times(numbers: list[float]) -> str:
 
 def _scan_in_words(scan: dict[str, Any]) -> dict[str, Any]:
     angles, unit = scan["angles"], scan["unit"]
-    size = "not told; lengths are in pixels" if unit == "pixel" else f"{scan['pixel_size']:g} {unit}"
-    turn = "not told"
+    size = "not stated; lengths are in pixels" if unit == "pixel" else f"{scan['pixel_size']:g} {unit}"
+    turn = "not stated"
     if angles:
         turn = f"{angles['first']:g} to {angles['last']:g} degrees"
         if angles["step"] is not None:

@@ -1,70 +1,19 @@
-"""Options that several commands share, and the reading of what is typed into them."""
+"""From the options that the pipeline declares to parameters of commands, and from what is typed to values."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection
-from enum import StrEnum
+import functools
+import inspect
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
-_READING = "Reading the scan (what the file does not say itself)"
-_CT = "Reading a CT scan"
-_MRI = "Reading an MRI scan"
+from invgen.pipeline.options import Option, gathered, options
+from invgen.pipeline.values import Flag, Settings, Value
 
-
-class AngleUnit(StrEnum):
-    """Units of angles in files."""
-
-    deg = "deg"
-    rad = "rad"
-
-
-class Quantity(StrEnum):
-    """What projections can be without flat fields."""
-
-    transmission = "transmission"
-    absorption = "absorption"
-
-
-class Rotation(StrEnum):
-    """Ways to turn around the object, x to the right and y up."""
-
-    counterclockwise = "counterclockwise"
-    clockwise = "clockwise"
-
-
-class Format(StrEnum):
-    """Files that are read."""
-
-    dataexchange = "dataexchange"
-    nxtomo = "nxtomo"
-    hdf5 = "hdf5"
-    npy = "npy"
-    mat = "mat"
-    tiff = "tiff"
-    fastmri = "fastmri"
-    ismrmrd = "ismrmrd"
-
-
-class TrajectoryUnit(StrEnum):
-    """Units of trajectories."""
-
-    cycles_per_pixel = "cycles/pixel"
-    rad_per_pixel = "rad/pixel"
-    per_m = "1/m"
-    cycles_per_fov = "cycles/fov"
-
-
-class Axis(StrEnum):
-    """Axes of an image."""
-
-    x = "x"
-    y = "y"
-    z = "z"
-
+__all__ = ["ScanFile", "parameter", "read_settings", "reader", "typed"]
 
 ScanFile = Annotated[
     Path,
@@ -74,176 +23,77 @@ ScanFile = Annotated[
         "NPY, MAT or TIFF array.",
     ),
 ]
-Dataset = Annotated[
-    str | None,
-    typer.Option(metavar="NAME", help="Array of the projections, or of k-space.", rich_help_panel=_READING),
-]
-Axes = Annotated[
-    str | None,
-    typer.Option(
-        metavar="ORDER",
-        help="Order of its axes. Projections: angle,row,column or, for one slice, angle,column or "
-        "column,angle. k-space: coil,y,x or slice,coil,y,x or coil,z,y,x or, with --trajectory, "
-        "sample,shot,coil.",
-        rich_help_panel=_READING,
-    ),
-]
-Angles = Annotated[
-    str | None,
-    typer.Option(
-        metavar="ANGLES",
-        help="Angles of the projections, in the file's order: START:STOP:COUNT in degrees, STOP left out "
-        "(0:180:60 is 0, 3, ... 177); a text or NPY file, in --angle-unit; or an array of the scan's file.",
-        rich_help_panel=_CT,
-    ),
-]
-Unit = Annotated[
-    AngleUnit | None,
-    typer.Option(help="Unit of the angles in files that do not state it.", rich_help_panel=_CT),
-]
-Flats = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        help="Array of the frames without object (open beam); of NPY and TIFF scans, another such file.",
-        rich_help_panel=_CT,
-    ),
-]
-Darks = Annotated[
-    str | None,
-    typer.Option(metavar="NAME", help="Likewise, of the frames without beam.", rich_help_panel=_CT),
-]
-What = Annotated[
-    Quantity | None,
-    typer.Option(
-        metavar="WHAT",
-        help="What projections without flats are: transmission, I / I0; or absorption, line integrals "
-        "-log(I / I0).",
-        rich_help_panel=_CT,
-    ),
-]
-Turn = Annotated[
-    Rotation | None,
-    typer.Option(
-        help="Which way the view angles turn; clockwise is for files that count the other way: images of "
-        "fan and cone beams are else blurred, of parallel beams mirrored.",
-        rich_help_panel=_CT,
-    ),
-]
-FileFormat = Annotated[
-    Format | None,
-    typer.Option(
-        metavar="NAME",
-        help="What the file is, if not what it looks like: dataexchange, nxtomo, fastmri, ismrmrd, hdf5, "
-        "npy, mat or tiff.",
-        rich_help_panel=_READING,
-    ),
-]
 
 
-Trajectory = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME|FILE",
-        help="Where the samples of k-space are: an array of the file, or a NPY or MAT file; kx + i ky, or "
-        "the coordinates along one axis more.",
-        rich_help_panel=_MRI,
-    ),
-]
-UnitOfTrajectory = Annotated[
-    TrajectoryUnit | None,
-    typer.Option(
-        "--trajectory-unit",
-        metavar="UNIT",
-        help="Of the trajectory: cycles/pixel (from -0.5 to 0.5, the default), rad/pixel, cycles/fov or 1/m.",
-        rich_help_panel=_MRI,
-    ),
-]
-FieldOfView = Annotated[
-    str | None,
-    typer.Option(
-        metavar="M",
-        help="Of the image, in m: a length, or one for each axis (0.24,0.2 is high, wide).",
-        rich_help_panel=_MRI,
-    ),
-]
-Matrix = Annotated[
-    str | None,
-    typer.Option(
-        metavar="HxW", help="Pixels of the image made of a trajectory's samples.", rich_help_panel=_MRI
-    ),
-]
-Mask = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        help="Array of the file, or a file, that tells what is sampled; by default what is not zero.",
-        rich_help_panel=_MRI,
-    ),
-]
-Oversampled = Annotated[
-    Axis | None,
-    typer.Option(
-        "--remove-oversampling",
-        metavar="AXIS",
-        help="Axis of the readout, x or y, that is sampled twice as densely as the image needs.",
-        rich_help_panel=_MRI,
-    ),
-]
+def typed(*tables: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of dataclasses of options, which it takes by their names in lower case."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        hints = get_type_hints(command, include_extras=True)
+        taken = {table.__name__.lower() for table in tables}
+        own = [
+            each.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY)
+            for name, each in inspect.signature(command).parameters.items()
+            if name not in taken
+        ]
+        parameters = [*own, *(parameter(each) for table in tables for each in options(table))]
+
+        @functools.wraps(command)
+        def run(**values: Any) -> None:
+            if "settings" in values:
+                values["settings"] = read_settings(values["settings"])
+            command(**gathered(tables, values), **values)
+
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {each.name: each.annotation for each in parameters}
+        return run
+
+    return decorate
 
 
-def parse_slice(text: str | None, option: str) -> slice:
-    """Read ``a:b``, ``a:b:step`` or a single number; None means all."""
-    if text is None:
-        return slice(None)
-    try:
-        numbers = [int(part) if part else None for part in text.split(":")]
-    except ValueError:
-        numbers = []
-    if len(numbers) == 1 and numbers[0] is not None:
-        return slice(numbers[0], numbers[0] + 1 or None)
-    step = numbers[2] if len(numbers) == 3 else None
-    if 2 <= len(numbers) <= 3 and (step is None or step > 0):
-        return slice(*numbers)
-    raise typer.BadParameter(
-        f"{text!r} is no range; write a:b, a:b:step (positive) or one number, counted from 0, b left out.",
-        param_hint=option,
+def parameter(option: Option) -> inspect.Parameter:
+    """An option as a parameter of a command."""
+    name, value, default = option.typed, option.value, option.default
+    shown: dict[str, Any] = {"help": f"{option.about} {value.typed}".rstrip()}
+    if option.panel is not None:
+        shown["rich_help_panel"] = option.panel
+    kind: Any = Any
+    if isinstance(value, Flag):
+        kind, names = bool | None, name if default is False else f"{name}/{option.denied}"
+        info = typer.Option(names, show_default=default is True, **shown)
+    elif isinstance(value, Settings):
+        kind, default = list[str] | None, None
+        info = typer.Option(name, metavar=value.metavar, **shown)
+    else:
+        info = typer.Option(name, metavar=value.metavar, parser=reader(value), **shown)
+    return inspect.Parameter(
+        option.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, info]
     )
 
 
-def parse_degrees(text: str | None, option: str) -> tuple[float, float] | None:
-    """Read a range of angles ``a:b`` in degrees, as radians; None means all."""
-    if text is None:
-        return None
-    try:
-        start, stop = (math.radians(float(part)) for part in text.split(":"))
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is not A:B, two angles in degrees.", param_hint=option) from None
-    return start, stop
+def reader(value: Value) -> Callable[[Any], Any]:
+    """What makes a value of the text of an option; a default, which is no text, is one."""
+
+    def read(text: Any) -> Any:
+        if not isinstance(text, str):
+            return text
+        try:
+            return value.read(text)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
+
+    return read
 
 
-def parse_number(text: str, option: str) -> float | None:
-    """Read a number, or None for ``auto``."""
-    if text == "auto":
-        return None
-    try:
-        return float(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is neither a number nor auto.", param_hint=option) from None
-
-
-def parse_choice(text: str | None, names: Collection[str], option: str) -> str | None:
-    """Read one of several names."""
-    if text is None or text in names:
-        return text
-    raise typer.BadParameter(f"{text!r} is none of {', '.join(names)}.", param_hint=option)
-
-
-def chosen(selection: slice, count: int, what: str) -> range:
-    """List the indices that a selection leaves of `count`; `what` is ``"slices"`` or ``"views"``."""
-    from invgen.core.errors import ParameterError
-
-    indices = range(count)[selection]
-    if not indices:
-        raise ParameterError(f"--{what} selects none of the {count} {what}, 0 to {count - 1}.")
-    return indices
+def read_settings(texts: list[str] | None) -> dict[str, Any]:
+    """Hyper-parameters by name, from what is typed after each ``--set``."""
+    found: dict[str, Any] = {}
+    for text in texts or ():
+        try:
+            ((name, value),) = Settings().read(text).items()
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="--set") from None
+        if name in found:
+            raise typer.BadParameter(f"{name} is given twice.", param_hint="--set")
+        found[name] = value
+    return found

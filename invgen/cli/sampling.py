@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
     from invgen.io import KSpace
 
+__all__ = ["draw_sampling"]
+
 _ROWS, _COLUMNS = 15, 40  # characters; each has 4 x 2 dots
 _SHOTS = 6
 

@@ -1,4 +1,4 @@
-"""``invgen simulate``: raw scans of an object that is known."""
+"""``invgen simulate``: raw scans of a known object."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from invgen.cli.simulate_mri import mri
 simulate = typer.Typer(
     name="simulate",
     no_args_is_help=True,
-    help="Make the raw scan of an object that is known, to try methods on.",
+    help="Simulate the raw scan of a known object, to try methods on.",
     rich_markup_mode="markdown",
 )
 simulate.command(

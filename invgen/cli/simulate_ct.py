@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from invgen.cli.console import out
-from invgen.cli.outputs import read_image, refuse_to_overwrite
+from invgen.pipeline.outputs import refuse_to_overwrite
 
 if TYPE_CHECKING:
     from invgen.simulate import Source
+
+__all__ = ["ct"]
 
 _DIVERGENT = "Fan and cone beam"
 
@@ -47,7 +49,7 @@ def ct(
         typer.Option(
             "--range",
             metavar="DEGREES",
-            help="Angle that the views are spread over, in degrees; by default 180, fan and cone 360.",
+            help="Angle that the views cover, in degrees; by default 180, fan and cone 360.",
         ),
     ] = None,
     columns: Annotated[
@@ -59,7 +61,7 @@ def ct(
         typer.Option(
             metavar="MM",
             help="Width of a pixel of the image in mm, and of a detector pixel as projected to the rotation "
-            "axis; by default the file tells no size.",
+            "axis; by default the file states no size.",
         ),
     ] = None,
     source_origin: Annotated[
@@ -125,6 +127,7 @@ def ct(
     """
     import h5py
 
+    from invgen.pipeline.sources import read_image
     from invgen.simulate import simulate_ct
 
     refuse_to_overwrite(output, Path(source))

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from invgen.cli.console import out
-from invgen.cli.outputs import read_image, refuse_to_overwrite
+from invgen.pipeline.outputs import refuse_to_overwrite
 
 if TYPE_CHECKING:
     from invgen.simulate import MRISource
+
+__all__ = ["mri"]
 
 
 class Sampling(StrEnum):
@@ -85,6 +87,7 @@ def mri(
     """
     import h5py
 
+    from invgen.pipeline.sources import read_image
     from invgen.simulate import simulate_mri
 
     refuse_to_overwrite(output, Path(source))

@@ -8,8 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from invgen.cli.console import Command
-from invgen.cli.learning import WHOLE, learn
+from invgen.cli.console import Command, err, out
+from invgen.pipeline.training import WHOLE, Stopped, learn
+
+__all__ = ["train"]
 
 _MORE = "How to learn"
 
@@ -33,6 +35,16 @@ class Method(StrEnum):
 
     sure = "sure"
     noise2self = "noise2self"
+
+
+def _widths(text: str) -> list[int]:
+    try:
+        widths = [int(part) for part in text.split(",")]
+    except ValueError:
+        widths = [0]
+    if min(widths) < 1:
+        raise typer.BadParameter(f"{text!r} is no list of numbers such as 64,128.")
+    return widths
 
 
 Data = Annotated[
@@ -62,17 +74,18 @@ Positions = Annotated[
     bool,
     typer.Option(
         "--positions",
-        help="Tell the network where in the image a patch lies: for images that are alike, such as slices of "
-        "one organ.",
+        help="Give the network the place of a patch in the image: for images that are alike, such as slices "
+        "of one organ.",
     ),
 ]
 Flips = Annotated[bool, typer.Option("--flips", help="Learn from mirrored and turned images, too.")]
 ManySteps = Annotated[int, typer.Option(min=1, metavar="N", help="Batches to learn from.")]
 Batch = Annotated[int | None, typer.Option(min=1, metavar="N", help="Images or patches at once.")]
 Widths = Annotated[
-    str | None,
+    Any,
     typer.Option(
         metavar="N,N,...",
+        parser=_widths,
         help="Channels of the network at each resolution; by default 64,128, or 64,96,128 for patches.",
         rich_help_panel=_MORE,
     ),
@@ -138,7 +151,7 @@ def diffusion(
     Ctrl-C stops, and the same command goes on from there. The run's folder has log.csv and samples as they
     get better. `accelerate launch -m invgen.cli train ...` trains on several GPUs.
     """
-    learn(_settings(locals()), output, folder, steps, precision)
+    _run(_settings(locals()), output, folder, steps, precision)
 
 
 def denoiser(
@@ -156,7 +169,7 @@ def denoiser(
     method: Annotated[
         Method,
         typer.Option(
-            help="sure, by Stein's estimate of the error, is better for normal noise; noise2self takes any "
+            help="sure, by Stein's estimate of the error, is better for Gaussian noise; noise2self takes any "
             "that is independent from pixel to pixel."
         ),
     ] = Method.sure,
@@ -179,7 +192,7 @@ def denoiser(
     The noise is white, of one level. The prior denoises at that level and all higher ones. The run's folder
     has log.csv and pictures of images before and after. Ctrl-C stops, and the same command goes on.
     """
-    learn(_settings(locals()), output, folder, steps, precision)
+    _run(_settings(locals()), output, folder, steps, precision)
 
 
 #: What may change from one start of a run to the next.
@@ -188,8 +201,24 @@ _APART = ("output", "folder", "steps", "precision")
 
 def _settings(given: dict[str, Any]) -> dict[str, Any]:
     """What makes a run the same run."""
-    told = {name: value for name, value in given.items() if name not in _APART}
-    return {name: str(value) if isinstance(value, Path | StrEnum) else value for name, value in told.items()}
+    kept = {name: value for name, value in given.items() if name not in _APART}
+    return {name: str(value) if isinstance(value, Path | StrEnum) else value for name, value in kept.items()}
+
+
+def _run(settings: dict[str, Any], output: Path, folder: Path | None, steps: int, precision: str) -> None:
+    """Train, and print how well the prior does."""
+
+    def notice(text: object) -> None:
+        err.print(text, highlight=False, soft_wrap=True)
+
+    try:
+        measured = learn(settings, output, folder, steps, str(precision), notice=notice, progress=True)
+    except Stopped as stopped:
+        notice(stopped)
+        raise typer.Exit(130) from None
+    if measured is not None:
+        numbers = ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in measured.items())
+        out.print(f"Wrote {output}: {numbers}.", highlight=False, soft_wrap=True)
 
 
 train = typer.Typer(

@@ -36,7 +36,7 @@ class _CoilImages(Solver):
             images = inverse(torch.where(mask > 0, y / mask, 0))
             return self._combine(A, images if A.coil_count else images.unsqueeze(1))
 
-        yield State(each_alone(image, problem.measurement, A.range.ndim))
+        yield State(x=each_alone(image, problem.measurement, A.range.ndim))
 
     def _combine(self, A: MRI, images: torch.Tensor) -> torch.Tensor:
         """One image from those of the coils, (batch, coils, *image_shape)."""

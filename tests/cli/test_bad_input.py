@@ -180,7 +180,7 @@ def test_a_choice_of_nothing(refused, scan, tmp_path):
 
 def test_an_image_that_no_memory_holds(refused, scan, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "invgen.cli.outputs.shutil.disk_usage", lambda folder: type("Usage", (), {"free": 1e20})()
+        "invgen.pipeline.outputs.shutil.disk_usage", lambda folder: type("Usage", (), {"free": 1e20})()
     )
     message = refused("recon", scan, "-o", tmp_path / "out.h5", "--size", 10**7)
     assert "not enough memory" in message

@@ -2,10 +2,11 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import pytest
 
-from invgen.cli.posterior import SAMPLERS
+from invgen.solvers.methods import used_for
 
 QUICK = ("--samples", 100, "--iterations", 4, "--problem", "dense-2")
 
@@ -52,12 +53,14 @@ def test_the_same_in_other_formats(table):
 def test_what_a_solver_cannot_do_is_told_beside_the_others(table, monkeypatch):
     from invgen import solvers
     from invgen.core.errors import CapabilityError
+    from invgen.solvers import methods
 
     class Unable(solvers.DDS):
         def __call__(self, problem, **_):
             raise CapabilityError("There are no singular values.")
 
-    monkeypatch.setattr(solvers, "DiffPIR", Unable)
+    table_of = [replace(each, solver=Unable) if each.name == "diffpir" else each for each in methods.METHODS]
+    monkeypatch.setattr(methods, "METHODS", table_of)
     path, output = table(".csv", "dds", "diffpir")
     dds, unable = csv.DictReader(path.open())
     assert "diffpir on dense-2: There are no singular values." in output
@@ -66,7 +69,7 @@ def test_what_a_solver_cannot_do_is_told_beside_the_others(table, monkeypatch):
     assert "| diffpir | There are no singular values. |" in table(".md", "dds", "diffpir")[0].read_text()
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("name", used_for("certify"))
 def test_all_solvers_run(name, table):
     path, _ = table(".json", name)
     (row,) = json.loads(path.read_text())["rows"]

@@ -12,11 +12,12 @@ import torch
 from PIL import Image
 
 import invgen as ig
-from invgen.cli.posterior import SAMPLERS, SPECTRAL
-from invgen.cli.recipe import SOLVERS
 from invgen.io import open_scan, read_reconstruction
 from invgen.priors.nets import EDM, UNet
 from invgen.simulate import simulate_ct, simulate_mri
+from invgen.solvers.methods import BEAMS, used_for
+
+SAMPLERS = used_for("certify")
 
 
 def fresh(field="real", **facts):
@@ -94,7 +95,7 @@ def all_of(path):
 
 
 class TestWhatIsDrawn:
-    @pytest.mark.parametrize("solver", [name for name in SAMPLERS if name in SOLVERS["CT"]])
+    @pytest.mark.parametrize("solver", [name for name in SAMPLERS if name in used_for(*BEAMS)])
     def test_every_sampler_takes_ct(self, drawn, ct, priors, solver):
         path = drawn(ct, priors["real"], "--slices", 0, solver=solver, samples=2, iterations=2)
         (samples,) = read(path, "samples")
@@ -103,7 +104,7 @@ class TestWhatIsDrawn:
 
     @pytest.mark.parametrize("solver", SAMPLERS)
     def test_every_sampler_takes_mri(self, drawn, brain, one_coil, priors, solver):
-        scan = one_coil if solver in SPECTRAL else brain
+        scan = one_coil if SAMPLERS[solver].operator == "singular vectors" else brain
         path = drawn(scan, priors["complex"], "--slices", 0, solver=solver, samples=2, iterations=2)
         (samples,) = read(path, "samples")
         assert np.isfinite(samples).all()
@@ -115,7 +116,7 @@ class TestWhatIsDrawn:
         path = drawn(ct, priors["real"], "--center", 11.5, "--seed", 5, "--slices", "1:3", solver=solver)
         with read_reconstruction(path) as file:
             scale = file.settings["scale"]
-        method = getattr(ig.solvers, SAMPLERS[solver])(fresh(), scale=scale, iterations=4)
+        method = SAMPLERS[solver].solver(fresh(), scale=scale, iterations=4)
         with open_scan(ct) as scan:
             problems = [scan.problem(row, center=11.5) for row in (2, 1)]
         assert float(method.resolved(problems[0]).scale) == pytest.approx(scale)
@@ -131,7 +132,7 @@ class TestWhatIsDrawn:
         path = drawn(brain, priors["complex"], "--slices", 1, solver=solver)
         with read_reconstruction(path) as file:
             scale = file.settings["scale"]
-        method = getattr(ig.solvers, SAMPLERS[solver])(fresh("complex"), scale=scale, iterations=4)
+        method = SAMPLERS[solver].solver(fresh("complex"), scale=scale, iterations=4)
         with open_scan(brain) as scan:
             expected = method(scan.problem(1), samples=3, seed=0)
         samples, image, magnitude = read(path, "samples", "reconstruction", "magnitude")
@@ -335,4 +336,5 @@ class TestRefused:
             for name in ig.solvers.__all__
             if issubclass(getattr(ig.solvers, name), ig.solvers.PosteriorSampler)
         }
-        assert set(SAMPLERS.values()) == classes - {"PosteriorSampler", "DiffusionSolver"}
+        names = {method.solver.__name__ for method in SAMPLERS.values()}
+        assert names == classes - {"PosteriorSampler", "DiffusionSolver"}

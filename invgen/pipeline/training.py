@@ -1,52 +1,84 @@
-"""The run of ``invgen train``: images, a folder that remembers, pictures on the way, and the prior."""
+"""The training of a prior: images, a folder that remembers, pictures on the way, and the prior's file."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
-from invgen.cli.console import err, out
-from invgen.cli.outputs import refuse_to_overwrite, require_room
+from invgen.core.checks import as_count
 from invgen.core.errors import FileError, ParameterError, ShapeError
 from invgen.core.files import atomic_path
+from invgen.pipeline.outputs import refuse_to_overwrite, require_room
 
 if TYPE_CHECKING:
     import numpy as np
 
     from invgen.priors import Diffusion
 
-__all__ = ["WHOLE", "learn", "window"]
+__all__ = ["WHOLE", "Stopped", "learn"]
 
 #: Images up to this size are learned whole, larger ones by patches of it.
 WHOLE = 64
 
-#: How often pictures are drawn in a run, of how many samples of how many pixels in all, at most, or of how
-#: many images denoised.
+#: The number of times that pictures are drawn in a run; the largest number of samples, and of their pixels,
+#: in one, or of images that are denoised.
 _SHOWS, _SAMPLES, _PIXELS, _PAIRS = 10, 16, 2**16, 8
 
 #: No images are held out of fewer.
 _FEW = 20
 
 
-def learn(settings: dict[str, Any], output: Path, folder: Path | None, steps: int, precision: str) -> None:
+class Stopped(KeyboardInterrupt):
+    """An interrupted run that has its state, and can go on."""
+
+
+def learn(
+    settings: dict[str, Any],
+    output: Path,
+    folder: Path | None,
+    steps: int,
+    precision: str,
+    *,
+    notice: Callable[[str], None],
+    progress: bool = False,
+) -> dict[str, float] | None:
     """Train a prior and write it.
 
     Parameters
     ----------
     settings : dict
-        Options of the command that make it this run, by name.
+        What makes it this run, by name, as JSON holds it: "data", "dataset", "gray", "patch", "positions",
+        "flips", "batch", "widths", "learning_rate", "seed", "hold_out"; "labels" and "phases" of diffusion
+        models; "noise_std" and "method" of denoisers.
     output : Path
     folder : Path, optional
+        Of the log, pictures and the state; by default the output's name with ``.run``.
     steps : int
     precision : {"float32", "bf16"}
+    notice : callable(str)
+        Called once, with what is learned from.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    dict or None
+        The loss, and that on images held out; None on all processes but the main one.
+
+    Raises
+    ------
+    Stopped
+        Where Ctrl-C stops a run that has its state: the same call goes on from there.
+    FileError, ParameterError, ShapeError
+        For what cannot be learned from, and a folder of something else.
     """
     from accelerate import PartialState
 
     from invgen.priors.training import Training, train_diffusion
 
+    steps = as_count(steps, "--steps")
     data, noise_std = Path(settings["data"]), settings.get("noise_std")
     refuse_to_overwrite(output, data)
     require_room(output, 0)
@@ -65,8 +97,8 @@ def learn(settings: dict[str, Any], output: Path, folder: Path | None, steps: in
     _claim(folder, settings)
     main = PartialState().is_main_process
     if main:
-        told = f"patches of {patch} pixels" if patch else "whole"
-        _say(f"Learning from {len(images)} images, {told}; the log and pictures are in {folder}.")
+        parts = f"patches of {patch} pixels" if patch else "whole"
+        notice(f"Learning from {len(images)} images, {parts}; the log and pictures are in {folder}.")
 
     def show(prior: Diffusion, step: int) -> None:
         picture = folder / f"step-{step:06d}.png"
@@ -91,31 +123,20 @@ def learn(settings: dict[str, Any], output: Path, folder: Path | None, steps: in
             held_out=held_out,
             training=training,
             show=show,
-            progress=True,
+            progress=progress,
         )
     except KeyboardInterrupt:
         if not (folder / "state.pt").exists():
             raise
-        _say(f"Stopped; {folder} has the state. The same command goes on from there.")
-        raise typer.Exit(130) from None
-    if main:
-        about = {"steps": steps, "batch": batch, "patch": patch, "precision": str(precision)}
-        _write(prior, output, folder, settings | about, len(images), len(held_out))
-
-
-def window(prior: Any) -> tuple[float, float]:
-    """Values of a prior's images that are shown as black and white; of complex ones, of the modulus."""
-    images = prior.image_format
-    low, high = images.value_range
-    return (0.0 if images.field == "complex" else low), high
-
-
-def _say(text: str) -> None:
-    err.print(text, highlight=False, soft_wrap=True)
+        raise Stopped(f"Stopped; {folder} has the state. The same command goes on from there.") from None
+    if not main:
+        return None
+    about = {"steps": steps, "batch": batch, "patch": patch, "precision": precision}
+    return _write(prior, output, folder, settings | about, len(images), len(held_out))
 
 
 def _read(settings: dict[str, Any]) -> tuple[list[np.ndarray], list[np.ndarray], Any]:
-    """Images to learn from, those to judge by, evenly spread, and labels of the former."""
+    """Images to learn from, those to judge by, evenly spaced among them, and labels of the former."""
     from invgen.io import read_images, read_labels
 
     images = read_images(settings["data"], dataset=settings["dataset"], gray=settings["gray"])
@@ -140,18 +161,10 @@ def _patch(given: int | None, images: list[np.ndarray]) -> int | None:
 
 
 def _architecture(
-    text: str | None, patch: int | None, images: list[np.ndarray], noisy: bool
+    widths: list[int] | None, patch: int | None, images: list[np.ndarray], noisy: bool
 ) -> dict[str, Any]:
     small = patch is None and max(images[0].shape[-2:]) <= WHOLE
-    widths = [64, 96, 128] if patch else [64, 128]
-    if text is not None:
-        try:
-            widths = [int(part) for part in text.split(",")]
-        except ValueError:
-            widths = []
-        if not widths or min(widths) < 1:
-            hint = "--widths"
-            raise typer.BadParameter(f"{text!r} is no list of numbers such as 64,128.", param_hint=hint)
+    widths = widths or ([64, 96, 128] if patch else [64, 128])
     return {
         "widths": widths,
         "unshuffle": 2,
@@ -183,16 +196,17 @@ def _claim(folder: Path, settings: dict[str, Any]) -> None:
     except (OSError, ValueError, AttributeError) as error:
         raise FileError(f"{folder} cannot be used for the run: {error}.") from error
     if differing:
-        told = ", ".join(f"{name} {kept.get(name)}, not {settings[name]}" for name in differing)
+        others = ", ".join(f"{name} {kept.get(name)}, not {settings[name]}" for name in differing)
         raise ParameterError(
-            f"{folder} holds a run of other options ({told}): go on with the same ones, or give another "
+            f"{folder} holds a run of other options ({others}): go on with the same ones, or give another "
             "--folder."
         )
 
 
 def _write(
     prior: Diffusion, output: Path, folder: Path, settings: dict[str, Any], learned: int, held_out: int
-) -> None:
+) -> dict[str, float]:
+    """Write the prior with its card; returned is how well it does."""
     from invgen import __version__
     from invgen.priors.training import read_log
 
@@ -207,8 +221,7 @@ def _write(
         quality=measured,
         made_with=f"invgen {__version__}",
     )
-    numbers = ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in measured.items())
-    out.print(f"Wrote {output}: {numbers}.", highlight=False, soft_wrap=True)
+    return measured
 
 
 def _size(patch: int | None, positions: bool, images: list[np.ndarray]) -> tuple[int, int]:
@@ -222,6 +235,7 @@ def _draw_samples(prior: Diffusion, size: tuple[int, int], picture: Path) -> Non
     import torch
 
     from invgen.figures import save_grid
+    from invgen.pipeline.sampling import window_of
 
     channels = prior.image_format.channels
     shape = size if channels is None else (channels, *size)
@@ -235,7 +249,7 @@ def _draw_samples(prior: Diffusion, size: tuple[int, int], picture: Path) -> Non
     ]
     # classes from left to right
     columns = len(kinds) if len(kinds) > 1 else None
-    save_grid(torch.stack(drawn, dim=1).flatten(0, 1), picture, columns=columns, window=window(prior))
+    save_grid(torch.stack(drawn, dim=1).flatten(0, 1), picture, columns=columns, window=window_of(prior))
 
 
 def _draw_denoised(prior: Diffusion, images: list[np.ndarray], noise_std: float, picture: Path) -> None:
@@ -243,10 +257,11 @@ def _draw_denoised(prior: Diffusion, images: list[np.ndarray], noise_std: float,
     import torch
 
     from invgen.figures import save_grid
+    from invgen.pipeline.sampling import window_of
 
     shown = [torch.as_tensor(image) for image in images[:_PAIRS]]
     height, width = (min(4 * WHOLE, *(x.shape[axis] for x in shown)) for axis in (-2, -1))
     noisy = torch.stack([x[..., :height, :width] for x in shown])
     with torch.no_grad():
         pairs = torch.stack([noisy, prior.denoise(noisy, noise_std)], dim=1)
-    save_grid(pairs.flatten(0, 1), picture, columns=4, window=window(prior))
+    save_grid(pairs.flatten(0, 1), picture, columns=4, window=window_of(prior))

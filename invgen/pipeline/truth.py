@@ -12,6 +12,8 @@ from invgen.core.errors import FileError, InvgenError
 from invgen.io import MRIScan, open_scan
 from invgen.io.hdf5 import find_object, get_dataset, open_hdf5, text_attribute
 
+__all__ = ["Truth"]
+
 
 class Truth:
     """Images that a scan's file holds, read one at a time; of complex ones, the modulus.

@@ -1,4 +1,4 @@
-"""Files that commands write, before they are written and when they are read again; images to scan."""
+"""Files that are written: what is checked before, and reconstructions when they are read again."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from invgen.core.errors import FileError, ShapeError
+from invgen.core.errors import FileError
 
 if TYPE_CHECKING:
-    import torch
-
     from invgen.io import Reconstructed
+
+__all__ = ["open_reconstruction", "refuse_to_overwrite", "require_room"]
 
 
 def refuse_to_overwrite(output: Path, *inputs: Path) -> None:
@@ -30,7 +30,7 @@ def refuse_to_overwrite(output: Path, *inputs: Path) -> None:
 
 
 def require_room(output: Path, needed: int) -> None:
-    """Fail before the work, rather than after it, where an output of so many bytes has no place.
+    """Fail before the work, rather than after it, where an output of `needed` bytes has no room.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def require_room(output: Path, needed: int) -> None:
 
 
 def open_reconstruction(path: Path) -> Reconstructed:
-    """Open what `invgen recon` wrote; ``settings["rows"]`` has the number of each in the scan.
+    """Open what `invgen recon` wrote; ``settings["rows"]`` has the number of each slice in the scan.
 
     Raises
     ------
@@ -73,27 +73,3 @@ def open_reconstruction(path: Path) -> Reconstructed:
             f"{path} is no reconstruction of the command line: its settings do not fit its slices."
         )
     return file
-
-
-def read_image(path: Path, named: str) -> torch.Tensor:
-    """Read a grey image as a tensor; of a color image, the luminance. `named` are sources of other kinds."""
-    import numpy as np
-    import torch
-    from PIL import Image
-
-    from invgen.core.files import check_regular
-
-    if not path.exists():
-        raise FileError(f"The source of a scan is {named} or an image file; there is no file {path}.")
-    check_regular(path)
-    try:
-        if path.suffix == ".npy":
-            values = np.load(path, allow_pickle=False)
-        else:
-            with Image.open(path) as image:
-                values = np.asarray(image if image.mode in ("L", "F", "I", "I;16") else image.convert("L"))
-    except Exception as error:  # what the parsers of many formats run into
-        raise FileError(f"{path} cannot be read as an image: {error}") from error
-    if values.dtype.kind not in "buif":
-        raise ShapeError(f"{path} should hold real numbers; it holds {values.dtype}.")
-    return torch.from_numpy(values.astype(np.float64))

@@ -1,0 +1,96 @@
+"""What is in a file: a scan, a reconstruction, or a prior."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from invgen.core.errors import FileError
+from invgen.io import KSpace, MRIScan, Reconstructed
+from invgen.pipeline.outputs import open_reconstruction
+from invgen.pipeline.reading import Reading
+from invgen.priors.files.checkpoints import about, shipped
+
+__all__ = ["Description", "describe"]
+
+
+@dataclass(frozen=True)
+class Description:
+    """What is in a file.
+
+    Attributes
+    ----------
+    facts : dict
+        Plain data that JSON can hold. Its "format" is that of the scan, "reconstruction" or "prior".
+    kspace : KSpace or None
+        Of the middle slice of an MRI scan, where its samples can be used.
+    """
+
+    facts: dict[str, Any]
+    kspace: KSpace | None = None
+
+
+def describe(path: Path, reading: Reading) -> Description:
+    """Describe a file, or a prior by its name.
+
+    Raises
+    ------
+    FileError
+        For what is none of these.
+    """
+    facts = _prior(path) or _reconstruction(path)
+    if facts is not None:
+        return Description(facts)
+    with reading.open(path) as scan:
+        facts = scan.info()
+        if isinstance(scan, MRIScan) and facts["samples"]:
+            return Description(facts, scan.kspace(scan.slices // 2))
+        return Description(facts)
+
+
+def _prior(path: Path) -> dict[str, Any] | None:
+    """Describe a prior by its card; None for what is none."""
+    if path.suffix != ".safetensors" and (path.exists() or str(path) not in shipped()):
+        return None
+    card = {name: value for name, value in about(path).items() if value is not None}
+    return {"path": str(path), **card, "format": "prior"}
+
+
+def _reconstruction(path: Path) -> dict[str, Any] | None:
+    """Describe an output of invgen recon; None for any other file."""
+    try:
+        with open_reconstruction(path) as file:
+            settings = dict(file.settings)
+            slices, height, width = file.volume.shape
+            return {
+                "path": str(path),
+                "format": "reconstruction",
+                "slices": slices,
+                "height": height,
+                "width": width,
+                "values": "complex" if file.is_complex else "real",
+                "pixel_size": file.pixel_size,
+                "unit": file.unit,
+                **({} if file.angles is None else {"views": len(file.angles), "center": file.center}),
+                **_posterior(file),
+                "source": file.source,
+                "created": file.created,
+                "versions": file.versions,
+                "command": settings.pop("command", None),
+                "settings": settings,
+                "report": list(file.report(slices // 2)),
+            }
+    except FileError:
+        return None
+
+
+def _posterior(file: Reconstructed) -> dict[str, Any]:
+    """Describe the samples of a file, where it has some."""
+    found = file.posterior
+    if found is None:
+        return {}
+    samples: dict[str, Any] = {"samples": len(found.samples)}
+    if not found.quantiles:
+        return samples
+    return samples | {"quantiles": list(found.quantiles), "estimator": found.estimator}

@@ -1,0 +1,164 @@
+"""MRI scans: images of slices one at a time, or slices of the volume that a slab is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import groupby
+from typing import Any
+
+import torch
+
+from invgen.core.errors import DataError, ParameterError
+from invgen.io import KSpace, MRIScan
+from invgen.io.mri.problems import to_problem
+from invgen.operators import NonCartesianMRI
+from invgen.pipeline.recipe import Recipe
+from invgen.pipeline.work import Notice, Part, Solved, Work, named
+from invgen.problem import Problem
+from invgen.solvers.base import State
+
+__all__ = ["Images"]
+
+#: Iterations of cg-sense by default. It stops when the misfit is down to the noise, but that can
+#: be before aliasing is unfolded (a level estimated from the data is rather too high); and where the model
+#: errs by more than the noise (off-resonance, lagging gradients), more iterations would make rings of it.
+_FEWEST, _MOST = 10, 30
+
+#: Options that ask for a method with coil maps.
+_OF_MAPS = ("solver", "maps", "compress", "weight", "iterations")
+
+
+class Images(Work):
+    """Slices or slabs one at a time, each with coil maps of its own."""
+
+    complex = True
+
+    def __init__(self, scan: MRIScan, recipe: Recipe) -> None:
+        cartesian = scan.trajectory == "cartesian"
+        super().__init__(recipe, "cartesian" if cartesian else "non-cartesian", scan.unit, "cg-sense")
+        self._scan = scan
+        #: A method with coil maps is asked for, which no other may replace.
+        self._asked = not recipe.whiten or any(getattr(recipe, name) is not None for name in _OF_MAPS)
+        #: Slices of a slab, which is one problem.
+        self._depth = scan.image_shape[0] if len(scan.image_shape) == 3 else 1
+        self.count, self.volume = scan.slices * self._depth, self._depth > 1
+        if self.volume:
+            self.kept = "" if scan.slices == 1 else ", chosen on the slab of slice {} and kept for all"
+        self._ready: dict[int, tuple[Problem, tuple[str, ...]]] = {}
+
+    def first(self, row: int, notice: Notice) -> Problem:
+        """Problem of a slice, once device and solver are settled."""
+        scan = self._scan
+        self._settle_device(needs_cufinufft=scan.trajectory != "cartesian")
+        slab = row // self._depth
+        try:
+            problem, report = self._problem(slab)
+        except (DataError, ParameterError) as error:
+            if self._asked:
+                raise
+            self.recipe = replace(self.recipe, solver="rss")
+            problem, report = self._problem(slab)
+            notice(f"Root sum of squares: no coil maps can be made. {error}")
+        self._ready = {slab: (problem, report)}
+        height, width = scan.crop(problem.zeros()).shape[-2:]
+        self._shape = height, width
+        if problem.noise is None and self.recipe.weight is None and self.recipe.solver in ("cg-sense", "tv"):
+            if problem.expected_misfit() is not None:
+                notice("No noise scan: the outer part of k-space tells how strong the noise is.")
+            else:
+                notice("The noise is unknown: --weight, or --iterations of cg-sense, sets how smooth to be.")
+        return problem
+
+    @property
+    def image_shape(self) -> tuple[int, int]:
+        """Of a slice."""
+        return self._shape
+
+    @property
+    def pixel_size(self) -> tuple[float, float]:
+        """Height and width of a pixel."""
+        height, width = self._scan.pixel_size[-2:]
+        return height, width
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    @property
+    def statistics(self) -> dict[str, Any]:
+        """Coils, and how their maps are found; None where there are none."""
+        coils, recipe = self._scan.coils, self.recipe
+        has_maps = recipe.solver != "rss" and coils > 1
+        return {"coils": coils, "maps": recipe.maps or "espirit" if has_maps else None}
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """Hyper-parameters by name; cg-sense has no weight, and few iterations."""
+        given = super().hyperparameters()
+        if self.recipe.solver == "cg-sense":
+            if self.recipe.weight is None:
+                given.setdefault("iterations", _MOST)
+            given.setdefault("weight", 0.0)
+        return given
+
+    def groups(self, slices: range) -> Iterator[range]:
+        """Those of each slab."""
+        start = 0
+        for _, rows in groupby(slices, lambda row: row // self._depth):
+            stop = start + len(list(rows))
+            yield slices[start:stop]
+            start = stop
+
+    def solve(self, slices: range, part: Part) -> Solved:
+        """Reconstruct slices of a slab."""
+        slab = slices[0] // self._depth
+        problem, report = self._ready.pop(slab) if slab in self._ready else self._problem(slab)
+        with named(slices[0]):
+            result = self._solved(problem, part)
+        first = slab * self._depth
+        chosen = slice(slices.start - first, slices.stop - first, slices.step)
+        images = self._slices_of(self._combined(result.x))[chosen].cpu()
+        samples = None if result.samples is None else self._slices_of(result.samples)[:, chosen].cpu()
+        return Solved(images, samples, (report,) * len(slices), result.stats)
+
+    def _slices_of(self, x: torch.Tensor) -> torch.Tensor:
+        """The wanted part of a slab, as its slices, or of a slice as the only one."""
+        x, axes = self._scan.crop(x), len(self._scan.image_shape)
+        return x.reshape(*x.shape[: x.ndim - axes], self._depth, *x.shape[-2:])
+
+    def _enough(self, problem: Problem, iteration: int, state: State) -> bool:
+        """Whether the misfit of cg-sense, where its iterations are not given, is down to the noise."""
+        recipe = self.recipe
+        if recipe.solver != "cg-sense" or recipe.weight or recipe.iterations or iteration < _FEWEST:
+            return False
+        floor = problem.expected_misfit()
+        return floor is not None and bool((state.variables["misfit"] <= floor).all())
+
+    def _combined(self, x: torch.Tensor) -> torch.Tensor:
+        """The root of the sum of squares over coils, where the problem is a batch of them."""
+        if x.ndim == len(self._scan.image_shape):
+            return x
+        return torch.linalg.vector_norm(x, dim=0).to(x.dtype)
+
+    def _problem(self, slab: int) -> tuple[Problem, tuple[str, ...]]:
+        """The problem of a slab, and the report on its data."""
+        recipe = self.recipe
+        with named(slab * self._depth):
+            kspace = self._scan.kspace(slab, recipe.repetition)
+            if recipe.solver == "rss":
+                return self._on_device(_of_each_coil(kspace)), kspace.report
+            problem = to_problem(
+                kspace,
+                coils=recipe.maps or "espirit",
+                compress=recipe.compress,
+                whiten=recipe.whiten,
+            )
+            return self._on_device(problem), kspace.report
+
+
+def _of_each_coil(kspace: KSpace) -> Problem:
+    """Coils as they are: images along a trajectory are a batch, and on a grid the solver combines them."""
+    if kspace.trajectory is None:
+        return to_problem(kspace, coils="none", compress=None, whiten=False)
+    return Problem(NonCartesianMRI(kspace.image_shape, kspace.trajectory), kspace.data)

@@ -1,0 +1,172 @@
+"""Pictures of reconstructions: which slices, beside what, and their titles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from invgen import figures, metrics
+from invgen.core.errors import FileError, ParameterError, ShapeError
+from invgen.io import Reconstructed
+from invgen.pipeline.outputs import open_reconstruction, refuse_to_overwrite
+from invgen.pipeline.truth import Truth
+from invgen.pipeline.values import select
+
+__all__ = ["SHOWN", "draw_slices"]
+
+#: The largest number of slices that are shown where none are chosen.
+SHOWN = 8
+
+#: An image, shape (H, W), and its title.
+_Panel = tuple[torch.Tensor, str]
+
+
+def draw_slices(
+    path: Path,
+    output: Path,
+    *,
+    slices: slice | None = None,
+    window: tuple[float, float] | None = None,
+    compare: Path | None = None,
+    phase: bool = False,
+) -> None:
+    """Draw slices of a reconstruction as a PNG picture, with a bar for the values and one for the size.
+
+    Of samples of a posterior it is their mean, and their standard deviation beside it.
+
+    Parameters
+    ----------
+    path : Path
+        What `invgen recon` wrote.
+    output : Path
+        The picture.
+    slices : slice, optional
+        Of the file; by default at most `SHOWN`, evenly spaced.
+    window : (float, float), optional
+        Values shown as black and white; by default nearly all that occur.
+    compare : Path, optional
+        Another reconstruction of the same slices, shown beside, or a scan with its truth or a reference.
+        Titles then have PSNR (dB) and SSIM.
+    phase : bool
+        Show the phase of MRI, in radians, rather than its magnitude.
+
+    Raises
+    ------
+    FileError, ParameterError, ShapeError
+        For what cannot be shown so.
+    """
+    refuse_to_overwrite(output, path, *([compare] if compare else []))
+    with open_reconstruction(path) as file:
+        if phase and (compare is not None or not file.is_complex):
+            raise ParameterError(
+                "--phase shows the phase of an MRI reconstruction; leave out --compare."
+                if file.is_complex
+                else f"{path} holds real images, without a phase: leave out --phase."
+            )
+        indices: Sequence[int] = select(slices, len(file.volume), "slices")
+        if slices is None and len(indices) > SHOWN:
+            indices = [round(i * (len(indices) - 1) / (SHOWN - 1)) for i in range(SHOWN)]
+        if compare is None:
+            panels, columns = [(_image(file, i, phase), f"slice {_row(file, i)}") for i in indices], 4
+        else:
+            panels, columns = _compared(file, indices, compare)
+        images, titles = [image for image, _ in panels], [title for _, title in panels]
+        about: dict[str, Any] = {
+            "pixel_size": file.pixel_size,
+            "unit": file.unit,
+            "window": window,
+            "label": _label(file, phase),
+            "aspect": file.pixel_height / file.pixel_size,
+        }
+        stds = _stds(file, indices) if compare is None and not phase else None
+        if stds is None:
+            figure = figures.montage(images, titles, columns=columns, **about)
+        else:
+            figure = figures.uncertainty(images, stds, titles, **about)
+    figures.save(figure, output)
+
+
+def _compared(file: Reconstructed, indices: Sequence[int], path: Path) -> tuple[list[_Panel], int]:
+    """Lay out a row of panels for each slice; returned with their number in a row."""
+    with ExitStack() as stack:
+        other: Reconstructed | None = None
+        truth: Truth | None = None
+        try:
+            other = stack.enter_context(open_reconstruction(path))
+        except FileError:
+            truth = stack.enter_context(Truth(path))
+        else:
+            with suppress(FileError):  # a real scan, or one that is no longer there
+                truth = stack.enter_context(Truth(file.source))
+        shape = file.volume.shape[1:]
+        if truth is not None and truth.shape != shape:
+            if other is None:
+                remedy = (
+                    "" if file.is_complex else f": reconstruct with --size {truth.shape[0]} to compare them"
+                )
+                raise ShapeError(
+                    f"{path} has a {truth.label} of {tuple(truth.shape)} pixels, "
+                    f"{file.volume.file.filename} images of {shape}{remedy}."
+                )
+            truth = None
+        if other is not None and other.volume.shape[1:] != shape:
+            raise ShapeError(
+                f"{path} has images of {other.volume.shape[1:]} pixels, {file.volume.file.filename} "
+                f"of {shape}; only images of one size can be compared."
+            )
+        files = [file] if other is None else [file, other]
+        panels: list[_Panel] = []
+        for i in indices:
+            row = _row(file, i)
+            true = None if truth is None else truth[row]
+            for each in files:
+                image = _image(each, i if each is file else _index(each, row))
+                panels.append((image, _title(each, row, image, true)))
+            if truth is not None and true is not None:
+                panels.append((true, f"{truth.label}\nslice {row}"))
+        return panels, len(files) + (truth is not None)
+
+
+def _title(file: Reconstructed, row: int, image: torch.Tensor, truth: torch.Tensor | None) -> str:
+    name = f"{Path(file.volume.file.filename).stem}, slice {row}"
+    if truth is None:
+        return name
+    return f"{name}\n{metrics.psnr(image, truth):.1f} dB, SSIM {metrics.ssim(image, truth):.3f}"
+
+
+def _image(file: Reconstructed, index: int, phase: bool = False) -> torch.Tensor:
+    """A real image: of a complex one, the modulus or the phase."""
+    image = torch.from_numpy(file.volume[index])
+    if not file.is_complex:
+        return image
+    return image.angle() if phase else image.abs()
+
+
+def _stds(file: Reconstructed, indices: Sequence[int]) -> list[torch.Tensor] | None:
+    """Standard deviations of slices; None where there are no samples, or a single one."""
+    if file.posterior is None or file.posterior.std is None:
+        return None
+    return [torch.from_numpy(file.posterior.std[i]) for i in indices]
+
+
+def _label(file: Reconstructed, phase: bool) -> str:
+    if not file.is_complex:
+        return f"attenuation (1/{file.unit})"
+    return "phase (radians)" if phase else "magnitude"
+
+
+def _row(file: Reconstructed, index: int) -> int:
+    """Slice of the scan that a slice of the file was made of."""
+    return file.settings["rows"][index]
+
+
+def _index(file: Reconstructed, row: int) -> int:
+    if row not in file.settings["rows"]:
+        raise ParameterError(
+            f"{file.volume.file.filename} has no slice {row} of the scan; choose others by --slices."
+        )
+    return file.settings["rows"].index(row)

@@ -1,0 +1,157 @@
+"""Kinds of values with a unit, or of several numbers: angles, lengths, sizes."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from invgen.core.checks import as_count
+from invgen.core.errors import ParameterError
+from invgen.pipeline.values import Value, are_numbers
+
+__all__ = ["Angles", "Degrees", "Lengths", "Sizes"]
+
+#: Significant digits of a number, the fewest first.
+_DIGITS = range(1, 18)
+
+
+class Degrees(Value):
+    """A range of angles: in radians, written in degrees."""
+
+    metavar = "A:B"
+    typed = "In degrees, B left out; 350:20 wraps past 360."
+    python = "(float, float), radians"
+
+    def check(self, value: Any, name: str) -> tuple[float, float]:
+        """Two floats."""
+        if not are_numbers(value) or len(value) != 2:
+            raise ParameterError(f"{name} is a pair of angles in radians; got {value!r}.")
+        start, stop = map(float, value)
+        return start, stop
+
+    def read(self, text: str) -> tuple[float, float]:
+        """``a:b`` in degrees."""
+        try:
+            start, stop = (math.radians(float(part)) for part in text.split(":"))
+        except ValueError:
+            raise ValueError(f"{text!r} is not A:B, two angles in degrees.") from None
+        return start, stop
+
+    def write(self, value: tuple[float, float]) -> str:
+        """The shortest text that means the same radians."""
+        return ":".join(map(_degrees, value))
+
+
+class Angles(Value):
+    """Angles of all views: in radians, or the name of what holds them."""
+
+    metavar = "ANGLES"
+    typed = "Or START:STOP:COUNT in degrees, STOP left out: 0:180:60 is 0, 3, ... 177."
+    python = "str, or array of shape (views,), radians"
+
+    def check(self, value: Any, name: str) -> str | tuple[float, ...]:
+        """A name, or a tuple of floats."""
+        if isinstance(value, str | Path):
+            return str(value)
+        values = value.tolist() if hasattr(value, "tolist") else value
+        if not are_numbers(values) or not values:
+            raise ParameterError(f"{name} are numbers in radians, or a name; got {value!r}.")
+        return tuple(map(float, values))
+
+    def read(self, text: str) -> str | tuple[float, ...]:
+        """``start:stop:count`` in degrees, the stop left out; anything else is a name."""
+        if span := re.fullmatch(r"([^:/]+):([^:/]+):(\d+)", text):
+            try:
+                return _steps(float(span[1]), float(span[2]), int(span[3]))
+            except ValueError:
+                pass
+        return text
+
+    def write(self, value: str | tuple[float, ...]) -> str | None:
+        """The name or the steps; None of angles that are no such steps."""
+        if isinstance(value, str):
+            return value
+        count = len(value)
+        start, last = math.degrees(value[0]), math.degrees(value[-1])
+        stop = last + (last - start) / (count - 1) if count > 1 else start + 1
+        for digits in _DIGITS:
+            text = f"{_rounded(start, digits)}:{_rounded(stop, digits)}:{count}"
+            if self.read(text) == value:
+                return text
+        return None
+
+
+class Lengths(Value):
+    """A length in m, or several."""
+
+    metavar = "M"
+    typed = "0.24,0.2 is high, wide."
+    python = "number, or tuple of them, m"
+
+    def check(self, value: Any, name: str) -> float | tuple[float, ...]:
+        """A float, or a tuple of them."""
+        values = value if isinstance(value, Sequence) else (value,)
+        if not are_numbers(values):
+            raise ParameterError(f"{name} is a length in m, or one for each axis; got {value!r}.")
+        lengths = tuple(map(float, values))
+        return lengths[0] if len(lengths) == 1 else lengths
+
+    def read(self, text: str) -> float | tuple[float, ...]:
+        """Numbers with commas between them."""
+        try:
+            lengths = tuple(float(part) for part in text.split(","))
+        except ValueError:
+            raise ValueError(f"{text!r} is no length in m, nor lengths such as 0.24,0.2.") from None
+        return lengths[0] if len(lengths) == 1 else lengths
+
+    def write(self, value: float | tuple[float, ...]) -> str:
+        """Numbers with commas between them."""
+        return ",".join(map(repr, value if isinstance(value, tuple) else (value,)))
+
+
+class Sizes(Value):
+    """Numbers of pixels along the axes of an image."""
+
+    metavar = "HxW"
+    python = "tuple of int"
+
+    def check(self, value: Any, name: str) -> tuple[int, ...]:
+        """A tuple of int."""
+        if not isinstance(value, Sequence) or isinstance(value, str):
+            raise ParameterError(f"{name} is a tuple of whole numbers; got {value!r}.")
+        return tuple(as_count(part, name) for part in value)
+
+    def read(self, text: str) -> tuple[int, ...]:
+        """``HxW`` or ``DxHxW``."""
+        try:
+            sizes = tuple(int(part) for part in text.lower().split("x"))
+        except ValueError:
+            sizes = (0,)
+        if min(sizes) < 1:
+            raise ValueError(f"{text!r} is no HxW, such as 256x192.")
+        return sizes
+
+    def write(self, value: tuple[int, ...]) -> str:
+        """``HxW``."""
+        return "x".join(map(str, value))
+
+
+def _degrees(radians: float) -> str:
+    """The shortest number of degrees that means these radians, as nearly as there is one."""
+    degrees = math.degrees(radians)
+    texts = [_rounded(degrees, digits) for digits in _DIGITS]
+    return next((text for text in texts if math.radians(float(text)) == radians), texts[-1])
+
+
+def _rounded(number: float, digits: int) -> str:
+    return repr(float(f"{number:.{digits}g}")).removesuffix(".0")
+
+
+def _steps(start: float, stop: float, count: int) -> tuple[float, ...]:
+    """Equal steps from start to stop, which is left out, given in degrees, in radians."""
+    import numpy as np
+
+    return tuple(np.deg2rad(np.linspace(start, stop, count, endpoint=False)).tolist())

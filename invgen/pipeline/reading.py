@@ -1,0 +1,152 @@
+"""How to read a scan: what its file does not say itself."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from invgen.core.errors import FileError
+from invgen.pipeline.options import given, option, validate
+from invgen.pipeline.quantities import Angles, Lengths, Sizes
+from invgen.pipeline.values import Choice, Name
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from invgen.io import MRIScan, Scan
+
+__all__ = ["Reading"]
+
+#: The panels of the command line's help.
+_ANY = "Reading the scan (what the file does not say itself)"
+_CT, _MRI = "Reading a CT scan", "Reading an MRI scan"
+
+#: Options that name arrays of the file, or other files.
+_FILES = ("angles", "flats", "darks", "trajectory", "mask")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How to read a scan: each field is an option of `invgen recon` and `invgen info`; None asks the file."""
+
+    dataset: str | None = option(Name(), "Array of the projections, or of k-space.", panel=_ANY)
+    axes: str | None = option(
+        Name("ORDER"),
+        "Order of its axes. Projections: angle,row,column or, for one slice, angle,column or column,angle. "
+        "k-space: coil,y,x or slice,coil,y,x or coil,z,y,x or, with --trajectory, sample,shot,coil.",
+        panel=_ANY,
+    )
+    format: str | None = option(
+        Choice(("dataexchange", "nxtomo", "hdf5", "npy", "mat", "tiff", "fastmri", "ismrmrd")),
+        "What the file is, if not what it looks like: dataexchange, nxtomo, fastmri, ismrmrd, hdf5, npy, mat "
+        "or tiff.",
+        panel=_ANY,
+    )
+    angles: str | tuple[float, ...] | None = option(
+        Angles(),
+        "Angles of the projections, in the file's order: a text or NPY file, in --angle-unit; or an array of "
+        "the scan's file.",
+        panel=_CT,
+    )
+    angle_unit: str | None = option(
+        Choice(("deg", "rad")), "Unit of the angles in files that do not state it: deg or rad.", panel=_CT
+    )
+    flats: str | None = option(
+        Name(),
+        "Array of the frames without object (open beam); of NPY and TIFF scans, another such file.",
+        panel=_CT,
+    )
+    darks: str | None = option(Name(), "Likewise, of the frames without beam.", panel=_CT)
+    quantity: str | None = option(
+        Choice(("transmission", "absorption"), "WHAT"),
+        "What projections without flats are: transmission, I / I0; or absorption, line integrals "
+        "-log(I / I0).",
+        panel=_CT,
+    )
+    rotation: str | None = option(
+        Choice(("counterclockwise", "clockwise"), "SENSE"),
+        "Which way the view angles turn, counterclockwise or clockwise, x to the right and y up; clockwise "
+        "is for files that count the other way: images of fan and cone beams are else blurred, of parallel "
+        "beams mirrored.",
+        panel=_CT,
+    )
+    trajectory: str | None = option(
+        Name("NAME|FILE"),
+        "Where the samples of k-space are: an array of the file, or a NPY or MAT file; kx + i ky, or the "
+        "coordinates along one axis more.",
+        panel=_MRI,
+    )
+    trajectory_unit: str | None = option(
+        Choice(("cycles/pixel", "rad/pixel", "1/m", "cycles/fov"), "UNIT"),
+        "Of the trajectory: cycles/pixel (from -0.5 to 0.5, the default), rad/pixel, cycles/fov or 1/m.",
+        panel=_MRI,
+    )
+    field_of_view: float | tuple[float, ...] | None = option(
+        Lengths(), "Of the image, in m: a length, or one for each axis.", panel=_MRI
+    )
+    matrix: tuple[int, ...] | None = option(
+        Sizes(), "Pixels of the image made of a trajectory's samples.", panel=_MRI
+    )
+    mask: str | None = option(
+        Name(),
+        "Array of the file, or a file, that marks what is sampled; by default what is not zero.",
+        panel=_MRI,
+    )
+    remove_oversampling: str | None = option(
+        Choice(("x", "y", "z"), "AXIS"),
+        "Axis of the readout, x or y, that is sampled twice as densely as the image needs.",
+        panel=_MRI,
+    )
+
+    def __post_init__(self) -> None:
+        validate(self)
+
+    def open(self, path: Path) -> Scan | MRIScan:
+        """Open the scan."""
+        from invgen.io import open_scan
+
+        stated = {each.name: getattr(self, each.name) for each in given(self)}
+        angles = _angles(self.angles, self.angle_unit)
+        if angles is not None:
+            stated["angles"] = angles
+        elif self.angles is not None:
+            stated["angles_dataset"] = stated.pop("angles")
+        return open_scan(path, **stated)
+
+    def located(self) -> Reading:
+        """Return the same with whole paths for names of files, so that they are found from any folder."""
+        named: dict[str, Any] = {name: getattr(self, name) for name in _FILES}
+        whole: dict[str, Any] = {
+            name: str(Path(value).resolve()) for name, value in named.items() if _is_file(value)
+        }
+        return replace(self, **whole)
+
+
+def _is_file(value: Any) -> bool:
+    return isinstance(value, str) and Path(value).is_file()
+
+
+def _angles(value: str | tuple[float, ...] | None, unit: str | None) -> np.ndarray | None:
+    """Angles in radians that are given as numbers or in a file; None for an array of the scan's file."""
+    import numpy as np
+
+    if isinstance(value, tuple):
+        return np.array(value)
+    return _angles_of_file(Path(value), unit) if value is not None and Path(value).is_file() else None
+
+
+def _angles_of_file(path: Path, unit: str | None) -> np.ndarray:
+    import numpy as np
+
+    from invgen.io.ct.angles import angles_in_radians
+
+    try:
+        if path.suffix == ".npy":
+            values = np.load(path, allow_pickle=False)
+        else:
+            values = np.array(re.split(r"[\s,;]+", path.read_text().strip()), dtype=np.float64)
+    except (OSError, ValueError) as error:  # also text that is no UTF-8, and a pickle
+        raise FileError(f"{path} is no list of angles: {error}") from error
+    return angles_in_radians(values, stated=None, option=unit, what=str(path))

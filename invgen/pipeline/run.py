@@ -1,0 +1,168 @@
+"""Reconstruct the slices of a scan; memory does not grow with their number, but for volumes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from invgen.pipeline.options import taking
+from invgen.pipeline.outputs import refuse_to_overwrite
+from invgen.pipeline.reading import Reading
+from invgen.pipeline.recipe import Recipe
+from invgen.pipeline.values import select
+
+if TYPE_CHECKING:
+    import torch
+
+    from invgen.solvers.base import Solver
+
+__all__ = ["Summary", "reconstruct", "run"]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How a reconstruction went.
+
+    Attributes
+    ----------
+    path : Path or None
+        The file that was written.
+    slices : range
+        Of the scan.
+    image_shape : (int, int)
+    pixel_size : float or (float, float)
+        In `unit`; where pixels are no squares, their height and width.
+    unit : {"mm", "pixel"}
+    recipe : Recipe
+        What was asked for, with all that was chosen: the center of rotation, the weight, the scale.
+    solver : Solver
+    statistics : dict
+        What only such scans have: of CT the "center" of rotation, of MRI the number of "coils" and how their
+        "maps" are found.
+    iterations : int
+        The largest number that a slice took.
+    seconds : float
+    images : tensor, shape (slices, H, W), or None
+        Where no file was written.
+    samples : tensor, shape (n, slices, H, W), or None
+        Likewise, of samplers; the images are their means.
+    """
+
+    path: Path | None
+    slices: range
+    image_shape: tuple[int, int]
+    pixel_size: float | tuple[float, float]
+    unit: str
+    recipe: Recipe
+    solver: Solver
+    statistics: dict[str, Any]
+    iterations: int
+    seconds: float
+    images: torch.Tensor | None = None
+    samples: torch.Tensor | None = None
+
+
+@taking(Recipe, Reading)
+def reconstruct(
+    scan: str | Path,
+    output: str | Path | None = None,
+    *,
+    notice: Callable[[str], None] | None = None,
+    advance: Callable[[float, int], None] | None = None,
+    recipe: Recipe,
+    reading: Reading,
+) -> Summary:
+    """Reconstruct the slices of a scan, CT or MRI: what ``invgen recon`` does.
+
+    >>> ig.reconstruct("scan.h5", "image.h5", solver="tv", slices=slice(100, 200))
+
+    The file has the same bytes as that of the command with the same options. Messages name options as they
+    are typed there: ``--angle-unit`` is the argument `angle_unit`.
+
+    Parameters
+    ----------
+    scan : path
+    output : path, optional
+        HDF5 file to write; it appears when all slices are in it. Without it the images are in the result.
+    notice : callable(str), optional
+        Called with a sentence on each automatic choice.
+    advance : callable(done, total), optional
+        Called with the number of slices that are done, a fraction for the one at work.
+    {options}
+
+    Returns
+    -------
+    Summary
+
+    Raises
+    ------
+    InvgenError
+        For scans that cannot be read, options that do not fit them, and files that cannot be written.
+    """
+    return run(
+        Path(scan),
+        None if output is None else Path(output),
+        reading,
+        recipe,
+        notice or (lambda text: None),
+        advance or (lambda done, total: None),
+    )
+
+
+def run(
+    path: Path,
+    output: Path | None,
+    reading: Reading,
+    recipe: Recipe,
+    notice: Callable[[str], None],
+    advance: Callable[[float, int], None],
+) -> Summary:
+    """Reconstruct slices of a scan; see `reconstruct`."""
+    from invgen.pipeline.jobs import jobs_of, run_here, work_on
+    from invgen.pipeline.sinks import Memory, Sink, file_for, require_room_for
+
+    with ExitStack() as stack:
+        scan = reading.open(path)
+        stack.callback(scan.close)
+        work = work_on(scan, recipe)
+        slices = select(recipe.slices, work.count, "slices")
+        if output is not None:
+            refuse_to_overwrite(output, path)
+        memory: Memory | None = None
+        began, count, middle = time.perf_counter(), len(slices), slices[len(slices) // 2]
+        advance(0, count)
+        first = work.first(middle, notice)
+        if output is not None:
+            require_room_for(output, work, count)
+        work.settle(first, middle, notice)
+        solver = work.solver(first)
+        del first
+        sink: Sink
+        if output is None:
+            sink = memory = Memory(work, count)
+        else:
+            sink = stack.enter_context(file_for(output, path, reading, work, slices))
+        index = iterations = 0
+        for solved in run_here(jobs_of(path, reading, work, slices), work, lambda done: advance(done, count)):
+            iterations = max(iterations, solved.iterations)
+            for image, report, samples in solved.each():
+                sink.write(index, image, work.remarks + report, samples)
+                index += 1
+    return Summary(
+        path=output,
+        slices=slices,
+        image_shape=work.image_shape,
+        pixel_size=work.pixel_size,
+        unit=work.unit,
+        recipe=work.recipe,
+        solver=solver,
+        statistics=work.statistics,
+        iterations=iterations,
+        seconds=time.perf_counter() - began,
+        images=None if memory is None else memory.images,
+        samples=None if memory is None else memory.samples,
+    )

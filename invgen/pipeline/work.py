@@ -1,0 +1,224 @@
+"""A scan and what is to be done with it, whatever was measured."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+
+from invgen import priors
+from invgen.core.errors import DataError, ParameterError
+from invgen.pipeline.options import options
+from invgen.pipeline.posterior import check_prior
+from invgen.pipeline.recipe import Recipe
+from invgen.problem import Problem
+from invgen.reconstruction import Reconstruction
+from invgen.solvers.base import Solver, State
+from invgen.solvers.methods import Method, find
+
+__all__ = ["Notice", "Part", "Solved", "Work", "named"]
+
+#: Called with the part of a piece of work that is done, from 0 to 1.
+Part = Callable[[float], None]
+
+#: Called with a sentence on what was chosen automatically.
+Notice = Callable[[str], None]
+
+#: Options of a recipe that are hyper-parameters of methods, or of the prior of total variation.
+_HYPERPARAMETERS = ("weight", "iterations", "window", "nonnegative", "scale")
+
+
+@dataclass(frozen=True)
+class Solved:
+    """Slices that were reconstructed together, on the CPU.
+
+    Attributes
+    ----------
+    images : tensor, shape (slices, H, W)
+        The means, where there are samples.
+    samples : tensor, shape (n, slices, H, W), or None
+    reports : tuple of tuples of str
+        Of each slice, what was done to its data.
+    statistics : dict
+        Those of the solver; see `invgen.Reconstruction`.
+    """
+
+    images: torch.Tensor
+    samples: torch.Tensor | None
+    reports: tuple[tuple[str, ...], ...]
+    statistics: dict[str, Any]
+
+    @property
+    def iterations(self) -> int:
+        """The largest number that one of the slices, or coils, took."""
+        return int(torch.as_tensor(self.statistics["iterations"]).max())
+
+    def each(self) -> Iterator[tuple[torch.Tensor, tuple[str, ...], torch.Tensor | None]]:
+        """Image, report and samples of each slice."""
+        for i, report in enumerate(self.reports):
+            yield self.images[i], report, None if self.samples is None else self.samples[:, i]
+
+
+class Work(ABC):
+    """A scan and what is to be done with it.
+
+    `first` and `settle` choose what the recipe leaves open. With a recipe in which nothing is open, what
+    `solve` returns follows from the scan, the recipe and the slices alone.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    geometry : str
+        Of the scan: one of `invgen.solvers.methods.BEAMS` or `KSPACE`.
+    unit : str
+        Of lengths.
+    default : str
+        The method, where the recipe has none.
+
+    Attributes
+    ----------
+    recipe : Recipe
+        What is asked for, and the choices made since.
+    count : int
+        Number of slices to choose from.
+    unit : str
+    remarks : tuple of str
+        What is reported of every slice.
+    """
+
+    count: int
+    remarks: tuple[str, ...] = ()
+    #: Reconstructions are complex numbers.
+    complex = False
+    #: The scan is reconstructed as a volume.
+    volume = False
+    #: What is kept that is chosen on one slice, such as a weight; "" where there is one problem only.
+    kept = ", chosen on slice {} and kept for all slices"
+
+    def __init__(self, recipe: Recipe, geometry: str, unit: str, default: str) -> None:
+        self.recipe, self.unit, self._geometry = recipe.fitting(geometry, default), unit, geometry
+        # before anything is computed: the name may be wrong
+        self._prior = None if self.recipe.prior is None else priors.load(self.recipe.prior)
+        self._solver: Solver | None = None
+
+    @property
+    def method(self) -> Method:
+        """The method of the recipe."""
+        return find(str(self.recipe.solver), self._geometry)
+
+    @abstractmethod
+    def first(self, row: int, notice: Notice) -> Problem:
+        """Problem of a slice, on which what concerns the data is chosen."""
+
+    @property
+    @abstractmethod
+    def image_shape(self) -> tuple[int, int]:
+        """Of a slice; known once there is a first problem, as all that follows."""
+
+    @property
+    @abstractmethod
+    def pixel_size(self) -> float | tuple[float, float]:
+        """Side of a pixel, or height and width."""
+
+    @property
+    @abstractmethod
+    def about(self) -> dict[str, Any]:
+        """What the output holds of such scans only."""
+
+    @property
+    @abstractmethod
+    def statistics(self) -> dict[str, Any]:
+        """What a summary holds of such scans only."""
+
+    @abstractmethod
+    def groups(self, slices: range) -> Iterator[range]:
+        """Slices that are reconstructed together, in their order."""
+
+    @abstractmethod
+    def solve(self, slices: range, part: Part) -> Solved:
+        """Reconstruct one of the groups of slices."""
+
+    def settle(self, problem: Problem, row: int, notice: Notice) -> None:
+        """Choose what the method takes from the data, on the first problem, and keep it."""
+        recipe, kept = self.recipe, self.kept.format(row)
+        found = self.solver(problem).resolved(problem).statistics()
+        if recipe.solver == "tv" and recipe.weight is None:
+            recipe = replace(recipe, weight=float(found["weight"]))
+            notice(f"TV weight {recipe.weight:.4g}{kept}.")
+        if recipe.scale is None and "scale" in found:
+            recipe = replace(recipe, scale=float(found["scale"]))
+            notice(f"Scale {recipe.scale:.4g}, the value that is white to the prior{kept}.")
+        self.recipe, self._solver = recipe, None
+
+    def solver(self, problem: Problem) -> Solver:
+        """The method of the recipe, for problems such as this one; made once."""
+        if self._solver is None:
+            self._solver = self._build(problem)
+        return self._solver
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """Hyper-parameters that the recipe has for its method, by name."""
+        method = self.method
+        own = {each.name for each in options(Recipe) if each.methods is not None and each.methods(method)}
+        values = {name: getattr(self.recipe, name) for name in _HYPERPARAMETERS if name in own}
+        return {name: value for name, value in values.items() if value is not None} | {**self.recipe.settings}
+
+    def _build(self, problem: Problem) -> Solver:
+        build: Callable[..., Solver] = self.method.solver
+        given = self.hyperparameters()
+        if self.method.prior is None:
+            return build(**given)
+        if self.method.samples:
+            check_prior(self._prior, str(self.recipe.prior), problem.operator.domain)
+            return build(self._prior, **given)
+        of_prior = {name: given.pop(name) for name in ("weight", "nonnegative") if name in given}
+        axes = (-3, -2, -1) if self.volume else (-2, -1)
+        return build(priors.TotalVariation(**of_prior, axes=axes), **given)
+
+    def _solved(self, problem: Problem, part: Part) -> Reconstruction:
+        """Solve a problem, or draw samples of its posterior."""
+        solver, samples, done = self.solver(problem), self.recipe.samples, 0
+        whole = solver.iterations * (samples or 1) + 1
+
+        def callback(iteration: int, state: State) -> bool:
+            nonlocal done
+            done += 1 if samples is None else len(state.x)
+            part(done / whole)
+            return self._enough(problem, iteration, state)
+
+        return solver(problem, samples=samples or 1, seed=self.recipe.seed, callback=callback)
+
+    def _enough(self, problem: Problem, iteration: int, state: State) -> bool:
+        """Whether to stop before the solver would."""
+        return False
+
+    def _settle_device(self, needs_cufinufft: bool) -> None:
+        """Replace "auto", and refuse a device that is not there."""
+        self.recipe = replace(self.recipe, device=_device(self.recipe.device, needs_cufinufft))
+
+    def _on_device(self, problem: Problem) -> Problem:
+        return Problem(problem.operator, problem.measurement.to(self.recipe.device), problem.noise)
+
+
+def _device(name: str, needs_cufinufft: bool) -> str:
+    present = torch.cuda.is_available()
+    usable = not needs_cufinufft or find_spec("cufinufft") is not None
+    if name == "cuda" and not present:
+        raise ParameterError("--device cuda: PyTorch finds no CUDA device here; leave it out, or say cpu.")
+    if name == "cuda" and not usable:
+        raise ParameterError("--device cuda needs cufinufft: pip install 'invgen[gpu]'; or say cpu.")
+    return ("cuda" if present and usable else "cpu") if name == "auto" else name
+
+
+@contextmanager
+def named(row: int) -> Iterator[None]:
+    """Say which slice an error is of."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"Slice {row}: {error}") from error

@@ -1,0 +1,34 @@
+"""Small scans, and a prior of their images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import invgen as ig
+from invgen.priors.nets import EDM, UNet
+from invgen.simulate import simulate_ct, simulate_mri
+
+
+@pytest.fixture(scope="session")
+def scans(tmp_path_factory) -> dict[str, Path]:
+    """A parallel, a fan and a cone beam, and MRI on a grid."""
+    folder = tmp_path_factory.mktemp("scans")
+    files = {name: folder / f"{name}.h5" for name in ("parallel", "fan", "cone", "grid")}
+    simulate_ct(files["parallel"], "shepp-logan", size=24, views=20, slices=4, center_offset=1.5)
+    simulate_ct(files["fan"], "shepp-logan", geometry="fan", size=24, views=90, pixel_size=0.1)
+    simulate_ct(files["cone"], "shepp-logan", geometry="cone", size=16, views=30, slices=4)
+    simulate_mri(files["grid"], size=(28, 24), coils=3, acceleration=2, calibration=12, slices=3)
+    return files
+
+
+@pytest.fixture(scope="session")
+def prior(tmp_path_factory) -> Path:
+    """A network of real images before its training: its denoiser is that of white Gaussian images."""
+    torch.manual_seed(0)
+    network = EDM(UNet(1, 1, widths=(8,), blocks=1), 0.5)
+    path = tmp_path_factory.mktemp("prior") / "prior.safetensors"
+    ig.priors.Diffusion(network, sigma_data=0.5).save(path)
+    return path
