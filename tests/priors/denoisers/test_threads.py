@@ -49,7 +49,7 @@ def test_denoising_while_the_owner_trains_gives_the_same_bits_and_leaves_the_mod
     for thread in threads:
         thread.start()
     modes = set()
-    while not stop.is_set():
+    while not (modes and stop.is_set()):
         net.train()
         optimizer.zero_grad()
         net(normal(3, 1, 8, 8, dtype=torch.float32), None).square().mean().backward()
