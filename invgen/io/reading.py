@@ -1,13 +1,13 @@
 """Opening a scan: what a file is, and which reader it has.
 
-A reader is one file. Formats that can be recognised have three names in it::
+A reader is one file. Formats that can be recognized have three names in it::
 
     CONTAINER: Container = "hdf5"                                 # what such files are written as
-    def recognise(source: Source, options: Options) -> bool: ...  # by their contents
+    def recognize(source: Source, options: Options) -> bool: ...  # by their contents
     def read(source: Source, options: Options) -> Contents: ...   # metadata at once, samples on demand
 
 and are added by one line of `READERS`. `Contents` are those of `invgen.io.ct.contents` or of
-`invgen.io.mri.contents`; scans, problems and commands are made of them alone. What no reader recognises is a
+`invgen.io.mri.contents`; scans, problems and commands are made of them alone. What no reader recognizes is a
 plain array, which the caller describes.
 """
 
@@ -35,11 +35,11 @@ __all__ = ["FORMATS", "READERS", "open_scan"]
 
 
 class Reader(Protocol):
-    """Module of a format that can be recognised."""
+    """Module of a format that can be recognized."""
 
     CONTAINER: Container
 
-    def recognise(self, source: Source, options: Options) -> bool:
+    def recognize(self, source: Source, options: Options) -> bool:
         """Whether a file of that container is of the format."""
 
     def read(self, source: Source, options: Options) -> CTContents | MRIContents:
@@ -131,7 +131,7 @@ def open_scan(
         The readout of plain Cartesian k-space that is sampled twice as densely as the image needs: the outer
         half of the image along it is cropped, exactly.
     format : str, optional
-        What the file is, where that is not recognised: a format ("dataexchange", "nxtomo", "fastmri",
+        What the file is, where that is not recognized: a format ("dataexchange", "nxtomo", "fastmri",
         "ismrmrd", "htc"), or plain arrays in a container ("hdf5", "npy", "mat", "tiff").
 
     Returns
@@ -184,7 +184,7 @@ def open_scan(
 
 
 def _container(path: Path, format: str | None) -> Container:
-    """What the file is written as: as stated, else as recognised."""
+    """What the file is written as: as stated, else as recognized."""
     if format in READERS:
         return READERS[format].CONTAINER
     for container in get_args(Container):
@@ -202,7 +202,7 @@ def _contents(source: Source, options: Options, format: str | None) -> CTContent
             return READERS[format].read(source, options)
         if format != "hdf5":  # as which plain arrays are read, whatever else the file looks like
             for reader in READERS.values():
-                if source.container == reader.CONTAINER and reader.recognise(source, options):
+                if source.container == reader.CONTAINER and reader.recognize(source, options):
                     return reader.read(source, options)
         return ct_arrays.read(source, options)
     except InvgenError:

@@ -34,6 +34,7 @@ def test_a_full_disk_is_an_error_in_words_and_no_file(tmp_path, writer):
 import resource, sys, torch
 from invgen.core.errors import FileError
 path = sys.argv[1]
+torch.set_num_threads(1)
 resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
 try:
 {textwrap.indent(textwrap.dedent(writer), "    ")}

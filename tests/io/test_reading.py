@@ -36,7 +36,7 @@ def test_modalities_share_what_both_use_and_do_not_know_each_other(path):
 def test_a_reader_is_one_function_of_a_source_and_options(format):
     reader = READERS[format]
     assert list(inspect.signature(reader.read).parameters) == ["source", "options"]
-    assert list(inspect.signature(reader.recognise).parameters) == ["source", "options"]
+    assert list(inspect.signature(reader.recognize).parameters) == ["source", "options"]
     assert reader.CONTAINER in FORMATS
 
 

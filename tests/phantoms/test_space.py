@@ -75,10 +75,17 @@ def test_up_on_the_detector_is_up_in_space():
 
 
 @pytest.mark.parametrize(
-    "phantom",
-    [oblique(), phantoms.shepp_logan_3d(40.0), phantoms.foam_3d(3, 40.0), phantoms.foam_3d(0, 40.0, 9)],
+    "make",
+    [
+        oblique,
+        lambda: phantoms.shepp_logan_3d(40.0),
+        lambda: phantoms.foam_3d(3, 40.0),
+        lambda: phantoms.foam_3d(0, 40.0, 9),
+    ],
+    ids=["oblique", "head", "foam", "flat foam"],
 )
-def test_volume_holds_the_mass_of_its_ellipsoids(phantom):
+def test_volume_holds_the_mass_of_its_ellipsoids(make):
+    phantom = make()
     volume = phantom.volume((90, 88, 86), 0.9)
     assert float(volume.sum()) * 0.9**3 == pytest.approx(mass(phantom), rel=2e-3)
 
@@ -113,7 +120,8 @@ def test_an_upright_rod_has_the_same_image_in_every_slice():
 
 
 def test_blocks_and_cropping_change_nothing(monkeypatch):
-    phantom = phantoms.foam_3d(0, 20.0)  # beyond the volume and the detector
+    foam = phantoms.foam_3d(0, 20.0)  # beyond the volume and the detector
+    phantom = Ellipsoids(*(getattr(foam, name)[:100] for name in ("value", *"xyzabc", "rotation")))
     volume = phantom.volume((40, 40, 40), 1.0)
     scan = [50.0, 100.0, (30, 24), 1.5, (2.0, -3.0), 2]
     whole = phantom.cone_sinogram(ANGLES, *scan)

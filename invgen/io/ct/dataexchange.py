@@ -15,7 +15,7 @@ from invgen.io.options import Options
 from invgen.io.source import Container, Source
 from invgen.io.units import Length, converted, is_length
 
-__all__ = ["CONTAINER", "read", "recognise"]
+__all__ = ["CONTAINER", "read", "recognize"]
 
 CONTAINER: Container = "hdf5"
 
@@ -25,7 +25,7 @@ _INSTRUMENT = "measurement/instrument"
 _DETECTOR = f"{_INSTRUMENT}/detector"
 
 
-def recognise(source: Source, options: Options) -> bool:
+def recognize(source: Source, options: Options) -> bool:
     """Whether the file has the one dataset that the format requires, and no other is named."""
     return options.dataset is None and isinstance(find_object(source.hdf5, _DATA), h5py.Dataset)
 

@@ -16,7 +16,7 @@ from invgen.io.options import Options
 from invgen.io.source import Container, Source
 from invgen.io.units import converted, is_length
 
-__all__ = ["CONTAINER", "read", "recognise"]
+__all__ = ["CONTAINER", "read", "recognize"]
 
 CONTAINER: Container = "mat"
 
@@ -25,7 +25,7 @@ _GRID = (512, 512)  # of the challenge's images and segmentations, pixels of the
 _OFF = 1e-3  # relative difference of lengths that should agree
 
 
-def recognise(source: Source, options: Options) -> bool:
+def recognize(source: Source, options: Options) -> bool:
     """Whether the file has one of the challenge's structs, and no array is named."""
     if source.is_hdf5 or options.dataset is not None:
         return False

@@ -28,14 +28,14 @@ from invgen.io.options import Options
 from invgen.io.source import Container, Source
 from invgen.io.units import Length, converted, is_length
 
-__all__ = ["CONTAINER", "read", "recognise"]
+__all__ = ["CONTAINER", "read", "recognize"]
 
 CONTAINER: Container = "hdf5"
 
 _PROJECTION, _FLAT, _DARK = 0, 1, 2  # and 3, invalid
 
 
-def recognise(source: Source, options: Options) -> bool:
+def recognize(source: Source, options: Options) -> bool:
     """Whether an entry of the file states that it is NXtomo, and no dataset is named."""
     return options.dataset is None and next(_entries(source.hdf5), None) is not None
 

@@ -14,7 +14,7 @@ from invgen.io.mri.oversampling import remove_oversampling
 from invgen.io.options import Options
 from invgen.io.source import Container, Source
 
-__all__ = ["CONTAINER", "read", "recognise"]
+__all__ = ["CONTAINER", "read", "recognize"]
 
 CONTAINER: Container = "hdf5"
 
@@ -22,7 +22,7 @@ _KSPACE, _HEADER = "kspace", "ismrmrd_header"
 _REFERENCES = ("reconstruction_rss", "reconstruction_esc")
 
 
-def recognise(source: Source, options: Options) -> bool:
+def recognize(source: Source, options: Options) -> bool:
     """Whether the file has k-space under the name that fastMRI gives it, and no array is named."""
     return options.dataset is None and isinstance(find_object(source.hdf5, _KSPACE), h5py.Dataset)
 

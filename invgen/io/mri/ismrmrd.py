@@ -16,12 +16,12 @@ from invgen.io.mri.noncartesian import Paths
 from invgen.io.options import Options
 from invgen.io.source import Container, Source
 
-__all__ = ["CONTAINER", "read", "recognise"]
+__all__ = ["CONTAINER", "read", "recognize"]
 
 CONTAINER: Container = "hdf5"
 
 
-def recognise(source: Source, options: Options) -> bool:
+def recognize(source: Source, options: Options) -> bool:
     """Whether a group of the file, or the one that is named, has readouts or a header of ISMRMRD."""
     return _group(source, options) is not None
 

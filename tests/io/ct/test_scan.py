@@ -68,7 +68,7 @@ def test_chunked_data_are_read_as_contiguous_data(data_exchange, raw, tmp_path):
             assert same(first.projections(row), second.projections(row))
 
 
-def test_angles_of_data_exchange_in_radians_are_recognised_by_their_unit(data_exchange, raw):
+def test_angles_of_data_exchange_in_radians_are_recognized_by_their_unit(data_exchange, raw):
     path = data_exchange(theta=raw()["angles"])
     with h5py.File(path, "a") as file:
         file["exchange/theta"].attrs["units"] = "rad"
