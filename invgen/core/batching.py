@@ -44,15 +44,17 @@ def each_alone(
     """
     batch = x.shape[: x.ndim - axes]
     flat = x.reshape(-1, *x.shape[x.ndim - axes :]).contiguous()
-    flat_others = [_flattened(other, batch, axes) for other in others]
+    rest = [_flattened(other, batch, axes) for other in others]
     if x.is_cuda:
-        result = function(flat, *flat_others)
+        result = function(flat, *rest)
+    elif len(flat) == 1:
+        result = function(_aligned(flat), *rest)
     else:
-        results = [
-            function(_aligned(flat[i : i + 1]), *(o if len(o) == 1 else o[i : i + 1] for o in flat_others))
+        elements = (
+            (_aligned(flat[i : i + 1]), *(o if len(o) == 1 else o[i : i + 1] for o in rest))
             for i in range(len(flat))
-        ]
-        result = results[0] if len(results) == 1 else torch.cat(results)
+        )
+        result = torch.cat([function(*element) for element in elements])
     return result.reshape(*batch, *result.shape[1:])
 
 
@@ -63,7 +65,7 @@ def _flattened(x: torch.Tensor, batch: torch.Size, axes: int) -> torch.Tensor:
 
 
 def _aligned(x: torch.Tensor) -> torch.Tensor:
-    """`x`, or a copy where its memory begins at an odd address."""
+    """`x`, or a copy where its memory is not aligned."""
     wrapped = _functorch.is_functorch_wrapped_tensor(x)  # which has no address
     return x.clone() if wrapped or x.data_ptr() % _ALIGNMENT else x
 
