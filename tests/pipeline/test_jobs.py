@@ -60,7 +60,11 @@ def test_a_spawned_process_gives_the_same(scans, prior):
     for recipe in recipes:
         with settled(scans["parallel"], recipe, recipe.slices) as (work, jobs):
             pairs += zip(jobs, run_here(jobs, work, lambda done: None), strict=True)
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+    context = multiprocessing.get_context("spawn")
+    threads = {"initializer": torch.set_num_threads, "initargs": (torch.get_num_threads(),)}
+    with ProcessPoolExecutor(
+        1, mp_context=context, **threads
+    ) as pool:  # networks round by the number of threads
         for future, (_, expected) in [(pool.submit(job), (job, there)) for job, there in pairs]:
             assert_same(future.result(timeout=120), expected)
 
