@@ -11,7 +11,7 @@ from invgen.core.errors import CapabilityError, DtypeError
 from invgen.core.frozen import Constant, Frozen
 from invgen.core.krylov import largest_eigenvalue
 from invgen.noise import Noise, Unknown
-from invgen.operators import LinearOperator, Operator, ProductSpace
+from invgen.operators import LinearOperator, Map, Operator, ProductSpace
 
 __all__ = ["Problem"]
 
@@ -257,6 +257,30 @@ class Problem(Frozen):
         each = space.per_sample(factors.to(self._first.device, self._first.dtype.to_real()))
         noise = None if self.noise is None else self.noise.scaled_each(each)
         return Problem(self.linear_operator, each * self.measurement, noise)
+
+    def through(self, generator: Any) -> Problem:
+        """The problem in the latent variables of a generator, of the operator ``A @ decode``.
+
+        Solvers that take operators which are not linear then optimise or sample latent variables;
+        ``generator.decode`` maps what they find to images.
+
+        Parameters
+        ----------
+        generator : invgen.priors.Generator
+            With ``decode(z)`` and ``latent_shape``; its images are those of the operator's domain.
+
+        Raises
+        ------
+        CapabilityError
+            Where it has no ``decode`` and ``latent_shape``.
+        """
+        if not (callable(getattr(generator, "decode", None)) and hasattr(generator, "latent_shape")):
+            raise CapabilityError(
+                f"A generator has decode(z) and latent_shape; {type(generator).__name__} has not. Compose "
+                "with a network of your own: Problem(A @ operators.Map(network, latent_shape, A.domain), y)."
+            )
+        decode = Map(generator.decode, generator.latent_shape, self.operator.domain)
+        return Problem(self.operator @ decode, self.measurement, self.noise)
 
     def element(self, index: int) -> Problem:
         """The problem of one element along the first batch axis."""
