@@ -11,8 +11,8 @@ import invgen as ig
 from invgen import phantoms
 from invgen.core.errors import DataError, DtypeError, ParameterError, ShapeError
 from invgen.operators import FanBeam, Radon
-from invgen.operators.tomography.divergent import ConeGeometry
-from invgen.operators.tomography.rays import Rays
+from invgen.operators.tomography import fan_torch
+from invgen.operators.tomography.rays import DivergentRays
 
 TURN = 2 * math.pi
 #: Rays along axes and diagonals, and others.
@@ -75,10 +75,9 @@ def test_the_compiled_projector_is_the_formula(shape, geometry, curved, dtype, t
     A = FanBeam(shape, ANGLES, curved=curved, **parameters)
     # the places of rays are rounded relative to the distance of the source
     tolerance = max(tolerance, 1e-15 * parameters["source_origin"])
-    rays = Rays(ConeGeometry(A.geometry, 1, 1, 1.0, 0.0))
+    rays = DivergentRays(A.geometry.as_cone())
     x, y = A.restrict(white(2, *shape, dtype=dtype)), white(2, *A.range.shape, dtype=dtype)
-    forward = rays.forward(x[:, None])[:, :, 0]
-    adjoint = A.restrict(rays.adjoint(y[:, :, None])[:, 0])
+    forward, adjoint = fan_torch.forward(x, rays), A.restrict(fan_torch.adjoint(y, rays))
     torch.testing.assert_close(A(x), forward, rtol=0, atol=tolerance * float(forward.abs().max()))
     torch.testing.assert_close(A.H(y), adjoint, rtol=0, atol=tolerance * float(adjoint.abs().max()))
 
