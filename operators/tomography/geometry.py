@@ -15,7 +15,7 @@ from invgen.core.errors import DataError, DtypeError, ParameterError, ShapeError
 
 __all__ = ["ParallelBeam", "PlanarGeometry", "angular_weights", "missing_wedges", "parallel_beam"]
 
-#: More than any detector has: lengths in different units ask for so many.
+#: More bins than any detector has: so large a number comes from lengths in different units.
 _MOST_BINS = 1 << 24
 
 
@@ -92,8 +92,8 @@ class ParallelBeam(PlanarGeometry):
 def angular_weights(angles: torch.Tensor, period: float) -> torch.Tensor:
     """Quadrature weights of views whose projections repeat after `period`; they sum to at most that.
 
-    Half the angular distance between each view's two neighbours; next to a missing wedge, where nothing was
-    measured, a view stands for the usual distance: see `missing_wedges`.
+    Half the angular distance between each view's two neighbors; next to a missing wedge, where nothing was
+    measured, the usual distance takes the place of the wedge: see `missing_wedges`.
     """
     order = torch.argsort(angles % period, stable=True)
     gaps, usual, missing = missing_wedges(angles, period)
@@ -106,8 +106,8 @@ def angular_weights(angles: torch.Tensor, period: float) -> torch.Tensor:
 def missing_wedges(angles: torch.Tensor, period: float) -> tuple[torch.Tensor, float, torch.Tensor]:
     """Distances between views, the usual one, and which of them are missing wedges.
 
-    Missing is a gap of more than five usual gaps and ten degrees; the usual gap is the upper quartile, so
-    that views may come in pairs.
+    A gap of more than five usual gaps and more than ten degrees is a missing wedge; the usual gap is the
+    upper quartile, so that views may come in pairs.
 
     Returns
     -------
@@ -203,7 +203,7 @@ def check_count(value: Any, name: str) -> int:
 
 
 def covering(width: float, spacing: float) -> int:
-    """How many bins are as wide as this, or wider."""
+    """The smallest number of bins that are at least so wide together."""
     count = width / spacing
     return max(1, math.ceil(count - 1e-9)) if math.isfinite(count) else _MOST_BINS + 1
 
