@@ -16,9 +16,7 @@ from invgen.core.threads import apart_from_openmp, thread_count
 
 __all__ = ["NUFFT"]
 
-__all__ = ["NUFFT"]
-
-#: Requested relative accuracy. The error against the direct sum is below 1e-4 and 1e-10.
+#: Relative accuracy requested of FINUFFT. The error against the direct sum is below 1e-4 and 1e-10.
 _ACCURACY = {torch.complex64: 1e-5, torch.complex128: 1e-12}
 
 #: Writes the transform of one array to another.
@@ -94,8 +92,8 @@ class NUFFT(Frozen):
             return lambda one, out: on_gpu.execute(one, out=out)
         import finufft
 
-        # In type 1 several threads add their parts to the grid in the order in which they end, and the sum
-        # rounds with that order: one thread gives the same bits every time, and costs little.
+        # In type 1 several threads add their parts to the grid in the order in which they finish, and the
+        # rounding of the sum depends on it: one thread gives the same bits every time, and costs little.
         threads = 1 if kind == 1 else self._threads
         # the small grid is the fast one, and accurate enough for images in single precision; of volumes it
         # magnifies rounding at each of three axes, and saves no time

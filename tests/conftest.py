@@ -6,11 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-
-@pytest.fixture(scope="session", autouse=True)
-def one_thread():
-    """Tests are of small tensors, which threads only wait for; those about threads choose their number."""
-    torch.set_num_threads(1)
+# Tests are of small tensors, for which threads only wait; those about threads choose their number. Operators
+# that are built while tests are collected keep the number of then.
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

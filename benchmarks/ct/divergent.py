@@ -12,7 +12,8 @@ import invgen as ig
 from benchmarks.peers import Astra
 from benchmarks.report import Milestones, Report, relative, seconds
 from invgen.operators import ConeBeam, FanBeam
-from invgen.operators.tomography.rays import Rays
+from invgen.operators.tomography import cone_torch
+from invgen.operators.tomography.rays import DivergentRays
 from invgen.phantoms import ball, shepp_logan
 from invgen.priors import TotalVariation
 from invgen.solvers import CG, FDK, FISTA, OSSART, PDHG, SIRT, Solver
@@ -143,10 +144,10 @@ def cone(report: Report) -> None:
     report.row("FDK, the same", f"{seconds(lambda: next(FDK().iterate(problem, volume)), 3):.2f} s")
     # plain PyTorch takes a second and more for each view
     B = A.subset(slice(None, None, 12))
-    plain, image, data = Rays(B.geometry), volume[None], problem.measurement[None, ::12]
+    rays, image, data = DivergentRays(B.geometry), volume[None], problem.measurement[None, ::12]
     ours = seconds(lambda: B.H(B(volume)), 3)
     began = time.perf_counter()
-    sinogram, back = plain.forward(image)[0], plain.adjoint(data)[0]
+    sinogram, back = cone_torch.forward(image, rays)[0], cone_torch.adjoint(data, rays)[0]
     theirs = time.perf_counter() - began
     apart = max(relative(B(volume), sinogram), relative(B.H(data[0]), back))
     whole = seconds(lambda: A.H(A(volume)), 3)

@@ -70,7 +70,10 @@ def parallel(function: Callable[..., None]) -> Callable[..., None]:
             return
         _start_numba()
         with _running:
-            before = numba.get_num_threads()  # of this thread
+            before = numba.get_num_threads()  # of this Python thread
+            if before == count:
+                on_several(*arguments)
+                return
             numba.set_num_threads(count)
             try:
                 on_several(*arguments)

@@ -27,7 +27,7 @@ def refined(spectra: torch.Tensor, n: int, count: int) -> torch.Tensor:
 
     Bin d is sample ``FINE d`` of the result, which has ``FINE (count - 1) + 1`` samples.
     """
-    if n % 2 == 0:  # of an even length the Nyquist frequency stands for its negative too
+    if n % 2 == 0:  # of an even length the Nyquist coefficient is that of both signs
         spectra = torch.cat([spectra[..., :-1], spectra[..., -1:] / 2], dim=-1)
     return FINE * torch.fft.irfft(spectra, n=FINE * n, dim=-1)[..., : FINE * (count - 1) + 1]
 

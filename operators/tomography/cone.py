@@ -53,7 +53,7 @@ class ConeBeam(Projection):
     source_detector : float
         Distance from the source to the detector, along the central ray.
     detector_shape : (int, int), optional
-        Rows and columns; by default as many as see the cylinder around the volume.
+        Rows and columns; by default the fewest that see the cylinder around the volume.
     detector_spacing : float or (float, float), optional
         Distance of the rows, and of the columns, on the detector; by default the voxel size times the
         magnification ``source_detector / source_origin``.

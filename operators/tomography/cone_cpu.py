@@ -4,7 +4,7 @@ The rays of one column of the panel share their path across the slices: on line 
 column where they run more along x) they pass between the same two stacks of voxels, at heights that grow with
 the panel's row. Stacks are contiguous in memory. Forward, threads share the views; adjoint, they share the
 lines of the volume, to which the very same samples are scattered: the same bits with any number of threads.
-Inner loops run over slices of arrays, from zero, which LLVM can vectorise.
+Inner loops run over slices of arrays, from zero, which LLVM can vectorize.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def _backproject(y, bottom, views, across, along, up, radius, upright, x):
         first = np.int64(block) * _LINES
         left, weight = np.empty(rows, dtype=np.uint32), np.empty(rows, dtype=x.dtype)
         length, values = np.empty(rows, dtype=x.dtype), np.empty((batch, rows), dtype=x.dtype)
-        # neighbours below and above apart: next rays would wait for each other's sums
+        # neighbors below and above are kept apart: successive rays would wait for each other's sums
         lower, upper = np.empty(layers + 2, dtype=x.dtype), np.empty(layers + 2, dtype=x.dtype)
         for view in range(len(views)):
             for c in range(len(across)):
@@ -154,7 +154,7 @@ def _track(view, across, along, radius, height, width):
 
 @njit(cache=True, error_model="numpy")
 def _between(place, places, one):
-    """The stacks on either side of a place, and their weights; those outside of the volume weigh nothing."""
+    """The stacks on either side of a place, and their weights, zero outside of the volume."""
     if not -1 < place < places:
         return 0, 0, 0 * one, 0 * one
     j = math.floor(place)

@@ -177,7 +177,7 @@ def fan_geometry(
     geometry = FanGeometry(
         (shape[0], shape[1]),
         t,
-        check_count(detector_count),
+        check_count(detector_count, "detector_count" if who == "FanBeam" else "detector_shape"),
         spacing,
         offset,
         float(pixel_size),
@@ -231,7 +231,7 @@ def cone_geometry(
         nearest = source_origin - math.hypot(*fan.image_shape) * voxel_size / 2
         half = shape[0] * voxel_size / 2 * source_detector / nearest + abs(row_offset)
         rows = covering(2 * half, row_spacing)
-    geometry = ConeGeometry(fan, shape[0], check_count(rows), row_spacing, row_offset)
+    geometry = ConeGeometry(fan, shape[0], check_count(rows, "detector_shape"), row_spacing, row_offset)
     steepest = float(geometry.rows().abs().max())
     if steepest > source_detector:
         raise ParameterError(

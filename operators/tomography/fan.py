@@ -22,7 +22,7 @@ from invgen.operators.tomography.rays import DivergentRays
 
 __all__ = ["FanBeam"]
 
-#: Directions that stand for those of all rays of a view, in the preconditioner.
+#: Number of directions, of all rays of a view, that the preconditioner averages over.
 _FAN_DIRECTIONS = 5
 
 
@@ -57,7 +57,7 @@ class FanBeam(Projection):
     source_detector : float
         Distance from the source to the detector, along the central ray.
     detector_count : int, optional
-        Number of bins; by default as many as see the circle around the image.
+        Number of bins; by default the fewest that see the circle around the image.
     detector_spacing : float, optional
         Width of a bin on the detector; by default the pixel size times the magnification
         ``source_detector / source_origin``.
@@ -156,19 +156,19 @@ class FanBeam(Projection):
 
 
 def fan_kernel(geometry: FanGeometry) -> torch.Tensor:
-    """Point response of projection and backprojection, about, float64 (2H, 2W).
+    """Approximate point response of projection and backprojection, float64 (2H, 2W).
 
-    That of parallel beams with the fan's bins as they are at the axis. Away from the axis the rays of a view
-    have other directions, by up to the fan's angle: the mean over these. Bins wider than pixels are cut, for
-    parallel beams are averaged over a bin, and rays go through its middle.
+    It is that of parallel beams with the fan's bins as they are at the axis, averaged over the directions
+    that the rays of a view have. Bins wider than pixels are divided: parallel beams are averaged over a bin,
+    whereas a fan's rays go through its middle.
     """
     g = geometry
     spacing = g.detector_spacing / g.magnification
     cuts = max(1, math.ceil(spacing / g.pixel_size - 1e-9))
-    spread = torch.linspace(*g.edges(), _FAN_DIRECTIONS, dtype=torch.float64)
+    directions = torch.linspace(*g.edges(), _FAN_DIRECTIONS, dtype=torch.float64)
     parallel = ParallelBeam(
         g.image_shape,
-        (g.angles + spread[:, None]).flatten(),
+        (g.angles + directions[:, None]).flatten(),
         g.detector_count * cuts,
         spacing / cuts,
         g.detector_offset / g.magnification,

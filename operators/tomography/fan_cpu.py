@@ -4,7 +4,7 @@ Each ray crosses line i of the image (a row, or a column where it runs more alon
 ``start + slope i``: in float64 whatever the data, found once for all images of a batch. Forward, threads
 share the views; adjoint, they share the lines of the image, to which the very same samples are scattered: the
 same bits with any number of threads. Inner loops run over slices of arrays, from zero, which LLVM can
-vectorise.
+vectorize.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def _backproject(y, views, across, along, radius, x, flipped):
         steep = np.empty(count, dtype=np.bool_)
         start, slope, length = np.empty(count), np.empty(count), np.empty(count, dtype=x.dtype)
         left, weight = np.empty(count, dtype=np.uint32), np.empty(count, dtype=x.dtype)
-        # neighbours on the left and right apart: next rays would wait for each other's sums
+        # neighbors on the left and right are kept apart: successive rays would wait for each other's sums
         lefts = np.zeros((batch, last - first, places + 2), dtype=x.dtype)
         rights = np.zeros((batch, last - first, places + 2), dtype=x.dtype)
         for view in range(len(views)):
@@ -169,7 +169,7 @@ def _inside(start, slope, i, low, high, places):
 
 @njit(cache=True, error_model="numpy")
 def _place(start, slope, i, places, left, weight):
-    """Find the neighbour on the left, and the weight of the other one."""
+    """Find the neighbor on the left, and the weight of the other one."""
     for d in range(len(start)):
         p = start[d] + slope[d] * i
         j = min(max(np.floor(p), 0.0), float(places))  # in memory, whatever the rounding of a far source

@@ -48,7 +48,7 @@ class FourierSlices(Frozen):
         phase = phase - sigma * first
         self._shift = Constant(torch.polar(torch.ones_like(phase), -2 * math.pi * phase))
         self.frequencies = torch.stack([-ky, kx], dim=-1)
-        # how pixels that are boxes weigh each frequency
+        # frequency response of pixels that are boxes
         self.pixel_response = torch.sinc(kx) * torch.sinc(ky) * p**2
 
     def project(self, x: torch.Tensor) -> torch.Tensor:
@@ -68,7 +68,7 @@ class FourierSlices(Frozen):
     def from_detector(self, y: torch.Tensor) -> torch.Tensor:
         """Adjoint of `to_detector` over the real numbers; shorter rows are padded by zeros."""
         spectra = torch.fft.rfft(y, n=self.n, dim=-1)[..., : len(self.sigma)]
-        spectra[..., 1:] *= 2  # each stands for its conjugate too
+        spectra[..., 1:] *= 2  # for the conjugate half
         return spectra / (self.n * self._spacing)
 
 

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from invgen.core.checks import as_count, is_count
 from invgen.core.errors import DataError, DtypeError, ParameterError, ShapeError
 
 __all__ = ["ParallelBeam", "PlanarGeometry", "angular_weights", "missing_wedges", "parallel_beam"]
 
-#: More than any detector has: lengths in different units ask for so many.
+#: More bins than any detector has: so large a number comes from lengths in different units.
 _MOST_BINS = 1 << 24
 
 
@@ -91,8 +92,8 @@ class ParallelBeam(PlanarGeometry):
 def angular_weights(angles: torch.Tensor, period: float) -> torch.Tensor:
     """Quadrature weights of views whose projections repeat after `period`; they sum to at most that.
 
-    Half the angular distance between each view's two neighbours; next to a missing wedge, where nothing was
-    measured, a view stands for the usual distance: see `missing_wedges`.
+    Half the angular distance between each view's two neighbors; next to a missing wedge, where nothing was
+    measured, the usual distance takes the place of the wedge: see `missing_wedges`.
     """
     order = torch.argsort(angles % period, stable=True)
     gaps, usual, missing = missing_wedges(angles, period)
@@ -105,8 +106,8 @@ def angular_weights(angles: torch.Tensor, period: float) -> torch.Tensor:
 def missing_wedges(angles: torch.Tensor, period: float) -> tuple[torch.Tensor, float, torch.Tensor]:
     """Distances between views, the usual one, and which of them are missing wedges.
 
-    Missing is a gap of more than five usual gaps and ten degrees; the usual gap is the upper quartile, so
-    that views may come in pairs.
+    A gap of more than five usual gaps and more than ten degrees is a missing wedge; the usual gap is the
+    upper quartile, so that views may come in pairs.
 
     Returns
     -------
@@ -137,7 +138,7 @@ def parallel_beam(
     offset = check_offset(detector_offset)
     if detector_count is None:
         detector_count = covering(math.hypot(*shape) * pixel_size + 2 * abs(offset), spacing)
-    count = check_count(detector_count)
+    count = check_count(detector_count, "detector_count")
     geometry = ParallelBeam((shape[0], shape[1]), t, count, spacing, offset, float(pixel_size))
     geometry._require_axis_on_detector()
     return geometry
@@ -146,7 +147,7 @@ def parallel_beam(
 def check_shape(shape: tuple[int, ...], axes: tuple[str, ...], who: str) -> tuple[int, ...]:
     """The shape of an image or a volume, as plain integers."""
     sizes = tuple(shape) if isinstance(shape, Iterable) else (shape,)
-    if len(sizes) != len(axes) or not all(_is_count(n) for n in sizes):
+    if len(sizes) != len(axes) or not all(is_count(n) for n in sizes):
         name = "image_shape" if len(axes) == 2 else "volume_shape"
         raise ShapeError(f"{who} expects {name}=({', '.join(axes)}); got {shape}.")
     return tuple(int(n) for n in sizes)
@@ -155,9 +156,8 @@ def check_shape(shape: tuple[int, ...], axes: tuple[str, ...], who: str) -> tupl
 def check_angles(angles: object, turn: float) -> torch.Tensor:
     """View angles in radians, float64 (views,); a number n means n equispaced views over `turn`."""
     if isinstance(angles, int | float | np.number):
-        if not _is_count(angles):
-            raise ParameterError(f"A number of angles is at least one, and whole; got angles={angles}.")
-        return torch.arange(int(angles), dtype=torch.float64) * (turn / int(angles))
+        views = as_count(angles, "A number of angles")
+        return torch.arange(views, dtype=torch.float64) * (turn / views)
     # PyTorch would round a list to float32; NumPy keeps its precision
     try:
         t = angles.detach().cpu() if isinstance(angles, torch.Tensor) else np.asarray(angles)
@@ -191,20 +191,19 @@ def check_offset(value: float) -> float:
     return float(value)
 
 
-def check_count(value: Any) -> int:
-    """The number of a detector's bins."""
-    if not _is_count(value):
-        raise ParameterError(f"detector_count is the number of bins, a whole one; got {value!r}.")
-    if value > _MOST_BINS:
+def check_count(value: Any, name: str) -> int:
+    """The number of a detector's bins, or of its rows."""
+    count = as_count(value, name)
+    if count > _MOST_BINS:
         raise ParameterError(
-            f"The detector would have {float(min(value, 10**300)):.3g} bins. Check the unit of "
-            "detector_spacing and detector_offset, or give detector_count."
+            f"The detector would have {float(min(count, 10**300)):.3g} bins. Check the unit of "
+            f"detector_spacing and detector_offset, or give {name}."
         )
-    return int(value)
+    return count
 
 
 def covering(width: float, spacing: float) -> int:
-    """How many bins are as wide as this, or wider."""
+    """The smallest number of bins that are at least so wide together."""
     count = width / spacing
     return max(1, math.ceil(count - 1e-9)) if math.isfinite(count) else _MOST_BINS + 1
 
@@ -214,7 +213,3 @@ def _is_finite(value: Any) -> bool:
         return math.isfinite(value)
     except (TypeError, ValueError, OverflowError, RuntimeError):  # texts, None, arrays, huge integers
         return False
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= 1)

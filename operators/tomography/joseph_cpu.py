@@ -82,8 +82,8 @@ def _project(x, flipped, views, first, ratio, y):
 def _backproject(y, views, first, ratio, margin, x):
     """Sinograms to images, lengths in pixels; the transpose of `_project`.
 
-    The rows of `y` (batch, views, margin + detector + margin) are padded by as many zeros as a pixel has
-    bins within reach. Adds to `x` (batch, H, W).
+    The rows of `y` (batch, views, margin + detector + margin) are padded by zeros, further than a pixel's
+    reach. Adds to `x` (batch, H, W).
     """
     batch, height, width = x.shape
     detector_count = y.shape[2] - 2 * margin

@@ -60,13 +60,13 @@ class Projection(LinearOperator):
     def estimate_noise(self, y: torch.Tensor) -> torch.Tensor | None:
         """From fourth differences along the detector, robustly (Donoho and Johnstone 1994, sec. 4.2).
 
-        Projections are smooth, so that their fourth differences are noise but for few; the median looks past
-        those.
+        Projections are smooth, so that all but few of their fourth differences are noise; the median is
+        robust against those few.
         """
         if y.shape[-1] < 5:
             return None
         differences = torch.diff(y, n=4, dim=-1).flatten(-len(self.range.shape)).abs()
-        # their variance is 1 + 16 + 36 + 16 + 1 times the noise's; half of normal numbers are within 0.6745
+        # their variance is 1 + 16 + 36 + 16 + 1 times the noise's; half of a Gaussian lies within 0.6745
         return differences.median(dim=-1).values / (0.6745 * 70**0.5)
 
     def restrict(self, x: torch.Tensor) -> torch.Tensor:

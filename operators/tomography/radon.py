@@ -48,7 +48,7 @@ class Radon(Projection):
     angles : int or sequence of float, shape (views,)
         View angles in radians; a number n means n equispaced views over pi, ``k pi / n``.
     detector_count : int, optional
-        Number of bins; by default as many as cover the image's diagonal.
+        Number of bins; by default the fewest that cover the image's diagonal.
     detector_spacing : float, optional
         Width of a bin; by default the pixel size.
     detector_offset : float

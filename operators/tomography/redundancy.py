@@ -1,4 +1,4 @@
-"""How much each ray of a fan counts, where some lines are measured twice and others once."""
+"""Weights of the rays of a fan, where some lines are measured twice and others once."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def ray_weights(geometry: FanGeometry, beyond_disc: bool = False) -> torch.Tenso
         c = torch.full(torch.broadcast_shapes(t.shape, g.shape), 0.0 if arcs else 1.0, dtype=torch.float64)
         for start, arc in arcs:
             width = arc / 2
-            if len(arcs) == 1:  # of the views of one ray, as many as this can have a partner
+            if len(arcs) == 1:  # the longest arc of a ray's views that can have partners
                 width = min(max(arc - math.pi + 2 * max(-first, last), 0.0), width)
             place = (t - start) % (2 * math.pi)
             c = c + _rise((torch.minimum(place, arc - place) / max(width, 1e-9)).clamp(min=0))
@@ -60,9 +60,9 @@ def _rise(x: torch.Tensor) -> torch.Tensor:
 
 
 def _arcs(angles: torch.Tensor) -> list[tuple[float, float]]:
-    """Beginning and length of each arc of views, each of which stands for the step around it.
+    """Beginning and length of each arc of views, half a step beyond its first and its last one.
 
-    None where they go all around.
+    An empty list where views go all around.
     """
     t = (angles % (2 * math.pi)).sort().values
     _, usual, missing = missing_wedges(angles, 2 * math.pi)

@@ -65,7 +65,7 @@ def merge(y: torch.Tensor, matrix: Circulant, levels: int) -> None:
 
 
 def corner(sizes: Iterable[int]) -> tuple[Any, ...]:
-    """Index of so many first places along each of the last axes."""
+    """Index of the first places along each of the last axes, `sizes` of them."""
     return (..., *(slice(n) for n in sizes))
 
 

@@ -1,4 +1,4 @@
-"""What projections tell of the scanner that made them."""
+"""Parameters of a scanner, estimated from its own projections."""
 
 from invgen.operators.tomography.calibration.scanner import Calibration, calibrate
 

@@ -25,14 +25,14 @@ _FAR = 6  # half coarse bins
 
 @dataclass(frozen=True)
 class FanFit:
-    """What was found: lengths in bins, and what is in doubt."""
+    """The best fit, lengths in bins, and what is uncertain about it."""
 
     offset: float
     uncertainty: float
     rotation: int
     residual: float
     ratio: float  # misfit of the other sense of rotation over that of this one
-    sense_told: bool
+    sense_found: bool
     doubt: str | None
 
 
@@ -52,7 +52,7 @@ def fit_fan(data: torch.Tensor, angles: torch.Tensor, geometry: FanGeometry) -> 
     data : tensor, float64 (views, detector)
     angles : tensor, float64 (views,)
     geometry : FanGeometry
-        Distances and detector; of its offset only that it is looked for as far as that.
+        Distances and detector; the search reaches at least as far as its offset.
     """
     count, spacing = geometry.detector_count, geometry.detector_spacing
     stated = abs(geometry.detector_offset) / spacing
@@ -82,13 +82,13 @@ def fit_fan(data: torch.Tensor, angles: torch.Tensor, geometry: FanGeometry) -> 
         rotation=-1 if reverse else 1,
         residual=math.sqrt(best.misfit / best.power) if best.power > 0 else 0.0,
         ratio=worse.misfit / best.misfit if best.misfit > 0 else 1.0,
-        sense_told=reverse or forward.clearly_better_than(backward),
+        sense_found=reverse or forward.clearly_better_than(backward),
         doubt=doubt,
     )
 
 
 def _search(rays: Twice, geometry: FanGeometry, reach: float) -> tuple[float, float]:
-    """Best offset in bins, and the best of the places that are clearly elsewhere."""
+    """The best offset in bins, and the best of the offsets that are clearly different."""
     width = max(1, rays.data.shape[1] // _COARSE)
     coarse = rays.coarser(width, geometry)
     places = torch.arange(-reach / width, reach / width + 0.5, 0.5).tolist()
@@ -99,7 +99,8 @@ def _search(rays: Twice, geometry: FanGeometry, reach: float) -> tuple[float, fl
 
     start = offset = places[best] * width
     step = width / 2
-    positions = rays.positions(abs(start) + width + 1)  # the same for all, that noise weighs the same
+    # the same for all offsets, so that noise contributes equally
+    positions = rays.positions(abs(start) + width + 1)
     least = rays.misfit(offset, positions)
     while True:
         below, above = (rays.misfit(offset + side * step, positions) for side in (-1, 1))

@@ -1,4 +1,4 @@
-"""The parameters of a scanner that its own data tell."""
+"""Estimates of the detector's offset and the sense of rotation from a scan's own data."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from invgen.operators.tomography.radon import Radon
 
 __all__ = ["Calibration", "calibrate"]
 
-_SLACK = math.radians(10)  # directions that parallel beams may lack: their neighbors tell enough
+_SLACK = math.radians(10)  # directions that parallel beams may lack: their neighbors suffice
 _ROUNDING = math.radians(0.1)
-_EDGE = 0.05  # of the largest line integrals: more than this at an edge is object, not background
+_EDGE = 0.05  # of the largest line integral: what exceeds it at an edge is object, not background
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What `calibrate` found.
+    """Result of `calibrate`.
 
     Attributes
     ----------
@@ -35,17 +35,17 @@ class Calibration:
         The offset to build the operator with, in its unit of length, on the detector along its columns: the
         value itself, not a correction of what the operator had.
     uncertainty : float
-        One standard error of it, in the same unit; infinite where the data tell nothing.
+        Its standard error, in the same unit; infinite where the data do not determine it.
     rotation : {1, -1}
         -1 where the angles turn the other way than stated (or, which is the same but for a mirrored image,
         the detector is read from its other end). Always 1 for parallel beams, whose data are consistent
-        either way: a wrong sense mirrors the image, and no data tell it.
+        either way: with the wrong sense the image is mirrored, which the data cannot reveal.
     operator : Radon, FanBeam or ConeBeam
         With that offset, and the angles negated where `rotation` is -1.
     residual : float
-        What remains inconsistent, relative to the data. For fans and cones the rms difference of the two
-        readings of a ray, over their standard deviation times the root of two; for parallel beams the rms
-        of what no object explains over that of the data.
+        Remaining inconsistency, relative to the data. For fans and cones the rms difference of the two
+        readings of a ray, over their standard deviation times the square root of two; for parallel beams the
+        rms of the part of the data that no object explains, over the rms of the data.
     other_rotation : float
         Misfit of the other sense of rotation, at its own best offset, over that of the chosen one: far above
         1 where the sense is certain. 1 for parallel beams.
@@ -62,12 +62,12 @@ class Calibration:
 def calibrate(operator: Any, sinogram: torch.Tensor) -> Calibration:
     """Find the detector's offset, and for fans and cones the sense of rotation, from the data themselves.
 
-    Every line that is measured twice, from its two ends, must give one value: of parallel beams
+    A line that is measured twice, from its two ends, must give the same value: of parallel beams
     ``p(t + pi, -s) = p(t, s)``, of fans ``p(t + pi - 2 g, -g) = p(t, g)`` with the angle g between a ray and
-    the central one (Parker 1982, doi:10.1118/1.595078; Kak and Slaney 1988, sec. 3.4). A wrong offset breaks
-    that.
+    the central one (Parker 1982, doi:10.1118/1.595078; Kak and Slaney 1988, sec. 3.4). A wrong offset
+    violates that.
 
-    Fans: the sum of the squared differences of such pairs is minimised over offsets up to a fifth of the
+    Fans: the sum of the squared differences of such pairs is minimized over offsets up to a fifth of the
     detector to either side (further, where the operator states more), for both senses of rotation. Views may
     be spaced unevenly, cover more than a turn, or as little as 180 degrees and the fan; each ray is compared
     where there are views close to it. Cones are calibrated in the central plane, where their rays are a fan.
@@ -78,8 +78,8 @@ def calibrate(operator: Any, sinogram: torch.Tensor) -> Calibration:
     Parameters
     ----------
     operator : Radon, FanBeam or ConeBeam
-        The geometry as far as it is known. Its image plays no role, and of its `detector_offset` only the
-        size, where it is large.
+        The geometry as far as it is known. Its image shape has no influence, and its `detector_offset` only
+        where it is large: the search reaches that far.
     sinogram : tensor, shape of `operator.range`
         Line integrals, up to a factor; no batch axes.
 
@@ -101,13 +101,13 @@ def calibrate(operator: Any, sinogram: torch.Tensor) -> Calibration:
     Warns
     -----
     InvgenWarning
-        When the data do not tell the offset clearly, or the sense of rotation: all data from an object that
-        is round about the axis, and those of a distant source, agree with either. The sense is then as
-        stated.
+        When the data do not determine the offset clearly, or the sense of rotation: data of an object that
+        is rotationally symmetric about the axis, and those of a distant source, are consistent with both
+        senses. The stated one is then kept.
     """
     if not isinstance(operator, Radon | FanBeam | ConeBeam):
         given = getattr(operator, "name", type(operator).__name__)
-        raise CapabilityError(f"calibrate knows Radon, FanBeam and ConeBeam; got {given}.")
+        raise CapabilityError(f"calibrate expects a Radon, FanBeam or ConeBeam operator; got {given}.")
     operator.range.check(sinogram, "calibrate")
     if sinogram.ndim > len(operator.range.shape):
         raise ShapeError(
@@ -159,15 +159,15 @@ def _divergent(operator: FanBeam | ConeBeam, fan: FanGeometry, data: torch.Tenso
             "detector_offset=..."
         )
     fit = fit_fan(data, fan.angles, fan)
-    told = math.isfinite(fit.uncertainty)
-    offset = fit.offset * fan.detector_spacing if told else fan.detector_offset
+    found = math.isfinite(fit.uncertainty)
+    offset = fit.offset * fan.detector_spacing if found else fan.detector_offset
     if fit.doubt:
         _doubt(offset, fit.doubt)
-    elif not fit.sense_told:
+    elif not fit.sense_found:
         warnings.warn(
-            "The data do not tell the sense of rotation: the misfit of the other one is "
-            f"{fit.ratio:.3g} times that of the one stated, which is kept. So it is where the object is "
-            "round about the axis, the source far away, or much noise on few rays.",
+            "The data do not determine the sense of rotation: the misfit of the other one is "
+            f"{fit.ratio:.3g} times that of the one stated, which is kept. Reasons are an object that is "
+            "rotationally symmetric about the axis, a distant source, or much noise on few rays.",
             InvgenWarning,
             stacklevel=3,
         )
@@ -197,14 +197,14 @@ def _central_row(data: torch.Tensor, geometry: ConeGeometry) -> torch.Tensor:
 
 
 def _is_cut(data: torch.Tensor) -> bool:
-    """Whether the object reaches beyond the detector; its cut edges would pass for the object's own."""
+    """Whether the object reaches beyond the detector; truncated edges would be taken for the object's own."""
     width = max(1, data.shape[1] // 100)
     edges = torch.cat([data[:, :width], data[:, -width:]], 1).mean(1)
     return bool(edges.median() > _EDGE * data.amax(1).median())
 
 
 def _corrected(operator: Radon | FanBeam | ConeBeam, offset: float, rotation: int) -> Projection:
-    """The operator with another offset and sense of rotation, its field of view chosen anew if it was."""
+    """The operator with another offset and sense of rotation; a default field of view is chosen anew."""
     plane = operator.geometry.fan if isinstance(operator, ConeBeam) else operator.geometry
     fov = None if operator.fov == ("image" if plane.sees_whole_image else "disc") else operator.fov
     return operator.rebuilt(operator.angles * rotation, offset, fov)

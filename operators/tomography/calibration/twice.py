@@ -14,7 +14,7 @@ __all__ = ["Agreement", "Twice"]
 _TURN = 2 * math.pi
 _SAME = 1e-5  # radians: 0 and 360 degrees are one view, in single precision too
 _MAX_GAP = 3.0  # typical gaps between views that are interpolated across
-_MOST = 1 << 21  # pairs of rays: more tell no more
+_MOST = 1 << 21  # pairs of rays: more do not improve the estimate
 _BLUR = 1.2  # bins
 _TAPS = 6  # bins to either side, where the kernel has fallen to 4e-6
 _CHANGE = 0.25  # bins
@@ -31,8 +31,8 @@ class Twice:
     Seen from its other end it has the angle ``t - g + pi`` and the fan angle ``-g``: the views that measure
     the line of angle a are ``a + g`` and ``a + pi - g``. Lines are taken at equal positions to the right and
     to the left of where the axis projects, so that both readings are interpolated alike. Between the bins
-    that is by a Gaussian, whose noise gain does not depend on where between two bins it stands: of shorter
-    kernels it does, and noise then prefers offsets of half a bin. Between the views it is linear, at places
+    that is by a Gaussian, whose noise gain does not depend on its place between two bins; that of shorter
+    kernels does, and noise then favors offsets of half a bin. Between the views it is linear, at places
     that do not move with the offset.
     """
 
@@ -138,7 +138,7 @@ class Agreement:
         """Standard error of the offset in bins: the scatter of the misfit's slope over its curvature.
 
         The scatter is that between patches of rays (Liang and Zeger 1986): neighbors share readings and
-        errors, and count as one.
+        errors, and are one observation.
         """
         scatter = _scatter(_patches(self.difference * self.change))
         return scatter / self.curvature if self.curvature > 0 else math.inf

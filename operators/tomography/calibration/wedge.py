@@ -9,7 +9,7 @@ import torch
 
 __all__ = ["WedgeFit", "fit_parallel", "missing", "without_pedestal"]
 
-_MAX_HARMONIC = 360  # more would cost time and gain nothing: low frequencies carry the object
+_MAX_HARMONIC = 360  # more would cost time and add nothing: the object is in the low frequencies
 _SEARCH = 0.4  # of the detector, to either side
 _FINE = 0.01  # columns
 _BAND = 8  # frequencies of one noise level: of a single one, chance can make a perfect fit
@@ -43,13 +43,13 @@ def fit_parallel(data: torch.Tensor, angles: torch.Tensor) -> WedgeFit:
     Seen from behind, a projection is mirrored: with the axis at column c the line integrals obey
     ``p(t + pi, c + s) = p(t, c - s)``, so that views over 180 degrees give a sinogram over 360. The Fourier
     transform of a sinogram of an object of radius R is confined to the double wedge ``|k| <= R |w|`` of
-    angular harmonics k and detector frequencies w (Edholm, Lewitt and Lindholm 1986), and a wrong centre puts
-    a seam into it that spills out: Vo et al. (2014), doi:10.1364/OE.22.019078, search the centre with the
-    least spilled. Here that is done as a fit. At each frequency the harmonics inside of the wedge are fitted
-    to the mirrored sinogram by least squares, for any spacing of the angles; the residual is a quadratic
-    form of ``exp(i w c)``, known in closed form for every c, and with an unknown noise level of each
-    frequency the log-likelihood is the sum of the logarithms of the residuals. That weighting keeps beam
-    hardening and drifts, which live at the lowest frequencies, from deciding.
+    angular harmonics k and detector frequencies w (Edholm, Lewitt and Lindholm 1986), and a wrong center puts
+    a seam into it whose spectrum lies outside: Vo et al. (2014), doi:10.1364/OE.22.019078, search the center
+    with the least energy there. Here that is done as a fit. At each frequency the harmonics inside of the
+    wedge are fitted to the mirrored sinogram by least squares, for any spacing of the angles; the residual is
+    a quadratic form of ``exp(i w c)``, known in closed form for every c, and with an unknown noise level of
+    each frequency the log-likelihood is the sum of the logarithms of the residuals. This weighting limits the
+    influence of beam hardening and drifts, which are at the lowest frequencies.
     Views over 360 degrees need no special case: the fit then compares views with their opposites.
 
     Parameters
@@ -112,7 +112,7 @@ class _Residual:
     total: torch.Tensor  # sum of squares of the data, 2 * views numbers
 
     def levels(self, offsets: torch.Tensor) -> torch.Tensor:
-        """Residuals of centres ``middle + offsets``, summed over each band: shape (bands, offsets)."""
+        """Residuals of centers ``middle + offsets``, summed over each band: shape (bands, offsets)."""
         rows = []
         parts = (x.split(_BAND) for x in (self.frequency, self.cross, self.constant))
         for frequency, cross, constant in zip(*parts, strict=True):
@@ -125,7 +125,7 @@ class _Residual:
         """Weights of the logarithms of the levels in minus the log-likelihood, shape (bands,).
 
         Half the number of residuals, times the fraction of the fitted power that is not noise: bands of
-        nothing but noise would fit well at some wrong centre or other.
+        nothing but noise would fit well at some wrong center.
         """
         freedom, total = (
             torch.stack([part.sum() for part in x.split(_BAND)]) for x in (self.freedom, self.total)
@@ -153,14 +153,14 @@ def _residual(data: torch.Tensor, angles: torch.Tensor) -> _Residual:
     waves = torch.cat([angles, angles + math.pi])[:, None] * torch.arange(1, most + 1)
     waves = torch.stack([waves.cos(), waves.sin()], 2).flatten(1)
     basis, triangle = torch.linalg.qr(torch.cat([torch.ones(2 * views, 1, dtype=torch.float64), waves], 1))
-    # harmonics that these angles cannot tell from lower ones add nothing; after the first, none does
+    # harmonics that equal lower ones at these angles add nothing; after the first, none does
     new = triangle.diagonal().abs() > 1e-6 * math.sqrt(2 * views)
     basis = basis * new
     complete = not new[-2:].any()
 
     order = (2 * highest).clamp(max=len(new) - 1)
     freedom = 2 * views - new.cumsum(0)[order]
-    # a fit that leaves hardly a residual fits noise anywhere
+    # a fit with few residual degrees of freedom fits noise at any center
     keep = (freedom > 0.2 * views) & ((highest <= most) | complete)
     transform, order = transform[:, keep], order[keep]
     first, second = (half.T.to(transform.dtype) @ transform for half in basis.split(views))

@@ -140,7 +140,7 @@ def test_stripes_and_drift_move_the_offset_by_little():
         assert found.detector_offset / SPACING == pytest.approx(3.2, abs=0.1)
 
 
-def test_a_round_object_on_the_axis_tells_the_offset_and_not_the_sense():
+def test_a_round_object_on_the_axis_determines_the_offset_and_not_the_sense():
     disc = ig.phantoms.disc(25.0)
     for data in (scan(SCANS["full"], 4.3, disc), noisy(scan(SCANS["full"], 4.3, disc), 0.01)):
         with pytest.warns(InvgenWarning, match="sense of rotation"):
@@ -150,7 +150,7 @@ def test_a_round_object_on_the_axis_tells_the_offset_and_not_the_sense():
         assert found.detector_offset / SPACING == pytest.approx(4.3, abs=0.02)
 
 
-def test_the_same_disc_beside_the_axis_tells_the_sense():
+def test_the_same_disc_beside_the_axis_determines_the_sense():
     disc = ig.phantoms.disc(20.0, center=(6.0, 0.0))
     assert calibrate(fan(-SCANS["full"]), noisy(scan(SCANS["full"], 4.3, disc), 0.01)).rotation == -1
 
@@ -229,7 +229,7 @@ def test_small_detectors(count):
 
 def test_what_is_no_scan_is_refused():
     operator = fan(8)
-    with pytest.raises(CapabilityError, match="knows Radon, FanBeam and ConeBeam; got Identity"):
+    with pytest.raises(CapabilityError, match="expects a Radon, FanBeam or ConeBeam operator; got Identity"):
         calibrate(Identity((8, COUNT)), torch.zeros(8, COUNT))
     with pytest.raises(CapabilityError, match="got str"):
         calibrate("fan", torch.zeros(8, COUNT))

@@ -10,8 +10,9 @@ from invgen import phantoms
 from invgen.core.errors import DataError, DtypeError, ParameterError, ShapeError
 from invgen.noise import Gaussian
 from invgen.operators import FanBeam, Radon
+from invgen.operators.tomography import joseph_torch
 from invgen.operators.tomography.fourier import Convolution
-from invgen.operators.tomography.joseph import joseph_adjoint, joseph_forward
+from invgen.operators.tomography.rays import ParallelRays
 
 METHODS = ["fourier", "joseph"]
 
@@ -80,13 +81,9 @@ def test_the_compiled_projector_is_the_formula(shape, geometry):
         [torch.arange(24) * math.pi / 12, torch.rand(9, generator=torch.Generator().manual_seed(0)) * 9]
     )
     A = Radon(shape, t.double(), method="joseph", **geometry)
-    g = A.geometry
-    ratio, first = g.detector_spacing / g.pixel_size, g.detector_offset / g.detector_spacing
-    first = first - (g.detector_count - 1) / 2
-    views = torch.stack([g.angles.cos(), g.angles.sin()], dim=1)
+    rays = ParallelRays(A.geometry)
     x, y = white(2, *shape), white(2, *A.range.shape)
-    forward = joseph_forward(x, views, first, ratio, g.detector_count) * g.pixel_size
-    adjoint = joseph_adjoint(y, views, first, ratio, shape) * g.pixel_size
+    forward, adjoint = joseph_torch.forward(x, rays), joseph_torch.adjoint(y, rays)
     torch.testing.assert_close(A(x), forward, rtol=0, atol=1e-11 * float(forward.abs().max()))
     torch.testing.assert_close(A.H(y), adjoint, rtol=0, atol=1e-11 * float(adjoint.abs().max()))
 
