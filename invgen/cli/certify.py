@@ -48,7 +48,7 @@ def certify(
         typer.Option(
             "--set",
             metavar=Settings.metavar,
-            help=f"Hyper-parameter of every solver; may be given several times. {Settings.typed}",
+            help=f"Hyper-parameters of every solver. {Settings.syntax}",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Of problems and samples.")] = 0,

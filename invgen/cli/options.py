@@ -54,7 +54,7 @@ def typed(*tables: type) -> Callable[[Callable[..., None]], Callable[..., None]]
 def parameter(option: Option) -> inspect.Parameter:
     """An option as a parameter of a command."""
     name, value, default = option.typed, option.value, option.default
-    shown: dict[str, Any] = {"help": f"{option.about} {value.typed}".rstrip()}
+    shown: dict[str, Any] = {"help": f"{option.about} {value.syntax}".rstrip()}
     if option.panel is not None:
         shown["rich_help_panel"] = option.panel
     kind: Any = Any

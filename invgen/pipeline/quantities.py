@@ -22,7 +22,7 @@ class Degrees(Value):
     """A range of angles: in radians, written in degrees."""
 
     metavar = "A:B"
-    typed = "In degrees, B left out; 350:20 wraps past 360."
+    syntax = "In degrees, B left out; 350:20 wraps past 360."
     python = "(float, float), radians"
 
     def check(self, value: Any, name: str) -> tuple[float, float]:
@@ -49,7 +49,7 @@ class Angles(Value):
     """Angles of all views: in radians, or the name of what holds them."""
 
     metavar = "ANGLES"
-    typed = "Or START:STOP:COUNT in degrees, STOP left out: 0:180:60 is 0, 3, ... 177."
+    syntax = "Or START:STOP:COUNT in degrees, STOP left out: 0:180:60 is 0, 3, ... 177."
     python = "str, or array of shape (views,), radians"
 
     def check(self, value: Any, name: str) -> str | tuple[float, ...]:
@@ -88,7 +88,7 @@ class Lengths(Value):
     """A length in m, or several."""
 
     metavar = "M"
-    typed = "0.24,0.2 is high, wide."
+    syntax = "0.24,0.2 is high, wide."
     python = "number, or tuple of them, m"
 
     def check(self, value: Any, name: str) -> float | tuple[float, ...]:

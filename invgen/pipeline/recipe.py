@@ -12,7 +12,7 @@ from invgen.core.errors import ParameterError
 from invgen.pipeline.options import Kind, given, option, options, recorded, validate, words
 from invgen.pipeline.quantities import Degrees
 from invgen.pipeline.reading import Reading
-from invgen.pipeline.values import Choice, Count, Flag, Name, Number, Settings, Slices
+from invgen.pipeline.values import LOWEST, Choice, Count, Flag, Name, Number, Settings, Slices
 
 if TYPE_CHECKING:
     from invgen.solvers.methods import Method
@@ -55,7 +55,7 @@ class Recipe:
     """
 
     solver: str | None = option(
-        Choice(_methods_of_scans, typed="All are listed below."),
+        Choice(_methods_of_scans, syntax="All are listed below."),
         "Method of reconstruction: by default fbp for CT and cg-sense for MRI.",
         panel=_METHOD,
     )
@@ -186,7 +186,7 @@ class Recipe:
         default="auto",
     )
     seed: int = option(
-        Count(least=-(2**63)),
+        Count(least=LOWEST),
         "Seed of the random numbers of samplers: sample i of each slice follows from seed + i (of "
         "twisted-smc, all of them from seed together).",
         panel=_POSTERIOR,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Real
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from invgen.core.checks import as_count, is_count
 from invgen.core.errors import ParameterError
 
 __all__ = [
+    "LOWEST",
     "Choice",
     "Count",
     "Flag",
@@ -28,7 +29,7 @@ __all__ = [
 ]
 
 #: The lowest whole number that a seed or an index can be.
-_LOWEST = -(2**63)
+LOWEST = -(2**63)
 
 
 class Value:
@@ -38,14 +39,14 @@ class Value:
     ----------
     metavar : str
         How a value is written on the command line, for its help.
-    typed : str
+    syntax : str
         How to write it, where that takes a sentence.
     python : str
         What it is in Python, for docstrings.
     """
 
     metavar: str = "NAME"
-    typed: str = ""
+    syntax: str = ""
     python: str = "str"
 
     def check(self, value: Any, name: str) -> Any:
@@ -56,9 +57,7 @@ class Value:
         ParameterError
             Where it is none of this kind.
         """
-        if not isinstance(value, str):
-            raise ParameterError(f"{name} is a name; got {value!r}.")
-        return value
+        raise NotImplementedError
 
     def read(self, text: str) -> Any:
         """The value that a text stands for.
@@ -83,7 +82,9 @@ class Name(Value):
 
     def check(self, value: Any, name: str) -> str:
         """A name; paths become one."""
-        return super().check(str(value) if isinstance(value, Path) else value, name)
+        if not isinstance(value, str | Path):
+            raise ParameterError(f"{name} is a name; got {value!r}.")
+        return str(value)
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ class Choice(Value):
 
     names: Sequence[str] | Callable[[], Sequence[str]]
     metavar: str = "NAME"
-    typed: str = ""
+    syntax: str = ""
 
     def check(self, value: Any, name: str) -> str:
         """One of the names."""
@@ -179,18 +180,18 @@ class Slices(Value):
     """A slice ``start:stop:step``, or a single index."""
 
     metavar = "A:B:STEP"
-    typed = "Counted from 0, B left out; ::4 is every fourth."
+    syntax = "Counted from 0, B left out; ::4 is every fourth."
     python = "slice or int"
 
     def check(self, value: Any, name: str) -> slice:
         """A slice; of an index, that which has it alone."""
         if isinstance(value, range):
             value = slice(value.start, value.stop, value.step)
-        if is_count(value, least=_LOWEST):
+        if is_count(value, least=LOWEST):
             return slice(int(value), int(value) + 1 or None)
         if not isinstance(value, slice):
             raise ParameterError(f"{name} is a slice, such as slice(2, 4), or an index; got {value!r}.")
-        start, stop = (end if end is None else as_count(end, name, least=_LOWEST) for end in _ends(value))
+        start, stop = (end if end is None else as_count(end, name, least=LOWEST) for end in _ends(value))
         step = 1 if value.step is None else as_count(value.step, f"the step of {name}")
         return slice(start, stop, None if step == 1 else step)
 
@@ -221,17 +222,17 @@ class Settings(Value):
     """Hyper-parameters by their names."""
 
     metavar = "NAME=VALUE"
-    typed = (
+    syntax = (
         "May be given several times; VALUE is a number, true, false, a word such as auto, or numbers with "
         "commas between them."
     )
     python = "dict from str to number, bool, str or tuple of numbers"
 
     def check(self, value: Any, name: str) -> dict[str, Any]:
-        """A dict, with tuples for lists."""
+        """A dict, with tuples for lists, and Python's own numbers."""
         if not (isinstance(value, Mapping) and all(isinstance(key, str) for key in value)):
             raise ParameterError(f"{name} are values by name, such as {{'zeta': 0.3}}; got {value!r}.")
-        return {key: tuple(each) if isinstance(each, list) else each for key, each in value.items()}
+        return {key: _plain(each) for key, each in value.items()}
 
     def read(self, text: str) -> dict[str, Any]:
         """The one of ``name=value``, the value being a number, true, false, a word, or ``a,b``."""
@@ -266,6 +267,15 @@ def select(selection: slice | None, count: int, what: str) -> range:
     if not indices:
         raise ParameterError(f"--{what} selects none of the {count} {what}, 0 to {count - 1}.")
     return indices
+
+
+def _plain(value: Any) -> Any:
+    """A number as int or float, a list as a tuple of them; others as they are."""
+    if isinstance(value, list | tuple):
+        return tuple(map(_plain, value))
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return value
+    return int(value) if isinstance(value, Integral) else float(value)
 
 
 def _scalar(text: str) -> Any:

@@ -1,5 +1,6 @@
 """Values of options: what is read is what is written, and what is no such value is refused."""
 
+import json
 import math
 
 import numpy as np
@@ -78,12 +79,14 @@ def test_what_cannot_be_read(value, text):
         (Lengths(), [0.2], 0.2),
         (Sizes(), [np.int64(4), 3], (4, 3)),
         (Settings(), {"sigma_range": [0.1, 2]}, {"sigma_range": (0.1, 2)}),
+        (Settings(), {"cg_steps": np.int64(3), "on": True}, {"cg_steps": 3, "on": True}),
     ],
 )
 def test_python_may_give_them_in_other_forms(value, given, meant):
     found = value.check(given, "--option")
     assert found == meant
     assert type(found) is type(meant)
+    json.dumps(None if found is None else value.write(found))
 
 
 @pytest.mark.parametrize(
