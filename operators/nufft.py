@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -49,6 +49,8 @@ class NUFFT(Frozen):
     is PyTorch's number when the object is built, so that an object gives the same bits in every thread and
     process.
     """
+
+    incidental: ClassVar[tuple[str, ...]] = ("_frozen", "_threads")
 
     def __init__(self, shape: tuple[int, ...], points: torch.Tensor) -> None:
         self.shape = tuple(shape)

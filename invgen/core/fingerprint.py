@@ -29,7 +29,7 @@ def fingerprint(*objects: Any) -> str:
 
     Tensors and arrays count by dtype, shape and bytes; networks by class, settings and weights; functions by
     their code and what they close over; other objects by class and attributes. What is derived, the values
-    of cached properties, does not count.
+    of cached properties, does not count, nor what a class calls `incidental`.
 
     Returns
     -------
@@ -105,11 +105,13 @@ def _content(value: Any) -> Any:
         return value.__self__, value.__func__
     if isinstance(value, functools.partial):
         return value.func, value.args, value.keywords
-    if type(value).__getstate__ is not object.__getstate__:
-        return value.__getstate__()
-    if hasattr(value, "__dict__"):
-        parts = vars(value).items()
-        return {name: part for name, part in parts if name != "_frozen" and not _is_derived(value, name)}
+    own = type(value).__getstate__ is not object.__getstate__
+    parts = value.__getstate__() if own else getattr(value, "__dict__", None)
+    if isinstance(parts, dict):
+        left_out = getattr(type(value), "incidental", ())
+        return {n: part for n, part in parts.items() if n not in left_out and not _is_derived(value, n)}
+    if own:
+        return parts
     try:
         return value.__reduce_ex__(2)[1:3]
     except TypeError:  # what cannot be pickled counts by its class

@@ -89,7 +89,7 @@ def test_guidance_needs_no_number_where_the_prior_has_it(solver):
     prior = DENSITIES["mixture"]
     A = MatrixOperator(normal(4, N, seed=7), SHAPE)
     problem = ig.Problem(A, normal(4, seed=8), ig.noise.Gaussian(0.2))
-    found = solver(prior, 20, sigma_range=(0.01, 20.0))(problem, samples=2, seed=0).x
+    found = solver(prior, iterations=20, sigma_range=(0.01, 20.0))(problem, samples=2, seed=0).x
     assert bool(found.isfinite().all())
 
 
