@@ -28,7 +28,7 @@ clean = phantom.fan_sinogram(
 noise = ig.noise.Gaussian(0.01 * float(clean.max()))
 sinogram = noise.sample(clean, seed=0)
 
-# rays that are measured twice tell where the detector is
+# the detector's offset is estimated from rays that are measured twice
 found = ig.operators.calibrate(stated, sinogram)
 print(f"offset {found.detector_offset / g.detector_spacing:.3f} bins, true 2.500")
 

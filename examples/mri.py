@@ -25,7 +25,7 @@ seen = [torch.exp(-((x - math.cos(t)) ** 2) - (y - math.sin(t)) ** 2 + 1j * (t +
 sensitivities = torch.stack(seen)
 sensitivities = sensitivities / torch.linalg.vector_norm(sensitivities, dim=0)
 
-# every fourth line of k-space and 24 in the middle: the acceleration that this is, is told
+# every fourth line of k-space and 24 in the middle: which acceleration that is, is printed
 lines = sampling.equispaced_lines((n, n), 4, center_fraction=24 / n)
 noise = ig.noise.Gaussian(0.005)
 full = ig.operators.MRI((n, n), lines, sensitivities)

@@ -23,3 +23,14 @@ def measured_file():
         return folder / name
 
     return find
+
+
+def pytest_collection_modifyitems(items):
+    """Of a test whose cases are slow, the first case is the small version that stays in the fast run."""
+    seen = set()
+    for item in items:
+        if item.get_closest_marker("cases_are_slow"):
+            name = item.nodeid.partition("[")[0]
+            if name in seen:
+                item.add_marker(pytest.mark.slow)
+            seen.add(name)

@@ -26,7 +26,7 @@ def normal(*shape, seed=0):
 
 @dataclass(frozen=True)
 class Exact:
-    """Draws from the posterior of a Gaussian prior, which its denoiser tells; and wrongly, if asked to."""
+    """Draws from the posterior of a Gaussian prior, known by its denoiser; and wrongly, if asked to."""
 
     prior: Any
     noise: float = 1.0
@@ -34,7 +34,7 @@ class Exact:
     bias: float = 0.0
 
     def __call__(self, problem, samples, seed):
-        prior = self.told(problem.operator.domain)
+        prior = self.reported(problem.operator.domain)
         noise = ig.noise.Gaussian(self.noise * problem.noise.std.value)
         each = []
         for i, y in enumerate(problem.measurement):
@@ -45,7 +45,7 @@ class Exact:
         drawn = torch.stack(each, 1)
         return ig.Reconstruction(drawn.mean(0), drawn, drawn.std(0))
 
-    def told(self, space):
+    def reported(self, space):
         """D(x, 1) is affine: ``m + W (x - m)`` with ``W = C (C + 1)^-1``."""
         dtype = torch.complex128 if space.field == "complex" else torch.float64
         units = torch.eye(space.size, dtype=dtype)
@@ -208,7 +208,7 @@ def test_digits_are_looked_for_and_missed_in_words(monkeypatch, measured_file, t
     assert not bool(A(x)[:, 7:].any())
 
 
-def test_unknown_case_and_no_sampler_are_told_in_words():
+def test_unknown_case_and_no_sampler_are_reported_in_words():
     with pytest.raises(ig.errors.ParameterError, match="dense-2"):
         certify(Exact, "dense-3")
     for wrong in (0.5, ig.solvers.FBP()):
@@ -220,7 +220,7 @@ def test_unknown_case_and_no_sampler_are_told_in_words():
         certify(lambda prior: lambda problem, **_: ig.Reconstruction(problem.zeros()), "dense-2")
 
 
-def test_exact_samples_cannot_be_told_from_exact_samples():
+def test_exact_samples_cannot_be_distinguished_from_exact_samples():
     """Four standard errors, with posteriors of 16 pixels of two parts for 12 measurements."""
     figures = certify(Exact, "fourier-16", samples=1200, measurements=6, rounds=2)
     assert figures.excess == pytest.approx(1, abs=0.2)  # sums of 12 figures that scatter by a tenth

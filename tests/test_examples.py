@@ -42,6 +42,7 @@ def test_every_example_is_run():
     assert {str(path) for path in found if path.parts[0] != "training"} == set(ARGUMENTS)
 
 
+@pytest.mark.cases_are_slow
 @pytest.mark.parametrize("name", ARGUMENTS)
 def test_example_runs(name, tmp_path, measured_file):
     arguments = [str(measured_file(MEASURED[a])) if a in MEASURED else a for a in ARGUMENTS[name]]

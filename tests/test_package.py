@@ -102,6 +102,7 @@ def test_importing_invgen_is_light(tmp_path):
     assert not heavy & loaded
 
 
+@pytest.mark.slow
 def test_odl_matplotlib_and_scikit_image_are_imported_by_use_only(tmp_path):
     code = (
         "import sys, torch, invgen as ig\n"
@@ -121,6 +122,7 @@ def test_the_parts_are_importable_as_invgen_only(name, tmp_path):
     assert "ModuleNotFoundError" in result.stderr
 
 
+@pytest.mark.slow
 def test_importing_changes_nothing_global(tmp_path):
     code = (
         "import torch\n"

@@ -180,6 +180,7 @@ def test_clipped_data_have_a_majorant_and_a_residual_of_what_is_clipped():
     torch.testing.assert_close(problem.gradient(x.detach()), x.grad, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_a_clipped_image_is_restored_beyond_the_limit_by_its_own_likelihood():
     """Normal noise believes the limit, and darkens what is saturated; the censored likelihood does not."""
     x = ig.phantoms.disc(10.0).image((32, 32), 1.0, supersample=4).double()

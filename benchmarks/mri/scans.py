@@ -102,15 +102,19 @@ def brain(report: Report) -> None:
         choice, tried = min(errors, key=lambda w: errors[w]), ", ".join(f"{w:g}" for w in errors)
         return errors[choice], f"{errors[choice]:.4f} at {choice:g} (of {tried})"
 
-    peer, told = best({w: error(wavelets(w)) for w in _WEIGHTS})
+    peer, chosen = best({w: error(wavelets(w)) for w in _WEIGHTS})
     what = "8-coil brain, a tenth withheld: error of the prediction,"
     report.row(f"{what} zero-filled", f"{error(ig.solvers.ZeroFilled()(problem).x):.4f}")
-    report.row(f"{what} SigPy L1WaveletRecon, weights", told)
-    tv, told = best({w: error(PDHG(TotalVariation(w * scale), iterations=200)(problem).x) for w in _WEIGHTS})
-    report.row(f"{what} TV, weights", told, "SigPy's", tv <= peer)
+    report.row(f"{what} SigPy L1WaveletRecon, weights", chosen)
+    tv, chosen = best(
+        {w: error(PDHG(TotalVariation(w * scale), iterations=200)(problem).x) for w in _WEIGHTS}
+    )
+    report.row(f"{what} TV, weights", chosen, "SigPy's", tv <= peer)
     # plain iterations, whose number is the regularization
-    cg, told = best({n: error(CG(weight=0.0, iterations=n, tolerance=0)(problem).x) for n in (6, 8, 10, 12)})
-    report.row(f"{what} CG-SENSE, iterations", told, "SigPy's", cg <= peer)
+    cg, chosen = best(
+        {n: error(CG(weight=0.0, iterations=n, tolerance=0)(problem).x) for n in (6, 8, 10, 12)}
+    )
+    report.row(f"{what} CG-SENSE, iterations", chosen, "SigPy's", cg <= peer)
 
 
 def spiral(report: Report, n: int = 160) -> None:

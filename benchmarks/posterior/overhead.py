@@ -100,5 +100,7 @@ def overhead(report: Report) -> None:
             solver(problem, x0=x0, seed=0)
             own = time.perf_counter() - began - model.seconds
             shares.append((own / model.seconds, name))
-        told = ", ".join(f"{name} {100 * share:.1f} %" for share, name in shares)
-        report.row(f"{make.__name__}: own time over the network's", told, "5 %", max(shares)[0] <= 0.05)
+        shares_by_name = ", ".join(f"{name} {100 * share:.1f} %" for share, name in shares)
+        report.row(
+            f"{make.__name__}: own time over the network's", shares_by_name, "5 %", max(shares)[0] <= 0.05
+        )

@@ -17,7 +17,7 @@ from invgen.solvers import DiffPIR
 
 SIZE = 256
 STD = 0.02
-#: From half of white on: what hides more, the data tell.
+#: From half of white on: what more noise would hide, the data determine.
 SETTINGS: dict[str, Any] = {"iterations": 25, "scale": 1.0, "sigma_range": (0.005, 0.5)}
 #: Pictures to tune on, which the prior knows.
 TUNING = ("skimage_camera", "skimage_astronaut")

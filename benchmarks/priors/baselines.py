@@ -23,7 +23,7 @@ def total_variation(noisy: Tensor, truth: Tensor, sigma: float) -> float:
 
 
 def non_local_means(noisy: Tensor, truth: Tensor, sigma: float) -> float:
-    """PSNR of scikit-image's non-local means, which are told the noise."""
+    """PSNR of scikit-image's non-local means, which are given the noise."""
     return _best(lambda strength: psnr(NonLocalMeans(strength).denoise(noisy, sigma), truth), 0.3, 1.5)
 
 

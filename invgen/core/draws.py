@@ -34,7 +34,7 @@ class Draws:
     def __call__(self, like: Tensor, axes: int | None = None) -> Tensor:
         """Standard normal numbers of the shape of `like`, whose first axis counts the samples.
 
-        `axes` tells how many of the last axes are one element, where that is no image but a measurement.
+        `axes` is the number of last axes that make one element, where that is no image but a measurement.
         """
         axes = self._axes if axes is None else axes
         axes = like.ndim - 1 if axes is None else axes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -21,6 +21,9 @@ class Frozen(metaclass=_FreezeAfterInit):
 
     ``functools.cached_property`` still works: it keeps derived values and changes none.
     """
+
+    #: Attributes that say how an object computes, and not what: they are no part of its fingerprint.
+    incidental: ClassVar[tuple[str, ...]] = ("_frozen",)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if "_frozen" in self.__dict__:

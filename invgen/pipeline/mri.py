@@ -65,7 +65,7 @@ class Images(Work):
         self._shape = height, width
         if problem.noise is None and self.recipe.weight is None and self.recipe.solver in ("cg-sense", "tv"):
             if problem.expected_misfit() is not None:
-                notice("No noise scan: the outer part of k-space tells how strong the noise is.")
+                notice("No noise scan: the noise level is estimated from the outer part of k-space.")
             else:
                 notice("The noise is unknown: --weight, or --iterations of cg-sense, sets how smooth to be.")
         return problem

@@ -85,8 +85,8 @@ CHANGES = {
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_data_that_cannot_be(refused, damaged, tmp_path, name):
-    change, told = CHANGES[name]
-    assert told in refused("recon", damaged(change), "-o", tmp_path / "out.h5")
+    change, reported = CHANGES[name]
+    assert reported in refused("recon", damaged(change), "-o", tmp_path / "out.h5")
     assert nothing_in(tmp_path)
 
 
@@ -142,6 +142,7 @@ def test_a_disk_that_fills_up(refused, scan, tmp_path, monkeypatch):
     assert nothing_in(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_write_that_the_system_refuses(start, scan, tmp_path):
     """A real one, in the middle of the file: the process may write no file larger than 50 kB."""
     limit = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
@@ -154,6 +155,7 @@ def test_a_write_that_the_system_refuses(start, scan, tmp_path):
     assert nothing_in(tmp_path)
 
 
+@pytest.mark.cases_are_slow
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_in_the_middle(start, scan, tmp_path, stop):
     out = tmp_path / "out.h5"
@@ -174,8 +176,8 @@ def test_ctrl_c_in_the_middle(start, scan, tmp_path, stop):
 
 
 def test_a_choice_of_nothing(refused, scan, tmp_path):
-    for option, told in (("--slices", "none of the 8 slices"), ("--views", "none of the 45 views")):
-        assert told in refused("recon", scan, "-o", tmp_path / "out.h5", option, "50:")
+    for option, reported in (("--slices", "none of the 8 slices"), ("--views", "none of the 45 views")):
+        assert reported in refused("recon", scan, "-o", tmp_path / "out.h5", option, "50:")
 
 
 def test_an_image_that_no_memory_holds(refused, scan, tmp_path, monkeypatch):

@@ -40,6 +40,7 @@ def relative_error(image, scan):
     return np.linalg.norm(image - truth) / np.linalg.norm(truth)
 
 
+@pytest.mark.slow
 def test_a_measured_fan_without_a_word_on_its_geometry(invgen, data, tmp_path):
     """Full figures are in the benchmarks; here at a quarter of the pixels and an eighth of the views."""
     path, out = data / "ct" / "htc2022_tc_full.mat", tmp_path / "out.h5"
@@ -54,6 +55,7 @@ def test_a_measured_fan_without_a_word_on_its_geometry(invgen, data, tmp_path):
     assert (material & expected).sum() / (material | expected).sum() > 0.98
 
 
+@pytest.mark.cases_are_slow
 @pytest.mark.parametrize("solver", ["fbp", "tv", "cg", "sirt", "ossart"])
 def test_every_solver_takes_fans(invgen, fan, tmp_path, solver):
     words = ("--solver", solver, "--size", 48)
@@ -61,6 +63,7 @@ def test_every_solver_takes_fans(invgen, fan, tmp_path, solver):
     assert relative_error(volume(tmp_path / "out.h5"), fan) < 0.45
 
 
+@pytest.mark.cases_are_slow
 @pytest.mark.parametrize("solver", ["fbp", "tv", "cg", "sirt", "ossart"])
 def test_every_solver_takes_cones(invgen, cone, tmp_path, solver):
     more = () if solver == "fbp" else ("--iterations", 60)
@@ -86,6 +89,7 @@ def test_more_rows_of_a_cone_than_there_are_cannot_be_binned(refused, cone, tmp_
     assert "the cone beam has 8" in refused("recon", cone, "-o", tmp_path / "out.h5", "--bin", 20)
 
 
+@pytest.mark.slow
 def test_a_slice_of_a_cone_is_compared_to_its_own_truth(invgen, refused, cone, tmp_path):
     out, picture = tmp_path / "out.h5", tmp_path / "out.png"
     invgen("recon", cone, "-o", out, "--size", 24)
@@ -102,7 +106,7 @@ def test_a_slice_of_a_cone_is_compared_to_its_own_truth(invgen, refused, cone, t
     ],
 )
 @pytest.mark.filterwarnings("ignore")
-def test_the_output_tells_the_command_that_makes_it_again(invgen, fan, tmp_path, options):
+def test_the_output_reports_the_command_that_makes_it_again(invgen, fan, tmp_path, options):
     first, second = tmp_path / "first.h5", tmp_path / "second.h5"
     assert invgen("recon", fan, "-o", first, *options).exit_code == 0
     with read_reconstruction(first) as file:
@@ -127,7 +131,7 @@ def test_angles_that_are_no_range(invgen, refused, fan, tmp_path):
 
 
 def test_too_few_angles_to_find_the_axis(invgen, fan, tmp_path):
-    """The whole scan tells the axis of a part of it; a file with that part only does not."""
+    """The whole scan determines the axis of a part of it; a file with that part only does not."""
     out, part = tmp_path / "out.h5", tmp_path / "part.h5"
     part.write_bytes(fan.read_bytes())
     with h5py.File(part, "a") as file:
@@ -160,18 +164,18 @@ def test_views_that_turn_the_other_way(invgen, fan, tmp_path):
     assert relative_error(volume(out), fan) < 0.45 < wrong
 
 
-def test_info_tells_the_geometry(invgen, fan, cone, scan):
-    told = json.loads(invgen("info", fan, "--json").output)["geometry"]
-    assert told["source_detector"] == pytest.approx(1.5 * told["source_origin"])
-    assert told["detector_spacing"] == pytest.approx(0.15)
-    assert (told["kind"], told["unit"], told["curved"]) == ("fan", "mm", False)
-    assert (told["magnification"], told["rotation"]) == (pytest.approx(1.5), "counterclockwise")
-    half_angle = np.arctan(told["detector_columns"] * 0.075 / told["source_detector"])
-    assert told["fan_angle_degrees"] == pytest.approx(2 * np.rad2deg(half_angle))
+def test_info_reports_the_geometry(invgen, fan, cone, scan):
+    reported = json.loads(invgen("info", fan, "--json").output)["geometry"]
+    assert reported["source_detector"] == pytest.approx(1.5 * reported["source_origin"])
+    assert reported["detector_spacing"] == pytest.approx(0.15)
+    assert (reported["kind"], reported["unit"], reported["curved"]) == ("fan", "mm", False)
+    assert (reported["magnification"], reported["rotation"]) == (pytest.approx(1.5), "counterclockwise")
+    half_angle = np.arctan(reported["detector_columns"] * 0.075 / reported["source_detector"])
+    assert reported["fan_angle_degrees"] == pytest.approx(2 * np.rad2deg(half_angle))
     text = " ".join(invgen("info", fan).output.split())
     assert "fan, 19.2 mm from the source to the rotation axis, 28.8 mm to the detector" in text
     assert json.loads(invgen("info", cone, "--json").output)["geometry"]["detector_rows"] == 8
     assert "turning clockwise" in invgen("info", cone, "--rotation", "clockwise").output
-    told = json.loads(invgen("info", scan, "--json").output)["geometry"]
-    assert (told["kind"], told["source_origin"], told["magnification"]) == ("parallel", None, 1)
-    assert told["fan_angle_degrees"] == 0
+    reported = json.loads(invgen("info", scan, "--json").output)["geometry"]
+    assert (reported["kind"], reported["source_origin"], reported["magnification"]) == ("parallel", None, 1)
+    assert reported["fan_angle_degrees"] == 0

@@ -25,13 +25,19 @@ def table(invgen, tmp_path):
 
 def test_each_solver_has_its_figures(table):
     path, output = table(".json", "dds", "diffpir", "--seed", 3)
-    told = json.loads(path.read_text())
-    assert told["settings"] == {"samples": 100, "measurements": 5, "rounds": 2, "seed": 3, "iterations": 4}
-    assert [(row["problem"], row["solver"]) for row in told["rows"]] == [
+    reported = json.loads(path.read_text())
+    assert reported["settings"] == {
+        "samples": 100,
+        "measurements": 5,
+        "rounds": 2,
+        "seed": 3,
+        "iterations": 4,
+    }
+    assert [(row["problem"], row["solver"]) for row in reported["rows"]] == [
         ("dense-2", "dds"),
         ("dense-2", "diffpir"),
     ]
-    for row in told["rows"]:
+    for row in reported["rows"]:
         assert row["reason"] is None
         assert row["wasserstein"] > row["floor"] > 0  # four levels are far too few
         assert (row["evaluations"], row["derivatives"]) == (4, 0)
@@ -50,7 +56,7 @@ def test_the_same_in_other_formats(table):
     assert f"| dds | {as_json['wasserstein']:.3g} |" in text
 
 
-def test_what_a_solver_cannot_do_is_told_beside_the_others(table, monkeypatch):
+def test_what_a_solver_cannot_do_is_reported_beside_the_others(table, monkeypatch):
     from invgen import solvers
     from invgen.core.errors import CapabilityError
     from invgen.solvers import methods

@@ -41,8 +41,11 @@ def test_images_can_be_scanned(invgen, tmp_path, name):
 
 def test_a_source_that_is_none(refused, tmp_path):
     (tmp_path / "text.png").write_text("no picture")
-    for source, told in (("teapot", "foam, shepp-logan or an image"), (tmp_path / "text.png", "as an image")):
-        assert told in refused("simulate", "ct", source, "-o", tmp_path / "scan.h5")
+    for source, reported in (
+        ("teapot", "foam, shepp-logan or an image"),
+        (tmp_path / "text.png", "as an image"),
+    ):
+        assert reported in refused("simulate", "ct", source, "-o", tmp_path / "scan.h5")
     assert not (tmp_path / "scan.h5").exists()
 
 
@@ -55,6 +58,7 @@ def images(invgen, scan, tmp_path):
     return tmp_path / "sharp.h5", tmp_path / "smooth.h5"
 
 
+@pytest.mark.slow
 def test_pictures(invgen, images, scan, tmp_path, monkeypatch):
     shown = []
     from invgen import figures
@@ -88,6 +92,7 @@ def test_what_cannot_be_shown(refused, invgen, images, scan, tmp_path):
     assert not (tmp_path / "picture.png").exists()
 
 
+@pytest.mark.slow
 def test_demo_leaves_a_table_a_reconstruction_and_a_picture(invgen, tmp_path):
     result = invgen("demo", "--output-dir", tmp_path / "demo", "--size", 128)
     assert result.exit_code == 0, result.output
@@ -115,6 +120,7 @@ def test_help_has_an_example(invgen, words):
     assert ("Example" if words else "invgen demo") in result.output
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_slices(invgen, start, tmp_path):
     scan = tmp_path / "scan.h5"
     assert invgen("simulate", "ct", "foam", "-o", scan, "--size", 128, "--slices", 64).exit_code == 0

@@ -35,21 +35,27 @@ def truth(path, index=0):
 
 
 def as_array(mri, path, slice=1):
-    """k-space of a slice as a NPY file that tells nothing of itself."""
+    """k-space of a slice as a NPY file that says nothing of itself."""
     with open_scan(mri) as scan:
         np.save(path, scan.kspace(slice).data.numpy())
     return path
 
 
 class TestInfo:
-    def test_tells_coils_matrix_sampling_and_noise(self, invgen, mri):
+    def test_reports_coils_matrix_sampling_and_noise(self, invgen, mri):
         result = invgen("info", mri)
         assert result.exit_code == 0, result.output
-        for told in ("4 coils, 3 slices", "56 x 48 pixels", "5 x 5 mm", "cartesian", "the middle 16 x 48"):
-            assert told in result.output
-        told = json.loads(invgen("info", mri, "--json").output)
-        assert (told["kind"], told["coils"], told["noise_scan"]) == ("mri", 4, True)
-        assert told["acceleration"] == pytest.approx(56 / 36)  # every second line, and 16 in the middle
+        for reported in (
+            "4 coils, 3 slices",
+            "56 x 48 pixels",
+            "5 x 5 mm",
+            "cartesian",
+            "the middle 16 x 48",
+        ):
+            assert reported in result.output
+        reported = json.loads(invgen("info", mri, "--json").output)
+        assert (reported["kind"], reported["coils"], reported["noise_scan"]) == ("mri", 4, True)
+        assert reported["acceleration"] == pytest.approx(56 / 36)  # every second line, and 16 in the middle
 
     @pytest.mark.parametrize("sampling", ["equispaced", "radial"])
     def test_draws_a_dot_for_each_sample(self, invgen, tmp_path, sampling):
@@ -69,14 +75,15 @@ class TestInfo:
 
     def test_of_an_output(self, invgen, mri, tmp_path):
         invgen("recon", mri, "-o", tmp_path / "out.h5", "--slices", 0)
-        told = json.loads(invgen("info", tmp_path / "out.h5", "--json").output)
-        assert told["values"] == "complex"
-        assert "views" not in told
-        assert told["command"].startswith("invgen recon ")
+        reported = json.loads(invgen("info", tmp_path / "out.h5", "--json").output)
+        assert reported["values"] == "complex"
+        assert "views" not in reported
+        assert reported["command"].startswith("invgen recon ")
         assert "made by: invgen recon" in invgen("info", tmp_path / "out.h5").output
 
 
 class TestRecon:
+    @pytest.mark.cases_are_slow
     @pytest.mark.parametrize("solver", SOLVERS)
     def test_every_solver_comes_near_the_truth(self, invgen, mri, tmp_path, solver):
         out = tmp_path / "out.h5"
@@ -108,6 +115,7 @@ class TestRecon:
         assert "cg-sense" in result.output
         assert relative_error(tmp_path / "out.h5", truth(mri, 1)) < 0.15
 
+    @pytest.mark.cases_are_slow
     @pytest.mark.parametrize("sampling", ["radial", "spiral"])
     @pytest.mark.parametrize("solver", SOLVERS)
     def test_samples_along_curves(self, invgen, tmp_path, sampling, solver):
@@ -127,6 +135,7 @@ class TestRecon:
             invgen("recon", mri, "-o", tmp_path / name, "--solver", "cg-sense", "--slices", slices)
         assert np.array_equal(volume(tmp_path / "all.h5")[2], volume(tmp_path / "one.h5")[0])
 
+    @pytest.mark.cases_are_slow
     @pytest.mark.parametrize(
         "words",
         [
@@ -135,7 +144,7 @@ class TestRecon:
             ("--no-whiten", "--compress", "2", "--maps", "adaptive"),
         ],
     )
-    def test_the_output_tells_the_command_that_makes_it_again(self, invgen, mri, tmp_path, words):
+    def test_the_output_reports_the_command_that_makes_it_again(self, invgen, mri, tmp_path, words):
         first, second = tmp_path / "with space.h5", tmp_path / "second.h5"
         assert invgen("recon", mri, "-o", first, *words).exit_code == 0
         with read_reconstruction(first) as file:
@@ -161,15 +170,15 @@ class TestRecon:
         """So many as are asked for; else it stops at the noise, but not before aliasing is unfolded."""
         words = ("recon", mri, "-o", tmp_path / "out.h5", "--slices", 1)
         assert "iterations  3," in invgen(*words, "--iterations", 3).output
-        told = next(line for line in invgen(*words).output.splitlines() if "iterations" in line)
-        assert 10 <= int(told.split()[1].rstrip(",")) <= 30
+        reported = next(line for line in invgen(*words).output.splitlines() if "iterations" in line)
+        assert 10 <= int(reported.split()[1].rstrip(",")) <= 30
 
     def test_what_a_file_does_not_say_is_typed(self, invgen, mri, tmp_path):
         array, out = as_array(mri, tmp_path / "kspace.npy"), tmp_path / "out.h5"
         words = ("--axes", "coil,y,x", "--field-of-view", "0.28,0.24")
         result = invgen("recon", array, "-o", out, *words)
         assert result.exit_code == 0, result.output
-        assert "tells how strong the noise is" in result.output
+        assert "estimated from the outer part of k-space" in result.output
         assert relative_error(out, truth(mri, 1)) < 0.2  # it also takes signal of so small a matrix for noise
         with read_reconstruction(out) as file:
             assert file.pixel_size == pytest.approx(5)
@@ -189,7 +198,7 @@ class TestRecon:
 
 class TestRefused:
     @pytest.mark.parametrize(
-        ("words", "told"),
+        ("words", "reported"),
         [
             (
                 ("--solver", "fbp"),
@@ -206,12 +215,12 @@ class TestRefused:
             (("--compress", 9), "4"),
         ],
     )
-    def test_what_is_not_for_mri(self, refused, mri, tmp_path, words, told):
-        assert told in refused("recon", mri, "-o", tmp_path / "out.h5", *words)
+    def test_what_is_not_for_mri(self, refused, mri, tmp_path, words, reported):
+        assert reported in refused("recon", mri, "-o", tmp_path / "out.h5", *words)
         assert not list(tmp_path.iterdir())
 
     @pytest.mark.parametrize(
-        ("words", "told"),
+        ("words", "reported"),
         [
             (("--solver", "cg-sense"), "this is a CT scan: fbp, tv, cg, sirt, ossart"),
             (("--maps", "espirit"), "--maps is for MRI scans; this is a CT scan"),
@@ -220,8 +229,8 @@ class TestRefused:
             (("--matrix", "64x64"), "to which matrix does not apply"),
         ],
     )
-    def test_what_is_not_for_ct(self, refused, scan, tmp_path, words, told):
-        assert told in refused("recon", scan, "-o", tmp_path / "out.h5", *words)
+    def test_what_is_not_for_ct(self, refused, scan, tmp_path, words, reported):
+        assert reported in refused("recon", scan, "-o", tmp_path / "out.h5", *words)
 
     @pytest.mark.parametrize("option", [("--matrix", "wide"), ("--field-of-view", "wide")])
     def test_what_cannot_be_read_is_a_usage_error(self, invgen, mri, tmp_path, option):
@@ -249,6 +258,7 @@ class TestRefused:
         assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_the_middle(start, mri, tmp_path):
     out = tmp_path / "out.h5"
     out.write_text("from an earlier run")

@@ -117,8 +117,8 @@ class TestSimulateAndDemo:
             assert result.exit_code == 0, result.output
             assert f"of 3 coils, {sampling}; truth: 1 x 32 x 32" in result.output
         assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
-        told = json.loads(invgen("info", tmp_path / "a.h5", "--json").output)
-        assert (told["coils"], told["matrix"], told["pixel_size"]) == (3, [32, 32], [2, 2])
+        reported = json.loads(invgen("info", tmp_path / "a.h5", "--json").output)
+        assert (reported["coils"], reported["matrix"], reported["pixel_size"]) == (3, [32, 32], [2, 2])
 
     def test_an_image_can_be_scanned(self, invgen, tmp_path):
         values = np.zeros((40, 60), np.uint8)
@@ -134,9 +134,10 @@ class TestSimulateAndDemo:
         assert (columns.min(), columns.max()) in ((5, 9), (5, 10))
 
     def test_a_source_that_is_none(self, refused, tmp_path):
-        told = refused("simulate", "mri", "teapot", "-o", tmp_path / "scan.h5")
-        assert "head, shepp-logan or an image" in told
+        reported = refused("simulate", "mri", "teapot", "-o", tmp_path / "scan.h5")
+        assert "head, shepp-logan or an image" in reported
 
+    @pytest.mark.slow
     def test_demo_leaves_a_table_reconstructions_and_a_picture(self, invgen, tmp_path):
         result = invgen("demo", "--mri", "--output-dir", tmp_path / "demo", "--size", 80)
         assert result.exit_code == 0, result.output

@@ -107,10 +107,10 @@ class TestSet:
         for more in ((), ("--set", "eta=0.1", "--set", "cg_steps=2")):
             result = invgen(*words, *more, "-o", table)
             assert result.exit_code == 0, result.output
-            told = json.loads(table.read_text())
-            rows += told["rows"]
-        assert (told["settings"]["eta"], told["settings"]["cg_steps"]) == (0.1, 2)
-        assert told["settings"]["iterations"] == 4
+            reported = json.loads(table.read_text())
+            rows += reported["rows"]
+        assert (reported["settings"]["eta"], reported["settings"]["cg_steps"]) == (0.1, 2)
+        assert reported["settings"]["iterations"] == 4
         assert rows[0]["wasserstein"] != rows[1]["wasserstein"]
         assert "no hyper-parameter gama" in refused(*words, "--set", "gama=2")
         assert "given twice" in refused(*words, "--iterations", 4)

@@ -95,6 +95,7 @@ def all_of(path):
 
 
 class TestWhatIsDrawn:
+    @pytest.mark.cases_are_slow
     @pytest.mark.parametrize("solver", [name for name in SAMPLERS if name in used_for(*BEAMS)])
     def test_every_sampler_takes_ct(self, drawn, ct, priors, solver):
         path = drawn(ct, priors["real"], "--slices", 0, solver=solver, samples=2, iterations=2)
@@ -171,7 +172,7 @@ class TestWhatIsDrawn:
         path = drawn(tmp_path / "slab.npy", priors["complex"], "--axes", "coil,z,y,x", "--slices", "2:5")
         samples, mean = read(path, "samples", "reconstruction")
         assert samples.shape == (3, 3, 20, 16)
-        # fully sampled, and noise of one percent where nothing tells it
+        # fully sampled, and noise of one percent where it is not known
         with read_reconstruction(path) as file:
             assert file.settings["scale"] == pytest.approx(np.quantile(np.abs(image), 0.999), rel=0.1)
         assert np.linalg.norm(np.abs(mean) - image[2:5]) < 0.1 * np.linalg.norm(image[2:5])
@@ -203,7 +204,7 @@ class TestWhatIsWritten:
             assert (file.posterior.std, file.posterior.quantiles) == (None, {})
         assert invgen("view", path, "-o", tmp_path / "view.png").exit_code == 0
 
-    def test_the_output_tells_the_command_that_makes_it_again(self, drawn, invgen, ct, priors, tmp_path):
+    def test_the_output_reports_the_command_that_makes_it_again(self, drawn, invgen, ct, priors, tmp_path):
         """To the bit, with the prior found from any folder."""
         path = drawn(ct, priors["real"], "--seed", 7, "--slices", "0:3:2")
         with read_reconstruction(path) as file:
@@ -223,7 +224,7 @@ class TestWhatIsWritten:
         for name, values in every.items():
             assert np.array_equal(values[..., 2, :, :], one[name][..., 0, :, :]), name
 
-    def test_the_scale_is_told(self, invgen, ct, priors, tmp_path):
+    def test_the_scale_is_reported(self, invgen, ct, priors, tmp_path):
         words = ("recon", ct, "-o", tmp_path / "out.h5", "--solver", "dds", "--prior", priors["real"])
         result = invgen(*words, "--iterations", 2)
         with read_reconstruction(tmp_path / "out.h5") as file:
@@ -266,17 +267,17 @@ class TestWhatIsShown:
             assert invgen("view", path, "-o", picture, *words).exit_code == 0
         assert not shown
 
-    def test_info_tells_of_the_samples(self, drawn, invgen, ct, priors):
+    def test_info_reports_the_samples(self, drawn, invgen, ct, priors):
         path = drawn(ct, priors["real"], "--slices", 0)
-        told = json.loads(invgen("info", path, "--json").output)
-        assert (told["samples"], told["quantiles"]) == (3, [0.05, 0.5, 0.95])
-        assert told["estimator"] == "Student's distribution"
+        reported = json.loads(invgen("info", path, "--json").output)
+        assert (reported["samples"], reported["quantiles"]) == (3, [0.05, 0.5, 0.95])
+        assert reported["estimator"] == "Student's distribution"
         assert "0.05, 0.5, 0.95, by Student's distribution" in invgen("info", path).output
 
 
 class TestRefused:
     @pytest.mark.parametrize(
-        ("words", "told"),
+        ("words", "reported"),
         [
             (("--solver", "dds"), "--solver dds takes what images look like from a prior: --prior NAME|FILE"),
             (("--solver", "dds"), "denoiser-gray"),
@@ -302,12 +303,12 @@ class TestRefused:
             (("--solver", "sirt", "--scale", 2), "--scale means nothing to the solver sirt"),
         ],
     )
-    def test_what_does_not_fit(self, refused, ct, priors, tmp_path, words, told):
+    def test_what_does_not_fit(self, refused, ct, priors, tmp_path, words, reported):
         fresh(image_shape=(16, 16)).save(tmp_path / "sized.safetensors")
         fresh(channels=3).save(tmp_path / "color.safetensors")
         files = priors | {name: tmp_path / f"{name}.safetensors" for name in ("sized", "color")}
         words = [str(word).format(**files) for word in words]
-        assert told in refused("recon", ct, "-o", tmp_path / "out.h5", *words)
+        assert reported in refused("recon", ct, "-o", tmp_path / "out.h5", *words)
         assert not list(tmp_path.glob("out*"))
 
     def test_a_prior_of_real_images_for_mri(self, refused, brain, tmp_path):

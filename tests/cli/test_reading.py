@@ -23,21 +23,21 @@ def array(scan, tmp_path):
     return tmp_path / "sinogram.npy"
 
 
-def test_info_tells_shapes_units_and_what_is_missing(invgen, scan):
+def test_info_reports_shapes_units_and_what_is_missing(invgen, scan):
     text = invgen("info", scan).output
     assert "45 views, 8 slices, 72 columns, uint16" in text
     assert "0 to 176 degrees, in steps of 4" in text
-    told = json.loads(invgen("info", scan, "--json").output)
-    assert (told["views"], told["slices"], told["columns"]) == (45, 8, 72)
-    assert told["angles"]["unit"] == "degrees"
-    assert told["missing"] == ["pixel size"]
+    reported = json.loads(invgen("info", scan, "--json").output)
+    assert (reported["views"], reported["slices"], reported["columns"]) == (45, 8, 72)
+    assert reported["angles"]["unit"] == "degrees"
+    assert reported["missing"] == ["pixel size"]
 
 
-def test_info_of_an_output_tells_the_command(invgen, scan, tmp_path):
+def test_info_of_an_output_reports_the_command(invgen, scan, tmp_path):
     invgen("recon", scan, "-o", tmp_path / "out.h5", "--slices", 0)
-    told = json.loads(invgen("info", tmp_path / "out.h5", "--json").output)
-    assert told["format"] == "reconstruction"
-    assert told["command"].startswith("invgen recon ")
+    reported = json.loads(invgen("info", tmp_path / "out.h5", "--json").output)
+    assert reported["format"] == "reconstruction"
+    assert reported["command"].startswith("invgen recon ")
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def test_every_solver_comes_near_the_truth(invgen, scan, tmp_path, solver):
     assert relative_error(volume(out), truth) < 0.5
 
 
-def test_the_center_is_found_and_told(invgen, scan, tmp_path):
+def test_the_center_is_found_and_reported(invgen, scan, tmp_path):
     result = invgen("recon", scan, "-o", tmp_path / "out.h5")
     with h5py.File(scan) as file, read_reconstruction(tmp_path / "out.h5") as out:
         exact = file["truth"].attrs["rotation_center"]
@@ -53,14 +53,16 @@ def test_streaming_equals_each_slice_by_itself(invgen, scan, tmp_path):
         ("--views", "::2", "--bin", "2", "--window", "cosine", "--remove-stripes"),
     ],
 )
-def test_the_output_tells_the_command_that_makes_it_again(invgen, scan, tmp_path, options):
+def test_the_output_reports_the_command_that_makes_it_again(invgen, scan, tmp_path, options):
     first, second = tmp_path / "with space.h5", tmp_path / "second.h5"
     assert invgen("recon", scan, "-o", first, *options).exit_code == 0
     with read_reconstruction(first) as file:
         command = shlex.split(file.settings["command"])
     assert command[:2] == ["invgen", "recon"]
-    told = next(line for line in invgen("info", first).output.splitlines() if line.startswith("made by: "))
-    assert shlex.split(told.removeprefix("made by: ")) == command
+    reported = next(
+        line for line in invgen("info", first).output.splitlines() if line.startswith("made by: ")
+    )
+    assert shlex.split(reported.removeprefix("made by: ")) == command
     assert invgen("info", first).exit_code == 0
     command[command.index(str(first))] = str(second)
     assert invgen(*command[1:]).exit_code == 0

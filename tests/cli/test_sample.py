@@ -88,7 +88,7 @@ def test_what_cannot_be_drawn(refused, invgen, prior, tmp_path):
 
 
 def test_priors_that_come_along_have_cards(invgen, refused):
-    told = invgen("info", "patches-gray").output
-    assert "patches" in told
-    assert "astronaut" in told
+    reported = invgen("info", "patches-gray").output
+    assert "patches" in reported
+    assert "astronaut" in reported
     assert "neither" in refused("info", "nothing.safetensors")

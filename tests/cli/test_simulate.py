@@ -44,5 +44,5 @@ def test_an_image_has_no_third_dimension(refused, tmp_path):
 
 
 def test_a_source_without_a_fan_is_refused(refused, tmp_path):
-    told = refused("simulate", "ct", "foam", "-o", tmp_path / "scan.h5", "--source-origin", 100)
-    assert "parallel beam has no source" in told
+    reported = refused("simulate", "ct", "foam", "-o", tmp_path / "scan.h5", "--source-origin", 100)
+    assert "parallel beam has no source" in reported

@@ -43,9 +43,9 @@ def test_a_prior_of_classes_with_its_card(invgen, images, tmp_path):
     # five of each class, pixel by pixel
     assert Image.open(tmp_path / "prior.run" / "step-000004.png").width > 4 * 12
     assert str(tmp_path) not in json.dumps(card)
-    told = invgen("info", output).output
-    assert re.search("family +diffusion", told)
-    assert re.search("data +file images.npy, images 29", told)
+    reported = invgen("info", output).output
+    assert re.search("family +diffusion", reported)
+    assert re.search("data +file images.npy, images 29", reported)
     assert json.loads(invgen("info", output, "--json").output)["quality"] == card["quality"]
 
 
@@ -77,6 +77,7 @@ def test_kinds_of_images(kind, invgen, images, tmp_path):
         assert prior.sigma_range[0] == pytest.approx(0.2)  # 0 to 1 are -1 to 1
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_and_the_same_command_goes_on(start, invgen, images, tmp_path):
     words = ("--steps", 100_000, "--widths", 8, "--batch", 2)
     command = ("train", "diffusion", images, "-o", tmp_path / "prior.safetensors")
@@ -85,10 +86,10 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(start, invgen, images, tmp_pa
     while not log.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=60)
-    assert process.returncode == 130, told
-    assert "The same command goes on" in told
-    assert "Traceback" not in told
+    _, reported = process.communicate(timeout=60)
+    assert process.returncode == 130, reported
+    assert "The same command goes on" in reported
+    assert "Traceback" not in reported
     step = torch.load(tmp_path / "prior.run" / "state.pt", weights_only=True)["step"]
     assert step >= 50
     assert not (tmp_path / "prior.safetensors").exists()
@@ -101,8 +102,8 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(start, invgen, images, tmp_pa
 def test_a_folder_of_another_run(refused, invgen, images, tmp_path):
     output = tmp_path / "prior.safetensors"
     assert invgen("train", "diffusion", images, "-o", output, *QUICK).exit_code == 0
-    told = refused("train", "diffusion", images, "-o", output, *QUICK, "--seed", 1)
-    assert re.search("seed 0, not 1.*--folder", told)
+    reported = refused("train", "diffusion", images, "-o", output, *QUICK, "--seed", 1)
+    assert re.search("seed 0, not 1.*--folder", reported)
     assert "something other" in refused(
         "train", "diffusion", images, "-o", output, *QUICK, "--folder", tmp_path
     )

@@ -262,6 +262,7 @@ def test_prior_keeps_the_rules(name, case):
     check_prior(prior, **images)
 
 
+@pytest.mark.cases_are_slow
 @pytest.mark.parametrize(("name", "case"), NOISY_CASES, ids=[f"{name}-{case}" for name, case in NOISY_CASES])
 def test_denoiser_keeps_the_rules(name, case):
     prior, options = DENOISERS[name][case]

@@ -87,6 +87,7 @@ def test_it_is_unbiased(field):
     assert abs(found.mean() - expected) < 3 * error
 
 
+@pytest.mark.slow
 def test_it_is_unbiased_over_probes_too():
     """Of a matrix, the divergence is that of the probe only in the mean."""
     generator = torch.Generator().manual_seed(1)
@@ -108,9 +109,10 @@ def test_the_probe_is_not_the_noise_that_was_simulated_with_its_seed():
     assert risks[0] == pytest.approx(risks[1], abs=0.05 * N)
 
 
+@pytest.mark.cases_are_slow
 @pytest.mark.parametrize("known", [True, False])
 def test_weights_follow_the_scale_of_the_data(known):
-    """Also where the operator tells the noise from the data."""
+    """Also where the operator estimates the noise from the data."""
     A = ig.operators.MRI((32, 32), torch.arange(32) % 2 == 0)
     x = torch.zeros(32, 32, dtype=torch.complex128)
     x[8:20, 10:26] = 1

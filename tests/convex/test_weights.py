@@ -65,7 +65,7 @@ def test_reconstructions_scale_with_the_data(name, solver):
     torch.testing.assert_close(larger, 1024 * x, rtol=0, atol=1e-9 * float(larger.abs().max()))
 
 
-def test_where_nothing_tells_the_noise_reconstructions_scale_too():
+def test_where_nothing_determines_the_noise_reconstructions_scale_too():
     given = problem(Identity(SHAPE)).measurement
     x, larger = (FISTA(Wavelet())(ig.Problem(Identity(SHAPE), c * given)).x for c in (1.0, 1024.0))
     torch.testing.assert_close(larger, 1024 * x, rtol=0, atol=1e-9 * float(larger.abs().max()))

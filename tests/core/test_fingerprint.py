@@ -110,6 +110,7 @@ def test_sharing_does_not_count_and_what_holds_itself_ends():
     assert len(fingerprint(loop)) == 64
 
 
+@pytest.mark.slow
 def test_another_process_finds_the_same():
     code = (
         "import torch, invgen as ig\n"

@@ -25,18 +25,21 @@ def run(where, layer):
     )
 
 
+@pytest.mark.cases_are_slow
 @pytest.mark.parametrize("layer", ["default", "workqueue"])
 def test_eight_threads_at_once_give_the_same_bits(layer):
     result = run("threads", layer)
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_forked_children_give_the_same_bits():
     result = run("forks", "default")
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.slow
 def test_spawned_children_give_the_same_bits():
     result = run("spawned_processes", "default")
     assert result.returncode == 0, result.stderr

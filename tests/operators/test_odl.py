@@ -185,6 +185,7 @@ def test_landweber_of_odl_follows_its_formula():
     assert relative(x.asarray(), expected) < 1e-12
 
 
+@pytest.mark.slow
 def test_total_variation_with_pdhg_of_odl_gives_our_image():
     """On a discretized space, whose weight changes ODL's inner products and not the minimum."""
     A, _, y = scan(n=32)
@@ -300,6 +301,7 @@ assert SCIPY_ARRAY_API == os.environ.get("SCIPY_ARRAY_API", False), "SciPy took 
 """
 
 
+@pytest.mark.cases_are_slow
 @pytest.mark.parametrize("variables", [{}, {"SCIPY_ARRAY_API": "0"}, {"SCIPY_ARRAY_API": "1"}])
 def test_odl_is_imported_by_use_only_and_leaves_nothing_behind(variables, tmp_path):
     environment = {k: v for k, v in os.environ.items() if k != "SCIPY_ARRAY_API"} | variables

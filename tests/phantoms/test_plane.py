@@ -348,6 +348,7 @@ def test_a_polygon_is_the_same_whichever_way_round_and_may_be_hollow():
     assert image[[0, 5, 5, 16], [0, 3, 16, 3]].tolist() == [0, 0, 1, 1]
 
 
+@pytest.mark.slow
 def test_a_grain_holds_what_its_profile_integrates_to():
     grains = phantoms.Blobs([2.0, -1.0], [3.0, -2.5], [1.0, 4.2], [6.0, 3.3])
     mass = float((grains.value * math.pi * grains.a**2 / 3).sum())

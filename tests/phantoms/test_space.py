@@ -74,6 +74,7 @@ def test_up_on_the_detector_is_up_in_space():
     assert rows == pytest.approx(20 + 8.0 * 2 / 2, abs=0.05)  # magnified twice, in rows of 2
 
 
+@pytest.mark.cases_are_slow
 @pytest.mark.parametrize(
     "make",
     [
@@ -119,6 +120,7 @@ def test_an_upright_rod_has_the_same_image_in_every_slice():
     torch.testing.assert_close(volume, image.expand(3, -1, -1))
 
 
+@pytest.mark.slow
 def test_blocks_and_cropping_change_nothing(monkeypatch):
     foam = phantoms.foam_3d(0, 20.0)  # beyond the volume and the detector
     phantom = Ellipsoids(*(getattr(foam, name)[:100] for name in ("value", *"xyzabc", "rotation")))
@@ -155,6 +157,7 @@ def test_scaling_is_a_change_of_units():
     assert mass(phantom.scaled(height=0.25)) == pytest.approx(mass(phantom) / 4)
 
 
+@pytest.mark.cases_are_slow
 @pytest.mark.parametrize("height", [64.0, 16.0, 2.0, 100.0])
 def test_foam_is_a_physical_object_inside_the_field(height):
     foam = phantoms.foam_3d(1, 64.0, height)
@@ -167,6 +170,7 @@ def test_foam_is_a_physical_object_inside_the_field(height):
         assert volume.max() == pytest.approx(1.0)
 
 
+@pytest.mark.slow
 def test_the_balls_of_the_foam_do_not_overlap():
     foam = phantoms.foam_3d(0)
     center, radius = torch.stack((foam.x, foam.y, foam.z), 1)[3:], foam.a[3:]
@@ -176,6 +180,7 @@ def test_the_balls_of_the_foam_do_not_overlap():
     assert len(foam) > 300
 
 
+@pytest.mark.slow
 def test_foam_depends_on_its_seed_and_on_nothing_else():
     torch.manual_seed(5)
     before = torch.get_rng_state()
@@ -223,6 +228,7 @@ def test_what_is_no_phantom_or_no_scan_is_refused():
         oblique().volume((4, 4, 4), 0.0)
 
 
+@pytest.mark.slow
 def test_the_cone_beam_operator_sees_the_same_rays():
     phantom = phantoms.foam_3d(0, 32.0, 16.0)
     volume = phantom.volume((64, 128, 128), 0.5)

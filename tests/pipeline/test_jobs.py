@@ -42,6 +42,7 @@ RECIPES = {
 }
 
 
+@pytest.mark.cases_are_slow
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_job_alone_is_what_it_is_among_others(scans, name):
     """It opens the scan, and makes the operator and the solver from the recipe."""
@@ -50,6 +51,7 @@ def test_a_job_alone_is_what_it_is_among_others(scans, name):
             assert_same(pickle.loads(pickle.dumps(job))(), expected)
 
 
+@pytest.mark.slow
 def test_a_spawned_process_gives_the_same(scans, prior):
     """Of a sampler, whose random numbers follow from its seed, and of a solver with a chosen weight."""
     recipes = [
@@ -95,10 +97,10 @@ def test_jobs_are_run_one_at_a_time_as_their_results_are_taken(scans):
 
 
 def test_progress_counts_slices(scans):
-    told = []
+    reported = []
     with settled(scans["parallel"], Recipe(solver="sirt", iterations=3)) as (work, jobs):
-        for _ in run_here(jobs, work, told.append):
+        for _ in run_here(jobs, work, reported.append):
             pass
-    assert told == sorted(told)
-    assert told[-1] == len(jobs)
-    assert {1, 2, 3, 4} <= set(told)
+    assert reported == sorted(reported)
+    assert reported[-1] == len(jobs)
+    assert {1, 2, 3, 4} <= set(reported)

@@ -42,6 +42,7 @@ def contents(path):
 
 
 class TestAgainstTheCommandLine:
+    @pytest.mark.cases_are_slow
     @pytest.mark.parametrize(
         ("scan", "words", "options"),
         [
@@ -86,6 +87,7 @@ class TestAgainstTheCommandLine:
         assert summary.path == tmp_path / "called.h5"
         assert summary.images is None
 
+    @pytest.mark.slow
     def test_the_same_samples(self, scans, prior, tmp_path):
         words = ("--samples", 3, "--seed", 5, "--slices", "1:3", "--set", "gamma=2", "--set", "iterations=3")
         typed(scans["parallel"], "-o", tmp_path / "typed.h5", "--solver", "dds", "--prior", prior, *words)
@@ -115,6 +117,7 @@ class TestResult:
             assert np.array_equal(file["samples"], summary.samples)
         assert summary.path is None
 
+    @pytest.mark.slow
     def test_it_says_what_was_done(self, scans):
         summary = ig.reconstruct(scans["parallel"], solver="tv", iterations=5, slices=slice(1, 3))
         assert isinstance(summary.solver, ig.solvers.PDHG)
@@ -128,6 +131,7 @@ class TestResult:
         assert mri.statistics == {"coils": 3, "maps": "espirit"}
         assert mri.images.dtype == torch.complex64
 
+    @pytest.mark.slow
     def test_choices_are_reported(self, scans):
         said, done = [], []
         ig.reconstruct(

@@ -62,6 +62,7 @@ def test_the_measurement_is_that_of_the_decoded_image():
     torch.testing.assert_close(latent.gradient(z), slope)
 
 
+@pytest.mark.slow
 def test_langevin_dynamics_sample_the_posterior_of_latents():
     """Of a linear generator with standard Gaussian latents it is known; ULA widens it by a known part."""
     generator = Linear()

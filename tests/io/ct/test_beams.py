@@ -78,6 +78,7 @@ def test_a_fan_is_reconstructed_to_its_truth(scans, words):
     assert error(SIRT()(problem).x, exact[0]) < 0.3
 
 
+@pytest.mark.slow
 def test_a_cone_is_reconstructed_to_its_truth(cone):
     exact, stated = truth(cone)
     with open_scan(cone) as scan:

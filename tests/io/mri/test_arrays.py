@@ -236,7 +236,7 @@ def test_trajectories_in_any_form(save, tmp_path, kind, form):
         ("1/m", (16 / 0.32, 24 / 0.24), {"field_of_view": (0.32, 0.24)}),
     ],
 )
-def test_units_of_trajectories_and_the_matrix_that_they_tell(save, unit, scale, options):
+def test_units_of_trajectories_and_the_matrix_that_they_imply(save, unit, scale, options):
     k, samples = path_of(40)
     k[0, 0] = -0.5, 0.5
     path, _ = save("npy", data=samples[0])

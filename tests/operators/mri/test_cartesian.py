@@ -214,7 +214,7 @@ def blob(n):
 
 
 @pytest.mark.parametrize("mask", [True, ig.operators.sampling.equispaced_lines((96, 96), 3)])
-def test_the_noise_of_k_space_is_told_by_its_outer_part(mask):
+def test_the_noise_of_k_space_is_reported_by_its_outer_part(mask):
     x, maps = blob(96)
     A, single = MRI((96, 96), mask, maps), MRI((96, 96), mask)
     for operator in (A, single):

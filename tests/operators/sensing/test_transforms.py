@@ -118,7 +118,7 @@ def test_a_million_pixels_are_measured_in_a_second(name):
     assert float((A.gram(z) + 0.1 * z - x).norm() / x.norm()) < 11e-6
 
 
-def test_incoherent_measurements_tell_sparse_images():
+def test_incoherent_measurements_determine_sparse_images():
     """A tenth of 400 pixels is not zero; 200 random coefficients find all of them by the l1 norm."""
     x = normal(20, 20) * (torch.rand(20, 20, generator=torch.Generator().manual_seed(1)) < 0.1)
     A = SubsampledTransform((20, 20), 200)

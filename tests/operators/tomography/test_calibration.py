@@ -96,6 +96,7 @@ def test_a_flat_detector_taken_for_a_curved_one_disagrees_more():
     assert right.residual < wrong.residual
 
 
+@pytest.mark.cases_are_slow
 @pytest.mark.parametrize(
     ("angles", "level"),
     [("full", 0.01), ("full", 0.1), ("golden angle", 0.1), ("short", 0.01), ("short", 0.03)],
@@ -283,6 +284,7 @@ def measured(measured_file):
     return {name: read(name) for name in HTC}
 
 
+@pytest.mark.slow
 def test_three_scans_of_one_scanner_have_one_offset(measured):
     found = {name: calibrate(*scan) for name, scan in measured.items()}
     bins = [c.detector_offset / 0.2 for c in found.values()]

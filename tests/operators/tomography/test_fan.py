@@ -66,6 +66,7 @@ GEOMETRIES = {
 }
 
 
+@pytest.mark.cases_are_slow
 @pytest.mark.parametrize("curved", [False, True], ids=["flat", "curved"])
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 @pytest.mark.parametrize("shape", [(24, 24), (17, 30), (31, 4), (1, 9), (2, 1)])
@@ -82,6 +83,7 @@ def test_the_compiled_projector_is_the_formula(shape, geometry, curved, dtype, t
     torch.testing.assert_close(A.H(y), adjoint, rtol=0, atol=tolerance * float(adjoint.abs().max()))
 
 
+@pytest.mark.slow
 def test_any_number_of_threads_gives_the_same_bits():
     before = torch.get_num_threads()
     A = FanBeam((130, 120), 40, 200.0, 300.0)
@@ -98,6 +100,7 @@ def test_any_number_of_threads_gives_the_same_bits():
         assert torch.equal(one, other)
 
 
+@pytest.mark.cases_are_slow
 @pytest.mark.parametrize("curved", [False, True], ids=["flat", "curved"])
 @pytest.mark.parametrize(("source_origin", "source_detector"), [(512.0, 768.0), (300.0, 300.0)])
 def test_shepp_logan_sinogram_to_a_hundredth(source_origin, source_detector, curved):
@@ -139,6 +142,7 @@ def test_astra_agrees():
     assert relative(ours.flip(1), theirs) > 0.1  # the other way around
 
 
+@pytest.mark.cases_are_slow
 @pytest.mark.parametrize("curved", [False, True], ids=["flat", "curved"])
 def test_a_far_source_sends_parallel_rays(curved):
     """What bends is inverse to its distance; the magnification is one."""
@@ -226,6 +230,7 @@ def test_the_default_detector_just_sees_the_circle_around_the_image(curved):
     assert narrower.geometry.reach < 12.5
 
 
+@pytest.mark.cases_are_slow
 @pytest.mark.parametrize("curved", [False, True], ids=["flat", "curved"])
 def test_a_narrow_detector_sees_the_disc_that_every_view_sees(curved):
     source, detector, spacing, offset = 60.0, 90.0, 1.5, 3.0

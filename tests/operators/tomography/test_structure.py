@@ -53,6 +53,7 @@ def test_a_truncated_detector_sees_the_middle_of_a_wide_one(method, tolerance, o
     assert (A(x) - middle).norm() / middle.norm() <= tolerance
 
 
+@pytest.mark.cases_are_slow
 @pytest.mark.parametrize("method", METHODS)
 def test_a_narrow_detector_sees_the_disc_that_every_view_sees(method):
     A = Radon((40, 40), 30, 41, detector_offset=2.5, method=method)
@@ -88,6 +89,7 @@ def test_the_compiled_projector_is_the_formula(shape, geometry):
     torch.testing.assert_close(A.H(y), adjoint, rtol=0, atol=1e-11 * float(adjoint.abs().max()))
 
 
+@pytest.mark.cases_are_slow
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_batch_is_its_elements_to_the_bit_at_the_size_of_a_scan(method, threads):

@@ -51,6 +51,7 @@ def test_bm3d_is_that_of_its_package():
     np.testing.assert_allclose(BM3D().denoise(x, level).numpy(), bm3d.bm3d(x.numpy(), level), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_without_its_package_bm3d_says_how_to_get_it():
     code = (
         "import sys; sys.modules['bm3d'] = None\nimport invgen as ig\n"
@@ -104,6 +105,7 @@ def test_the_proximal_map_of_tikhonovs_prior_is_wieners_filter():
     assert distance(found, x / (1 + 4 * 0.25)) < 1e-14
 
 
+@pytest.mark.slow
 def test_an_iterated_proximal_map_is_as_near_as_it_says():
     x = noisy()
     exact = ProxDenoiser(TotalVariation(8.0), tolerance=1e-6, iterations=20000).denoise(x, 0.1)

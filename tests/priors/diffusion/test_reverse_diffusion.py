@@ -53,6 +53,7 @@ def test_heun_converges_to_the_exact_flow_of_a_gaussian(steps):
     assert float((found - exact).abs().max()) < 0.15 * (16 / steps) ** 2
 
 
+@pytest.mark.cases_are_slow
 @pytest.mark.parametrize(("method", "steps"), [("heun", 32), ("ancestral", 192), ("predictor-corrector", 64)])
 def test_samples_have_the_moments_of_a_gaussian(method, steps):
     prior, n = gaussian(), 1500
@@ -63,6 +64,7 @@ def test_samples_have_the_moments_of_a_gaussian(method, steps):
     assert float((torch.cov(x.T) - covariance).norm() / covariance.norm()) < 0.15
 
 
+@pytest.mark.cases_are_slow
 @pytest.mark.parametrize("method", ["heun", "ancestral"])
 def test_samples_of_a_mixture_choose_its_components_by_their_weights(method):
     x = drawn(two_points(), method, 2000, 64)
@@ -79,6 +81,7 @@ def test_each_sample_follows_from_its_own_seed(method):
     assert torch.allclose(both[1:], second, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_the_density_of_a_gaussian_is_within_its_standard_error():
     prior = gaussian()
     x = prior.sample(40, seed=1)
@@ -89,6 +92,7 @@ def test_the_density_of_a_gaussian_is_within_its_standard_error():
     assert float(found.standard_error.max()) < 0.2 * float(prior.log_prob(x).abs().mean())
 
 
+@pytest.mark.slow
 def test_the_density_of_separate_variances_is_exact_with_any_signs():
     """Of a diagonal Jacobian, each probe gives the whole trace: what is left is the integration."""
     prior = two_points()

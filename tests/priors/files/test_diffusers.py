@@ -42,7 +42,7 @@ def test_a_pipeline_denoises_as_its_scheduler_does(tmp_path, images, schedule, p
     seen = kept.sqrt() * (2 * images - 1)
     with torch.no_grad():
         made = network(seen, 300).sample
-    ddim = diffusers.DDIMScheduler.from_config(scheduler.config)  # its step tells the image it expects
+    ddim = diffusers.DDIMScheduler.from_config(scheduler.config)  # its step returns the image it expects
     ddim.set_timesteps(1000)
     exact = ddim.step(made, 300, seen).pred_original_sample
     sigma = float(((1 - kept) / kept).sqrt())

@@ -151,6 +151,7 @@ def test_the_minimum_of_a_sparse_problem_meets_its_conditions(solver, name, dtyp
     torch.testing.assert_close(slope[there], 20 * z[there] / z[there].abs(), rtol=1e-6, atol=0)
 
 
+@pytest.mark.cases_are_slow
 @pytest.mark.parametrize(
     "prior",
     [Wavelet(5.0, "bior4.4", 1), Wavelet(5.0, "db2", 2), L1(5.0, 0.5 * Cosines((6, 8)))],
@@ -193,6 +194,7 @@ def test_wavelets_of_coil_images_find_one_minimum_by_either_solver():
     torch.testing.assert_close(one.x, other.x, rtol=0, atol=1e-6 * float(one.x.abs().max()))
 
 
+@pytest.mark.cases_are_slow
 @pytest.mark.parametrize(
     "transform",
     [None, Gradient((6, 8)), Cosines((6, 8)), MatrixOperator(normal(60, 48, seed=1), (6, 8))],

@@ -37,6 +37,7 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_in_a_step_and_resumed_gives_the_same_bits(
     adversarial, one_thread, tmp_path
 ):

@@ -19,6 +19,7 @@ ARGUMENTS = {
 }
 
 
+@pytest.mark.cases_are_slow
 @pytest.mark.parametrize("name", ARGUMENTS)
 def test_a_training_script_writes_a_prior_and_what_it_was_made_of(name, tmp_path, measured_file):
     arguments = [str(measured_file("volumes/chris_t1.nii.gz")) if a == "HEAD" else a for a in ARGUMENTS[name]]

@@ -36,7 +36,7 @@ def test_runs_average_to_the_mean_of_the_posterior(std, dtype):
     # start
     off = (drawn.x - exact.mean()).abs() / spread
     assert float(off.square().mean().sqrt()) < 0.25
-    # runs are no samples of the posterior, and are told not to be
+    # runs are no samples of the posterior, and are said not to be
     assert float((drawn.std / spread).mean()) < 0.5
 
 

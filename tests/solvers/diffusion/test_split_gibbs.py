@@ -81,7 +81,7 @@ def test_samples_are_spread_as_the_posterior(dtype):
 
 
 def test_both_modes_are_found_in_their_proportions():
-    # nothing tells the sign of the second pixel but the prior: three to one
+    # nothing but the prior determines the sign of the second pixel: three to one
     means = torch.tensor([[1.0, 3.0], [1.0, -3.0]]).double()
     prior = GaussianMixture(means, 0.05, [0.75, 0.25])
     prob = ig.Problem(Mask(torch.tensor([1.0, 0.0]).double()), torch.tensor([1.0, 0.0]).double(), Noise(0.2))

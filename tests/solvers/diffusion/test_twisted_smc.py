@@ -129,7 +129,7 @@ def test_the_posterior_of_a_normal_prior(case):
 
 
 def test_modes_have_their_weight():
-    """Two modes that the data cannot tell well apart: guidance alone does not know their weights."""
+    """Two modes that the data hardly distinguish: guidance alone does not know their weights."""
     means = torch.tensor([[-2.0, 0.0], [2.0, 1.0]], dtype=torch.float64)[:, None]
     prior = GaussianMixture(means, 0.1, [0.8, 0.2])
     A, n = Mask(torch.tensor([[0, 1]]).bool()), 2000
@@ -157,7 +157,7 @@ def test_the_effective_number_of_equal_weights_is_all_of_them():
     assert _effective(one) == 1
 
 
-def test_what_is_told():
+def test_what_is_reported():
     prior = correlated()
     problem = measured(dense(), prior)
     solver = TwistedSMC(prior, iterations=10, particles=40)

@@ -80,6 +80,7 @@ def test_a_lower_cutoff_is_smoother():
     assert levels[2] < 0.3 * levels[0]
 
 
+@pytest.mark.slow
 def test_noise_of_a_window_is_what_theory_says():
     """Of white noise, ``pi^2 / views`` times the integral of the squared filter, at the centre."""
     n, views = 65, 90

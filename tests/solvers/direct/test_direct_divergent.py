@@ -273,7 +273,7 @@ def distance_in_space(center, n=64):
     ids=["full", "displaced rows", "short", "displaced columns"],
 )
 def test_a_ball_is_one_inside_and_where_it_was(angles, geometry):
-    """In the plane of the source to a few thousandths; off it a circular orbit does not tell all."""
+    """In the plane of the source to a few thousandths; off it a circular orbit does not determine all."""
     center = (5.0, -7.0, 3.0)
     A = cone(views=angles, **geometry)
     x = FDK()(ig.Problem(A, exact_cone(A, phantoms.ball(BALL, center=center)))).x

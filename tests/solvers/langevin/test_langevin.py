@@ -252,7 +252,7 @@ def test_ula_samples_from_the_density_that_its_steps_have():
     assert float((drawn.var(0) / variance).mean()) == pytest.approx(1.0, abs=4 * math.sqrt(2 / 400 / SIZE))
 
 
-def test_ula_tells_how_well_its_chains_have_mixed():
+def test_ula_reports_how_well_its_chains_have_mixed():
     prior = ig.priors.Gaussian(torch.zeros(SHAPE, dtype=torch.float64), 1.0)
     problem = ig.Problem(Identity(SHAPE), torch.zeros(SHAPE, dtype=torch.float64), Gaussian(1.0))
     mixed = ULA(prior, iterations=1000, sigma=0.5, step_size=0.8, thinning=5)(problem, samples=4, seed=0)

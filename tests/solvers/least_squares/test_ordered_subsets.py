@@ -174,6 +174,7 @@ def test_inconsistent_data_end_in_a_limit_cycle():
     assert relative(moved, passes[-1]) > 1e-3
 
 
+@pytest.mark.slow
 def test_the_cycle_is_at_a_distance_in_proportion_to_the_relaxation():
     """From the least-squares image weighted by the row sums, for small ones (Censor and others 1983)."""
     problem, M = inconsistent()

@@ -138,7 +138,7 @@ def test_image_step_minimises_its_objective():
     torch.testing.assert_close(x.flatten(), expected, rtol=0, atol=1e-3 * float(expected.abs().max()))
 
 
-def test_penalties_and_scale_are_told():
+def test_penalties_and_scale_are_reported():
     noise = Noise(0.1)
     y = 2 * torch.rand(9, 10, generator=torch.Generator().manual_seed(0))
     stats = EPLL(PatchMixture(spd(3, 9), WEIGHTS))(ig.Problem(Identity((9, 10)), y, noise)).stats
@@ -216,6 +216,7 @@ def test_the_mixture_that_comes_along_denoises_a_photograph_it_has_not_seen():
     assert psnr(restored, x) > tv
 
 
+@pytest.mark.slow
 def test_the_training_script_runs(tmp_path):
     script = Path(__file__).parents[3] / "examples" / "training" / "patches.py"
     small = ["--components", "2", "--patches", "500", "--iterations", "1", "-o", str(tmp_path / "out")]

@@ -145,7 +145,7 @@ def test_noise_levels_fall_from_49_to_the_noise_in_eight_steps():
 
 
 class Remembering(torch.nn.Module):
-    """A network that hands its images on, and tells what it got by an error once it has seen enough."""
+    """A network that hands its images on, and reports what it got by an error once it has seen enough."""
 
     def forward(self, x, sigma):
         if sigma.max() < 0.1:
@@ -160,7 +160,7 @@ def test_a_network_gets_images_in_its_value_range():
         solver(problem)
 
 
-def test_scale_is_told_in_the_images_unit():
+def test_scale_is_reported_in_the_images_unit():
     problem, _ = blurred(factor=2.0**10)
     assert PnPHQS(CycleSpunWavelets())(problem).stats["scale"] == pytest.approx(2**10, rel=0.5)
 

@@ -12,7 +12,7 @@ def subgradient_residual(problem, prior, x, steps=4000):
     ``(x - x+) / tau`` but for the change of grad f from x to x+, which is no larger: the largest of its norm
     and of the error of the map itself is given. The map is found on its dual, in float64, by accelerated
     projected gradients with restarts, ``x+ = u - tau sum K_i.H y_i``: whatever y_i is feasible, that x+ meets
-    the first condition exactly, and ``y_i = prox_{g_i*}(y_i + K_i x+)`` tells how well the others. The
+    the first condition exactly, and ``y_i = prox_{g_i*}(y_i + K_i x+)`` shows how well the others. The
     gradient of f is PyTorch's, through the operator.
 
     Parameters

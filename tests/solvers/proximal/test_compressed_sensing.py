@@ -120,6 +120,7 @@ def test_epsilon_is_that_of_the_noise_in_whatever_unit(factor):
     )
 
 
+@pytest.mark.cases_are_slow
 @pytest.mark.parametrize("solver", [Lasso(weight=1.0), BasisPursuit(epsilon=0.0)])
 def test_a_batch_of_easy_and_hard_problems(solver):
     A = MatrixOperator(normal(60, 128))

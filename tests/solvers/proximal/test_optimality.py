@@ -130,6 +130,7 @@ def solved(problem, prior, makers):
     return problem, torch.stack(images)
 
 
+@pytest.mark.cases_are_slow
 @pytest.mark.parametrize(("problem", "prior", "more"), CASES.values(), ids=CASES)
 def test_all_solvers_end_at_the_minimiser(problem, prior, more):
     problem, images = solved(problem, prior, GENERAL | more)
@@ -141,7 +142,7 @@ def test_all_solvers_end_at_the_minimiser(problem, prior, more):
     assert (apart < 1e-5).all(), apart
 
 
-def test_the_measure_tells_other_images_from_the_minimiser():
+def test_the_measure_distinguishes_other_images_from_the_minimiser():
     """Of soft thresholding, known in closed form; a thousandth of it off, and another weight, are seen."""
     problem, prior = denoising(), DCT(5.0)
     best = prior.prox(problem.measurement, 0.1**2)

@@ -53,6 +53,7 @@ def test_hardly_any_prior_leaves_the_most_likely_image(gain):
     assert 0 <= gained <= left
 
 
+@pytest.mark.slow
 def test_a_smooth_penalty_gives_what_a_quasi_newton_method_finds():
     problem, prior = counts(), Tikhonov(0.05)
 

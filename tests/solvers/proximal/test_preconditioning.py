@@ -160,6 +160,7 @@ def few_views(n=64, views=60, **parameters):
     return ig.Problem(A, noise.sample(A(head(n)), seed=0), noise)
 
 
+@pytest.mark.slow
 def test_fista_reaches_total_variation_of_a_fan_in_fifty_iterations():
     problem, images = few_views(), []
     weight = float(TotalVariation().resolve(problem).weight)
@@ -185,6 +186,7 @@ def small_cone(kind):
     return kind((5, 12, 12), 16, 30.0, 45.0), truth
 
 
+@pytest.mark.cases_are_slow
 @pytest.mark.parametrize("each_ray", [False, True], ids=["one std", "std of each ray"])
 @pytest.mark.parametrize("nonnegative", [False, True], ids=["signed", "nonnegative"])
 @pytest.mark.parametrize("scan", ["fan", "cone"])
@@ -210,6 +212,7 @@ def test_fista_and_pdhg_end_at_the_same_minimiser(scan, nonnegative, each_ray):
         assert float(one.x.min()) < -0.01
 
 
+@pytest.mark.slow
 def test_the_minimiser_does_not_depend_on_the_preconditioner():
     recs = []
     for kind, iterations in ((FanBeam, 150), (PlainFan, 600)):

@@ -93,6 +93,7 @@ def objectives(solver, problem):
     return seen
 
 
+@pytest.mark.cases_are_slow
 @pytest.mark.parametrize("prior", [Sparse(20.0), TotalVariation(2.0)], ids=["closed form", "composite"])
 def test_ista_and_monotone_fista_never_rise_where_fista_does(prior):
     if isinstance(prior, Sparse):

@@ -76,12 +76,14 @@ CASES = [
 ]
 
 
+@pytest.mark.cases_are_slow
 @pytest.mark.parametrize("known", [True, False])
 @pytest.mark.parametrize(("make", "name"), CASES)
 def test_data_of_another_unit_give_the_same_image_in_that_unit(make, name, known):
     check(SOLVERS[name], make(), known)
 
 
+@pytest.mark.cases_are_slow
 @pytest.mark.parametrize("known", [True, False])
 @pytest.mark.parametrize("make", [brain, samples])
 @pytest.mark.parametrize("kind", [Lasso, BasisPursuit])

@@ -41,6 +41,7 @@ def resonance():
     return ig.Problem(A, noise.sample(A(head(32).to(torch.complex128)), seed=0), noise)
 
 
+@pytest.mark.cases_are_slow
 @pytest.mark.parametrize(
     ("solver", "variable"), [(ADMM, "us"), (CondatVu, "duals")], ids=["ADMM", "CondatVu"]
 )
@@ -86,6 +87,7 @@ def test_shrinking_what_is_seen_directly(solver):
     torch.testing.assert_close(x, y.sign() * (y.abs() - 0.7).clamp(min=0), rtol=1e-7, atol=1e-7)
 
 
+@pytest.mark.cases_are_slow
 @pytest.mark.parametrize("solver", [ADMM, CondatVu])
 def test_a_batch_of_easy_and_hard_problems(solver):
     """Zeros, the object, and noise alone: each takes the iterations that it does by itself."""

@@ -78,6 +78,7 @@ def compressed_sensing():
     return ig.Problem(A, noise.sample(A(x), seed=0), noise)
 
 
+@pytest.mark.cases_are_slow
 @pytest.mark.parametrize("isotropic", [True, False])
 @pytest.mark.parametrize("nonnegative", [True, False])
 def test_fista_and_pdhg_reach_the_same_image(isotropic, nonnegative):
@@ -104,6 +105,7 @@ def test_pdhg_ends_with_a_certificate(isotropic):
     assert 0 <= gap + 1e-9 < 1e-4 * prior.value(rec.x)
 
 
+@pytest.mark.cases_are_slow
 @pytest.mark.parametrize("solver", SOLVERS, ids=NAMES)
 def test_without_negative_pixels_the_image_has_none(solver):
     solver = solver_with(solver, TotalVariation(0.5, nonnegative=True))
@@ -114,6 +116,7 @@ def test_without_negative_pixels_the_image_has_none(solver):
     assert (free < 0).any()
 
 
+@pytest.mark.cases_are_slow
 @pytest.mark.parametrize("solver", SOLVERS, ids=NAMES)
 def test_dead_rays_say_nothing(solver):
     A = Radon((16, 16), 12, method="joseph")
@@ -154,6 +157,7 @@ def test_the_automatic_weight_fits_the_data_to_their_noise(std, views):
     assert rec.stats["weight"] > 0
 
 
+@pytest.mark.cases_are_slow
 @pytest.mark.parametrize("known", [True, False])
 def test_the_automatic_weight_of_a_limited_angle_fits_the_data_to_their_noise(known):
     # the iteration comes slowly down to the noise here; a weight that is lowered meanwhile ends at nothing
@@ -170,6 +174,7 @@ def test_the_automatic_weight_of_a_limited_angle_fits_the_data_to_their_noise(kn
     assert float(problem.misfit(x) / problem.expected_misfit()) == pytest.approx(1, abs=0.1)
 
 
+@pytest.mark.slow
 def test_the_automatic_weight_is_nearly_as_good_as_the_best():
     """Against the truth, within half more of the error that the best of many weights leaves."""
     A = Radon((64, 64), 30)
@@ -225,6 +230,7 @@ def test_fista_takes_any_closed_form_proximal_map():
     torch.testing.assert_close(x, expected, rtol=1e-8, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_transmission_counts_are_fitted_by_fista_and_pdhg_alike():
     """Not a quadratic: the exact negative log-likelihood of photon counts."""
     A = Radon((16, 16), 20, method="joseph")

@@ -130,7 +130,7 @@ def test_any_whole_number_is_a_seed(seed):
     assert first.stats["seed"] == seed
 
 
-def test_without_a_seed_one_is_made_and_told():
+def test_without_a_seed_one_is_made_and_reported():
     problem, state = measured(), torch.get_rng_state()
     first, second = Noisy(NORMAL)(problem), Noisy(NORMAL)(problem)
     assert not torch.equal(first.x, second.x)
@@ -185,7 +185,7 @@ def test_priors_without_a_range_have_no_scale():
     assert "scale" not in Noisy(NORMAL)(measured(), seed=0).stats
 
 
-def test_noise_that_is_not_told_is_assumed():
+def test_noise_that_is_not_known_is_assumed():
     y = measured().measurement
     Noisy(NORMAL)(ig.Problem(Identity(SHAPE), y), seed=0)
     assert bool((seen[0].noise.std.value > 0).all())

@@ -177,7 +177,7 @@ def test_data_without_batch_coils_or_field_are_refused(scan):
         espirit(y, (0, 40))
 
 
-def test_data_that_tell_nothing_are_refused(scan):
+def test_data_that_determine_nothing_are_refused(scan):
     y = scan()[0]
     with pytest.raises(DataError, match="zeros"):
         espirit(torch.zeros_like(y))
