@@ -20,6 +20,7 @@ def relative_error(image, truth):
     return np.linalg.norm(image - truth) / np.linalg.norm(truth)
 
 
+@pytest.mark.cases_are_slow
 @pytest.mark.parametrize("solver", ["fbp", "tv", "cg", "sirt", "ossart"])
 def test_every_solver_comes_near_the_truth(invgen, scan, tmp_path, solver):
     out = tmp_path / "out.h5"

@@ -209,10 +209,27 @@ SOLVERS = {
     },
 }
 
-CASES = [(name, case) for name, cases in SOLVERS.items() for case in cases]
+#: Those that take seconds, most of them for a weight that is found from the data.
+SLOW = {
+    ("PDHG", "complex"),
+    ("PDHG", "weighted data"),
+    ("PDHG", "non-negative"),
+    ("FISTA", "closed form"),
+    ("FISTA", "defaults"),
+    ("ISTA", "defaults"),
+    ("ADMM", "weighted data"),
+    ("OSSART", "defaults"),
+    ("OSSART", "weighted data"),
+    ("OSSART", "non-negative"),
+}
+CASES = [
+    pytest.param(name, case, id=f"{name}-{case}", marks=[pytest.mark.slow] if (name, case) in SLOW else [])
+    for name, cases in SOLVERS.items()
+    for case in cases
+]
 
 
-@pytest.mark.parametrize(("name", "case"), CASES, ids=[f"{name}-{case}" for name, case in CASES])
+@pytest.mark.parametrize(("name", "case"), CASES)
 def test_solver_keeps_the_rules(name, case):
     solver, problem, skip = SOLVERS[name][case]
     check_solver(solver, problem and problem(), skip=skip)

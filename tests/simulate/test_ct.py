@@ -242,6 +242,7 @@ def test_an_interrupted_simulation_leaves_no_file(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.cases_are_slow
 @pytest.mark.parametrize(("geometry", "slices"), [("fan", 1), ("fan", 3), ("cone", 8)])
 @pytest.mark.parametrize("pixel_size", [None, 0.25])
 def test_a_divergent_scan_states_its_geometry(tmp_path, geometry, slices, pixel_size):
@@ -305,6 +306,7 @@ def test_divergent_counts_follow_the_projections_of_the_phantom(settings):
     assert np.linalg.norm(measured - expected) < 1e-3 * np.linalg.norm(expected)
 
 
+@pytest.mark.cases_are_slow
 @pytest.mark.parametrize("geometry", ["fan", "cone"])
 @pytest.mark.parametrize("source_origin", [48.0, 400.0])
 def test_named_phantoms_are_within_what_the_detector_sees(geometry, source_origin):

@@ -8,6 +8,8 @@ from PIL import Image
 from invgen.core.errors import ParameterError, ShapeError
 from invgen.operators import Grayscale
 
+from ...contracts.numbers import normal
+
 
 def test_luma_is_that_of_pil():
     rgb = torch.randint(0, 256, (3, 7, 5), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
@@ -34,8 +36,7 @@ def test_the_shortest_color_of_a_gray_level_lies_along_the_weights():
 
 def test_a_proximal_step_keeps_the_colors_that_gray_levels_do_not_see():
     A = Grayscale((3, 2, 2))
-    guess = torch.randn(3, 2, 2, dtype=torch.float64)
-    y = torch.randn(2, 2, dtype=torch.float64)
+    guess, y = normal(3, 2, 2), normal(2, 2, seed=1)
     shifts = torch.tensor([1e-9, 0.3], dtype=torch.float64)
     b = A.H(y) + shifts.reshape(2, 1, 1, 1) * guess
     x = A.solve(b, shifts)

@@ -135,6 +135,7 @@ TRANSFORMS = {
 }
 
 
+@pytest.mark.cases_are_slow
 @pytest.mark.parametrize("name", TRANSFORMS)
 @pytest.mark.parametrize("solver", [FISTA, PDHG])
 @pytest.mark.parametrize("dtype", [torch.float64, COMPLEX])

@@ -1,4 +1,4 @@
-"""Decoupled annealing: where the data determine much it gives the posterior, elsewhere what its formulas say."""
+"""Decoupled annealing: the posterior where the data determine much, elsewhere what its formulas say."""
 
 import dataclasses
 import math

@@ -217,6 +217,7 @@ def test_a_far_source_is_parallel_beams():
     assert float((x - other).norm() / other.norm()) < 0.02
 
 
+@pytest.mark.slow
 def test_noise_on_a_fan_is_what_theory_says():
     """Far away as of parallel beams: ``(2 pi)^2 / 4 views`` times the integral of the squared filter."""
     n, views = 65, 90

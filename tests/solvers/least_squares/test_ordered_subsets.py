@@ -114,6 +114,7 @@ def test_subsets_go_by_the_angle_whatever_the_order_of_the_views():
     torch.testing.assert_close(shuffled, x, rtol=1e-9, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_consistent_data_are_solved():
     A = small()
     truth = white(6, 7)
