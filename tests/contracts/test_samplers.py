@@ -6,10 +6,15 @@ from invgen.testing import check_solver
 
 from .samplers import SAMPLERS
 
-CASES = [(name, case) for name, cases in SAMPLERS.items() for case in cases]
+#: The first case of each sampler is its small version; the others take seconds together.
+CASES = [
+    pytest.param(name, case, id=f"{name}-{case}", marks=[pytest.mark.slow] if number else [])
+    for name, cases in SAMPLERS.items()
+    for number, case in enumerate(cases)
+]
 
 
-@pytest.mark.parametrize(("name", "case"), CASES, ids=[f"{name}-{case}" for name, case in CASES])
+@pytest.mark.parametrize(("name", "case"), CASES)
 def test_solver_keeps_the_rules(name, case):
     solver, problem, skip = SAMPLERS[name][case]
     check_solver(solver, problem and problem(), skip=skip)

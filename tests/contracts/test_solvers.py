@@ -209,23 +209,11 @@ SOLVERS = {
     },
 }
 
-#: Those that take seconds, most of them for a weight that is found from the data.
-SLOW = {
-    ("PDHG", "complex"),
-    ("PDHG", "weighted data"),
-    ("PDHG", "non-negative"),
-    ("FISTA", "closed form"),
-    ("FISTA", "defaults"),
-    ("ISTA", "defaults"),
-    ("ADMM", "weighted data"),
-    ("OSSART", "defaults"),
-    ("OSSART", "weighted data"),
-    ("OSSART", "non-negative"),
-}
+#: The first case of each solver is its small version; some others take seconds.
 CASES = [
-    pytest.param(name, case, id=f"{name}-{case}", marks=[pytest.mark.slow] if (name, case) in SLOW else [])
+    pytest.param(name, case, id=f"{name}-{case}", marks=[pytest.mark.slow] if number else [])
     for name, cases in SOLVERS.items()
-    for case in cases
+    for number, case in enumerate(cases)
 ]
 
 

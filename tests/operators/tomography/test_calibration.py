@@ -70,6 +70,7 @@ def test_a_line_is_seen_again_after_pi_less_twice_the_fan_angle(curved):
     assert (rays(0.7 + math.pi + 2 * g) - once).abs().max() > 0.1 * once.max()
 
 
+@pytest.mark.cases_are_slow
 @pytest.mark.parametrize("angles", SCANS.values(), ids=SCANS.keys())
 @pytest.mark.parametrize("offset", [0.5, -7.3])
 @pytest.mark.parametrize("sense", [1, -1])
