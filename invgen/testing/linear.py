@@ -219,6 +219,7 @@ def check_svd(dense: Dense, checks: Checks, seed: int) -> None:
         checks.leave_out("svd", "not known to the operator")
         return
     bound = 1e-10
+    checks.true("svd: kept", A.svd is svd, "A.svd is made anew each time: define _svd, which is called once")
     checks.true("svd: s >= 0", bool((svd.s >= 0).all()), "singular values must not be negative")
     for name, factor in (("U", svd.U), ("V", svd.V)):
         given, wanted = coordinates(factor)

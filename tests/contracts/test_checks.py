@@ -45,6 +45,13 @@ class WrongSVD(Wrong):
         return ig.operators.SVD(identity, torch.ones(6), identity)
 
 
+class NewSVD(Wrong):
+    @property
+    def svd(self):
+        A = MatrixOperator(torch.eye(6, dtype=torch.float64).roll(1, 0))
+        return A.svd
+
+
 class WrongSign(Wrong):
     nonnegative = True
 
@@ -173,6 +180,7 @@ def function(forward, adjoint):
         (WrongNorm(), "norm"),
         (WrongSolve(), "solve"),
         (WrongSVD(), "svd"),
+        (NewSVD(), "svd: kept"),
         (WrongSign(), "nonnegative"),
         (WrongObserved(), "observed: elsewhere"),
         (NoMask(), "observed: mask"),
