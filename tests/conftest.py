@@ -25,6 +25,14 @@ def measured_file():
     return find
 
 
+@pytest.fixture
+def set_threads():
+    """Set the number of PyTorch's threads; that of before is set again after the test."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
 def pytest_collection_modifyitems(items):
     """Of a test whose cases are slow, the first case is the small version that stays in the fast run."""
     seen = set()

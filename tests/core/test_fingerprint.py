@@ -90,15 +90,11 @@ def test_what_is_derived_does_not_count(make):
     assert fingerprint(pickle.loads(pickle.dumps(A))) == before
 
 
-def test_the_number_of_threads_does_not_count():
-    threads = torch.get_num_threads()
-    try:
-        found = []
-        for count in (1, 2):
-            torch.set_num_threads(count)
-            found.append(fingerprint(Radon((8, 8), 6)))
-    finally:
-        torch.set_num_threads(threads)
+def test_the_number_of_threads_does_not_count(set_threads):
+    found = []
+    for count in (1, 2):
+        set_threads(count)
+        found.append(fingerprint(Radon((8, 8), 6)))
     assert found[0] == found[1]
 
 

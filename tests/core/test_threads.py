@@ -46,11 +46,8 @@ def test_spawned_children_give_the_same_bits():
 
 
 @pytest.fixture
-def two_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
+def two_threads(set_threads):
+    set_threads(2)
 
 
 def test_kernels_run_on_as_many_threads_as_pytorch_and_change_no_number(two_threads):

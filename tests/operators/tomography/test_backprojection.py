@@ -107,19 +107,15 @@ def test_the_compiled_cone_is_the_formula(monkeypatch, shape, name, dtype, toler
         torch.testing.assert_close(x, expected, rtol=0, atol=tolerance * float(expected.abs().max()))
 
 
-def test_any_number_of_threads_gives_the_same_bits():
-    before = torch.get_num_threads()
+def test_any_number_of_threads_gives_the_same_bits(set_threads):
     fan, cone = FanBeam((60, 50), 20, 200.0, 300.0).geometry, ConeBeam((9, 30, 25), 9, 60.0, 90.0).geometry
     rows = white(2, 20, samples(fan.detector_count), dtype=torch.float32)
     panels = white(2, 9, cone.row_count, samples(cone.fan.detector_count), dtype=torch.float32)
     results = []
-    try:
-        for threads in (1, 2):
-            torch.set_num_threads(threads)
-            results.append((backproject_fan(fan, rows), backproject_cone(cone, panels)))
-            assert torch.get_num_threads() == threads
-    finally:
-        torch.set_num_threads(before)
+    for threads in (1, 2):
+        set_threads(threads)
+        results.append((backproject_fan(fan, rows), backproject_cone(cone, panels)))
+        assert torch.get_num_threads() == threads
     for one, other in zip(*results, strict=True):
         assert torch.equal(one, other)
 

@@ -86,18 +86,14 @@ def test_a_volume_is_the_sum_of_its_slabs(monkeypatch, layers):
     torch.testing.assert_close(A(x), forward, rtol=0, atol=1e-12 * float(forward.abs().max()))
 
 
-def test_any_number_of_threads_gives_the_same_bits():
-    before = torch.get_num_threads()
+def test_any_number_of_threads_gives_the_same_bits(set_threads):
     A = ConeBeam((20, 34, 30), 12, 60.0, 90.0)
     x, y = white(2, 20, 34, 30, dtype=torch.float32), white(2, *A.range.shape, dtype=torch.float32)
     results = []
-    try:
-        for threads in (1, 2):
-            torch.set_num_threads(threads)
-            results.append((A(x), A.H(y)))
-            assert torch.get_num_threads() == threads
-    finally:
-        torch.set_num_threads(before)
+    for threads in (1, 2):
+        set_threads(threads)
+        results.append((A(x), A.H(y)))
+        assert torch.get_num_threads() == threads
     for one, other in zip(*results, strict=True):
         assert torch.equal(one, other)
 

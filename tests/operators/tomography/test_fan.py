@@ -84,18 +84,14 @@ def test_the_compiled_projector_is_the_formula(shape, geometry, curved, dtype, t
 
 
 @pytest.mark.slow
-def test_any_number_of_threads_gives_the_same_bits():
-    before = torch.get_num_threads()
+def test_any_number_of_threads_gives_the_same_bits(set_threads):
     A = FanBeam((130, 120), 40, 200.0, 300.0)
     x, y = white(2, 130, 120, dtype=torch.float32), white(2, *A.range.shape, dtype=torch.float32)
     results = []
-    try:
-        for threads in (1, 2):
-            torch.set_num_threads(threads)
-            results.append((A(x), A.H(y)))
-            assert torch.get_num_threads() == threads
-    finally:
-        torch.set_num_threads(before)
+    for threads in (1, 2):
+        set_threads(threads)
+        results.append((A(x), A.H(y)))
+        assert torch.get_num_threads() == threads
     for one, other in zip(*results, strict=True):
         assert torch.equal(one, other)
 

@@ -92,18 +92,14 @@ def test_the_compiled_projector_is_the_formula(shape, geometry):
 @pytest.mark.cases_are_slow
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("threads", [1, 2])
-def test_a_batch_is_its_elements_to_the_bit_at_the_size_of_a_scan(method, threads):
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        A = Radon((128, 120), 90, method=method)
-        x, y = white(3, 128, 120, dtype=torch.float32), white(3, *A.range.shape, dtype=torch.float32)
-        assert torch.equal(A(x)[1], A(x[1]))
-        assert torch.equal(A.H(y)[2], A.H(y[2]))
-        assert torch.equal(A.gram(x)[1], A.gram(x[1]))
-        assert torch.get_num_threads() == threads
-    finally:
-        torch.set_num_threads(before)
+def test_a_batch_is_its_elements_to_the_bit_at_the_size_of_a_scan(method, threads, set_threads):
+    set_threads(threads)
+    A = Radon((128, 120), 90, method=method)
+    x, y = white(3, 128, 120, dtype=torch.float32), white(3, *A.range.shape, dtype=torch.float32)
+    assert torch.equal(A(x)[1], A(x[1]))
+    assert torch.equal(A.H(y)[2], A.H(y[2]))
+    assert torch.equal(A.gram(x)[1], A.gram(x[1]))
+    assert torch.get_num_threads() == threads
 
 
 def test_view_weights_sum_to_half_a_turn():

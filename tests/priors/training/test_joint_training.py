@@ -29,18 +29,11 @@ def same(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
 
 
-@pytest.fixture
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.mark.slow
 def test_a_process_that_is_killed_in_a_step_and_resumed_gives_the_same_bits(
-    adversarial, one_thread, tmp_path
+    adversarial, set_threads, tmp_path
 ):
+    set_threads(1)
     whole = adversarial.TRAINING.jointly(adversarial.updates(), tmp_path / "whole")
     script = Path(__file__).parent / "adversarial.py"
     command = [sys.executable, str(script), str(tmp_path / "killed"), "8"]
