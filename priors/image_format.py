@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from invgen.core.checks import as_count
-from invgen.core.errors import DtypeError, ParameterError, ShapeError
+from invgen.core.errors import DataError, DtypeError, ParameterError, ShapeError
 from invgen.core.space import check_finite
 
 __all__ = ["ImageFormat", "format_of"]
@@ -47,6 +47,10 @@ class ImageFormat:
     axes : int
         Number of axes of an image: it follows from `shape` and `channels` where these are given. Zero for
         priors of arrays with any number of axes.
+    levels : int, optional
+        Number of equidistant values that a pixel can take, the ends of `value_range` among them: 256 for
+        images of 8 bits. The densities of such priors are probabilities of images; those of others are
+        densities of real numbers.
 
     Raises
     ------
@@ -61,6 +65,7 @@ class ImageFormat:
     noise_range: tuple[float, float] | None = None
     std: float | None = None
     axes: int = 0
+    levels: int | None = None
 
     def __post_init__(self) -> None:
         keep = partial(object.__setattr__, self)
@@ -75,6 +80,10 @@ class ImageFormat:
             if not (-math.inf < low < high < math.inf and high > 0):
                 raise ParameterError(f"value_range is a pair of numbers, the last positive; got {pair}.")
             keep("value_range", pair)
+        if self.levels is not None:
+            keep("levels", as_count(self.levels, "levels", least=2))
+            if self.value_range is None or self.field == "complex":
+                raise ParameterError("Images of a number of levels are real, and have a value_range.")
         if self.noise_range is not None:
             low, high = pair = _pair(self.noise_range, "noise_range")
             if not 0 <= low <= high < math.inf:
@@ -168,6 +177,29 @@ class ImageFormat:
         center, half = self.unit
         return self.as_images(channels * half + center, like)
 
+    def to_levels(self, x: Tensor) -> Tensor:
+        """Images as channels of whole numbers, from zero to ``levels - 1``: the nearest level of each pixel.
+
+        Raises
+        ------
+        DataError
+            Where a pixel is out of the value range by more than half of the distance of two levels.
+        """
+        assert self.levels is not None
+        found = ((self.to_network(x) + 1) / 2 * (self.levels - 1)).round()
+        if x.numel() and (found.min() < 0 or found.max() > self.levels - 1):
+            low, high = self.value_range or (0.0, 1.0)
+            raise DataError(
+                f"Images of {self.levels} levels from {low:g} to {high:g} are expected; got values from "
+                f"{float(x.min()):g} to {float(x.max()):g}."
+            )
+        return found.long()
+
+    def from_levels(self, channels: Tensor, like: Tensor) -> Tensor:
+        """The inverse of `to_levels`, in the shape of `like`."""
+        assert self.levels is not None
+        return self.from_network(2 * channels.to(like.dtype) / (self.levels - 1) - 1, like)
+
     def header(self) -> dict[str, Any]:
         """The entries of a file's header, as JSON can hold them; see `from_header`."""
         header: dict[str, Any] = {
@@ -176,7 +208,7 @@ class ImageFormat:
             "value_range": self.value_range,
             "field": self.field,
         }
-        known = {"noise_range": self.noise_range, "std": self.std}
+        known = {"noise_range": self.noise_range, "std": self.std, "levels": self.levels}
         return header | {name: value for name, value in known.items() if value is not None}
 
     @classmethod
@@ -187,7 +219,7 @@ class ImageFormat:
             shape=shape,
             channels=channels,
             axes=0 if shape is not None or channels is not None else 2,
-            **{name: header.get(name) for name in ("field", "value_range", "noise_range", "std")},
+            **{name: header.get(name) for name in ("field", "value_range", "noise_range", "std", "levels")},
         )
 
 

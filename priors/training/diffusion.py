@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,9 +16,10 @@ from invgen.priors.diffusion.model import Diffusion
 from invgen.priors.nets import EDM, UNet
 from invgen.priors.training.batches import Batches, Transform, random_phases
 from invgen.priors.training.collection import Collection
-from invgen.priors.training.engine import Objective, Training
+from invgen.priors.training.engine import Training
 from invgen.priors.training.noisy import SURE, Noise2Self
 from invgen.priors.training.score_matching import ScoreMatching
+from invgen.priors.training.validation import Show, validation
 
 __all__ = ["train_diffusion"]
 
@@ -46,7 +47,7 @@ def train_diffusion(
     batch_size: int = 32,
     held_out: Sequence[Any] = (),
     training: Training | None = None,
-    show: Callable[[Diffusion, int], dict[str, float] | None] | None = None,
+    show: Show[Diffusion] | None = None,
     progress: bool = False,
 ) -> Diffusion:
     """Train a diffusion model: of clean images by `ScoreMatching`, of noisy ones by `SURE` or `Noise2Self`.
@@ -130,22 +131,25 @@ def train_diffusion(
             sigma_range=(lowest, _HIGHEST),
         )
 
-    held = None
+    held: dict[str, Any] = {}
     if len(held_out):
-        held = objective(
-            Collection.of(held_out, data.image_format.value_range, data.image_format.field).images, None
-        )
-
-    def validate(module: nn.Module, step: int) -> dict[str, float]:
-        found = {} if held is None else {"held_out": _loss(held, module)}
-        return found | ((show(prior(module), step) if show is not None else None) or {})
-
+        known = data.image_format
+        apart = objective(Collection.of(held_out, known.value_range, known.field).images, None)
+        held["held_out"] = lambda networks, generator: apart(networks["network"], generator)
+    validate = validation(lambda networks: prior(networks["network"]), held, show)
     training = training or Training()
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(training.seed)
         width = data.image_format.network_channels
         network = UNet(width + 2 * positioned, width, classes=classes, **(architecture or {}))
-    return prior(training(EDM(network, rms), learned, folder, validate, progress))
+    trained = training(
+        EDM(network, rms),
+        learned,
+        folder,
+        lambda module, step: validate({"network": module}, step),
+        progress,
+    )
+    return prior(trained)
 
 
 def _check_noisy(
@@ -167,10 +171,3 @@ def _check_noisy(
         raise ParameterError("Random phases of noisy images need complex images; these are real.")
     if (architecture or {}).get("dropout"):
         raise ParameterError("A network that is trained on noisy images must not have dropout.")
-
-
-@torch.no_grad()
-def _loss(objective: Objective, module: nn.Module, batches: int = 4) -> float:
-    """Mean loss of a few batches, the same at each call."""
-    generator = torch.Generator(next(module.parameters()).device).manual_seed(0)
-    return sum(float(objective(module, generator)) for _ in range(batches)) / batches
