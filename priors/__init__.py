@@ -9,6 +9,7 @@ folder              holds
 `denoisers`         `NonLocalMeans`, `TVDenoiser`, `CycleSpunWavelets`, `BM3D`; any penalty as a
                     `ProxDenoiser`, any network as a `NetworkDenoiser`
 `diffusion`         diffusion models, `Diffusion`
+`autoregressive`    masked convolutions, `Autoregressive`
 `nets`              architectures of networks, one in each file
 `training`          training of networks: `invgen.priors.training`
 `files`             `load` and `about`: files of this package, and published diffusion models
@@ -19,6 +20,7 @@ folder              holds
 families share.
 """
 
+from invgen.priors.autoregressive import Autoregressive
 from invgen.priors.base import (
     Composite,
     Denoiser,
@@ -59,6 +61,7 @@ __all__ = [
     "BM3D",
     "DCT",
     "L1",
+    "Autoregressive",
     "Box",
     "Composite",
     "CycleSpunWavelets",
