@@ -95,6 +95,19 @@ class ImageFormat:
                 raise ParameterError(f"The standard deviation of images is positive; got {self.std}.")
         keep("axes", self._number_of_axes())
 
+    @classmethod
+    def of_shape(cls, image_shape: tuple[int, ...], **others: Any) -> Self:
+        """The format of real images ``(H, W)``, or ``(C, H, W)`` with channels, of one shape.
+
+        Raises
+        ------
+        ShapeError
+        """
+        shape = tuple(image_shape)
+        if len(shape) not in (2, 3):
+            raise ShapeError(f"image_shape is (H, W) or (C, H, W); got {shape}.")
+        return cls(shape, shape[0] if len(shape) == 3 else None, field="real", **others)
+
     def _number_of_axes(self) -> int:
         """The number of axes that shape and channels imply, else the one that is given."""
         axes, shape, channels = as_count(self.axes, "axes", least=0), self.shape, self.channels

@@ -76,10 +76,6 @@ class GatedMaskedCNN(nn.Module):
         left = left + self.place[1].to(left.dtype) + above
         for layer in self.layers:
             above, left = layer(above, left)
-        return self.head(left)
-
-    def head(self, left: Tensor) -> Tensor:
-        """The predictions of what the stacks have found."""
         return self.out(F.elu(self.hidden(F.elu(left))))
 
 
