@@ -1,5 +1,6 @@
 """Every public prior keeps the rules that solvers rely on."""
 
+import copy
 from dataclasses import dataclass, replace
 
 import pytest
@@ -119,15 +120,6 @@ PRIORS = {
     },
     "NonNegative": {"image": (NonNegative(), {}), "line": (NonNegative(), {"image_shape": (9,)})},
     "Box": {"image": (Box(-0.5, 6), {}), "volume": (Box(-0.5, 6), {"image_shape": (3, 4, 5)})},
-    "Gaussian": {
-        "pixels": (Gaussian(torch.ones(6, 7), 0.3), {}),
-        "matrix": (Gaussian(torch.ones(6, 7), spd(1, 42)[0]), {}),
-        "complex": (Gaussian(torch.ones(6, 7) + 0j, 0.3), {"field": "complex"}),
-    },
-    "GaussianMixture": {
-        "matrices": (GaussianMixture(torch.arange(126.0).reshape(3, 6, 7) / 50, spd(3, 42)), {}),
-    },
-    "KernelDensity": {"data": (KernelDensity(torch.arange(126.0).reshape(3, 6, 7) / 50), {})},
     "PatchMixture": {
         "image": (PatchMixture(spd(3, 16), [0.2, 0.3, 0.5]), {}),
         "complex": (PatchMixture(spd(3, 16), [0.2, 0.3, 0.5]), {"field": "complex"}),
@@ -253,6 +245,55 @@ DENOISERS = {
     },
 }
 
+
+def untrained(family, image_shape, **options):
+    """Build a family as it is before training, but with noise in its weights, some of which start at zero."""
+
+    def build():
+        prior = getattr(ig.priors, family).untrained(image_shape, **options)
+        networks = {name: copy.deepcopy(network) for name, network in prior.networks().items()}
+        generator = torch.Generator().manual_seed(0)
+        for network in networks.values():
+            for parameter in network.parameters():
+                parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
+        return prior.with_networks(networks)
+
+    return build
+
+
+#: Closed forms draw all samples from one generator.
+TOGETHER = {"skip": {"seeds"}}
+#: Each public prior that draws, decodes or has a density: what builds it, and the options of its check.
+GENERATIVE = {
+    "Gaussian": {
+        "pixels": (lambda: Gaussian(torch.ones(6, 7), 0.3), TOGETHER),
+        "matrix": (lambda: Gaussian(torch.ones(6, 7), spd(1, 42)[0]), TOGETHER),
+        "complex": (lambda: Gaussian(torch.ones(6, 7) + 0j, 0.3), TOGETHER),
+    },
+    "GaussianMixture": {
+        "matrices": (
+            lambda: GaussianMixture(torch.arange(126.0).reshape(3, 6, 7) / 50, spd(3, 42)),
+            TOGETHER,
+        ),
+    },
+    "KernelDensity": {
+        "data": (lambda: KernelDensity(torch.arange(126.0).reshape(3, 6, 7) / 50), TOGETHER),
+    },
+    "Diffusion": {
+        # its log_prob is an estimate by probes that differ from image to image, and has no derivative
+        "one size": (
+            lambda: Diffusion(Guided(), (4, 5), value_range=(-3, 3)),
+            {
+                "sampling": {"steps": 3},
+                "skip": {"log_prob batch", "log_prob gradient", "range"},
+            },
+        ),
+    },
+    # the trained families, each as `untrained` builds it: "GAN": {"small": (untrained("GAN", (8, 8)), {})}
+}
+
+GENERATIVE_CASES = [(name, case) for name, cases in GENERATIVE.items() for case in cases]
+
 NOISY_CASES = [(name, case) for name, cases in DENOISERS.items() for case in cases]
 
 
@@ -260,6 +301,14 @@ NOISY_CASES = [(name, case) for name, cases in DENOISERS.items() for case in cas
 def test_prior_keeps_the_rules(name, case):
     prior, images = PRIORS[name][case]
     check_prior(prior, **images)
+
+
+@pytest.mark.parametrize(
+    ("name", "case"), GENERATIVE_CASES, ids=[f"{name}-{case}" for name, case in GENERATIVE_CASES]
+)
+def test_generative_prior_keeps_the_rules(name, case):
+    build, options = GENERATIVE[name][case]
+    check_prior(build(), **options)
 
 
 @pytest.mark.cases_are_slow
@@ -271,6 +320,7 @@ def test_denoiser_keeps_the_rules(name, case):
 
 ALL = [(name, case, prior) for name, case in CASES for prior, _ in [PRIORS[name][case]]]
 ALL += [(name, case, prior) for name, case in NOISY_CASES for prior, _ in [DENOISERS[name][case]]]
+ALL += [(name, case, prior) for name, case in GENERATIVE_CASES for prior, _ in [GENERATIVE[name][case]]]
 
 
 @pytest.mark.parametrize(("name", "case", "prior"), ALL, ids=[f"{name}-{case}" for name, case, _ in ALL])
@@ -284,7 +334,7 @@ def test_every_prior_reports_its_images_in_one_place(name, case, prior):
 def test_every_public_prior_is_registered():
     protocols = {"Composite", "Denoiser", "Density", "Energy", "Generator", "Prior", "Proximable", "Sampler"}
     others = protocols | {"ImageFormat", "Learned", "about", "format_of", "load"}
-    assert set(ig.priors.__all__) - others == set(PRIORS) | set(DENOISERS)
+    assert set(ig.priors.__all__) - others == set(PRIORS) | set(DENOISERS) | set(GENERATIVE)
 
 
 @dataclass(frozen=True)
