@@ -5,7 +5,8 @@ folder              holds
 ==================  ====================================================================================
 `penalties`         convex penalties: `TotalVariation`, `L1`, `Wavelet`, `DCT`, `GroupSparsity`,
                     `Tikhonov`, the constraints `NonNegative` and `Box`, and their sums
-`densities`         closed forms: `Gaussian`, `GaussianMixture`, `KernelDensity`; of patches `PatchMixture`
+`densities`         closed forms: `Gaussian`, `GaussianMixture`, `KernelDensity`; of patches `PatchMixture`;
+                    of points in a few dimensions `Histogram`, `NearestNeighbors`, `NeuralCDF`
 `denoisers`         `NonLocalMeans`, `TVDenoiser`, `CycleSpunWavelets`, `BM3D`; any penalty as a
                     `ProxDenoiser`, any network as a `NetworkDenoiser`
 `diffusion`         diffusion models, `Diffusion`
@@ -37,7 +38,15 @@ from invgen.priors.denoisers import (
     ProxDenoiser,
     TVDenoiser,
 )
-from invgen.priors.densities import Gaussian, GaussianMixture, KernelDensity, PatchMixture
+from invgen.priors.densities import (
+    Gaussian,
+    GaussianMixture,
+    Histogram,
+    KernelDensity,
+    NearestNeighbors,
+    NeuralCDF,
+    PatchMixture,
+)
 from invgen.priors.diffusion import Diffusion
 from invgen.priors.files.checkpoints import about
 from invgen.priors.files.loading import load
@@ -70,10 +79,13 @@ __all__ = [
     "GaussianMixture",
     "Generator",
     "GroupSparsity",
+    "Histogram",
     "ImageFormat",
     "KernelDensity",
     "Learned",
+    "NearestNeighbors",
     "NetworkDenoiser",
+    "NeuralCDF",
     "NonLocalMeans",
     "NonNegative",
     "PatchMixture",

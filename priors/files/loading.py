@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from invgen.core.errors import FileError, ParameterError
+from invgen.priors.densities.neural_cdf import NeuralCDF
 from invgen.priors.densities.patches import PatchMixture
 from invgen.priors.diffusion.model import Diffusion
 from invgen.priors.files import published
@@ -16,7 +17,9 @@ from invgen.priors.learned import Learned
 __all__ = ["FAMILIES", "load"]
 
 #: The families of this package's files, by name.
-FAMILIES: dict[str, type[Learned]] = {family.family: family for family in (Diffusion, PatchMixture)}
+FAMILIES: dict[str, type[Learned]] = {
+    family.family: family for family in (Diffusion, NeuralCDF, PatchMixture)
+}
 
 
 def load(name_or_path: str | PathLike[str], *, family: str | None = None, **settings: Any) -> Any:

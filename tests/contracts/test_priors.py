@@ -16,24 +16,31 @@ from invgen.priors import (
     L1,
     Box,
     CycleSpunWavelets,
+    Density,
     Diffusion,
     Gaussian,
     GaussianMixture,
     GroupSparsity,
+    Histogram,
     ImageFormat,
     KernelDensity,
+    NearestNeighbors,
     NetworkDenoiser,
+    NeuralCDF,
     NonLocalMeans,
     NonNegative,
     PatchMixture,
     ProxDenoiser,
+    Sampler,
     Tikhonov,
     TotalVariation,
     TVDenoiser,
     Wavelet,
     format_of,
 )
+from invgen.priors.nets.monotone import MonotoneCDF
 from invgen.testing import CheckError, check_denoiser, check_prior
+from invgen.testing.report import pickled, refuses_change, same_bits
 
 
 def spd(k, n):
@@ -253,6 +260,18 @@ DENOISERS = {
     },
 }
 
+POINTS = {d: Gaussian(torch.zeros(d).double(), 1.0).sample(60, 0) for d in (1, 2)}
+#: Each density of points, with the cases that stand for it.
+DENSITIES = {
+    "Histogram": {"line": Histogram.fit(POINTS[1]), "plane": Histogram.fit(POINTS[2], (3, 4))},
+    "NearestNeighbors": {
+        "line": NearestNeighbors(POINTS[1], 5),
+        "plane": NearestNeighbors(POINTS[2], 7),
+    },
+    "NeuralCDF": {"line": NeuralCDF(MonotoneCDF(1)), "plane": NeuralCDF(MonotoneCDF(2, 3, 4))},
+}
+DENSE_CASES = [(name, case) for name, cases in DENSITIES.items() for case in cases]
+
 NOISY_CASES = [(name, case) for name, cases in DENOISERS.items() for case in cases]
 
 
@@ -269,7 +288,41 @@ def test_denoiser_keeps_the_rules(name, case):
     check_denoiser(prior() if callable(prior) else prior, **options)
 
 
+@pytest.mark.parametrize(("name", "case"), DENSE_CASES, ids=[f"{name}-{case}" for name, case in DENSE_CASES])
+def test_density_of_points_keeps_the_rules(name, case):
+    prior = DENSITIES[name][case]
+    check_density_of_points(prior)
+
+
+def check_density_of_points(prior):
+    """Shape, precision, batches, repetition, pickling, seeds and errors."""
+    assert isinstance(prior, Density)
+    assert isinstance(prior, Sampler)
+    x = prior.sample(6, seed=3)
+    assert same_bits(x, prior.sample(6, seed=3))
+    assert same_bits(x[2:4], prior.sample(2, seed=5))  # point i follows from seed + i
+    assert prior.sample(0, seed=0).shape == (0, *prior.image_format.shape)
+    prior.image_format.check(x, "sample")
+    log_prob = prior.log_prob(x)
+    assert bool(torch.isfinite(log_prob).all())
+    assert prior.log_prob(x.reshape(2, 3, -1)).shape == (2, 3)
+    assert prior.log_prob(x[:0]).shape == (0,)
+    one_by_one = torch.stack([prior.log_prob(one) for one in x])
+    torch.testing.assert_close(one_by_one, log_prob, rtol=1e-12, atol=1e-12)
+    single = prior.log_prob(x.float())
+    assert single.dtype == torch.float32
+    assert same_bits(pickled(prior).log_prob(x), log_prob)
+    assert refuses_change(prior)
+    with pytest.raises(ig.errors.ShapeError, match="shape"):
+        prior.log_prob(torch.zeros(4, x.shape[-1] + 1))
+    with pytest.raises(ig.errors.DataError, match="NaN"):
+        prior.log_prob(torch.full_like(x, torch.nan))
+    with pytest.raises(ig.errors.DtypeError):
+        prior.log_prob(x + 0j)
+
+
 ALL = [(name, case, prior) for name, case in CASES for prior, _ in [PRIORS[name][case]]]
+ALL += [(name, case, DENSITIES[name][case]) for name, case in DENSE_CASES]
 ALL += [(name, case, prior) for name, case in NOISY_CASES for prior, _ in [DENOISERS[name][case]]]
 
 
@@ -284,7 +337,7 @@ def test_every_prior_reports_its_images_in_one_place(name, case, prior):
 def test_every_public_prior_is_registered():
     protocols = {"Composite", "Denoiser", "Density", "Energy", "Generator", "Prior", "Proximable", "Sampler"}
     others = protocols | {"ImageFormat", "Learned", "about", "format_of", "load"}
-    assert set(ig.priors.__all__) - others == set(PRIORS) | set(DENOISERS)
+    assert set(ig.priors.__all__) - others == set(PRIORS) | set(DENOISERS) | set(DENSITIES)
 
 
 @dataclass(frozen=True)
