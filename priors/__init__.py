@@ -10,6 +10,7 @@ folder              holds
 `denoisers`         `NonLocalMeans`, `TVDenoiser`, `CycleSpunWavelets`, `BM3D`; any penalty as a
                     `ProxDenoiser`, any network as a `NetworkDenoiser`
 `diffusion`         diffusion models, `Diffusion`
+`autoregressive`    pixel by pixel, given those before: `ContextTable`
 `nets`              architectures of networks, one in each file
 `training`          training of networks: `invgen.priors.training`
 `files`             `load` and `about`: files of this package, and published diffusion models
@@ -20,6 +21,7 @@ folder              holds
 families share.
 """
 
+from invgen.priors.autoregressive import ContextTable
 from invgen.priors.base import (
     Composite,
     Denoiser,
@@ -70,6 +72,7 @@ __all__ = [
     "L1",
     "Box",
     "Composite",
+    "ContextTable",
     "CycleSpunWavelets",
     "Denoiser",
     "Density",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from invgen.core.errors import FileError, ParameterError
+from invgen.priors.autoregressive.context_table import ContextTable
 from invgen.priors.densities.neural_cdf import NeuralCDF
 from invgen.priors.densities.patches import PatchMixture
 from invgen.priors.diffusion.model import Diffusion
@@ -18,7 +19,7 @@ __all__ = ["FAMILIES", "load"]
 
 #: The families of this package's files, by name.
 FAMILIES: dict[str, type[Learned]] = {
-    family.family: family for family in (Diffusion, NeuralCDF, PatchMixture)
+    family.family: family for family in (ContextTable, Diffusion, NeuralCDF, PatchMixture)
 }
 
 

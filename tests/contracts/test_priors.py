@@ -15,6 +15,7 @@ from invgen.priors import (
     DCT,
     L1,
     Box,
+    ContextTable,
     CycleSpunWavelets,
     Density,
     Diffusion,
@@ -261,8 +262,13 @@ DENOISERS = {
 }
 
 POINTS = {d: Gaussian(torch.zeros(d).double(), 1.0).sample(60, 0) for d in (1, 2)}
-#: Each density of points, with the cases that stand for it.
+LEVELS = torch.randint(4, (50, 3, 4), generator=torch.Generator().manual_seed(0)).double() / 3
+#: Each density of points, and of images of a few levels, with the cases that stand for it.
 DENSITIES = {
+    "ContextTable": {
+        "image": ContextTable.fit(LEVELS, levels=4),
+        "channels": ContextTable.fit(LEVELS[:, None].repeat(1, 2, 1, 1), levels=4),
+    },
     "Histogram": {"line": Histogram.fit(POINTS[1]), "plane": Histogram.fit(POINTS[2], (3, 4))},
     "NearestNeighbors": {
         "line": NearestNeighbors(POINTS[1], 5),
@@ -289,12 +295,12 @@ def test_denoiser_keeps_the_rules(name, case):
 
 
 @pytest.mark.parametrize(("name", "case"), DENSE_CASES, ids=[f"{name}-{case}" for name, case in DENSE_CASES])
-def test_density_of_points_keeps_the_rules(name, case):
+def test_density_keeps_the_rules(name, case):
     prior = DENSITIES[name][case]
-    check_density_of_points(prior)
+    check_density(prior)
 
 
-def check_density_of_points(prior):
+def check_density(prior):
     """Shape, precision, batches, repetition, pickling, seeds and errors."""
     assert isinstance(prior, Density)
     assert isinstance(prior, Sampler)
@@ -305,7 +311,7 @@ def check_density_of_points(prior):
     prior.image_format.check(x, "sample")
     log_prob = prior.log_prob(x)
     assert bool(torch.isfinite(log_prob).all())
-    assert prior.log_prob(x.reshape(2, 3, -1)).shape == (2, 3)
+    assert prior.log_prob(x.reshape(2, 3, *x.shape[1:])).shape == (2, 3)
     assert prior.log_prob(x[:0]).shape == (0,)
     one_by_one = torch.stack([prior.log_prob(one) for one in x])
     torch.testing.assert_close(one_by_one, log_prob, rtol=1e-12, atol=1e-12)
@@ -314,7 +320,7 @@ def check_density_of_points(prior):
     assert same_bits(pickled(prior).log_prob(x), log_prob)
     assert refuses_change(prior)
     with pytest.raises(ig.errors.ShapeError, match="shape"):
-        prior.log_prob(torch.zeros(4, x.shape[-1] + 1))
+        prior.log_prob(torch.cat([x, x], -1))
     with pytest.raises(ig.errors.DataError, match="NaN"):
         prior.log_prob(torch.full_like(x, torch.nan))
     with pytest.raises(ig.errors.DtypeError):

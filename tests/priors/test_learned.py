@@ -114,7 +114,8 @@ def test_files_of_other_families_are_refused(tmp_path):
     with pytest.raises(FileError, match=r"'pair', and not a 'diffusion'"):
         Diffusion.load(path)
     with pytest.raises(
-        FileError, match=r"holds a 'pair'; this version reads \['diffusion', 'neural-cdf', 'patches'\]"
+        FileError,
+        match=r"holds a 'pair'; this version reads \['context-table', 'diffusion', 'neural-cdf', 'patches'\]",
     ):
         ig.priors.load(path)
     with checkpoints.located("patches-gray") as shipped:
