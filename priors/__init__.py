@@ -5,11 +5,12 @@ folder              holds
 ==================  ====================================================================================
 `penalties`         convex penalties: `TotalVariation`, `L1`, `Wavelet`, `DCT`, `GroupSparsity`,
                     `Tikhonov`, the constraints `NonNegative` and `Box`, and their sums
-`densities`         closed forms: `Gaussian`, `GaussianMixture`, `KernelDensity`; of patches `PatchMixture`
+`densities`         closed forms: `Gaussian`, `GaussianMixture`, `KernelDensity`; of patches `PatchMixture`;
+                    of points in a few dimensions `Histogram`, `NearestNeighbors`, `NeuralCDF`
 `denoisers`         `NonLocalMeans`, `TVDenoiser`, `CycleSpunWavelets`, `BM3D`; any penalty as a
                     `ProxDenoiser`, any network as a `NetworkDenoiser`
 `diffusion`         diffusion models, `Diffusion`
-`autoregressive`    masked convolutions, `Autoregressive`
+`autoregressive`    pixel by pixel, given those before: `Autoregressive`, `ContextTable`
 `nets`              architectures of networks, one in each file
 `training`          training of networks: `invgen.priors.training`
 `files`             `load` and `about`: files of this package, and published diffusion models
@@ -20,7 +21,7 @@ folder              holds
 families share.
 """
 
-from invgen.priors.autoregressive import Autoregressive
+from invgen.priors.autoregressive import Autoregressive, ContextTable
 from invgen.priors.base import (
     Composite,
     Denoiser,
@@ -39,7 +40,15 @@ from invgen.priors.denoisers import (
     ProxDenoiser,
     TVDenoiser,
 )
-from invgen.priors.densities import Gaussian, GaussianMixture, KernelDensity, PatchMixture
+from invgen.priors.densities import (
+    Gaussian,
+    GaussianMixture,
+    Histogram,
+    KernelDensity,
+    NearestNeighbors,
+    NeuralCDF,
+    PatchMixture,
+)
 from invgen.priors.diffusion import Diffusion
 from invgen.priors.files.checkpoints import about
 from invgen.priors.files.loading import load
@@ -64,6 +73,7 @@ __all__ = [
     "Autoregressive",
     "Box",
     "Composite",
+    "ContextTable",
     "CycleSpunWavelets",
     "Denoiser",
     "Density",
@@ -73,10 +83,13 @@ __all__ = [
     "GaussianMixture",
     "Generator",
     "GroupSparsity",
+    "Histogram",
     "ImageFormat",
     "KernelDensity",
     "Learned",
+    "NearestNeighbors",
     "NetworkDenoiser",
+    "NeuralCDF",
     "NonLocalMeans",
     "NonNegative",
     "PatchMixture",

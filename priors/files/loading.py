@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from invgen.core.errors import FileError, ParameterError
+from invgen.priors.autoregressive.context_table import ContextTable
 from invgen.priors.autoregressive.model import Autoregressive
+from invgen.priors.densities.neural_cdf import NeuralCDF
 from invgen.priors.densities.patches import PatchMixture
 from invgen.priors.diffusion.model import Diffusion
 from invgen.priors.files import published
@@ -18,7 +20,7 @@ __all__ = ["FAMILIES", "load"]
 
 #: The families of this package's files, by name.
 FAMILIES: dict[str, type[Learned]] = {
-    family.family: family for family in (Autoregressive, Diffusion, PatchMixture)
+    family.family: family for family in (Autoregressive, ContextTable, Diffusion, NeuralCDF, PatchMixture)
 }
 
 

@@ -9,12 +9,15 @@ from torch import Tensor, nn
 
 from invgen.core.errors import CapabilityError
 from invgen.priors.nets.masked import GatedMaskedCNN
+from invgen.priors.nets.monotone import MonotoneCDF
 from invgen.priors.nets.unet import UNet
 
 __all__ = ["ARCHITECTURES", "architecture_of", "build"]
 
 #: Each is built by keyword arguments, and has them as its `config`.
-ARCHITECTURES: dict[str, type[nn.Module]] = {network.__name__: network for network in (UNet, GatedMaskedCNN)}
+ARCHITECTURES: dict[str, type[nn.Module]] = {
+    network.__name__: network for network in (GatedMaskedCNN, MonotoneCDF, UNet)
+}
 
 
 def architecture_of(network: nn.Module) -> dict[str, Any]:

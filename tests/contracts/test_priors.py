@@ -16,14 +16,18 @@ from invgen.priors import (
     DCT,
     L1,
     Box,
+    ContextTable,
     CycleSpunWavelets,
     Diffusion,
     Gaussian,
     GaussianMixture,
     GroupSparsity,
+    Histogram,
     ImageFormat,
     KernelDensity,
+    NearestNeighbors,
     NetworkDenoiser,
+    NeuralCDF,
     NonLocalMeans,
     NonNegative,
     PatchMixture,
@@ -34,6 +38,7 @@ from invgen.priors import (
     Wavelet,
     format_of,
 )
+from invgen.priors.nets.monotone import MonotoneCDF
 from invgen.testing import CheckError, check_denoiser, check_prior
 
 
@@ -261,6 +266,9 @@ def untrained(family, image_shape, **options):
     return build
 
 
+POINTS = {d: Gaussian(torch.zeros(d).double(), 1.0).sample(60, 0) for d in (1, 2)}
+LEVELS = torch.randint(4, (50, 3, 4), generator=torch.Generator().manual_seed(0)).double() / 3
+
 #: Closed forms draw all samples from one generator.
 TOGETHER = {"skip": {"seeds"}}
 #: Each public prior that draws, decodes or has a density: what builds it, and the options of its check.
@@ -289,11 +297,34 @@ GENERATIVE = {
             },
         ),
     },
+    "Histogram": {
+        # constant within its bins
+        "line": (lambda: Histogram.fit(POINTS[1]), {"skip": {"log_prob gradient"}}),
+        "plane": (lambda: Histogram.fit(POINTS[2], (3, 4)), {"skip": {"log_prob gradient"}}),
+    },
+    "NearestNeighbors": {
+        "line": (lambda: NearestNeighbors(POINTS[1], 5), {}),
+        "plane": (lambda: NearestNeighbors(POINTS[2], 7), {}),
+    },
+    "NeuralCDF": {
+        "line": (lambda: NeuralCDF(MonotoneCDF(1)), {}),
+        "plane": (lambda: NeuralCDF(MonotoneCDF(2, 3, 4)), {}),
+    },
+    "ContextTable": {
+        "image": (lambda: ContextTable.fit(LEVELS, levels=4), {}),
+        "channels": (lambda: ContextTable.fit(LEVELS[:, None].repeat(1, 2, 1, 1), levels=4), {}),
+    },
+    "Autoregressive": {
+        "image": (
+            untrained("Autoregressive", (2, 3), levels=4, width=8, layers=2, mixtures=3),
+            {"integrate": True},
+        ),
+        "channels": (untrained("Autoregressive", (3, 4, 5), width=8, layers=1, mixtures=2), {}),
+    },
     # the trained families, each as `untrained` builds it: "GAN": {"small": (untrained("GAN", (8, 8)), {})}
 }
 
 GENERATIVE_CASES = [(name, case) for name, cases in GENERATIVE.items() for case in cases]
-
 NOISY_CASES = [(name, case) for name, cases in DENOISERS.items() for case in cases]
 
 

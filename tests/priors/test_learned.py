@@ -113,7 +113,10 @@ def test_files_of_other_families_are_refused(tmp_path):
     pair().save(path)
     with pytest.raises(FileError, match=r"'pair', and not a 'diffusion'"):
         Diffusion.load(path)
-    with pytest.raises(FileError, match=r"holds a 'pair'; this version reads \['diffusion', 'patches'\]"):
+    with pytest.raises(
+        FileError,
+        match=r"holds a 'pair'; this version reads \['context-table', 'diffusion', 'neural-cdf', 'patches'\]",
+    ):
         ig.priors.load(path)
     with checkpoints.located("patches-gray") as shipped:
         assert isinstance(PatchMixture.load(shipped), PatchMixture)

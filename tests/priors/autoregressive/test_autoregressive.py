@@ -99,7 +99,7 @@ def test_completion_follows_the_probability_given_the_known_pixels(known, sweeps
     probability = exact_posterior(prior, x.double(), known)
     index = (drawn * 3).round().long().flatten(1)
     counts = (index * torch.tensor([64, 16, 4, 1])).sum(1).bincount(minlength=256).double()
-    # of n exact draws it is sum sqrt(2 p (1 - p) / (pi n)) on average, and four deviations are below three times that
+    # on average of n exact draws; four deviations are below three times that
     apart = float((counts / n - probability).abs().sum())
     chance = float((2 * probability * (1 - probability) / (math.pi * n)).sqrt().sum())
     assert apart < 3 * chance
