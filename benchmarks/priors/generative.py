@@ -39,7 +39,7 @@ class Wanted:
 
 PRIORS = {
     # along the probability flow each digit takes hundreds of evaluations of the network
-    "digits": Wanted(count=200),
+    "digits": Wanted(count=100),
     "digits-gan": Wanted(),
     "digits-vae": Wanted(1.40, "1.39 in BB-ANS"),
     "digits-flow": Wanted(1.15, "Glow 1.05, RealNVP 1.06"),
@@ -72,7 +72,7 @@ def _baselines(report: Report, learned: Tensor, test: Tensor) -> dict[str, float
         published = f" [{COMPRESSED[name]:.2f}]" if name in COMPRESSED else ""
         report.row(f"bits per dimension: {name}, {how}", f"{bits:.3f}{published}")
     if hasattr(ig.priors, "ContextTable"):
-        table = ig.priors.ContextTable(learned.float() / 255)
+        table = ig.priors.ContextTable.fit(learned.float() / 255)
         bits = bits_per_dimension(table, test)
         found["the context table"] = bits.mean
         report.row("bits per dimension: context table", f"{bits.mean:.3f} +- {bits.standard_error:.3f}")
