@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 
@@ -12,6 +12,7 @@ from invgen.core.errors import CapabilityError, ParameterError, ShapeError
 from invgen.priors.image_format import ImageFormat
 
 __all__ = [
+    "Approximate",
     "Composite",
     "Denoiser",
     "Denoising",
@@ -50,6 +51,15 @@ class Density(Protocol):
 
     def log_prob(self, x: torch.Tensor) -> torch.Tensor:
         """Logarithm of the density, shape of the batch; for complex images that of both parts together."""
+
+
+@runtime_checkable
+class Approximate(Density, Protocol):
+    """A density whose `log_prob` is not the logarithm itself; that of one without this attribute is exact."""
+
+    @property
+    def log_prob_kind(self) -> Literal["lower bound", "estimate"]:
+        """What `log_prob` is: a lower bound, as that of a variational autoencoder, or an estimate."""
 
 
 @runtime_checkable
