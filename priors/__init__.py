@@ -9,6 +9,8 @@ folder              holds
 `denoisers`         `NonLocalMeans`, `TVDenoiser`, `CycleSpunWavelets`, `BM3D`; any penalty as a
                     `ProxDenoiser`, any network as a `NetworkDenoiser`
 `diffusion`         diffusion models, `Diffusion`
+`gan`               generative adversarial networks, `GAN`
+`generators`        any network of latent variables as a generator, `from_module`
 `nets`              architectures of networks, one in each file
 `training`          training of networks: `invgen.priors.training`
 `files`             `load` and `about`: files of this package, and published diffusion models
@@ -41,6 +43,8 @@ from invgen.priors.densities import Gaussian, GaussianMixture, KernelDensity, Pa
 from invgen.priors.diffusion import Diffusion
 from invgen.priors.files.checkpoints import about
 from invgen.priors.files.loading import load
+from invgen.priors.gan import GAN
+from invgen.priors.generators import ModuleGenerator, from_module
 from invgen.priors.image_format import ImageFormat, format_of
 from invgen.priors.learned import Learned
 from invgen.priors.penalties import (
@@ -58,6 +62,7 @@ from invgen.priors.penalties import (
 __all__ = [
     "BM3D",
     "DCT",
+    "GAN",
     "L1",
     "Box",
     "Composite",
@@ -73,6 +78,7 @@ __all__ = [
     "ImageFormat",
     "KernelDensity",
     "Learned",
+    "ModuleGenerator",
     "NetworkDenoiser",
     "NonLocalMeans",
     "NonNegative",
@@ -88,5 +94,6 @@ __all__ = [
     "Wavelet",
     "about",
     "format_of",
+    "from_module",
     "load",
 ]
