@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from invgen.core.errors import CapabilityError, DtypeError, ParameterError, ShapeError
+from invgen.core.errors import CapabilityError, DtypeError, InvgenError, ParameterError, ShapeError
 from invgen.core.frozen import Frozen
 from invgen.priors.generators.latents import LatentGenerator, NormalLatents, as_latent_shape
 from invgen.priors.image_format import ImageFormat
@@ -203,6 +203,8 @@ def _found(decoder: _Decoder, latent_shape: tuple[int, ...]) -> tuple[int, ...]:
     try:
         with torch.no_grad():
             found = decoder(torch.zeros(1, *latent_shape))
+    except InvgenError:
+        raise
     except (RuntimeError, IndexError, TypeError) as error:
         raise ShapeError(
             f"{decoder.name} does not take latent variables (1, {', '.join(map(str, latent_shape))}): {error}"
