@@ -11,6 +11,8 @@ folder              holds
                     `ProxDenoiser`, any network as a `NetworkDenoiser`
 `diffusion`         diffusion models, `Diffusion`
 `autoregressive`    pixel by pixel, given those before: `Autoregressive`, `ContextTable`
+`gan`               generative adversarial networks, `GAN`
+`generators`        any network of latent variables as a generator, `from_module`
 `nets`              architectures of networks, one in each file
 `training`          training of networks: `invgen.priors.training`
 `files`             `load` and `about`: files of this package, and published diffusion models
@@ -52,6 +54,8 @@ from invgen.priors.densities import (
 from invgen.priors.diffusion import Diffusion
 from invgen.priors.files.checkpoints import about
 from invgen.priors.files.loading import load
+from invgen.priors.gan import GAN
+from invgen.priors.generators import ModuleGenerator, from_module
 from invgen.priors.image_format import ImageFormat, format_of
 from invgen.priors.learned import Learned
 from invgen.priors.penalties import (
@@ -69,6 +73,7 @@ from invgen.priors.penalties import (
 __all__ = [
     "BM3D",
     "DCT",
+    "GAN",
     "L1",
     "Autoregressive",
     "Box",
@@ -87,6 +92,7 @@ __all__ = [
     "ImageFormat",
     "KernelDensity",
     "Learned",
+    "ModuleGenerator",
     "NearestNeighbors",
     "NetworkDenoiser",
     "NeuralCDF",
@@ -104,5 +110,6 @@ __all__ = [
     "Wavelet",
     "about",
     "format_of",
+    "from_module",
     "load",
 ]

@@ -21,6 +21,10 @@ ARGUMENTS = {
     "mri.py": ["--size", "64", "--output", "picture.png"],
     "own_physics.py": ["--size", "32"],
     "compressed_sensing.py": ["--size", "32", "--digits", "DIGITS", "--output", "picture.png"],
+    "published_generators.py": [
+        *("--gan", "GAN", "--vae", "VAE", "--digits", "DIGITS"),
+        *("--starts", "1", "--output", "picture.png"),
+    ],
     "real_scans.py": ["--bin", "8", "--tooth", "TOOTH", "--basalt", "BASALT", "--output", "picture.png"],
     "posterior/inpainting.py": ["PHOTOGRAPH", "--size", "48", *FEW],
     "posterior/super_resolution.py": ["PHOTOGRAPH", "--size", "48", *FEW],
@@ -36,6 +40,8 @@ MEASURED = {
     "BASALT": "ct/sino_basalt.mat",
     "PHOTOGRAPH": "images/kodim23.png",
     "HEAD": "volumes/chris_t1.nii.gz",
+    "GAN": "weights/mnist_gan_mlp_G.ckpt",
+    "VAE": "weights/mnist_vae.pth",
 }
 
 

@@ -14,13 +14,16 @@ from invgen.priors.densities.patches import PatchMixture
 from invgen.priors.diffusion.model import Diffusion
 from invgen.priors.files import published
 from invgen.priors.files.checkpoints import is_ours, located, read, shipped
+from invgen.priors.gan import GAN
+from invgen.priors.generators.module import ModuleGenerator
 from invgen.priors.learned import Learned
 
 __all__ = ["FAMILIES", "load"]
 
 #: The families of this package's files, by name.
 FAMILIES: dict[str, type[Learned]] = {
-    family.family: family for family in (Autoregressive, ContextTable, Diffusion, NeuralCDF, PatchMixture)
+    family.family: family
+    for family in (Autoregressive, ContextTable, Diffusion, GAN, ModuleGenerator, NeuralCDF, PatchMixture)
 }
 
 

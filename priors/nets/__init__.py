@@ -1,7 +1,9 @@
 """Networks of learned priors: one architecture in each file."""
 
 from invgen.priors.nets.architectures import ARCHITECTURES
+from invgen.priors.nets.dcgan import DCDiscriminator, DCGenerator
 from invgen.priors.nets.edm import EDM
+from invgen.priors.nets.mlp import MLP
 from invgen.priors.nets.unet import UNet
 
-__all__ = ["ARCHITECTURES", "EDM", "UNet"]
+__all__ = ["ARCHITECTURES", "EDM", "MLP", "DCDiscriminator", "DCGenerator", "UNet"]

@@ -8,7 +8,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from invgen.core.errors import CapabilityError
+from invgen.priors.nets.dcgan import DCDiscriminator, DCGenerator
 from invgen.priors.nets.masked import GatedMaskedCNN
+from invgen.priors.nets.mlp import MLP
 from invgen.priors.nets.monotone import MonotoneCDF
 from invgen.priors.nets.unet import UNet
 
@@ -16,7 +18,8 @@ __all__ = ["ARCHITECTURES", "architecture_of", "build"]
 
 #: Each is built by keyword arguments, and has them as its `config`.
 ARCHITECTURES: dict[str, type[nn.Module]] = {
-    network.__name__: network for network in (GatedMaskedCNN, MonotoneCDF, UNet)
+    network.__name__: network
+    for network in (DCDiscriminator, DCGenerator, GatedMaskedCNN, MLP, MonotoneCDF, UNet)
 }
 
 

@@ -37,6 +37,7 @@ from invgen.priors import (
     TVDenoiser,
     Wavelet,
     format_of,
+    from_module,
 )
 from invgen.priors.nets.monotone import MonotoneCDF
 from invgen.testing import CheckError, check_denoiser, check_prior
@@ -321,6 +322,19 @@ GENERATIVE = {
         ),
         "channels": (untrained("Autoregressive", (3, 4, 5), width=8, layers=1, mixtures=2), {}),
     },
+    "GAN": {
+        "image": (untrained("GAN", (8, 8), latent=4, widths=(8, 4)), {}),
+        "channels": (
+            untrained("GAN", (3, 8, 8), latent=4, widths=(8, 4), loss="wasserstein", value_range=(-1.0, 3.0)),
+            {},
+        ),
+    },
+    "ModuleGenerator": {
+        "image": (
+            lambda: from_module(torch.nn.Linear(3, 20), (3,), image_shape=(4, 5), value_range=(-9.0, 9.0)),
+            {},
+        ),
+    },
     # the trained families, each as `untrained` builds it: "GAN": {"small": (untrained("GAN", (8, 8)), {})}
 }
 
@@ -364,7 +378,7 @@ def test_every_prior_reports_its_images_in_one_place(name, case, prior):
 
 def test_every_public_prior_is_registered():
     protocols = {"Composite", "Denoiser", "Density", "Energy", "Generator", "Prior", "Proximable", "Sampler"}
-    others = protocols | {"ImageFormat", "Learned", "about", "format_of", "load"}
+    others = protocols | {"ImageFormat", "Learned", "about", "format_of", "from_module", "load"}
     assert set(ig.priors.__all__) - others == set(PRIORS) | set(DENOISERS) | set(GENERATIVE)
 
 

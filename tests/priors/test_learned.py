@@ -114,8 +114,7 @@ def test_files_of_other_families_are_refused(tmp_path):
     with pytest.raises(FileError, match=r"'pair', and not a 'diffusion'"):
         Diffusion.load(path)
     with pytest.raises(
-        FileError,
-        match=r"holds a 'pair'; this version reads \['context-table', 'diffusion', 'neural-cdf', 'patches'\]",
+        FileError, match=r"holds a 'pair'; this version reads \[.*'diffusion', .*'patches'.*\]"
     ):
         ig.priors.load(path)
     with checkpoints.located("patches-gray") as shipped:
@@ -158,7 +157,7 @@ def test_headers_that_do_not_fit_are_refused(changes, tmp_path):
 
 def test_networks_that_files_do_not_hold(tmp_path):
     other = Pair(nn.Identity(), unet(), 1.0, torch.zeros(()), IMAGES)
-    with pytest.raises(CapabilityError, match="UNet; this one is Identity"):
+    with pytest.raises(CapabilityError, match=r"UNet.*; this one is Identity"):
         other.save(tmp_path / "pair.safetensors")
 
 
