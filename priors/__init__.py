@@ -9,6 +9,7 @@ folder              holds
 `denoisers`         `NonLocalMeans`, `TVDenoiser`, `CycleSpunWavelets`, `BM3D`; any penalty as a
                     `ProxDenoiser`, any network as a `NetworkDenoiser`
 `diffusion`         diffusion models, `Diffusion`
+`flow`              normalizing flows: `Flow` of images, `VectorFlow` of vectors
 `nets`              architectures of networks, one in each file
 `training`          training of networks: `invgen.priors.training`
 `files`             `load` and `about`: files of this package, and published diffusion models
@@ -41,6 +42,7 @@ from invgen.priors.densities import Gaussian, GaussianMixture, KernelDensity, Pa
 from invgen.priors.diffusion import Diffusion
 from invgen.priors.files.checkpoints import about
 from invgen.priors.files.loading import load
+from invgen.priors.flow import Flow, VectorFlow
 from invgen.priors.image_format import ImageFormat, format_of
 from invgen.priors.learned import Learned
 from invgen.priors.penalties import (
@@ -66,6 +68,7 @@ __all__ = [
     "Density",
     "Diffusion",
     "Energy",
+    "Flow",
     "Gaussian",
     "GaussianMixture",
     "Generator",
@@ -85,6 +88,7 @@ __all__ = [
     "TVDenoiser",
     "Tikhonov",
     "TotalVariation",
+    "VectorFlow",
     "Wavelet",
     "about",
     "format_of",

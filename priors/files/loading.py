@@ -11,12 +11,15 @@ from invgen.priors.densities.patches import PatchMixture
 from invgen.priors.diffusion.model import Diffusion
 from invgen.priors.files import published
 from invgen.priors.files.checkpoints import is_ours, located, read, shipped
+from invgen.priors.flow import Flow, VectorFlow
 from invgen.priors.learned import Learned
 
 __all__ = ["FAMILIES", "load"]
 
 #: The families of this package's files, by name.
-FAMILIES: dict[str, type[Learned]] = {family.family: family for family in (Diffusion, PatchMixture)}
+FAMILIES: dict[str, type[Learned]] = {
+    family.family: family for family in (Diffusion, Flow, PatchMixture, VectorFlow)
+}
 
 
 def load(name_or_path: str | PathLike[str], *, family: str | None = None, **settings: Any) -> Any:

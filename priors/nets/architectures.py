@@ -8,12 +8,18 @@ from typing import Any
 from torch import Tensor, nn
 
 from invgen.core.errors import CapabilityError
+from invgen.priors.nets.multiscale import MultiscaleFlow
 from invgen.priors.nets.unet import UNet
+from invgen.priors.nets.zuko_flow import ZukoFlow
 
 __all__ = ["ARCHITECTURES", "architecture_of", "build"]
 
 #: Each is built by keyword arguments, and has them as its `config`.
-ARCHITECTURES: dict[str, type[nn.Module]] = {"UNet": UNet}
+ARCHITECTURES: dict[str, type[nn.Module]] = {
+    "MultiscaleFlow": MultiscaleFlow,
+    "UNet": UNet,
+    "ZukoFlow": ZukoFlow,
+}
 
 
 def architecture_of(network: nn.Module) -> dict[str, Any]:
