@@ -93,4 +93,4 @@ def test_without_zuko_the_error_says_how_to_install_it(monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(CapabilityError, match=r"pip install 'invgen\[flows\]'"):
-        VectorFlow.untrained(3)
+        VectorFlow.untrained((3,))
