@@ -38,7 +38,7 @@ class Collection:
         images: Sequence[Any],
         value_range: tuple[float, float] | None = None,
         field: str | None = None,
-        axes: tuple[int, ...] = (2, 3),
+        vectors: bool = False,
     ) -> Collection:
         """Bring images into a network's unit.
 
@@ -50,8 +50,8 @@ class Collection:
             of complex images 0 and the largest modulus.
         field : {"real", "complex"}, optional
             By default that of the images.
-        axes : tuple of int
-            Numbers of axes that are allowed: one is that of vectors.
+        vectors : bool
+            Vectors (D,) in place of images.
 
         Raises
         ------
@@ -60,10 +60,14 @@ class Collection:
         tensors = [torch.as_tensor(image).detach() for image in images]
         if not tensors:
             raise ParameterError("There are no images: there is nothing to learn.")
+        axes = (1,) if vectors else (2, 3)
         kinds = {(x.ndim, x.shape[0] if x.ndim == 3 else None, x.is_complex()) for x in tensors}
         if len(kinds) > 1 or tensors[0].ndim not in axes or any(x.numel() == 0 for x in tensors):
+            expected = (
+                "Vectors are all (D,)" if vectors else "Images are all (H, W), or all (C, H, W) of one C"
+            )
             raise ShapeError(
-                "Images are all (H, W), or all (C, H, W) of one C, and all real or all complex; got "
+                f"{expected}, and all real or all complex; got "
                 f"{sorted({tuple(x.shape) for x in tensors})[:5]}."
             )
         ((dimensions, channels, is_complex),) = kinds

@@ -106,7 +106,7 @@ def _objective(loss: Loss, batches: Batches) -> JointObjective:
 def _collected(prior: Trainable, images: Sequence[Any]) -> list[Tensor]:
     """Images in the networks' unit."""
     own: ImageFormat = prior.image_format
-    data = Collection.of(images, own.value_range, own.field, axes=(own.axes,) if own.axes == 1 else (2, 3))
+    data = Collection.of(images, own.value_range, own.field, vectors=own.axes == 1)
     name, given = type(prior).__name__, data.image_format
     if given.axes != own.axes or given.channels != own.channels or own.shape not in (None, given.shape):
         expected = own.shape or ("(H, W)" if own.channels is None else f"({own.channels}, H, W)")

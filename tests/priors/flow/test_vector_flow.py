@@ -79,8 +79,10 @@ def test_what_is_not_a_vector_flow_is_refused(tmp_path):
         VectorFlow.untrained((3,), hidden=3)
     with pytest.raises(ShapeError):
         VectorFlow.untrained((3, 3))
-    with pytest.raises(ShapeError, match=r"\(3,\); got \(4, 4\)"):
+    with pytest.raises(ShapeError, match=r"Vectors are all \(D,\).*\(4, 4\)"):
         train(prior, [torch.zeros(4, 4)] * 80, folder=tmp_path)
+    with pytest.raises(ShapeError, match=r"\(3,\); got \(4,\)"):
+        train(prior, [torch.zeros(4)] * 80, folder=tmp_path)
 
 
 def test_without_zuko_the_error_says_how_to_install_it(monkeypatch):
