@@ -13,6 +13,7 @@ folder              holds
 `autoregressive`    pixel by pixel, given those before: `Autoregressive`, `ContextTable`
 `gan`               generative adversarial networks, `GAN`
 `generators`        any network of latent variables as a generator, `from_module`
+`flow`              normalizing flows: `Flow` of images, `VectorFlow` of vectors
 `nets`              architectures of networks, one in each file
 `training`          training of networks: `invgen.priors.training`
 `files`             `load` and `about`: files of this package, and published diffusion models
@@ -56,6 +57,7 @@ from invgen.priors.files.checkpoints import about
 from invgen.priors.files.loading import load
 from invgen.priors.gan import GAN
 from invgen.priors.generators import ModuleGenerator, from_module
+from invgen.priors.flow import Flow, VectorFlow
 from invgen.priors.image_format import ImageFormat, format_of
 from invgen.priors.learned import Learned
 from invgen.priors.penalties import (
@@ -84,6 +86,7 @@ __all__ = [
     "Density",
     "Diffusion",
     "Energy",
+    "Flow",
     "Gaussian",
     "GaussianMixture",
     "Generator",
@@ -107,6 +110,7 @@ __all__ = [
     "TVDenoiser",
     "Tikhonov",
     "TotalVariation",
+    "VectorFlow",
     "Wavelet",
     "about",
     "format_of",

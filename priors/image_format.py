@@ -170,8 +170,12 @@ class ImageFormat:
         return (self.channels or 1) * (2 if self.field == "complex" else 1)
 
     def as_channels(self, x: Tensor) -> Tensor:
-        """Images ``(*batch, H, W)`` or ``(*batch, C, H, W)`` as real channels ``(N, channels, H, W)``."""
-        x = x.reshape(-1, *(x.shape[-3:] if self.axes == 3 else (1, *x.shape[-2:])))
+        """Images ``(*batch, H, W)`` or ``(*batch, C, H, W)`` as real channels ``(N, channels, H, W)``.
+
+        Vectors ``(*batch, D)`` become ``(N, 1, 1, D)``.
+        """
+        axes = self.axes or 2
+        x = x.reshape(-1, *(1,) * (3 - axes), *x.shape[-axes:])
         return torch.cat([x.real, x.imag], dim=1) if x.is_complex() else x
 
     def as_images(self, channels: Tensor, like: Tensor) -> Tensor:

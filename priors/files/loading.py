@@ -16,6 +16,7 @@ from invgen.priors.files import published
 from invgen.priors.files.checkpoints import is_ours, located, read, shipped
 from invgen.priors.gan import GAN
 from invgen.priors.generators.module import ModuleGenerator
+from invgen.priors.flow import Flow, VectorFlow
 from invgen.priors.learned import Learned
 
 __all__ = ["FAMILIES", "load"]
@@ -23,7 +24,7 @@ __all__ = ["FAMILIES", "load"]
 #: The families of this package's files, by name.
 FAMILIES: dict[str, type[Learned]] = {
     family.family: family
-    for family in (Autoregressive, ContextTable, Diffusion, GAN, ModuleGenerator, NeuralCDF, PatchMixture)
+    for family in (Autoregressive, ContextTable, Diffusion, Flow, GAN, ModuleGenerator, NeuralCDF, PatchMixture, VectorFlow)
 }
 
 

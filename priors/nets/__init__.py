@@ -3,7 +3,18 @@
 from invgen.priors.nets.architectures import ARCHITECTURES
 from invgen.priors.nets.dcgan import DCDiscriminator, DCGenerator
 from invgen.priors.nets.edm import EDM
+from invgen.priors.nets.masked import GatedMaskedCNN
 from invgen.priors.nets.mlp import MLP
+from invgen.priors.nets.multiscale import MultiscaleFlow
 from invgen.priors.nets.unet import UNet
 
-__all__ = ["ARCHITECTURES", "EDM", "MLP", "DCDiscriminator", "DCGenerator", "UNet"]
+__all__ = [
+    "ARCHITECTURES",
+    "EDM",
+    "MLP",
+    "DCDiscriminator",
+    "DCGenerator",
+    "GatedMaskedCNN",
+    "MultiscaleFlow",
+    "UNet",
+]

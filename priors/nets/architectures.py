@@ -12,14 +12,16 @@ from invgen.priors.nets.dcgan import DCDiscriminator, DCGenerator
 from invgen.priors.nets.masked import GatedMaskedCNN
 from invgen.priors.nets.mlp import MLP
 from invgen.priors.nets.monotone import MonotoneCDF
+from invgen.priors.nets.multiscale import MultiscaleFlow
 from invgen.priors.nets.unet import UNet
+from invgen.priors.nets.zuko_flow import ZukoFlow
 
 __all__ = ["ARCHITECTURES", "architecture_of", "build"]
 
 #: Each is built by keyword arguments, and has them as its `config`.
 ARCHITECTURES: dict[str, type[nn.Module]] = {
     network.__name__: network
-    for network in (DCDiscriminator, DCGenerator, GatedMaskedCNN, MLP, MonotoneCDF, UNet)
+    for network in (DCDiscriminator, DCGenerator, GatedMaskedCNN, MLP, MonotoneCDF, MultiscaleFlow, UNet, ZukoFlow)
 }
 
 
