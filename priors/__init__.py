@@ -8,7 +8,9 @@ folder              holds
 `densities`         closed forms: `Gaussian`, `GaussianMixture`, `KernelDensity`; of patches `PatchMixture`
 `denoisers`         `NonLocalMeans`, `TVDenoiser`, `CycleSpunWavelets`, `BM3D`; any penalty as a
                     `ProxDenoiser`, any network as a `NetworkDenoiser`
+                    `DenoisingAutoencoder`, of one noise level and a Markov chain
 `diffusion`         diffusion models, `Diffusion`
+`energy`            energy models, `EnergyModel`
 `nets`              architectures of networks, one in each file
 `training`          training of networks: `invgen.priors.training`
 `files`             `load` and `about`: files of this package, and published diffusion models
@@ -32,6 +34,7 @@ from invgen.priors.base import (
 from invgen.priors.denoisers import (
     BM3D,
     CycleSpunWavelets,
+    DenoisingAutoencoder,
     NetworkDenoiser,
     NonLocalMeans,
     ProxDenoiser,
@@ -39,6 +42,7 @@ from invgen.priors.denoisers import (
 )
 from invgen.priors.densities import Gaussian, GaussianMixture, KernelDensity, PatchMixture
 from invgen.priors.diffusion import Diffusion
+from invgen.priors.energy import EnergyModel
 from invgen.priors.files.checkpoints import about
 from invgen.priors.files.loading import load
 from invgen.priors.image_format import ImageFormat, format_of
@@ -63,9 +67,11 @@ __all__ = [
     "Composite",
     "CycleSpunWavelets",
     "Denoiser",
+    "DenoisingAutoencoder",
     "Density",
     "Diffusion",
     "Energy",
+    "EnergyModel",
     "Gaussian",
     "GaussianMixture",
     "Generator",

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from invgen.core.errors import FileError, ParameterError
+from invgen.priors.denoisers.autoencoder import DenoisingAutoencoder
 from invgen.priors.densities.patches import PatchMixture
 from invgen.priors.diffusion.model import Diffusion
+from invgen.priors.energy import EnergyModel
 from invgen.priors.files import published
 from invgen.priors.files.checkpoints import is_ours, located, read, shipped
 from invgen.priors.learned import Learned
@@ -16,7 +18,9 @@ from invgen.priors.learned import Learned
 __all__ = ["FAMILIES", "load"]
 
 #: The families of this package's files, by name.
-FAMILIES: dict[str, type[Learned]] = {family.family: family for family in (Diffusion, PatchMixture)}
+FAMILIES: dict[str, type[Learned]] = {
+    family.family: family for family in (Diffusion, PatchMixture, EnergyModel, DenoisingAutoencoder)
+}
 
 
 def load(name_or_path: str | PathLike[str], *, family: str | None = None, **settings: Any) -> Any:

@@ -8,12 +8,16 @@ from typing import Any
 from torch import Tensor, nn
 
 from invgen.core.errors import CapabilityError
+from invgen.priors.nets.energies import ImageEnergy, VectorEnergy
+from invgen.priors.nets.perceptron import Perceptron
 from invgen.priors.nets.unet import UNet
 
 __all__ = ["ARCHITECTURES", "architecture_of", "build"]
 
 #: Each is built by keyword arguments, and has them as its `config`.
-ARCHITECTURES: dict[str, type[nn.Module]] = {"UNet": UNet}
+ARCHITECTURES: dict[str, type[nn.Module]] = {
+    network.__name__: network for network in (UNet, Perceptron, ImageEnergy, VectorEnergy)
+}
 
 
 def architecture_of(network: nn.Module) -> dict[str, Any]:
