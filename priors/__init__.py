@@ -9,11 +9,13 @@ folder              holds
                     of points in a few dimensions `Histogram`, `NearestNeighbors`, `NeuralCDF`
 `denoisers`         `NonLocalMeans`, `TVDenoiser`, `CycleSpunWavelets`, `BM3D`; any penalty as a
                     `ProxDenoiser`, any network as a `NetworkDenoiser`
+                    `DenoisingAutoencoder`, of one noise level and a Markov chain
 `diffusion`         diffusion models, `Diffusion`
 `autoregressive`    pixel by pixel, given those before: `Autoregressive`, `ContextTable`
 `gan`               generative adversarial networks, `GAN`
 `generators`        any network of latent variables as a generator, `from_module`
 `flow`              normalizing flows: `Flow` of images, `VectorFlow` of vectors
+`energy`            energy models, `EnergyModel`
 `nets`              architectures of networks, one in each file
 `training`          training of networks: `invgen.priors.training`
 `files`             `load` and `about`: files of this package, and published diffusion models
@@ -38,6 +40,7 @@ from invgen.priors.base import (
 from invgen.priors.denoisers import (
     BM3D,
     CycleSpunWavelets,
+    DenoisingAutoencoder,
     NetworkDenoiser,
     NonLocalMeans,
     ProxDenoiser,
@@ -53,6 +56,7 @@ from invgen.priors.densities import (
     PatchMixture,
 )
 from invgen.priors.diffusion import Diffusion
+from invgen.priors.energy import EnergyModel
 from invgen.priors.files.checkpoints import about
 from invgen.priors.files.loading import load
 from invgen.priors.gan import GAN
@@ -83,10 +87,12 @@ __all__ = [
     "ContextTable",
     "CycleSpunWavelets",
     "Denoiser",
+    "DenoisingAutoencoder",
     "Density",
     "Diffusion",
     "Energy",
     "Flow",
+    "EnergyModel",
     "Gaussian",
     "GaussianMixture",
     "Generator",

@@ -10,8 +10,10 @@ from invgen.core.errors import FileError, ParameterError
 from invgen.priors.autoregressive.context_table import ContextTable
 from invgen.priors.autoregressive.model import Autoregressive
 from invgen.priors.densities.neural_cdf import NeuralCDF
+from invgen.priors.denoisers.autoencoder import DenoisingAutoencoder
 from invgen.priors.densities.patches import PatchMixture
 from invgen.priors.diffusion.model import Diffusion
+from invgen.priors.energy import EnergyModel
 from invgen.priors.files import published
 from invgen.priors.files.checkpoints import is_ours, located, read, shipped
 from invgen.priors.gan import GAN
@@ -24,7 +26,7 @@ __all__ = ["FAMILIES", "load"]
 #: The families of this package's files, by name.
 FAMILIES: dict[str, type[Learned]] = {
     family.family: family
-    for family in (Autoregressive, ContextTable, Diffusion, Flow, GAN, ModuleGenerator, NeuralCDF, PatchMixture, VectorFlow)
+    for family in (Autoregressive, ContextTable, DenoisingAutoencoder, Diffusion, EnergyModel, Flow, GAN, ModuleGenerator, NeuralCDF, PatchMixture, VectorFlow)
 }
 
 

@@ -3,9 +3,11 @@
 from invgen.priors.nets.architectures import ARCHITECTURES
 from invgen.priors.nets.dcgan import DCDiscriminator, DCGenerator
 from invgen.priors.nets.edm import EDM
+from invgen.priors.nets.energies import ImageEnergy, VectorEnergy
 from invgen.priors.nets.masked import GatedMaskedCNN
 from invgen.priors.nets.mlp import MLP
 from invgen.priors.nets.multiscale import MultiscaleFlow
+from invgen.priors.nets.perceptron import Perceptron
 from invgen.priors.nets.unet import UNet
 
 __all__ = [
@@ -15,6 +17,9 @@ __all__ = [
     "DCDiscriminator",
     "DCGenerator",
     "GatedMaskedCNN",
+    "ImageEnergy",
     "MultiscaleFlow",
+    "Perceptron",
     "UNet",
+    "VectorEnergy",
 ]

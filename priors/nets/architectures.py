@@ -13,6 +13,8 @@ from invgen.priors.nets.masked import GatedMaskedCNN
 from invgen.priors.nets.mlp import MLP
 from invgen.priors.nets.monotone import MonotoneCDF
 from invgen.priors.nets.multiscale import MultiscaleFlow
+from invgen.priors.nets.energies import ImageEnergy, VectorEnergy
+from invgen.priors.nets.perceptron import Perceptron
 from invgen.priors.nets.unet import UNet
 from invgen.priors.nets.zuko_flow import ZukoFlow
 
@@ -21,7 +23,7 @@ __all__ = ["ARCHITECTURES", "architecture_of", "build"]
 #: Each is built by keyword arguments, and has them as its `config`.
 ARCHITECTURES: dict[str, type[nn.Module]] = {
     network.__name__: network
-    for network in (DCDiscriminator, DCGenerator, GatedMaskedCNN, MLP, MonotoneCDF, MultiscaleFlow, UNet, ZukoFlow)
+    for network in (DCDiscriminator, DCGenerator, GatedMaskedCNN, ImageEnergy, MLP, MonotoneCDF, MultiscaleFlow, Perceptron, UNet, VectorEnergy, ZukoFlow)
 }
 
 

@@ -18,7 +18,9 @@ from invgen.priors import (
     Box,
     ContextTable,
     CycleSpunWavelets,
+    DenoisingAutoencoder,
     Diffusion,
+    EnergyModel,
     Gaussian,
     GaussianMixture,
     GroupSparsity,
@@ -160,6 +162,20 @@ class Guided(Wiener):
         return super().forward(x, sigma)
 
 
+class Reconstruction(torch.nn.Module):
+    """Of the same prior, in the unit of networks: what is added, and a number for the standard deviation."""
+
+    def forward(self, x, noise):
+        return torch.cat([-0.04 * x, torch.zeros_like(x)], dim=1)
+
+
+class Quadratic(torch.nn.Module):
+    """The energy of the same prior with noise of a tenth, in the unit of networks."""
+
+    def forward(self, x):
+        return x.square().flatten(1).sum(1) / (2 * 1.04)
+
+
 class Smooth(torch.nn.Module):
     """A network of one convolution that gets the noise level as a channel."""
 
@@ -185,6 +201,7 @@ def bm3d(**options):
 
 
 COMPLEX = {"field": "complex"}
+UNIT = ImageFormat(field="real", value_range=(0.0, 1.0), axes=2)
 #: Each public denoiser with the parameter sets that stand for it, and the options of their checks.
 DENOISERS = {
     "TVDenoiser": {
@@ -238,6 +255,20 @@ DENOISERS = {
             {"image_shape": (12, 13), "tolerance": 1e-5},
         ),
         "complex": (Diffusion(Guided(), field="complex"), {**COMPLEX, "tolerance": 1e-5}),
+    },
+    "DenoisingAutoencoder": {
+        "any size": (DenoisingAutoencoder(Reconstruction(), UNIT), {"tolerance": 1e-5}),
+        "trainable": (
+            DenoisingAutoencoder.untrained((3, 9, 10), widths=(4, 8)),
+            {"image_shape": (3, 9, 10), "tolerance": 1e-5, "skip": {"denoises"}},
+        ),
+    },
+    "EnergyModel": {
+        "gaussian": (EnergyModel(Quadratic(), replace(UNIT, shape=(12, 13)), sigma=0.1), {"tolerance": 1e-5}),
+        "trainable": (
+            EnergyModel.untrained((12, 13), widths=(4, 8)),
+            {"tolerance": 1e-5, "skip": {"denoises"}},
+        ),
     },
     "NetworkDenoiser": {
         "argument": (NetworkDenoiser(Wiener(), (0, 1)), {"tolerance": 1e-5}),
