@@ -9,6 +9,7 @@ folder              holds
 `denoisers`         `NonLocalMeans`, `TVDenoiser`, `CycleSpunWavelets`, `BM3D`; any penalty as a
                     `ProxDenoiser`, any network as a `NetworkDenoiser`
 `diffusion`         diffusion models, `Diffusion`
+`vae`               variational autoencoders, `VAE`
 `nets`              architectures of networks, one in each file
 `training`          training of networks: `invgen.priors.training`
 `files`             `load` and `about`: files of this package, and published diffusion models
@@ -54,11 +55,13 @@ from invgen.priors.penalties import (
     TotalVariation,
     Wavelet,
 )
+from invgen.priors.vae import VAE
 
 __all__ = [
     "BM3D",
     "DCT",
     "L1",
+    "VAE",
     "Box",
     "Composite",
     "CycleSpunWavelets",

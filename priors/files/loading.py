@@ -12,11 +12,12 @@ from invgen.priors.diffusion.model import Diffusion
 from invgen.priors.files import published
 from invgen.priors.files.checkpoints import is_ours, located, read, shipped
 from invgen.priors.learned import Learned
+from invgen.priors.vae.model import VAE
 
 __all__ = ["FAMILIES", "load"]
 
 #: The families of this package's files, by name.
-FAMILIES: dict[str, type[Learned]] = {family.family: family for family in (Diffusion, PatchMixture)}
+FAMILIES: dict[str, type[Learned]] = {family.family: family for family in (Diffusion, PatchMixture, VAE)}
 
 
 def load(name_or_path: str | PathLike[str], *, family: str | None = None, **settings: Any) -> Any:

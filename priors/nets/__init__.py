@@ -1,7 +1,8 @@
 """Networks of learned priors: one architecture in each file."""
 
 from invgen.priors.nets.architectures import ARCHITECTURES
+from invgen.priors.nets.autoencoders import VariationalAutoencoder
 from invgen.priors.nets.edm import EDM
 from invgen.priors.nets.unet import UNet
 
-__all__ = ["ARCHITECTURES", "EDM", "UNet"]
+__all__ = ["ARCHITECTURES", "EDM", "UNet", "VariationalAutoencoder"]

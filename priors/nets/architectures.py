@@ -8,12 +8,13 @@ from typing import Any
 from torch import Tensor, nn
 
 from invgen.core.errors import CapabilityError
+from invgen.priors.nets.autoencoders import VariationalAutoencoder
 from invgen.priors.nets.unet import UNet
 
 __all__ = ["ARCHITECTURES", "architecture_of", "build"]
 
 #: Each is built by keyword arguments, and has them as its `config`.
-ARCHITECTURES: dict[str, type[nn.Module]] = {"UNet": UNet}
+ARCHITECTURES: dict[str, type[nn.Module]] = {kind.__name__: kind for kind in (UNet, VariationalAutoencoder)}
 
 
 def architecture_of(network: nn.Module) -> dict[str, Any]:

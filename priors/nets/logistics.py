@@ -1,0 +1,106 @@
+"""Discretized logistics: probabilities of equidistant levels, alone and in mixtures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+__all__ = ["LogisticMixture", "level_log_prob"]
+
+#: Least logarithm of a scale, in units in which levels go from -1 to 1: far below the distance of 256 levels.
+_LEAST = -7.0
+
+
+def level_log_prob(x: Tensor, mean: Tensor, log_scale: Tensor, levels: int) -> Tensor:
+    """Logarithm of the probability of each level under a logistic distribution.
+
+    Salimans et al. (2017), "PixelCNN++", eq. 2: the distribution function across the cell of the level; the
+    first and the last cell go on to infinity, so that the probabilities of all levels sum to one.
+
+    Parameters
+    ----------
+    x : tensor
+        Levels as values from -1 to 1, ``2 k / (levels - 1) - 1``.
+    mean, log_scale : tensor
+        They broadcast to x.
+    levels : int
+    """
+    half = 1 / (levels - 1)
+    inverse = torch.exp(-log_scale.clamp(min=_LEAST))
+    upper, lower = (x + half - mean) * inverse, (x - half - mean) * inverse
+    below, beyond = F.logsigmoid(upper), F.logsigmoid(-lower)
+    # sigmoid(b) - sigmoid(a) = sigmoid(b) sigmoid(-a) (1 - exp(a - b)), exact in the tails as well
+    between = below + beyond + torch.log(-torch.expm1(-2 * half * inverse))
+    return torch.where(x < half - 1, below, torch.where(x > 1 - half, beyond, between))
+
+
+@dataclass(frozen=True)
+class LogisticMixture:
+    """A mixture of discretized logistics at each pixel, Salimans et al. (2017), sec. 2.1 and 2.2.
+
+    The means of a channel are linear in the channels before it, so that one set of weights serves all.
+
+    Attributes
+    ----------
+    logits : tensor, shape (N, mixtures, H, W)
+    means, log_scales : tensor, shape (N, mixtures, C, H, W)
+    slopes : tensor, shape (N, mixtures, C (C - 1) / 2, H, W)
+        Of each mean along the channels before its own.
+    levels : int
+    """
+
+    logits: Tensor
+    means: Tensor
+    log_scales: Tensor
+    slopes: Tensor
+    levels: int
+
+    @staticmethod
+    def numbers(channels: int, mixtures: int) -> int:
+        """Numbers for each pixel, from which `of` builds the mixture."""
+        return mixtures * (1 + 2 * channels + channels * (channels - 1) // 2)
+
+    @classmethod
+    def of(cls, outputs: Tensor, channels: int, mixtures: int, levels: int) -> Self:
+        """The mixtures of a network's outputs ``(N, numbers, H, W)``."""
+        split = [mixtures * n for n in (1, channels, channels, channels * (channels - 1) // 2)]
+        logits, means, log_scales, slopes = outputs.split(split, dim=1)
+        each = (outputs.shape[0], mixtures, -1, *outputs.shape[-2:])
+        shape = (outputs.shape[0], mixtures, split[3] // mixtures, *outputs.shape[-2:])
+        return cls(
+            logits, means.reshape(each), log_scales.reshape(each), torch.tanh(slopes.reshape(shape)), levels
+        )
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Logarithm of the probability of each pixel, all channels together: ``(N, H, W)``.
+
+        `x` has the levels as values from -1 to 1, ``(N, C, H, W)``.
+        """
+        means = torch.stack([self._mean(c, x) for c in range(x.shape[1])], dim=2)
+        each = level_log_prob(x[:, None], means, self.log_scales, self.levels).sum(2)
+        return torch.logsumexp(F.log_softmax(self.logits, dim=1) + each, dim=1)
+
+    def sample(self, uniform: Tensor) -> Tensor:
+        """Levels as values from -1 to 1, ``(N, C, H, W)``, by uniform numbers ``(N, 1 + C, H, W)``."""
+        cumulative = torch.softmax(self.logits, dim=1).cumsum(1)
+        chosen = (uniform[:, :1] > cumulative[:, :-1]).sum(1, keepdim=True)
+        x = torch.zeros_like(uniform[:, 1:])
+        for c in range(x.shape[1]):
+            mean, log_scale = (
+                t.gather(1, chosen)[:, 0] for t in (self._mean(c, x), self.log_scales[:, :, c])
+            )
+            u = uniform[:, 1 + c].clamp(1e-7, 1 - 1e-7)
+            value = mean + log_scale.clamp(min=_LEAST).exp() * (u.log() - (-u).log1p())
+            last = self.levels - 1
+            x[:, c] = 2 * ((value + 1) / 2 * last).round().clamp(0, last) / last - 1
+        return x
+
+    def _mean(self, channel: int, x: Tensor) -> Tensor:
+        """Means of a channel, ``(N, mixtures, H, W)``, from the channels before it."""
+        first = channel * (channel - 1) // 2
+        slopes = self.slopes[:, :, first : first + channel]
+        return self.means[:, :, channel] + (slopes * x[:, None, :channel]).sum(2)
