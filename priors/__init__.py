@@ -16,6 +16,7 @@ folder              holds
 `generators`        any network of latent variables as a generator, `from_module`
 `flow`              normalizing flows: `Flow` of images, `VectorFlow` of vectors
 `energy`            energy models, `EnergyModel`
+`vae`               variational autoencoders, `VAE`
 `nets`              architectures of networks, one in each file
 `training`          training of networks: `invgen.priors.training`
 `files`             `load` and `about`: files of this package, and published diffusion models
@@ -59,9 +60,9 @@ from invgen.priors.diffusion import Diffusion
 from invgen.priors.energy import EnergyModel
 from invgen.priors.files.checkpoints import about
 from invgen.priors.files.loading import load
+from invgen.priors.flow import Flow, VectorFlow
 from invgen.priors.gan import GAN
 from invgen.priors.generators import ModuleGenerator, from_module
-from invgen.priors.flow import Flow, VectorFlow
 from invgen.priors.image_format import ImageFormat, format_of
 from invgen.priors.learned import Learned
 from invgen.priors.penalties import (
@@ -75,12 +76,14 @@ from invgen.priors.penalties import (
     TotalVariation,
     Wavelet,
 )
+from invgen.priors.vae import VAE
 
 __all__ = [
     "BM3D",
     "DCT",
     "GAN",
     "L1",
+    "VAE",
     "Autoregressive",
     "Box",
     "Composite",
@@ -91,8 +94,8 @@ __all__ = [
     "Density",
     "Diffusion",
     "Energy",
-    "Flow",
     "EnergyModel",
+    "Flow",
     "Gaussian",
     "GaussianMixture",
     "Generator",

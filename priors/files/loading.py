@@ -9,25 +9,39 @@ from typing import Any
 from invgen.core.errors import FileError, ParameterError
 from invgen.priors.autoregressive.context_table import ContextTable
 from invgen.priors.autoregressive.model import Autoregressive
-from invgen.priors.densities.neural_cdf import NeuralCDF
 from invgen.priors.denoisers.autoencoder import DenoisingAutoencoder
+from invgen.priors.densities.neural_cdf import NeuralCDF
 from invgen.priors.densities.patches import PatchMixture
 from invgen.priors.diffusion.model import Diffusion
 from invgen.priors.energy import EnergyModel
 from invgen.priors.files import published
 from invgen.priors.files.checkpoints import is_ours, located, read, shipped
+from invgen.priors.flow import Flow, VectorFlow
 from invgen.priors.gan import GAN
 from invgen.priors.generators.module import ModuleGenerator
-from invgen.priors.flow import Flow, VectorFlow
 from invgen.priors.learned import Learned
+from invgen.priors.vae.model import VAE
 
 __all__ = ["FAMILIES", "load"]
 
 #: The families of this package's files, by name.
 FAMILIES: dict[str, type[Learned]] = {
     family.family: family
-    for family in (Autoregressive, ContextTable, DenoisingAutoencoder, Diffusion, EnergyModel, Flow, GAN, ModuleGenerator, NeuralCDF, PatchMixture, VectorFlow)
+    for family in (
+        Autoregressive,
+        ContextTable,
+        DenoisingAutoencoder,
+        Diffusion,
+        EnergyModel,
+        Flow,
+        GAN,
+        ModuleGenerator,
+        NeuralCDF,
+        PatchMixture,
+        VectorFlow,
+    )
 }
+FAMILIES: dict[str, type[Learned]] = {family.family: family for family in (Diffusion, PatchMixture, VAE)}
 
 
 def load(name_or_path: str | PathLike[str], *, family: str | None = None, **settings: Any) -> Any:

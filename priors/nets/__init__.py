@@ -1,6 +1,7 @@
 """Networks of learned priors: one architecture in each file."""
 
 from invgen.priors.nets.architectures import ARCHITECTURES
+from invgen.priors.nets.autoencoders import VariationalAutoencoder
 from invgen.priors.nets.dcgan import DCDiscriminator, DCGenerator
 from invgen.priors.nets.edm import EDM
 from invgen.priors.nets.energies import ImageEnergy, VectorEnergy
@@ -21,5 +22,6 @@ __all__ = [
     "MultiscaleFlow",
     "Perceptron",
     "UNet",
+    "VariationalAutoencoder",
     "VectorEnergy",
 ]

@@ -8,12 +8,13 @@ from typing import Any
 from torch import Tensor, nn
 
 from invgen.core.errors import CapabilityError
+from invgen.priors.nets.autoencoders import VariationalAutoencoder
 from invgen.priors.nets.dcgan import DCDiscriminator, DCGenerator
+from invgen.priors.nets.energies import ImageEnergy, VectorEnergy
 from invgen.priors.nets.masked import GatedMaskedCNN
 from invgen.priors.nets.mlp import MLP
 from invgen.priors.nets.monotone import MonotoneCDF
 from invgen.priors.nets.multiscale import MultiscaleFlow
-from invgen.priors.nets.energies import ImageEnergy, VectorEnergy
 from invgen.priors.nets.perceptron import Perceptron
 from invgen.priors.nets.unet import UNet
 from invgen.priors.nets.zuko_flow import ZukoFlow
@@ -23,8 +24,21 @@ __all__ = ["ARCHITECTURES", "architecture_of", "build"]
 #: Each is built by keyword arguments, and has them as its `config`.
 ARCHITECTURES: dict[str, type[nn.Module]] = {
     network.__name__: network
-    for network in (DCDiscriminator, DCGenerator, GatedMaskedCNN, ImageEnergy, MLP, MonotoneCDF, MultiscaleFlow, Perceptron, UNet, VectorEnergy, ZukoFlow)
+    for network in (
+        DCDiscriminator,
+        DCGenerator,
+        GatedMaskedCNN,
+        ImageEnergy,
+        MLP,
+        MonotoneCDF,
+        MultiscaleFlow,
+        Perceptron,
+        UNet,
+        VectorEnergy,
+        ZukoFlow,
+    )
 }
+ARCHITECTURES: dict[str, type[nn.Module]] = {kind.__name__: kind for kind in (UNet, VariationalAutoencoder)}
 
 
 def architecture_of(network: nn.Module) -> dict[str, Any]:
