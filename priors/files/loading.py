@@ -26,22 +26,22 @@ __all__ = ["FAMILIES", "load"]
 
 #: The families of this package's files, by name.
 FAMILIES: dict[str, type[Learned]] = {
-    family.family: family
-    for family in (
+    kind.family: kind
+    for kind in (
+        GAN,
+        VAE,
         Autoregressive,
         ContextTable,
         DenoisingAutoencoder,
         Diffusion,
         EnergyModel,
         Flow,
-        GAN,
         ModuleGenerator,
         NeuralCDF,
         PatchMixture,
         VectorFlow,
     )
 }
-FAMILIES: dict[str, type[Learned]] = {family.family: family for family in (Diffusion, PatchMixture, VAE)}
 
 
 def load(name_or_path: str | PathLike[str], *, family: str | None = None, **settings: Any) -> Any:

@@ -23,22 +23,22 @@ __all__ = ["ARCHITECTURES", "architecture_of", "build"]
 
 #: Each is built by keyword arguments, and has them as its `config`.
 ARCHITECTURES: dict[str, type[nn.Module]] = {
-    network.__name__: network
-    for network in (
+    kind.__name__: kind
+    for kind in (
+        MLP,
         DCDiscriminator,
         DCGenerator,
         GatedMaskedCNN,
         ImageEnergy,
-        MLP,
         MonotoneCDF,
         MultiscaleFlow,
         Perceptron,
         UNet,
+        VariationalAutoencoder,
         VectorEnergy,
         ZukoFlow,
     )
 }
-ARCHITECTURES: dict[str, type[nn.Module]] = {kind.__name__: kind for kind in (UNet, VariationalAutoencoder)}
 
 
 def architecture_of(network: nn.Module) -> dict[str, Any]:
