@@ -155,7 +155,7 @@ def test_headers_that_do_not_fit_are_refused(changes, tmp_path):
 
 def test_networks_that_files_do_not_hold(tmp_path):
     other = Pair(nn.Identity(), unet(), 1.0, torch.zeros(()), IMAGES)
-    with pytest.raises(CapabilityError, match="UNet.*; this one is Identity"):
+    with pytest.raises(CapabilityError, match=r"UNet.*; this one is Identity"):
         other.save(tmp_path / "pair.safetensors")
 
 
