@@ -132,7 +132,8 @@ class ContextTable(Learned):
                 total = p.cumsum(1)
                 wanted = rows[:, i - REACH, j - REACH, None] * total[:, -1:]
                 canvas[:, i, j] = torch.searchsorted(total, wanted)[:, 0].clamp(max=self._levels - 1)
-        drawn = canvas[:, REACH:, REACH:-REACH].reshape(n, -1, height, width)
+        channels = self.image_format.network_channels
+        drawn = canvas[:, REACH:, REACH:-REACH].reshape(n, channels, height, width)
         return self.image_format.from_levels(drawn, u.float())
 
     def _parameters(self) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def backed_off(found: tuple[Tensor, Tensor, Tensor], lower: Tensor, escape: floa
     ``e = 1`` this is the rule of Witten and Bell (1991), method C. It sums to one where `lower` does.
     """
     own, total, distinct = found
-    mass = escape * distinct
+    mass = escape * distinct.double()
     return torch.where(total > 0, (own + mass * lower) / (total + mass).clamp(min=1e-300), lower)
 
 
@@ -82,13 +82,14 @@ def quantizer(histogram: Tensor, bins: int) -> Tensor:
 
     Values that are common, as black in a picture of digits, get a bin of their own.
     """
-    bins = min(bins, len(histogram))
-    share = histogram.double() / histogram.sum()
+    share = (histogram.double() / histogram.sum()).tolist()
     found = torch.zeros(len(share), dtype=torch.long)
     bin, filled, left = 0, 0.0, 1.0
-    for value, p in enumerate(share.tolist()):
+    for value, p in enumerate(share):
+        wanted = left / (bins - bin)
+        # the next bin begins where this one is fuller than wanted by more than it would lack
+        if bin < bins - 1 and filled > 0 and filled + p - wanted > wanted - filled:
+            bin, filled, left = bin + 1, 0.0, left - filled
         found[value] = bin
         filled += p
-        if bin < bins - 1 and filled > 0 and filled >= left / (bins - bin) - 1e-12:
-            bin, filled, left = bin + 1, 0.0, left - filled
     return found

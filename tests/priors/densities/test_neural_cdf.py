@@ -101,6 +101,7 @@ def test_samples_have_the_distribution_of_the_network():
     assert kstest(x, lambda t: prior.cdf(torch.from_numpy(t)[:, None])[:, 0].numpy()).pvalue > 0.01
 
 
+@pytest.mark.slow
 def test_conditional_functions_give_the_correlation():
     data = PLANE.sample(3000, 0)
     prior = NeuralCDF.fit(data, training=SHORT)
