@@ -52,7 +52,10 @@ def sample(
     temperature: Annotated[
         float | None,
         typer.Option(
-            min=0.0, metavar="NUMBER", help="Below 1 for more probable images, of a prior that has it."
+            min=0.0,
+            metavar="NUMBER",
+            help="Of a prior that has one: below 1 a flow draws more probable images; an energy model starts "
+            "from it.",
         ),
     ] = None,
 ) -> None:

@@ -133,14 +133,16 @@ def _trainable(options: Learning, data: Data) -> Fit:
     value_range, own = found.value_range, own_options(options)
     prior = family.untrained(found.shape, value_range=value_range, seed=options.seed, **own)
     images: dict[str, Any] = {"batch_size": batch, "flips": options.flips, "held_out": data.held_out}
-    return Fit(batch, None, partial(train, prior, data.images, **images), _draw_some)
+    return Fit(
+        batch, None, partial(train, prior, data.images, **images), partial(_draw_some, **options.drawing)
+    )
 
 
-def _draw_some(prior: Any, picture: Path) -> None:
+def _draw_some(prior: Any, picture: Path, **drawing: Any) -> None:
     if isinstance(prior, Sampler):
         height, width = prior.image_format.shape[-2:]  # type: ignore[attr-defined]
         count = max(1, min(_SAMPLES, _PIXELS // (height * width)))
-        save_grid(draw(prior, count, 0), picture, window=window_of(prior))
+        save_grid(draw(prior, count, 0, **drawing), picture, window=window_of(prior))
 
 
 def _diffusion(options: DiffusionLearning | DenoiserLearning, data: Data) -> Fit:

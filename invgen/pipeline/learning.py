@@ -45,6 +45,9 @@ class Learning:
     #: Options that the class calls otherwise, as the training has some of their names itself.
     renamed: ClassVar[Mapping[str, str]] = {}
 
+    #: Keyword arguments of the samples that are drawn on the way.
+    drawing: ClassVar[Mapping[str, Any]] = {}
+
     #: What may follow the name of the command.
     examples: ClassVar[tuple[str, ...]] = ("images.npy -o prior.safetensors",)
 
@@ -219,8 +222,12 @@ class EnergyLearning(Learning):
     """Learn the density of images up to its normalization: an energy, by contrastive divergence."""
 
     prior = "invgen.priors.EnergyModel"
+    drawing: ClassVar[Mapping[str, Any]] = {"steps": 200}
 
     learning_rate: float = _rate(1e-4)
+    sigma: float | None = option(
+        Between(metavar="STD"), "Of the noise that images have in the density, in the images' unit."
+    )
     langevin_steps: int | None = option(Count(), "Steps of Langevin dynamics for each batch.", panel=_MORE)
     widths: tuple[int, ...] | None = _widths("Channels of the network at each resolution.")
 
@@ -230,6 +237,7 @@ class AutoencoderLearning(Learning):
     """Learn to denoise by one noise level, and to draw images by that: a denoising autoencoder."""
 
     prior = "invgen.priors.DenoisingAutoencoder"
+    drawing: ClassVar[Mapping[str, Any]] = {"steps": 100}
 
     sigma: float | None = option(Between(metavar="STD"), "Of the noise that is removed, in the images' unit.")
     walkback: int | None = option(Count(0), "Steps of the chain that images are learned back from.")

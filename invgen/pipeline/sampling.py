@@ -55,7 +55,7 @@ def draw_samples(
     method : str, optional
         As of `invgen.priors.Diffusion.sample`.
     temperature : float, optional
-        Below one for images that are more alike and more probable, for a prior that has it.
+        As of the prior's own `sample`.
     advance : callable(int)
         Called with the number of images that were drawn since the last call.
 

@@ -61,7 +61,7 @@ def _check_gradient(name: str, gradient: Callable[[Any, Tensor], Tensor] | None,
 
 def _check_errors(name: str, subject: Subject) -> None:
     function, checks, x = getattr(subject.prior, name), subject.checks, subject.x()
-    spoiled = x.clone()
+    spoiled = x.clone(memory_format=torch.contiguous_format)
     spoiled.view(-1)[-1] = float("nan")
     with checks.raises(f"{name} errors: NaN", DataError, "NaN must be refused"):
         function(spoiled)

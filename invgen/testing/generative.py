@@ -25,7 +25,7 @@ _ALONE = 1e-4
 
 def _check_samples(subject: Subject) -> None:
     checks, seed = subject.checks, subject.seed
-    drawn = subject.draw(3, seed)
+    drawn = subject.drawn
     shape = (3, *subject.space.shape)
     meaning = f"3 samples have the shape {tuple(drawn.shape)}, and not {shape}"
     checks.true("samples: shape", drawn.shape == shape, meaning)
@@ -62,9 +62,8 @@ def _global_state() -> bytes:
 
 
 def _check_seeds(subject: Subject) -> None:
-    together, seed = subject.draw(3, subject.seed), subject.seed
     for i in range(3):
-        apart = distance(subject.draw(1, seed + i)[0], together[i])
+        apart = distance(subject.draw(1, subject.seed + i)[0], subject.drawn[i])
         meaning = "sample i of a seed is not the sample of seed + i alone"
         subject.checks.at_most("seeds", apart, _ALONE, meaning)
 
@@ -74,7 +73,7 @@ def _check_sampled_range(subject: Subject) -> None:
     if images.value_range is None:
         subject.checks.leave_out("range", "it has no value range")
         return
-    drawn = images.to_network(subject.draw(3, subject.seed))
+    drawn = images.to_network(subject.drawn)
     _check_within(drawn, "range: samples", subject)
     if images.levels is not None:
         steps = (drawn.double() + 1) / 2 * (images.levels - 1)

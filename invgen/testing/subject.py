@@ -62,6 +62,11 @@ class Subject:
         """Samples of the prior."""
         return self.prior.sample(n, seed, **self.sampling)
 
+    @cached_property
+    def drawn(self) -> Tensor:
+        """Three samples of the seed."""
+        return self.draw(3, self.seed)
+
     def x(self) -> Tensor:
         """A batch of three images in double precision: given, the prior's own, or else random ones."""
         return self._x.clone()
@@ -72,7 +77,7 @@ class Subject:
         if self.given is not None:
             return self.given.to(dtype)
         if isinstance(self.prior, Sampler):
-            return self.draw(3, self.seed).to(dtype)
+            return self.drawn.to(dtype)
         return self._random()
 
     def _random(self) -> Tensor:

@@ -15,10 +15,10 @@ from pathlib import Path
 import torch
 
 import invgen.priors.training
+from invgen.pipeline import training
 from invgen.pipeline.learning import FAMILIES, Learning
 from invgen.pipeline.options import option
 from invgen.pipeline.quantities import Between
-from invgen.pipeline.training import learn
 from invgen.pipeline.values import Count
 from invgen.priors.files import loading
 from invgen.priors.nets.architectures import ARCHITECTURES
@@ -67,6 +67,8 @@ def register(setitem=dict.__setitem__):
     for family in (toy_families.Affine, toy_families.Pixels):
         setitem(loading.FAMILIES, family.family, family)
     setitem(ARCHITECTURES, "Table", toy_families.Table)
+    # pictures of some families take longer than their steps
+    setitem(vars(training), "_SHOWS", 2)
 
 
 def options(name, **more):
@@ -76,7 +78,7 @@ def options(name, **more):
 
 def _kill_in(step):
     """End this process in the middle of a step, with the states of all steps before it saved."""
-    update, training = engine._Run._update, invgen.priors.training.Training
+    update, every_minute = engine._Run._update, invgen.priors.training.Training
 
     def killing(run, part, turn):
         loss = update(run, part, turn)
@@ -85,7 +87,7 @@ def _kill_in(step):
         return loss
 
     engine._Run._update = killing
-    invgen.priors.training.Training = functools.partial(training, save_seconds=0.0)
+    invgen.priors.training.Training = functools.partial(every_minute, save_seconds=0.0)
 
 
 if __name__ == "__main__":
@@ -97,7 +99,7 @@ if __name__ == "__main__":
         child = os.fork()
         if child == 0:
             _kill_in(step)
-            learn(Path(data), Path(output), options(name), notice=print)
+            training.learn(Path(data), Path(output), options(name), notice=print)
             os._exit(0)
         _, status = os.waitpid(child, 0)
         assert os.WTERMSIG(status) == signal.SIGKILL
