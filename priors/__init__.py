@@ -9,7 +9,8 @@ folder              holds
 `denoisers`         `NonLocalMeans`, `TVDenoiser`, `CycleSpunWavelets`, `BM3D`; any penalty as a
                     `ProxDenoiser`, any network as a `NetworkDenoiser`
 `diffusion`         diffusion models, `Diffusion`
-`vae`               variational autoencoders, `VAE`
+`autoregressive`    masked convolutions, `Autoregressive`
+`vae`               variational autoencoders: `VAE`, and `VQVAE` with discrete codes
 `nets`              architectures of networks, one in each file
 `training`          training of networks: `invgen.priors.training`
 `files`             `load` and `about`: files of this package, and published diffusion models
@@ -20,6 +21,7 @@ folder              holds
 families share.
 """
 
+from invgen.priors.autoregressive import Autoregressive
 from invgen.priors.base import (
     Composite,
     Denoiser,
@@ -55,13 +57,15 @@ from invgen.priors.penalties import (
     TotalVariation,
     Wavelet,
 )
-from invgen.priors.vae import VAE
+from invgen.priors.vae import VAE, VQVAE
 
 __all__ = [
     "BM3D",
     "DCT",
     "L1",
     "VAE",
+    "VQVAE",
+    "Autoregressive",
     "Box",
     "Composite",
     "CycleSpunWavelets",

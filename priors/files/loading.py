@@ -7,17 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from invgen.core.errors import FileError, ParameterError
+from invgen.priors.autoregressive.model import Autoregressive
 from invgen.priors.densities.patches import PatchMixture
 from invgen.priors.diffusion.model import Diffusion
 from invgen.priors.files import published
 from invgen.priors.files.checkpoints import is_ours, located, read, shipped
 from invgen.priors.learned import Learned
 from invgen.priors.vae.model import VAE
+from invgen.priors.vae.vq_vae import VQVAE
 
 __all__ = ["FAMILIES", "load"]
 
 #: The families of this package's files, by name.
-FAMILIES: dict[str, type[Learned]] = {family.family: family for family in (Diffusion, PatchMixture, VAE)}
+FAMILIES: dict[str, type[Learned]] = {
+    family.family: family for family in (Autoregressive, Diffusion, PatchMixture, VAE, VQVAE)
+}
 
 
 def load(name_or_path: str | PathLike[str], *, family: str | None = None, **settings: Any) -> Any:

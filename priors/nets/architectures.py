@@ -9,12 +9,17 @@ from torch import Tensor, nn
 
 from invgen.core.errors import CapabilityError
 from invgen.priors.nets.autoencoders import VariationalAutoencoder
+from invgen.priors.nets.masked import GatedMaskedCNN
 from invgen.priors.nets.unet import UNet
+from invgen.priors.nets.vector_quantization import VectorQuantizedAutoencoder
 
 __all__ = ["ARCHITECTURES", "architecture_of", "build"]
 
 #: Each is built by keyword arguments, and has them as its `config`.
-ARCHITECTURES: dict[str, type[nn.Module]] = {kind.__name__: kind for kind in (UNet, VariationalAutoencoder)}
+ARCHITECTURES: dict[str, type[nn.Module]] = {
+    network.__name__: network
+    for network in (UNet, GatedMaskedCNN, VariationalAutoencoder, VectorQuantizedAutoencoder)
+}
 
 
 def architecture_of(network: nn.Module) -> dict[str, Any]:

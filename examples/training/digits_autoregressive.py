@@ -1,0 +1,69 @@
+"""Train `digits-autoregressive`: handwritten digits of 28x28 pixels and 8 bits, pixel by pixel.
+
+python examples/training/digits_autoregressive.py --images mnist-train-*-images-idx3-ubyte.gz \
+    --test t10k-images-idx3-ubyte.gz
+"""
+
+import argparse
+import math
+
+import torch
+
+import invgen as ig
+from invgen.priors.training import Training, train
+
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("--images", required=True, nargs="+", help="MNIST's training images, IDX files")
+parser.add_argument("--test", required=True, help="its test images, an IDX file")
+parser.add_argument("--width", type=int, default=64)
+parser.add_argument("--layers", type=int, default=8)
+parser.add_argument("--steps", type=int, default=10_000)
+parser.add_argument("--batch", type=int, default=16)
+parser.add_argument("--judged", type=int, default=8000, help="test images that the result is judged by")
+parser.add_argument("--folder", default="digits-autoregressive", help="of the log, samples, and the state")
+parser.add_argument("--output", default="digits-autoregressive.safetensors")
+arguments = parser.parse_args()
+
+images = [torch.from_numpy(x) for path in arguments.images for x in ig.io.read_images(path)]
+test = torch.stack([torch.from_numpy(x) for x in ig.io.read_images(arguments.test)])
+
+
+def bits(prior, images):
+    """Mean number of bits for each pixel."""
+    each = torch.cat([prior.log_prob(some) for some in images.split(250)])
+    return float(-each.mean()) / (images[0].numel() * math.log(2))
+
+
+def show(prior, step):
+    ig.figures.save_grid(prior.sample(16, seed=0), f"{arguments.folder}/step-{step:06d}.png", columns=8)
+    return {"test_bits": bits(prior, test[:500])}
+
+
+prior = ig.priors.Autoregressive.untrained(
+    (28, 28), width=arguments.width, layers=arguments.layers, mixtures=10
+)
+training = Training(
+    arguments.steps,
+    learning_rate=1e-3,
+    warmup=min(200, arguments.steps // 10),
+    precision="bf16",
+    validate_every=1000,
+)
+prior = train(
+    prior,
+    images,
+    folder=arguments.folder,
+    batch_size=arguments.batch,
+    training=training,
+    show=show,
+    progress=True,
+)
+quality = round(bits(prior, test[: arguments.judged]), 4)
+print(f"{quality} bits per dimension of {min(arguments.judged, len(test))} test digits")
+prior.save(
+    arguments.output,
+    dtype=torch.float16,
+    data="MNIST's 60,000 training digits, LeCun and Cortes, CC BY-SA 3.0",
+    quality={"bits per dimension of 8-bit test digits": quality},
+    training={"steps": arguments.steps, "batch": arguments.batch, "seed": 0},
+)
