@@ -15,7 +15,7 @@ from invgen.priors.training import Training, train
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("images", nargs="+", help="digits to learn from: MNIST's, one or more IDX files")
 parser.add_argument("--test", required=True, help="digits to report on, an IDX file")
-parser.add_argument("--weighted", type=int, default=1000, help="of these, those with the tighter bound")
+parser.add_argument("--weighted", type=int, default=250, help="of these, those with the tighter bound")
 parser.add_argument("--latent", type=int, default=40, help="number of latent variables")
 parser.add_argument("--widths", type=int, nargs="+", default=[64, 96])
 parser.add_argument("--mixtures", type=int, default=3, help="logistics for each pixel")

@@ -1,5 +1,6 @@
 """Variational autoencoders."""
 
 from invgen.priors.vae.model import VAE, Posterior
+from invgen.priors.vae.vq_vae import VQVAE
 
-__all__ = ["VAE", "Posterior"]
+__all__ = ["VAE", "VQVAE", "Posterior"]

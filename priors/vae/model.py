@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Self
 
 import torch
@@ -11,17 +11,13 @@ from torch import Tensor, nn
 
 from invgen.core.checks import as_count
 from invgen.core.draws import Draws
-from invgen.core.errors import ParameterError
 from invgen.priors.image_format import ImageFormat
 from invgen.priors.nets.autoencoders import VariationalAutoencoder
-from invgen.priors.trainable import Lesson, Trainable, seeded
-from invgen.priors.vae.latents import check_latents
+from invgen.priors.trainable import Lesson, seeded
+from invgen.priors.vae.base import PixelDecoder, decoded_format
 from invgen.priors.vae.observations import observation_model
 
 __all__ = ["VAE", "Posterior"]
-
-#: Pixels that the decoder makes at once; its activations take about a hundred times as many numbers.
-_PIXELS = 2**20
 
 #: Samples of the latent variables, and the seed, of `VAE.log_prob`.
 _SAMPLES, _SEED = 64, 0
@@ -39,7 +35,7 @@ class Posterior(NamedTuple):
     std: Tensor
 
 
-class VAE(Trainable):
+class VAE(PixelDecoder):
     """A variational autoencoder, Kingma and Welling (2014).
 
     Latent variables z are standard Gaussian, and images follow a distribution of independent pixels whose
@@ -52,13 +48,8 @@ class VAE(Trainable):
         Such as `invgen.priors.nets.VariationalAutoencoder`: ``encoder(images)`` returns mean and log variance
         ``(N, latent)``, ``decoder(z)`` the parameters of the pixels, ``forward(images, noise)`` all three,
         and ``latent`` is the number of latent variables. It sees images as channels in the unit -1 to 1.
-    image_format : ImageFormat
-        With shape and value range, and `levels` as the distribution has it.
-    observation : {"logistic", "bernoulli", "gaussian"}
-        Distribution of a pixel: discretized logistic, for images of `levels`; of two levels; or a density of
-        real numbers. See `invgen.priors.vae.observations`.
-    mixtures : int
-        Number of logistics for each pixel.
+    image_format, observation, mixtures
+        Of the images and their pixels: see `invgen.priors.vae.base.PixelDecoder`.
 
     Raises
     ------
@@ -75,12 +66,8 @@ class VAE(Trainable):
         observation: str = "logistic",
         mixtures: int = 1,
     ) -> None:
-        super().__init__(image_format, network=network)
-        if image_format.shape is None or image_format.value_range is None:
-            raise ParameterError("The images of a VAE have a shape and a value_range.")
-        self.observation, self.mixtures = observation, as_count(mixtures, "mixtures")
-        self._observation = observation_model(observation, image_format.levels, mixtures)
-        self._size = math.prod(image_format.shape)
+        super().__init__(image_format, observation, mixtures, network=network)
+        self.latent_shape = (as_count(network.latent, "latent, the number of latent variables,"),)
 
     @classmethod
     def untrained(
@@ -118,25 +105,12 @@ class VAE(Trainable):
         ------
         ShapeError, ParameterError
         """
-        of_levels = {"bernoulli": 2, "gaussian": None}.get(observation, levels)
-        images = ImageFormat(
-            tuple(image_shape),
-            image_shape[0] if len(image_shape) == 3 else None,
-            field="real",
-            value_range=value_range,
-            levels=of_levels,
-        )
-        numbers = observation_model(observation, of_levels, mixtures).numbers
+        images = decoded_format(image_shape, value_range, observation, levels)
         channels = images.network_channels
-        shape = (channels, *image_shape[-2:]) if len(image_shape) == 2 else tuple(image_shape)
-        network = seeded(
-            VariationalAutoencoder, seed, shape, numbers * channels, latent, list(widths), blocks
-        )
+        outputs = channels * observation_model(observation, images.levels, mixtures).numbers
+        shape = (channels, *image_shape[-2:])
+        network = seeded(VariationalAutoencoder, seed, shape, outputs, latent, widths, blocks)
         return cls(network, images, observation=observation, mixtures=mixtures)
-
-    @classmethod
-    def _parameter_names(cls) -> tuple[str, ...]:
-        return "observation", "mixtures"
 
     def lessons(self) -> Mapping[str, Lesson]:
         """Encoder and decoder learn together, by `loss`."""
@@ -153,11 +127,6 @@ class VAE(Trainable):
         bound = -self._observation.nll(images, parameters.float()) - _divergence(mean, log_var)
         return -bound.mean() / (self._size * math.log(2))
 
-    @property
-    def latent_shape(self) -> tuple[int, ...]:
-        """Shape of the latent variables of one image: ``(latent,)``."""
-        return (int(self._networks()["network"].latent),)  # type: ignore[arg-type]
-
     def decode(self, z: Tensor) -> Tensor:
         """Mean images of latent variables ``(*batch, latent)``, differentiable.
 
@@ -165,7 +134,7 @@ class VAE(Trainable):
         ------
         DtypeError, ShapeError, DataError
         """
-        batch = check_latents(z, self.latent_shape, "VAE.decode")
+        batch = self._latents(z, "decode")
         decoder = self._network(z).decoder
         found = self._in_parts(
             lambda part: self._observation.mean(decoder(part)), z.reshape(-1, *self.latent_shape)
@@ -174,7 +143,7 @@ class VAE(Trainable):
 
     def latent_log_prob(self, z: Tensor) -> Tensor:
         """Logarithm of the standard Gaussian density of latent variables ``(*batch, latent)``."""
-        check_latents(z, self.latent_shape, "VAE.latent_log_prob")
+        self._latents(z, "latent_log_prob")
         return _standard_normal(z)
 
     def sample(
@@ -214,7 +183,7 @@ class VAE(Trainable):
         ------
         DtypeError, ShapeError, DataError
         """
-        seen, batch = self._seen(x, "VAE.encode")
+        seen, batch = self._seen(x, "encode")
         encoder = self._network(seen).encoder
         found = self._in_parts(lambda part: torch.cat(encoder(part), dim=1), seen)
         mean, log_var = found.reshape(*batch, -1).chunk(2, dim=-1)
@@ -241,7 +210,7 @@ class VAE(Trainable):
         ------
         DtypeError, ShapeError, DataError
         """
-        seen, batch = self._seen(x, "VAE.elbo")
+        seen, batch = self._seen(x, "elbo")
         network = self._network(seen)
 
         def bound(part: Tensor) -> Tensor:
@@ -273,7 +242,7 @@ class VAE(Trainable):
         ------
         DtypeError, ShapeError, DataError, ParameterError
         """
-        seen, batch = self._seen(x, "VAE.log_prob_bound")
+        seen, batch = self._seen(x, "log_prob_bound")
         samples, network = as_count(samples, "samples"), self._network(seen)
 
         def bound(part: Tensor) -> Tensor:
@@ -298,37 +267,6 @@ class VAE(Trainable):
         images' unit. Between the levels it is interpolated, so that it has a derivative.
         """
         return self.log_prob_bound(x)
-
-    @property
-    def _at_once(self) -> int:
-        """Images that are decoded at the same time."""
-        return max(1, _PIXELS // self._size)
-
-    def _in_parts(self, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-        """The function of some images at a time: all of them would fill the memory."""
-        return torch.cat([function(part) for part in x.split(self._at_once)])
-
-    @property
-    def _log_unit(self) -> float:
-        """Logarithm of the volume of the network's unit in that of the images, for densities."""
-        return 0.0 if self._observation.levels else self._size * math.log(self.image_format.unit[1])
-
-    def _seen(self, x: Tensor, who: str) -> tuple[Tensor, torch.Size]:
-        """Images as the network sees them, and their batch axes."""
-        images = self.image_format
-        images.check(x, who)
-        if images.levels is not None and x.numel():
-            images.to_levels(x)  # raises for values out of the range
-        return images.to_network(x), images.batch_shape(x)
-
-    def _images(self, channels: Tensor, batch: Sequence[int]) -> Tensor:
-        shape = self.image_format.shape
-        assert shape is not None
-        return self.image_format.from_network(channels, channels.new_empty((*batch, *shape)))
-
-    def __repr__(self) -> str:
-        images = self.image_format
-        return f"VAE({self.latent_shape[0]} latent, {images.shape}, {self.observation}, {images.value_range})"
 
 
 def _standard_normal(z: Tensor) -> Tensor:

@@ -1,0 +1,123 @@
+"""What autoencoders have in common whose decoder returns a distribution of independent pixels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from invgen.core.checks import as_count
+from invgen.core.errors import DtypeError, ParameterError, ShapeError
+from invgen.core.space import check_finite
+from invgen.priors.image_format import ImageFormat
+from invgen.priors.trainable import Trainable
+from invgen.priors.vae.observations import observation_model
+
+__all__ = ["PixelDecoder", "decoded_format"]
+
+#: Pixels that the decoder makes at once; its activations take about a hundred times as many numbers.
+_PIXELS = 2**20
+
+
+class PixelDecoder(Trainable):
+    """Base of priors that decode latent variables into a distribution of independent pixels.
+
+    A subclass gives `latent_shape`.
+
+    Parameters
+    ----------
+    image_format : ImageFormat
+        With shape and value range, and `levels` as the distribution has it.
+    observation : {"logistic", "bernoulli", "gaussian"}
+        Distribution of a pixel: discretized logistic, for images of `levels`; of two levels; or a density of
+        real numbers. See `invgen.priors.vae.observations`.
+    mixtures : int
+        Number of logistics for each pixel.
+    **networks : torch.nn.Module
+
+    Raises
+    ------
+    ParameterError
+    """
+
+    latent_shape: tuple[int, ...]
+
+    def __init__(
+        self, image_format: ImageFormat, observation: str, mixtures: int, **networks: nn.Module
+    ) -> None:
+        super().__init__(image_format, **networks)
+        if image_format.shape is None or image_format.value_range is None:
+            raise ParameterError(f"The images of a {type(self).__name__} have a shape and a value_range.")
+        self.observation, self.mixtures = observation, as_count(mixtures, "mixtures")
+        self._observation = observation_model(observation, image_format.levels, mixtures)
+        self._shape, self._size = image_format.shape, math.prod(image_format.shape)
+
+    @classmethod
+    def _parameter_names(cls) -> tuple[str, ...]:
+        return "observation", "mixtures"
+
+    def _in_parts(self, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        """The function of some images at a time: all of them would fill the memory."""
+        return torch.cat([function(part) for part in x.split(self._at_once)])
+
+    @property
+    def _at_once(self) -> int:
+        """Images that are decoded at the same time."""
+        return max(1, _PIXELS // self._size)
+
+    @property
+    def _log_unit(self) -> float:
+        """Logarithm of the volume of the network's unit in that of the images, for densities."""
+        return 0.0 if self._observation.levels else self._size * math.log(self.image_format.unit[1])
+
+    def _latents(self, z: Any, method: str) -> torch.Size:
+        """The batch axes of latent variables, once these are checked."""
+        who, shape = f"{type(self).__name__}.{method}", self.latent_shape
+        if not isinstance(z, Tensor) or z.dtype not in (torch.float32, torch.float64):
+            kind = z.dtype if isinstance(z, Tensor) else type(z).__name__
+            raise DtypeError(f"{who} expects latent variables, a tensor of float32 or float64; got {kind}.")
+        if tuple(z.shape[max(0, z.ndim - len(shape)) :]) != shape:
+            expected = ", ".join(map(str, shape))
+            raise ShapeError(f"{who} expects latent variables (*batch, {expected}); got {tuple(z.shape)}.")
+        check_finite(z, who)
+        return z.shape[: z.ndim - len(shape)]
+
+    def _seen(self, x: Tensor, method: str) -> tuple[Tensor, torch.Size]:
+        """Images as the network sees them, and their batch axes, once they are checked."""
+        images = self.image_format
+        images.check(x, f"{type(self).__name__}.{method}")
+        if images.levels is not None:
+            images.to_levels(x)  # raises for values out of the range
+        return images.to_network(x), images.batch_shape(x)
+
+    def _images(self, channels: Tensor, batch: Sequence[int]) -> Tensor:
+        """Images in their own unit."""
+        return self.image_format.from_network(channels, channels.new_empty((*batch, *self._shape)))
+
+    def __repr__(self) -> str:
+        name, images = type(self).__name__, self.image_format
+        size = " x ".join(map(str, self.latent_shape))
+        return f"{name}({size} latent, {images.shape}, {self.observation}, {images.value_range})"
+
+
+def decoded_format(
+    image_shape: Sequence[int], value_range: tuple[float, float], observation: str, levels: int
+) -> ImageFormat:
+    """The format of images of that observation: those of others than "logistic" have their own `levels`.
+
+    Raises
+    ------
+    ShapeError, ParameterError
+    """
+    if len(image_shape) not in (2, 3):
+        raise ShapeError(f"image_shape is (H, W) or (C, H, W); got {tuple(image_shape)}.")
+    return ImageFormat(
+        tuple(image_shape),
+        image_shape[0] if len(image_shape) == 3 else None,
+        field="real",
+        value_range=value_range,
+        levels={"bernoulli": 2, "gaussian": None}.get(observation, levels),
+    )
