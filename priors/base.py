@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 
@@ -12,6 +12,7 @@ from invgen.core.errors import CapabilityError, ParameterError, ShapeError
 from invgen.priors.image_format import ImageFormat
 
 __all__ = [
+    "Approximate",
     "Composite",
     "Denoiser",
     "Denoising",
@@ -26,6 +27,7 @@ __all__ = [
     "energy_gradient",
     "has_closed_form",
     "require",
+    "with_density",
 ]
 
 
@@ -50,6 +52,15 @@ class Density(Protocol):
 
     def log_prob(self, x: torch.Tensor) -> torch.Tensor:
         """Logarithm of the density, shape of the batch; for complex images that of both parts together."""
+
+
+@runtime_checkable
+class Approximate(Density, Protocol):
+    """A density whose `log_prob` is not the logarithm itself; that of one without this attribute is exact."""
+
+    @property
+    def log_prob_kind(self) -> Literal["lower bound", "estimate"]:
+        """What `log_prob` is: a lower bound, as that of a variational autoencoder, or an estimate."""
 
 
 @runtime_checkable
@@ -107,6 +118,15 @@ class _WithGradient(Energy, Protocol):
 
 #: All capabilities, whose methods `require` looks for.
 _CAPABILITIES = (Prior, Proximable, Composite, Denoiser, Density, Energy, Sampler, Generator, Patchwise)
+
+
+#: The priors of this package that are a `Density`.
+_DENSITIES = ("Gaussian", "GaussianMixture", "KernelDensity", "Diffusion")
+
+
+def with_density() -> str:
+    """Which priors have a density, as a sentence for messages."""
+    return f"Priors with a density (log_prob): {', '.join(_DENSITIES)}."
 
 
 def energy_gradient(prior: Energy, x: torch.Tensor) -> torch.Tensor:
@@ -209,9 +229,11 @@ def require(prior: Any, who: str, *capabilities: type) -> None:
     wanted = " or ".join(f"{c.__name__} ({', '.join(sorted(_members(c)))})" for c in capabilities)
     methods = set().union(*map(_members, _CAPABILITIES))
     has = ", ".join(sorted(methods & set(dir(prior)))) or "none of these"
-    help = (
-        " Wrap it: priors.ProxDenoiser(...)." if Denoiser in capabilities and isinstance(prior, Prior) else ""
-    )
+    help = ""
+    if Denoiser in capabilities and isinstance(prior, Prior):
+        help = " Wrap it: priors.ProxDenoiser(...)."
+    elif Density in capabilities:
+        help = f" {with_density()}"
     raise CapabilityError(f"{who} needs a prior that is {wanted}; {type(prior).__name__} has {has}.{help}")
 
 

@@ -95,6 +95,19 @@ class ImageFormat:
                 raise ParameterError(f"The standard deviation of images is positive; got {self.std}.")
         keep("axes", self._number_of_axes())
 
+    @classmethod
+    def of_shape(cls, image_shape: tuple[int, ...], **others: Any) -> Self:
+        """The format of real images ``(H, W)``, or ``(C, H, W)`` with channels, of one shape.
+
+        Raises
+        ------
+        ShapeError
+        """
+        shape = tuple(image_shape)
+        if len(shape) not in (2, 3):
+            raise ShapeError(f"image_shape is (H, W) or (C, H, W); got {shape}.")
+        return cls(shape, shape[0] if len(shape) == 3 else None, field="real", **others)
+
     def _number_of_axes(self) -> int:
         """The number of axes that shape and channels imply, else the one that is given."""
         axes, shape, channels = as_count(self.axes, "axes", least=0), self.shape, self.channels
@@ -157,8 +170,12 @@ class ImageFormat:
         return (self.channels or 1) * (2 if self.field == "complex" else 1)
 
     def as_channels(self, x: Tensor) -> Tensor:
-        """Images ``(*batch, H, W)`` or ``(*batch, C, H, W)`` as real channels ``(N, channels, H, W)``."""
-        x = x.reshape(-1, *(x.shape[-3:] if self.axes == 3 else (1, *x.shape[-2:])))
+        """Images ``(*batch, H, W)`` or ``(*batch, C, H, W)`` as real channels ``(N, channels, H, W)``.
+
+        Vectors ``(*batch, D)`` become ``(N, 1, 1, D)``.
+        """
+        axes = self.axes or 2
+        x = x.reshape(-1, *(1,) * (3 - axes), *x.shape[-axes:])
         return torch.cat([x.real, x.imag], dim=1) if x.is_complex() else x
 
     def as_images(self, channels: Tensor, like: Tensor) -> Tensor:

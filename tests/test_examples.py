@@ -11,14 +11,20 @@ import pytest
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
 EXAMPLES = Path(__file__).parents[1] / "examples"
 FEW = ["--samples", "2", "--output", "picture.png"]
+PICTURE = ["--output", "picture.png"]
 ARGUMENTS = {
     "tomography.py": ["--size", "64", "--views", "20", "--output", "picture.png"],
     "fan_beam.py": ["--size", "64", "--views", "90", "--output", "picture.png"],
     "cone_beam.py": ["--size", "24", "--views", "20", "--output", "picture.png"],
     "imaging.py": ["--size", "32", "--output", "picture.png"],
+    "density_rates.py": ["--seeds", "2", "--sizes", "2", "--most", "400", "--steps", "50", *PICTURE],
     "mri.py": ["--size", "64", "--output", "picture.png"],
     "own_physics.py": ["--size", "32"],
     "compressed_sensing.py": ["--size", "32", "--digits", "DIGITS", "--output", "picture.png"],
+    "published_generators.py": [
+        *("--gan", "GAN", "--vae", "VAE", "--digits", "DIGITS"),
+        *("--starts", "1", "--output", "picture.png"),
+    ],
     "real_scans.py": ["--bin", "8", "--tooth", "TOOTH", "--basalt", "BASALT", "--output", "picture.png"],
     "posterior/inpainting.py": ["PHOTOGRAPH", "--size", "48", *FEW],
     "posterior/super_resolution.py": ["PHOTOGRAPH", "--size", "48", *FEW],
@@ -34,6 +40,8 @@ MEASURED = {
     "BASALT": "ct/sino_basalt.mat",
     "PHOTOGRAPH": "images/kodim23.png",
     "HEAD": "volumes/chris_t1.nii.gz",
+    "GAN": "weights/mnist_gan_mlp_G.ckpt",
+    "VAE": "weights/mnist_vae.pth",
 }
 
 
@@ -49,5 +57,5 @@ def test_example_runs(name, tmp_path, measured_file):
     command = [sys.executable, str(EXAMPLES / name), *arguments]
     done = subprocess.run(command, cwd=tmp_path, env=ONE_THREAD, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert "dB" in done.stdout
+    assert ("slope" if name == "density_rates.py" else "dB") in done.stdout
     assert name == "own_physics.py" or (tmp_path / "picture.png").stat().st_size > 1000

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
 
 import invgen as ig
 from benchmarks.priors.sources import data, prior
@@ -25,18 +23,18 @@ def digits(report: Report) -> None:
     learned, held_out = images[:LEARNED], images[LEARNED : LEARNED + COUNT]
     samples = model.sample(COUNT, seed=0, steps=18).clamp(0, 1)
 
-    own, others = _nearest(samples, learned), _nearest(held_out, learned)
-    ratio = float(own.median() / others.median())
+    memory = ig.metrics.memorization(samples, learned, held_out)
     report.row(
         f"distance of {COUNT} samples to the nearest learned digit, over that of held-out digits: median",
-        f"{ratio:.3f}",
+        f"{memory.ratio:.3f}",
         "1 +- 0.1",
-        abs(ratio - 1) <= 0.1,
+        abs(memory.ratio - 1) <= 0.1,
     )
+    own, others = memory.distances, memory.reference
     tenths = [f"{float(own.quantile(q) / others.quantile(q)):.2f}" for q in (0.1, 0.9)]
     report.row("the same: lowest and highest tenth", ", ".join(tenths))
 
-    classifier = _classifier(learned, labels[:LEARNED])
+    classifier = ig.metrics.digit_features().classify
     right = float((classifier(held_out).argmax(1) == labels[LEARNED : LEARNED + COUNT]).double().mean())
     report.row("the classifier that judges: held-out digits that it gets right", f"{100 * right:.1f} %")
     shares = classifier(samples).argmax(1).bincount(minlength=10).double() / COUNT
@@ -48,28 +46,3 @@ def digits(report: Report) -> None:
     )
     right = float((classifier(asked.clamp(0, 1)).argmax(1) == label).double().mean())
     report.row("samples of a class that are seen as that class", f"{100 * right:.0f} %")
-
-
-def _nearest(images: Tensor, among: Tensor) -> Tensor:
-    """Euclidean distance of each image to the nearest of others."""
-    return torch.cdist(images.flatten(1), among.flatten(1)).min(1).values
-
-
-def _classifier(images: Tensor, labels: Tensor) -> nn.Module:
-    """A small network of two convolutions."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        network = nn.Sequential(
-            nn.Unflatten(1, (1, 28)),
-            *(nn.Conv2d(1, 16, 5, stride=2, padding=2), nn.ReLU()),
-            *(nn.Conv2d(16, 32, 5, stride=2, padding=2), nn.ReLU()),
-            *(nn.Flatten(), nn.Linear(32 * 49, 10)),
-        )
-        optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
-        for _ in range(6):
-            for batch in torch.randperm(len(images)).split(64):
-                loss = F.cross_entropy(network(images[batch]), labels[batch])
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-    return network.eval().requires_grad_(False)

@@ -6,6 +6,10 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+from torch import Tensor
+
 import invgen as ig
 from benchmarks.report import Report
 from invgen.priors.files import checkpoints
@@ -31,3 +35,14 @@ def data(report: Report, name: str) -> Path | None:
         report.row(name, "skipped: set INVGEN_DATA to the folder of sample data")
         return None
     return _DATA / name
+
+
+def digits(report: Report) -> tuple[Tensor, Tensor] | None:
+    """MNIST's 60,000 training digits and 8,000 of its test digits, (n, 28, 28) in 8 bits; or None."""
+    paths = [data(report, f"digits/mnist-train-{i}-images-idx3-ubyte.gz") for i in range(6)]
+    found = [path for path in (*paths, data(report, "digits/mnist8k-images-idx3-ubyte.gz")) if path]
+    if len(found) < 7:
+        return None
+    sets = [np.stack(ig.io.read_images(path)) for path in found]
+    levels = [torch.from_numpy((255 * images).round().astype(np.uint8)) for images in sets]
+    return torch.cat(levels[:-1]), levels[-1]

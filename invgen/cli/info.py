@@ -41,7 +41,7 @@ def info(
     if as_json:
         print(json.dumps(facts, indent=2))
     elif facts["format"] == "prior":
-        _print({name.replace("_", " "): _in_one_line(value) for name, value in facts.items()})
+        _print(_prior_in_words(facts))
     elif facts["format"] == "reconstruction":
         command = facts.pop("command")
         if quantiles := facts.get("quantiles"):
@@ -64,6 +64,46 @@ def _in_one_line(value: Any) -> Any:
     """Numbers of a list, beside each other; others as they are."""
     numbers = isinstance(value, list) and all(isinstance(entry, int | float) for entry in value)
     return ", ".join(f"{entry:g}" for entry in value) if numbers else value
+
+
+#: Entries of a prior's file that describe its images, and its networks.
+_IMAGES = ("image_shape", "channels", "field", "value_range", "levels")
+_NETWORKS = ("architecture", "architectures", "parameters")
+
+
+def _prior_in_words(prior: dict[str, Any]) -> dict[str, Any]:
+    """Images, latent variables and networks in a line each; the rest as the file has it."""
+    if "error" in prior:  # and may state anything
+        return {name.replace("_", " "): _in_one_line(value) for name, value in prior.items()}
+    known = {name: prior[name] for name in ("path", "format", "family")}
+    known["images"] = _images_in_words(prior)
+    if "latent_shape" in prior:
+        known["latent variables"] = _times(prior["latent_shape"])
+    networks = [f"{name}: {_network(each)}" for name, each in prior.get("architectures", {}).items()]
+    if "architecture" in prior:
+        networks = [_network(prior["architecture"])]
+    if networks:
+        known["architecture"] = networks
+    if "parameters" in prior:
+        known["parameters"] = f"{prior['parameters']:,}"
+    shown = (*known, *_IMAGES, *_NETWORKS, "latent_shape")
+    rest = {name.replace("_", " "): _in_one_line(value) for name, value in prior.items() if name not in shown}
+    return known | rest
+
+
+def _images_in_words(prior: dict[str, Any]) -> str:
+    shape, channels = prior.get("image_shape"), prior.get("channels")
+    size = "any size" if shape is None else f"{_times(shape[-2:])} pixels"
+    parts = [size, *([f"{channels} channels"] if channels else []), prior.get("field") or "real or complex"]
+    if value_range := prior.get("value_range"):
+        parts.append("{:g} to {:g}".format(*value_range))
+    return ", ".join([*parts, *([f"{prior['levels']} levels"] if prior.get("levels") else [])])
+
+
+def _network(architecture: dict[str, Any]) -> str:
+    """Name and settings."""
+    settings = {name: value for name, value in architecture.items() if name != "name"}
+    return ", ".join([architecture["name"], *(f"{name} {value}" for name, value in settings.items())])
 
 
 def _drawing(described: Description) -> str:

@@ -26,7 +26,10 @@ ScanFile = Annotated[
 
 
 def typed(*tables: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command the options of dataclasses of options, which it takes by their names in lower case."""
+    """Give a command the options of dataclasses of options, which it takes by their names in lower case.
+
+    A command of any such dataclass takes it by ``**options``.
+    """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         hints = get_type_hints(command, include_extras=True)
@@ -34,7 +37,7 @@ def typed(*tables: type) -> Callable[[Callable[..., None]], Callable[..., None]]
         own = [
             each.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY)
             for name, each in inspect.signature(command).parameters.items()
-            if name not in taken
+            if name not in taken and each.kind is not inspect.Parameter.VAR_KEYWORD
         ]
         parameters = [*own, *(parameter(each) for table in tables for each in options(table))]
 

@@ -49,6 +49,15 @@ def sample(
         Any, typer.Option(metavar="HxW", parser=_size, help="Of the images, for a prior of any size.")
     ] = None,
     method: Annotated[Sampling | None, typer.Option(help="By default heun, Karras et al. (2022).")] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            metavar="NUMBER",
+            help="Of a prior that has one: below 1 a flow draws more probable images; an energy model starts "
+            "from it.",
+        ),
+    ] = None,
 ) -> None:
     """Draw images from a prior, as a picture of all of them; of complex ones the magnitude."""
     from invgen.pipeline.sampling import draw_samples
@@ -65,6 +74,7 @@ def sample(
             size=size,
             steps=steps,
             method=None if method is None else method.value,
+            temperature=temperature,
             advance=lambda drawn: bar.update(task, advance=drawn),
         )
     out.print(f"Wrote {output}.", highlight=False, soft_wrap=True)

@@ -29,7 +29,7 @@ def save_grid(
 
     Parameters
     ----------
-    images : tensor, shape (n, H, W) or (n, 3, H, W)
+    images : tensor, shape (n, H, W), (n, 1, H, W) or (n, 3, H, W)
     path : path
     columns : int, optional
         Images in a row; by default the picture is about square.
@@ -47,8 +47,11 @@ def save_grid(
     """
     from PIL import Image
 
-    if images.ndim not in (3, 4) or not len(images) or (images.ndim == 4 and images.shape[1] != 3):
-        raise ShapeError(f"save_grid expects images (n, H, W) or (n, 3, H, W); got {tuple(images.shape)}.")
+    if images.ndim not in (3, 4) or not len(images) or (images.ndim == 4 and images.shape[1] not in (1, 3)):
+        raise ShapeError(
+            "save_grid expects images (n, H, W), or (n, C, H, W) of one or three channels; got "
+            f"{tuple(images.shape)}."
+        )
     values = (images.abs() if images.is_complex() else images).detach().cpu().double().numpy()
     values = values[:, None] if values.ndim == 3 else values
     low, high = window

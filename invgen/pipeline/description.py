@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from invgen.core.errors import FileError
+from invgen.core.errors import FileError, InvgenError
 from invgen.io import KSpace, MRIScan, Reconstructed
 from invgen.pipeline.outputs import open_reconstruction
 from invgen.pipeline.reading import Reading
@@ -54,7 +54,40 @@ def _prior(path: Path) -> dict[str, Any] | None:
     if path.suffix != ".safetensors" and (path.exists() or str(path) not in shipped()):
         return None
     card = {name: value for name, value in about(path).items() if value is not None}
-    return {"path": str(path), **card, "format": "prior"}
+    return {"path": str(path), **card, **_measured(path, card), "format": "prior"}
+
+
+def _measured(path: Path, header: dict[str, Any]) -> dict[str, Any]:
+    """What a file does not state of itself: parameters of its networks, and shape of the latent variables.
+
+    Where it cannot be loaded, what is written in it is all that is known, and "error" says why.
+    """
+    from invgen.priors import Generator, load
+
+    described = header.get("architectures", {})
+    if "architecture" in header:
+        described = {"network": header["architecture"]}
+    try:
+        prior = load(path)
+        counts = {name: _parameters(architecture) for name, architecture in described.items()}
+    except InvgenError as error:
+        return {"error": str(error)}
+    found: dict[str, Any] = {"parameters": sum(counts.values())} if counts else {}
+    if isinstance(prior, Generator):
+        found["latent_shape"] = list(prior.latent_shape)
+    return found
+
+
+def _parameters(architecture: dict[str, Any]) -> int:
+    """The number of parameters of a network that a file describes."""
+    import torch
+
+    from invgen.priors.nets.architectures import ARCHITECTURES
+
+    settings = dict(architecture)
+    kind = ARCHITECTURES[settings.pop("name")]
+    with torch.random.fork_rng(devices=()):
+        return sum(parameter.numel() for parameter in kind(**settings).parameters())
 
 
 def _reconstruction(path: Path) -> dict[str, Any] | None:

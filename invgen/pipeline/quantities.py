@@ -1,10 +1,12 @@
-"""Kinds of values with a unit, or of several numbers: angles, lengths, sizes."""
+"""Kinds of values with a unit or with bounds, or of several numbers: angles, lengths, sizes, counts."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from invgen.core.checks import as_count
 from invgen.core.errors import ParameterError
 from invgen.pipeline.values import Value, are_numbers
 
-__all__ = ["Angles", "Degrees", "Lengths", "Sizes"]
+__all__ = ["Angles", "Between", "Counts", "Degrees", "Lengths", "Sizes"]
 
 #: Significant digits of a number, the fewest first.
 _DIGITS = range(1, 18)
@@ -110,6 +112,66 @@ class Lengths(Value):
     def write(self, value: float | tuple[float, ...]) -> str:
         """Numbers with commas between them."""
         return ",".join(map(repr, value if isinstance(value, tuple) else (value,)))
+
+
+@dataclass(frozen=True)
+class Between(Value):
+    """A number from `low` to `high`."""
+
+    low: float = 0.0
+    high: float = math.inf
+    metavar: str = "NUMBER"
+
+    python = "number"
+
+    def check(self, value: Any, name: str) -> float:
+        """A float."""
+        number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+        if not self.low <= number <= self.high:
+            raise ParameterError(f"{name} is {self._bounds()}; got {value!r}.")
+        return number
+
+    def read(self, text: str) -> float:
+        """A number."""
+        try:
+            number = float(text)
+        except ValueError:
+            number = math.nan
+        if not self.low <= number <= self.high:
+            raise ValueError(f"{text!r} is not {self._bounds()}.")
+        return number
+
+    def _bounds(self) -> str:
+        if self.high == math.inf:
+            return f"a number of at least {self.low:g}"
+        return f"a number from {self.low:g} to {self.high:g}"
+
+
+class Counts(Value):
+    """Several whole numbers, each of at least one."""
+
+    metavar = "N,N,..."
+    python = "tuple of int"
+
+    def check(self, value: Any, name: str) -> tuple[int, ...]:
+        """A tuple of int."""
+        if not isinstance(value, Sequence) or isinstance(value, str) or not value:
+            raise ParameterError(f"{name} are whole numbers, such as (64, 128); got {value!r}.")
+        return tuple(as_count(part, name) for part in value)
+
+    def read(self, text: str) -> tuple[int, ...]:
+        """Numbers with commas between them."""
+        try:
+            counts = tuple(int(part) for part in text.split(","))
+        except ValueError:
+            counts = (0,)
+        if min(counts) < 1:
+            raise ValueError(f"{text!r} is no list of numbers such as 64,128.")
+        return counts
+
+    def write(self, value: tuple[int, ...]) -> str:
+        """Numbers with commas between them."""
+        return ",".join(map(str, value))
 
 
 class Sizes(Value):

@@ -16,7 +16,7 @@ from invgen.core.errors import CapabilityError, ParameterError
 from invgen.figures import save_grid
 from invgen.pipeline.outputs import refuse_to_overwrite, require_room
 
-__all__ = ["draw_samples", "window_of"]
+__all__ = ["draw", "draw_samples", "window_of"]
 
 #: Samples are drawn in about this number of parts, and of at most this number of pixels at once.
 _PARTS, _PIXELS = 8, 2**20
@@ -32,6 +32,7 @@ def draw_samples(
     size: tuple[int, ...] | None = None,
     steps: int | None = None,
     method: str | None = None,
+    temperature: float | None = None,
     advance: Callable[[int], None],
 ) -> None:
     """Draw images from a prior as a picture of all of them; of complex ones the magnitude.
@@ -53,6 +54,8 @@ def draw_samples(
         Noise levels.
     method : str, optional
         As of `invgen.priors.Diffusion.sample`.
+    temperature : float, optional
+        As of the prior's own `sample`.
     advance : callable(int)
         Called with the number of images that were drawn since the last call.
 
@@ -73,7 +76,8 @@ def draw_samples(
         if not getattr(prior, "classes", 0):
             raise ParameterError(f"{name} has no classes: leave out --class.")
         prior = prior.of_class(label)  # type: ignore[attr-defined]
-    given = {"steps": steps, "method": method, "image_shape": _image_shape(prior, name, size)}
+    shape = _image_shape(prior, name, size)
+    given = {"steps": steps, "method": method, "temperature": temperature, "image_shape": shape}
     given = {option: value for option, value in given.items() if value is not None}
     known = inspect.signature(prior.sample).parameters
     for option in given:
@@ -107,13 +111,17 @@ def _drawn(
     prior: Any, count: int, seed: int, given: dict[str, Any], advance: Callable[[int], None]
 ) -> torch.Tensor:
     """Samples in a few parts, which give what all at once would."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    if "device" in inspect.signature(prior.sample).parameters:
-        given = given | {"device": device}
     shape = given.get("image_shape") or prior.image_format.shape
     part = max(1, min(math.ceil(count / _PARTS), _PIXELS // math.prod(shape or (1,))))
     drawn = []
     for first in range(0, count, part):
-        drawn.append(prior.sample(min(part, count - first), seed + first, **given).cpu())
+        drawn.append(draw(prior, min(part, count - first), seed + first, **given))
         advance(len(drawn[-1]))
     return torch.cat(drawn)
+
+
+def draw(prior: Any, count: int, seed: int, **given: Any) -> torch.Tensor:
+    """Samples, drawn on the GPU where there is one and the prior can."""
+    if "device" in inspect.signature(prior.sample).parameters:
+        given["device"] = "cuda" if torch.cuda.is_available() else "cpu"
+    return prior.sample(count, seed, **given).cpu()

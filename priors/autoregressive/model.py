@@ -81,9 +81,7 @@ class Autoregressive(Trainable):
         seed : int
             Of the weights.
         """
-        images = ImageFormat(tuple(image_shape), field="real", value_range=value_range, levels=levels)
-        if images.axes not in (2, 3):
-            raise ShapeError(f"image_shape is (H, W) or (C, H, W); got {tuple(image_shape)}.")
+        images = ImageFormat.of_shape(image_shape, value_range=value_range, levels=levels)
         numbers = LogisticMixture.numbers(images.network_channels, as_count(mixtures, "mixtures"))
         network = seeded(
             GatedMaskedCNN,

@@ -126,13 +126,17 @@ class _Reader:
     def outputs(self, i: int, j: int) -> Tensor:
         """Read what is to the left of a pixel, and predict it: ``(N, outputs, 1, 1)``."""
         network, view = self.network, self.network.view
-        seen = self.padded[..., i + view : i + view + 1, j : j + view]
-        left = network.left(seen)[..., 0, 0] + network.place[1, :, i, j] + self.above[..., 0, j]
+        # as products of matrices: convolutions of single pixels would start threads for each
+        seen = self.padded[..., i + view, j : j + view].transpose(1, 2).flatten(1)
+        left = F.linear(seen, _flat(network.left), network.left.bias)
+        left = left + network.place[1, :, i, j] + self.above[..., 0, j]
         for k, (two, offset, mix, shift) in enumerate(self.weights):
             both, self.pixels[k] = torch.cat([self.pixels[k], left], dim=1), left
             found = F.linear(both, two, offset) + self.across[k][..., j]
             left = left + F.linear(gated(found), mix, shift)
-        return network.head(left[..., None, None])
+        for last in (network.hidden, network.out):
+            left = F.linear(F.elu(left), last.weight[..., 0, 0], last.bias)
+        return left[..., None, None]
 
 
 def _flat(convolution: Any) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -56,6 +56,7 @@ class Diffusion(Learned, Denoising):
     """
 
     family = "diffusion"
+    log_prob_kind: ClassVar[Literal["estimate"]] = "estimate"
 
     def __init__(
         self,

@@ -63,7 +63,9 @@ class Following:
         self._module, self._copies = module, {}
 
 
-def in_parts(network: Callable[..., torch.Tensor], images: torch.Tensor, *others: Any) -> torch.Tensor:
+def in_parts(
+    network: Callable[..., torch.Tensor], images: torch.Tensor, *others: Any, numbers: int | None = None
+) -> torch.Tensor:
     """Apply a network to a batch, some images at a time: all slices of a volume would fill the memory.
 
     Where a graph is recorded they are taken together, as it keeps everything anyway.
@@ -75,8 +77,10 @@ def in_parts(network: Callable[..., torch.Tensor], images: torch.Tensor, *others
     images : tensor, shape (n, ...)
     *others : tensor (n, ...), or None
         Its other arguments.
+    numbers : int, optional
+        Of one image, where `images` are latent variables of images.
     """
-    each = max(1, _NUMBERS // images[0].numel())
+    each = max(1, _NUMBERS // (numbers or images[0].numel()))
     if len(images) <= each or images.requires_grad:
         return network(images, *others)
     parts = [slice(first, first + each) for first in range(0, len(images), each)]

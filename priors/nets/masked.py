@@ -76,11 +76,9 @@ class GatedMaskedCNN(nn.Module):
         left = left + self.place[1].to(left.dtype) + above
         for layer in self.layers:
             above, left = layer(above, left)
-        return self.head(left)
-
-    def head(self, left: Tensor) -> Tensor:
-        """The predictions of what the stacks have found."""
-        return self.out(F.elu(self.hidden(F.elu(left))))
+        # in half precision the predicted levels would be off by half of their distance
+        with torch.autocast(x.device.type, enabled=False):
+            return self.out(F.elu(self.hidden(F.elu(left.to(self.out.weight.dtype)))))
 
 
 class Layer(nn.Module):

@@ -38,6 +38,7 @@ class Collection:
         images: Sequence[Any],
         value_range: tuple[float, float] | None = None,
         field: str | None = None,
+        vectors: bool = False,
     ) -> Collection:
         """Bring images into a network's unit.
 
@@ -49,6 +50,8 @@ class Collection:
             of complex images 0 and the largest modulus.
         field : {"real", "complex"}, optional
             By default that of the images.
+        vectors : bool
+            Vectors (D,) in place of images.
 
         Raises
         ------
@@ -57,13 +60,17 @@ class Collection:
         tensors = [torch.as_tensor(image).detach() for image in images]
         if not tensors:
             raise ParameterError("There are no images: there is nothing to learn.")
+        axes = (1,) if vectors else (2, 3)
         kinds = {(x.ndim, x.shape[0] if x.ndim == 3 else None, x.is_complex()) for x in tensors}
-        if len(kinds) > 1 or tensors[0].ndim not in (2, 3) or any(x.numel() == 0 for x in tensors):
+        if len(kinds) > 1 or tensors[0].ndim not in axes or any(x.numel() == 0 for x in tensors):
+            expected = (
+                "Vectors are all (D,)" if vectors else "Images are all (H, W), or all (C, H, W) of one C"
+            )
             raise ShapeError(
-                "Images are all (H, W), or all (C, H, W) of one C, and all real or all complex; got "
+                f"{expected}, and all real or all complex; got "
                 f"{sorted({tuple(x.shape) for x in tensors})[:5]}."
             )
-        ((axes, channels, is_complex),) = kinds
+        ((dimensions, channels, is_complex),) = kinds
         field = field or ("complex" if is_complex else "real")
         if is_complex and field == "real":
             raise ParameterError("These images are complex: leave out field='real'.")
@@ -78,7 +85,7 @@ class Collection:
             channels=channels,
             field=field,
             value_range=value_range or _value_range(tensors),
-            axes=axes,
+            axes=dimensions,
         )
         return cls([found.to_network(x)[0] for x in tensors], found)
 

@@ -44,7 +44,7 @@ def train(
     prior : Trainable
         With the weights to begin from: ``VAE.untrained((28, 28))``.
     images : sequence of tensors or arrays, each (H, W), or each (C, H, W)
-        Of the prior's shape and within its value range.
+        Vectors (D,) for a prior of these. Of the prior's shape and within its value range.
     folder : path
         For ``log.csv`` and the state from which an interrupted run is resumed.
     batch_size : int
@@ -106,7 +106,7 @@ def _objective(loss: Loss, batches: Batches) -> JointObjective:
 def _collected(prior: Trainable, images: Sequence[Any]) -> list[Tensor]:
     """Images in the networks' unit."""
     own: ImageFormat = prior.image_format
-    data = Collection.of(images, own.value_range, own.field)
+    data = Collection.of(images, own.value_range, own.field, vectors=own.axes == 1)
     name, given = type(prior).__name__, data.image_format
     if given.axes != own.axes or given.channels != own.channels or own.shape not in (None, given.shape):
         expected = own.shape or ("(H, W)" if own.channels is None else f"({own.channels}, H, W)")

@@ -11,7 +11,12 @@ import torch
 from PIL import Image
 
 import invgen as ig
+from invgen.cli.train import add_family, train
+from invgen.pipeline.learning import FAMILIES
+from invgen.pipeline.options import options
 from invgen.priors.training import read_log
+
+from ..pipeline import learning_cases
 
 QUICK = ("--steps", 4, "--widths", 8, "--batch", 4)
 
@@ -99,6 +104,83 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(start, invgen, images, tmp_pa
     assert ig.priors.about(tmp_path / "prior.safetensors")["training"]["steps"] == step
 
 
+@pytest.fixture
+def toys(monkeypatch):
+    """The toy families as commands."""
+    learning_cases.register(monkeypatch.setitem)
+    monkeypatch.setattr(train, "registered_commands", [*train.registered_commands])
+    for name, table in learning_cases.TOYS.items():
+        add_family(name, table)
+
+
+@pytest.mark.usefixtures("toys")
+def test_a_family_is_trained_drawn_from_and_described(invgen, refused, images, tmp_path):
+    output, picture = tmp_path / "affine.safetensors", tmp_path / "samples.png"
+    result = invgen("train", "affine", images, "-o", output, "--steps", 4, "--spread", 0.5, "--batch", 5)
+    assert result.exit_code == 0, result.output
+    assert "29 images, whole" in result.output
+    assert re.search(
+        r"Wrote .*: shift loss .*, scale loss .*, shift held out .*, scale held out", result.output
+    )
+    assert ig.priors.about(output)["training"]["spread"] == 0.5
+    assert ig.priors.about(output)["training"]["batch"] == 5
+    described = invgen("info", output).output
+    for line in (
+        "family +affine",
+        "images +12 x 12 pixels, real, 0 to 1",
+        "latent variables +12 x 12",
+        r"architecture +shift: Table, shape \[1, 12, 12\]",
+        "parameters +288",
+        "data +file images.npy, images 29, held_out 1",
+    ):
+        assert re.search(line, described), line
+    assert json.loads(invgen("info", output, "--json").output)["latent_shape"] == [12, 12]
+    drawn = []
+    for words in ((), ("--temperature", 0.1)):
+        result = invgen("sample", output, "-o", picture, "-n", 4, *words)
+        assert result.exit_code == 0, result.output
+        drawn.append(np.asarray(Image.open(picture)).copy())
+    assert not np.array_equal(*drawn)
+    for option, value in (("--steps", 3), ("--method", "heun"), ("--class", 1)):
+        assert f"leave out {option}" in refused("sample", output, "-o", picture, option, value)
+
+
+@pytest.mark.usefixtures("toys")
+def test_a_family_of_levels(invgen, refused, images, tmp_path):
+    output, picture = tmp_path / "pixels.safetensors", tmp_path / "samples.png"
+    result = invgen("train", "pixels", images, "-o", output, "--steps", 4, "--levels", 8)
+    assert result.exit_code == 0, result.output
+    described = invgen("info", output).output
+    assert re.search("images +12 x 12 pixels, real, 0 to 1, 8 levels", described)
+    assert "latent" not in described
+    assert "Pixels: leave out --temperature" in refused("sample", output, "-o", picture, "--temperature", 1)
+    assert "not pixels" in refused(
+        "train", "pixels", images, "-o", output, "--folder", _run_of(invgen, images)
+    )
+    assert invgen("train", "pixels", images, "-o", output, "--levels", 1).exit_code == 2
+
+
+def _run_of(invgen, images):
+    """The folder of a run of another family."""
+    output = images.with_name("other.safetensors")
+    assert invgen("train", "affine", images, "-o", output, "--steps", 2).exit_code == 0
+    return output.with_suffix(".run")
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_each_family_has_the_options_that_apply_to_it(name, invgen):
+    result = invgen("train", name, "--help")
+    assert result.exit_code == 0, result.output
+    assert "Example" in result.output
+    assert FAMILIES[name].__doc__.split(":")[0].split(".")[0] in result.output
+    offered = set(re.findall(r"--[a-z-]+", result.output))
+    own = {option.typed for option in options(FAMILIES[name])}
+    common = {"--output", "--folder", "--help"}
+    assert offered - {"--gpus"} == own | common
+    if name not in ("diffusion", "denoiser"):
+        assert not offered & {"--labels", "--phases", "--positions", "--patch"}
+
+
 def test_a_folder_of_another_run(refused, invgen, images, tmp_path):
     output = tmp_path / "prior.safetensors"
     assert invgen("train", "diffusion", images, "-o", output, *QUICK).exit_code == 0
@@ -122,6 +204,7 @@ def test_what_cannot_be_learned(refused, invgen, images, tmp_path):
     assert "does not exist" in fails(data=tmp_path / "none.npy")
     assert "do not fit" in fails("--patch", 13)
     assert "noise_std" in fails("--noise-std", 5, kind="denoiser")
+    assert "give --noise-std" in fails(kind="denoiser")
     np.save(tmp_path / "nan.npy", np.full((3, 8, 8), np.nan, np.float32))
     assert "NaN" in fails(data=tmp_path / "nan.npy")
     result = invgen("train", "diffusion", images, "-o", output, "--widths", "8;16")

@@ -1,5 +1,6 @@
 """Every public prior keeps the rules that solvers rely on."""
 
+import copy
 from dataclasses import dataclass, replace
 
 import pytest
@@ -15,14 +16,20 @@ from invgen.priors import (
     DCT,
     L1,
     Box,
+    ContextTable,
     CycleSpunWavelets,
+    DenoisingAutoencoder,
     Diffusion,
+    EnergyModel,
     Gaussian,
     GaussianMixture,
     GroupSparsity,
+    Histogram,
     ImageFormat,
     KernelDensity,
+    NearestNeighbors,
     NetworkDenoiser,
+    NeuralCDF,
     NonLocalMeans,
     NonNegative,
     PatchMixture,
@@ -32,7 +39,9 @@ from invgen.priors import (
     TVDenoiser,
     Wavelet,
     format_of,
+    from_module,
 )
+from invgen.priors.nets.monotone import MonotoneCDF
 from invgen.testing import CheckError, check_denoiser, check_prior
 
 
@@ -119,15 +128,6 @@ PRIORS = {
     },
     "NonNegative": {"image": (NonNegative(), {}), "line": (NonNegative(), {"image_shape": (9,)})},
     "Box": {"image": (Box(-0.5, 6), {}), "volume": (Box(-0.5, 6), {"image_shape": (3, 4, 5)})},
-    "Gaussian": {
-        "pixels": (Gaussian(torch.ones(6, 7), 0.3), {}),
-        "matrix": (Gaussian(torch.ones(6, 7), spd(1, 42)[0]), {}),
-        "complex": (Gaussian(torch.ones(6, 7) + 0j, 0.3), {"field": "complex"}),
-    },
-    "GaussianMixture": {
-        "matrices": (GaussianMixture(torch.arange(126.0).reshape(3, 6, 7) / 50, spd(3, 42)), {}),
-    },
-    "KernelDensity": {"data": (KernelDensity(torch.arange(126.0).reshape(3, 6, 7) / 50), {})},
     "PatchMixture": {
         "image": (PatchMixture(spd(3, 16), [0.2, 0.3, 0.5]), {}),
         "complex": (PatchMixture(spd(3, 16), [0.2, 0.3, 0.5]), {"field": "complex"}),
@@ -162,6 +162,20 @@ class Guided(Wiener):
         return super().forward(x, sigma)
 
 
+class Reconstruction(torch.nn.Module):
+    """Of the same prior, in the unit of networks: what is added, and a number for the standard deviation."""
+
+    def forward(self, x, noise):
+        return torch.cat([-0.04 * x, torch.zeros_like(x)], dim=1)
+
+
+class Quadratic(torch.nn.Module):
+    """The energy of the same prior with noise of a tenth, in the unit of networks."""
+
+    def forward(self, x):
+        return x.square().flatten(1).sum(1) / (2 * 1.04)
+
+
 class Smooth(torch.nn.Module):
     """A network of one convolution that gets the noise level as a channel."""
 
@@ -187,6 +201,7 @@ def bm3d(**options):
 
 
 COMPLEX = {"field": "complex"}
+UNIT = ImageFormat(field="real", value_range=(0.0, 1.0), axes=2)
 #: Each public denoiser with the parameter sets that stand for it, and the options of their checks.
 DENOISERS = {
     "TVDenoiser": {
@@ -241,6 +256,20 @@ DENOISERS = {
         ),
         "complex": (Diffusion(Guided(), field="complex"), {**COMPLEX, "tolerance": 1e-5}),
     },
+    "DenoisingAutoencoder": {
+        "any size": (DenoisingAutoencoder(Reconstruction(), UNIT), {"tolerance": 1e-5}),
+        "trainable": (
+            DenoisingAutoencoder.untrained((3, 9, 10), widths=(4, 8)),
+            {"image_shape": (3, 9, 10), "tolerance": 1e-5, "skip": {"denoises"}},
+        ),
+    },
+    "EnergyModel": {
+        "gaussian": (EnergyModel(Quadratic(), replace(UNIT, shape=(12, 13)), sigma=0.1), {"tolerance": 1e-5}),
+        "trainable": (
+            EnergyModel.untrained((12, 13), widths=(4, 8)),
+            {"tolerance": 1e-5, "skip": {"denoises"}},
+        ),
+    },
     "NetworkDenoiser": {
         "argument": (NetworkDenoiser(Wiener(), (0, 1)), {"tolerance": 1e-5}),
         "channel": (NetworkDenoiser(Smooth(1), (0, 1), noise="channel", multiple=8), {"tolerance": 1e-5}),
@@ -253,6 +282,120 @@ DENOISERS = {
     },
 }
 
+
+def untrained(family, image_shape, **options):
+    """Build a family as it is before training, but with noise in its weights, some of which start at zero."""
+
+    def build():
+        prior = getattr(ig.priors, family).untrained(image_shape, **options)
+        networks = {name: copy.deepcopy(network) for name, network in prior.networks().items()}
+        generator = torch.Generator().manual_seed(0)
+        for network in networks.values():
+            for parameter in network.parameters():
+                parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
+        return prior.with_networks(networks)
+
+    return build
+
+
+POINTS = {d: Gaussian(torch.zeros(d).double(), 1.0).sample(60, 0) for d in (1, 2)}
+LEVELS = torch.randint(4, (50, 3, 4), generator=torch.Generator().manual_seed(0)).double() / 3
+
+#: Closed forms draw all samples from one generator.
+TOGETHER = {"skip": {"seeds"}}
+#: Each public prior that draws, decodes or has a density: what builds it, and the options of its check.
+GENERATIVE = {
+    "Gaussian": {
+        "pixels": (lambda: Gaussian(torch.ones(6, 7), 0.3), TOGETHER),
+        "matrix": (lambda: Gaussian(torch.ones(6, 7), spd(1, 42)[0]), TOGETHER),
+        "complex": (lambda: Gaussian(torch.ones(6, 7) + 0j, 0.3), TOGETHER),
+    },
+    "GaussianMixture": {
+        "matrices": (
+            lambda: GaussianMixture(torch.arange(126.0).reshape(3, 6, 7) / 50, spd(3, 42)),
+            TOGETHER,
+        ),
+    },
+    "KernelDensity": {
+        "data": (lambda: KernelDensity(torch.arange(126.0).reshape(3, 6, 7) / 50), TOGETHER),
+    },
+    "Diffusion": {
+        # its log_prob is an estimate by probes that differ from image to image, and has no derivative
+        "one size": (
+            lambda: Diffusion(Guided(), (4, 5), value_range=(-3, 3)),
+            {
+                "sampling": {"steps": 3},
+                "skip": {"log_prob batch", "log_prob gradient", "range"},
+            },
+        ),
+    },
+    "Histogram": {
+        # constant within its bins
+        "line": (lambda: Histogram.fit(POINTS[1]), {"skip": {"log_prob gradient"}}),
+        "plane": (lambda: Histogram.fit(POINTS[2], (3, 4)), {"skip": {"log_prob gradient"}}),
+    },
+    "NearestNeighbors": {
+        "line": (lambda: NearestNeighbors(POINTS[1], 5), {}),
+        "plane": (lambda: NearestNeighbors(POINTS[2], 7), {}),
+    },
+    "NeuralCDF": {
+        "line": (lambda: NeuralCDF(MonotoneCDF(1)), {}),
+        "plane": (lambda: NeuralCDF(MonotoneCDF(2, 3, 4)), {}),
+    },
+    "ContextTable": {
+        "image": (lambda: ContextTable.fit(LEVELS, levels=4), {}),
+        "channels": (lambda: ContextTable.fit(LEVELS[:, None].repeat(1, 2, 1, 1), levels=4), {}),
+    },
+    "Autoregressive": {
+        "image": (
+            untrained("Autoregressive", (2, 3), levels=4, width=8, layers=2, mixtures=3),
+            {"integrate": True},
+        ),
+        "channels": (untrained("Autoregressive", (3, 4, 5), width=8, layers=1, mixtures=2), {}),
+    },
+    "GAN": {
+        "image": (untrained("GAN", (8, 8), latent=4, widths=(8, 4)), {}),
+        "channels": (
+            untrained("GAN", (3, 8, 8), latent=4, widths=(8, 4), loss="wasserstein", value_range=(-1.0, 3.0)),
+            {},
+        ),
+    },
+    "ModuleGenerator": {
+        "image": (
+            lambda: from_module(torch.nn.Linear(3, 20), (3,), image_shape=(4, 5), value_range=(-9.0, 9.0)),
+            {},
+        ),
+    },
+    "VAE": {
+        "logistic": (untrained("VAE", (4, 8), latent=3, widths=(8, 8), blocks=1, levels=4), {}),
+        "gaussian": (
+            untrained(
+                "VAE",
+                (4, 4),
+                latent=3,
+                widths=(8,),
+                observation="gaussian",
+                value_range=(-1.0, 3.0),
+                blocks=1,
+            ),
+            {"skip": {"range"}},  # samples of a Gaussian go beyond any range
+        ),
+        "channels": (
+            untrained("VAE", (3, 4, 4), latent=3, widths=(8,), observation="bernoulli", blocks=1),
+            {},
+        ),
+    },
+    # the gradient of a decoder that quantizes is none of finite differences
+    "VQVAE": {
+        "logistic": (
+            untrained("VQVAE", (4, 8), codes=5, code_width=3, widths=(8, 8), blocks=1, layers=1, levels=4),
+            {"skip": {"decode gradient"}},
+        ),
+    },
+    # the trained families, each as `untrained` builds it: "GAN": {"small": (untrained("GAN", (8, 8)), {})}
+}
+
+GENERATIVE_CASES = [(name, case) for name, cases in GENERATIVE.items() for case in cases]
 NOISY_CASES = [(name, case) for name, cases in DENOISERS.items() for case in cases]
 
 
@@ -260,6 +403,14 @@ NOISY_CASES = [(name, case) for name, cases in DENOISERS.items() for case in cas
 def test_prior_keeps_the_rules(name, case):
     prior, images = PRIORS[name][case]
     check_prior(prior, **images)
+
+
+@pytest.mark.parametrize(
+    ("name", "case"), GENERATIVE_CASES, ids=[f"{name}-{case}" for name, case in GENERATIVE_CASES]
+)
+def test_generative_prior_keeps_the_rules(name, case):
+    build, options = GENERATIVE[name][case]
+    check_prior(build(), **options)
 
 
 @pytest.mark.cases_are_slow
@@ -271,6 +422,7 @@ def test_denoiser_keeps_the_rules(name, case):
 
 ALL = [(name, case, prior) for name, case in CASES for prior, _ in [PRIORS[name][case]]]
 ALL += [(name, case, prior) for name, case in NOISY_CASES for prior, _ in [DENOISERS[name][case]]]
+ALL += [(name, case, prior) for name, case in GENERATIVE_CASES for prior, _ in [GENERATIVE[name][case]]]
 
 
 @pytest.mark.parametrize(("name", "case", "prior"), ALL, ids=[f"{name}-{case}" for name, case, _ in ALL])
@@ -283,8 +435,8 @@ def test_every_prior_reports_its_images_in_one_place(name, case, prior):
 
 def test_every_public_prior_is_registered():
     protocols = {"Composite", "Denoiser", "Density", "Energy", "Generator", "Prior", "Proximable", "Sampler"}
-    others = protocols | {"ImageFormat", "Learned", "about", "format_of", "load"}
-    assert set(ig.priors.__all__) - others == set(PRIORS) | set(DENOISERS)
+    others = protocols | {"ImageFormat", "Learned", "about", "format_of", "from_module", "load"}
+    assert set(ig.priors.__all__) - others == set(PRIORS) | set(DENOISERS) | set(GENERATIVE)
 
 
 @dataclass(frozen=True)

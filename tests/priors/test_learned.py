@@ -113,7 +113,9 @@ def test_files_of_other_families_are_refused(tmp_path):
     pair().save(path)
     with pytest.raises(FileError, match=r"'pair', and not a 'diffusion'"):
         Diffusion.load(path)
-    with pytest.raises(FileError, match=r"holds a 'pair'; this version reads \['diffusion', 'patches'\]"):
+    with pytest.raises(
+        FileError, match=r"holds a 'pair'; this version reads \[.*'diffusion', .*'patches'.*\]"
+    ):
         ig.priors.load(path)
     with checkpoints.located("patches-gray") as shipped:
         assert isinstance(PatchMixture.load(shipped), PatchMixture)
@@ -155,7 +157,7 @@ def test_headers_that_do_not_fit_are_refused(changes, tmp_path):
 
 def test_networks_that_files_do_not_hold(tmp_path):
     other = Pair(nn.Identity(), unet(), 1.0, torch.zeros(()), IMAGES)
-    with pytest.raises(CapabilityError, match="UNet; this one is Identity"):
+    with pytest.raises(CapabilityError, match=r"UNet.*; this one is Identity"):
         other.save(tmp_path / "pair.safetensors")
 
 

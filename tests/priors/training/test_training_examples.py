@@ -1,10 +1,13 @@
 """The scripts that train the weights that ship, for a step each of a small network."""
 
+import gzip
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import invgen as ig
@@ -34,3 +37,22 @@ def test_a_training_script_writes_a_prior_and_what_it_was_made_of(name, tmp_path
     prior = ig.priors.load(tmp_path / "prior.safetensors")
     assert prior.image_format.field == ("complex" if name == "brain_mr.py" else "real")
     assert len(list(tmp_path.glob("*/step-1.png"))) == 1
+
+
+@pytest.mark.slow
+def test_the_flow_of_digits_is_trained_and_its_file_measured(tmp_path):
+    generator = np.random.default_rng(0)
+    for name, count in (("train", 70), ("test", 20)):
+        header = struct.pack(">4B3i", 0, 0, 8, 3, count, 28, 28)
+        pixels = generator.integers(0, 256, (count, 28, 28), dtype=np.uint8).tobytes()
+        (tmp_path / f"{name}-images-idx3-ubyte.gz").write_bytes(gzip.compress(header + pixels))
+    command = [
+        *(sys.executable, str(SCRIPTS / "digits_flow.py"), "train-images-idx3-ubyte.gz"),
+        *("--test", "test-images-idx3-ubyte.gz", "--steps", "1", "--width", "8", "--batch", "4"),
+    ]
+    done = subprocess.run(command, cwd=tmp_path, env=ONE_THREAD, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "20 test digits: 8." in done.stdout  # of noise, and before it learns, all eight bits
+    prior = ig.priors.load(tmp_path / "digits-flow.safetensors")
+    assert prior.card["training"] == {"steps": 1, "batch": 4, "seed": 0}
+    assert (tmp_path / "digits-flow" / "step-1.png").exists()

@@ -1,0 +1,153 @@
+"""Deep convolutional generator and discriminator, by the guidelines of Radford, Metz and Chintala (2016).
+
+Convolutions with strides in place of poolings, no fully connected hidden layers, batch normalization in all
+layers but the generator's last and the discriminator's first, ReLU in the generator with a tanh in the end,
+leaky ReLU of slope 0.2 in the discriminator (p. 3), and first weights of standard deviation 0.02 (sec. 4).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from invgen.core.checks import as_count
+from invgen.core.errors import ParameterError, ShapeError
+
+__all__ = ["DCDiscriminator", "DCGenerator"]
+
+#: Of a number of channels. Over all of an image's values, a layer norm is a group norm of one group.
+_NORMALIZATIONS: dict[str, Callable[[int], nn.Module]] = {
+    "batch": nn.BatchNorm2d,
+    "layer": lambda channels: nn.GroupNorm(1, channels),
+    "none": lambda channels: nn.Identity(),
+}
+
+
+class DCGenerator(nn.Module):
+    """Latent variables ``(N, latent)`` to images ``(N, channels, H, W)`` from -1 to 1.
+
+    Parameters
+    ----------
+    latent : int
+    channels : int
+        Of the images.
+    size : pair of int
+        H and W, multiples of 2 to the number of `widths`.
+    widths : sequence of int
+        Channels at each resolution but that of the images, the coarsest first; each has twice the resolution
+        of the one before.
+
+    Raises
+    ------
+    ShapeError, ParameterError
+    """
+
+    def __init__(
+        self,
+        latent: int = 64,
+        channels: int = 1,
+        size: Sequence[int] = (28, 28),
+        widths: Sequence[int] = (128, 64),
+    ) -> None:
+        super().__init__()
+        latent, channels = as_count(latent, "latent"), as_count(channels, "channels")
+        widths, size = _checked(widths, size)
+        #: The arguments that build it again.
+        self.config = {"latent": latent, "channels": channels, "size": size, "widths": widths}
+        self.coarsest = [side // 2 ** len(widths) for side in size]
+        self.first = nn.Linear(latent, widths[0] * self.coarsest[0] * self.coarsest[1], bias=False)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in widths)
+        self.doublings = nn.ModuleList(
+            nn.ConvTranspose2d(coarse, fine, 4, 2, 1, bias=False)
+            for coarse, fine in itertools.pairwise(widths)
+        )
+        self.last = nn.ConvTranspose2d(widths[-1], channels, 4, 2, 1)
+        _initialized(self)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Images of latent variables."""
+        x = self.first(z).unflatten(1, (-1, *self.coarsest)).contiguous(memory_format=torch.channels_last)
+        for norm, doubling in zip(self.norms, (*self.doublings, self.last), strict=True):
+            x = doubling(norm(x).relu())
+        return x.tanh()
+
+
+class DCDiscriminator(nn.Module):
+    """Scores ``(N,)`` of images ``(N, channels, H, W)``.
+
+    Parameters
+    ----------
+    channels, size
+        See `DCGenerator`.
+    widths : sequence of int
+        Channels after each convolution, the finest first; each has half the resolution of the one before.
+    normalization : {"batch", "layer", "none"}
+        "batch" makes the score of an image depend on the others; where it must not, "layer" normalizes over
+        the values of one image (Gulrajani et al. 2017, sec. 4).
+
+    Raises
+    ------
+    ShapeError, ParameterError
+    """
+
+    def __init__(
+        self,
+        channels: int = 1,
+        size: Sequence[int] = (28, 28),
+        widths: Sequence[int] = (64, 128),
+        normalization: str = "batch",
+    ) -> None:
+        super().__init__()
+        channels = as_count(channels, "channels")
+        widths, size = _checked(widths, size)
+        if normalization not in _NORMALIZATIONS:
+            raise ParameterError(
+                f"normalization is one of {', '.join(_NORMALIZATIONS)}; got {normalization!r}."
+            )
+        #: The arguments that build it again.
+        self.config = {"channels": channels, "size": size, "widths": widths, "normalization": normalization}
+        self.first = nn.Conv2d(channels, widths[0], 4, 2, 1)
+        self.halvings = nn.ModuleList(
+            nn.Conv2d(fine, coarse, 4, 2, 1, bias=normalization == "none")
+            for fine, coarse in itertools.pairwise(widths)
+        )
+        self.norms = nn.ModuleList(_NORMALIZATIONS[normalization](width) for width in widths[1:])
+        self.slope = nn.LeakyReLU(0.2)
+        coarsest = [side // 2 ** len(widths) for side in size]
+        self.last = nn.Linear(widths[-1] * coarsest[0] * coarsest[1], 1)
+        _initialized(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scores of images."""
+        x = self.slope(self.first(x.contiguous(memory_format=torch.channels_last)))
+        for halving, norm in zip(self.halvings, self.norms, strict=True):
+            x = self.slope(norm(halving(x)))
+        return self.last(x.flatten(1)).squeeze(1)
+
+
+def _checked(widths: Sequence[int], size: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Widths and size as lists, where they fit each other."""
+    widths = [as_count(width, "each of the widths") for width in widths]
+    size = [as_count(side, "each side of an image") for side in size]
+    if not widths:
+        raise ParameterError("A DCGAN needs at least one width.")
+    if len(size) != 2 or any(side % 2 ** len(widths) for side in size):
+        raise ShapeError(
+            f"A DCGAN of {len(widths)} widths is one of images whose sides are multiples of "
+            f"{2 ** len(widths)}; got {' x '.join(map(str, size))}. Pad or crop the images, or give another "
+            "number of widths."
+        )
+    return widths, size
+
+
+def _initialized(network: nn.Module) -> None:
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            nn.init.normal_(module.weight, std=0.02)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.weight, mean=1.0, std=0.02)
