@@ -5,11 +5,17 @@ folder              holds
 ==================  ====================================================================================
 `penalties`         convex penalties: `TotalVariation`, `L1`, `Wavelet`, `DCT`, `GroupSparsity`,
                     `Tikhonov`, the constraints `NonNegative` and `Box`, and their sums
-`densities`         closed forms: `Gaussian`, `GaussianMixture`, `KernelDensity`; of patches `PatchMixture`
+`densities`         closed forms: `Gaussian`, `GaussianMixture`, `KernelDensity`; of patches `PatchMixture`;
+                    of points in a few dimensions `Histogram`, `NearestNeighbors`, `NeuralCDF`
 `denoisers`         `NonLocalMeans`, `TVDenoiser`, `CycleSpunWavelets`, `BM3D`; any penalty as a
                     `ProxDenoiser`, any network as a `NetworkDenoiser`
+                    `DenoisingAutoencoder`, of one noise level and a Markov chain
 `diffusion`         diffusion models, `Diffusion`
-`autoregressive`    masked convolutions, `Autoregressive`
+`autoregressive`    pixel by pixel, given those before: `Autoregressive`, `ContextTable`
+`gan`               generative adversarial networks, `GAN`
+`generators`        any network of latent variables as a generator, `from_module`
+`flow`              normalizing flows: `Flow` of images, `VectorFlow` of vectors
+`energy`            energy models, `EnergyModel`
 `vae`               variational autoencoders: `VAE`, and `VQVAE` with discrete codes
 `nets`              architectures of networks, one in each file
 `training`          training of networks: `invgen.priors.training`
@@ -21,7 +27,7 @@ folder              holds
 families share.
 """
 
-from invgen.priors.autoregressive import Autoregressive
+from invgen.priors.autoregressive import Autoregressive, ContextTable
 from invgen.priors.base import (
     Composite,
     Denoiser,
@@ -35,15 +41,28 @@ from invgen.priors.base import (
 from invgen.priors.denoisers import (
     BM3D,
     CycleSpunWavelets,
+    DenoisingAutoencoder,
     NetworkDenoiser,
     NonLocalMeans,
     ProxDenoiser,
     TVDenoiser,
 )
-from invgen.priors.densities import Gaussian, GaussianMixture, KernelDensity, PatchMixture
+from invgen.priors.densities import (
+    Gaussian,
+    GaussianMixture,
+    Histogram,
+    KernelDensity,
+    NearestNeighbors,
+    NeuralCDF,
+    PatchMixture,
+)
 from invgen.priors.diffusion import Diffusion
+from invgen.priors.energy import EnergyModel
 from invgen.priors.files.checkpoints import about
 from invgen.priors.files.loading import load
+from invgen.priors.flow import Flow, VectorFlow
+from invgen.priors.gan import GAN
+from invgen.priors.generators import ModuleGenerator, from_module
 from invgen.priors.image_format import ImageFormat, format_of
 from invgen.priors.learned import Learned
 from invgen.priors.penalties import (
@@ -62,25 +81,34 @@ from invgen.priors.vae import VAE, VQVAE
 __all__ = [
     "BM3D",
     "DCT",
+    "GAN",
     "L1",
     "VAE",
     "VQVAE",
     "Autoregressive",
     "Box",
     "Composite",
+    "ContextTable",
     "CycleSpunWavelets",
     "Denoiser",
+    "DenoisingAutoencoder",
     "Density",
     "Diffusion",
     "Energy",
+    "EnergyModel",
+    "Flow",
     "Gaussian",
     "GaussianMixture",
     "Generator",
     "GroupSparsity",
+    "Histogram",
     "ImageFormat",
     "KernelDensity",
     "Learned",
+    "ModuleGenerator",
+    "NearestNeighbors",
     "NetworkDenoiser",
+    "NeuralCDF",
     "NonLocalMeans",
     "NonNegative",
     "PatchMixture",
@@ -92,8 +120,10 @@ __all__ = [
     "TVDenoiser",
     "Tikhonov",
     "TotalVariation",
+    "VectorFlow",
     "Wavelet",
     "about",
     "format_of",
+    "from_module",
     "load",
 ]

@@ -7,11 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from invgen.core.errors import FileError, ParameterError
+from invgen.priors.autoregressive.context_table import ContextTable
 from invgen.priors.autoregressive.model import Autoregressive
+from invgen.priors.denoisers.autoencoder import DenoisingAutoencoder
+from invgen.priors.densities.neural_cdf import NeuralCDF
 from invgen.priors.densities.patches import PatchMixture
 from invgen.priors.diffusion.model import Diffusion
+from invgen.priors.energy import EnergyModel
 from invgen.priors.files import published
 from invgen.priors.files.checkpoints import is_ours, located, read, shipped
+from invgen.priors.flow import Flow, VectorFlow
+from invgen.priors.gan import GAN
+from invgen.priors.generators.module import ModuleGenerator
 from invgen.priors.learned import Learned
 from invgen.priors.vae.model import VAE
 from invgen.priors.vae.vq_vae import VQVAE
@@ -20,7 +27,22 @@ __all__ = ["FAMILIES", "load"]
 
 #: The families of this package's files, by name.
 FAMILIES: dict[str, type[Learned]] = {
-    family.family: family for family in (Autoregressive, Diffusion, PatchMixture, VAE, VQVAE)
+    kind.family: kind
+    for kind in (
+        GAN,
+        VAE,
+        VQVAE,
+        Autoregressive,
+        ContextTable,
+        DenoisingAutoencoder,
+        Diffusion,
+        EnergyModel,
+        Flow,
+        ModuleGenerator,
+        NeuralCDF,
+        PatchMixture,
+        VectorFlow,
+    )
 }
 
 

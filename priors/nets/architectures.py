@@ -9,16 +9,37 @@ from torch import Tensor, nn
 
 from invgen.core.errors import CapabilityError
 from invgen.priors.nets.autoencoders import VariationalAutoencoder
+from invgen.priors.nets.dcgan import DCDiscriminator, DCGenerator
+from invgen.priors.nets.energies import ImageEnergy, VectorEnergy
 from invgen.priors.nets.masked import GatedMaskedCNN
+from invgen.priors.nets.mlp import MLP
+from invgen.priors.nets.monotone import MonotoneCDF
+from invgen.priors.nets.multiscale import MultiscaleFlow
+from invgen.priors.nets.perceptron import Perceptron
 from invgen.priors.nets.unet import UNet
 from invgen.priors.nets.vector_quantization import VectorQuantizedAutoencoder
+from invgen.priors.nets.zuko_flow import ZukoFlow
 
 __all__ = ["ARCHITECTURES", "architecture_of", "build"]
 
 #: Each is built by keyword arguments, and has them as its `config`.
 ARCHITECTURES: dict[str, type[nn.Module]] = {
-    network.__name__: network
-    for network in (UNet, GatedMaskedCNN, VariationalAutoencoder, VectorQuantizedAutoencoder)
+    kind.__name__: kind
+    for kind in (
+        MLP,
+        DCDiscriminator,
+        DCGenerator,
+        GatedMaskedCNN,
+        ImageEnergy,
+        MonotoneCDF,
+        MultiscaleFlow,
+        Perceptron,
+        UNet,
+        VariationalAutoencoder,
+        VectorEnergy,
+        VectorQuantizedAutoencoder,
+        ZukoFlow,
+    )
 }
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from invgen.core.checks import as_count
-from invgen.core.errors import DtypeError, ParameterError, ShapeError
-from invgen.core.space import check_finite
+from invgen.core.errors import ParameterError, ShapeError
+from invgen.priors.generators.latents import LatentGenerator
 from invgen.priors.image_format import ImageFormat
 from invgen.priors.trainable import Trainable
 from invgen.priors.vae.observations import observation_model
@@ -22,10 +21,10 @@ __all__ = ["PixelDecoder", "decoded_format"]
 _PIXELS = 2**20
 
 
-class PixelDecoder(Trainable):
+class PixelDecoder(Trainable, LatentGenerator):
     """Base of priors that decode latent variables into a distribution of independent pixels.
 
-    A subclass gives `latent_shape`.
+    A subclass gives `latent_shape`, and ``_decode``.
 
     Parameters
     ----------
@@ -42,8 +41,6 @@ class PixelDecoder(Trainable):
     ------
     ParameterError
     """
-
-    latent_shape: tuple[int, ...]
 
     def __init__(
         self, image_format: ImageFormat, observation: str, mixtures: int, **networks: nn.Module
@@ -72,18 +69,6 @@ class PixelDecoder(Trainable):
     def _log_unit(self) -> float:
         """Logarithm of the volume of the network's unit in that of the images, for densities."""
         return 0.0 if self._observation.levels else self._size * math.log(self.image_format.unit[1])
-
-    def _latents(self, z: Any, method: str) -> torch.Size:
-        """The batch axes of latent variables, once these are checked."""
-        who, shape = f"{type(self).__name__}.{method}", self.latent_shape
-        if not isinstance(z, Tensor) or z.dtype not in (torch.float32, torch.float64):
-            kind = z.dtype if isinstance(z, Tensor) else type(z).__name__
-            raise DtypeError(f"{who} expects latent variables, a tensor of float32 or float64; got {kind}.")
-        if tuple(z.shape[max(0, z.ndim - len(shape)) :]) != shape:
-            expected = ", ".join(map(str, shape))
-            raise ShapeError(f"{who} expects latent variables (*batch, {expected}); got {tuple(z.shape)}.")
-        check_finite(z, who)
-        return z.shape[: z.ndim - len(shape)]
 
     def _seen(self, x: Tensor, method: str) -> tuple[Tensor, torch.Size]:
         """Images as the network sees them, and their batch axes, once they are checked."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from invgen.core.checks import as_count
 from invgen.core.draws import Draws
+from invgen.priors.generators.latents import NormalLatents
 from invgen.priors.image_format import ImageFormat
 from invgen.priors.nets.autoencoders import VariationalAutoencoder
 from invgen.priors.trainable import Lesson, seeded
@@ -35,7 +36,7 @@ class Posterior(NamedTuple):
     std: Tensor
 
 
-class VAE(PixelDecoder):
+class VAE(PixelDecoder, NormalLatents):
     """A variational autoencoder, Kingma and Welling (2014).
 
     Latent variables z are standard Gaussian, and images follow a distribution of independent pixels whose
@@ -127,24 +128,9 @@ class VAE(PixelDecoder):
         bound = -self._observation.nll(images, parameters.float()) - _divergence(mean, log_var)
         return -bound.mean() / (self._size * math.log(2))
 
-    def decode(self, z: Tensor) -> Tensor:
-        """Mean images of latent variables ``(*batch, latent)``, differentiable.
-
-        Raises
-        ------
-        DtypeError, ShapeError, DataError
-        """
-        batch = self._latents(z, "decode")
-        decoder = self._network(z).decoder
-        found = self._in_parts(
-            lambda part: self._observation.mean(decoder(part)), z.reshape(-1, *self.latent_shape)
-        )
-        return self._images(found, batch)
-
-    def latent_log_prob(self, z: Tensor) -> Tensor:
-        """Logarithm of the standard Gaussian density of latent variables ``(*batch, latent)``."""
-        self._latents(z, "latent_log_prob")
-        return _standard_normal(z)
+    def _decode(self, z: Tensor) -> Tensor:
+        """Mean images."""
+        return self._images(self._observation.mean(self._network(z).decoder(z)), (len(z),))
 
     def sample(
         self, n: int, seed: int, *, means: bool = False, device: torch.device | str | None = None

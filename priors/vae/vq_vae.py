@@ -52,6 +52,9 @@ class VQVAE(PixelDecoder):
     the parameters of independent pixels from these vectors. Another one is the prior of maps of codes, each
     predicted from those before it. A `Generator` and a `Sampler`; by a bound from below, a `Density`.
 
+    Latent variables are vectors ``(*batch, code_width, h, w)``: `decode` takes the closest one of the
+    codebook for each, and passes the gradient on as if it had not: finite differences are others.
+
     Parameters
     ----------
     autoencoder : VectorQuantizedAutoencoder
@@ -161,34 +164,22 @@ class VQVAE(PixelDecoder):
         found = _Codes(networks["codes"](chosen).float()).log_prob(chosen)
         return -found.flatten(1).sum(1).mean() / (self._size * math.log(2))
 
-    def decode(self, z: Tensor) -> Tensor:
-        """Mean images of latent variables ``(*batch, code_width, h, w)``.
-
-        Each vector is replaced by the closest one of the codebook; the gradient is passed through as if it
-        were not (sec. 3.2), so that it is none of finite differences.
-
-        Raises
-        ------
-        DtypeError, ShapeError, DataError
-        """
-        batch = self._latents(z, "decode")
+    def _decode(self, z: Tensor) -> Tensor:
+        """Mean images of the closest vectors; their gradient goes straight through to z, sec. 3.2."""
         network = self._network(z, "autoencoder")
-
-        def decoded(part: Tensor) -> Tensor:
-            vectors = network.quantizer.lookup(network.quantizer.nearest(part))
-            return self._observation.mean(network.decoder(part + (vectors - part).detach()))
-
-        return self._images(self._in_parts(decoded, z.reshape(-1, *self.latent_shape)), batch)
+        vectors = network.quantizer.lookup(network.quantizer.nearest(z))
+        parameters = network.decoder(z + (vectors - z).detach())
+        return self._images(self._observation.mean(parameters), (len(z),))
 
     def latent_log_prob(self, z: Tensor) -> Tensor:
         """Logarithm of the probability of the codes closest to z, shape of the batch.
 
         Constant but where the closest code changes: its derivative is zero.
         """
-        batch, flat = self._latents(z, "latent_log_prob"), z.reshape(-1, *self.latent_shape)
+        batch, flat = self._batch(z, "latent_log_prob"), z.reshape(-1, *self.latent_shape)
         quantizer = self._network(z, "autoencoder").quantizer
         found = self._in_parts(lambda part: self._log_prob_of(quantizer.nearest(part), part), flat)
-        return found.reshape(batch) + 0 * flat.flatten(1).sum(1).reshape(batch)
+        return (found + 0 * flat.flatten(1).sum(1)).reshape(batch)  # a derivative, for solvers
 
     def encode(self, x: Tensor) -> Tensor:
         """Vectors of the codebook for images, ``(*batch, code_width, h, w)``.
@@ -246,11 +237,11 @@ class VQVAE(PixelDecoder):
         tensor, shape (n, *image)
         """
         n, first = as_count(n, "n, the number of images,"), as_count(seed, "seed", least=0)
-        size = self.latent_shape[1:]
+        height, width = self.latent_shape[1:]
 
         def drawn(seeds: Tensor) -> Tensor:
-            start = torch.zeros(len(seeds), self._count, *size, device=device)
-            uniforms = Uniforms(seeds.tolist(), (0, *size))
+            start = torch.zeros(len(seeds), self._count, height, width, device=device)
+            uniforms = Uniforms(seeds.tolist(), (0, height, width))
             codes = continued(self._network(start, "codes"), _Codes, start, 0, uniforms).argmax(1)
             network = self._network(start, "autoencoder")
             parameters = network.decoder(network.quantizer.lookup(codes))
