@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from invgen.core.checks import as_count
-from invgen.priors.nets.perceptron import perceptron
+from invgen.priors.nets.mlp import MLP
 
 __all__ = ["ImageEnergy", "VectorEnergy"]
 
@@ -34,12 +34,12 @@ class VectorEnergy(nn.Module):
         widths = [as_count(n, "each of the widths") for n in widths]
         #: The arguments that build it again.
         self.config = {"image_shape": [channels, height, width], "widths": widths}
-        self.layers = perceptron(channels * height * width, widths, 1)
+        self.layers = MLP([channels * height * width, *widths, 1], "silu")
 
     def forward(self, x: Tensor) -> Tensor:
         """Energies ``(N,)`` of images ``(N, C, H, W)``."""
-        rows = x.flatten(1)
-        return self.layers(rows)[:, 0].to(x.dtype) + _reference(x)
+        found: Tensor = self.layers(x)
+        return found[:, 0].to(x.dtype) + _reference(x)
 
 
 class ImageEnergy(nn.Module):

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 
 from torch import Tensor, nn
 
 from invgen.core.checks import as_count
+from invgen.priors.nets.mlp import MLP
 
-__all__ = ["Perceptron", "perceptron"]
-
-
-def perceptron(inputs: int, widths: Sequence[int], outputs: int) -> nn.Sequential:
-    """Linear layers with sigmoid-weighted units (SiLU) between them."""
-    pairs = itertools.pairwise([inputs, *widths])
-    hidden = itertools.chain.from_iterable((nn.Linear(a, b), nn.SiLU()) for a, b in pairs)
-    return nn.Sequential(*hidden, nn.Linear(widths[-1], outputs))
+__all__ = ["Perceptron"]
 
 
 class Perceptron(nn.Module):
@@ -40,8 +33,8 @@ class Perceptron(nn.Module):
         widths = [as_count(n, "each of the widths") for n in widths]
         #: The arguments that build it again.
         self.config = {"inputs": inputs, "outputs": outputs, "size": [height, width], "widths": widths}
-        self.layers = perceptron(inputs * height * width, widths, outputs * height * width)
+        self.layers = MLP([inputs * height * width, *widths, outputs * height * width], "silu")
 
     def forward(self, x: Tensor, noise: Tensor) -> Tensor:
         """Images ``(N, inputs, H, W)``, with noise levels ``(N,)`` that it does not look at."""
-        return self.layers(x.flatten(1)).reshape(len(x), -1, *x.shape[-2:])
+        return self.layers(x).reshape(len(x), -1, *x.shape[-2:])
