@@ -46,6 +46,14 @@ for epoch in range(arguments.epochs):
         schedule.step()
     print(f"epoch {epoch + 1}: the last batch has the loss {float(loss.detach()):.3f}", flush=True)
 
+# features of unit standard deviation: their scale moves to the weights behind their rectification
+with torch.no_grad():
+    last, classes = network[0][-1], network[1][-1]
+    std = DigitFeatures(network)(images).std(0)
+    last.weight /= std[:, None]
+    last.bias /= std
+    classes.weight *= std
+
 features = DigitFeatures(network)
 test_images, test_labels = digits(arguments.test[:1], arguments.test[1:])
 right = float((features.classify(test_images).argmax(1) == test_labels).double().mean())

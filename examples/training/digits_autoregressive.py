@@ -6,6 +6,7 @@ python examples/training/digits_autoregressive.py --images mnist-train-*-images-
 
 import argparse
 import math
+from functools import partial
 
 import torch
 
@@ -34,30 +35,34 @@ def bits(prior, images):
     return float(-each.mean()) / (images[0].numel() * math.log(2))
 
 
-def show(prior, step):
-    ig.figures.save_grid(prior.sample(16, seed=0), f"{arguments.folder}/step-{step:06d}.png", columns=8)
+def show(prior, step, folder):
+    ig.figures.save_grid(prior.sample(16, seed=0), f"{folder}/step-{step:06d}.png", columns=8)
     return {"test_bits": bits(prior, test[:500])}
 
 
 prior = ig.priors.Autoregressive.untrained(
     (28, 28), width=arguments.width, layers=arguments.layers, mixtures=10
 )
-training = Training(
-    arguments.steps,
-    learning_rate=1e-3,
-    warmup=min(200, arguments.steps // 10),
-    precision="bf16",
-    validate_every=1000,
-)
-prior = train(
-    prior,
-    images,
-    folder=arguments.folder,
-    batch_size=arguments.batch,
-    training=training,
-    show=show,
-    progress=True,
-)
+# the second run goes on from the first one's averaged weights: the learning rate rises and falls once more
+for run in range(2):
+    training = Training(
+        arguments.steps,
+        learning_rate=1e-3,
+        warmup=min(200, arguments.steps // 10),
+        precision="bf16",
+        seed=run,
+        validate_every=1000,
+    )
+    folder = f"{arguments.folder}/{run}"
+    prior = train(
+        prior,
+        images,
+        folder=folder,
+        batch_size=arguments.batch,
+        training=training,
+        show=partial(show, folder=folder),
+        progress=True,
+    )
 quality = round(bits(prior, test[: arguments.judged]), 4)
 print(f"{quality} bits per dimension of {min(arguments.judged, len(test))} test digits")
 prior.save(
@@ -65,5 +70,5 @@ prior.save(
     dtype=torch.float16,
     data="MNIST's 60,000 training digits, LeCun and Cortes, CC BY-SA 3.0",
     quality={"bits per dimension of 8-bit test digits": quality},
-    training={"steps": arguments.steps, "batch": arguments.batch, "seed": 0},
+    training={"steps": 2 * arguments.steps, "batch": arguments.batch, "seed": 0},
 )

@@ -37,6 +37,7 @@ from invgen.priors import (
     Tikhonov,
     TotalVariation,
     TVDenoiser,
+    VectorFlow,
     Wavelet,
     format_of,
     from_module,
@@ -301,6 +302,14 @@ def untrained(family, image_shape, **options):
 POINTS = {d: Gaussian(torch.zeros(d).double(), 1.0).sample(60, 0) for d in (1, 2)}
 LEVELS = torch.randint(4, (50, 3, 4), generator=torch.Generator().manual_seed(0)).double() / 3
 
+
+def vector_flow():
+    pytest.importorskip("zuko")
+    return VectorFlow.untrained((3,), transforms=2, hidden_features=[8])
+
+
+#: Densities of all real numbers leave the range of their images now and then.
+UNBOUNDED = {"skip": {"range"}}
 #: Closed forms draw all samples from one generator.
 TOGETHER = {"skip": {"seeds"}}
 #: Each public prior that draws, decodes or has a density: what builds it, and the options of its check.
@@ -366,33 +375,36 @@ GENERATIVE = {
             {},
         ),
     },
-    "VAE": {
-        "logistic": (untrained("VAE", (4, 8), latent=3, widths=(8, 8), blocks=1, levels=4), {}),
-        "gaussian": (
-            untrained(
-                "VAE",
-                (4, 4),
-                latent=3,
-                widths=(8,),
-                observation="gaussian",
-                value_range=(-1.0, 3.0),
-                blocks=1,
-            ),
-            {"skip": {"range"}},  # samples of a Gaussian go beyond any range
-        ),
+    "Flow": {
+        "image": (untrained("Flow", (4, 4), scales=1, width=8, blocks=1, bins=4), {}),
         "channels": (
-            untrained("VAE", (3, 4, 4), latent=3, widths=(8,), observation="bernoulli", blocks=1),
-            {},
+            untrained("Flow", (3, 4, 4), scales=2, width=8, blocks=1, bins=4, value_range=(-1.0, 3.0)),
+            UNBOUNDED,
+        ),
+        "affine": (
+            untrained("Flow", (4, 4), scales=1, width=8, blocks=1, coupling="affine", levels=None),
+            UNBOUNDED,
         ),
     },
-    # the gradient of a decoder that quantizes is none of finite differences
-    "VQVAE": {
-        "logistic": (
-            untrained("VQVAE", (4, 8), codes=5, code_width=3, widths=(8, 8), blocks=1, layers=1, levels=4),
-            {"skip": {"decode gradient"}},
+    "VectorFlow": {"vectors": (vector_flow, UNBOUNDED)},
+    "VAE": {
+        "logistic": (untrained("VAE", (8, 8), latent=3, widths=(8,), blocks=1), {}),
+        "bernoulli": (untrained("VAE", (2, 2), latent=2, widths=(8,), blocks=1, observation="bernoulli"), {}),
+        "gaussian": (
+            untrained("VAE", (3, 4, 4), latent=3, widths=(8,), blocks=1, observation="gaussian"),
+            UNBOUNDED,
         ),
     },
-    # the trained families, each as `untrained` builds it: "GAN": {"small": (untrained("GAN", (8, 8)), {})}
+    "EnergyModel": {
+        "image": (untrained("EnergyModel", (8, 8), widths=(8, 8)), {"sampling": {"steps": 3}, **UNBOUNDED}),
+        "points": (untrained("EnergyModel", (1, 2), widths=(8,)), {"sampling": {"steps": 3}, **UNBOUNDED}),
+    },
+    "DenoisingAutoencoder": {
+        "image": (
+            untrained("DenoisingAutoencoder", (8, 8), widths=(8,)),
+            {"sampling": {"steps": 3}, **UNBOUNDED},
+        ),
+    },
 }
 
 GENERATIVE_CASES = [(name, case) for name, cases in GENERATIVE.items() for case in cases]

@@ -57,6 +57,12 @@ TOYS = {"affine": AffineLearning, "pixels": PixelsLearning}
 CASES = {
     "affine": {"spread": 0.3},
     "pixels": {"levels": 4},
+    "gan": {"latent": 4, "widths": (8, 4)},
+    "vae": {"latent": 3, "widths": (8,)},
+    "flow": {"scales": 1, "width": 8},
+    "autoregressive": {"width": 8, "layers": 1, "mixtures": 2},
+    "energy": {"widths": (8, 8), "langevin_steps": 2},
+    "autoencoder": {"widths": (8,)},
 }
 
 
