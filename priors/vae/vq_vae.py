@@ -237,11 +237,11 @@ class VQVAE(PixelDecoder):
         tensor, shape (n, *image)
         """
         n, first = as_count(n, "n, the number of images,"), as_count(seed, "seed", least=0)
-        size = self.latent_shape[1:]
+        height, width = self.latent_shape[1:]
 
         def drawn(seeds: Tensor) -> Tensor:
-            start = torch.zeros(len(seeds), self._count, *size, device=device)
-            uniforms = Uniforms(seeds.tolist(), (0, *size))
+            start = torch.zeros(len(seeds), self._count, height, width, device=device)
+            uniforms = Uniforms(seeds.tolist(), (0, height, width))
             codes = continued(self._network(start, "codes"), _Codes, start, 0, uniforms).argmax(1)
             network = self._network(start, "autoencoder")
             parameters = network.decoder(network.quantizer.lookup(codes))

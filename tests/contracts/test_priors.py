@@ -395,6 +395,13 @@ GENERATIVE = {
             UNBOUNDED,
         ),
     },
+    "VQVAE": {
+        # the gradient of a decoder that quantizes is none of finite differences
+        "logistic": (
+            untrained("VQVAE", (4, 8), codes=5, code_width=3, widths=(8, 8), blocks=1, layers=1, levels=4),
+            {"skip": {"decode gradient"}},
+        ),
+    },
     "EnergyModel": {
         "image": (untrained("EnergyModel", (8, 8), widths=(8, 8)), {"sampling": {"steps": 3}, **UNBOUNDED}),
         "points": (untrained("EnergyModel", (1, 2), widths=(8,)), {"sampling": {"steps": 3}, **UNBOUNDED}),

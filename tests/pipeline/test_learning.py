@@ -61,9 +61,9 @@ def test_a_family_is_learned_shown_and_described(name, images, tmp_path):
     assert (card["training"]["steps"], card["training"]["batch"]) == (STEPS, 4)
     assert str(tmp_path) not in json.dumps(dict(card))
     assert card["quality"] == measured
-    # of each network, where there are several
-    for what in ("loss", "held_out"):
-        assert any(name.endswith(what) for name in measured)
+    losses = {column for column in measured if column.endswith("loss")}
+    assert losses
+    assert {column.removesuffix("loss") + "held_out" for column in losses} <= set(measured)
     if isinstance(prior, ig.priors.Sampler):
         assert (tmp_path / "prior.run" / f"step-{STEPS:06d}.png").stat().st_size > 0
     facts = describe(output, Reading()).facts
@@ -91,10 +91,28 @@ def test_killed_twice_and_resumed_it_gives_the_same_weights(name, images, set_th
     assert first.keys() == second.keys()
     assert all(torch.equal(first[key], second[key]) for key in first)
     assert rows(tmp_path / "whole.run") == rows(tmp_path / "killed.run")
-    # and not those of before, or of another seed
+    # with the networks that the file does not have, and what the optimizers carry
+    first, second = (_tensors(_state(path)) for path in (whole, killed))
+    assert len(first) == len(second) > 0
+    assert all(map(torch.equal, first, second))
+    # and not those of another seed
     learned(images, name, tmp_path / "other.safetensors", seed=1)
-    _, other = checkpoints.read(tmp_path / "other.safetensors")
-    assert not all(torch.equal(first[key], other[key]) for key in first)
+    assert not all(map(torch.equal, first, _tensors(_state(tmp_path / "other.safetensors"))))
+
+
+def _state(output):
+    """What a run goes on from, but for times."""
+    return torch.load(output.with_suffix(".run") / "state.pt", weights_only=True)["modules"]
+
+
+def _tensors(state):
+    """All tensors of nested dicts and lists, in their order."""
+    if isinstance(state, torch.Tensor):
+        return [state]
+    if isinstance(state, dict | list):
+        values = state.values() if isinstance(state, dict) else state
+        return [tensor for value in values for tensor in _tensors(value)]
+    return []
 
 
 #: All but those of images of any size, which have a training of their own.
