@@ -28,8 +28,9 @@ class DigitFeatures(Frozen):
     """Map of images of digits to 64 features, and to their classes.
 
     A network of four convolutions and a linear layer, whose values are the features; the classes follow from
-    these by another linear layer. Each feature has the standard deviation 1 over digits. Images are ``(n, 28, 28)`` or ``(n, 1, 28, 28)``, white on black: 0 is
-    paper and 1 is ink, or 0 and 255 in 8 bits. Samples beyond this range count as its ends.
+    these by another linear layer. Each feature has the standard deviation 1 over digits. Images are
+    ``(n, 28, 28)`` or ``(n, 1, 28, 28)``, white on black: 0 is paper and 1 is ink, or 0 and 255 in 8 bits.
+    Samples beyond this range count as its ends.
 
     Parameters
     ----------
