@@ -40,19 +40,27 @@ def test_a_training_script_writes_a_prior_and_what_it_was_made_of(name, tmp_path
 
 
 @pytest.mark.slow
-def test_the_flow_of_digits_is_trained_and_its_file_measured(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        # of noise, and before it learns, all eight bits
+        ("flow", ["--width", "8"], "20 test digits: 8."),
+        ("vae", ["--widths", "8", "8", "--weighted", "4"], "the first 4: 100 importance-weighted samples: "),
+    ],
+)
+def test_a_density_of_digits_is_trained_and_its_file_measured(name, options, said, tmp_path):
     generator = np.random.default_rng(0)
-    for name, count in (("train", 70), ("test", 20)):
+    for part, count in (("train", 70), ("test", 20)):
         header = struct.pack(">4B3i", 0, 0, 8, 3, count, 28, 28)
         pixels = generator.integers(0, 256, (count, 28, 28), dtype=np.uint8).tobytes()
-        (tmp_path / f"{name}-images-idx3-ubyte.gz").write_bytes(gzip.compress(header + pixels))
+        (tmp_path / f"{part}-images-idx3-ubyte.gz").write_bytes(gzip.compress(header + pixels))
     command = [
-        *(sys.executable, str(SCRIPTS / "digits_flow.py"), "train-images-idx3-ubyte.gz"),
-        *("--test", "test-images-idx3-ubyte.gz", "--steps", "1", "--width", "8", "--batch", "4"),
+        *(sys.executable, str(SCRIPTS / f"digits_{name}.py"), "train-images-idx3-ubyte.gz"),
+        *("--test", "test-images-idx3-ubyte.gz", "--steps", "1", "--batch", "4", *options),
     ]
     done = subprocess.run(command, cwd=tmp_path, env=ONE_THREAD, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert "20 test digits: 8." in done.stdout  # of noise, and before it learns, all eight bits
-    prior = ig.priors.load(tmp_path / "digits-flow.safetensors")
+    assert said in done.stdout
+    prior = ig.priors.load(tmp_path / f"digits-{name}.safetensors")
     assert prior.card["training"] == {"steps": 1, "batch": 4, "seed": 0}
-    assert (tmp_path / "digits-flow" / "step-1.png").exists()
+    assert (tmp_path / f"digits-{name}" / "step-1.png").exists()
