@@ -74,11 +74,10 @@ for i, count in enumerate(n):
                 apart = prior.cdf(x)[:, 0] - distribution
                 errors[f"{name}, distribution"][i, seed] = apart.abs().max()
 
-#: Root mean of the integrated squared errors, and mean of the largest distances.
-typical = {
-    name: values.mean(1) if "distribution" in name else values.mean(1).sqrt()
-    for name, values in errors.items()
-}
+
+def overall(name: str, values: torch.Tensor) -> torch.Tensor:
+    """Over the seeds: the mean of largest distances, the root of the mean of integrated squared errors."""
+    return values.mean(1) if "distribution" in name else values.mean(1).sqrt()
 
 
 def slope(y: torch.Tensor) -> float:
@@ -88,14 +87,13 @@ def slope(y: torch.Tensor) -> float:
 
 
 print(f"{'':24s} {'error at n = ' + str(n[0]):>20s} {'at ' + str(n[-1]):>10s}  measured slope   theory")
-measured = {}
+measured, typical = {}, {}
 for name, values in errors.items():
     # standard error by the jackknife over the seeds
     kept = [torch.arange(arguments.seeds) != seed for seed in range(arguments.seeds)]
-    without = torch.tensor(
-        [slope(values[:, k].mean(1) if "distribution" in name else values[:, k].mean(1).sqrt()) for k in kept]
-    )
+    without = torch.tensor([slope(overall(name, values[:, k])) for k in kept])
     deviation = math.sqrt((arguments.seeds - 1) * float(without.var(correction=0)))
+    typical[name] = overall(name, values)
     measured[name] = slope(typical[name])
     first, last = float(typical[name][0]), float(typical[name][-1])
     print(
