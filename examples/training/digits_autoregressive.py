@@ -1,6 +1,6 @@
 """Train `digits-autoregressive`: handwritten digits of 28x28 pixels and 8 bits, pixel by pixel.
 
-python examples/training/digits_autoregressive.py --images mnist-train-*-images-idx3-ubyte.gz \
+python examples/training/digits_autoregressive.py mnist-train-*-images-idx3-ubyte.gz \
     --test t10k-images-idx3-ubyte.gz
 """
 
@@ -14,7 +14,7 @@ import invgen as ig
 from invgen.priors.training import Training, train
 
 parser = argparse.ArgumentParser(description=__doc__)
-parser.add_argument("--images", required=True, nargs="+", help="MNIST's training images, IDX files")
+parser.add_argument("images", nargs="+", help="MNIST's training images, IDX files")
 parser.add_argument("--test", required=True, help="its test images, an IDX file")
 parser.add_argument("--width", type=int, default=64)
 parser.add_argument("--layers", type=int, default=8)
@@ -70,5 +70,5 @@ prior.save(
     dtype=torch.float16,
     data="MNIST's 60,000 training digits, LeCun and Cortes, CC BY-SA 3.0",
     quality={"bits per dimension of 8-bit test digits": quality},
-    training={"steps": 2 * arguments.steps, "batch": arguments.batch, "seed": 0},
+    training={"runs": 2, "steps": arguments.steps, "batch": arguments.batch, "seed": 0},
 )

@@ -46,6 +46,7 @@ def test_a_training_script_writes_a_prior_and_what_it_was_made_of(name, tmp_path
         # of noise, and before it learns, all eight bits
         ("flow", ["--width", "8"], "20 test digits: 8."),
         ("vae", ["--widths", "8", "8", "--weighted", "4"], "the first 4: 100 importance-weighted samples: "),
+        ("autoregressive", ["--width", "8", "--layers", "1"], "bits per dimension of 20 test digits"),
     ],
 )
 def test_a_density_of_digits_is_trained_and_its_file_measured(name, options, said, tmp_path):
@@ -62,5 +63,5 @@ def test_a_density_of_digits_is_trained_and_its_file_measured(name, options, sai
     assert done.returncode == 0, done.stderr
     assert said in done.stdout
     prior = ig.priors.load(tmp_path / f"digits-{name}.safetensors")
-    assert prior.card["training"] == {"steps": 1, "batch": 4, "seed": 0}
-    assert (tmp_path / f"digits-{name}" / "step-1.png").exists()
+    assert prior.card["training"].items() >= {"steps": 1, "batch": 4, "seed": 0}.items()
+    assert list((tmp_path / f"digits-{name}").rglob("step-*1.png"))
