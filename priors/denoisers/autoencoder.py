@@ -187,7 +187,9 @@ class DenoisingAutoencoder(Trainable, Denoising):
         With walkback, their algorithm 1: the chain goes on from each image for some steps, and the image
         itself is to be reconstructed from wherever the chain has come, with the same weight of each step.
         What the chain makes up away from the images, spurious modes, is so unlearned; the stationary density
-        remains that of the images (proposition 1), but r is no longer the posterior mean at sigma.
+        remains that of the images (proposition 1), but r is no longer the posterior mean at sigma. One step
+        or two do it: after many, the chain has forgotten the image, and the conditional density is one of all
+        images, which no Gaussian describes.
         """
 
         def normal() -> Tensor:
