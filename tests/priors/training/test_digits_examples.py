@@ -22,7 +22,13 @@ def test_a_script_writes_a_prior_pictures_and_the_license(family, tmp_path):
     digits = np.random.default_rng(0).integers(0, 256, (4, 28, 28), dtype=np.uint8)
     with gzip.open(tmp_path / "digits-idx3-ubyte.gz", "wb") as file:
         file.write(struct.pack(">BBBB3I", 0, 0, 8, 3, *digits.shape) + digits.tobytes())
-    command = [sys.executable, str(SCRIPTS / f"digits_{family}.py"), "--images", "digits-idx3-ubyte.gz", *SMALL]
+    command = [
+        sys.executable,
+        str(SCRIPTS / f"digits_{family}.py"),
+        "--images",
+        "digits-idx3-ubyte.gz",
+        *SMALL,
+    ]
     threads = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=tmp_path, env=threads, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
