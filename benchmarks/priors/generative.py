@@ -126,14 +126,17 @@ class Comparison:
         error = math.sqrt(memory.expected_share * (1 - memory.expected_share) / len(samples))
         excess = (memory.share - memory.expected_share) / error
         report.row(
-            f"{who}: distance to the nearest learned digit over that of held-out digits, z of ranks",
-            f"{memory.ratio:.3f}, {memory.z:.1f}",
+            f"{who}: distance to the nearest learned digit over that of held-out digits",
+            f"{memory.ratio:.3f} (median)",
         )
+        # smooth samples are near to all digits, and a model knows those that it has learned from a little:
+        # copies are both
         report.row(
-            f"{who}: nearest of learned and held-out digits is a learned one",
-            f"{memory.share:.3f}, {excess:+.1f} standard errors",
-            f"{memory.expected_share:.3f}, at most +3",
-            excess <= 3,
+            f"{who}: ranks of these distances; share nearest to a learned digit, {memory.expected_share:.3f} "
+            "by chance",
+            f"z = {memory.z:.1f}; {memory.share:.3f}, {excess:+.1f} standard errors",
+            "not both z < -3 and more than 3 standard errors",
+            not (memory.z < -3 and excess > 3),
         )
 
 

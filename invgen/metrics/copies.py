@@ -60,7 +60,10 @@ def memorization(
     samples that are smoother than images have a low z without any memory. `share` is free of that: held-out
     images come from the distribution of the learned ones, and whatever the samples are, the nearest of all
     images is a learned one with the probability `expected_share` unless the model knows them. Where images of
-    low quality are frequent, z is high, and copies among the rest may stay unseen in it, but not in `share`.
+    low quality are frequent, z is high, and copies among the rest may stay unseen in it, but not in `share`,
+    whose standard error for n samples is at least ``sqrt(expected_share (1 - expected_share) / n)``. It is a
+    little above `expected_share` for any model that fits what it has learned from better than what it has
+    not. Copies show in both.
 
     Parameters
     ----------
