@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -39,7 +39,7 @@ class BitsPerDimension:
     mean: float
     standard_error: float
     kind: Literal["exact", "upper bound", "estimate"]
-    values: Tensor
+    values: Tensor = field(repr=False)
 
 
 def bits_per_dimension(
