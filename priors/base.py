@@ -121,7 +121,10 @@ _CAPABILITIES = (Prior, Proximable, Composite, Denoiser, Density, Energy, Sample
 
 
 #: The priors of this package that are a `Density`.
-_DENSITIES = ("Gaussian", "GaussianMixture", "KernelDensity", "Diffusion")
+_DENSITIES = (
+    *("Gaussian", "GaussianMixture", "KernelDensity", "Histogram", "NearestNeighbors", "NeuralCDF"),
+    *("Diffusion", "Flow", "VectorFlow", "Autoregressive", "ContextTable", "VAE", "VQVAE"),
+)
 
 
 def with_density() -> str:
