@@ -70,11 +70,11 @@ class Flow(Trainable):
         *,
         value_range: tuple[float, float] = (0.0, 1.0),
         scales: int = 2,
-        steps: int = 1,
-        width: int = 64,
+        steps: int = 2,
+        width: int = 32,
         blocks: int = 2,
         coupling: str = "spline",
-        bins: int = 10,
+        bins: int = 12,
         levels: int | None = 256,
         seed: int = 0,
     ) -> Self:
@@ -94,7 +94,7 @@ class Flow(Trainable):
             Channels and residual blocks of the networks. Multiples of 32 are fast in bf16.
         coupling : {"spline", "affine"}
         bins : int
-            Of the splines.
+            Of the splines, five or more.
         levels : int, optional
             Number of values of a pixel: the `gray_levels`. None for real numbers.
         seed : int

@@ -68,7 +68,9 @@ class Conditioner(nn.Module):
         for block in self.blocks:
             first, last = cast(nn.ModuleList, block)
             h = h + last(F.relu(first(F.relu(h))))
-        return self.last(F.relu(h))
+        # in full precision: parameters are exponents, and a part of a knot's place is lost in bits
+        with torch.autocast(x.device.type, enabled=False):
+            return self.last(F.relu(h).to(self.last.weight.dtype))
 
 
 class Coupling(nn.Module):
@@ -100,7 +102,7 @@ class Coupling(nn.Module):
         self.network.last.bias = nn.Parameter(transform.start().repeat(channels))
 
     def _parameters_of(self, known: Tensor) -> Tensor:
-        made = self.network(known).to(known.dtype, memory_format=torch.contiguous_format)
+        made = self.network(known).contiguous()
         return made.unflatten(1, (self.channels, -1))
 
     def forward(self, x: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:

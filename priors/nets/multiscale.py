@@ -38,7 +38,7 @@ class MultiscaleFlow(nn.Module):
         Channels of the networks, and residual blocks of those that see pixels only.
     coupling : {"spline", "affine"}
     bins : int
-        Of the splines.
+        Of the splines, five or more.
     edge : float
         How far pixels go beyond -1 and 1: half the distance of two levels.
 
@@ -53,11 +53,11 @@ class MultiscaleFlow(nn.Module):
         height: int,
         width: int,
         scales: int = 2,
-        steps: int = 1,
-        hidden: int = 64,
+        steps: int = 2,
+        hidden: int = 32,
         blocks: int = 2,
         coupling: str = "spline",
-        bins: int = 10,
+        bins: int = 12,
         edge: float = 0.0,
     ) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class MultiscaleFlow(nn.Module):
             "hidden": as_count(hidden, "hidden"),
             "blocks": as_count(blocks, "blocks", least=0),
             "coupling": coupling,
-            "bins": as_count(bins, "bins", least=3),
+            "bins": as_count(bins, "bins", least=5),
             "edge": float(edge),
         }
         if coupling not in ("spline", "affine"):

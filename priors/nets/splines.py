@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -12,9 +13,9 @@ from torch.nn import functional as F
 
 __all__ = ["Affine", "Gaussianization", "GaussianizingSpline", "Spline"]
 
-#: Least width and height of a bin, as a fraction of the interval: below the cell of a level of 8 bits, and
-#: the probability that is lost where all bins but one are as low as this.
-_NARROWEST, _LOWEST = 1e-4, 1e-6
+#: Least height of a bin, as a fraction of the interval: the probability that is lost where all bins but one
+#: are as low as this.
+_LOWEST = 1e-6
 
 #: Bounds of the logarithms of a scale, and of the slope at a knot over that of its bin.
 _SCALE, _SLOPE = 8.0, 5.0
@@ -64,16 +65,20 @@ class _Bin(NamedTuple):
 class Spline:
     """A monotone rational-quadratic spline of ``[-bound, bound]`` onto itself; the identity outside.
 
-    Gregory and Delbourgo (1982); Durkan et al. (2019), eqs. 4 to 8. Its slopes to the left and to the right
-    of a knot are two parameters, and not one, so that a density can have jumps: those of images of 8 bits
-    have one at the border of each level.
+    Gregory and Delbourgo (1982); Durkan et al. (2019), eq. 4, with two differences. Its slopes to the left
+    and to the right of a knot are two parameters, and not one, so that a density can have jumps: those of
+    images of 8 bits have one at the border of each level. And x of the knots is fixed, not learned: a
+    derivative with respect to the place of a jump says nothing of the numbers that change sides, so that
+    bins would shrink until they lose theirs. (Mueller et al. 2019 fix knots between which a density is
+    constant.)
 
     Parameters
     ----------
     bins : int
     bound : float
     edge : float, optional
-        Width of the first and of the last bin at the start, as a fraction of the interval.
+        Width of the first and of the last bin, as a fraction of the interval: the cells of black and of white
+        pixels. Those beside them are at most three times as wide, and the rest are of one width.
     """
 
     bins: int
@@ -83,21 +88,29 @@ class Spline:
     @property
     def count(self) -> int:
         """Number of parameters."""
-        return 4 * self.bins
+        return 3 * self.bins
+
+    @cached_property
+    def widths(self) -> Tensor:
+        """Of the bins, as fractions of the interval, in double precision."""
+        k, edge = self.bins, self.edge
+        outer: list[float] = []
+        if edge is not None:
+            outer = [edge, min(3 * edge, (1 - 2 * edge) / (k - 2))]
+        inner = (1 - 2 * sum(outer)) / (k - 2 * len(outer))
+        widths = [*outer, *[inner] * (k - 2 * len(outer)), *reversed(outer)]
+        return torch.tensor(widths, dtype=torch.float64)
 
     def start(self) -> Tensor:
         """Parameters of the identity."""
-        edge = 1 / self.bins if self.edge is None else self.edge
-        widths = torch.full((self.bins,), (1 - 2 * edge) / max(1, self.bins - 2))
-        widths[0] = widths[-1] = edge
-        # log of what the least width leaves
-        logits = [torch.log((widths - least) / (1 - self.bins * least)) for least in (_NARROWEST, _LOWEST)]
-        return torch.cat([*logits, torch.zeros(2 * self.bins)])
+        # in the softmax, heights are what is above the least
+        logits = torch.log((self.widths - _LOWEST) / (1 - self.bins * _LOWEST))
+        return torch.cat([logits, torch.zeros(2 * self.bins, dtype=logits.dtype)]).float()
 
     def __call__(self, x: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
         """Values y of x ``(N, C, H, W)``, and the log of the slope; parameters ``(N, C, count, H, W)``."""
         at = x.clamp(-self.bound, self.bound)
-        own = self._bin(at, parameters, 0)
+        own = self._bin(at, parameters, inverse=False)
         u = (at - own.x) / own.width
         curve = 1 + (own.left + own.right - 2) * u * (1 - u)
         y = own.y + own.height * u * (u + own.left * (1 - u)) / curve
@@ -109,33 +122,30 @@ class Spline:
     def inverse(self, y: Tensor, parameters: Tensor) -> Tensor:
         """The x of y: a root of a quadratic, Durkan et al. (2019), eqs. 25 to 29."""
         at = y.clamp(-self.bound, self.bound)
-        own = self._bin(at, parameters, 1)
+        own = self._bin(at, parameters, inverse=True)
         v = (at - own.y) / own.height
         bend = (own.left + own.right - 2) * v
         a, b = 1 - own.left + bend, own.left - bend
         u = 2 * v / (b + torch.sqrt((b.square() + 4 * a * v).clamp(min=0)))
         return torch.where(y.abs() <= self.bound, own.x + own.width * u, y)
 
-    def _bin(self, at: Tensor, parameters: Tensor, axis: int) -> _Bin:
-        """The bins of numbers; along the axis of x, which is 0, or of y."""
-        k = self.bins
-        logits, slopes = (half.unflatten(2, (2, k)) for half in parameters.split(2 * k, 2))
-        fractions = torch.softmax(logits, 3)
-        least = parameters.new_tensor([_NARROWEST, _LOWEST])[:, None, None]
+    def _bin(self, at: Tensor, parameters: Tensor, inverse: bool) -> _Bin:
+        """The bins of numbers: of x, or with `inverse` of y."""
+        k, size = self.bins, 2 * self.bound
+        logits, slopes = parameters.split([k, 2 * k], 2)
+        fractions = torch.softmax(logits, 2) * (1 - k * _LOWEST) + _LOWEST
+        widths = self.widths.to(at)[:, None, None]
         with torch.no_grad():
-            sides = 2 * self.bound * (fractions[:, :, axis] * (1 - k * least[axis]) + least[axis])
-            beyond = at[:, :, None] + self.bound >= sides.cumsum(2)[:, :, :-1]
-            beyond = F.pad(beyond, (0, 0, 0, 0, 1, 1)).to(at)
+            ends = (fractions if inverse else widths).cumsum(-3) * size - self.bound
+            beyond = F.pad((at[:, :, None] >= ends[..., :-1, :, :]).to(at), (0, 0, 0, 0, 1, 1))
             beyond[:, :, 0] = 1
             # products in place of gathers: their gradients need no memory that is zeroed first
-            before, own = beyond[:, :, None, 1:], -beyond.diff(dim=2)[:, :, None]
-            number = before.sum(3)
-        scale = 2 * self.bound * (1 - k * least)
-        end = scale * (fractions * before).sum(3) + 2 * self.bound * least * number - self.bound
-        side = scale * (fractions * own).sum(3) + 2 * self.bound * least
-        left, right = torch.exp(_bounded((slopes * own).sum(3), _SLOPE)).unbind(2)
-        (x, y), (width, height) = end.unbind(2), side.unbind(2)
-        return _Bin(x, y, width, height, left, right)
+            before, own = beyond[:, :, 1:], -beyond.diff(dim=2)
+        x, width = ((widths * part).sum(2) for part in (before, own))
+        y, height = ((fractions * part).sum(2) for part in (before, own))
+        slope = (slopes.unflatten(2, (2, k)) * own[:, :, None]).sum(3)
+        left, right = torch.exp(_bounded(slope, _SLOPE)).unbind(2)
+        return _Bin(size * x - self.bound, size * y - self.bound, size * width, size * height, left, right)
 
 
 @dataclass(frozen=True)

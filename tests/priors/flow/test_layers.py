@@ -55,17 +55,25 @@ def test_a_spline_is_monotone_onto_its_interval_and_the_identity_outside():
 
 def test_a_spline_is_the_rational_quadratic_of_its_paper():
     """Durkan et al. (2019), eq. 4, between knots that are written down here."""
-    w, h = torch.tensor([0.3, 0.5, 0.2]), torch.tensor([0.6, 0.1, 0.3])
-    spline, u = Spline(3, 1.0), 0.37
-    made = torch.cat([w.log(), h.log(), torch.tensor([0.0, 0.4, 0.0]), torch.tensor([0.0, -0.7, 0.0])])
-    x0, y0, width, height = -1 + 2 * 0.3, -1 + 2 * 0.6, 2 * 0.5, 2 * 0.1
+    h, u = torch.tensor([0.6, 0.1, 0.3], dtype=torch.float64), 0.37
+    slopes = torch.tensor([0.0, 0.4, 0.0, 0.0, -0.7, 0.0], dtype=torch.float64)
+    x0, y0, width, height = -1 / 3, -1 + 2 * 0.6, 2 / 3, 2 * 0.1
     s = height / width
     left, right = (s * math.exp(5 * math.tanh(d / 5)) for d in (0.4, -0.7))
     above = height * (s * u**2 + left * u * (1 - u))
     expected = y0 + above / (s + (left + right - 2 * s) * u * (1 - u))
     x = torch.full((1, 1, 1, 1), x0 + u * width, dtype=torch.float64)
-    y, _ = spline(x, made.double().reshape(1, 1, -1, 1, 1))
-    assert float(y) == pytest.approx(expected, abs=1e-3)  # widths have a least value
+    y, _ = Spline(3, 1.0)(x, torch.cat([h.log(), slopes]).reshape(1, 1, -1, 1, 1))
+    assert float(y) == pytest.approx(expected, abs=1e-5)  # heights have a least value
+
+
+def test_the_first_and_the_last_bin_are_the_cells_of_black_and_white():
+    edge = 1 / 255
+    widths = Spline(8, 1 + edge, edge / (1 + edge)).widths
+    assert float(widths.sum()) == pytest.approx(1)
+    assert (256 * widths[[0, 1, -2, -1]]).tolist() == pytest.approx([1, 3, 3, 1])
+    assert (256 * widths[2:-2]).tolist() == pytest.approx([62] * 4)
+    assert Spline(5, 1.0, 0.25).widths.tolist() == pytest.approx([0.25, *[0.5 / 3] * 3, 0.25])
 
 
 def test_uniform_numbers_become_normal_ones():
@@ -88,7 +96,7 @@ def test_squeezing_takes_every_second_pixel():
 
 
 def layers():
-    size, pixels = (2, 2), GaussianizingSpline(4, 1.2, 0.1)
+    size, pixels = (2, 2), GaussianizingSpline(5, 1.2, 0.1)
     context = normal(1, 2, 2, 2, seed=5)
     return {
         "actnorm": (ActNorm(3), (3, 2, 2), ()),
@@ -98,7 +106,7 @@ def layers():
         "step": (Step(3, 2, SPLINE, size, 6), (3, 2, 2), (context,)),
         "details": (Details(2, size, 2, 6, 1, pixels, SPLINE), (6, 2, 2), (context,)),
         "coarsest": (Coarsest(2, (3, 3), 6, 1, pixels), (2, 3, 3), ()),
-        "whole": (MultiscaleFlow(1, 4, 4, 2, 2, 6, 1, "spline", 4, 0.1), (1, 4, 4), ()),
+        "whole": (MultiscaleFlow(1, 4, 4, 2, 2, 6, 1, "spline", 5, 0.1), (1, 4, 4), ()),
         "whole, affine": (MultiscaleFlow(2, 2, 4, 1, 2, 6, 1, "affine"), (2, 2, 4), ()),
     }
 
@@ -130,4 +138,4 @@ def test_sides_that_cannot_be_halved_are_refused():
     with pytest.raises(ParameterError, match="'spline' or 'affine'"):
         MultiscaleFlow(1, 4, 4, coupling="additive")
     with pytest.raises(ParameterError):
-        MultiscaleFlow(1, 4, 4, bins=2)
+        MultiscaleFlow(1, 4, 4, bins=4)
