@@ -376,7 +376,7 @@ GENERATIVE = {
         ),
     },
     "Flow": {
-        "image": (untrained("Flow", (4, 4), scales=1, width=8, blocks=1, bins=6), {}),
+        "image": (untrained("Flow", (4, 4), scales=1, width=8, blocks=1, bins=6), UNBOUNDED),
         "channels": (
             untrained("Flow", (3, 4, 4), scales=2, width=8, blocks=1, bins=6, value_range=(-1.0, 3.0)),
             UNBOUNDED,
