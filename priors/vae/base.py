@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +42,9 @@ class PixelDecoder(Trainable, LatentGenerator):
     ------
     ParameterError
     """
+
+    #: `log_prob` is below the logarithm of the probability, which is a sum over all latent variables.
+    log_prob_kind: ClassVar[Literal["lower bound"]] = "lower bound"
 
     def __init__(
         self, image_format: ImageFormat, observation: str, mixtures: int, **networks: nn.Module
