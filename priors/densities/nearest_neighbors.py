@@ -43,7 +43,9 @@ class NearestNeighbors(Frozen):
     data : real tensor, shape (n, D)
     neighbors : int, optional
         The k, at least 2: around each of the data the estimate for k = 1 has an infinite integral. By default
-        ``n^(4 / (D + 4)) / 2``, rounded up, whose power of n is the best one (Mack and Rosenblatt 1979).
+        ``n^(4 / (D + 4))``, rounded up, whose power of n is the best one for the estimate (Mack and
+        Rosenblatt 1979); but on a line ``n^(2 / 3)``. Beyond the data the estimate has some k / n of its
+        integral, by which the normalized density is too low everywhere: k / n and ``k^(-1/2)`` are then alike.
     box : pair of sequences of D numbers, optional
         Lower and upper corner; by default the least box that holds the data.
 
@@ -57,7 +59,7 @@ class NearestNeighbors(Frozen):
         points = as_points(data, "NearestNeighbors")
         n, dimensions = points.shape
         if neighbors is None:
-            neighbors = min(n, max(2, math.ceil(n ** (4 / (dimensions + 4)) / 2)))
+            neighbors = min(n, max(2, math.ceil(n ** min(2 / 3, 4 / (dimensions + 4)))))
         self.neighbors = as_count(
             neighbors, f"neighbors, of {n} points including the point itself,", least=2, most=n
         )
