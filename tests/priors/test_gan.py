@@ -107,31 +107,46 @@ CENTERS = torch.stack([ANGLES.cos(), ANGLES.sin()], dim=1)
 WIDTH = 0.05
 
 
+#: Each loss with the steps and the learning rate that it takes. The slope of the critic may be penalized
+#: less in two dimensions, as in the toy problems of Gulrajani et al. (2017).
+TOYS = {
+    "non-saturating": (NonSaturating(), 3000, 2e-3),
+    "least-squares": (LeastSquares(), 3000, 2e-3),
+    "wasserstein": (Wasserstein(weight=0.1), 1200, 4e-3),
+}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("loss", LOSSES)
-def test_a_mixture_of_eight_gaussians_is_learned(loss, tmp_path, set_threads):
+@pytest.mark.parametrize("name", TOYS)
+def test_a_mixture_of_eight_gaussians_is_learned(name, tmp_path, set_threads):
     """All of its components, and nine samples in ten within three of their standard deviations."""
     set_threads(1)
-    images = ImageFormat((1, 2), field="real", value_range=(-1, 1))
-    networks = seeded(MLP, 0, (8, 128, 128, 128, 2)), seeded(MLP, 1, (2, 128, 128, 128, 1), "leaky-relu")
-    prior = GAN(*networks, image_format=images, latent_shape=(8,), loss=loss)
+    loss, steps, rate = TOYS[name]
+    generator = seeded(MLP, 0, (2, 128, 128, 128, 2))
+    discriminator = seeded(MLP, 1, (2, 128, 128, 128, 1), "leaky-relu")
 
-    def objective(lesson, networks, generator):
-        which = torch.randint(8, (128,), generator=generator)
-        points = CENTERS[which] + WIDTH * torch.randn(128, 2, generator=generator)
-        return lesson.loss(networks, points[:, None, None], generator)
-
-    updates = {
-        name: Update(
-            prior.networks()[name],
-            partial(objective, lesson),
-            lesson.count,
-            optimizer=partial(torch.optim.Adam, betas=lesson.betas),
+    def judge(networks, draws):
+        which = torch.randint(8, (128,), generator=draws)
+        points = CENTERS[which] + WIDTH * torch.randn(128, 2, generator=draws)
+        with torch.no_grad():
+            made = networks["generator"](torch.randn(128, 2, generator=draws))
+        shape = (128, 1, 1, 2)
+        return loss.discriminator(
+            networks["discriminator"], points.reshape(shape), made.reshape(shape), draws
         )
-        for name, lesson in prior.lessons().items()
+
+    def make(networks, draws):
+        made = networks["generator"](torch.randn(128, 2, generator=draws))
+        return loss.generator(networks["discriminator"](made))
+
+    adam = partial(torch.optim.Adam, betas=loss.betas)
+    updates = {
+        "discriminator": Update(discriminator, judge, loss.count, optimizer=adam),
+        "generator": Update(generator, make, optimizer=adam),
     }
-    training = Training(2000, 2e-3, warmup=100)
-    points = prior.with_networks(training.jointly(updates, tmp_path)).sample(4000, seed=0)[:, 0]
+    trained = Training(steps, rate, warmup=100).jointly(updates, tmp_path)["generator"]
+    with torch.no_grad():
+        points = trained(torch.randn(4000, 2, generator=torch.Generator().manual_seed(0)))
     nearest, which = torch.cdist(points, CENTERS).min(1)
     within = nearest < 3 * WIDTH
     assert float(within.float().mean()) >= 0.9
@@ -177,8 +192,10 @@ def test_the_critic_learns_five_times_as_often():
         assert {lesson.betas for lesson in lessons.values()} == {betas}
 
 
-@pytest.mark.parametrize(("shape", "widths"), [((28, 28), (8, 4)), ((3, 24, 40), (8, 6, 4)), ((2, 6), (4,))])
-def test_images_of_all_sizes_that_halve(shape, widths):
+@pytest.mark.parametrize(
+    ("shape", "widths"), [((28, 28), (8, 4)), ((3, 24, 40), (8, 6, 4)), ((13, 30), (8, 6, 4)), ((1, 2), (4,))]
+)
+def test_images_of_any_size(shape, widths):
     prior = GAN.untrained(shape, latent=5, widths=widths, value_range=(-3.0, 7.0))
     assert isinstance(prior, Generator)
     assert isinstance(prior, Sampler)
@@ -208,7 +225,7 @@ def test_decoding_is_differentiable_and_a_batch_is_its_elements():
 def test_the_networks_keep_the_guidelines():
     """Radford, Metz and Chintala (2016), p. 3 and sec. 4; Gulrajani et al. (2017), sec. 4."""
     generator, discriminator = GAN.untrained((28, 28)).networks().values()
-    for network, norms in ((generator, 2), (discriminator, 1)):
+    for network, norms in ((generator, 3), (discriminator, 2)):
         layers = list(network.modules())
         assert sum(isinstance(m, nn.BatchNorm2d) for m in layers) == norms
         convolutions = [m for m in layers if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
@@ -259,7 +276,7 @@ def test_a_gan_has_no_density_and_says_who_has():
 def test_what_is_no_gan(tmp_path):
     for error, make, message in [
         (ParameterError, lambda: small("hinge"), "non-saturating, least-squares, wasserstein; got 'hinge'"),
-        (ShapeError, lambda: GAN.untrained((30, 28)), r"multiples of 4; got 30 x 28\. Pad or crop"),
+        (ParameterError, lambda: GAN.untrained((28, 0)), "each side"),
         (ShapeError, lambda: GAN.untrained((28,)), r"\(H, W\) or \(C, H, W\)"),
         (ParameterError, lambda: GAN.untrained((8, 8), latent=0), "latent"),
         (ParameterError, lambda: GAN.untrained((8, 8), widths=()), "at least one width"),
