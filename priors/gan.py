@@ -173,7 +173,7 @@ class GAN(Trainable, NormalLatents):
         *,
         value_range: tuple[float, float] = (0.0, 1.0),
         latent: int = 64,
-        widths: tuple[int, ...] = (128, 64),
+        widths: tuple[int, ...] = (256, 128, 64),
         loss: str = "non-saturating",
         seed: int = 0,
     ) -> Self:
@@ -182,7 +182,7 @@ class GAN(Trainable, NormalLatents):
         Parameters
         ----------
         image_shape : tuple of int
-            ``(H, W)`` or ``(C, H, W)``; H and W are multiples of 2 to the number of widths.
+            ``(H, W)`` or ``(C, H, W)``.
         value_range : pair of float
         latent : int
             Number of latent variables.

@@ -17,7 +17,7 @@ parser.add_argument("images", nargs="+", help="MNIST's training images, IDX file
 parser.add_argument("--loss", default="non-saturating", help="or least-squares, wasserstein")
 parser.add_argument("--steps", type=int, default=9000)
 parser.add_argument("--batch", type=int, default=64)
-parser.add_argument("--widths", type=int, nargs=2, default=(192, 96))
+parser.add_argument("--widths", type=int, nargs="+", default=(192, 96))
 parser.add_argument("--seed", type=int, default=0)
 parser.add_argument(
     "--folder", default="digits-gan", help="of the log, samples, and the state to resume from"

@@ -3,15 +3,18 @@
 Convolutions with strides in place of poolings, no fully connected hidden layers, batch normalization in all
 layers but the generator's last and the discriminator's first, ReLU in the generator with a tanh in the end,
 leaky ReLU of slope 0.2 in the discriminator (p. 3), and first weights of standard deviation 0.02 (sec. 4).
+Odd sides are halved upwards, so that images may have any size: of 28 pixels there are 14, 7 and 4.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from invgen.core.checks import as_count
 from invgen.core.errors import ParameterError, ShapeError
@@ -35,7 +38,7 @@ class DCGenerator(nn.Module):
     channels : int
         Of the images.
     size : pair of int
-        H and W, multiples of 2 to the number of `widths`.
+        H and W.
     widths : sequence of int
         Channels at each resolution but that of the images, the coarsest first; each has twice the resolution
         of the one before.
@@ -50,15 +53,15 @@ class DCGenerator(nn.Module):
         latent: int = 64,
         channels: int = 1,
         size: Sequence[int] = (28, 28),
-        widths: Sequence[int] = (128, 64),
+        widths: Sequence[int] = (256, 128, 64),
     ) -> None:
         super().__init__()
         latent, channels = as_count(latent, "latent"), as_count(channels, "channels")
         widths, size = _checked(widths, size)
         #: The arguments that build it again.
         self.config = {"latent": latent, "channels": channels, "size": size, "widths": widths}
-        self.coarsest = [side // 2 ** len(widths) for side in size]
-        self.first = nn.Linear(latent, widths[0] * self.coarsest[0] * self.coarsest[1], bias=False)
+        *self.sizes, self.coarsest = _halved(size, len(widths))
+        self.first = nn.Linear(latent, widths[0] * math.prod(self.coarsest), bias=False)
         self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in widths)
         self.doublings = nn.ModuleList(
             nn.ConvTranspose2d(coarse, fine, 4, 2, 1, bias=False)
@@ -70,8 +73,9 @@ class DCGenerator(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         """Images of latent variables."""
         x = self.first(z).unflatten(1, (-1, *self.coarsest)).contiguous(memory_format=torch.channels_last)
-        for norm, doubling in zip(self.norms, (*self.doublings, self.last), strict=True):
-            x = doubling(norm(x).relu())
+        layers = zip(self.norms, (*self.doublings, self.last), reversed(self.sizes), strict=True)
+        for norm, doubling, (height, width) in layers:
+            x = doubling(norm(x).relu())[..., :height, :width]
         return x.tanh()
 
 
@@ -97,7 +101,7 @@ class DCDiscriminator(nn.Module):
         self,
         channels: int = 1,
         size: Sequence[int] = (28, 28),
-        widths: Sequence[int] = (64, 128),
+        widths: Sequence[int] = (64, 128, 256),
         normalization: str = "batch",
     ) -> None:
         super().__init__()
@@ -116,15 +120,14 @@ class DCDiscriminator(nn.Module):
         )
         self.norms = nn.ModuleList(_NORMALIZATIONS[normalization](width) for width in widths[1:])
         self.slope = nn.LeakyReLU(0.2)
-        coarsest = [side // 2 ** len(widths) for side in size]
-        self.last = nn.Linear(widths[-1] * coarsest[0] * coarsest[1], 1)
+        self.last = nn.Linear(widths[-1] * math.prod(_halved(size, len(widths))[-1]), 1)
         _initialized(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """Scores of images."""
-        x = self.slope(self.first(x.contiguous(memory_format=torch.channels_last)))
+        x = self.slope(self.first(_even(x.contiguous(memory_format=torch.channels_last))))
         for halving, norm in zip(self.halvings, self.norms, strict=True):
-            x = self.slope(norm(halving(x)))
+            x = self.slope(norm(halving(_even(x))))
         return self.last(x.flatten(1)).squeeze(1)
 
 
@@ -134,13 +137,19 @@ def _checked(widths: Sequence[int], size: Sequence[int]) -> tuple[list[int], lis
     size = [as_count(side, "each side of an image") for side in size]
     if not widths:
         raise ParameterError("A DCGAN needs at least one width.")
-    if len(size) != 2 or any(side % 2 ** len(widths) for side in size):
-        raise ShapeError(
-            f"A DCGAN of {len(widths)} widths is one of images whose sides are multiples of "
-            f"{2 ** len(widths)}; got {' x '.join(map(str, size))}. Pad or crop the images, or give another "
-            "number of widths."
-        )
+    if len(size) != 2:
+        raise ShapeError(f"The size of images is (H, W); got {tuple(size)}.")
     return widths, size
+
+
+def _halved(size: list[int], times: int) -> list[list[int]]:
+    """The size of images, and of each coarser resolution."""
+    return [[-(-side // 2**k) for side in size] for k in range(times + 1)]
+
+
+def _even(x: Tensor) -> Tensor:
+    """Odd sides with a line of zeros more."""
+    return F.pad(x, (0, x.shape[-1] % 2, 0, x.shape[-2] % 2))
 
 
 def _initialized(network: nn.Module) -> None:
