@@ -4,6 +4,7 @@ import ast
 import importlib.util
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,16 @@ def test_names_are_spelled_out(path):
         isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__" for node in tree.body
     )
     assert listed or not public, f"{path} has public names and no __all__: {public}"
+
+
+def test_every_folder_of_modules_is_installed():
+    """An editable install finds folders that a wheel leaves out."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    folders = set()
+    for name, path in settings["package-dir"].items():
+        for file in (ROOT / path).rglob("*.py"):
+            folders.add(".".join((name, *file.parent.relative_to(ROOT / path).parts)))
+    assert folders == set(settings["packages"])
 
 
 @pytest.mark.parametrize("folder", ["operators", "priors", "solvers"])
