@@ -45,7 +45,7 @@ class NearestNeighbors(Frozen):
         The k, at least 2: around each of the data the estimate for k = 1 has an infinite integral. By default
         ``n^(4 / (D + 4))``, rounded up, whose power of n is the best one for the estimate (Mack and
         Rosenblatt 1979); but on a line ``n^(2 / 3)``. Beyond the data the estimate has some k / n of its
-        integral, by which the normalized density is too low everywhere: k / n and ``k^(-1/2)`` are then alike.
+        integral, by which the normalized density is too low: k / n and ``k^(-1/2)`` are then alike.
     box : pair of sequences of D numbers, optional
         Lower and upper corner; by default the least box that holds the data.
 
