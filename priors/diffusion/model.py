@@ -18,7 +18,7 @@ from invgen.priors.image_format import ImageFormat
 from invgen.priors.learned import Contents, Learned
 from invgen.priors.nets import ARCHITECTURES, EDM
 from invgen.priors.nets.following import Following, in_parts
-from invgen.priors.nets.positions import positions
+from invgen.priors.nets.positions import CHANNELS, fourier_features, positions
 
 __all__ = ["Diffusion"]
 
@@ -45,8 +45,9 @@ class Diffusion(Learned, Denoising):
         to plus the second number.
     field : {"real", "complex"}
     positioned : bool
-        Whether the network gets the position of each pixel in the image: its prior is not the same
-        everywhere, Hu et al. (2024). It was trained by patches, and is applied to whole images, of any size.
+        Whether the network gets the position of each pixel in the image, as
+        `invgen.priors.nets.positions.fourier_features`: its prior is not the same everywhere, Hu et al.
+        (2024). It was trained by patches, and is applied to whole images, of any size.
     classes : int
         Number of classes of images that it was trained with; zero without labels.
     sigma_data : float
@@ -103,7 +104,8 @@ class Diffusion(Learned, Denoising):
         seen = images.to_network(x)
         extra = None
         if self.positioned:
-            extra = positions(seen.shape[-2], seen.shape[-1], seen).expand(len(seen), -1, -1, -1)
+            extra = fourier_features(positions(seen.shape[-2], seen.shape[-1], seen))
+            extra = extra.expand(len(seen), -1, -1, -1)
         label = None
         if self.classes:
             label = torch.full((len(seen),), -1 if self.label is None else self.label, device=seen.device)
@@ -209,9 +211,13 @@ class Diffusion(Learned, Denoising):
 
     @classmethod
     def _built(cls, contents: Contents) -> Diffusion:
-        header, images = contents.header, contents.image_format
+        header, images, network = contents.header, contents.image_format, contents.networks["network"]
+        seen = images.network_channels + CHANNELS * header["positioned"]
+        inputs = getattr(network, "config", {}).get("inputs", seen)
+        if inputs != seen:
+            raise ValueError(f"its network takes {inputs} channels, and its images have {seen}")
         return cls(
-            EDM(contents.networks["network"], header["sigma_data"]),
+            EDM(network, header["sigma_data"]),
             images.shape,
             channels=images.channels,
             value_range=header["value_range"],

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from invgen.core.checks import as_count
 from invgen.core.errors import DtypeError, ParameterError, ShapeError
-from invgen.priors.nets.positions import positions
+from invgen.priors.nets.positions import fourier_features, positions
 
 __all__ = ["Batch", "Batches", "Transform", "random_phases", "weight_of"]
 
@@ -44,7 +44,8 @@ class Batches:
     patch : int, optional
         Side of random crops; by default whole images, which then have one size.
     positioned : bool
-        Whether the network gets the position of each pixel in its image, Hu et al. (2024), sec. 3.1.
+        Whether the network gets the position of each pixel in its image, Hu et al. (2024), sec. 3.1, as
+        `fourier_features`.
     flips : bool
         Whether images are mirrored and rotated by quarter turns at random.
     labels : tensor of int, shape (n,), optional
@@ -102,7 +103,7 @@ class Batches:
         crops = [self._crop(*each) for each in zip(chosen, places, turns, strict=True)]
         images = torch.stack([crop for crop, _ in crops]).to(generator.device)
         where = [place for _, place in crops if place is not None]
-        extra = torch.stack(where).to(images) if where else None
+        extra = fourier_features(torch.stack(where)).to(images) if where else None
         if self.transform is not None:
             images = self.transform(images, generator)
         if self.labels is None:

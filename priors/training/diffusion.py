@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from invgen.core.errors import ParameterError
 from invgen.priors.diffusion.model import Diffusion
 from invgen.priors.nets import EDM, UNet
+from invgen.priors.nets.positions import CHANNELS
 from invgen.priors.training.batches import Batches, Transform, random_phases
 from invgen.priors.training.collection import Collection
 from invgen.priors.training.engine import Training
@@ -141,7 +142,8 @@ def train_diffusion(
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(training.seed)
         width = data.image_format.network_channels
-        network = UNet(width + 2 * positioned, width, classes=classes, **(architecture or {}))
+        inputs = width + CHANNELS * positioned
+        network = UNet(inputs, width, classes=classes, **(architecture or {}))
     trained = training(
         EDM(network, rms),
         learned,

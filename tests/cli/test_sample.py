@@ -8,6 +8,7 @@ from torch import nn
 
 import invgen as ig
 from invgen.priors.nets import EDM, UNet
+from invgen.priors.nets.positions import CHANNELS
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def test_complex_samples_show_their_magnitude(invgen, prior, tmp_path):
     [
         (("--class", 1), {"classes": 3}),
         (("--size", "6x8"), {"image_shape": None}),
-        (("--size", "6x8"), {"image_shape": None, "extra": 2, "positioned": True}),
+        (("--size", "6x8"), {"image_shape": None, "extra": CHANNELS, "positioned": True}),
         (("--size", "6X8"), {"image_shape": (3, 6, 8), "channels": 3}),
         (("--method", "ancestral"), {}),
         (("--method", "predictor-corrector"), {}),

@@ -13,6 +13,7 @@ from invgen.priors.files import checkpoints
 from invgen.priors.files.loading import FAMILIES
 from invgen.priors.nets import EDM, UNet
 from invgen.priors.nets.following import Following
+from invgen.priors.nets.positions import CHANNELS
 
 from ..contracts.numbers import normal
 
@@ -163,7 +164,7 @@ def test_networks_that_files_do_not_hold(tmp_path):
 
 def test_files_of_diffusion_models_have_the_layout_of_those_that_ship(tmp_path):
     """Entry by entry and name by name, as the weights of the package were written."""
-    network = unet(inputs=3, outputs=1)
+    network = unet(inputs=1 + CHANNELS, outputs=1)
     header = {
         "data": "none",
         "architecture": {"name": "UNet", **network.config},

@@ -11,6 +11,7 @@ from invgen.core.errors import CapabilityError, DtypeError, FileError, Parameter
 from invgen.priors import Diffusion
 from invgen.priors.files import checkpoints
 from invgen.priors.nets import EDM, UNet
+from invgen.priors.nets.positions import CHANNELS
 
 MEAN, VARIANCE = 0.3, 0.04
 
@@ -115,9 +116,17 @@ def test_nothing_depends_on_how_large_the_image_is():
     assert torch.allclose(prior.denoise(x, 0.1)[16:24, 16:24], inner, atol=1e-6)
 
 
+def test_a_network_of_other_channels_than_its_images_have_is_refused_when_it_is_read(tmp_path):
+    """Such as one of images with two channels of positions, in place of their Fourier features."""
+    path = tmp_path / "prior.safetensors"
+    Diffusion(EDM(unet(inputs=3), 0.5), positioned=True).save(path, data="none")
+    with pytest.raises(FileError, match="takes 3 channels, and its images have 15"):
+        ig.priors.load(path)
+
+
 def test_a_file_holds_the_whole_prior(tmp_path):
     prior = Diffusion(
-        EDM(unet(classes=3, attention=(1,), inputs=3), 0.7),
+        EDM(unet(classes=3, attention=(1,), inputs=1 + CHANNELS), 0.7),
         (8, 8),
         value_range=(-1.0, 3.0),
         positioned=True,
