@@ -2,9 +2,9 @@
 
 python examples/training/chest_ct.py ct_slices/*.npz --output chest-ct.safetensors
 
-Learns attenuation over that of water, 1 + HU / 1000: air is zero, and an image in other units of attenuation is
-a multiple. By patches without their positions, at several sizes of a pixel, mirrored and rotated; every fourth
-patient is for testing. A run that is stopped is resumed when it is started again with the same folder.
+Learns attenuation over that of water, 1 + HU / 1000: air is zero, and an image in other units of attenuation
+is a multiple. By patches without their positions, at several sizes of a pixel, mirrored and rotated. Every
+fourth patient is for testing. A run that is stopped is resumed when it is started again with the same folder.
 """
 
 import argparse
