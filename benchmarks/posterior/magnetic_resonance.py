@@ -1,4 +1,4 @@
-"""MRI by `brain-mr`: the top of the head, which it has not seen, and another head in another contrast."""
+"""MRI by `brain-mr`: a patient who was held out, and heads that are further from those it has seen."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import invgen as ig
-from benchmarks.posterior.comparison import Task, compare, sampler, total_variation, wavelets
-from benchmarks.priors.sources import data, prior
+from benchmarks.posterior.comparison import Method, Task, compare, sampler, total_variation, wavelets
+from benchmarks.priors.held_out import HEADS
+from benchmarks.priors.sources import data, head, prior
 from benchmarks.report import Report
 from invgen.operators import MRI, Fourier, sampling
 from invgen.solvers import DAPS, DiffPIR, SplitGibbs
@@ -24,8 +25,11 @@ LEVELS, FINER = (0.002, 0.3), 2
 SETTINGS: dict[str, Any] = {"iterations": 30, "scale": 1.0, "sigma_range": LEVELS}
 
 
-def head(report: Report) -> Tensor | None:
-    """The slices ``(n, 256, 192)`` of the top quarter less ten, upright, over the maximum of the head."""
+def top_of_head(report: Report) -> Tensor | None:
+    """Slices ``(n, 256, 192)`` of the top quarter less ten of NiiVue's head, upright, over its maximum.
+
+    Those that earlier weights, which had learned from the rest of this head, were measured by.
+    """
     path = data(report, "volumes/chris_t1.nii.gz")
     if path is None:
         return None
@@ -113,17 +117,21 @@ def posterior(
             report.row(f"{name}: {solver.name}, coverage of {100 * level:.0f} % intervals", f"{covered:.3f}")
 
 
-def magnetic_resonance(report: Report) -> None:
-    """Four slices, two phase encodings, R = 4 and 8, and lines; knobs are tuned on two other slices."""
-    model, slices = prior(report, "brain-mr"), head(report)
-    if model is None or slices is None:
-        return
-    methods = [
+def methods(model: Any) -> list[Method]:
+    """Those that have a knob."""
+    return [
         wavelets(4),
         total_variation(),
         sampler("DiffPIR", lambda lam: DiffPIR(model, weight=lam, **SETTINGS), 0.1, 10.0, 8),
     ]
-    tuning, test = finer(slices[[4, 20]]), finer(slices[[0, 8, 16, 24]])
+
+
+def magnetic_resonance(report: Report) -> None:
+    """Four slices of a patient, two phase encodings, R = 4 and 8, and lines; knobs tuned on two others."""
+    model, slices = prior(report, "brain-mr"), head(report, *HEADS["the patient held out"][:2])
+    if model is None or slices is None:
+        return
+    tuning, test = finer(slices[[7, 15]]), finer(slices[[5, 9, 13, 17]])
     masks = {
         "R = 4": (sampling.poisson_disc(SHAPE, 4, seed=0), None),
         "R = 8": (sampling.poisson_disc(SHAPE, 8, seed=0), 1.5),
@@ -131,26 +139,21 @@ def magnetic_resonance(report: Report) -> None:
     }
     for name, (mask, gain) in masks.items():
         task = Task(f"MRI, {name}", measured(tuning, mask, 1), measured(test, mask, 0))
-        images = compare(report, task, methods, psnr, gain)
+        images = compare(report, task, methods(model), psnr, gain)
         posterior(report, task.name, model, task.test, images["wavelets"])
 
 
-def other_head(report: Report) -> None:
-    """A brain unlike those that the prior has seen, T2*-weighted: what it does out of distribution."""
-    model, slices = prior(report, "brain-mr"), head(report)
+def other_heads(report: Report) -> None:
+    """The top of another head, and a brain in another contrast, T2*: further from what the prior knows."""
+    model, slices = prior(report, "brain-mr"), top_of_head(report)
     path = data(report, "mri/pysap_example_mri_ref_image_2d.npy")
     if model is None or slices is None or path is None:
         return
-    image = torch.from_numpy(np.load(path)).float()[None, :, 64:448]  # the brain, at the shape of others
+    brain = torch.from_numpy(np.load(path)).float()[None, :, 64:448]  # at the shape of others
+    brain = brain / brain.quantile(0.999)
     mask = sampling.poisson_disc(SHAPE, 8, seed=0)
-    task = Task(
-        "MRI of another head, R = 8",
-        measured(finer(slices[[4, 20]]), mask, 1),
-        measured(image / image.quantile(0.999), mask, 0),
-    )
-    methods = [
-        wavelets(4),
-        sampler("DiffPIR", lambda lam: DiffPIR(model, weight=lam, **SETTINGS), 0.1, 10.0, 8),
-    ]
-    images = compare(report, task, methods, psnr)
-    posterior(report, task.name, model, task.test, images["wavelets"])
+    tuning = measured(finer(slices[[4, 20]]), mask, 1)
+    for name, drawn in (("the top of a head", finer(slices[[0, 8, 16, 24]])), ("T2*-weighted", brain)):
+        task = Task(f"MRI, R = 8, {name}", tuning, measured(drawn, mask, 0))
+        images = compare(report, task, methods(model), psnr)
+        posterior(report, task.name, model, task.test, images["wavelets"])

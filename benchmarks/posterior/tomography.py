@@ -1,4 +1,4 @@
-"""CT by `ct-phantoms`: random objects from 30 views, and measured discs."""
+"""CT by `ct-phantoms`: random objects from 30 views, and measured discs; chests by `chest-ct`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 import invgen as ig
 from benchmarks.posterior.comparison import Method, Task, compare, sampler, total_variation
-from benchmarks.priors.sources import data, prior
+from benchmarks.priors.sources import chests, data, prior
 from benchmarks.report import Report
 from invgen.operators import Radon
 from invgen.solvers import DiffPIR
@@ -28,6 +29,16 @@ def measured(seeds: range, noise_seed: int) -> tuple[ig.Problem, Tensor]:
     clean = torch.stack([thing.sinogram(A.angles, count) for thing in objects]).float()
     noise = ig.noise.Gaussian(0.01 * float(clean.max()))
     return ig.Problem(A, noise.sample(clean, noise_seed), noise), truth
+
+
+def projected(slices: Tensor, noise_seed: int) -> tuple[ig.Problem, Tensor]:
+    """40 views of slices on their own grid, seen on one of pixels twice as large; noise of one percent."""
+    n = slices.shape[-1]
+    A = Radon((n // 2, n // 2), angles=40)
+    count = A.range.shape[-1]
+    clean = Radon((n, n), angles=40, detector_count=count, detector_spacing=1.0, pixel_size=0.5)(slices)
+    noise = ig.noise.Gaussian(0.01 * float(clean.max()))
+    return ig.Problem(A, noise.sample(clean, noise_seed), noise), F.avg_pool2d(slices, 2)
 
 
 def psnr(image: Tensor, truth: Tensor) -> float:
@@ -51,6 +62,16 @@ def tomography(report: Report) -> None:
     tuning = measured(range(HELD_OUT + 100, HELD_OUT + 104), 1)
     test = measured(range(HELD_OUT + 200, HELD_OUT + 250), 0)
     compare(report, Task("CT of random objects, 30 views", tuning, test), methods(model, 4), psnr, 1.0)
+
+
+def chest(report: Report) -> None:
+    """Slices of six patients held out, 256x256, 40 views; knobs are tuned on two that the prior knows."""
+    model, slices = prior(report, "chest-ct"), chests(report)
+    if model is None or slices is None:
+        return
+    learned, held_out = slices
+    task = Task("CT of chests, 40 views", projected(learned[[1, 5]], 1), projected(held_out, 0))
+    compare(report, task, methods(model, 8), psnr, 1.0)
 
 
 def discs(report: Report) -> None:

@@ -11,8 +11,8 @@ from __future__ import annotations
 from benchmarks.priors.closed_forms import conversions, densities, posteriors
 from benchmarks.priors.digits import digits
 from benchmarks.priors.generative import generative
-from benchmarks.priors.held_out import brain_mr, ct_phantoms
+from benchmarks.priors.held_out import brain_mr, chest_ct, ct_phantoms
 from benchmarks.priors.photographs import photographs
 from benchmarks.report import run
 
-run(posteriors, conversions, densities, digits, generative, photographs, ct_phantoms, brain_mr)
+run(posteriors, conversions, densities, digits, generative, photographs, ct_phantoms, chest_ct, brain_mr)

@@ -1,7 +1,10 @@
-"""Train `denoiser-gray`, or `denoiser-color`: photographs of any size, from the pictures of scikit-image.
+"""Train `denoiser-gray`, or `denoiser-color`: photographs of any size.
 
-python examples/training/photographs.py --test kodim01.png kodim04.png kodim20.png kodim23.png
-python examples/training/photographs.py --color --test kodim04.png kodim23.png
+python examples/training/photographs.py photographs/ --test kodim*.png
+python examples/training/photographs.py photographs/ --color --patch 128 --batch 8 --test kodim*.png
+
+Learns from a folder of photographs and the pictures of scikit-image, at several sizes. A run that is stopped
+is resumed when it is started again with the same folder.
 """
 
 import argparse
@@ -15,15 +18,19 @@ import invgen as ig
 from invgen.priors.nets import EDM, UNet
 from invgen.priors.training import ScoreMatching, Training
 
-IN_COLOR = """astronaut.png chelsea.png coffee.png hubble_deep_field.jpg ihc.png motorcycle_left.png
-    motorcycle_right.png retina.jpg rocket.jpg"""
-GRAY = """brick.png camera.png cell.png clock_motion.png coins.png grass.png gravel.png moon.png page.png
-    text.png"""
+IN_COLOR = "astronaut.png chelsea.png coffee.png motorcycle_left.png motorcycle_right.png rocket.jpg"
+#: And those whose colors are not those of things that one sees.
+GRAY = """brick.png camera.png cell.png clock_motion.png coins.png grass.png gravel.png hubble_deep_field.jpg
+    ihc.png moon.png page.png retina.jpg text.png"""
+SCALES = (1.0, 0.7, 0.5, 0.35)  # smaller versions have sharper edges
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+parser.add_argument("photographs", help="a folder of them")
 parser.add_argument("--color", action="store_true", help="color pictures, in color")
 parser.add_argument("--steps", type=int, default=6000)
 parser.add_argument("--batch", type=int, default=32)
+parser.add_argument("--patch", type=int, default=64)
+parser.add_argument("--widths", type=int, nargs="+", default=[64, 96, 128], help="of the network")
 parser.add_argument("--folder", help="of the log and the state to resume from; by default the prior's name")
 parser.add_argument("--output", help="by default the prior's name, .safetensors")
 parser.add_argument("--test", nargs="*", default=[], help="photographs to denoise, never trained on")
@@ -38,23 +45,23 @@ def picture(path):
     return image if arguments.color else image[None]
 
 
-names = IN_COLOR.split() if arguments.color else sorted(f"{IN_COLOR} {GRAY}".split())
-pictures = [picture(Path(skimage.data.__file__).parent / each) for each in names]
-# smaller versions have sharper edges; of all pictures that are large enough
-pictures += [
-    rescale(x, s, anti_aliasing=True, channel_axis=0)
-    for x in pictures
-    for s in (0.5, 0.7)
-    if min(x.shape[1:]) * s >= 128
+installed = IN_COLOR.split() if arguments.color else f"{IN_COLOR} {GRAY}".split()
+paths = [Path(skimage.data.__file__).parent / each for each in installed]
+paths += sorted(Path(arguments.photographs).iterdir())
+pictures = [
+    x if s == 1 else rescale(x, s, anti_aliasing=True, channel_axis=0)
+    for x in map(picture, paths)
+    for s in SCALES
+    if min(x.shape[1:]) * s >= max(128 * (s < 1), arguments.patch)
 ]
 images = [2 * torch.from_numpy(x).float() - 1 for x in pictures]
 
 SIGMA_DATA = 0.5
 # colors are determined at higher noise levels than edges
-draws = {"batch_size": arguments.batch, "patch": 64, "std": 1.2, "flips": True}
+draws = {"batch_size": arguments.batch, "patch": arguments.patch, "std": 1.2, "flips": True}
 draws["mean"] = -1.0 if arguments.color else -1.6
 channels = len(images[0])
-module = EDM(UNet(channels, channels, widths=(64, 96, 128), unshuffle=2), SIGMA_DATA)
+module = EDM(UNet(channels, channels, widths=arguments.widths, unshuffle=2), SIGMA_DATA)
 training = Training(arguments.steps, learning_rate=7e-4, warmup=300, precision="bf16")
 module = training(module, ScoreMatching(images, **draws), workplace, progress=True)
 # users misjudge their noise: at the end it learns not to rely on the noise level
@@ -79,7 +86,7 @@ for path in arguments.test:
 prior.save(
     arguments.output or f"{name}.safetensors",
     dtype=torch.float16,
-    data=names,
+    data=[path.name for path in paths],
     quality={"PSNR in dB at sigma 25/255": quality},
-    training={"steps": arguments.steps, "batch": arguments.batch, "patch": 64, "seed": 0},
+    training={"steps": arguments.steps, "batch": arguments.batch, "patch": arguments.patch, "seed": 0},
 )

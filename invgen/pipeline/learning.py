@@ -214,7 +214,11 @@ class AutoregressiveLearning(Learning):
 
     width: int | None = option(Count(), "Channels of the network.", panel=_MORE)
     layers: int | None = option(Count(), "Layers of the network.", panel=_MORE)
-    mixtures: int | None = option(Count(), "Components of the distribution of a pixel.", panel=_MORE)
+    mixtures: int | None = option(
+        Count(0),
+        "Components of the distribution of a pixel; 0 for one of all levels, without their order.",
+        panel=_MORE,
+    )
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from invgen.core.checks import as_count
-from invgen.core.errors import DtypeError, ShapeError
+from invgen.core.errors import DtypeError, ParameterError, ShapeError
 from invgen.priors.autoregressive.completion import completed
-from invgen.priors.autoregressive.sampling import Uniforms, continued
+from invgen.priors.autoregressive.sampling import Pixels, Uniforms, continued
 from invgen.priors.image_format import ImageFormat
+from invgen.priors.nets.categorical import CategoricalLevels
 from invgen.priors.nets.following import in_parts
 from invgen.priors.nets.logistics import LogisticMixture
 from invgen.priors.nets.masked import GatedMaskedCNN
@@ -32,11 +33,13 @@ class Autoregressive(Trainable):
     Parameters
     ----------
     network : GatedMaskedCNN
-        Of images in the unit -1 to 1; predicts `LogisticMixture.numbers` for each pixel.
+        Of images in the unit -1 to 1; predicts `LogisticMixture.numbers` for each pixel, or a logit of each
+        level.
     image_format : ImageFormat
         With the number of levels, and one shape.
     mixtures : int
-        Components of the mixture of each pixel.
+        Components of the mixture of each pixel; zero for a softmax over the levels, `CategoricalLevels`, of
+        images of one channel.
     """
 
     family = "autoregressive"
@@ -49,7 +52,12 @@ class Autoregressive(Trainable):
             )
         if not isinstance(network, GatedMaskedCNN):
             raise DtypeError(f"Autoregressive expects a GatedMaskedCNN; got {type(network).__name__}.")
-        self.mixtures = as_count(mixtures, "mixtures")
+        self.mixtures = as_count(mixtures, "mixtures", least=0)
+        if self.mixtures == 0 and image_format.network_channels > 1:
+            raise ParameterError(
+                f"mixtures=0, a softmax over the levels, is for images of one channel; of "
+                f"{image_format.network_channels} channels the logistics are: give mixtures=10."
+            )
         super().__init__(image_format, network=network)
 
     @classmethod
@@ -77,12 +85,14 @@ class Autoregressive(Trainable):
         width, layers, dropout
             Of the `GatedMaskedCNN`.
         mixtures : int
-            Components of the mixture of each pixel.
+            Components of the mixture of each pixel; zero for a softmax over the levels.
         seed : int
             Of the weights.
         """
         images = ImageFormat.of_shape(image_shape, value_range=value_range, levels=levels)
-        numbers = LogisticMixture.numbers(images.network_channels, as_count(mixtures, "mixtures"))
+        numbers = levels
+        if as_count(mixtures, "mixtures", least=0):
+            numbers = LogisticMixture.numbers(images.network_channels, mixtures)
         network = seeded(
             GatedMaskedCNN,
             seed,
@@ -199,13 +209,11 @@ class Autoregressive(Trainable):
         images = self.image_format
         return images.from_network(seen, seen.new_empty(len(seen), *(images.shape or ())))
 
-    def _predicted(self, outputs: Tensor) -> LogisticMixture:
-        return LogisticMixture.of(
-            outputs if outputs.dtype == torch.float64 else outputs.float(),
-            self.image_format.network_channels,
-            self.mixtures,
-            self._levels,
-        )
+    def _predicted(self, outputs: Tensor) -> Pixels:
+        outputs = outputs if outputs.dtype == torch.float64 else outputs.float()
+        if self.mixtures == 0:
+            return CategoricalLevels(outputs)
+        return LogisticMixture.of(outputs, self.image_format.network_channels, self.mixtures, self._levels)
 
     @property
     def _levels(self) -> int:

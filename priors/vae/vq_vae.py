@@ -17,6 +17,7 @@ from invgen.core.draws import Draws
 from invgen.core.errors import DtypeError
 from invgen.priors.autoregressive.sampling import Uniforms, continued
 from invgen.priors.image_format import ImageFormat
+from invgen.priors.nets.categorical import drawn
 from invgen.priors.nets.masked import GatedMaskedCNN
 from invgen.priors.nets.vector_quantization import VectorQuantizedAutoencoder
 from invgen.priors.trainable import Lesson, seeded
@@ -41,8 +42,7 @@ class _Codes:
 
     def sample(self, uniform: Tensor) -> Tensor:
         """Codes that are drawn by uniform numbers ``(N, 1, h, w)``."""
-        cumulative = torch.softmax(self.logits, dim=1).cumsum(1)
-        return _one_hot((uniform > cumulative[:, :-1]).sum(1), self.logits, self.logits.shape[1])
+        return _one_hot(drawn(self.logits, uniform), self.logits, self.logits.shape[1])
 
 
 class VQVAE(PixelDecoder):

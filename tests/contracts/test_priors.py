@@ -361,6 +361,10 @@ GENERATIVE = {
             {"integrate": True},
         ),
         "channels": (untrained("Autoregressive", (3, 4, 5), width=8, layers=1, mixtures=2), {}),
+        "softmax": (
+            untrained("Autoregressive", (2, 3), levels=4, width=8, layers=2, mixtures=0),
+            {"integrate": True},
+        ),
     },
     "GAN": {
         "image": (untrained("GAN", (8, 8), latent=4, widths=(8, 4)), {}),

@@ -32,9 +32,12 @@ def every_image(shape, levels):
     return torch.tensor(list(values)).double().reshape(-1, *shape) / (levels - 1)
 
 
+@pytest.mark.parametrize("mixtures", [3, 0])
 @pytest.mark.parametrize(("shape", "levels"), [((2, 2), 4), ((3, 2), 2), ((2, 2, 1), 4)])
-def test_probabilities_of_all_images_sum_to_one(shape, levels):
-    prior = random_prior(shape, levels)
+def test_probabilities_of_all_images_sum_to_one(shape, levels, mixtures):
+    if mixtures == 0 and len(shape) == 3:
+        shape = (1, 2, 2)
+    prior = random_prior(shape, levels, mixtures=mixtures)
     found = prior.log_prob(every_image(shape, levels))
     assert float(found.exp().sum()) == pytest.approx(1, abs=1e-10)
     assert float(found.std()) > 0.3  # and they are not all alike
