@@ -5,22 +5,20 @@ from __future__ import annotations
 import torch
 
 import invgen as ig
-from benchmarks.priors.sources import data, prior
+from benchmarks.priors import sources
 from benchmarks.report import Report
 
-LEARNED = 7500
 COUNT = 500
 
 
 def digits(report: Report) -> None:
-    """500 samples beside the 500 digits that were not learned from."""
-    model = prior(report, "digits")
-    paths = [data(report, f"digits/mnist8k-{kind}-ubyte.gz") for kind in ("images-idx3", "labels-idx1")]
-    if model is None or paths[0] is None or paths[1] is None:
+    """500 samples beside 500 test digits."""
+    model, found = sources.prior(report, "digits"), sources.digits(report)
+    path = sources.data(report, "digits/mnist8k-labels-idx1-ubyte.gz")
+    if model is None or found is None or path is None:
         return
-    images = torch.stack([torch.from_numpy(x) for x in ig.io.read_images(paths[0])])
-    labels = torch.from_numpy(ig.io.read_labels(paths[1]))
-    learned, held_out = images[:LEARNED], images[LEARNED : LEARNED + COUNT]
+    learned, held_out = found[0].float() / 255, found[1][-COUNT:].float() / 255
+    labels = torch.from_numpy(ig.io.read_labels(path))[-COUNT:]
     samples = model.sample(COUNT, seed=0, steps=18).clamp(0, 1)
 
     memory = ig.metrics.memorization(samples, learned, held_out)
@@ -35,7 +33,7 @@ def digits(report: Report) -> None:
     report.row("the same: lowest and highest tenth", ", ".join(tenths))
 
     classifier = ig.metrics.digit_features().classify
-    right = float((classifier(held_out).argmax(1) == labels[LEARNED : LEARNED + COUNT]).double().mean())
+    right = float((classifier(held_out).argmax(1) == labels).double().mean())
     report.row("the classifier that judges: held-out digits that it gets right", f"{100 * right:.1f} %")
     shares = classifier(samples).argmax(1).bincount(minlength=10).double() / COUNT
     entropy = float(-torch.special.xlogy(shares, shares).sum())

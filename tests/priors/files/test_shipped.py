@@ -14,7 +14,7 @@ SHIPPED = pytest.mark.parametrize("name", checkpoints.shipped())
 
 
 def digits(find):
-    """Of those that were not learned from."""
+    """Of the test digits."""
     images = ig.io.read_images(find("digits/mnist8k-images-idx3-ubyte.gz"))[7500:7516]
     return torch.stack([torch.from_numpy(x) for x in images])
 
