@@ -21,7 +21,7 @@ ARGUMENTS = {
     "mri.py": ["--size", "64", "--output", "picture.png"],
     "own_physics.py": ["--size", "32"],
     "compressed_sensing.py": ["--size", "32", "--digits", "DIGITS", "--output", "picture.png"],
-    "generative.py": ["DIGITS", "--count", "2", *PICTURE],
+    "generative.py": ["DIGITS", "digits-vae", "--count", "2", *PICTURE],
     "published_generators.py": [
         *("--gan", "GAN", "--vae", "VAE", "--digits", "DIGITS"),
         *("--starts", "1", "--output", "picture.png"),

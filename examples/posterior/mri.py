@@ -14,7 +14,7 @@ from invgen.operators import sampling
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("head", help="NiiVue's chris_t1.nii.gz")
-parser.add_argument("--slice", type=int, default=160, help="from 152 on the prior has not seen them")
+parser.add_argument("--slice", type=int, default=120, help="the prior has seen none of this head")
 parser.add_argument("--acceleration", type=float, default=8.0)
 parser.add_argument("--samples", type=int, default=8)
 parser.add_argument("--output", default="mri.png", help="picture to write")

@@ -2,6 +2,7 @@
 
 from importlib.resources import files
 
+import numpy as np
 import pytest
 import torch
 
@@ -35,16 +36,24 @@ def objects(find):
 
 
 def head(find):
-    """A slice of the top quarter, upright, and with a phase."""
-    volume = ig.io.read_images(find("volumes/chris_t1.nii.gz"))
-    image = torch.from_numpy(volume[160]).T.flip(0) / max(float(x.max()) for x in volume)
+    """A slice of the patient who was held out, upright, and with a phase."""
+    volume = ig.io.read_images(find("heads/i_t1_tumour.nii.gz"))
+    image = torch.from_numpy(volume[12]).T.flip(0)[:, 32:224] / 1150  # over a percentile of all
     phase = torch.linspace(0, 2, image.shape[0])[:, None].expand_as(image)
-    return torch.polar(torch.nn.functional.pad(image, (2, 2)), torch.nn.functional.pad(phase, (2, 2)))
+    return torch.polar(image, phase)
+
+
+def chest(find):
+    """A slice of a patient who was held out."""
+    with np.load(find("ct_slices/tcga_chest_train_1.npz")) as file:
+        slices = torch.from_numpy(file["hu"][3]).div(1000).add(1).clamp(0, 2.5)
+    return torch.nn.functional.avg_pool2d(slices[None], 2)[0]
 
 
 #: What each prior has not seen, the noise, and the baseline that it is above.
 HELD_OUT = {
     "brain-mr": (head, 0.05, TVDenoiser()),
+    "chest-ct": (chest, 0.1, NonLocalMeans()),
     "ct-phantoms": (objects, 0.1, TVDenoiser()),
     "denoiser-color": (colors, 25 / 255, TVDenoiser()),
     "denoiser-gray": (photograph, 25 / 255, NonLocalMeans()),
