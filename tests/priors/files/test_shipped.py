@@ -141,7 +141,9 @@ def test_those_that_draw_images_draw_images(name):
     if not hasattr(prior, "sample"):
         pytest.skip("a prior of patches draws no images")
     images = prior.image_format
-    shape = images.shape or (*(() if images.channels is None else (images.channels,)), 40, 48)
+    # those that know places in an image know the size of its pixels
+    size = (128, 96) if getattr(prior, "positioned", False) else (40, 48)
+    shape = images.shape or (*(() if images.channels is None else (images.channels,)), *size)
     # a few steps are enough to leave the noise of the highest level behind
     settings = {"image_shape": shape, "steps": 6} if isinstance(prior, Diffusion) else {}
     x = prior.sample(2, seed=0, **settings)
