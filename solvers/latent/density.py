@@ -68,14 +68,18 @@ class LatentPosterior:
                     f"{self._who} needs the derivative of the generator; {type(generator).__name__}.decode "
                     "has none in PyTorch: it is computed without a graph, or outside of PyTorch."
                 )
+            log_prior = generator.latent_log_prob(at)
             finite = finite & image.isfinite().flatten(len(problem.batch_shape)).all(-1)
-            seen = torch.where(_each(finite, image), image, 0)
-            energy = power * problem.negative_log_likelihood(seen) - generator.latent_log_prob(at)
-            (slope,) = torch.autograd.grad(energy.sum(), at)
+            seen = torch.where(_each(finite, image), image, 0).detach()
+            misfit, gradient = problem.value_and_gradient(seen)
+            # the chain rule through the generator: a function with the gradient of the energy
+            linear = power * images.inner(gradient, image).real - log_prior
+            (slope,) = torch.autograd.grad(linear.sum(), at)
+        energy = power * misfit - log_prior.detach()
         finite = finite & energy.isfinite()
-        energy = torch.where(finite, energy.detach(), torch.inf)
+        energy = torch.where(finite, energy, torch.inf)
         slope = torch.where(_each(finite, slope) & slope.isfinite(), slope, 0)
-        return Point(z, energy, slope, seen.detach())
+        return Point(z, energy, slope, seen)
 
 
 def _each(value: Tensor, like: Tensor) -> Tensor:
