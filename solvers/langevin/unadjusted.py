@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
 
 from invgen.core.errors import ParameterError
 from invgen.operators import LinearOperator

@@ -48,7 +48,7 @@ class LatentHMC(LatentSampler):
         See `invgen.solvers.latent.sampler.LatentSampler`.
     """
 
-    iterations: int = 400
+    iterations: int = 300
     leapfrog_steps: int = 10
 
     counts: ClassVar[dict[str, int]] = {**LatentSampler.counts, "leapfrog_steps": 1}

@@ -125,7 +125,9 @@ class LatentSampler(PosteriorSampler):
             at, moved, probability = metropolis(at, *proposal, draws)
             if k < burn_in:
                 began = max(start for start in (0, half, third) if start <= k)
-                step = step.updated(k + 1 - began, probability, self.target)
+                # a chain that has found no density yet says nothing of the step
+                known = torch.where(at.energy.isfinite(), probability, self.target)
+                step = step.updated(k + 1 - began, known, self.target)
                 if half <= k < third:
                     spread = spread.updated(k + 1 - half, at.x)
                 if k + 1 == third and third - half >= _LEAST:
@@ -162,9 +164,9 @@ class LatentSampler(PosteriorSampler):
         lost = int((~energy.isfinite()).sum())
         if lost:
             raise DivergenceError(
-                f"{lost} of {energy.numel()} chains of {self.name} have found no latent variables of a finite "
-                "density: the images of the generator there, or what the noise model says of them, are not "
-                "finite. Check generator and noise model on draws of the latent variables."
+                f"{lost} of {energy.numel()} chains of {self.name} have found no latent variables of a "
+                "finite density: the images of the generator there, or what the noise model says of them, "
+                "are not finite. Check both on draws of the latent variables."
             )
 
     def diagnostics(self, ends: list[State]) -> dict[str, Any]:
@@ -175,7 +177,11 @@ class LatentSampler(PosteriorSampler):
             return {}
         moves = torch.cat([end["accepted"] for end in ends])
         sizes = torch.cat([DualAveraging(*end["step"]).log_step.exp() for end in ends])
-        found = {"acceptance": moves.mean(0) / taken, "step_size": sizes.mean(0), "stuck": (moves == 0).sum(0)}
+        found = {
+            "acceptance": moves.mean(0) / taken,
+            "step_size": sizes.mean(0),
+            "stuck": (moves == 0).sum(0),
+        }
         plain = {name: value if value.ndim else value.item() for name, value in found.items()}
         return plain | mixing([end["trace"] for end in ends])
 
@@ -203,7 +209,7 @@ class Spread(NamedTuple):
         return type(self)(mean, self.squares + away * (z - mean))
 
     def widths(self, n: int, space: Space) -> Tensor:
-        """Standard deviations of n draws, drawn towards their mean over the variables; one of a chain at rest."""
+        """Standard deviations of n draws, shrunk to their mean over the variables; one of a chain at rest."""
         variance = self.squares / (n - 1)
         average = space.per_sample(variance.mean(space.axes))
         shrunk = (n * variance + _SHRINKAGE * average) / (n + _SHRINKAGE)

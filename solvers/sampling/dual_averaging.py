@@ -9,8 +9,8 @@ from torch import Tensor
 
 __all__ = ["DualAveraging"]
 
-#: gamma, t0 and kappa of the paper; its gamma is half as large, for burn-ins that are longer than those here, and
-#: leaves acceptance above its target after some fifty steps.
+#: gamma, t0 and kappa of the paper, whose gamma is half as large, for longer burn-ins: after fifty steps it
+#: leaves acceptance far above its target.
 _GAMMA, _DELAY, _KAPPA = 0.1, 10.0, 0.75
 
 

@@ -153,7 +153,11 @@ SAMPLERS = {
         "defaults": (LatentHMC(GENERATOR, leapfrog_steps=2, **LEVELS), None, ()),
         "rows": (LatentHMC(GENERATOR_ROWS, leapfrog_steps=2, **LEVELS), lost, ()),
         "complex": (LatentHMC(GENERATOR_COMPLEX, leapfrog_steps=2, **LEVELS), single_coil, ()),
-        "weighted data": (LatentHMC(GENERATOR_ROWS, annealed=True, leapfrog_steps=2, **LEVELS), inpainting, ()),
+        "weighted data": (
+            LatentHMC(GENERATOR_ROWS, annealed=True, leapfrog_steps=2, **LEVELS),
+            inpainting,
+            (),
+        ),
         "counts": (LatentHMC(GENERATOR_SMALL, leapfrog_steps=2, **LEVELS), counts, {"scale"}),
         "not linear": (LatentHMC(GENERATOR_ROWS, leapfrog_steps=2, **LEVELS), saturated, {"scale"}),
     },
