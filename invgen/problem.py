@@ -151,6 +151,18 @@ class Problem(Frozen):
             return self.normal(x) - self.backprojection
         return self.operator.vjp(x, self.likelihood.gradient(self.operator(x), self.measurement))
 
+    def value_and_gradient(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """`negative_log_likelihood` and `gradient` at `x`, which share a projection where they can.
+
+        Where the value is not finite, the gradient is zero.
+        """
+        if self.is_least_squares:
+            return self.negative_log_likelihood(x), self.gradient(x)
+        prediction, y, space = self.operator(x), self.measurement, self.operator.range
+        value = self.likelihood.negative_log_likelihood(prediction, y, space.axes, self.observed)
+        slope = torch.where(space.per_sample(value.isfinite()), self.likelihood.gradient(prediction, y), 0)
+        return value, self.operator.vjp(x, slope)
+
     def fit(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Negative log-likelihood and residual norm ``|A x - y|``, A x being what the noise model expects.
 

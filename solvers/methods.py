@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from invgen.core.checks import is_count
 from invgen.core.errors import ParameterError
-from invgen.priors.base import Composite, Denoiser, Patchwise, Proximable
+from invgen.priors.base import Composite, Denoiser, Generator, Patchwise, Proximable
 from invgen.solvers.base import Solver
 from invgen.solvers.diffusion import (
     DAPS,
@@ -29,6 +29,7 @@ from invgen.solvers.diffusion import (
 )
 from invgen.solvers.direct import FBP, FDK, Gridding, RootSumOfSquares, ZeroFilled
 from invgen.solvers.langevin import ULA, AnnealedLangevin, PredictorCorrector
+from invgen.solvers.latent import LatentHMC, LatentLangevin
 from invgen.solvers.least_squares import CG, MLEM, OSSART, SIRT
 from invgen.solvers.plug_and_play import EPLL, RED, PnPADMM, PnPHQS, PnPPGD
 from invgen.solvers.proximal import ADMM, FISTA, ISTA, PDHG, BasisPursuit, CondatVu, Lasso
@@ -165,8 +166,9 @@ def _sampler(
     operator: OperatorNeed = "linear",
     noise: NoiseNeed = "Gaussian",
     uses: tuple[str, ...] = _EVERYWHERE,
+    prior: type = Denoiser,
 ) -> Method:
-    return Method(name, solver, about, operator, noise, uses, Denoiser)
+    return Method(name, solver, about, operator, noise, uses, prior)
 
 
 #: All methods, those of scans in the order in which the command line lists them.
@@ -296,6 +298,22 @@ METHODS = (
         "singular vectors",
         "white",
         (*KSPACE, *_IMAGING, "certify"),
+    ),
+    _sampler(
+        "latent-langevin",
+        LatentLangevin,
+        "Langevin dynamics of latent variables",
+        "differentiable",
+        "any",
+        prior=Generator,
+    ),
+    _sampler(
+        "latent-hmc",
+        LatentHMC,
+        "Hamiltonian Monte Carlo of latent variables",
+        "differentiable",
+        "any",
+        prior=Generator,
     ),
 )
 

@@ -2,12 +2,23 @@
 
 >>> ig.certification.certify(ig.solvers.DDS, "mixture-8-1")
 
-The sampler sees nothing of the prior but its denoiser. `invgen.testing.check_sampler` holds the figures to
-bounds; ``invgen certify`` puts those of many samplers into a table.
+The sampler sees nothing of the prior but its denoiser, and of a Gaussian a linear generator.
+`invgen.testing.check_sampler` holds the figures to bounds; ``invgen certify`` puts those of many samplers
+into a table.
 """
 
 from invgen.certification.cases import CASES, GAUSSIAN, MIXTURES, Case, Setting
 from invgen.certification.figures import Figures, certify
-from invgen.certification.view import DenoiserView
+from invgen.certification.view import DenoiserView, GeneratorView
 
-__all__ = ["CASES", "GAUSSIAN", "MIXTURES", "Case", "DenoiserView", "Figures", "Setting", "certify"]
+__all__ = [
+    "CASES",
+    "GAUSSIAN",
+    "MIXTURES",
+    "Case",
+    "DenoiserView",
+    "Figures",
+    "GeneratorView",
+    "Setting",
+    "certify",
+]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
+from invgen.certification.view import DenoiserView, GeneratorView
 from invgen.core.errors import FileError, ParameterError
 from invgen.noise import Gaussian as Noise
 from invgen.operators import MRI, Downsample, LinearOperator, Mask, MatrixOperator, Radon
@@ -47,12 +48,15 @@ class Case:
     std : number
         Standard deviation of a pixel over all images, of complex ones of each part: what the format of a
         network says of the images that it was trained on.
+    view : callable
+        Makes what a sampler sees, of the prior and `std`.
     """
 
     name: str
     about: str
     setting: Callable[[int], Setting]
     std: float
+    view: Callable[[Any, float], DenoiserView] = DenoiserView
 
 
 def _generator(seed: int) -> torch.Generator:
@@ -73,6 +77,20 @@ def _vectors(d: int, measured: int, isotropic: bool) -> Callable[[int], Setting]
             covariance = (Q * torch.linspace(0.1, 1.9, d, dtype=torch.float64)) @ Q.mT
         A = MatrixOperator(torch.randn(measured, d, generator=g) / math.sqrt(d))
         return _with_noise(Gaussian(mean, covariance), A)
+
+    return setting
+
+
+def _low_rank(shape: tuple[int, int], rank: int, measured: int) -> Callable[[int], Setting]:
+    """Images that a linear map makes of a few numbers, measured by random numbers."""
+
+    def setting(seed: int) -> Setting:
+        g, d = _generator(seed), math.prod(shape)
+        W = torch.randn(d, rank, generator=g, dtype=torch.float64)
+        W = W * math.sqrt(d) / W.norm()
+        mean = torch.randn(shape, generator=g)
+        A = MatrixOperator(torch.randn(measured, d, generator=g) / math.sqrt(d), shape)
+        return _with_noise(Gaussian(mean, W @ W.mT), A)
 
     return setting
 
@@ -157,7 +175,8 @@ def _digits(seed: int) -> Setting:
 
 _SMALL, _WIDE = (4, 4), (4, 8)
 
-_ALL = [
+#: Those with a Gaussian prior, which is a linear generator too.
+_GAUSSIAN = [
     Case("dense-2", "Gaussian in 2 dimensions, 1 random measurement", _vectors(2, 1, False), 1.0),
     Case("dense-8", "Gaussian in 8 dimensions, 4 random measurements", _vectors(8, 4, False), 1.0),
     Case(
@@ -187,6 +206,16 @@ _ALL = [
         _images(_WIDE, lambda g: _as_matrix(Radon(_WIDE, 3))),
         1.0,
     ),
+    Case(
+        "low-rank-16",
+        "Gaussian images of 4 x 4 pixels in 4 dimensions, 6 random measurements",
+        _low_rank(_SMALL, 4, 6),
+        1.0,
+    ),
+]
+
+_ALL = [
+    *(replace(case, view=GeneratorView) for case in _GAUSSIAN),
     *(
         Case(
             f"mixture-{d}-{m}",
@@ -204,7 +233,7 @@ _ALL = [
 CASES = {case.name: case for case in _ALL}
 
 #: Names of those with a Gaussian prior, and of those with a mixture.
-GAUSSIAN = tuple(name for name in CASES if not name.startswith(("mixture", "digits")))
+GAUSSIAN = tuple(case.name for case in _GAUSSIAN)
 MIXTURES = tuple(name for name in CASES if name.startswith("mixture"))
 
 

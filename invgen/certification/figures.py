@@ -12,7 +12,6 @@ import torch
 
 from invgen.certification import measures
 from invgen.certification.cases import Case, Setting, find_case
-from invgen.certification.view import DenoiserView
 from invgen.core.checks import as_count
 from invgen.core.errors import DtypeError, ParameterError, ShapeError
 from invgen.problem import Problem
@@ -49,7 +48,7 @@ class Figures:
         Probability of ranks as uniform as those of the truths, if the sampler is right; see
         `invgen.certification.measures.calibration`.
     evaluations, derivatives : float
-        Evaluations of the denoiser for each sample, and the number of those with a derivative.
+        Evaluations of the denoiser, or generator, for each sample, and the number of those with a derivative.
     seconds : float
         That all the samples took.
     """
@@ -102,7 +101,10 @@ def certify(
     seed: int = 0,
     advance: Callable[[], None] | None = None,
 ) -> Figures:
-    """Measure a sampler on a problem whose posterior is known, seeing nothing of the prior but its denoiser.
+    """Measure a sampler on a problem whose posterior is known, seeing of the prior only what samplers need.
+
+    That is its denoiser, and where the prior is a Gaussian the same as a generator, linear and of standard
+    normal latent variables.
 
     In each round operator and prior are drawn anew, truths from the prior and measurements of them; all are
     one batch for the sampler. Interval and variance are compared with those of the posterior, the ranks are
@@ -149,7 +151,7 @@ def certify(
     for _ in range(rounds):
         setting = case.setting(next(seeds))
         truths, problem = _measured(setting, measurements, seeds)
-        view = DenoiserView(setting.prior, case.std)
+        view = case.view(setting.prior, case.std)
         solver, began = build(view), time.perf_counter()
         result = _checked(solver(problem, samples=samples, seed=next(seeds)), samples, truths)
         counted["seconds"] += time.perf_counter() - began

@@ -36,7 +36,7 @@ LEGEND = (
     "distance: sliced Wasserstein-1, and over that of exact samples. mean: its bias in posterior standard "
     "deviations. variance: over the posterior's, the average of all pixels; its error: root mean square of "
     "each pixel's. 50 %, 90 %: probability of the intervals of that level. ranks: p-value of those of the "
-    "truths. evaluations: of the denoiser for each sample; J: with its derivative."
+    "truths. evaluations: of the denoiser, or generator, for each sample; J: with its derivative."
 )
 
 #: Noise level of ULA's prior, over the standard deviation of a pixel: its default is 5 / 255 of a value

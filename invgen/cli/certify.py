@@ -62,9 +62,9 @@ def certify(
 ) -> None:
     """Measure posterior samplers where the posterior is known exactly: distance, bias, coverage, ranks.
 
-    A sampler sees nothing of the prior but its denoiser. Problems are Gaussian images through several
-    operators, and mixtures of which most samplers find too few modes, or too many. A minute or two for one
-    solver.
+    A sampler sees nothing of the prior but its denoiser, and of a Gaussian a linear generator. Problems are
+    Gaussian images through several operators, and mixtures of which most samplers find too few modes, or too
+    many. A minute or two for one solver.
     """
     from invgen.certification import CASES
     from invgen.certification.table import LEGEND, SUFFIXES, builds, measured, write_table

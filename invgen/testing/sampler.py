@@ -33,9 +33,9 @@ def check_sampler(
 ) -> Report:
     """Check that a sampler draws from the posterior, on problems where that is known exactly.
 
-    It sees nothing of the prior but its denoiser. On each problem the bias of mean and variance, the coverage
-    of its 50 and 90 percent intervals and the ranks of the truths are held to bounds;
-    `invgen.certification.certify` gives the same figures without bounds.
+    It sees nothing of the prior but its denoiser, and of a Gaussian a linear generator. On each problem the
+    bias of mean and variance, the coverage of its 50 and 90 percent intervals and the ranks of the truths are
+    held to bounds; `invgen.certification.certify` gives the same figures without bounds.
 
     Parameters
     ----------

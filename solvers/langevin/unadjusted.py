@@ -7,24 +7,20 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
 
-from invgen.chains import effective_sample_size, r_hat
 from invgen.core.errors import ParameterError
 from invgen.operators import LinearOperator
 from invgen.priors.image_format import format_of
 from invgen.problem import Problem
 from invgen.solvers.sampling.base import PosteriorSampler
 from invgen.solvers.sampling.curvature import check_curvature, largest_curvature
+from invgen.solvers.sampling.mixing import followed, mixing
 from invgen.solvers.state import State
 
 __all__ = ["ULA"]
 
 #: Noise level of the prior, where none is given, in its value range: that of the paper's experiments.
 _SIGMA = 5 / 255
-
-#: Number of pixels of each chain that are followed.
-_FOLLOWED = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,31 +108,14 @@ class ULA(PosteriorSampler):
             slope = problem.gradient(x) + (x - self.denoised(x, sigma)) / sigma**2
             x = x - delta * slope + (2 * delta).sqrt() * draws(x)
             if k >= burn_in and (k - burn_in) % self.thinning == 0:
-                seen = _followed(problem, x)[:, None]
-                trace = seen if trace is None else torch.cat([trace, seen], 1)
+                trace = followed(trace, problem, x)
             yield State(x=x, k=k + 1, curvature=curvature, trace=trace, draws=draws.state)
 
     def diagnostics(self, ends: list[State]) -> dict[str, Any]:
         """R-hat and effective sample size of the worst pixel, for each batch element."""
-        traces = [end["trace"] for end in ends]
-        if any(trace is None or trace.shape[1] < 4 for trace in traces):
-            return {}
-        length = min(trace.shape[1] for trace in traces)
-        chains = torch.cat([trace[:, :length] for trace in traces])
-        worst = {
-            "r_hat": r_hat(chains).amax(-1),
-            "effective_sample_size": effective_sample_size(chains).amin(-1),
-        }
-        return {name: value if value.ndim else float(value) for name, value in worst.items()}
+        return mixing([end["trace"] for end in ends])
 
     @property
     def remedy(self) -> str:
         """What to do about a chain that diverges."""
         return f"Take smaller steps than step_size={self.step_size}. {super().remedy}"
-
-
-def _followed(problem: Problem, x: Tensor) -> Tensor:
-    """Pixels at even distances in each image, shape (*batch, pixels)."""
-    space = problem.operator.domain
-    at = torch.linspace(0, space.size - 1, min(space.size, _FOLLOWED), device=x.device).round().long()
-    return x.flatten(x.ndim - len(space.shape))[..., at]

@@ -27,14 +27,14 @@ __all__ = ["PosteriorSampler"]
 
 @dataclass(frozen=True)
 class PosteriorSampler(Solver):
-    """Base of the solvers that draw samples of ``p(x | y)`` with a denoiser as the prior.
+    """Base of the solvers that draw samples of ``p(x | y)`` with a learned prior.
 
     A subclass gives `steps`, the algorithm in the unit of the prior; the samples are a batch axis before all
     others.
 
     Parameters
     ----------
-    prior : Denoiser
+    prior : Denoiser, or what the subclass takes
     scale : positive number, tensor with one for each batch element, or "auto"
         The value in the image that becomes the upper end of the prior's value range: white, in its unit.
         "auto" estimates it from a rough reconstruction; with an operator that is not linear, or noise that is
@@ -44,12 +44,15 @@ class PosteriorSampler(Solver):
         samples are the same.
     """
 
-    prior: Denoiser
+    prior: Any
     _: KW_ONLY
     scale: float | torch.Tensor | str = "auto"
     chunk_size: int | None = None
 
     draws_samples: ClassVar[bool] = True
+
+    #: What the prior can do, one of these.
+    protocols: ClassVar[tuple[type, ...]] = (Denoiser,)
 
     #: Whether it takes operators that are not linear, and noise that is not Gaussian.
     general: ClassVar[bool] = False
@@ -62,7 +65,7 @@ class PosteriorSampler(Solver):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.prior, self.name, Denoiser)
+        require(self.prior, self.name, *self.protocols)
         check_scale(self.scale, "scale")
         if self.chunk_size is not None:
             object.__setattr__(self, "chunk_size", as_count(self.chunk_size, f"{self.name}'s chunk_size"))
@@ -74,8 +77,10 @@ class PosteriorSampler(Solver):
         factor = 1.0 if unit is None else problem.operator.domain.per_sample(unit)
         # to divide what was multiplied would change its last bits: a resumed run has its own image
         first = State(x=state.get("inner", lambda: state.x / factor), **state.variables)
+        # a chain that rests has not converged
+        never = torch.full(problem.batch_shape, torch.inf, device=state.x.device)
         for reached in self.steps(inner, self.prepare(inner), first):
-            yield State(x=factor * reached.x, inner=reached.x, **reached.variables)
+            yield State(x=factor * reached.x, optimality=never, inner=reached.x, **reached.variables)
 
     def draws(self, problem: Problem, state: State) -> Draws:
         """The random numbers of each sample, from where `state` left them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from invgen.core.draws import Draws
 from invgen.problem import Problem
 from invgen.solvers.data_prox import SAMPLER_PRECISION, DataProx
 from invgen.solvers.sampling.curvature import check_curvature, largest_curvature
+from invgen.solvers.sampling.metropolis import Point, langevin, metropolis
 
 __all__ = ["GaussianStep", "LangevinStep", "LikelihoodStep", "likelihood_step"]
 
@@ -81,29 +83,21 @@ class LangevinStep:
     def __call__(self, z: Tensor, rho: Tensor, draws: Draws) -> Tensor:
         """One image for each z, with `rho` of the batch's shape."""
         space, pull = self._problem.operator.domain, rho**-2
-        x, length = z, 1 / (largest_curvature(self._problem, z) + pull)
-        energy, slope = self._density(x, z, pull)
+        density = partial(self._density, z, pull)
+        at, length = density(z), 1 / (largest_curvature(self._problem, z) + pull)
         for k in range(self._steps):
-            step = space.per_sample(length)
-            proposed = x - step * slope + (2 * step).sqrt() * draws(x)
-            energy_there, slope_there = self._density(proposed, z, pull)
-            there, back = proposed - x + step * slope, x - proposed + step * slope_there
-            ways = (space.norm(there).square() - space.norm(back).square()) / (4 * length)
-            # the logarithm of a uniform number, from a Gaussian one
-            chance = torch.special.log_ndtr(draws(energy, 0))
-            accepted = chance < energy - energy_there + ways
-            keep = space.per_sample(accepted)
-            x, slope = torch.where(keep, proposed, x), torch.where(keep, slope_there, slope)
-            energy = torch.where(accepted, energy_there, energy)
+            width = space.per_sample((2 * length).sqrt())
+            proposal = langevin(density, at, width, draws(at.x), space)
+            at, accepted, _ = metropolis(at, *proposal, draws)
             if k < self._steps // 2:  # steps that follow the chain would move what it converges to
                 length = length * torch.where(accepted, _LONGER, _SHORTER)
-        return x
+        return at.x
 
-    def _density(self, x: Tensor, z: Tensor, pull: Tensor) -> tuple[Tensor, Tensor]:
-        """Minus the logarithm of the density, shape of the batch, and its gradient."""
+    def _density(self, z: Tensor, pull: Tensor, x: Tensor) -> Point:
+        """Minus the logarithm of the density at x, and its gradient."""
         problem, space = self._problem, self._problem.operator.domain
         energy = problem.negative_log_likelihood(x) + pull * space.norm(x - z).square() / 2
-        return energy, problem.gradient(x) + space.per_sample(pull) * (x - z)
+        return Point(x, energy, problem.gradient(x) + space.per_sample(pull) * (x - z), x)
 
 
 def likelihood_step(problem: Problem, langevin_steps: int) -> LikelihoodStep:

@@ -2,7 +2,7 @@
 
 import torch
 
-from invgen.priors import Diffusion
+from invgen.priors import Diffusion, from_module
 from invgen.priors import Gaussian as Normal
 from invgen.solvers import (
     DAPS,
@@ -13,6 +13,8 @@ from invgen.solvers import (
     ULA,
     AnnealedLangevin,
     DiffPIR,
+    LatentHMC,
+    LatentLangevin,
     PiGDM,
     PredictorCorrector,
     REDdiff,
@@ -30,8 +32,26 @@ class Wiener(torch.nn.Module):
         return 0.5 + (x - 0.5) / (1 + 4 * sigma.reshape(-1, 1, 1, 1) ** 2)
 
 
+class Decoder(torch.nn.Module):
+    """Images from zero to one, or their two parts, of three latent variables."""
+
+    def __init__(self, *shape):
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        size = torch.Size(shape).numel()
+        self.weight = torch.nn.Parameter(0.3 * torch.randn(3, size, generator=generator))
+        self.shape = shape
+
+    def forward(self, z):
+        return torch.sigmoid(z @ self.weight).unflatten(-1, self.shape)
+
+
 #: Samplers get images of a value range, whose scale they find, and images of one unit.
 NETWORK, COMPLEX = Diffusion(Wiener()), Diffusion(Wiener(), field="complex")
+GENERATOR = from_module(Decoder(1, 16, 16), (3,))
+GENERATOR_ROWS = from_module(Decoder(1, 9, 12), (3,))
+GENERATOR_COMPLEX = from_module(Decoder(2, 9, 12), (3,), field="complex")
+GENERATOR_SMALL = from_module(Decoder(1, 12, 12), (3,), value_range=(0.0, 10.0), output_range=(0.0, 1.0))
 NORMAL = Normal(torch.full((16, 16), 0.5, dtype=torch.float64), 0.3)
 NORMAL_ROWS = Normal(torch.full((9, 12), 0.5, dtype=torch.float64), 0.3)
 NORMAL_SMALL = Normal(torch.full((12, 12), 5.0, dtype=torch.float64), 0.3)
@@ -120,5 +140,25 @@ SAMPLERS = {
         "complex": (ULA(COMPLEX, **FEW), single_coil, ()),
         "weighted data": (ULA(NORMAL_ROWS, sigma=0.1, **FEW), inpainting, ()),
         "not linear": (ULA(NORMAL_ROWS, sigma=0.1, **FEW), saturated, ()),
+    },
+    "LatentLangevin": {
+        "defaults": (LatentLangevin(GENERATOR, **FEW), None, ()),
+        "rows": (LatentLangevin(GENERATOR_ROWS, **FEW), lost, ()),
+        "complex": (LatentLangevin(GENERATOR_COMPLEX, **FEW), single_coil, ()),
+        "weighted data": (LatentLangevin(GENERATOR_ROWS, annealed=True, **FEW), inpainting, ()),
+        "counts": (LatentLangevin(GENERATOR_SMALL, **FEW), counts, {"scale"}),
+        "not linear": (LatentLangevin(GENERATOR_ROWS, **FEW), saturated, {"scale"}),
+    },
+    "LatentHMC": {
+        "defaults": (LatentHMC(GENERATOR, leapfrog_steps=2, **LEVELS), None, ()),
+        "rows": (LatentHMC(GENERATOR_ROWS, leapfrog_steps=2, **LEVELS), lost, ()),
+        "complex": (LatentHMC(GENERATOR_COMPLEX, leapfrog_steps=2, **LEVELS), single_coil, ()),
+        "weighted data": (
+            LatentHMC(GENERATOR_ROWS, annealed=True, leapfrog_steps=2, **LEVELS),
+            inpainting,
+            (),
+        ),
+        "counts": (LatentHMC(GENERATOR_SMALL, leapfrog_steps=2, **LEVELS), counts, {"scale"}),
+        "not linear": (LatentHMC(GENERATOR_ROWS, leapfrog_steps=2, **LEVELS), saturated, {"scale"}),
     },
 }

@@ -20,7 +20,7 @@ from invgen.operators import (
     Radon,
     Saturation,
 )
-from invgen.priors.base import Composite, Denoiser, Patchwise, Proximable
+from invgen.priors.base import Composite, Denoiser, Generator, Patchwise, Proximable
 from invgen.solvers.methods import BEAMS, KSPACE, METHODS, Method, find, used_for
 
 README = Path(__file__).parents[2] / "README.md"
@@ -128,7 +128,7 @@ class TestNeeds:
         if method.prior is not None:
             with pytest.raises(CapabilityError, match="needs a prior"):
                 method.solver(object())
-        assert method.prior in (None, Composite, Denoiser, Patchwise, Proximable)
+        assert method.prior in (None, Composite, Denoiser, Generator, Patchwise, Proximable)
 
 
 class TestTable:
