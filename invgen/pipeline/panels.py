@@ -21,7 +21,7 @@ __all__ = ["SHOWN", "draw_slices"]
 #: The largest number of slices that are shown where none are chosen.
 SHOWN = 8
 
-#: An image, shape (H, W), and its title.
+#: An image, shape (H, W) or (3, H, W), and its title.
 _Panel = tuple[torch.Tensor, str]
 
 
@@ -71,7 +71,8 @@ def draw_slices(
         if slices is None and len(indices) > SHOWN:
             indices = [round(i * (len(indices) - 1) / (SHOWN - 1)) for i in range(SHOWN)]
         if compare is None:
-            panels, columns = [(_image(file, i, phase), f"slice {_row(file, i)}") for i in indices], 4
+            name = "image" if _is_of_images(file) else "slice"
+            panels, columns = [(_image(file, i, phase), f"{name} {_row(file, i)}") for i in indices], 4
         else:
             panels, columns = _compared(file, indices, compare)
         images, titles = [image for image, _ in panels], [title for _, title in panels]
@@ -150,13 +151,22 @@ def _stds(file: Reconstructed, indices: Sequence[int]) -> list[torch.Tensor] | N
     """Standard deviations of slices; None where there are no samples, or a single one."""
     if file.posterior is None or file.posterior.std is None:
         return None
-    return [torch.from_numpy(file.posterior.std[i]) for i in indices]
+    stds = [torch.from_numpy(file.posterior.std[i]) for i in indices]
+    # of colors, over all channels
+    return [std if std.ndim == 2 else std.square().mean(0).sqrt() for std in stds]
 
 
 def _label(file: Reconstructed, phase: bool) -> str:
+    if _is_of_images(file):
+        return "value"
     if not file.is_complex:
         return f"attenuation (1/{file.unit})"
     return "phase (radians)" if phase else "magnitude"
+
+
+def _is_of_images(file: Reconstructed) -> bool:
+    """Whether images were restored, rather than a scan reconstructed."""
+    return "operator" in (file.settings.get("reading") or {})
 
 
 def _row(file: Reconstructed, index: int) -> int:
