@@ -146,7 +146,7 @@ def _array(path: Path, dataset: str | None) -> np.ndarray:
             f"{path} is of no kind that images are read from: a folder, {', '.join(_PICTURES)}, .npy, .npz, "
             ".h5, .nii, .nii.gz, or an IDX file with idx in its name."
         )
-    if array.dtype.kind not in "uifc":
+    if array.dtype.kind not in "buifc":
         raise DataError(f"{path} holds {array.dtype}; images are numbers.")
     return array
 

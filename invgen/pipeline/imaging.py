@@ -22,7 +22,7 @@ from invgen.problem import Problem
 
 __all__ = ["Restoration", "estimate_noise"]
 
-#: By how much values may leave the range from 0 to 1, beside six standard deviations of the noise.
+#: Of white, by how much values may leave the range from black to white, beside six deviations of the noise.
 _BEYOND = 0.5
 
 
@@ -53,8 +53,7 @@ class Restoration(Work):
             raise ParameterError(f"--operator {measuring.text} takes the size of the image: --size HxW.")
         if recipe.size is not None and not vectors:
             raise ParameterError("--size is of images that vectors were measured of; here the file has it.")
-        self._scaled = "scale" in method.hyperparameters and recipe.scale is None
-        if self._scaled:
+        if "scale" in method.hyperparameters and recipe.scale is None:
             self.recipe = replace(recipe, scale=1.0)
         self._operator: LinearOperator | None = None
 
@@ -173,18 +172,21 @@ class Restoration(Work):
         return int(seeds.generate_state(1)[0])
 
     def _check_range(self, values: torch.Tensor) -> None:
-        """Refuse images of another unit, where the prior has one and the scale is not given.
+        """Refuse images of another unit than the prior's.
 
         Raises
         ------
         DataError
         """
+        white = self.recipe.scale
+        if white is None:
+            return
         low, high = float(values.min()), float(values.max())
-        room = _BEYOND + 6 * (self.recipe.noise_std or 0.0)
-        if self._scaled and (low < -room or high > 1 + room):
+        room = _BEYOND * white + 6 * (self.recipe.noise_std or 0.0)
+        if low < -room or high > white + room:
             raise DataError(
-                f"the values are from {low:g} to {high:g}, and the prior is of images from 0 to 1: give the "
-                "value that is white by --scale."
+                f"the values are from {low:g} to {high:g}, and to the prior 0 is black and {white:g} "
+                "is white: --scale gives the value that is white."
             )
 
 
