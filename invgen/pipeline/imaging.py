@@ -20,7 +20,7 @@ from invgen.pipeline.recipe import Recipe
 from invgen.pipeline.work import Notice, Part, Solved, Work, named
 from invgen.problem import Problem
 
-__all__ = ["Restoration", "estimate_noise"]
+__all__ = ["Restoration"]
 
 #: Of white, by how much values may leave the range from black to white, beside six deviations of the noise.
 _BEYOND = 0.5
@@ -37,21 +37,21 @@ class Restoration(Work):
         measuring = reading.measuring
         assert measuring is not None, "these are images"
         self._images, self._measuring, self._simulates = images, measuring, reading.simulate
+        self._vectors = measuring.vectors and not reading.simulate
         self.count = images.slices
         if self.count == 1:
             self.kept = ""
         recipe, method = self.recipe, self.method
         if recipe.noise_std is not None and not 0 < recipe.noise_std < np.inf:
             raise ParameterError(f"--noise-std is positive; got {recipe.noise_std:g}.")
-        if measuring.word == "gray" and not method.loads_prior:
+        if measuring.finds_colors and not method.loads_prior:
             raise ParameterError(
-                f"--solver {method.name} knows no colors: --operator gray takes a prior of color images, "
-                "as in --solver diffpir --prior denoiser-color."
+                f"--solver {method.name} knows no colors: --operator {measuring.word} takes a prior of color "
+                "images, as in --solver diffpir --prior denoiser-color."
             )
-        vectors = measuring.vectors and not self._simulates
-        if vectors and recipe.size is None:
+        if self._vectors and recipe.size is None:
             raise ParameterError(f"--operator {measuring.text} takes the size of the image: --size HxW.")
-        if recipe.size is not None and not vectors:
+        if recipe.size is not None and not self._vectors:
             raise ParameterError("--size is of images that vectors were measured of; here the file has it.")
         if "scale" in method.hyperparameters and recipe.scale is None:
             self.recipe = replace(recipe, scale=1.0)
@@ -116,7 +116,7 @@ class Restoration(Work):
         if truth is not None:
             # of all channels together
             rows = (x.reshape(-1, x.shape[-1]) for x in (image, truth))
-            psnr = [float(metrics.psnr(*rows, data_range=1.0))]
+            psnr = [float(metrics.psnr(*rows, data_range=self.recipe.scale or 1.0))]
             report.append(f"PSNR {psnr[0]:.2f} dB")
         return Solved(image[None], samples, (tuple(report),), result.stats, tuple(psnr))
 
@@ -131,7 +131,7 @@ class Restoration(Work):
             if self._simulates:
                 self._check_range(measured)
                 truth, measured = measured, noise.sample(operator(measured), self._noise_seed(row))
-            elif not self._measuring.vectors:
+            elif not self._vectors:
                 self._check_range(measured)
             return self._on_device(Problem(operator, measured, noise)), truth
 
@@ -139,7 +139,7 @@ class Restoration(Work):
         """The operator that a measurement, or a simulated one's image, goes with."""
         shape = tuple(measured.shape)
         if not self._simulates:
-            shape = self._size() if self._measuring.vectors else self._measuring.image_shape(shape)
+            shape = self._size() if self._vectors else self._measuring.image_shape(shape)
         if self._operator is None:
             self._operator = self._measuring.operator(shape)
         if shape != self._operator.domain.shape:
@@ -147,7 +147,7 @@ class Restoration(Work):
                 f"The images have the shapes {self._operator.domain.shape} and {shape}; those of one run "
                 "have the same: choose them by --slices."
             )
-        if self._measuring.vectors and not self._simulates and measured.shape != self._operator.range.shape:
+        if self._vectors and measured.shape != self._operator.range.shape:
             raise ShapeError(
                 f"{self._measuring.text} of {shape[0]} x {shape[1]} pixels gives "
                 f"{self._operator.range.shape[0]} measurements; {self._images.path} holds {len(measured)}."
@@ -161,10 +161,11 @@ class Restoration(Work):
 
     def _noise_level(self, row: int) -> float | None:
         """The estimate from an image; None of vectors, and where there is too little to estimate from."""
-        if self._measuring.vectors:
+        if self._vectors:
             return None
         measured = torch.from_numpy(self._images.measured(row))
-        return estimate_noise(self._operator_of(measured), measured)
+        found = white_noise_level(measured, self._operator_of(measured).observed)
+        return None if found is None else float(found)
 
     def _noise_seed(self, row: int) -> int:
         """Seed of the noise of an image: its numbers are not those that samplers draw from the recipe's."""
@@ -188,9 +189,3 @@ class Restoration(Work):
                 f"the values are from {low:g} to {high:g}, and to the prior 0 is black and {white:g} "
                 "is white: --scale gives the value that is white."
             )
-
-
-def estimate_noise(operator: LinearOperator, measured: torch.Tensor) -> float | None:
-    """Standard deviation of white noise in a measured image; None where it cannot be estimated."""
-    found = white_noise_level(measured, operator.observed)
-    return None if found is None else float(found)

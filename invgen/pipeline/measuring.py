@@ -43,12 +43,15 @@ class Measuring(ABC):
         What it is, in a line.
     vectors : bool
         A measurement is a vector, not an image.
+    finds_colors : bool
+        Colors are not measured: they come from the prior alone.
     """
 
     word: ClassVar[str]
     form: ClassVar[str]
     about: ClassVar[str]
     vectors: ClassVar[bool] = False
+    finds_colors: ClassVar[bool] = False
     #: A file that the operator is made of.
     file: str | None = None
 
@@ -236,6 +239,7 @@ class _SuperResolution(Measuring):
 @dataclass(frozen=True)
 class _Gray(Measuring):
     word, form, about = "gray", "gray", "a color image without its colors; takes a prior of color images"
+    finds_colors = True
 
     @classmethod
     def of(cls, argument: str) -> _Gray:
