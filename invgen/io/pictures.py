@@ -59,9 +59,10 @@ class PictureWriter:
         self._images[index] = values if values.ndim == 2 else np.moveaxis(values, 0, -1)
 
     def __exit__(self, kind, error, traceback) -> None:
-        with self._stack:  # which publishes the file, or removes it
-            if error is not None:
-                raise error
+        if error is not None:
+            self._stack.__exit__(kind, error, traceback)
+            return
+        with self._stack:
             self._save()
 
     def _save(self) -> None:

@@ -21,10 +21,13 @@ def located(name: str) -> str:
     return name if name in shipped() or not Path(name).exists() else str(Path(name).resolve())
 
 
-def usable(field: str) -> str:
-    """Say which priors can be given for images of a field, "real" or "complex"."""
+def usable(field: str, patches: bool = False) -> str:
+    """Say which priors can be given for images of a field, "real" or "complex"; or those of patches."""
     from invgen.priors.files.checkpoints import about, shipped
 
+    if patches:
+        fitting = [name for name in shipped() if about(name)["family"] == "patches"]
+        return f"It is a mixture of patches; with the package come {', '.join(fitting)}."
     fitting = [name for name in shipped() if about(name).get("field") == field]
     listed = f"With the package come, of {field} images, {', '.join(fitting)}" if fitting else ""
     train = f"invgen train makes others{' of complex images' if field == 'complex' else ''}"

@@ -256,6 +256,7 @@ class Recipe:
             method has no prior.
         """
         from invgen.pipeline.posterior import usable
+        from invgen.priors.base import Patchwise
         from invgen.solvers.methods import find
 
         kind = kind_of(geometry)
@@ -278,7 +279,7 @@ class Recipe:
         if method.loads_prior and recipe.prior is None:
             raise ParameterError(
                 f"--solver {solver} takes what images look like from a prior: --prior NAME|FILE. "
-                f"{usable('complex' if kind == 'MRI' else 'real')}"
+                f"{usable('complex' if kind == 'MRI' else 'real', method.prior is Patchwise)}"
             )
         return replace(recipe, samples=recipe.samples or _SAMPLES) if method.samples else recipe
 

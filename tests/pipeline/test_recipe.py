@@ -37,6 +37,14 @@ class TestFitting:
         with pytest.raises(ParameterError, match=r"--prior NAME.*ct-phantoms"):
             Recipe(solver="dds").fitting("parallel", "fbp")
 
+    def test_denoisers_and_patches_are_asked_for_without_samples(self):
+        recipe = Recipe(solver="epll", prior="patches-gray").fitting("imaging", "tv")
+        assert (recipe.samples, recipe.scale) == (None, None)
+        with pytest.raises(ParameterError, match=r"--prior NAME.*a mixture of patches.*come patches-gray\."):
+            Recipe(solver="epll").fitting("imaging", "tv")
+        with pytest.raises(ParameterError, match=r"--prior NAME.*denoiser-gray"):
+            Recipe(solver="red").fitting("imaging", "tv")
+
     @pytest.mark.parametrize(
         ("recipe", "geometry", "message"),
         [
