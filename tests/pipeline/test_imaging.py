@@ -24,6 +24,7 @@ from invgen.core.errors import (
 from invgen.io import read_images
 from invgen.pipeline import Reading, Recipe
 from invgen.pipeline.jobs import jobs_of, run_here, work_on
+from invgen.pipeline.panels import draw_slices
 from invgen.priors.nets import EDM, UNet
 
 STD = 0.05
@@ -171,6 +172,8 @@ class TestPriors:
             assert np.allclose(file["samples"][:, 0], expected.samples, atol=1e-6)
             assert np.allclose(file["reconstruction"][0], expected.x, atol=1e-6)
             assert np.allclose(file["std"][0], expected.std, atol=1e-5)
+        draw_slices(summary.path, tmp_path / "view.png")
+        assert imread(tmp_path / "view.png").ndim == 3
 
     def test_those_that_do_not_fit_are_refused(self, prior, color_prior, tmp_path):
         gray, color, high = tmp_path / "gray.npy", tmp_path / "color.npy", tmp_path / "high.npy"
