@@ -99,6 +99,16 @@ class Method:
         return issubclass(self.solver, PosteriorSampler)
 
     @property
+    def penalized(self) -> bool:
+        """Whether its prior is a penalty: on the command line, total variation."""
+        return self.prior in (Composite, Proximable)
+
+    @property
+    def loads_prior(self) -> bool:
+        """Whether its prior is one that has been learned: on the command line, given by its name or file."""
+        return self.prior is not None and not self.penalized
+
+    @property
     def hyperparameters(self) -> dict[str, Any]:
         """Names of those that numbers, words and pairs can set, with the types of their values."""
         if not is_dataclass(self.solver):

@@ -31,6 +31,8 @@ def info(
 ) -> None:
     """Describe a scan, CT or MRI: shapes, units, angles or samples, and what is missing.
 
+    Of a picture, or of images with --operator, show size and values, and how it may have been measured.
+
     Of a file that `invgen recon` wrote, show how it was made and the command to repeat it; of a prior, by its
     file or name, what it is of, how it was trained, and how well.
     """
@@ -42,6 +44,8 @@ def info(
         print(json.dumps(facts, indent=2))
     elif facts["format"] == "prior":
         _print(_prior_in_words(facts))
+    elif facts["format"] == "images":
+        _print(_images_of_a_file_in_words(facts))
     elif facts["format"] == "reconstruction":
         command = facts.pop("command")
         if quantiles := facts.get("quantiles"):
@@ -64,6 +68,20 @@ def _in_one_line(value: Any) -> Any:
     """Numbers of a list, beside each other; others as they are."""
     numbers = isinstance(value, list) and all(isinstance(entry, int | float) for entry in value)
     return ", ".join(f"{entry:g}" for entry in value) if numbers else value
+
+
+def _images_of_a_file_in_words(images: dict[str, Any]) -> dict[str, Any]:
+    noise, count = images["noise_std"], images["images"]
+    color = "in color" if images["channels"] == 3 else "gray"
+    return {
+        "file": images["path"],
+        "format": "an image" if count == 1 else f"{count} images, of which this is the first",
+        "image": f"{images['height']} x {images['width']} pixels, {color}",
+        "values": "{:.4g} to {:.4g}".format(*images["values"]),
+        "noise": "cannot be estimated" if noise is None else f"at most {noise:.3g}, its standard deviation",
+        "to restore it": "invgen recon FILE -o OUTPUT --operator, and how it was measured:",
+        **images["operators"],
+    }
 
 
 #: Entries of a prior's file that describe its images, and its networks.

@@ -20,7 +20,7 @@ ScanFile = Annotated[
     typer.Argument(
         metavar="SCAN",
         help="File of the scan. CT: Data Exchange, NXtomo, HTC 2022; MRI: fastMRI, ISMRMRD; or any HDF5, "
-        "NPY, MAT or TIFF array.",
+        "NPY, MAT or TIFF array. Or a picture, a folder of them or an array of images, with --operator.",
     ),
 ]
 

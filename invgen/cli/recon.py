@@ -1,4 +1,4 @@
-"""``invgen recon``: from a scan to images."""
+"""``invgen recon``: from a scan, or a measured image, to images."""
 
 from __future__ import annotations
 
@@ -35,12 +35,17 @@ class Recon(Command):
 @typed(Recipe, Reading)
 def recon(
     scan: ScanFile,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="HDF5 file to write.")],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="HDF5 file to write; of images also PNG, TIFF or NPY."
+        ),
+    ],
     recipe: Recipe,
     reading: Reading,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print warnings and errors only.")] = False,
 ) -> None:
-    """Reconstruct the slices of a scan, CT or MRI, into an HDF5 file.
+    """Reconstruct the slices of a scan, CT or MRI, or restore images, into an HDF5 file or a picture.
 
     CT: raw counts become line integrals (bad frames, dead pixels, flat and dark fields, zingers, logarithm),
     the centre of rotation is found, and each slice is reconstructed with the noise of each ray in mind.
@@ -51,7 +56,10 @@ def recon(
     middle of k-space, and each slice (or slab, in 3D) becomes a complex image. Its modulus has the values of
     a root-sum-of-squares image of the coils.
 
-    Solvers with a prior draw samples of what the object may be, given the data. The image is then their
+    Images: with --operator the input is a measured picture, a folder of them or an array, with values from 0
+    to 1, in gray or color. The output is the image that was measured; PNG files hold one, clipped to 0 to 1.
+
+    Samplers draw what the object may be, given the data. The image is then their
     mean; beside it are their standard deviation, quantiles (of MRI those of the modulus), and all of them.
 
     The output appears under its name when it is complete. It holds `/reconstruction`,
@@ -88,23 +96,29 @@ def _progress(solver: str, quiet: bool) -> Iterator[Callable[[float, int], None]
 
 def _show(summary: Summary) -> None:
     """Print what was done."""
-    recipe, slices, (height, width) = summary.recipe, summary.slices, summary.image_shape
-    found = summary.statistics
+    recipe, slices, found = summary.recipe, summary.slices, summary.statistics
+    *channels, height, width = summary.image_shape
+    each = "image" if "operator" in found else "slice"
     maps = f", maps by {found['maps']}" if found.get("maps") else ""
-    most = "" if recipe.samples else ", the most of a slice"
+    most = "" if recipe.samples else f", the most of {'an' if each == 'image' else 'a'} {each}"
+    color = " in color" if channels else ""
     lines = {
-        "slices": f"{len(slices)} ({slices[0]} to {slices[-1]}), {height} x {width} pixels",
+        f"{each}s": f"{len(slices)} ({slices[0]} to {slices[-1]}), {height} x {width} pixels{color}",
         "centre": f"column {found['center']:.2f}" if "center" in found else "",
         "coils": f"{found['coils']}{maps}" if "coils" in found else "",
+        "operator": found.get("operator", ""),
+        "noise": f"{found['noise_std']:.4g}" if "noise_std" in found else "",
         "solver": f"{recipe.solver} ({type(summary.solver).__name__})",
         "iterations": "" if summary.solver.iterations == 1 else f"{summary.iterations}{most}",
         "settings": ", ".join(Settings().texts(recipe.settings)),
         "weight": "" if recipe.weight is None else f"{recipe.weight:.4g}",
         "prior": recipe.prior or "",
-        "samples": "" if recipe.samples is None else f"{recipe.samples} of each slice, seed {recipe.seed}",
+        "samples": "" if recipe.samples is None else f"{recipe.samples} of each {each}, seed {recipe.seed}",
         "scale": "" if recipe.scale is None else f"{recipe.scale:.4g}",
         "device": recipe.device,
-        "time": f"{summary.seconds:.1f} s, {summary.seconds / len(slices):.2f} s a slice",
+        "time": f"{summary.seconds:.1f} s, {summary.seconds / len(slices):.2f} s "
+        f"{'an' if each == 'image' else 'a'} {each}",
+        "PSNR": f"{found['psnr']:.2f} dB" if "psnr" in found else "",
         "output": str(summary.path),
     }
     for name, value in lines.items():
@@ -113,14 +127,14 @@ def _show(summary: Summary) -> None:
 
 
 def _methods() -> Panel:
-    """The table of methods: their names, for what scans they are, and what they do."""
-    from invgen.solvers.methods import BEAMS, KSPACE, used_for
+    """The table of methods: their names, for what they are, and what they do."""
+    from invgen.pipeline.recipe import methods_of
 
     rows = Table.grid(padding=(0, 2))
-    ct, mri = used_for(*BEAMS), used_for(*KSPACE)
-    for name, method in used_for(*BEAMS, *KSPACE).items():
-        scans = " ".join(kind for kind, methods in (("CT", ct), ("MRI", mri)) if name in methods)
+    kinds = {"CT": methods_of("CT"), "MRI": methods_of("MRI"), "images": methods_of("images")}
+    for name, method in methods_of("CT", "MRI", "images").items():
+        uses = " ".join(kind for kind, methods in kinds.items() if name in methods)
         single = "; MRI of one coil on a grid" if method.operator == "singular vectors" else ""
-        rows.add_row(Text(name, "bold cyan"), scans, method.about + single)
-    listed = Group(rows, Text("\nFrom dds on they draw samples of the posterior, and need --prior.", "dim"))
-    return Panel(listed, title="Solvers", title_align="left", border_style="dim")
+        rows.add_row(Text(name, "bold cyan"), uses, method.about + single)
+    note = "\nFrom pnp-hqs on they need --prior, and from dds on they draw samples of the posterior."
+    return Panel(Group(rows, Text(note, "dim")), title="Solvers", title_align="left", border_style="dim")

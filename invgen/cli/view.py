@@ -48,7 +48,7 @@ def view(
         typer.Option(
             metavar="FILE",
             help="Another reconstruction of the same slices, shown beside, or a scan that has its truth (a "
-            "simulated one) or a reference (of fastMRI).",
+            "simulated one) or a reference (of fastMRI), or the true picture.",
         ),
     ] = None,
     phase: Annotated[

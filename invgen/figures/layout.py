@@ -135,17 +135,24 @@ def exponent(window: Window) -> tuple[int, int]:
 
 
 def as_picture(image: Tensor) -> Tensor:
-    """Return an image that can be shown, on the CPU in single precision.
+    """Return an image that can be shown, on the CPU in single precision; colors on the last axis.
 
     Raises
     ------
     ShapeError
-        If it is complex, or not two-dimensional.
+        If it is complex, or neither gray, (H, W), nor in color, (3, H, W).
     """
-    if image.ndim != 2 or image.numel() == 0 or image.is_complex():
+    if image.ndim == 3 and len(image) == 3:
+        image = image.movedim(0, -1)
+    elif image.ndim != 2:
         raise ShapeError(
-            f"A picture is made of a real image of shape (H, W); got {image.dtype} of {tuple(image.shape)}. "
-            "Choose one slice, and the modulus of a complex image."
+            f"A picture is made of an image (H, W), or (3, H, W) in color; got {tuple(image.shape)}. "
+            "Choose one slice."
+        )
+    if image.numel() == 0 or image.is_complex():
+        raise ShapeError(
+            f"A picture is made of real pixels; got {image.dtype} of {tuple(image.shape)}. Choose the "
+            "modulus of a complex image."
         )
     return image.detach().cpu().float()
 
@@ -171,11 +178,13 @@ def window_of(pictures: Sequence[Tensor], window: Window | None) -> Window:
 
 
 def show(axis: Axes, picture: Tensor, window: Window, title: str, aspect: float = 1.0) -> AxesImage:
-    """Draw an image in gray, its pixels `aspect` times as high as wide."""
+    """Draw an image, its pixels `aspect` times as high as wide; colors share the window."""
     axis.set(xticks=[], yticks=[])
     axis.set_title(title, fontsize="medium")
     for edge in axis.spines.values():
         edge.set_visible(False)
+    if picture.ndim == 3:
+        picture = ((picture - window[0]) / (window[1] - window[0])).clamp(0, 1)
     return axis.imshow(picture.numpy(), cmap="gray", vmin=window[0], vmax=window[1], aspect=aspect)
 
 

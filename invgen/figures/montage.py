@@ -42,13 +42,13 @@ def montage(
     columns: int = 4,
     aspect: float = 1.0,
 ) -> Figure:
-    """Show images side by side in gray, with a color bar for their values and a scale bar for their size.
+    """Show images side by side, with a color bar for their values and a scale bar for their size.
 
     One or two are drawn with a dot for each pixel, up to the width of a screen.
 
     Parameters
     ----------
-    images : sequence of real Tensor, each of shape (H, W)
+    images : sequence of real Tensor, each of shape (H, W), or (3, H, W) in color
         Row 0 is at the top.
     titles : sequence of str
         One for each image.
@@ -68,7 +68,7 @@ def montage(
     Raises
     ------
     ShapeError
-        If there are no images, one is not two-dimensional, or the number of titles is another.
+        If there are no images, one is no picture, or the number of titles is another.
     ParameterError
         If the window is empty, the pixel size or the aspect not positive, or `columns` no positive whole
         number.

@@ -42,13 +42,13 @@ def uncertainty(
     label: str = "",
     aspect: float = 1.0,
 ) -> Figure:
-    """Show images and their standard deviations side by side in gray, each with a color bar.
+    """Show images and their standard deviations side by side, each with a color bar.
 
     All images share one window, and all standard deviations another one, from zero.
 
     Parameters
     ----------
-    means, stds : sequence of real Tensor, each of shape (H, W)
+    means, stds : sequence of real Tensor, each of shape (H, W), or (3, H, W) in color
         The same number of each; row 0 is at the top.
     titles : sequence of str
         One for each image.

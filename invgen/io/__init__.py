@@ -22,13 +22,16 @@ from invgen.io.ct.scan import Scan
 from invgen.io.ct.selection import Selection
 from invgen.io.ct.truncation import Truncation, truncation
 from invgen.io.ct.volume import Panel, to_volume_operator, to_volume_problem
-from invgen.io.images import read_images, read_labels
+from invgen.io.images import is_picture, read_images, read_labels
+from invgen.io.measured import MeasuredImages, open_images
 from invgen.io.mri.contents import KSpace
 from invgen.io.mri.scan import MRIScan
 from invgen.io.output import Reconstructed, ReconstructionWriter, bytes_per_pixel, read_reconstruction
+from invgen.io.pictures import PICTURES, PictureWriter
 from invgen.io.reading import open_scan
 
 __all__ = [
+    "PICTURES",
     "Beam",
     "Bin",
     "Center",
@@ -38,8 +41,10 @@ __all__ = [
     "FlatField",
     "KSpace",
     "MRIScan",
+    "MeasuredImages",
     "MinusLog",
     "Panel",
+    "PictureWriter",
     "Projections",
     "Reconstructed",
     "ReconstructionWriter",
@@ -52,6 +57,8 @@ __all__ = [
     "bytes_per_pixel",
     "default_steps",
     "find_center",
+    "is_picture",
+    "open_images",
     "open_scan",
     "read_images",
     "read_labels",

@@ -1,4 +1,4 @@
-"""Images to learn from: folders, arrays, IDX files and volumes."""
+"""Images to learn from or to restore: folders, arrays, IDX files and volumes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from invgen.core.files import check_regular
 from invgen.io.arrays import load_npy
 from invgen.io.hdf5 import describe_datasets, get_dataset, open_hdf5, read_all
 
-__all__ = ["read_images", "read_labels"]
+__all__ = ["is_picture", "picture_files", "read_images", "read_labels", "read_vectors"]
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
@@ -49,13 +49,7 @@ def read_images(path: str | Path, *, dataset: str | None = None, gray: bool = Fa
         When the file is of another kind, or holds no images, or NaN.
     """
     path = Path(path)
-    if path.is_dir():
-        found = sorted(p for p in path.rglob("*") if p.suffix.lower() in _PICTURES)
-        if not found:
-            raise FileError(f"{path} holds no pictures ({', '.join(_PICTURES)}).")
-        arrays = [_picture(p) for p in found]
-    else:
-        arrays = _images(path, dataset)
+    arrays = [_picture(p) for p in picture_files(path)] if path.is_dir() else _images(path, dataset)
     images = [_channels(_unit(image), gray) for image in arrays]
     for i, image in enumerate(images):
         if not np.isfinite(image).all():
@@ -72,6 +66,54 @@ def read_labels(path: str | Path) -> np.ndarray:
     return labels.astype(np.int64)
 
 
+def read_vectors(path: str | Path, *, dataset: str | None = None) -> list[np.ndarray]:
+    """Read vectors of measurements, each ``(m,)``, in float32, without a change of their values.
+
+    Parameters
+    ----------
+    path : path
+        A NPY, NPZ, IDX or HDF5 file of one vector ``(m,)``, or of many ``(n, m)``.
+    dataset : str, optional
+        Which array of an HDF5 or NPZ file; needed where there are several.
+
+    Raises
+    ------
+    FileError, ShapeError, DataError
+        When the file is of another kind, or holds no vectors, or NaN.
+    """
+    path = Path(path)
+    array = _array(path, dataset)
+    if array.ndim not in (1, 2) or not array.size or array.dtype.kind == "c":
+        raise ShapeError(
+            f"{path} holds {array.shape} {array.dtype}; measurements are real vectors, (m,) or (n, m)."
+        )
+    vectors = list(np.atleast_2d(array).astype(np.float32))
+    for i, vector in enumerate(vectors):
+        if not np.isfinite(vector).all():
+            raise DataError(f"Vector {i} of {path} holds NaN or infinities.")
+    return vectors
+
+
+def is_picture(path: str | Path) -> bool:
+    """Whether a file is a picture by its name; TIFF files may be scans, and are none."""
+    suffix = Path(path).suffix.lower()
+    return suffix in _PICTURES and suffix not in (".tif", ".tiff")
+
+
+def picture_files(folder: Path) -> tuple[Path, ...]:
+    """The pictures in a folder and the folders in it, sorted.
+
+    Raises
+    ------
+    FileError
+        Where there are none.
+    """
+    found = tuple(sorted(p for p in folder.rglob("*") if p.suffix.lower() in _PICTURES))
+    if not found:
+        raise FileError(f"{folder} holds no pictures ({', '.join(_PICTURES)}).")
+    return found
+
+
 def _images(path: Path, dataset: str | None) -> list[np.ndarray]:
     """Images of a file, as it stores them."""
     name = path.name.lower()
@@ -80,6 +122,17 @@ def _images(path: Path, dataset: str | None) -> list[np.ndarray]:
     if name.endswith((".nii", ".nii.gz")):
         volume = _nifti(path)
         return list(np.moveaxis(volume, -1, 0)) if volume.ndim == 3 else [volume]
+    array = _array(path, dataset)
+    if array.ndim == 2:
+        return [array]
+    if array.ndim == 3 or (array.ndim == 4 and array.shape[-1] in (1, 3, 4)):
+        return list(array)
+    raise ShapeError(f"{path} holds {array.shape}; images are (H, W), (n, H, W) or (n, H, W, 3).")
+
+
+def _array(path: Path, dataset: str | None) -> np.ndarray:
+    """The numbers in a file that is no picture, as it stores them."""
+    name = path.name.lower()
     if name.endswith(".npy"):
         array = np.asarray(load_npy(path))
     elif name.endswith(".npz"):
@@ -93,13 +146,9 @@ def _images(path: Path, dataset: str | None) -> list[np.ndarray]:
             f"{path} is of no kind that images are read from: a folder, {', '.join(_PICTURES)}, .npy, .npz, "
             ".h5, .nii, .nii.gz, or an IDX file with idx in its name."
         )
-    if array.dtype.kind not in "uifc":
+    if array.dtype.kind not in "buifc":
         raise DataError(f"{path} holds {array.dtype}; images are numbers.")
-    if array.ndim == 2:
-        return [array]
-    if array.ndim == 3 or (array.ndim == 4 and array.shape[-1] in (1, 3, 4)):
-        return list(array)
-    raise ShapeError(f"{path} holds {array.shape}; images are (H, W), (n, H, W) or (n, H, W, 3).")
+    return array
 
 
 def _picture(path: Path) -> np.ndarray:

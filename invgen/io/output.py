@@ -37,7 +37,8 @@ def bytes_per_pixel(complex: bool, samples: int | None = None) -> int:
 class ReconstructionWriter:
     """Write a volume slice by slice to HDF5; the file appears under its name when all slices are there.
 
-    ``/reconstruction`` has the shape (slices, H, W) and one chunk per slice. It is float32, or complex64 with
+    ``/reconstruction`` has the shape (slices, H, W), of color images (slices, 3, H, W), and one chunk per
+    slice. It is float32, or complex64 with
     the modulus beside it in ``/magnitude``, float32, for programs without complex numbers. ``/report``
     lists what preprocessing did to each slice; ``/geometry/angles`` are the angles of a CT scan, in radians.
     Attributes hold the rest. Where there are samples, ``/reconstruction`` is their mean, and beside it stands
@@ -50,7 +51,7 @@ class ReconstructionWriter:
     slices : int
         Number of slices.
     image_shape : tuple of int
-        Shape (H, W) of a slice.
+        Shape (H, W) of a slice, or (3, H, W).
     pixel_size : float or (float, float)
         Of the image, in `unit`; where pixels are not square, their height and width.
     unit : str
@@ -81,7 +82,7 @@ class ReconstructionWriter:
         path: str | Path,
         *,
         slices: int,
-        image_shape: tuple[int, int],
+        image_shape: tuple[int, ...],
         pixel_size: float | tuple[float, float],
         unit: str,
         source: str | Path,
@@ -92,8 +93,7 @@ class ReconstructionWriter:
         center: float | None = None,
     ):
         self._path, self._slices = Path(path), as_count(slices, "slices")
-        height, width = image_shape
-        self._image_shape = as_count(height, "image_shape"), as_count(width, "image_shape")
+        self._image_shape = tuple(as_count(n, "image_shape") for n in image_shape)
         self._samples = None if samples is None else as_count(samples, "samples")
         self._complex, self._angles = complex, angles
         self._written: set[int] = set()
@@ -144,7 +144,7 @@ class ReconstructionWriter:
         report: tuple[str, ...] = (),
         samples: torch.Tensor | None = None,
     ) -> None:
-        """Write a slice of shape (H, W), the report of its preprocessing, and its samples (n, H, W)."""
+        """Write a slice (H, W) or (3, H, W), the report of its preprocessing, and its samples."""
         image = torch.as_tensor(image).detach().cpu().numpy()
         if image.shape != self._image_shape or not is_count(index, self._slices - 1, least=0):
             raise ParameterError(
@@ -182,7 +182,7 @@ class Reconstructed:
 
     Attributes
     ----------
-    volume : h5py.Dataset, shape (slices, H, W), float32 or complex64
+    volume : h5py.Dataset, shape (slices, H, W), of color images (slices, 3, H, W), float32 or complex64
     pixel_size : float
         Width of a pixel.
     pixel_height : float

@@ -25,6 +25,11 @@ class ScanFile:
     def __init__(self, path: Path, close: Callable[[], None]):
         self.path, self._close, self._open = path, close, True
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that it is read from."""
+        return (self.path,)
+
     def _index(self, index: int, count: int, what: str) -> int:
         """Place of a slice or the like, of which there are `count`; negative numbers count from the end.
 

@@ -132,10 +132,9 @@ class SliceBySlice(_CT):
 
     def _prepared(self, row: int) -> tuple[Problem, tuple[str, ...]]:
         """The problem of a slice, and the report of its preprocessing."""
-        size = self.recipe.size
         with named(row):
             projections = self._scan.line_integrals(row, **self._choice)
-            operator = to_operator(projections, image_shape=None if size is None else (size, size))
+            operator = to_operator(projections, image_shape=self.recipe.image_size)
             if self._operator is None:
                 self._operator = operator
             # a slice in which frames were lost has its own operator
@@ -181,7 +180,7 @@ class Volume(_CT):
     @cached_property
     def _whole(self) -> tuple[Problem, Panel]:
         """The problem of the volume, and the rows that it is made of."""
-        size = self.recipe.size
+        size = self.recipe.image_size
         panel = self._scan.panel(**self._choice)
-        operator = to_volume_operator(panel, None if size is None else (self.count, size, size))
+        operator = to_volume_operator(panel, None if size is None else (self.count, *size))
         return self._on_device(to_volume_problem(panel, operator)), panel

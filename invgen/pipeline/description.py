@@ -1,4 +1,4 @@
-"""What is in a file: a scan, a reconstruction, or a prior."""
+"""What is in a file: a scan, an image, a reconstruction, or a prior."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from invgen.core.errors import FileError, InvgenError
-from invgen.io import KSpace, MRIScan, Reconstructed
+from invgen.io import KSpace, MeasuredImages, MRIScan, Reconstructed, is_picture, open_images
+from invgen.pipeline.measuring import WORDS
 from invgen.pipeline.outputs import open_reconstruction
 from invgen.pipeline.reading import Reading
 from invgen.priors.files.checkpoints import about, shipped
@@ -22,7 +23,8 @@ class Description:
     Attributes
     ----------
     facts : dict
-        Plain data that JSON can hold. Its "format" is that of the scan, "reconstruction" or "prior".
+        Plain data that JSON can hold. Its "format" is that of the scan, "images", "reconstruction" or
+        "prior".
     kspace : KSpace or None
         Of the middle slice of an MRI scan, where its samples can be used.
     """
@@ -42,11 +44,31 @@ def describe(path: Path, reading: Reading) -> Description:
     facts = _prior(path) or _reconstruction(path)
     if facts is not None:
         return Description(facts)
+    if reading.operator is None and is_picture(path):
+        return Description(_images(path))
     with reading.open(path) as scan:
+        if isinstance(scan, MeasuredImages):
+            return Description(_images(path, reading.dataset))
         facts = scan.info()
         if isinstance(scan, MRIScan) and facts["samples"]:
             return Description(facts, scan.kspace(scan.slices // 2))
         return Description(facts)
+
+
+def _images(path: Path, dataset: str | None = None) -> dict[str, Any]:
+    """Describe images by the first of them: its size, its values, and what noise may be in it."""
+    import torch
+
+    from invgen.operators.imaging.noise_level import white_noise_level
+
+    with open_images(path, dataset=dataset) as images:
+        first = torch.from_numpy(images.measured(0))
+        level = white_noise_level(first)
+        return {
+            **images.info(),
+            "noise_std": None if level is None else float(level),
+            "operators": {each.form: each.about for each in WORDS.values()},
+        }
 
 
 def _prior(path: Path) -> dict[str, Any] | None:
@@ -95,13 +117,14 @@ def _reconstruction(path: Path) -> dict[str, Any] | None:
     try:
         with open_reconstruction(path) as file:
             settings = dict(file.settings)
-            slices, height, width = file.volume.shape
+            slices, *channels, height, width = file.volume.shape
             return {
                 "path": str(path),
                 "format": "reconstruction",
                 "slices": slices,
                 "height": height,
                 "width": width,
+                **({"channels": channels[0]} if channels else {}),
                 "values": "complex" if file.is_complex else "real",
                 "pixel_size": file.pixel_size,
                 "unit": file.unit,

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from invgen.io import MRIScan, Scan
-from invgen.pipeline import ct, mri
+from invgen.io import MeasuredImages, MRIScan, Scan
+from invgen.pipeline import ct, imaging, mri
 from invgen.pipeline.reading import Reading
 from invgen.pipeline.recipe import Recipe
 from invgen.pipeline.work import Solved, Work
@@ -40,7 +40,7 @@ class Job:
     def __call__(self) -> Solved:
         """Open the scan, and reconstruct the slices."""
         with self.reading.open(self.path) as scan:
-            return work_on(scan, self.recipe).solve(self.slices, lambda part: None)
+            return work_on(scan, self.reading, self.recipe).solve(self.slices, lambda part: None)
 
 
 def run_here(jobs: Iterable[Job], work: Work, advance: Advance) -> Iterator[Solved]:
@@ -67,8 +67,10 @@ def jobs_of(path: Path, reading: Reading, work: Work, slices: range) -> list[Job
     return [Job(whole, located, recipe, group) for group in work.groups(slices)]
 
 
-def work_on(scan: Scan | MRIScan, recipe: Recipe) -> Work:
-    """What is to be done with a scan by a recipe."""
+def work_on(scan: Scan | MRIScan | MeasuredImages, reading: Reading, recipe: Recipe) -> Work:
+    """What is to be done by a recipe with a scan, or images, that was read so."""
+    if isinstance(scan, MeasuredImages):
+        return imaging.Restoration(scan, reading, recipe)
     if isinstance(scan, MRIScan):
         return mri.Images(scan, recipe)
     return (ct.Volume if scan.geometry == "cone" else ct.SliceBySlice)(scan, recipe)

@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 #: What was measured.
-Kind = Literal["CT", "MRI"]
+Kind = Literal["CT", "MRI", "images"]
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ class Option:
         How it is typed on the command line.
     panel : str or None
         Heading under which the command line's help has it, where that is one of its own.
-    scan : "CT", "MRI" or None
-        Scans that it is for; None for both.
+    scans : tuple of "CT", "MRI" and "images"
+        What it is for; empty for all.
     methods : callable, optional
         Whether it means anything to a method; None for options that have nothing to do with it.
     """
@@ -69,7 +69,7 @@ class Option:
     about: str
     typed: str
     panel: str | None
-    scan: Kind | None
+    scans: tuple[Kind, ...]
     methods: Callable[[Method], bool] | None
 
     @property
@@ -99,16 +99,19 @@ def option(
     default: Any = None,
     typed: str | None = None,
     panel: str | None = None,
-    scan: Kind | None = None,
+    scan: Kind | tuple[Kind, ...] = (),
     methods: Callable[[Method], bool] | None = None,
 ) -> Any:
-    """A field of a dataclass that is an option; see `Option`. By default it is typed as it is called."""
+    """A field of a dataclass that is an option; see `Option`. By default it is typed as it is called.
+
+    `scan` is what it is for, one kind or several; by default all.
+    """
     metadata = {
         "value": value,
         "about": about,
         "typed": typed,
         "panel": panel,
-        "scan": scan,
+        "scans": (scan,) if isinstance(scan, str) else scan,
         "methods": methods,
     }
     if isinstance(default, dict):

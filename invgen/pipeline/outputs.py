@@ -63,7 +63,7 @@ def open_reconstruction(path: Path) -> Reconstructed:
     file = read_reconstruction(path)
     rows = file.settings.get("rows") if isinstance(file.settings, dict) else None
     if (
-        file.volume.ndim != 3
+        not (file.volume.ndim == 3 or (file.volume.ndim == 4 and file.volume.shape[1] == 3))
         or not isinstance(rows, list)
         or len(rows) != len(file.volume)
         or not all(isinstance(row, int) for row in rows)

@@ -21,7 +21,7 @@ __all__ = ["SHOWN", "draw_slices"]
 #: The largest number of slices that are shown where none are chosen.
 SHOWN = 8
 
-#: An image, shape (H, W), and its title.
+#: An image, shape (H, W) or (3, H, W), and its title.
 _Panel = tuple[torch.Tensor, str]
 
 
@@ -49,7 +49,8 @@ def draw_slices(
     window : (float, float), optional
         Values shown as black and white; by default nearly all that occur.
     compare : Path, optional
-        Another reconstruction of the same slices, shown beside, or a scan with its truth or a reference.
+        Another reconstruction of the same slices, shown beside, or a scan with its truth or a reference, or
+        true images.
         Titles then have PSNR (dB) and SSIM.
     phase : bool
         Show the phase of MRI, in radians, rather than its magnitude.
@@ -71,7 +72,8 @@ def draw_slices(
         if slices is None and len(indices) > SHOWN:
             indices = [round(i * (len(indices) - 1) / (SHOWN - 1)) for i in range(SHOWN)]
         if compare is None:
-            panels, columns = [(_image(file, i, phase), f"slice {_row(file, i)}") for i in indices], 4
+            name = "image" if _is_of_images(file) else "slice"
+            panels, columns = [(_image(file, i, phase), f"{name} {_row(file, i)}") for i in indices], 4
         else:
             panels, columns = _compared(file, indices, compare)
         images, titles = [image for image, _ in panels], [title for _, title in panels]
@@ -100,14 +102,14 @@ def _compared(file: Reconstructed, indices: Sequence[int], path: Path) -> tuple[
         except FileError:
             truth = stack.enter_context(Truth(path))
         else:
-            with suppress(FileError):  # a real scan, or one that is no longer there
-                truth = stack.enter_context(Truth(file.source))
+            if _has_truth(file):
+                with suppress(FileError):  # a real scan, or one that is no longer there
+                    truth = stack.enter_context(Truth(file.source))
         shape = file.volume.shape[1:]
         if truth is not None and truth.shape != shape:
             if other is None:
-                remedy = (
-                    "" if file.is_complex else f": reconstruct with --size {truth.shape[0]} to compare them"
-                )
+                of_ct = not file.is_complex and not _is_of_images(file)
+                remedy = f": reconstruct with --size {truth.shape[0]} to compare them" if of_ct else ""
                 raise ShapeError(
                     f"{path} has a {truth.label} of {tuple(truth.shape)} pixels, "
                     f"{file.volume.file.filename} images of {shape}{remedy}."
@@ -135,7 +137,9 @@ def _title(file: Reconstructed, row: int, image: torch.Tensor, truth: torch.Tens
     name = f"{Path(file.volume.file.filename).stem}, slice {row}"
     if truth is None:
         return name
-    return f"{name}\n{metrics.psnr(image, truth):.1f} dB, SSIM {metrics.ssim(image, truth):.3f}"
+    # of colors, over all channels
+    psnr = metrics.psnr(image.reshape(-1, image.shape[-1]), truth.reshape(-1, truth.shape[-1]))
+    return f"{name}\n{psnr:.1f} dB, SSIM {metrics.ssim(image, truth).mean():.3f}"
 
 
 def _image(file: Reconstructed, index: int, phase: bool = False) -> torch.Tensor:
@@ -150,13 +154,27 @@ def _stds(file: Reconstructed, indices: Sequence[int]) -> list[torch.Tensor] | N
     """Standard deviations of slices; None where there are no samples, or a single one."""
     if file.posterior is None or file.posterior.std is None:
         return None
-    return [torch.from_numpy(file.posterior.std[i]) for i in indices]
+    stds = [torch.from_numpy(file.posterior.std[i]) for i in indices]
+    # of colors, over all channels
+    return [std if std.ndim == 2 else std.square().mean(0).sqrt() for std in stds]
 
 
 def _label(file: Reconstructed, phase: bool) -> str:
+    if _is_of_images(file):
+        return "value"
     if not file.is_complex:
         return f"attenuation (1/{file.unit})"
     return "phase (radians)" if phase else "magnitude"
+
+
+def _is_of_images(file: Reconstructed) -> bool:
+    """Whether images were restored, rather than a scan reconstructed."""
+    return "operator" in (file.settings.get("reading") or {})
+
+
+def _has_truth(file: Reconstructed) -> bool:
+    """Whether what the file was made of may hold the truth: of images, where they were measured first."""
+    return not _is_of_images(file) or "simulate" in file.settings["reading"]
 
 
 def _row(file: Reconstructed, index: int) -> int:

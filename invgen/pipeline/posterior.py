@@ -1,14 +1,15 @@
-"""Priors of samplers: where they are, and whether they fit the images of a scan."""
+"""Priors that are loaded: where they are, and whether they fit the images of a scan."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from invgen.core.errors import DtypeError, ShapeError
+from invgen.core.errors import DtypeError, ParameterError, ShapeError
 
 if TYPE_CHECKING:
     from invgen.operators import Space
+    from invgen.pipeline.options import Kind
 
 __all__ = ["check_prior", "located", "usable"]
 
@@ -20,40 +21,68 @@ def located(name: str) -> str:
     return name if name in shipped() or not Path(name).exists() else str(Path(name).resolve())
 
 
-def usable(field: str) -> str:
-    """Say which priors can be given for images of a field, "real" or "complex"."""
+def usable(field: str, patches: bool = False) -> str:
+    """Say which priors can be given for images of a field, "real" or "complex"; or those of patches."""
     from invgen.priors.files.checkpoints import about, shipped
 
+    if patches:
+        fitting = [name for name in shipped() if about(name)["family"] == "patches"]
+        return f"It is a mixture of patches; with the package come {', '.join(fitting)}."
     fitting = [name for name in shipped() if about(name).get("field") == field]
     listed = f"With the package come, of {field} images, {', '.join(fitting)}" if fitting else ""
     train = f"invgen train makes others{' of complex images' if field == 'complex' else ''}"
     return f"{listed}; {train}." if listed else f"None of {field} images comes with the package; {train}."
 
 
-def check_prior(prior: Any, name: str, space: Space) -> None:
+def check_prior(prior: Any, name: str, space: Space, kind: Kind, channels: int | None = None) -> None:
     """Refuse a prior of images that are not those of a scan; on a volume it is one of each slice.
+
+    Parameters
+    ----------
+    prior : prior
+    name : str
+        For messages.
+    space : Space
+        Of the image.
+    kind : "CT", "MRI" or "images"
+    channels : int, optional
+        Number of channels, along the first axis of an image; None where there is none.
 
     Raises
     ------
-    DtypeError, ShapeError
+    DtypeError, ShapeError, ParameterError
     """
     from invgen.priors.image_format import format_of
 
     images = format_of(prior)
-    field, channels, shape = images.field or space.field, images.channels, images.shape
+    field, shape = images.field or space.field, images.shape
     if field != space.field:
-        kind, needed = ("MRI", "complex") if space.field == "complex" else ("CT", "real")
-        raise DtypeError(
-            f"--prior {name} is of {field} images, and those of {kind} are {needed}. {usable(needed)}"
-        )
-    if channels is not None:
-        raise ShapeError(f"--prior {name} is of images with {channels} channels; those of a scan have one.")
-    height, width = space.shape[-2:]
-    if shape is not None and shape != (height, width):
-        remedy = "take one of images of any size"
-        if space.field == "real" and shape[0] == shape[1]:
-            remedy = f"choose --size {shape[0]}, and --bin to keep the object inside, or {remedy}"
+        needed = "complex" if space.field == "complex" else "real"
+        those = "these" if kind == "images" else f"those of {kind}"
+        raise DtypeError(f"--prior {name} is of {field} images, and {those} are {needed}. {usable(needed)}")
+    if kind != "images" and images.channels is not None:
         raise ShapeError(
-            f"--prior {name} is of images of {shape[0]} x {shape[1]} pixels; these have {height} x {width}: "
-            f"{remedy}."
+            f"--prior {name} is of images with {images.channels} channels; those of a scan have one."
         )
+    if images.channels != channels and images.axes:
+        own, these = map(_in_colors, (images.channels, channels))
+        shipped = {None: ": denoiser-gray is of such", 3: ": denoiser-color is of such"}.get(channels, "")
+        raise ShapeError(f"--prior {name} is of {own} images; this is a {these} image{shipped}.")
+    height, width = space.shape[-2:]
+    if shape is not None and shape[-2:] != (height, width):
+        remedy = "take one of images of any size"
+        if kind == "CT" and shape[-2] == shape[-1]:
+            remedy = f"choose --size {shape[-1]}, and --bin to keep the object inside, or {remedy}"
+        raise ShapeError(
+            f"--prior {name} is of images of {shape[-2]} x {shape[-1]} pixels; these have {height} x "
+            f"{width}: {remedy}."
+        )
+    low, high = images.value_range or (0.0, 1.0)
+    if kind == "images" and low != 0:
+        raise ParameterError(
+            f"--prior {name} is of images from {low:g} to {high:g}; black is 0 in these: take one of such."
+        )
+
+
+def _in_colors(channels: int | None) -> str:
+    return {None: "gray", 3: "color"}.get(channels, f"{channels}-channel")

@@ -10,11 +10,11 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from invgen.core.checks import as_count
+from invgen.core.checks import as_count, is_count
 from invgen.core.errors import ParameterError
 from invgen.pipeline.values import Value, are_numbers
 
-__all__ = ["Angles", "Between", "Counts", "Degrees", "Lengths", "Sizes"]
+__all__ = ["Angles", "Between", "Counts", "Degrees", "Lengths", "Side", "Sizes"]
 
 #: Significant digits of a number, the fewest first.
 _DIGITS = range(1, 18)
@@ -199,6 +199,36 @@ class Sizes(Value):
     def write(self, value: tuple[int, ...]) -> str:
         """``HxW``."""
         return "x".join(map(str, value))
+
+
+class Side(Value):
+    """Height and width of an image in pixels; one number for both."""
+
+    metavar = "N|HxW"
+    python = "int, or (int, int)"
+
+    def check(self, value: Any, name: str) -> int | tuple[int, int]:
+        """An int, or two of them where they differ."""
+        sizes = (value, value) if is_count(value) else value
+        if not isinstance(sizes, Sequence) or isinstance(sizes, str) or len(sizes) != 2:
+            raise ParameterError(f"{name} is a whole number, or height and width; got {value!r}.")
+        height, width = (as_count(part, name) for part in sizes)
+        return height if height == width else (height, width)
+
+    def read(self, text: str) -> int | tuple[int, int]:
+        """``N`` or ``HxW``."""
+        try:
+            sizes = [int(part) for part in text.lower().split("x")]
+        except ValueError:
+            sizes = []
+        if not 1 <= len(sizes) <= 2 or min(sizes) < 1:
+            raise ValueError(f"{text!r} is neither a positive number of pixels nor HxW, such as 256x192.")
+        height, width = sizes[0], sizes[-1]
+        return height if height == width else (height, width)
+
+    def write(self, value: int | tuple[int, int]) -> int | str:
+        """``N`` or ``HxW``."""
+        return value if isinstance(value, int) else "x".join(map(str, value))
 
 
 def _degrees(radians: float) -> str:

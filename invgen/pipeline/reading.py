@@ -1,4 +1,4 @@
-"""How to read a scan: what its file does not say itself."""
+"""How to read a scan, or an image: what its file does not say itself."""
 
 from __future__ import annotations
 
@@ -7,21 +7,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from invgen.core.errors import FileError
+from invgen.core.errors import FileError, ParameterError
+from invgen.pipeline.measuring import Measuring, Operators, measuring, operators_in_words
 from invgen.pipeline.options import given, option, validate
 from invgen.pipeline.quantities import Angles, Lengths, Sizes
-from invgen.pipeline.values import Choice, Name
+from invgen.pipeline.values import Choice, Flag, Name
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from invgen.io import MRIScan, Scan
+    from invgen.io import MeasuredImages, MRIScan, Scan
 
 __all__ = ["Reading"]
 
 #: The panels of the command line's help.
 _ANY = "Reading the scan (what the file does not say itself)"
 _CT, _MRI = "Reading a CT scan", "Reading an MRI scan"
+_IMAGES = "Reading an image"
 
 #: Options that name arrays of the file, or other files.
 _FILES = ("angles", "flats", "darks", "trajectory", "mask")
@@ -100,13 +102,48 @@ class Reading:
         panel=_MRI,
     )
 
+    operator: str | None = option(
+        Operators(),
+        "How the image was measured; its values are from 0 to 1.",
+        panel=_IMAGES,
+    )
+    simulate: bool = option(
+        Flag(),
+        "The file holds the image itself: it is measured by --operator first, with noise of --noise-std that "
+        "follows from --seed. How near the output comes is reported.",
+        panel=_IMAGES,
+        default=False,
+    )
+
     def __post_init__(self) -> None:
         validate(self)
 
-    def open(self, path: Path) -> Scan | MRIScan:
-        """Open the scan."""
-        from invgen.io import open_scan
+    @property
+    def measuring(self) -> Measuring | None:
+        """How images were measured; None for scans."""
+        return None if self.operator is None else measuring(self.operator)
 
+    def open(self, path: Path) -> Scan | MRIScan | MeasuredImages:
+        """Open the scan, or the images."""
+        from invgen.io import is_picture, open_images, open_scan
+
+        measured = self.measuring
+        if measured is not None:
+            for each in given(self):
+                if each.name not in ("operator", "simulate", "dataset"):
+                    raise ParameterError(f"{each.typed} is for scans; --operator is for images.")
+            if measured.vectors and not self.simulate and (path.is_dir() or is_picture(path)):
+                raise ParameterError(
+                    f"--operator {measured.word} takes a file of measurements; {path} is a picture. "
+                    "--simulate measures it first."
+                )
+            return open_images(path, dataset=self.dataset, vectors=measured.vectors and not self.simulate)
+        if self.simulate:
+            raise ParameterError(f"--simulate measures an image by --operator, {operators_in_words()}.")
+        if is_picture(path):
+            raise ParameterError(
+                f"{path} is a picture: how it was measured is stated by --operator, {operators_in_words()}."
+            )
         stated = {each.name: getattr(self, each.name) for each in given(self)}
         angles = _angles(self.angles, self.angle_unit)
         if angles is not None:
@@ -115,12 +152,19 @@ class Reading:
             stated["angles_dataset"] = stated.pop("angles")
         return open_scan(path, **stated)
 
+    @property
+    def files(self) -> dict[str, Path]:
+        """Files that are read beside the scan, by the names of their options."""
+        named: dict[str, Any] = {name: getattr(self, name) for name in _FILES}
+        if self.measuring is not None:
+            named["operator"] = self.measuring.file
+        return {name: Path(value) for name, value in named.items() if _is_file(value)}
+
     def located(self) -> Reading:
         """Return the same with whole paths for names of files, so that they are found from any folder."""
-        named: dict[str, Any] = {name: getattr(self, name) for name in _FILES}
-        whole: dict[str, Any] = {
-            name: str(Path(value).resolve()) for name, value in named.items() if _is_file(value)
-        }
+        whole: dict[str, Any] = {name: str(path.resolve()) for name, path in self.files.items()}
+        if self.measuring is not None:
+            whole["operator"] = self.measuring.located().text
         return replace(self, **whole)
 
 

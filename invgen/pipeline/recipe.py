@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from invgen.core.errors import ParameterError
 from invgen.pipeline.options import Kind, given, option, options, recorded, validate, words
-from invgen.pipeline.quantities import Degrees
+from invgen.pipeline.quantities import Degrees, Side
 from invgen.pipeline.reading import Reading
 from invgen.pipeline.values import LOWEST, Choice, Count, Flag, Name, Number, Settings, Slices
 
 if TYPE_CHECKING:
     from invgen.solvers.methods import Method
 
-__all__ = ["Recipe", "command_line", "kind_of", "settings_of"]
+__all__ = ["Recipe", "command_line", "kind_of", "methods_of", "settings_of"]
 
 #: The panels of the command line's help.
-_DATA, _CT, _MRI = "Data", "Data of CT scans", "Data of MRI scans"
+_DATA, _CT, _MRI, _IMAGES = "Data", "Data of CT scans", "Data of MRI scans", "Data of images"
 _METHOD, _POSTERIOR = "Method", "Samples of the posterior"
 
 #: The number of samples that are drawn by default.
@@ -36,15 +36,41 @@ def _of_samplers(method: Method) -> bool:
     return method.samples
 
 
+def _of_learned_priors(method: Method) -> bool:
+    return method.loads_prior
+
+
+def _of_weights(method: Method) -> bool:
+    """Options of methods that weigh a penalty, or the image's norm."""
+    return method.penalized or method.name in ("cg", "cg-sense", "lasso")
+
+
+def _having(name: str) -> Callable[[Method], bool]:
+    """Options of methods that have a hyper-parameter of the name."""
+    return lambda method: name in method.hyperparameters
+
+
 def _of_maps(method: Method) -> bool:
     """Options of methods that take coil maps."""
     return method.name != "rss"
 
 
-def _methods_of_scans() -> list[str]:
+def methods_of(*kinds: Kind) -> dict[str, Method]:
+    """Methods for one of these kinds, by their names; without those of counts, which no file here holds."""
     from invgen.solvers.methods import BEAMS, KSPACE, used_for
 
-    return list(used_for(*BEAMS, *KSPACE))
+    uses = {"CT": BEAMS, "MRI": KSPACE, "images": ("imaging",)}
+    found = used_for(*(use for kind in kinds for use in uses[kind]))
+    return {name: method for name, method in found.items() if method.noise != "Poisson"}
+
+
+def _all_methods() -> list[str]:
+    return list(methods_of(*_FOR))
+
+
+#: What each kind is called in messages.
+_FOR: dict[Kind, str] = {"CT": "CT scans", "MRI": "MRI scans", "images": "images"}
+_THIS: dict[Kind, str] = {"CT": "a CT scan", "MRI": "an MRI scan", "images": "an image"}
 
 
 @dataclass(frozen=True)
@@ -55,14 +81,14 @@ class Recipe:
     """
 
     solver: str | None = option(
-        Choice(_methods_of_scans, syntax="All are listed below."),
-        "Method of reconstruction: by default fbp for CT and cg-sense for MRI.",
+        Choice(_all_methods, syntax="All are listed below."),
+        "Method of reconstruction: by default fbp for CT, cg-sense for MRI and tv for images.",
         panel=_METHOD,
     )
     slices: slice | None = option(  # noqa: RUF009 (a field)
         Slices(),
-        "Slices (of CT: detector rows). Of a cone beam or a slab of MRI all are reconstructed, at once, and "
-        "these are kept.",
+        "Slices (of CT: detector rows), or images of a folder. Of a cone beam or a slab of MRI all are "
+        "reconstructed, at once, and these are kept.",
         panel=_DATA,
     )
     views: slice | None = option(  # noqa: RUF009 (a field)
@@ -87,12 +113,13 @@ class Recipe:
         default=1,
         scan="CT",
     )
-    size: int | None = option(
-        Count(),
-        "Width and height of the image in pixels, as wide as a (binned) detector column at the rotation "
-        "axis; by default the number of columns, or what the file says.",
-        panel=_CT,
-        scan="CT",
+    size: int | tuple[int, int] | None = option(
+        Side(),
+        "Height and width of the image in pixels. CT: as wide as a (binned) detector column at the rotation "
+        "axis; by default the number of columns, or what the file says. Images: of those that vectors were "
+        "measured of.",
+        panel=_DATA,
+        scan=("CT", "images"),
     )
     remove_stripes: bool = option(
         Flag(),
@@ -131,19 +158,27 @@ class Recipe:
         scan="MRI",
         methods=_of_maps,
     )
+    noise_std: float | None = option(
+        Number(),
+        "Standard deviation of the noise, in the unit of the image; auto estimates it from the middle image, "
+        "in which fine texture counts as noise, and keeps it for all.",
+        panel=_IMAGES,
+        scan="images",
+    )
     weight: float | None = option(
         Number(),
-        "tv: weight of the total variation; auto lets the misfit equal the noise, on the middle slice, and "
-        "keeps the weight for all. cg, cg-sense: Tikhonov weight; auto stops at the noise instead.",
+        "tv, ista, admm, condat-vu: weight of the total variation; auto lets the misfit equal the noise, on "
+        "the middle slice, and keeps the weight for all. cg, cg-sense: Tikhonov weight; auto stops at the "
+        "noise instead. lasso: of the l1 norm.",
         panel=_METHOD,
-        methods=_of("tv", "cg", "cg-sense"),
+        methods=_of_weights,
     )
     iterations: int | None = option(
         Count(),
-        "tv, cg, sirt, ossart: the largest number of iterations. cg-sense: the number; by default it stops "
-        "at the noise, after 10 to 30. Samplers: noise levels, or steps.",
+        "The largest number of iterations. cg-sense: the number; by default it stops at the noise, after 10 "
+        "to 30. Samplers: noise levels, or steps.",
         panel=_METHOD,
-        methods=lambda method: method.samples or method.name in ("tv", "cg", "sirt", "ossart", "cg-sense"),
+        methods=_having("iterations"),
     )
     window: str | None = option(
         Choice(("ram-lak", "shepp-logan", "cosine", "hamming", "hann")),
@@ -155,17 +190,18 @@ class Recipe:
     )
     nonnegative: bool | None = option(
         Flag(),
-        "CT with tv, sirt, ossart: allow no negative attenuation; the default.",
+        "tv, ista, admm, condat-vu, sirt, ossart: allow no negative values; the default of CT.",
         panel=_METHOD,
-        scan="CT",
-        methods=_of("tv", "sirt", "ossart"),
+        scan=("CT", "images"),
+        methods=lambda method: method.penalized or method.name in ("sirt", "ossart"),
     )
     prior: str | None = option(
         Name("NAME|FILE"),
         "What images look like: the name of a prior that comes with the package, or a file (see invgen "
-        "train); of real images for CT, of complex ones for MRI. Of a volume it is one of each slice.",
-        panel=_POSTERIOR,
-        methods=_of_samplers,
+        "train); of real images for CT, of complex ones for MRI, of gray or of color images for such. Of a "
+        "volume it is one of each slice.",
+        panel=_METHOD,
+        methods=_of_learned_priors,
     )
     samples: int | None = option(
         Count(),
@@ -175,10 +211,10 @@ class Recipe:
     )
     scale: float | None = option(
         Number(),
-        "The value of the image that is white to the prior; auto finds it by a rough reconstruction of the "
-        "middle slice, and keeps it for all.",
-        panel=_POSTERIOR,
-        methods=_of_samplers,
+        "The value of the image that is white to the prior. Scans: auto finds it by a rough reconstruction "
+        "of the middle slice, and keeps it for all. Images: by default 1.",
+        panel=_METHOD,
+        methods=_having("scale"),
     )
     device: str = option(
         Choice(("auto", "cpu", "cuda"), "auto|cpu|cuda"),
@@ -188,7 +224,7 @@ class Recipe:
     seed: int = option(
         Count(least=LOWEST),
         "Seed of the random numbers of samplers: sample i of each slice follows from seed + i (of "
-        "twisted-smc, all of them from seed together).",
+        "twisted-smc, all of them from seed together); and of the noise of --simulate.",
         panel=_POSTERIOR,
         default=0,
     )
@@ -203,6 +239,11 @@ class Recipe:
     def __post_init__(self) -> None:
         validate(self)
 
+    @property
+    def image_size(self) -> tuple[int, int] | None:
+        """Height and width that are asked for."""
+        return (self.size, self.size) if isinstance(self.size, int) else self.size
+
     def fitting(self, geometry: str, default: str) -> Recipe:
         """The recipe with its solver, or the default one, for a scan of this geometry.
 
@@ -212,37 +253,35 @@ class Recipe:
         ------
         ParameterError
             When something in it is for scans of another kind, or means nothing to the solver; and when a
-            sampler has no prior.
+            method has no prior.
         """
         from invgen.pipeline.posterior import usable
-        from invgen.solvers.methods import BEAMS, KSPACE, find, used_for
+        from invgen.priors.base import Patchwise
+        from invgen.solvers.methods import find
 
         kind = kind_of(geometry)
-        other: Kind = "MRI" if kind == "CT" else "CT"
-        article = {"CT": "a CT scan", "MRI": "an MRI scan"}[kind]
-        methods, solver = used_for(*(BEAMS if kind == "CT" else KSPACE)), self.solver or default
+        methods, solver = methods_of(kind), self.solver or default
         if solver not in methods:
+            others = _listed(other for other in _FOR if solver in methods_of(other))
             raise ParameterError(
-                f"--solver {solver} is for {other} scans; this is {article}: {', '.join(methods)}."
+                f"--solver {solver} is for {others}; this is {_THIS[kind]}: {', '.join(methods)}."
             )
         method = find(solver, geometry)
         recipe = replace(self, solver=solver)._moved(method)
         for each in given(recipe):
-            if each.scan not in (None, kind):
-                raise ParameterError(f"{each.changed} is for {other} scans; this is {article}.")
+            if each.scans and kind not in each.scans:
+                raise ParameterError(f"{each.changed} is for {_listed(each.scans)}; this is {_THIS[kind]}.")
             if each.methods is not None and not each.methods(method):
                 takers = ", ".join(name for name, taker in methods.items() if each.methods(taker))
                 raise ParameterError(
                     f"{each.changed} means nothing to the solver {solver}; it is for {takers}."
                 )
-        if not method.samples:
-            return recipe
-        if recipe.prior is None:
+        if method.loads_prior and recipe.prior is None:
             raise ParameterError(
                 f"--solver {solver} takes what images look like from a prior: --prior NAME|FILE. "
-                f"{usable('complex' if kind == 'MRI' else 'real')}"
+                f"{usable('complex' if kind == 'MRI' else 'real', method.prior is Patchwise)}"
             )
-        return replace(recipe, samples=recipe.samples or _SAMPLES)
+        return replace(recipe, samples=recipe.samples or _SAMPLES) if method.samples else recipe
 
     def _moved(self, method: Method) -> Recipe:
         """Settings that are options of the method are given as such."""
@@ -255,6 +294,11 @@ class Recipe:
         method.check(rest)
         return replace(self, **moved, settings=rest)
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The file of the prior, where it is one."""
+        return (Path(self.prior),) if self.prior is not None and Path(self.prior).is_file() else ()
+
     def located(self) -> Recipe:
         """The same with the whole path of a prior that is a file, so that it is found from any folder."""
         from invgen.pipeline.posterior import located
@@ -263,10 +307,14 @@ class Recipe:
 
 
 def kind_of(geometry: str) -> Kind:
-    """What was measured by a scan of a geometry."""
-    from invgen.solvers.methods import BEAMS
+    """What a geometry is one of."""
+    from invgen.solvers.methods import BEAMS, KSPACE
 
-    return "CT" if geometry in BEAMS else "MRI"
+    return "CT" if geometry in BEAMS else "MRI" if geometry in KSPACE else "images"
+
+
+def _listed(kinds: Iterable[Kind]) -> str:
+    return " and ".join(_FOR[kind] for kind in kinds)
 
 
 def command_line(path: Path, output: Path, reading: Reading, recipe: Recipe) -> str | None:
@@ -289,6 +337,6 @@ def settings_of(path: Path, output: Path, reading: Reading, recipe: Recipe, slic
     return {
         "command": command_line(path.resolve(), output.resolve(), reading, recipe),
         "rows": list(slices),
-        "reading": {name: value for name, value in recorded(reading).items() if value is not None},
+        "reading": {each.name: recorded(reading)[each.name] for each in given(reading)},
         **choices,
     }

@@ -1,4 +1,4 @@
-"""Reconstruct the slices of a scan; memory does not grow with their number, but for volumes."""
+"""Reconstruct the slices of a scan, or images; memory does not grow with their number, but for volumes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Summary:
         The file that was written.
     slices : range
         Of the scan.
-    image_shape : (int, int)
+    image_shape : (int, int), in color (3, int, int)
     pixel_size : float or (float, float)
         In `unit`; where pixels are no squares, their height and width.
     unit : {"mm", "pixel"}
@@ -42,19 +42,20 @@ class Summary:
     solver : Solver
     statistics : dict
         What only such scans have: of CT the "center" of rotation, of MRI the number of "coils" and how their
-        "maps" are found.
+        "maps" are found, of images the "operator", the noise's standard deviation "noise_std" and, where the
+        measurement was simulated, the mean "psnr" in dB.
     iterations : int
         The largest number that a slice took.
     seconds : float
-    images : tensor, shape (slices, H, W), or None
+    images : tensor, shape (slices, H, W), in color (slices, 3, H, W), or None
         Where no file was written.
-    samples : tensor, shape (n, slices, H, W), or None
+    samples : tensor, shape (n, *images.shape), or None
         Likewise, of samplers; the images are their means.
     """
 
     path: Path | None
     slices: range
-    image_shape: tuple[int, int]
+    image_shape: tuple[int, ...]
     pixel_size: float | tuple[float, float]
     unit: str
     recipe: Recipe
@@ -76,9 +77,10 @@ def reconstruct(
     recipe: Recipe,
     reading: Reading,
 ) -> Summary:
-    """Reconstruct the slices of a scan, CT or MRI: what ``invgen recon`` does.
+    """Reconstruct the slices of a scan, CT or MRI, or restore images: what ``invgen recon`` does.
 
     >>> ig.reconstruct("scan.h5", "image.h5", solver="tv", slices=slice(100, 200))
+    >>> ig.reconstruct("photo.png", "restored.png", operator="inpaint:mask.png", noise_std=0.02)
 
     The file has the same bytes as that of the command with the same options. Messages name options as they
     are typed there: ``--angle-unit`` is the argument `angle_unit`.
@@ -86,8 +88,10 @@ def reconstruct(
     Parameters
     ----------
     scan : path
+        Of a scan; of a picture, a folder of them or an array of images, with `operator`.
     output : path, optional
-        HDF5 file to write; it appears when all slices are in it. Without it the images are in the result.
+        HDF5 file to write, or of images also a PNG, TIFF or NPY file; it appears when all slices are in it.
+        Without it the images are in the result.
     notice : callable(str), optional
         Called with a sentence on each automatic choice.
     advance : callable(done, total), optional
@@ -123,15 +127,16 @@ def run(
 ) -> Summary:
     """Reconstruct slices of a scan; see `reconstruct`."""
     from invgen.pipeline.jobs import jobs_of, run_here, work_on
-    from invgen.pipeline.sinks import Memory, Sink, file_for, require_room_for
+    from invgen.pipeline.sinks import Memory, Sink, check_name, file_for, require_room_for
 
     with ExitStack() as stack:
         scan = reading.open(path)
         stack.callback(scan.close)
-        work = work_on(scan, recipe)
+        work = work_on(scan, reading, recipe)
         slices = select(recipe.slices, work.count, "slices")
         if output is not None:
-            refuse_to_overwrite(output, path)
+            refuse_to_overwrite(output, *scan.files, *reading.files.values(), *recipe.files)
+            check_name(output, work, len(slices))
         memory: Memory | None = None
         began, count, middle = time.perf_counter(), len(slices), slices[len(slices) // 2]
         advance(0, count)
@@ -147,8 +152,10 @@ def run(
         else:
             sink = stack.enter_context(file_for(output, path, reading, work, slices))
         index = iterations = 0
+        psnr: list[float] = []
         for solved in run_here(jobs_of(path, reading, work, slices), work, lambda done: advance(done, count)):
             iterations = max(iterations, solved.iterations)
+            psnr += solved.psnr
             for image, report, samples in solved.each():
                 sink.write(index, image, work.remarks + report, samples)
                 index += 1
@@ -160,7 +167,7 @@ def run(
         unit=work.unit,
         recipe=work.recipe,
         solver=solver,
-        statistics=work.statistics,
+        statistics=work.statistics | ({"psnr": sum(psnr) / len(psnr)} if psnr else {}),
         iterations=iterations,
         seconds=time.perf_counter() - began,
         images=None if memory is None else memory.images,

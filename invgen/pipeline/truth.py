@@ -1,4 +1,4 @@
-"""What a reconstruction is compared with: the truth of a simulated scan, or an MRI scan's own reference."""
+"""What a reconstruction is compared with: the truth of a simulated scan or image, or a scan's reference."""
 
 from __future__ import annotations
 
@@ -9,25 +9,26 @@ import h5py
 import torch
 
 from invgen.core.errors import FileError, InvgenError
-from invgen.io import MRIScan, open_scan
+from invgen.io import MeasuredImages, MRIScan, is_picture, open_images, open_scan
 from invgen.io.hdf5 import find_object, get_dataset, open_hdf5, text_attribute
 
 __all__ = ["Truth"]
 
 
 class Truth:
-    """Images that a scan's file holds, read one at a time; of complex ones, the modulus.
+    """Images that a scan's file holds, or pictures, read one at a time; of complex ones, the modulus.
 
     Parameters
     ----------
     path : str or Path
-        The scan: one that `invgen simulate` made, or a fastMRI file with its reconstruction.
+        The scan: one that `invgen simulate` made, or a fastMRI file with its reconstruction. Or true images:
+        pictures, a folder of them or a NPY file.
 
     Attributes
     ----------
     label : {"truth", "reference"}
         The second is a reconstruction that the file holds.
-    shape : (int, int)
+    shape : (int, int), of color images (3, int, int)
 
     Raises
     ------
@@ -37,12 +38,20 @@ class Truth:
 
     def __init__(self, path: str | Path):
         with ExitStack() as stack:
+            self.shape: tuple[int, ...]
+            if _holds_pictures(Path(path)):
+                pictures = stack.enter_context(open_images(path))
+                self._images: h5py.Dataset | MRIScan | MeasuredImages = pictures
+                self.label, self._first, self._count = "truth", 0, pictures.slices
+                self.shape = pictures.measured(0).shape
+                self._path, self._stack = path, stack.pop_all()
+                return
             file = stack.enter_context(open_hdf5(Path(path)))
             images = find_object(file, "truth/image")
             if isinstance(images, h5py.Dataset) and images.ndim == 3:
-                self._images: h5py.Dataset | MRIScan = images
+                self._images = images
                 self.label, self._first, self._count = "truth", _first_row(file, images), len(images)
-                self.shape: tuple[int, int] = images.shape[1:]
+                self.shape = images.shape[1:]
             else:
                 self._images = stack.enter_context(_with_reference(path))
                 self.label, self._first, self._count = "reference", 0, self._images.slices
@@ -51,7 +60,7 @@ class Truth:
             self._path, self._stack = path, stack.pop_all()
 
     def __getitem__(self, row: int) -> torch.Tensor:
-        """Image of a slice, shape (H, W), real."""
+        """Image of a slice, shape (H, W) or (3, H, W), real."""
         slices = range(self._first, self._first + self._count)
         if row not in slices:
             raise FileError(
@@ -60,6 +69,8 @@ class Truth:
             )
         if isinstance(self._images, MRIScan):
             return self._reference(row)
+        if isinstance(self._images, MeasuredImages):
+            return torch.from_numpy(self._images.measured(row))
         image = torch.from_numpy(self._images[row - self._first])
         return image.abs() if image.is_complex() else image
 
@@ -78,6 +89,10 @@ class Truth:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def _holds_pictures(path: Path) -> bool:
+    return path.is_dir() or is_picture(path) or path.suffix.lower() in (".npy", ".tif", ".tiff")
 
 
 def _first_row(file: h5py.File, images: h5py.Dataset) -> int:

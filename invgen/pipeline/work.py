@@ -1,4 +1,4 @@
-"""A scan and what is to be done with it, whatever was measured."""
+"""A scan, or images, and what is to be done with it, whatever was measured."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from invgen import priors
 from invgen.core.errors import DataError, ParameterError
 from invgen.pipeline.options import options
 from invgen.pipeline.posterior import check_prior
-from invgen.pipeline.recipe import Recipe
+from invgen.pipeline.recipe import Recipe, kind_of
 from invgen.problem import Problem
 from invgen.reconstruction import Reconstruction
 from invgen.solvers.base import Solver, State
@@ -39,19 +39,22 @@ class Solved:
 
     Attributes
     ----------
-    images : tensor, shape (slices, H, W)
+    images : tensor, shape (slices, H, W), in color (slices, 3, H, W)
         The means, where there are samples.
-    samples : tensor, shape (n, slices, H, W), or None
+    samples : tensor, shape (n, slices, H, W) or (n, slices, 3, H, W), or None
     reports : tuple of tuples of str
         Of each slice, what was done to its data.
     statistics : dict
         Those of the solver; see `invgen.Reconstruction`.
+    psnr : tuple of float
+        Of each slice in dB, where the truth is known.
     """
 
     images: torch.Tensor
     samples: torch.Tensor | None
     reports: tuple[tuple[str, ...], ...]
     statistics: dict[str, Any]
+    psnr: tuple[float, ...] = ()
 
     @property
     def iterations(self) -> int:
@@ -74,7 +77,7 @@ class Work(ABC):
     ----------
     recipe : Recipe
     geometry : str
-        Of the scan: one of `invgen.solvers.methods.BEAMS` or `KSPACE`.
+        Of the scan: one of `invgen.solvers.methods.BEAMS` or `KSPACE`; of images "imaging".
     unit : str
         Of lengths.
     default : str
@@ -117,13 +120,18 @@ class Work(ABC):
 
     @property
     @abstractmethod
-    def image_shape(self) -> tuple[int, int]:
-        """Of a slice; known once there is a first problem, as all that follows."""
+    def image_shape(self) -> tuple[int, ...]:
+        """Of a slice, (H, W) or (3, H, W); known once there is a first problem, as all that follows."""
 
     @property
     @abstractmethod
     def pixel_size(self) -> float | tuple[float, float]:
         """Side of a pixel, or height and width."""
+
+    @property
+    def channels(self) -> int | None:
+        """Number of channels of a slice, along its first axis; None where it has no such axis."""
+        return None
 
     @property
     @abstractmethod
@@ -147,7 +155,7 @@ class Work(ABC):
         """Choose what the method takes from the data, on the first problem, and keep it."""
         recipe, kept = self.recipe, self.kept.format(row)
         found = self.solver(problem).resolved(problem).statistics()
-        if recipe.solver == "tv" and recipe.weight is None:
+        if self.method.penalized and recipe.weight is None:
             recipe = replace(recipe, weight=float(found["weight"]))
             notice(f"TV weight {recipe.weight:.4g}{kept}.")
         if recipe.scale is None and "scale" in found:
@@ -173,12 +181,14 @@ class Work(ABC):
         given = self.hyperparameters()
         if self.method.prior is None:
             return build(**given)
-        if self.method.samples:
-            check_prior(self._prior, str(self.recipe.prior), problem.operator.domain)
+        if self.method.loads_prior:
+            domain, kind = problem.operator.domain, kind_of(self._geometry)
+            check_prior(self._prior, str(self.recipe.prior), domain, kind, self.channels)
             return build(self._prior, **given)
         of_prior = {name: given.pop(name) for name in ("weight", "nonnegative") if name in given}
         axes = (-3, -2, -1) if self.volume else (-2, -1)
-        return build(priors.TotalVariation(**of_prior, axes=axes), **given)
+        joint = None if self.channels is None else -3
+        return build(priors.TotalVariation(**of_prior, axes=axes, joint=joint), **given)
 
     def _solved(self, problem: Problem, part: Part) -> Reconstruction:
         """Solve a problem, or draw samples of its posterior."""
@@ -216,9 +226,9 @@ def _device(name: str, needs_cufinufft: bool) -> str:
 
 
 @contextmanager
-def named(row: int) -> Iterator[None]:
+def named(row: int, what: str = "Slice") -> Iterator[None]:
     """Say which slice an error is of."""
     try:
         yield
     except DataError as error:
-        raise DataError(f"Slice {row}: {error}") from error
+        raise DataError(f"{what} {row}: {error}") from error

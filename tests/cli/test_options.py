@@ -14,6 +14,7 @@ from invgen.cli import app
 from invgen.io import read_reconstruction
 from invgen.pipeline import Reading, Recipe
 from invgen.pipeline.options import options
+from invgen.pipeline.recipe import methods_of
 from invgen.priors.nets import EDM, UNet
 from invgen.solvers.methods import BEAMS, KSPACE, used_for
 
@@ -44,10 +45,12 @@ def test_the_declared_options_are_those_of_the_commands(name, tables):
 
 def test_help_lists_every_solver_with_what_it_is(invgen):
     output = invgen("recon", "--help").output
-    for name, method in used_for(*BEAMS, *KSPACE).items():
+    for name, method in methods_of("CT", "MRI", "images").items():
         line = next(line for line in output.splitlines() if f" {name} " in line and method.about[:20] in line)
         assert ("CT" in line) == (name in used_for(*BEAMS))
         assert ("MRI" in line) == (name in used_for(*KSPACE))
+        kinds, _, _ = line.partition(method.about[:20])
+        assert ("images" in kinds) == (name in used_for("imaging"))
 
 
 class TestSet:

@@ -18,7 +18,7 @@ from invgen.pipeline.jobs import Job, jobs_of, run_here, work_on
 def settled(path, recipe, slices=None):
     """Work on a scan on which all is chosen, and its jobs."""
     with Reading().open(path) as scan:
-        work = work_on(scan, recipe)
+        work = work_on(scan, Reading(), recipe)
         rows = range(work.count)[slices or slice(None)]
         middle = rows[len(rows) // 2]
         work.settle(work.first(middle, lambda text: None), middle, lambda text: None)

@@ -10,7 +10,7 @@ import invgen as ig
 from invgen.core.errors import ParameterError
 from invgen.pipeline import Reading, Recipe
 from invgen.pipeline.options import options
-from invgen.pipeline.recipe import command_line, settings_of
+from invgen.pipeline.recipe import command_line, methods_of, settings_of
 from invgen.solvers.methods import BEAMS, KSPACE, METHODS, used_for
 
 FULL = Recipe(
@@ -37,10 +37,23 @@ class TestFitting:
         with pytest.raises(ParameterError, match=r"--prior NAME.*ct-phantoms"):
             Recipe(solver="dds").fitting("parallel", "fbp")
 
+    def test_denoisers_and_patches_are_asked_for_without_samples(self):
+        recipe = Recipe(solver="epll", prior="patches-gray").fitting("imaging", "tv")
+        assert (recipe.samples, recipe.scale) == (None, None)
+        with pytest.raises(ParameterError, match=r"--prior NAME.*a mixture of patches.*come patches-gray\."):
+            Recipe(solver="epll").fitting("imaging", "tv")
+        with pytest.raises(ParameterError, match=r"--prior NAME.*denoiser-gray"):
+            Recipe(solver="red").fitting("imaging", "tv")
+
     @pytest.mark.parametrize(
         ("recipe", "geometry", "message"),
         [
             (Recipe(solver="rss"), "cone", "--solver rss is for MRI scans; this is a CT scan: fbp, tv"),
+            (Recipe(solver="epll"), "cone", "--solver epll is for images; this is a CT scan: fbp, tv"),
+            (Recipe(solver="fbp"), "imaging", "--solver fbp is for CT scans; this is an image: tv, cg"),
+            (Recipe(solver="tv", bin=2), "imaging", "--bin is for CT scans; this is an image"),
+            (Recipe(noise_std=0.1), "cartesian", "--noise-std is for images; this is an MRI scan"),
+            (Recipe(size=32), "cartesian", "--size is for CT scans and images; this is an MRI scan"),
             (Recipe(repetition=1), "fan", "--repetition is for MRI scans; this is a CT scan"),
             (Recipe(whiten=False), "fan", "--no-whiten is for MRI scans"),
             (Recipe(angles_range=(0, 1)), "cartesian", "--angles-range is for CT scans; this is an MRI scan"),
@@ -54,12 +67,12 @@ class TestFitting:
     )
     def test_what_means_nothing_is_refused(self, recipe, geometry, message):
         with pytest.raises(ParameterError, match=message):
-            recipe.fitting(geometry, "cg-sense" if geometry == "cartesian" else "fbp")
+            recipe.fitting(geometry, {"cartesian": "cg-sense", "imaging": "tv"}.get(geometry, "fbp"))
 
-    @pytest.mark.parametrize("method", [m for m in METHODS if {*BEAMS, *KSPACE} & set(m.uses)])
+    @pytest.mark.parametrize("method", [m for m in METHODS if {*BEAMS, *KSPACE, "imaging"} & set(m.uses)])
     def test_options_of_a_method_are_hyperparameters_of_its_class_or_of_its_prior(self, method):
         known = set(method.hyperparameters) | {"prior", "samples", "maps", "compress", "whiten"}
-        known |= {"weight", "nonnegative"} if method.name == "tv" else set()
+        known |= {"weight", "nonnegative"} if method.penalized else set()
         for option in options(Recipe):
             if option.methods is not None and option.methods(method):
                 assert option.name in known, option.name
@@ -125,6 +138,12 @@ class TestRecord:
         recipe = Recipe(settings=given)
         given["gamma"] = 3.0
         assert recipe.settings == {"gamma": 2.0}
+
+
+def test_methods_of_counts_are_for_no_file():
+    """What files hold has Gaussian noise, or an estimate of its level."""
+    assert "mlem" not in methods_of("images")
+    assert set(methods_of("CT", "MRI")) == set(used_for(*BEAMS, *KSPACE))
 
 
 def test_every_sampler_has_a_name():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from invgen.core.errors import ParameterError
-from invgen.pipeline.quantities import Angles, Degrees, Lengths, Sizes
+from invgen.pipeline.quantities import Angles, Degrees, Lengths, Side, Sizes
 from invgen.pipeline.values import Choice, Count, Flag, Name, Number, Settings, Slices, select
 
 TEXTS = [
@@ -24,6 +24,8 @@ TEXTS = [
     (Lengths(), "0.24", 0.24),
     (Lengths(), "0.24,0.2", (0.24, 0.2)),
     (Sizes(), "256x192", (256, 192)),
+    (Side(), "256x192", (256, 192)),
+    (Side(), "256", 256),
     (Count(), "3", 3),
     (Count(least=0), "0", 0),
     (Number(), "1e-3", 1e-3),
@@ -51,6 +53,9 @@ def test_what_is_typed_is_read_and_written_again(value, text, meant):
         (Lengths(), "wide"),
         (Sizes(), "wide"),
         (Sizes(), "0x3"),
+        (Side(), "0"),
+        (Side(), "1x2x3"),
+        (Side(), "wide"),
         (Count(), "0"),
         (Count(), "2.5"),
         (Number(), "much"),
@@ -78,6 +83,9 @@ def test_what_cannot_be_read(value, text):
         (Angles(), np.array([0.0, 1.0]), (0.0, 1.0)),
         (Lengths(), [0.2], 0.2),
         (Sizes(), [np.int64(4), 3], (4, 3)),
+        (Side(), [np.int64(4), 3], (4, 3)),
+        (Side(), (4, 4), 4),
+        (Side(), np.int64(4), 4),
         (Settings(), {"sigma_range": [0.1, 2]}, {"sigma_range": (0.1, 2)}),
         (Settings(), {"cg_steps": np.int64(3), "on": True}, {"cg_steps": 3, "on": True}),
     ],

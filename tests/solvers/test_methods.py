@@ -20,6 +20,7 @@ from invgen.operators import (
     Radon,
     Saturation,
 )
+from invgen.pipeline.recipe import methods_of
 from invgen.priors.base import Composite, Denoiser, Generator, Patchwise, Proximable
 from invgen.solvers.methods import BEAMS, KSPACE, METHODS, Method, find, used_for
 
@@ -160,7 +161,7 @@ class TestTable:
 
 
 def readme_row(method: Method) -> str:
-    typed = f"`{method.name}`" if {*BEAMS, *KSPACE} & set(method.uses) else ""
+    typed = f"`{method.name}`" if method.name in methods_of("CT", "MRI", "images") else ""
     prior = "" if method.prior is None else f"`{method.prior.__name__}`"
     cells = (f"`{method.solver.__name__}`", typed, method.about, prior, method.operator, method.noise)
     return f"| {' | '.join(cells)} |".replace("|  |", "| |").replace("|  |", "| |")
