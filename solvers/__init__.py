@@ -16,6 +16,7 @@ from invgen.solvers.diffusion import (
 )
 from invgen.solvers.direct import FBP, FDK, Gridding, RootSumOfSquares, ZeroFilled
 from invgen.solvers.langevin import ULA, AnnealedLangevin, PredictorCorrector
+from invgen.solvers.latent import LatentOptimization, LatentSolver
 from invgen.solvers.least_squares import CG, MLEM, OSSART, SIRT
 from invgen.solvers.plug_and_play import EPLL, RED, PnPADMM, PnPHQS, PnPPGD
 from invgen.solvers.proximal import ADMM, FISTA, ISTA, PDHG, BasisPursuit, CondatVu, Lasso
@@ -48,6 +49,8 @@ __all__ = [
     "DiffusionSolver",
     "Gridding",
     "Lasso",
+    "LatentOptimization",
+    "LatentSolver",
     "PiGDM",
     "PnPADMM",
     "PnPHQS",
