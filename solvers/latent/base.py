@@ -41,10 +41,10 @@ class Descent(Protocol):
 class LatentSolver(Solver):
     """Base of the solvers that look for latent variables z of a generator G whose image fits the data.
 
-    All restarts are optimized at once, on a batch axis before all others; the one with the least objective is
-    kept, for each batch element its own. Restart i starts from latent variables that follow from ``seed + i``,
-    alike for each batch element. In the callback of a call `State.x` has the images of all restarts, (restarts,
-    *batch, *image).
+    All restarts are optimized at once, on a batch axis before all others; of each batch element the one with
+    the least objective is kept. Restart i starts from latent variables that follow from ``seed + i``, alike
+    for each batch element. In the callback of a call `State.x` has the images of all restarts,
+    (restarts, *batch, *image).
 
     The statistics report the objective of every restart, "restart_objectives" (restarts, *batch), infinite
     for those that diverged; which was kept, "restart_kept"; how many did not diverge, "restarts_finite"; and
@@ -249,30 +249,28 @@ def _check_generator(prior: Generator, who: str, problem: Problem) -> None:
         Without a derivative in PyTorch; where the image of latent variables depends on what else is decoded.
     """
     name, space, like = type(prior).__name__, problem.operator.domain, problem.zeros()
-    first = torch.zeros(2, *prior.latent_shape, dtype=like.dtype.to_real(), device=like.device)
+    zeros = torch.zeros(3, *prior.latent_shape, dtype=like.dtype.to_real(), device=like.device)
+    z = Draws(range(3))(zeros)
     with torch.enable_grad():
-        z = Draws(range(2))(first).requires_grad_()
-        pair = prior.decode(z)
-        differentiable = pair.requires_grad
-    pair = pair.detach()
+        found = prior.decode(z[:2].clone().requires_grad_())
+    pair, differentiable = found.detach(), found.requires_grad
     if tuple(pair.shape) != (2, *space.shape):
         raise ShapeError(
-            f"{name} makes images of the shape {tuple(pair.shape[1:])}; those of {problem.operator.name} have "
-            f"{space.shape}. Build the operator for such images, or take another generator."
+            f"{name} makes images of the shape {tuple(pair.shape[1:])}; those of {problem.operator.name} "
+            f"have {space.shape}. Build the operator for such images, or take another generator."
         )
     if pair.is_complex() != (space.field == "complex"):
         field = "complex" if pair.is_complex() else "real"
         raise DtypeError(f"{name} makes {field} images; those of {problem.operator.name} are {space.field}.")
     if not differentiable:
         raise CapabilityError(
-            f"{who} needs the derivative of decode; that of {name} has none in PyTorch. It must not run under "
-            "torch.no_grad, nor leave tensors for NumPy."
+            f"{who} needs the derivative of decode; that of {name} has none in PyTorch. It must not run "
+            "under torch.no_grad, nor leave tensors for NumPy."
         )
-    alone = prior.decode(z.detach()[:1])
-    apart = (pair[:1] - alone).abs().amax()
+    apart = (pair[0] - prior.decode(z[::2])[0]).abs().amax()  # the same with another one beside it
     if bool(apart > 1e-3 * pair.abs().amax()):
         raise CapabilityError(
-            f"The image that {name} makes of latent variables depends on what else is decoded, or changes from "
-            "call to call: batch normalization or dropout in training mode. Call network.eval() first, or give "
-            "the network itself to priors.from_module, which copies it in that mode."
+            f"The image that {name} makes of latent variables depends on what else is decoded, or changes "
+            "from call to call: batch normalization or dropout in training mode. Call network.eval() first, or "
+            "give the network itself to priors.from_module, which copies it in that mode."
         )

@@ -27,8 +27,8 @@ class LatentOptimization(LatentSolver):
 
     that is ``|A G(z) - y|^2 / (2 std^2) + weight |z|^2 / 2`` for Gaussian noise and standard normal latent
     variables: their most probable values given the data where the weight is one. The paper's objective
-    ``|A G(z) - y|^2 + lambda |z|^2`` has the weight ``lambda / std^2``. The image is one that the generator can
-    make, whatever the data say: more of them do not help where the truth is not.
+    ``|A G(z) - y|^2 + lambda |z|^2`` has the weight ``lambda / std^2``. The image is one that the generator
+    can make, whatever the data say: more of them do not help where the truth is not.
 
     Parameters
     ----------

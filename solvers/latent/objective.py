@@ -58,8 +58,8 @@ def chosen(which: Tensor, new: Any, old: Any) -> Any:
 class Objective:
     """``-log p(y | A(decode(z))) + penalty(z)`` and its gradient, for any operator and noise.
 
-    The data term's gradient with respect to the image is that of the noise model, taken back by the operator's
-    adjoint; from there it is PyTorch's.
+    The data term's gradient with respect to the image is that of the noise model, taken back by the
+    operator's adjoint; from there it is PyTorch's.
 
     Parameters
     ----------
@@ -95,9 +95,7 @@ class Objective:
         if len(self._parts) <= 1:
             return self._point(self._problem, z)
         single = self._problem.element(0)
-        points = [
-            self._point(single.repeated(len(part)), z[part.start : part.stop]) for part in self._parts
-        ]
+        points = [self._point(single.repeated(len(part)), z[part.start : part.stop]) for part in self._parts]
         return Point(*map(torch.cat, zip(*points, strict=True)))
 
     def _point(self, problem: Problem, z: Tensor) -> Point:
