@@ -2,5 +2,18 @@
 
 from invgen.solvers.latent.base import LatentSolver
 from invgen.solvers.latent.csgm import LatentOptimization
+from invgen.solvers.latent.flow_map import FlowMAP
+from invgen.solvers.latent.image_adaptive import ImageAdaptive
+from invgen.solvers.latent.intermediate import IntermediateLayerOptimization
+from invgen.solvers.latent.pulse import PULSE
+from invgen.solvers.latent.sparse_deviation import SparseDeviation
 
-__all__ = ["LatentOptimization", "LatentSolver"]
+__all__ = [
+    "PULSE",
+    "FlowMAP",
+    "ImageAdaptive",
+    "IntermediateLayerOptimization",
+    "LatentOptimization",
+    "LatentSolver",
+    "SparseDeviation",
+]

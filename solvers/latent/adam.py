@@ -34,12 +34,12 @@ class Adam:
 
     Parameters
     ----------
-    learning_rate : positive number
+    learning_rate : positive number, or tensor of the shape (d,)
     projection : callable(z) -> z
         Onto the latent variables that are allowed, ``(*batch, d)``, after each step.
     """
 
-    learning_rate: float
+    learning_rate: float | Tensor
     projection: Callable[[Tensor], Tensor] = _free
 
     def begin(self, point: Point) -> dict[str, Tensor]:

@@ -85,8 +85,8 @@ class LatentSolver(Solver):
         """What moves the latent variables."""
         raise NotImplementedError
 
-    def regularizer(self, z: Tensor) -> Tensor:
-        """What is added to the data term, of latent variables (*batch, *latent), shape of the batch."""
+    def regularizer(self, z: Tensor, image: Tensor) -> Tensor:
+        """What is added to the data term, of latent variables and their image, shape of the batch."""
         # zero at z = 0, as |z|^2 / 2 is
         origin = self.prior.latent_log_prob(torch.zeros_like(z[(0,) * (z.ndim - self._axes)])[None])
         return self.weight * (origin - self.prior.latent_log_prob(z))
@@ -95,22 +95,53 @@ class LatentSolver(Solver):
         """The objective."""
         return Objective(problem, self.prior.decode, self.regularizer, self.prior.latent_shape, self.prior)
 
+    def projected(self, z: Tensor) -> Tensor:
+        """The closest latent variables that are allowed, (*batch, d): all are."""
+        return z
+
     def steps(self, problem: Problem, objective: Objective, state: State) -> Iterator[State]:
-        """Move the restarts down; those that have ended, or diverged, stay where they are."""
+        """Move the restarts down."""
         descent = self.descent()
-        point = Point(**state["point"]) if "point" in state.variables else objective(state["z"])
-        memory = state.get("memory", lambda: descent.begin(point))
-        finite = state.get("finite", lambda: point.value.isfinite())
-        moving = state.get("moving", lambda: finite)
+        at = state.get("at", lambda: self.placed(objective, descent, state["z"]))
         while True:
-            reached, remembered, measure = descent.advance(objective, point, memory)
-            finite = finite & (reached.value.isfinite() | ~moving)
-            point = chosen(moving & finite, reached, point)
-            memory = chosen(moving & finite, remembered, memory)
-            measure = torch.where(moving & finite, measure, 0)
-            moving = moving & finite & ~(measure <= self.tolerance)
-            variables = {"point": point._asdict(), "memory": memory, "finite": finite, "moving": moving}
-            yield State(point.image, measure, penalty=point.penalty, **variables)
+            at, measure = self.moved(objective, descent, at)
+            point = at["point"]
+            yield State(
+                point["image"],
+                measure,
+                penalty=point["penalty"],
+                latents=point["z"],
+                finite=at["finite"],
+                at=at,
+            )
+
+    def placed(self, objective: Objective, descent: Descent, z: Tensor) -> dict[str, Any]:
+        """The restarts at latent variables: points, what the descent remembers, and which move."""
+        point = objective(z)
+        finite = point.value.isfinite()
+        return {
+            "point": point._asdict(),
+            "memory": descent.begin(point),
+            "finite": finite,
+            "moving": finite,
+        }
+
+    def moved(
+        self, objective: Objective, descent: Descent, at: dict[str, Any]
+    ) -> tuple[dict[str, Any], Tensor]:
+        """The restarts one step further; those that have ended, or diverge, stay where they are."""
+        point, memory, moving = Point(**at["point"]), at["memory"], at["moving"]
+        reached, remembered, measure = descent.advance(objective, point, memory)
+        finite = at["finite"] & (reached.value.isfinite() | ~moving)
+        moves = moving & finite
+        measure = torch.where(moves, measure, 0)
+        further = {
+            "point": chosen(moves, reached, point)._asdict(),
+            "memory": chosen(moves, remembered, memory),
+            "finite": finite,
+            "moving": moves & ~(measure <= self.tolerance),
+        }
+        return further, measure
 
     def states(self, problem: Problem, state: State) -> Iterator[State]:
         """Yield the images of all restarts, (restarts, *batch, *image), in the unit of the image."""
@@ -158,13 +189,13 @@ class LatentSolver(Solver):
         _check_generator(self.prior, self.name, problem)
         drawn = Draws(seeds, self._axes)(space.zeros((len(seeds), *problem.batch_shape), problem.zeros()))
         given = x if x.ndim == drawn.ndim else x[None]
-        z = torch.cat([given, drawn[len(given) :]])[: len(seeds)]
-        repeated = problem.repeated(len(seeds))
-        image = self.prior.decode(z)
+        z = torch.cat([given, drawn[len(given) :]])[: len(seeds)].flatten(drawn.ndim - self._axes)
+        z, repeated = self.projected(z), problem.repeated(len(seeds))
+        image = self.prior.decode(z.unflatten(-1, self.prior.latent_shape))
         found = in_prior_unit(repeated, self.scale, self.prior)[1] * image
         finite = image.isfinite().all(problem.operator.domain.axes)
         first = chosen(finite, found, torch.zeros_like(found))
-        return repeated, State(first, z=z.flatten(z.ndim - self._axes))
+        return repeated, State(first, z=z)
 
     def collected(self, problem: Problem, runs: list[Run], samples: int, seed: int) -> Reconstruction:
         """The restart with the least objective, for each batch element.
@@ -202,13 +233,10 @@ class LatentSolver(Solver):
             "restart_kept": kept if batched else int(kept),
             "restarts_finite": finite.sum(0) if batched else int(finite.sum()),
         }
-        if "point" in run.state.variables:
-            stats["latents"] = self.latents(_taken(run.state["point"]["z"], kept))
+        if "latents" in run.state.variables:
+            z = _taken(run.state["latents"], kept)
+            stats["latents"] = z.unflatten(-1, self.prior.latent_shape)
         return Reconstruction(_taken(run.result, kept), history=history, stats=stats)
-
-    def latents(self, z: Tensor) -> Tensor:
-        """Latent variables (*batch, d) in their own shape."""
-        return z.unflatten(-1, self.prior.latent_shape)
 
     def penalty(self, problem: Problem, x: Tensor) -> float:
         """Unknown of an image: states bring that of their latent variables."""
@@ -271,6 +299,6 @@ def _check_generator(prior: Generator, who: str, problem: Problem) -> None:
     if bool(apart > 1e-3 * pair.abs().amax()):
         raise CapabilityError(
             f"The image that {name} makes of latent variables depends on what else is decoded, or changes "
-            "from call to call: batch normalization or dropout in training mode. Call network.eval() first, or "
-            "give the network itself to priors.from_module, which copies it in that mode."
+            "from call to call: batch normalization or dropout in training mode. Call network.eval() first, "
+            "or give the network itself to priors.from_module, which copies it in that mode."
         )

@@ -1,4 +1,4 @@
-"""L-BFGS for many problems at once: each has its own line search, and an iteration is one evaluation of all."""
+"""L-BFGS for many problems at once: each has its own line search, an iteration is one evaluation."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ class LBFGS:
         """The next point, the memory, and Newton's decrement, for one evaluation.
 
         The decrement ``sqrt(g . H g)``, with the inverse Hessian H that the memory stands for, is the
-        distance from the minimum in standard deviations of the posterior. Zero where no lower point can be found in
-        the precision at hand.
+        distance from the minimum in standard deviations of the posterior. Zero where no lower point can be
+        found in the precision at hand.
         """
         direction, length = memory["direction"], memory["length"]
         trial = objective(point.z + length[..., None] * direction)

@@ -68,7 +68,7 @@ class Objective:
         memory.
     decode : callable(z) -> images
         Of latent variables ``(*batch, *shape)``.
-    penalty : callable(z) -> tensor of the batch's shape
+    penalty : callable(z, image) -> tensor of the batch's shape
     shape : tuple of int
         Of the latent variables of one image.
     prior : Generator
@@ -79,7 +79,7 @@ class Objective:
         self,
         problem: Problem,
         decode: Callable[[Tensor], Tensor],
-        penalty: Callable[[Tensor], Tensor],
+        penalty: Callable[[Tensor, Tensor], Tensor],
         shape: tuple[int, ...],
         prior: Any,
     ) -> None:
@@ -103,7 +103,8 @@ class Objective:
         with torch.enable_grad():
             at = z.detach().requires_grad_()
             latent = at.unflatten(-1, self._shape)
-            image, penalty = self._decode(latent), self._penalty(latent)
+            image = self._decode(latent)
+            penalty = self._penalty(latent, image)
         found = image.detach()
         finite = found.isfinite().all(space.axes) if space.axes else found.isfinite()
         data, slope = _data_term(problem, chosen(finite, found, torch.zeros_like(found)))
