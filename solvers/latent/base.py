@@ -91,15 +91,19 @@ class LatentSolver(Solver):
         origin = self.prior.latent_log_prob(torch.zeros_like(z[(0,) * (z.ndim - self._axes)])[None])
         return self.weight * (origin - self.prior.latent_log_prob(z))
 
-    def prepare(self, problem: Problem) -> Objective:
+    def prepare(self, problem: Problem) -> Any:
         """The objective."""
+        return self.objective(problem)
+
+    def objective(self, problem: Problem) -> Objective:
+        """That of the latent variables."""
         return Objective(problem, self.prior.decode, self.regularizer, self.prior.latent_shape, self.prior)
 
     def projected(self, z: Tensor) -> Tensor:
         """The closest latent variables that are allowed, (*batch, d): all are."""
         return z
 
-    def steps(self, problem: Problem, objective: Objective, state: State) -> Iterator[State]:
+    def steps(self, problem: Problem, objective: Any, state: State) -> Iterator[State]:
         """Move the restarts down."""
         descent = self.descent()
         at = state.get("at", lambda: self.placed(objective, descent, state["z"]))

@@ -84,8 +84,13 @@ class ImageAdaptive(LatentSolver):
     def begin(self, problem: Problem, x: Tensor, seeds: range) -> tuple[Problem, State]:
         """Find the latent variables that the tuning starts from."""
         fitted, _ = self._split(problem)
-        settings = {"restarts": self.restarts, "weight": self.weight, "scale": self.scale}
-        search = LatentOptimization(self.prior, iterations=self.first, **settings)
+        search = LatentOptimization(
+            self.prior,
+            iterations=self.first,
+            restarts=self.restarts,
+            weight=self.weight,
+            scale=self.scale,
+        )
         start = None if x.ndim > len(problem.batch_shape) + self._axes else x
         found = search(fitted, x0=start, seed=seeds.start)
         return super().begin(problem, found.stats["latents"], seeds)
@@ -94,7 +99,7 @@ class ImageAdaptive(LatentSolver):
         """The problem of the measurements that are fitted, and that of those withheld."""
         return self._split(problem)
 
-    def steps(self, problem: Problem, prepared: tuple[Problem, Problem], state: State) -> Iterator[State]:
+    def steps(self, problem: Problem, prepared: Any, state: State) -> Iterator[State]:
         """Tune latent variables and weights, and keep what predicts the withheld measurements best."""
         fitted, withheld = prepared
         tuned = _Tuned(self.prior, problem.zeros().real)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -93,7 +93,7 @@ class IntermediateLayerOptimization(LatentSolver):
         """Adam, of the latent variables."""
         return Adam(self.learning_rate)
 
-    def steps(self, problem: Problem, stages: list[Stage], state: State) -> Iterator[State]:
+    def steps(self, problem: Problem, stages: Any, state: State) -> Iterator[State]:
         """Move the latent variables, then the inputs of layer after layer."""
         shapes = _shapes(self.prior.latent_shape, stages[: self.layers], problem.zeros().real)
         each, at = self.iterations // (self.layers + 1), state.get("at", lambda: None)
@@ -132,7 +132,7 @@ class IntermediateLayerOptimization(LatentSolver):
     ) -> Objective:
         """Of what a layer sees, of the shape `shape`: latent variables have a density, features have none."""
         if not layer:
-            return super().prepare(problem)
+            return self.objective(problem)
         space = problem.operator.domain
 
         def decode(features: Tensor) -> Tensor:

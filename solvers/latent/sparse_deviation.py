@@ -94,16 +94,16 @@ class SparseDeviation(LatentSolver):
         transform = checked_transform(self.name, self.transform, problem.operator.domain)
         return _Prepared(transform, GroupL1(transform.range.per_sample(weight)), weight)
 
-    def steps(self, problem: Problem, prepared: _Prepared, state: State) -> Iterator[State]:
+    def steps(self, problem: Problem, prepared: Any, state: State) -> Iterator[State]:
         """Move latent variables and deviations in turns."""
         T, descent, space = prepared.transform, self.descent(), problem.operator.domain
         v = state.get("v", problem.zeros)
-        at = state.get("at", lambda: self.placed(self._objective(problem, v), descent, state["z"]))
+        at = state.get("at", lambda: self.placed(self._remaining(problem, v), descent, state["z"]))
         x = at["point"]["image"] + v
         while True:
             moving = at["moving"]
             # the step of z does not stop where the image does: v may still move
-            at, _ = self.moved(self._objective(problem, v), descent, at)
+            at, _ = self.moved(self._remaining(problem, v), descent, at)
             v = torch.where(space.per_sample(moving), self._deviation(problem, prepared, at, v), v)
             x_old, x = x, at["point"]["image"] + v
             change = space.norm(x - x_old) / space.norm(x).clamp(min=torch.finfo(x.dtype).tiny)
@@ -120,10 +120,10 @@ class SparseDeviation(LatentSolver):
                 finite=at["finite"],
             )
 
-    def _objective(self, problem: Problem, v: Tensor) -> Objective:
+    def _remaining(self, problem: Problem, v: Tensor) -> Objective:
         """Of the latent variables, for what the deviations leave of the data."""
         A = problem.linear_operator
-        return super().prepare(Problem(A, problem.measurement - A(v), problem.noise))
+        return self.objective(Problem(A, problem.measurement - A(v), problem.noise))
 
     def _deviation(self, problem: Problem, prepared: _Prepared, at: dict[str, Any], v: Tensor) -> Tensor:
         """Some proximal gradient steps, for what the image of the latent variables leaves of the data."""
