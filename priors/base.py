@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
@@ -23,6 +24,8 @@ __all__ = [
     "Prior",
     "Proximable",
     "Sampler",
+    "Staged",
+    "Tunable",
     "Weight",
     "energy_gradient",
     "has_closed_form",
@@ -96,6 +99,28 @@ class Generator(Protocol):
 
     def latent_log_prob(self, z: torch.Tensor) -> torch.Tensor:
         """Logarithm of the density of the latent variables, shape of the batch."""
+
+
+@runtime_checkable
+class Staged(Generator, Protocol):
+    """A generator that is a chain of maps."""
+
+    def stages(self, like: torch.Tensor) -> Sequence[Callable[[torch.Tensor], torch.Tensor]]:
+        """Successive maps of batches ``(N, ...)``, of latent variables, of features, and to images.
+
+        In the precision of the tensor `like`, and on its device.
+        """
+
+
+@runtime_checkable
+class Tunable(Generator, Protocol):
+    """A generator whose weights can be others."""
+
+    def weights(self, like: torch.Tensor) -> Mapping[str, torch.Tensor]:
+        """The weights by name, in the precision of the tensor `like` and on its device."""
+
+    def decode_with(self, weights: Mapping[str, torch.Tensor], z: torch.Tensor) -> torch.Tensor:
+        """`decode` with other weights, differentiable with respect to them, too."""
 
 
 @runtime_checkable

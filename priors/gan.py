@@ -240,10 +240,13 @@ class GAN(Trainable, NormalLatents):
         made: Tensor = networks["generator"](z)
         return made.reshape(images.shape)
 
-    def _decode(self, z: Tensor) -> Tensor:
+    def _decoder(self, like: Tensor) -> nn.Module:
+        network: nn.Module = self._network(like, "generator")
+        return network
+
+    def _decoded(self, outputs: Tensor) -> Tensor:
         center, half = self.image_format.unit
-        found: Tensor = self._network(z, "generator")(z)
-        return found * half + center
+        return outputs * half + center
 
     def _networks(self) -> dict[str, nn.Module]:
         return {"generator": self.networks()["generator"]}

@@ -16,7 +16,17 @@ from invgen.solvers.diffusion import (
 )
 from invgen.solvers.direct import FBP, FDK, Gridding, RootSumOfSquares, ZeroFilled
 from invgen.solvers.langevin import ULA, AnnealedLangevin, PredictorCorrector
-from invgen.solvers.latent import LatentHMC, LatentLangevin
+from invgen.solvers.latent import (
+    PULSE,
+    FlowMAP,
+    ImageAdaptive,
+    IntermediateLayerOptimization,
+    LatentHMC,
+    LatentLangevin,
+    LatentOptimization,
+    LatentSolver,
+    SparseDeviation,
+)
 from invgen.solvers.least_squares import CG, MLEM, OSSART, SIRT
 from invgen.solvers.plug_and_play import EPLL, RED, PnPADMM, PnPHQS, PnPPGD
 from invgen.solvers.proximal import ADMM, FISTA, ISTA, PDHG, BasisPursuit, CondatVu, Lasso
@@ -39,6 +49,7 @@ __all__ = [
     "MLEM",
     "OSSART",
     "PDHG",
+    "PULSE",
     "RED",
     "SIRT",
     "ULA",
@@ -47,10 +58,15 @@ __all__ = [
     "CondatVu",
     "DiffPIR",
     "DiffusionSolver",
+    "FlowMAP",
     "Gridding",
+    "ImageAdaptive",
+    "IntermediateLayerOptimization",
     "Lasso",
     "LatentHMC",
     "LatentLangevin",
+    "LatentOptimization",
+    "LatentSolver",
     "PiGDM",
     "PnPADMM",
     "PnPHQS",
@@ -60,6 +76,7 @@ __all__ = [
     "REDdiff",
     "RootSumOfSquares",
     "Solver",
+    "SparseDeviation",
     "SplitGibbs",
     "State",
     "TwistedSMC",

@@ -21,6 +21,7 @@ from invgen.convex.weights import rule_of
 from invgen.core.checks import as_count
 from invgen.core.counting import count_calls
 from invgen.core.errors import CapabilityError, DtypeError, ParameterError, ShapeError
+from invgen.operators import Space
 from invgen.problem import Problem
 from invgen.reconstruction import Reconstruction
 from invgen.solvers.run import Callback, ProgressBar, Run, peak_memory
@@ -91,6 +92,10 @@ class Solver:
         value, batch = prior.value(x), problem.batch_shape
         # images with axes of their own, such as channels, count together; -1 would refuse an empty batch
         return value.reshape(*batch, math.prod(value.shape[len(batch) :])).sum(-1)
+
+    def start_space(self, problem: Problem) -> Space:
+        """The space of `x0`: that of images, or of what else the steps move."""
+        return problem.operator.domain
 
     def initial(self, problem: Problem) -> torch.Tensor:
         """Where to start without `x0`."""
@@ -179,11 +184,11 @@ class Solver:
         samples, seed = self._checked_call(problem, samples, seed)
         known = self.described(problem)
         solver = self.resolved(known)
-        seeds = range(seed, seed + samples)
-        if isinstance(x0, State):
-            part, state = solver.begin(known, known.zeros(), seeds)[0], x0
-        else:
-            part, state = solver.begin(known, solver._start(known, x0), seeds)
+        zeros = solver.start_space(known).zeros(known.batch_shape, known.zeros())
+        start = zeros if isinstance(x0, State) else solver._start(known, x0)
+        chunks = solver.chunks(start, samples, seed)
+        part, state = solver.begin(known, start, range(chunks[0].start, chunks[-1].stop))
+        state = x0 if isinstance(x0, State) else state
         yield from solver.states(part, state)
 
     @torch.no_grad()
@@ -204,7 +209,8 @@ class Solver:
         ----------
         problem : Problem
         x0 : tensor, shape (*batch, *image), optional
-            Where to start; samplers start at a rough reconstruction by default.
+            Where to start; samplers start at a rough reconstruction by default. Of methods that move latent
+            variables, these, (*batch, *latent).
         samples : int
             Number of samples of the posterior, from samplers; other solvers give one estimate.
         seed : int, optional
@@ -270,11 +276,12 @@ class Solver:
         return replace(collected, stats=stats)
 
     def _start(self, problem: Problem, x0: torch.Tensor | None) -> torch.Tensor:
-        """The image to start from, in the precision and the batch of the problem."""
+        """Where to start, in the precision and the batch of the problem."""
         if x0 is None:
             return self.initial(problem)
-        problem.operator.domain.check(x0, "x0")
-        zeros = problem.zeros()
+        space = self.start_space(problem)
+        space.check(x0, "x0")
+        zeros = space.zeros(problem.batch_shape, problem.zeros())
         try:
             return x0.to(zeros).expand(zeros.shape)
         except RuntimeError:

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from invgen.core.checks import is_count
 from invgen.core.errors import ParameterError
-from invgen.priors.base import Composite, Denoiser, Generator, Patchwise, Proximable
+from invgen.priors.base import Composite, Denoiser, Density, Generator, Patchwise, Proximable, Staged, Tunable
 from invgen.solvers.base import Solver
 from invgen.solvers.diffusion import (
     DAPS,
@@ -29,7 +29,16 @@ from invgen.solvers.diffusion import (
 )
 from invgen.solvers.direct import FBP, FDK, Gridding, RootSumOfSquares, ZeroFilled
 from invgen.solvers.langevin import ULA, AnnealedLangevin, PredictorCorrector
-from invgen.solvers.latent import LatentHMC, LatentLangevin
+from invgen.solvers.latent import (
+    PULSE,
+    FlowMAP,
+    ImageAdaptive,
+    IntermediateLayerOptimization,
+    LatentHMC,
+    LatentLangevin,
+    LatentOptimization,
+    SparseDeviation,
+)
 from invgen.solvers.least_squares import CG, MLEM, OSSART, SIRT
 from invgen.solvers.plug_and_play import EPLL, RED, PnPADMM, PnPHQS, PnPPGD
 from invgen.solvers.proximal import ADMM, FISTA, ISTA, PDHG, BasisPursuit, CondatVu, Lasso
@@ -282,6 +291,42 @@ METHODS = (
     Method("pnp-pgd", PnPPGD, "plug-and-play by proximal gradients", "linear", "Gaussian", prior=Denoiser),
     Method("red", RED, "regularization by denoising", "linear", "Gaussian", prior=Denoiser),
     Method("epll", EPLL, "expected log-likelihood of patches", "linear", "Gaussian", prior=Patchwise),
+    Method(
+        "csgm",
+        LatentOptimization,
+        "the latent variables of a generator that fit the data",
+        "differentiable",
+        "any",
+        prior=Generator,
+    ),
+    Method("pulse", PULSE, "latent variables on a sphere", "differentiable", "any", prior=Generator),
+    Method(
+        "ilo",
+        IntermediateLayerOptimization,
+        "latent variables, then what later layers of a generator see",
+        "differentiable",
+        "any",
+        prior=Staged,
+    ),
+    Method(
+        "sparse-gen",
+        SparseDeviation,
+        "what a generator makes, and sparse deviations",
+        "linear",
+        "Gaussian",
+        prior=Generator,
+    ),
+    Method(
+        "image-adaptive",
+        ImageAdaptive,
+        "a generator whose weights are tuned to the data",
+        "differentiable",
+        "any",
+        prior=Tunable,
+    ),
+    Method(
+        "flow-map", FlowMAP, "the most probable image under a flow", "differentiable", "any", prior=Density
+    ),
     _sampler("dds", DDS, "decomposed diffusion sampling"),
     _sampler("diffpir", DiffPIR, "diffusion models for plug-and-play restoration"),
     _sampler("pigdm", PiGDM, "pseudoinverse-guided diffusion"),

@@ -147,7 +147,9 @@ class Run:
         # a direct method, of one iterate in whatever scale, goes nowhere: it takes more to diverge
         if self.iteration > 1 and bool((residual > 1e4 * self.first_residual).any()):
             raise self._divergence()
-        objective = data_term + self.solver.penalty(self.problem, self.result)
+        # of latent variables the penalty is none of the image's
+        penalty = self.state.get("penalty", lambda: self.solver.penalty(self.problem, self.result))
+        objective = data_term + penalty
         self.records.append((self.iteration, objective, residual))
 
     def _divergence(self) -> DivergenceError:

@@ -1,4 +1,4 @@
-"""The units of solvers with a denoiser: noise level, a rough image and its scale, the prior's range."""
+"""The units of solvers with a learned prior: noise level, a rough image and its scale, the prior's range."""
 
 from __future__ import annotations
 
@@ -10,11 +10,20 @@ from invgen.convex.discrepancy import noise_misfit
 from invgen.core.errors import CapabilityError, ParameterError, ShapeError
 from invgen.core.krylov import conjugate_gradients
 from invgen.noise import Gaussian
-from invgen.operators import Gradient
+from invgen.operators import Gradient, LinearOperator
 from invgen.priors.image_format import format_of
 from invgen.problem import Problem
 
-__all__ = ["as_batch", "check_scale", "image_scale", "prior_unit", "rough_image", "with_noise"]
+__all__ = [
+    "as_batch",
+    "check_scale",
+    "found_scale",
+    "image_scale",
+    "in_prior_unit",
+    "prior_unit",
+    "rough_image",
+    "with_noise",
+]
 
 #: Weight of the roughness in a first image, against the data's largest curvature.
 _SMOOTHING = 1e-2
@@ -102,3 +111,38 @@ def prior_unit(scale: Any, prior: Any) -> torch.Tensor | None:
     """
     value_range = format_of(prior).value_range
     return None if value_range is None else scale / value_range[1]
+
+
+def found_scale(scale: Any, prior: Any, problem: Problem) -> Any:
+    """A hyper-parameter `scale` with one number for each batch element, where the prior has a value range.
+
+    "auto" is `image_scale`; with an operator that is not linear, or noise that is not Gaussian, the upper end
+    of that range.
+    """
+    value_range = format_of(prior).value_range
+    if value_range is None:
+        return scale
+    if isinstance(scale, str):
+        scale = image_scale(problem) if problem.is_least_squares else value_range[1]
+    return as_batch(scale, problem, "scale")
+
+
+def in_prior_unit(problem: Problem, scale: Any, prior: Any) -> tuple[Problem, Any]:
+    """The problem in the unit of the prior, and what its images are multiplied by to have their own unit.
+
+    Raises
+    ------
+    CapabilityError
+        Where the two units differ, and the operator is not linear.
+    """
+    unit = prior_unit(scale, prior)
+    if unit is None:
+        return problem, 1.0
+    if not isinstance(problem.operator, LinearOperator):
+        if bool((unit == 1).all()):
+            return problem, 1.0
+        raise CapabilityError(f"Images of an operator that is not linear keep their unit; got scale={scale}.")
+    # of one number even noise with a covariance can be scaled
+    same = bool((unit == unit.flatten()[:1]).all()) and unit.numel() > 0
+    unit = unit.flatten()[0] if same else unit.expand(problem.batch_shape)
+    return problem.scaled(1 / unit), problem.operator.domain.per_sample(unit)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.func import functional_call
 
 from invgen.core.checks import as_count
 from invgen.core.draws import Draws
 from invgen.core.errors import CapabilityError, DtypeError, ParameterError, ShapeError
 from invgen.core.space import check_finite
 from invgen.priors.base import with_density
+from invgen.priors.generators.stages import Stage, stages_of
 from invgen.priors.image_format import ImageFormat
 from invgen.priors.nets.following import in_parts
 
@@ -27,7 +30,9 @@ class LatentGenerator:
     """Base of generators: latent variables are checked once, with any batch axes, and decoded in parts.
 
     A subclass gives `image_format` with a shape, `latent_shape`, and ``_decode(z)``: images in their own unit
-    of latent variables ``(N, *latent_shape)``, as ``(N, *image)``, ``(N, 1, *image)`` or rows ``(N, n)``.
+    of latent variables ``(N, *latent_shape)``, as ``(N, *image)``, ``(N, 1, *image)`` or rows ``(N, n)``. One
+    whose decoder is a network gives that, by ``_decoder``, and ``_decoded(outputs)`` instead: it has stages,
+    and weights that can be tuned.
     """
 
     latent_shape: tuple[int, ...]
@@ -37,8 +42,62 @@ class LatentGenerator:
         """The images that it makes."""
         raise NotImplementedError
 
-    def _decode(self, z: Tensor) -> Tensor:
+    def _decoder(self, like: Tensor) -> nn.Module:
+        """The network from latent variables to `_decoded`, on the device of a tensor and in its precision.
+
+        Raises
+        ------
+        CapabilityError
+            Where there is none.
+        """
+        raise CapabilityError(
+            f"{type(self).__name__} has no network whose stages and weights are known. Give a "
+            "torch.nn.Module to priors.from_module, such as torch.nn.Sequential of its layers."
+        )
+
+    def _decoded(self, outputs: Tensor) -> Tensor:
+        """Images in their own unit, of what the network returns."""
         raise NotImplementedError
+
+    def _decode(self, z: Tensor) -> Tensor:
+        return self._decoded(self._decoder(z)(z))
+
+    def stages(self, like: Tensor) -> list[Stage]:
+        """Successive maps of batches ``(N, ...)`` whose composition decodes, the last to ``(N, *image)``.
+
+        In the precision of the tensor `like`, and on its device. A ``torch.nn.Sequential`` has one for each
+        layer with parameters; see `invgen.priors.generators.stages.stages_of`.
+
+        Raises
+        ------
+        CapabilityError
+            Where the network is not known.
+        """
+        *first, last = stages_of(self._decoder(like))
+        return [*first, lambda x: self._decoded(last(x)).reshape(len(x), *self._image_shape)]
+
+    def weights(self, like: Tensor) -> dict[str, Tensor]:
+        """The weights of the decoder by name, which `decode_with` takes, changed or not.
+
+        Raises
+        ------
+        CapabilityError
+            Where the network is not known.
+        """
+        return dict(self._decoder(like).named_parameters())
+
+    def decode_with(self, weights: Mapping[str, Tensor], z: Tensor) -> Tensor:
+        """`decode` with other weights of the network; differentiable with respect to these, too."""
+        batch = self._batch(z, "decode_with")
+        flat = z.reshape(-1, *self.latent_shape)
+        outputs = functional_call(self._decoder(z), dict(weights), (flat,))
+        return self._decoded(outputs).reshape(*batch, *self._image_shape)
+
+    @property
+    def _image_shape(self) -> tuple[int, ...]:
+        shape = self.image_format.shape
+        assert shape is not None
+        return shape
 
     def decode(self, z: Tensor) -> Tensor:
         """Images ``(*batch, *image)`` of latent variables ``(*batch, *latent_shape)``, differentiable.
@@ -50,8 +109,7 @@ class LatentGenerator:
             returns other images than those of `image_format`.
         """
         batch = self._batch(z, "decode")
-        shape = self.image_format.shape
-        assert shape is not None
+        shape = self._image_shape
         if not z.numel():
             return z.new_zeros((*batch, *shape))
         flat = z.reshape(-1, *self.latent_shape)

@@ -44,7 +44,10 @@ class _Decoder:
 
     def __call__(self, z: Tensor) -> Tensor:
         function = self.function.like(z) if isinstance(self.function, Following) else self.function
-        found = function(z)
+        return self.images(function(z))
+
+    def images(self, found: Any) -> Tensor:
+        """What the function returned, in the unit of the images."""
         if not isinstance(found, Tensor):
             raise DtypeError(f"A decoder returns a tensor of images; got {type(found).__name__}.")
         if self.is_complex and not found.is_complex():
@@ -55,7 +58,23 @@ class _Decoder:
         return (found - own_center) * (half / own_half) + center
 
 
-class ModuleGenerator(Learned, NormalLatents):
+class _OfFunction(LatentGenerator):
+    """Base of generators that a function of the user's decodes."""
+
+    _decoding: _Decoder
+
+    def _decode(self, z: Tensor) -> Tensor:
+        return self._decoding(z)
+
+    def _decoder(self, like: Tensor) -> nn.Module:
+        function = self._decoding.function
+        return function.like(like) if isinstance(function, Following) else super()._decoder(like)
+
+    def _decoded(self, outputs: Tensor) -> Tensor:
+        return self._decoding.images(outputs)
+
+
+class ModuleGenerator(Learned, _OfFunction, NormalLatents):
     """Any network, or function, of standard normal latent variables; see `from_module`.
 
     Parameters
@@ -79,18 +98,15 @@ class ModuleGenerator(Learned, NormalLatents):
     ) -> None:
         super().__init__(image_format)
         self.latent_shape = as_latent_shape(latent_shape)
-        self._decoder = _Decoder(decode, image_format, output_range)
-
-    def _decode(self, z: Tensor) -> Tensor:
-        return self._decoder(z)
+        self._decoding = _Decoder(decode, image_format, output_range)
 
     def _networks(self) -> dict[str, nn.Module]:
-        if not isinstance(self._decoder.function, Following):
+        if not isinstance(self._decoding.function, Following):
             raise CapabilityError("Files hold networks, and this generator's is a function.")
-        return {"network": self._decoder.function.module}
+        return {"network": self._decoding.function.module}
 
     def _parameters(self) -> dict[str, Any]:
-        return {"latent_shape": self.latent_shape, "output_range": self._decoder.output_range}
+        return {"latent_shape": self.latent_shape, "output_range": self._decoding.output_range}
 
     @classmethod
     def _built(cls, contents: Contents) -> ModuleGenerator:
@@ -100,10 +116,10 @@ class ModuleGenerator(Learned, NormalLatents):
 
     def __repr__(self) -> str:
         images = self.image_format
-        return f"ModuleGenerator({self._decoder.name}, {self.latent_shape} to {images.shape})"
+        return f"ModuleGenerator({self._decoding.name}, {self.latent_shape} to {images.shape})"
 
 
-class _OwnLatents(Frozen, LatentGenerator):
+class _OwnLatents(Frozen, _OfFunction):
     """The same with latent variables of a given density, of which no samples can be drawn."""
 
     def __init__(
@@ -115,15 +131,12 @@ class _OwnLatents(Frozen, LatentGenerator):
         log_prob: Callable[[Tensor], Tensor],
     ) -> None:
         self._image_format, self.latent_shape = image_format, as_latent_shape(latent_shape)
-        self._decoder = _Decoder(decode, image_format, output_range)
+        self._decoding = _Decoder(decode, image_format, output_range)
         self._log_prob = log_prob
 
     @property
     def image_format(self) -> ImageFormat:
         return self._image_format
-
-    def _decode(self, z: Tensor) -> Tensor:
-        return self._decoder(z)
 
     def latent_log_prob(self, z: Tensor) -> Tensor:
         """Logarithm of the density of the latent variables, shape of the batch."""

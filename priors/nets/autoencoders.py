@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -69,8 +70,18 @@ class ConvolutionalDecoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Numbers for each pixel."""
         x = x.contiguous(memory_format=torch.channels_last)
-        for level, stage in enumerate(self.stages):
-            x = stage(x if level == 0 else self.upsample[level - 1](x))
+        for level in range(len(self.stages)):
+            x = self._level(level, x)
+        return self._pixels(x)
+
+    def chain(self) -> list[Callable[[Tensor], Tensor]]:
+        """The maps that `forward` is made of: one for each resolution, and to the pixels."""
+        return [*(partial(self._level, level) for level in range(len(self.stages))), self._pixels]
+
+    def _level(self, level: int, x: Tensor) -> Tensor:
+        return self.stages[level](x if level == 0 else self.upsample[level - 1](x))
+
+    def _pixels(self, x: Tensor) -> Tensor:
         return F.pixel_shuffle(self.last(F.silu(normalized(x))), 2)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -72,11 +73,27 @@ class DCGenerator(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """Images of latent variables."""
-        x = self.first(z).unflatten(1, (-1, *self.coarsest)).contiguous(memory_format=torch.channels_last)
-        layers = zip(self.norms, (*self.doublings, self.last), reversed(self.sizes), strict=True)
-        for norm, doubling, (height, width) in layers:
-            x = doubling(norm(x).relu())[..., :height, :width]
-        return x.tanh()
+        x = z
+        for stage in self.chain():
+            x = stage(x)
+        return x
+
+    def chain(self) -> list[Callable[[Tensor], Tensor]]:
+        """The maps that `forward` is made of: to the coarsest features, and to each finer resolution."""
+        layers = zip(self.norms, self.doublings, reversed(self.sizes[1:]), strict=False)
+        finer = [partial(self._finer, *layer) for layer in layers]
+        return [self._coarsest, *finer, self._images]
+
+    def _coarsest(self, z: Tensor) -> Tensor:
+        x = self.first(z).unflatten(1, (-1, *self.coarsest))
+        return x.contiguous(memory_format=torch.channels_last)
+
+    def _finer(self, norm: nn.Module, doubling: nn.Module, size: Sequence[int], x: Tensor) -> Tensor:
+        height, width = size
+        return doubling(norm(x).relu())[..., :height, :width]
+
+    def _images(self, x: Tensor) -> Tensor:
+        return self._finer(self.norms[-1], self.last, self.sizes[0], x).tanh()
 
 
 class DCDiscriminator(nn.Module):

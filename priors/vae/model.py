@@ -128,9 +128,13 @@ class VAE(PixelDecoder, NormalLatents):
         bound = -self._observation.nll(images, parameters.float()) - _divergence(mean, log_var)
         return -bound.mean() / (self._size * math.log(2))
 
-    def _decode(self, z: Tensor) -> Tensor:
+    def _decoder(self, like: Tensor) -> nn.Module:
+        network: nn.Module = self._network(like).decoder
+        return network
+
+    def _decoded(self, outputs: Tensor) -> Tensor:
         """Mean images."""
-        return self._images(self._observation.mean(self._network(z).decoder(z)), (len(z),))
+        return self._images(self._observation.mean(outputs), (len(outputs),))
 
     def sample(
         self, n: int, seed: int, *, means: bool = False, device: torch.device | str | None = None

@@ -19,7 +19,7 @@ from invgen.problem import Problem
 from invgen.solvers.base import Solver
 from invgen.solvers.state import State
 
-__all__ = ["BasisPursuit", "Lasso"]
+__all__ = ["BasisPursuit", "Lasso", "check_orthonormal", "checked_transform"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ class Lasso(Solver):
                 raise ParameterError(f"weight is a positive number or 'auto'; got {self.weight!r}.")
         elif not bool((torch.as_tensor(self.weight) > 0).all()):
             raise ParameterError(f"weight must be positive; got {self.weight}.")
-        _check_orthonormal(self.name, self.transform)
+        check_orthonormal(self.name, self.transform)
 
     def resolved(self, problem: Problem) -> Self:
         """With a number for the weight."""
@@ -81,12 +81,12 @@ class Lasso(Solver):
 
     def penalty(self, problem: Problem, x: torch.Tensor) -> torch.Tensor:
         """``weight |T x|_1``."""
-        T = _checked_transform(self.name, self.transform, problem.operator.domain)
+        T = checked_transform(self.name, self.transform, problem.operator.domain)
         return torch.as_tensor(self.weight).to(x.real) * T(x).abs().sum(T.range.axes)
 
     def prepare(self, problem: Problem) -> LinearOperator:
         """The transform."""
-        return _checked_transform(self.name, self.transform, problem.operator.domain)
+        return checked_transform(self.name, self.transform, problem.operator.domain)
 
     def steps(self, problem: Problem, T: LinearOperator, state: State) -> Iterator[State]:
         """Yield the iterates of the algorithm."""
@@ -181,11 +181,11 @@ class BasisPursuit(Solver):
             raise ParameterError(
                 f"epsilon is a number that is not negative, or 'auto'; got {self.epsilon!r}."
             )
-        _check_orthonormal(self.name, self.transform)
+        check_orthonormal(self.name, self.transform)
 
     def penalty(self, problem: Problem, x: torch.Tensor) -> torch.Tensor:
         """``|T x|_1``."""
-        T = _checked_transform(self.name, self.transform, problem.operator.domain)
+        T = checked_transform(self.name, self.transform, problem.operator.domain)
         return T(x).abs().sum(T.range.axes)
 
     def _radius(self, problem: Problem) -> torch.Tensor:
@@ -208,7 +208,7 @@ class BasisPursuit(Solver):
 
     def prepare(self, problem: Problem) -> LinearOperator:
         """The transform."""
-        return _checked_transform(self.name, self.transform, problem.operator.domain)
+        return checked_transform(self.name, self.transform, problem.operator.domain)
 
     def steps(self, problem: Problem, T: LinearOperator, state: State) -> Iterator[State]:
         """Yield the iterates of the algorithm."""
@@ -250,7 +250,8 @@ def _first_step(A: LinearOperator, y: torch.Tensor) -> torch.Tensor:
     return torch.where(typical > 0, typical, 1.0)
 
 
-def _check_orthonormal(who: str, transform: LinearOperator | None) -> None:
+def check_orthonormal(who: str, transform: LinearOperator | None) -> None:
+    """Raise unless a transform is none, or orthonormal."""
     if transform is None:
         return
     if not (isinstance(transform.gram, Identity) and transform.range.size == transform.domain.size):
@@ -260,7 +261,7 @@ def _check_orthonormal(who: str, transform: LinearOperator | None) -> None:
         )
 
 
-def _checked_transform(who: str, transform: LinearOperator | None, space: Space) -> LinearOperator:
+def checked_transform(who: str, transform: LinearOperator | None, space: Space) -> LinearOperator:
     """The transform, or the identity, for images of `space`."""
     if transform is None:
         return Identity(space.shape, space.field)

@@ -19,7 +19,7 @@ from invgen.problem import Problem
 from invgen.reconstruction import Reconstruction
 from invgen.solvers.base import Solver
 from invgen.solvers.run import Run
-from invgen.solvers.scale import as_batch, check_scale, image_scale, prior_unit, rough_image, with_noise
+from invgen.solvers.scale import check_scale, found_scale, in_prior_unit, rough_image, with_noise
 from invgen.solvers.state import State
 
 __all__ = ["PosteriorSampler"]
@@ -72,9 +72,7 @@ class PosteriorSampler(Solver):
 
     def states(self, problem: Problem, state: State) -> Iterator[State]:
         """Yield the samples on their way, (n, *batch, *image), in the unit of the image."""
-        unit = self._unit(problem)
-        inner = problem if unit is None else problem.scaled(1 / unit)
-        factor = 1.0 if unit is None else problem.operator.domain.per_sample(unit)
+        inner, factor = in_prior_unit(problem, self.scale, self.prior)
         # to divide what was multiplied would change its last bits: a resumed run has its own image
         first = State(x=state.get("inner", lambda: state.x / factor), **state.variables)
         # a chain that rests has not converged
@@ -129,13 +127,7 @@ class PosteriorSampler(Solver):
 
     def resolved(self, problem: Problem) -> Self:
         """With the scale of each batch element."""
-        value_range = format_of(self.prior).value_range
-        if value_range is None:
-            return self
-        scale = self.scale
-        if isinstance(scale, str):
-            scale = image_scale(problem) if problem.is_least_squares else value_range[1]
-        return replace(self, scale=as_batch(scale, problem, "scale"))
+        return replace(self, scale=found_scale(self.scale, self.prior, problem))
 
     def initial(self, problem: Problem) -> torch.Tensor:
         """A rough image; zero where the operator is not linear, or the noise not Gaussian."""
@@ -186,21 +178,6 @@ class PosteriorSampler(Solver):
             f"Check the noise level of the problem and the scale of its image (here {self.scale}), and that "
             "A.H is the adjoint of A (invgen.testing.check_operator)."
         )
-
-    def _unit(self, problem: Problem) -> torch.Tensor | None:
-        """One in the prior's unit, in that of the image; None where they are the same."""
-        unit = prior_unit(self.scale, self.prior)
-        if unit is None:
-            return None
-        same = bool((unit == unit.flatten()[:1]).all()) and unit.numel() > 0
-        if not isinstance(problem.operator, LinearOperator):
-            if bool((unit == 1).all()):
-                return None
-            raise CapabilityError(
-                f"Images of an operator that is not linear keep their unit; got scale={self.scale}."
-            )
-        # of one number even noise with a covariance can be scaled
-        return unit.flatten()[0] if same else unit.expand(problem.batch_shape)
 
 
 def _joined(histories: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:

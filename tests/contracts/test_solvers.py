@@ -44,6 +44,7 @@ from invgen.solvers import (
 )
 from invgen.testing import CheckError, check_solver
 
+from .latent import LATENT_SOLVERS
 from .problems import (
     FEW,
     cone,
@@ -207,6 +208,7 @@ SOLVERS = {
         "cone": (PDHG(TotalVariation(0.5, axes=SPACE), **FEW), cone, {"scale"}),
         "counts": (PDHG(TotalVariation(0.5, nonnegative=True), **FEW), counts, {"scale"}),
     },
+    **LATENT_SOLVERS,
 }
 
 #: The first case of each solver is its small version; some others take seconds.
@@ -224,7 +226,7 @@ def test_solver_keeps_the_rules(name, case):
 
 
 def test_every_public_solver_is_registered():
-    bases = {"DiffusionSolver", "PosteriorSampler", "Solver", "State"}
+    bases = {"DiffusionSolver", "LatentSolver", "PosteriorSampler", "Solver", "State"}
     assert set(ig.solvers.__all__) - bases == set(SOLVERS) | set(SAMPLERS)
 
 

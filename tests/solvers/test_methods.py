@@ -1,5 +1,6 @@
 """The table of methods: it is complete, and what it says of needs is what the solvers do."""
 
+import math
 from dataclasses import fields
 from pathlib import Path
 
@@ -21,7 +22,18 @@ from invgen.operators import (
     Saturation,
 )
 from invgen.pipeline.recipe import methods_of
-from invgen.priors.base import Composite, Denoiser, Generator, Patchwise, Proximable
+from invgen.priors import ImageFormat, ModuleGenerator
+from invgen.priors.base import (
+    Composite,
+    Denoiser,
+    Density,
+    Generator,
+    Patchwise,
+    Proximable,
+    Staged,
+    Tunable,
+)
+from invgen.solvers import LatentSolver
 from invgen.solvers.methods import BEAMS, KSPACE, METHODS, Method, find, used_for
 
 README = Path(__file__).parents[2] / "README.md"
@@ -73,6 +85,8 @@ def solver_of(method, A):
     """The method, as briefly as it goes, with a prior that fits the images of an operator."""
     given = {"iterations": 2} if "iterations" in method.hyperparameters else {}
     images = torch.full(A.domain.shape, 0.7, dtype=torch.complex64 if A.domain.field == "complex" else None)
+    if issubclass(method.solver, LatentSolver):
+        return method.solver(generator_of(A.domain), **given, **LATENT.get(method.name, {}))
     given |= {"ula": {"sigma": 0.1}, "twisted-smc": {"particles": 2}}.get(method.name, {})
     if method.prior is None:
         return method.solver(**given)
@@ -81,6 +95,31 @@ def solver_of(method, A):
     if method.prior is Patchwise:
         return method.solver(ig.priors.PatchMixture(0.1 * torch.eye(16)[None], [1.0]), **given)
     return method.solver(ig.priors.TotalVariation(0.1), **given)
+
+
+#: Of the solvers in latent variables.
+LATENT = {
+    "ilo": {"layers": 1},
+    "image-adaptive": {"first": 2, "restarts": 2},
+}
+
+
+class AnyGenerator(ModuleGenerator):
+    """With whatever a latent solver needs, also a density."""
+
+    def log_prob(self, x):
+        return -x.abs().square().sum(tuple(range(-self.image_format.axes, 0)))
+
+
+def generator_of(space):
+    """Positive images of three latent variables, by two layers."""
+    size = math.prod(space.shape) * (2 if space.field == "complex" else 1)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        layers = torch.nn.Linear(3, 3), torch.nn.Tanh(), torch.nn.Linear(3, size), torch.nn.Softplus()
+    channels = torch.nn.Unflatten(1, (size // math.prod(space.shape), *space.shape))
+    images = ImageFormat(tuple(space.shape), field=space.field, value_range=(0.0, 1.0))
+    return AnyGenerator(torch.nn.Sequential(*layers, channels), (3,), images)
 
 
 def takes(method, A, noise):
@@ -129,12 +168,13 @@ class TestNeeds:
         if method.prior is not None:
             with pytest.raises(CapabilityError, match="needs a prior"):
                 method.solver(object())
-        assert method.prior in (None, Composite, Denoiser, Generator, Patchwise, Proximable)
+        kinds = (Composite, Denoiser, Density, Generator, Patchwise, Proximable, Staged, Tunable)
+        assert method.prior in (None, *kinds)
 
 
 class TestTable:
     def test_every_solver_is_in_it(self):
-        bases = {"Solver", "State", "PosteriorSampler", "DiffusionSolver"}
+        bases = {"Solver", "State", "PosteriorSampler", "DiffusionSolver", "LatentSolver"}
         assert {method.solver.__name__ for method in METHODS} == set(ig.solvers.__all__) - bases
 
     def test_a_name_is_one_method_wherever_it_is_used(self):

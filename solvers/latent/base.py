@@ -1,0 +1,308 @@
+"""What all solvers in the latent variables of a generator share: restarts, the unit, what is kept."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import KW_ONLY, dataclass, replace
+from typing import Any, ClassVar, Protocol, Self
+
+import torch
+from torch import Tensor
+
+from invgen.core.draws import Draws
+from invgen.core.errors import CapabilityError, DivergenceError, DtypeError, ParameterError, ShapeError
+from invgen.operators import LinearOperator, Space
+from invgen.priors.base import Generator, require
+from invgen.problem import Problem
+from invgen.reconstruction import Reconstruction
+from invgen.solvers.base import Solver
+from invgen.solvers.latent.objective import Objective, Point, chosen
+from invgen.solvers.run import Run
+from invgen.solvers.scale import check_scale, found_scale, in_prior_unit, with_noise
+from invgen.solvers.state import State
+
+__all__ = ["Descent", "LatentSolver"]
+
+
+class Descent(Protocol):
+    """A method that moves points of an objective down, each batch element for itself."""
+
+    def begin(self, point: Point) -> dict[str, Tensor]:
+        """What it remembers at the first point."""
+
+    def advance(
+        self, objective: Objective, point: Point, memory: dict[str, Tensor]
+    ) -> tuple[Point, dict[str, Tensor], Tensor]:
+        """The next point, what it remembers, and how far it still is from the end, shape of the batch."""
+
+
+@dataclass(frozen=True)
+class LatentSolver(Solver):
+    """Base of the solvers that look for latent variables z of a generator G whose image fits the data.
+
+    All restarts are optimized at once, on a batch axis before all others; of each batch element the one with
+    the least objective is kept. Restart i starts from latent variables that follow from ``seed + i``, alike
+    for each batch element. In the callback of a call `State.x` has the images of all restarts,
+    (restarts, *batch, *image).
+
+    The statistics report the objective of every restart, "restart_objectives" (restarts, *batch), infinite
+    for those that diverged; which was kept, "restart_kept"; how many did not diverge, "restarts_finite"; and
+    the latent variables that were kept, "latents".
+
+    A subclass gives the `descent`, or `steps`.
+
+    Parameters
+    ----------
+    prior : Generator
+    restarts : int
+    weight : number
+        Of minus the logarithm of the density of the latent variables, that is of ``|z|^2 / 2`` for standard
+        normal ones: with one, the default, the most probable latent variables given the data are found.
+    scale : positive number, tensor with one for each batch element, or "auto"
+        The value in the image that becomes the upper end of the prior's value range: white, in its unit.
+        "auto" estimates it from a rough reconstruction; with an operator that is not linear, or noise that is
+        not Gaussian, it is that upper end itself. Where few data are measured the estimate is poor: give the
+        number where it is known. Without effect on priors without a value range.
+    """
+
+    prior: Generator
+    _: KW_ONLY
+    restarts: int = 10
+    weight: float = 1.0
+    scale: float | Tensor | str = "auto"
+
+    counts: ClassVar[dict[str, int]] = {"restarts": 1}
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.prior, self.name, Generator)
+        check_scale(self.scale, "scale")
+        if not 0 <= self.weight < math.inf:
+            raise ParameterError(f"weight is a number from zero on; got {self.weight}.")
+
+    def descent(self) -> Descent:
+        """What moves the latent variables."""
+        raise NotImplementedError
+
+    def regularizer(self, z: Tensor, image: Tensor) -> Tensor:
+        """What is added to the data term, of latent variables and their image, shape of the batch."""
+        # zero at z = 0, as |z|^2 / 2 is
+        origin = self.prior.latent_log_prob(torch.zeros_like(z[(0,) * (z.ndim - self._axes)])[None])
+        return self.weight * (origin - self.prior.latent_log_prob(z))
+
+    def prepare(self, problem: Problem) -> Any:
+        """The objective."""
+        return self.objective(problem)
+
+    def objective(self, problem: Problem) -> Objective:
+        """That of the latent variables."""
+        return Objective(problem, self.prior.decode, self.regularizer, self.prior.latent_shape, self.prior)
+
+    def projected(self, z: Tensor) -> Tensor:
+        """The closest latent variables that are allowed, (*batch, d): all are."""
+        return z
+
+    def steps(self, problem: Problem, objective: Any, state: State) -> Iterator[State]:
+        """Move the restarts down."""
+        descent = self.descent()
+        at = state.get("at", lambda: self.placed(objective, descent, state["z"]))
+        while True:
+            at, measure = self.moved(objective, descent, at)
+            point = at["point"]
+            yield State(
+                point["image"],
+                measure,
+                penalty=point["penalty"],
+                latents=point["z"],
+                finite=at["finite"],
+                at=at,
+            )
+
+    def placed(self, objective: Objective, descent: Descent, z: Tensor) -> dict[str, Any]:
+        """The restarts at latent variables: points, what the descent remembers, and which move."""
+        point = objective(z)
+        finite = point.value.isfinite()
+        return {
+            "point": point._asdict(),
+            "memory": descent.begin(point),
+            "finite": finite,
+            "moving": finite,
+        }
+
+    def moved(
+        self, objective: Objective, descent: Descent, at: dict[str, Any]
+    ) -> tuple[dict[str, Any], Tensor]:
+        """The restarts one step further; those that have ended, or diverge, stay where they are."""
+        point, memory, moving = Point(**at["point"]), at["memory"], at["moving"]
+        reached, remembered, measure = descent.advance(objective, point, memory)
+        finite = at["finite"] & (reached.value.isfinite() | ~moving)
+        moves = moving & finite
+        measure = torch.where(moves, measure, 0)
+        further = {
+            "point": chosen(moves, reached, point)._asdict(),
+            "memory": chosen(moves, remembered, memory),
+            "finite": finite,
+            "moving": moves & ~(measure <= self.tolerance),
+        }
+        return further, measure
+
+    def states(self, problem: Problem, state: State) -> Iterator[State]:
+        """Yield the images of all restarts, (restarts, *batch, *image), in the unit of the image."""
+        inner, factor = in_prior_unit(problem, self.scale, self.prior)
+        for reached in self.steps(inner, self.prepare(inner), state):
+            yield State(factor * reached.x, reached.optimality, **reached.variables)
+
+    @property
+    def _axes(self) -> int:
+        """Number of axes of the latent variables of one image."""
+        return len(self.prior.latent_shape)
+
+    def described(self, problem: Problem) -> Problem:
+        """The problem with a noise level that is known, or estimated from the data."""
+        if not problem.likelihood.quadratic or problem.likelihood.level_known:
+            return problem
+        if not isinstance(problem.operator, LinearOperator):
+            raise CapabilityError(
+                f"{self.name} needs the noise level: Problem(..., noise=noise.Gaussian(std))."
+            )
+        return with_noise(problem, self.name)
+
+    def resolved(self, problem: Problem) -> Self:
+        """With the scale of each batch element."""
+        return replace(self, scale=found_scale(self.scale, self.prior, problem))
+
+    def start_space(self, problem: Problem) -> Space:
+        """That of the latent variables."""
+        return Space(self.prior.latent_shape)
+
+    def initial(self, problem: Problem) -> Tensor:
+        """No latent variables to start from, (0, *batch, *latent): all restarts draw theirs."""
+        return self.start_space(problem).zeros((0, *problem.batch_shape), problem.zeros())
+
+    def chunks(self, x: Tensor, samples: int, seed: int) -> list[range]:
+        """Seeds of the restarts, which run together."""
+        return [range(seed, seed + self.restarts)]
+
+    def begin(self, problem: Problem, x: Tensor, seeds: range) -> tuple[Problem, State]:
+        """The problem and the first latent variables, once for each restart.
+
+        The first ones are `x`, (*batch, *latent) or (n, *batch, *latent); the others are drawn.
+        """
+        space = self.start_space(problem)
+        _check_generator(self.prior, self.name, problem)
+        drawn = Draws(seeds, self._axes)(space.zeros((len(seeds), *problem.batch_shape), problem.zeros()))
+        given = x if x.ndim == drawn.ndim else x[None]
+        z = torch.cat([given, drawn[len(given) :]])[: len(seeds)].flatten(drawn.ndim - self._axes)
+        z, repeated = self.projected(z), problem.repeated(len(seeds))
+        image = self.prior.decode(z.unflatten(-1, self.prior.latent_shape))
+        found = in_prior_unit(repeated, self.scale, self.prior)[1] * image
+        finite = image.isfinite().all(problem.operator.domain.axes)
+        first = chosen(finite, found, torch.zeros_like(found))
+        return repeated, State(first, z=z)
+
+    def collected(self, problem: Problem, runs: list[Run], samples: int, seed: int) -> Reconstruction:
+        """The restart with the least objective, for each batch element.
+
+        Raises
+        ------
+        DivergenceError
+            Where none is left.
+        """
+        (run,) = runs
+        objectives = run.records[-1][1]
+        finite = run.state.get("finite", lambda: torch.ones_like(run.active))
+        objectives = torch.where(finite, objectives, torch.inf)
+        if not bool(objectives.isfinite().any(0).all()):
+            raise DivergenceError(
+                f"All {self.restarts} restarts of {self.name} diverged. {type(self.prior).__name__} makes "
+                f"images that are not finite, or that {problem.operator.name} with "
+                f"{problem.likelihood.name} noise cannot have measured. {self.remedy}"
+            )
+        kept = objectives.argmin(0)
+        moved = torch.stack([torch.as_tensor(k < run.needed) for k in range(run.iteration)] or [run.active])
+        history = run.history()
+        for name in ("objective", "residual"):
+            history[name] = _taken(history[name].movedim(1, 0), kept, 1)
+        for name in ("change", "optimality"):  # of the last one that moves
+            if run.iteration:
+                history[name] = torch.where(moved, history[name], 0).amax(1)
+        batched = bool(problem.batch_shape)
+        needed, ended = run.needed.amax(0), ~run.active.any(0)
+        stats = {
+            "seed": seed,
+            "iterations": needed if batched else int(needed),
+            "converged": ended if batched else bool(ended),
+            "restart_objectives": objectives,
+            "restart_kept": kept if batched else int(kept),
+            "restarts_finite": finite.sum(0) if batched else int(finite.sum()),
+        }
+        if "latents" in run.state.variables:
+            z = _taken(run.state["latents"], kept)
+            stats["latents"] = z.unflatten(-1, self.prior.latent_shape)
+        return Reconstruction(_taken(run.result, kept), history=history, stats=stats)
+
+    def penalty(self, problem: Problem, x: Tensor) -> float:
+        """Unknown of an image: states bring that of their latent variables."""
+        return 0.0
+
+    def statistics(self) -> dict[str, Any]:
+        """The weight, and the scale where the prior has a range."""
+        if not isinstance(self.scale, Tensor):
+            return {"weight": self.weight}
+        return {"weight": self.weight, "scale": self.scale if self.scale.ndim else float(self.scale)}
+
+    def rule(self) -> dict[str, Any]:
+        """None: the weight follows no rule."""
+        return {}
+
+    @property
+    def remedy(self) -> str:
+        """What to do about restarts that diverge."""
+        return "Take smaller steps, check the range of the generator's images, and scale and noise level."
+
+
+def _taken(x: Tensor, kept: Tensor, between: int = 0) -> Tensor:
+    """Of x, (n, ..., *batch, ...) with `between` axes before those of the batch, the restart that is kept."""
+    x = x.movedim(0, between)
+    index = kept[(None,) * (between + 1)]
+    index = index.reshape(*index.shape, *(1,) * (x.ndim - index.ndim))
+    return torch.take_along_dim(x, index, between).squeeze(between)
+
+
+def _check_generator(prior: Generator, who: str, problem: Problem) -> None:
+    """Raise where images of a generator are not those of a problem, or have no derivative of their own.
+
+    Raises
+    ------
+    ShapeError, DtypeError
+        For images of another shape or field than those of the operator.
+    CapabilityError
+        Without a derivative in PyTorch; where the image of latent variables depends on what else is decoded.
+    """
+    name, space, like = type(prior).__name__, problem.operator.domain, problem.zeros()
+    zeros = torch.zeros(3, *prior.latent_shape, dtype=like.dtype.to_real(), device=like.device)
+    z = Draws(range(3))(zeros)
+    with torch.enable_grad():
+        found = prior.decode(z[:2].clone().requires_grad_())
+    pair, differentiable = found.detach(), found.requires_grad
+    if tuple(pair.shape) != (2, *space.shape):
+        raise ShapeError(
+            f"{name} makes images of the shape {tuple(pair.shape[1:])}; those of {problem.operator.name} "
+            f"have {space.shape}. Build the operator for such images, or take another generator."
+        )
+    if pair.is_complex() != (space.field == "complex"):
+        field = "complex" if pair.is_complex() else "real"
+        raise DtypeError(f"{name} makes {field} images; those of {problem.operator.name} are {space.field}.")
+    if not differentiable:
+        raise CapabilityError(
+            f"{who} needs the derivative of decode; that of {name} has none in PyTorch. It must not run "
+            "under torch.no_grad, nor leave tensors for NumPy."
+        )
+    apart = (pair[0] - prior.decode(z[::2])[0]).abs().amax()  # the same with another one beside it
+    if bool(apart > 1e-3 * pair.abs().amax()):
+        raise CapabilityError(
+            f"The image that {name} makes of latent variables depends on what else is decoded, or changes "
+            "from call to call: batch normalization or dropout in training mode. Call network.eval() first, "
+            "or give the network itself to priors.from_module, which copies it in that mode."
+        )
