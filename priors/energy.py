@@ -46,8 +46,8 @@ class EnergyModel(Trainable, Denoising):
     exact as far as E is. Below it the same energy stands for the density: ``x - s^2 grad E(x)`` at the level
     s, of which the score is ``-grad E``. Above it, that of the temperature ``(s / sigma)^2``, whose score is
     ``-(sigma / s)^2 grad E``: a tempered density is no density of noisy images, but as smooth as one. So
-    `ULA` with ``sigma=prior.sigma`` samples from ``exp(-E)`` times the likelihood, and `AnnealedLangevin`
-    comes from a temperature of sixteen down to one.
+    `ULA` with ``sigma=prior.sigma`` samples from ``exp(-E)`` times the likelihood, by the gradient of E, and
+    `AnnealedLangevin` comes from a temperature of sixteen down to one.
 
     Parameters
     ----------

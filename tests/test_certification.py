@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from scipy import stats
 import invgen as ig
 from invgen.certification import CASES, GAUSSIAN, MIXTURES, DenoiserView, certify, measures
 from invgen.certification.cases import find_case
-from invgen.certification.table import builds
+from invgen.certification.table import builds, measured
 from invgen.solvers.methods import used_for
 from invgen.testing import CheckError, check_sampler
 
@@ -143,6 +144,57 @@ def test_view_shows_the_denoiser_alone_and_counts():
         view.denoise(x, 0.7)
     assert (view.evaluations, view.derivatives) == (30, 15)
     assert isinstance(view, ig.priors.Denoiser)
+
+
+@pytest.mark.parametrize("name", ["low-rank-16", "dense-8", "fourier-16"])
+def test_a_gaussian_is_seen_as_a_linear_generator_too(name):
+    """Of the same mean and covariance, in as many numbers as that has directions."""
+    case = find_case(name)
+    prior = case.setting(0).prior
+    view, covariance = case.view(prior, case.std), prior.covariance()
+    assert isinstance(view, ig.priors.Generator)
+    assert isinstance(view, ig.priors.Denoiser)
+    parts = 2 if prior.space.field == "complex" else 1
+    (latents,) = view.latent_shape
+    assert latents == parts * int(torch.linalg.matrix_rank(covariance))
+    assert (latents == 4) == (name == "low-rank-16")
+    origin = torch.zeros(latents, dtype=torch.float64)
+    mean = view.decode(origin)
+    torch.testing.assert_close(mean, prior.mean().to(mean))
+    columns = (view.decode(torch.eye(latents, dtype=torch.float64)) - mean).flatten(1)
+    # of complex images E[n n.H] / 2, of real and imaginary latent variables together
+    torch.testing.assert_close(columns.mT @ columns.conj() / parts, covariance.to(columns))
+    assert float(view.latent_log_prob(origin)) == pytest.approx(-latents / 2 * math.log(2 * math.pi))
+    counted = view.evaluations
+    view.decode(normal(3, 5, latents).requires_grad_())
+    assert (view.evaluations - counted, view.derivatives) == (15, 15)
+
+
+def test_a_mixture_is_no_generator_and_the_table_says_so():
+    case = find_case("mixture-8-1")
+    assert not isinstance(case.view(case.setting(0).prior, case.std), ig.priors.Generator)
+    numbers = {"samples": 200, "measurements": 5, "rounds": 2, "seed": 0}
+    row = measured("latent-hmc", ig.solvers.LatentHMC, case, **numbers, advance=lambda: None)
+    assert row.figures is None
+    assert "needs a prior that is Generator" in row.reason
+
+
+@pytest.mark.parametrize("name", ["latent-hmc", "latent-langevin"])
+def test_latent_samplers_are_measured_as_others_are(name):
+    """Briefly: the figures are those of the table, and each iteration has a derivative."""
+    build = builds((name,), {"iterations": 6})[name]
+    case = find_case("low-rank-16")
+    row = measured(name, build, case, samples=100, measurements=5, rounds=2, seed=0, advance=lambda: None)
+    assert row.figures is not None
+    assert row.figures.derivatives == row.figures.evaluations >= 7
+    assert set(row.plain()) > {"wasserstein", "coverage_90", "problem", "solver"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["low-rank-16", "fourier-16"])
+def test_latent_hmc_draws_from_the_exact_posterior(name):
+    """Mean within 2 % of the posterior's deviation and variance within 5 %."""
+    check_sampler(partial(ig.solvers.LatentHMC, iterations=120, leapfrog_steps=6), [name], samples=5000)
 
 
 @pytest.mark.parametrize("name", [*GAUSSIAN, *MIXTURES])

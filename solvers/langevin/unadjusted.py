@@ -1,4 +1,4 @@
-"""The unadjusted Langevin algorithm, with a denoiser as the prior."""
+"""The unadjusted Langevin algorithm, with a denoiser or an energy as the prior."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
+from torch import Tensor
 
+from invgen.core.counting import record_call
 from invgen.core.errors import ParameterError
 from invgen.operators import LinearOperator
+from invgen.priors.base import Denoiser, Energy, energy_gradient
 from invgen.priors.image_format import format_of
 from invgen.problem import Problem
 from invgen.solvers.sampling.base import PosteriorSampler
@@ -36,6 +39,10 @@ class ULA(PosteriorSampler):
     last draw of a chain of its own. The paper's projection onto a compact set, which its proofs need, is left
     out.
 
+    Of an `Energy`, the gradient of the energy itself takes the place of ``(x - D(x, sigma)) / sigma^2``, so
+    that the chain samples from the likelihood times ``exp(-energy)``; sigma then says that its curvature is
+    at most ``1 / sigma^2``.
+
     Any likelihood will do whose gradient has a bounded slope L, of operators that are not linear too. Steps
     are ``delta = step_size / (L + 1 / sigma^2)``, stable below two. Of Gaussians, the variance v along an
     axis comes out as ``v / (1 - delta / (2 v))``, too large by one part in ``2 / step_size - 1`` at most. The
@@ -44,11 +51,12 @@ class ULA(PosteriorSampler):
 
     Parameters
     ----------
-    prior : Denoiser
+    prior : Denoiser or Energy
     iterations : int
         Steps of each chain, and evaluations of the network.
     sigma : positive number, optional
-        Noise level of the prior, in its unit; by default 5 / 255 of its value range.
+        Noise level of the prior, in its unit; by default 5 / 255 of its value range. Of an energy, one over
+        the root of its largest curvature, as is `EnergyModel.sigma`.
     step_size : number between 0 and 2
     burn_in : int, optional
         Number of first steps that the diagnostics leave out, by default half of them.
@@ -65,6 +73,7 @@ class ULA(PosteriorSampler):
     thinning: int = 10
 
     general: ClassVar[bool] = True
+    protocols: ClassVar[tuple[type, ...]] = (Denoiser, Energy)
     counts: ClassVar[dict[str, int]] = {"thinning": 1, "burn_in": 0}
 
     def __post_init__(self) -> None:
@@ -89,6 +98,13 @@ class ULA(PosteriorSampler):
         low, high = format_of(self.prior).value_range  # type: ignore[misc]
         return _SIGMA * (high - low)
 
+    def prior_slope(self, x: Tensor) -> Tensor:
+        """Gradient of minus the logarithm of the prior's density."""
+        if isinstance(self.prior, Energy):
+            record_call(self.prior)
+            return energy_gradient(self.prior, x)
+        return (x - self.denoised(x, self.level)) / self.level**2
+
     def prepare(self, problem: Problem) -> None:
         """Refuse noise of unbounded curvature."""
         check_curvature(problem)
@@ -105,7 +121,7 @@ class ULA(PosteriorSampler):
             elif not isinstance(problem.operator, LinearOperator) and k <= burn_in and k & (k - 1) == 0:
                 curvature = torch.maximum(curvature, largest_curvature(problem, x))
             delta = self.step_size / (problem.operator.domain.per_sample(curvature) + sigma**-2)
-            slope = problem.gradient(x) + (x - self.denoised(x, sigma)) / sigma**2
+            slope = problem.gradient(x) + self.prior_slope(x)
             x = x - delta * slope + (2 * delta).sqrt() * draws(x)
             if k >= burn_in and (k - burn_in) % self.thinning == 0:
                 trace = followed(trace, problem, x)

@@ -38,7 +38,12 @@ class LatentSampler(PosteriorSampler):
 
     Chains of the density ``p(y | A G(z)) p(z)`` of latent variables, with Metropolis' correction. Each sample
     is the image ``G(z)`` at the last draw of a chain of its own, that begins with a draw from the standard
-    normal density and finds its step sizes alone.
+    normal density, whatever `x0` is, and finds its step sizes alone. The statistics report how well the
+    chains have mixed ("r_hat", "effective_sample_size"), and of the iterations after the burn-in the
+    fraction that was accepted ("acceptance"), the mean "step_size" and the number of chains that have not
+    moved ("stuck").
+
+    What leaves the finite numbers is not accepted.
 
     Parameters
     ----------
@@ -58,6 +63,15 @@ class LatentSampler(PosteriorSampler):
         over the image.
     scale, chunk_size
         See `invgen.solvers.sampling.base.PosteriorSampler`.
+
+    Raises
+    ------
+    CapabilityError
+        For generators without a derivative.
+    ShapeError
+        For images that are not those of the operator.
+    DivergenceError
+        Where a chain has found no latent variables of a finite density.
     """
 
     burn_in: int | None = None

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import invgen as ig
-from invgen.certification import DenoiserView
+from invgen.certification import GeneratorView
 from invgen.core.errors import CapabilityError, ParameterError
 from invgen.noise import Gaussian, Poisson, Transmission
 from invgen.operators import (
@@ -90,8 +90,8 @@ def solver_of(method, A):
     given |= {"ula": {"sigma": 0.1}, "twisted-smc": {"particles": 2}}.get(method.name, {})
     if method.prior is None:
         return method.solver(**given)
-    if method.prior is Denoiser:
-        return method.solver(DenoiserView(ig.priors.Gaussian(images, 0.3), 0.3), **given)
+    if method.prior in (Denoiser, Generator):
+        return method.solver(GeneratorView(ig.priors.Gaussian(images, 0.3), 0.3), **given)
     if method.prior is Patchwise:
         return method.solver(ig.priors.PatchMixture(0.1 * torch.eye(16)[None], [1.0]), **given)
     return method.solver(ig.priors.TotalVariation(0.1), **given)

@@ -303,6 +303,71 @@ def test_ula_takes_counts_behind_an_absorber():
     torch.testing.assert_close(x, expected, atol=0.03, rtol=0)
 
 
+class Quadratic:
+    """The energy of a Gaussian, and nothing else of it."""
+
+    def __init__(self, gaussian):
+        self.mean = gaussian.mean()
+        self.precision = torch.linalg.inv(gaussian.covariance())
+
+    def energy(self, x):
+        away = (x - self.mean).flatten(-2)
+        return (away * (away @ self.precision)).sum(-1) / 2
+
+
+class QuadraticByHand(Quadratic):
+    """With a gradient of its own, and an energy outside of PyTorch."""
+
+    def energy(self, x):
+        return super().energy(x).detach()
+
+    def energy_gradient(self, x):
+        return ((x - self.mean).flatten(-2) @ self.precision).unflatten(-1, SHAPE)
+
+
+@pytest.mark.parametrize("make", [Quadratic, QuadraticByHand])
+def test_ula_takes_an_energy_by_its_own_gradient(make):
+    """One step is ``x - delta (grad(-log p(y | x)) + P (x - m)) + sqrt(2 delta) z``, whatever sigma."""
+    gaussian = correlated()
+    prior, problem = make(gaussian), problem_of(gaussian, "dense")
+    solver = ULA(prior, iterations=1, sigma=0.4, step_size=0.5)
+    x0 = gaussian.sample(1, seed=8)[0]
+    found = solver(problem, x0=x0, seed=5)
+    delta = 0.5 / (float(problem.lipschitz()) + 0.4**-2)
+    slope = problem.gradient(x0) + ((x0 - prior.mean).flatten() @ prior.precision).reshape(SHAPE)
+    noise = torch.randn(SHAPE, generator=generator(5), dtype=torch.float64)
+    torch.testing.assert_close(found.x, x0 - delta * slope + math.sqrt(2 * delta) * noise)
+    assert found.stats["network_evaluations"] == 1
+
+
+def test_ula_samples_from_the_posterior_of_an_energy():
+    """``x - delta H (x - m)`` and noise leave the covariance ``(H - delta H^2 / 2)^-1`` around m."""
+    gaussian = correlated(length=1.0)
+    prior, problem = Quadratic(gaussian), problem_of(gaussian, "mask")
+    sigma = float(torch.linalg.eigvalsh(prior.precision).max()) ** -0.5
+    drawn = ULA(prior, iterations=150, sigma=sigma, step_size=0.4)(problem, samples=400, seed=0).samples
+    H = prior.precision + torch.diag(MASK(torch.ones(SHAPE, dtype=torch.float64)).flatten()) / 0.3**2
+    delta = 0.4 / (0.3**-2 + sigma**-2)
+    variance = torch.linalg.inv(H - delta * H @ H / 2).diagonal().reshape(SHAPE)
+    mean = gaussian.posterior(problem).mean()
+    assert bool(((drawn.mean(0) - mean).abs() < 4 * (variance / 400).sqrt()).all())
+    assert bool(((drawn.var(0) / variance - 1).abs() < 4 * math.sqrt(2 / 400)).all())
+
+
+def test_energies_without_a_derivative_are_refused_and_annealing_needs_a_denoiser():
+    class Opaque(Quadratic):
+        def energy(self, x):
+            return super().energy(x).detach()
+
+    problem = problem_of(correlated(), "mask")
+    with pytest.raises(ig.errors.CapabilityError, match="Opaque has no derivative in PyTorch"):
+        ULA(Opaque(correlated()), sigma=0.3)(problem, seed=0)
+    with pytest.raises(ig.errors.CapabilityError, match="AnnealedLangevin needs a prior that is Denoiser"):
+        AnnealedLangevin(Quadratic(correlated()), sigma_range=(0.1, 3.0))
+    with pytest.raises(ig.errors.CapabilityError, match=r"ULA needs a prior that is Denoiser .* or Energy"):
+        ULA(object(), sigma=0.1)
+
+
 # -- all of them
 
 SOLVERS = {
