@@ -100,7 +100,11 @@ LATENT_SOLVERS = {
     },
     "IntermediateLayerOptimization": {
         "defaults": (IntermediateLayerOptimization(layers(16, 16), layers=1, **LATENT), None, ()),
-        "not linear": (IntermediateLayerOptimization(layers(9, 12), layers=1, **LATENT), saturated, {"scale"}),
+        "not linear": (
+            IntermediateLayerOptimization(layers(9, 12), layers=1, **LATENT),
+            saturated,
+            {"scale"},
+        ),
     },
     "SparseDeviation": {
         "defaults": (SparseDeviation(ROWS, **LATENT), inpainting, ()),
