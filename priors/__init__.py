@@ -23,8 +23,8 @@ folder              holds
 ==================  ====================================================================================
 
 `base` has the protocols, which say what a prior can do (`Proximable`, `Composite`, `Denoiser`, `Density`,
-`Sampler`, `Generator`, `Energy`); `image_format` what images it is made for; `learned` what all learned
-families share.
+`Sampler`, `Generator`, `Staged`, `Tunable`, `Energy`); `image_format` what images it is made for; `learned`
+what all learned families share.
 """
 
 from invgen.priors.autoregressive import Autoregressive, ContextTable
@@ -37,6 +37,8 @@ from invgen.priors.base import (
     Prior,
     Proximable,
     Sampler,
+    Staged,
+    Tunable,
 )
 from invgen.priors.denoisers import (
     BM3D,
@@ -116,10 +118,12 @@ __all__ = [
     "ProxDenoiser",
     "Proximable",
     "Sampler",
+    "Staged",
     "Sum",
     "TVDenoiser",
     "Tikhonov",
     "TotalVariation",
+    "Tunable",
     "VectorFlow",
     "Wavelet",
     "about",

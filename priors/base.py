@@ -142,7 +142,10 @@ class _WithGradient(Energy, Protocol):
 
 
 #: All capabilities, whose methods `require` looks for.
-_CAPABILITIES = (Prior, Proximable, Composite, Denoiser, Density, Energy, Sampler, Generator, Patchwise)
+_CAPABILITIES = (
+    *(Prior, Proximable, Composite, Denoiser, Density, Energy, Sampler, Generator, Staged, Tunable),
+    Patchwise,
+)
 
 
 #: The priors of this package that are a `Density`.

@@ -154,6 +154,11 @@ class LatentSolver(Solver):
             yield State(factor * reached.x, reached.optimality, **reached.variables)
 
     @property
+    def draws_starts(self) -> bool:
+        """Whether there are restarts that start at random."""
+        return True
+
+    @property
     def _axes(self) -> int:
         """Number of axes of the latent variables of one image."""
         return len(self.prior.latent_shape)
@@ -230,7 +235,7 @@ class LatentSolver(Solver):
         batched = bool(problem.batch_shape)
         needed, ended = run.needed.amax(0), ~run.active.any(0)
         stats = {
-            "seed": seed,
+            **({"seed": seed} if self.draws_starts else {}),
             "iterations": needed if batched else int(needed),
             "converged": ended if batched else bool(ended),
             "restart_objectives": objectives,

@@ -62,6 +62,11 @@ class FlowMAP(LatentSolver):
         if self.start == "encoder":
             require_encoder(self.prior, self.name)
 
+    @property
+    def draws_starts(self) -> bool:
+        """The first start is no random one."""
+        return self.restarts > 1
+
     def descent(self) -> Descent:
         """L-BFGS."""
         return LBFGS()

@@ -103,11 +103,12 @@ class Objective:
         with torch.enable_grad():
             at = z.detach().requires_grad_()
             latent = at.unflatten(-1, self._shape)
-            image = self._decode(latent)
+            decoded = self._decode(latent)
+            finite = decoded.isfinite().all(space.axes)
+            image = chosen(finite, decoded, torch.zeros_like(decoded))
             penalty = self._penalty(latent, image)
         found = image.detach()
-        finite = found.isfinite().all(space.axes) if space.axes else found.isfinite()
-        data, slope = _data_term(problem, chosen(finite, found, torch.zeros_like(found)))
+        data, slope = _data_term(problem, found)
         # a penalty that is constant, such as that of a weight of zero, has no derivative
         terms = [(image, slope), (penalty, torch.ones_like(penalty))]
         outputs, cotangents = zip(*(term for term in terms if term[0].requires_grad), strict=True)

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from invgen.problem import Problem
 from invgen.solvers.latent.adam import Adam, check_rate
 from invgen.solvers.latent.base import Descent, LatentSolver
+from invgen.solvers.latent.objective import Objective
 
 __all__ = ["PULSE"]
 
@@ -56,12 +58,21 @@ class PULSE(LatentSolver):
 
     def projected(self, z: Tensor) -> Tensor:
         """Each row at the distance ``sqrt(d)`` from the origin."""
-        rows = z.unflatten(-1, (-1, self.prior.latent_shape[-1]))
-        sizes = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
-        # the origin has no closest point: one that is as good as any
-        rows = torch.where(sizes > 0, rows, 1.0)
-        sizes = torch.where(sizes > 0, sizes, math.sqrt(rows.shape[-1]))
-        return (rows * (math.sqrt(rows.shape[-1]) / sizes)).flatten(-2)
+        return _on_spheres(z.unflatten(-1, (-1, self.prior.latent_shape[-1]))).flatten(-2)
+
+    def objective(self, problem: Problem) -> Objective:
+        """That of the closest latent variables on the spheres, whose gradient is along these.
+
+        Elementwise steps of Adam would turn a gradient across the spheres into one along them.
+        """
+
+        def decode(z: Tensor) -> Tensor:
+            return self.prior.decode(_on_spheres(z))
+
+        def penalty(z: Tensor, image: Tensor) -> Tensor:
+            return self.regularizer(_on_spheres(z), image)
+
+        return Objective(problem, decode, penalty, self.prior.latent_shape, self.prior)
 
     def regularizer(self, z: Tensor, image: Tensor) -> Tensor:
         """The geodesic loss, shape of the batch."""
@@ -73,3 +84,12 @@ class PULSE(LatentSolver):
         apart, together = ((w.square().sum(-1) + 1e-9).sqrt() for w in (u - v, u + v))
         angles = 2 * torch.atan2(apart, together)
         return self.weight * d / 8 * 2 * angles.square().sum(-1) / count**2
+
+
+def _on_spheres(z: Tensor) -> Tensor:
+    """Rows of d numbers, (..., d), at the distance ``sqrt(d)`` from the origin."""
+    sizes = torch.linalg.vector_norm(z, dim=-1, keepdim=True)
+    # the origin has no closest point: one that is as good as any
+    rows = torch.where(sizes > 0, z, 1.0)
+    radius = math.sqrt(z.shape[-1])
+    return rows * (radius / torch.where(sizes > 0, sizes, radius))

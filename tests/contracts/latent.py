@@ -100,7 +100,11 @@ LATENT_SOLVERS = {
     },
     "IntermediateLayerOptimization": {
         "defaults": (IntermediateLayerOptimization(layers(16, 16), layers=1, **LATENT), None, ()),
-        "not linear": (IntermediateLayerOptimization(layers(9, 12), layers=1, **LATENT), saturated, ()),
+        "not linear": (
+            IntermediateLayerOptimization(layers(9, 12), layers=1, **LATENT),
+            saturated,
+            {"scale"},
+        ),
     },
     "SparseDeviation": {
         "defaults": (SparseDeviation(ROWS, **LATENT), inpainting, ()),
@@ -114,7 +118,7 @@ LATENT_SOLVERS = {
     "FlowMAP": {
         # one start, at zero: the seed changes nothing
         "defaults": (FlowMAP(FLOW, **FEW), squares, ()),
-        "latent": (FlowMAP(FLOW, density="latent", restarts=2, **FEW), squares, ()),
+        "latent": (FlowMAP(FLOW, density="latent", **FEW), squares, ()),
         "encoded": (FlowMAP(FLOW, start="encoder", **FEW), squares, ()),
     },
 }

@@ -49,7 +49,7 @@ class TestPULSE:
         affine = Affine()
         prior = generator(affine)
         problem = measured(prior, std=0.3, batch=())
-        found = PULSE(prior, restarts=6, scale=3.0, iterations=1500, learning_rate=0.02)(problem, seed=0)
+        found = PULSE(prior, restarts=2, scale=3.0, iterations=400, learning_rate=0.05)(problem, seed=0)
         z = found.stats["latents"]
         assert abs(float(z.norm()) - math.sqrt(LATENTS)) < 1e-9
         A = problem.operator
@@ -94,7 +94,7 @@ class TestIntermediateLayers:
         fits = [LatentOptimization(prior, restarts=3, scale=1.0)(problem, seed=0)]
         for layers, radius in ((1, 0.3), (2, 0.3), (2, 1.0)):
             solver = IntermediateLayerOptimization(
-                prior, layers=layers, radius=radius, restarts=3, scale=1.0, iterations=900
+                prior, layers=layers, radius=radius, restarts=3, scale=1.0, iterations=300
             )
             fits.append(solver(problem, seed=0))
         misfits = torch.stack([problem.misfit(fit.x) for fit in fits])
@@ -174,7 +174,7 @@ class TestSparseDeviation:
 
     def test_a_spike_is_found_where_it_is(self):
         _, prior, problem, x, v = self.problem()
-        solver = SparseDeviation(prior, restarts=1, scale=3.0, iterations=1500, sparsity=300.0)
+        solver = SparseDeviation(prior, restarts=1, scale=3.0, iterations=400, sparsity=300.0)
         found = solver(problem, seed=0)
         deviation = found.x - prior.decode(found.stats["latents"])
         assert torch.equal(deviation.abs() > 0.1, v != 0)
@@ -185,7 +185,7 @@ class TestSparseDeviation:
     def test_the_optimality_conditions_hold(self):
         """Of the convex problem of a linear generator: the gradient is zero for z, and in the band for v."""
         affine, prior, problem, _, _ = self.problem(std=0.05)
-        solver = SparseDeviation(prior, restarts=1, scale=3.0, iterations=4000, sparsity=30.0, tolerance=1e-9)
+        solver = SparseDeviation(prior, restarts=1, scale=3.0, iterations=1000, sparsity=30.0, tolerance=1e-9)
         found = solver(problem, seed=0)
         z = found.stats["latents"]
         v, slope = found.x - prior.decode(z), problem.gradient(found.x)
@@ -199,7 +199,7 @@ class TestSparseDeviation:
         transform = DCT((6, 8))
         _, prior, problem, x, _ = self.problem(transform=transform)
         solver = SparseDeviation(
-            prior, restarts=1, scale=3.0, iterations=1500, sparsity=300.0, transform=transform
+            prior, restarts=1, scale=3.0, iterations=400, sparsity=300.0, transform=transform
         )
         assert float((solver(problem, seed=0).x - x).norm() / x.norm()) < 0.02
 
@@ -266,10 +266,10 @@ class TestImageAdaptive:
         found = solver(problem, seed=0)
         # far beyond the stop the noise is fitted
         beyond = ImageAdaptive(
-            prior, restarts=3, scale=1.0, learning_rate=0.02, patience=10**6, withheld=0.02, iterations=600
+            prior, restarts=3, scale=1.0, learning_rate=0.02, patience=10**6, withheld=0.02, iterations=400
         )
         states = beyond.iterate(problem, seed=0)
-        for _ in range(600):
+        for _ in range(400):
             last = next(states)
         overfitted = last["at"]["point"]["image"][0]
         errors = [float((each - x).norm() / x.norm()) for each in (plain.x, found.x, overfitted)]
@@ -315,5 +315,5 @@ def test_weights_and_posterior_means_agree_for_all_that_minimize_the_same():
     prior = generator(affine)
     problem = measured(prior, std=0.2)
     exact = prior.decode(posterior_mean(problem, affine, 0.2))
-    sparse = SparseDeviation(prior, restarts=1, scale=3.0, sparsity=1e6, iterations=800)
+    sparse = SparseDeviation(prior, restarts=1, scale=3.0, sparsity=1e6, iterations=400)
     assert float((sparse(problem, seed=0).x - exact).norm() / exact.norm()) < 1e-3
