@@ -31,10 +31,11 @@ turns = [2 * math.pi * c / 8 for c in range(8)]
 coils = torch.stack([torch.exp(-((x - math.cos(t)) ** 2) - (y - math.sin(t)) ** 2 + 1j * t) for t in turns])
 coils = coils / torch.linalg.vector_norm(coils, dim=0)
 
-lines = sampling.random_lines((n, m), arguments.acceleration, center_fraction=0.04, seed=0)
-A = ig.operators.MRI((n, m), lines, coils)
+# of a volume, whose two phase encodings are undersampled
+mask = sampling.poisson_disc((n, m), arguments.acceleration, seed=0)
+A = ig.operators.MRI((n, m), mask, coils)
 noise = ig.noise.Gaussian(0.01)
-problem = ig.Problem(A, noise.sample(A(truth), seed=0) * lines, noise)
+problem = ig.Problem(A, noise.sample(A(truth), seed=0) * mask, noise)
 
 prior = ig.priors.load("brain-mr")
 solver = ig.solvers.DiffPIR(prior, iterations=30, sigma_range=(0.002, 0.3))

@@ -1,7 +1,7 @@
 """Train `denoiser-gray`, or `denoiser-color`: photographs of any size.
 
 python examples/training/photographs.py photographs/ --test kodim*.png
-python examples/training/photographs.py photographs/ --color --patch 128 --batch 8 --test kodim*.png
+python examples/training/photographs.py photographs/ --color --patch 128 --batch 8 --widths 64 96 128 128
 
 Learns from a folder of photographs and the pictures of scikit-image, at several sizes. A run that is stopped
 is resumed when it is started again with the same folder.
