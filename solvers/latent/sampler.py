@@ -196,7 +196,7 @@ class LatentSampler(PosteriorSampler):
             "step_size": sizes.mean(0),
             "stuck": (moves == 0).sum(0),
         }
-        plain = {name: value if value.ndim else value.item() for name, value in found.items()}
+        plain: dict[str, Any] = {n: value if value.ndim else value.item() for n, value in found.items()}
         return plain | mixing([end["trace"] for end in ends])
 
     @property
