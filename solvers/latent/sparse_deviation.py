@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
@@ -15,7 +16,7 @@ from invgen.operators import LinearOperator
 from invgen.problem import Problem
 from invgen.solvers.latent.adam import Adam, check_rate
 from invgen.solvers.latent.base import Descent, LatentSolver
-from invgen.solvers.latent.objective import Objective
+from invgen.solvers.latent.objective import Objective, Point
 from invgen.solvers.proximal.compressed_sensing import Lasso, check_orthonormal, checked_transform
 from invgen.solvers.scale import with_noise
 from invgen.solvers.state import State
@@ -38,8 +39,9 @@ class SparseDeviation(LatentSolver):
         |A (G(z) + v) - y|^2 / (2 std^2) + weight |z|^2 / 2 + sparsity |T v|_1
 
     in turns: a step of Adam for z, and some of accelerated proximal gradients for v (Beck and Teboulle 2009,
-    eqs. 4.1 to 4.3), which cost no evaluation of the generator. With enough data the image may be anything,
-    with few it is what the generator makes.
+    eqs. 4.1 to 4.3), which cost no evaluation of the generator. The first quarter of the iterations is for
+    the latent variables alone: deviations that may be anything would leave them no slope to go down. With
+    enough data the image may be anything, with few it is what the generator makes.
 
     Parameters
     ----------
@@ -99,20 +101,24 @@ class SparseDeviation(LatentSolver):
         T, descent, space = prepared.transform, self.descent(), problem.operator.domain
         v = state.get("v", problem.zeros)
         at = state.get("at", lambda: self.placed(self._remaining(problem, v), descent, state["z"]))
-        x = at["point"]["image"] + v
-        while True:
+        x, alone = at["point"]["image"] + v, self.iterations // 4
+        for k in itertools.count(state.get("k", lambda: 0)):
             moving = at["moving"]
             # the step of z does not stop where the image does: v may still move
             at, _ = self.moved(self._remaining(problem, v), descent, at)
-            v = torch.where(space.per_sample(moving), self._deviation(problem, prepared, at, v), v)
+            if k >= alone:
+                v = torch.where(space.per_sample(moving), self._deviation(problem, prepared, at, v), v)
+            if k + 1 == alone:  # the moments are those of far larger gradients
+                at = {**at, "memory": descent.begin(Point(**at["point"]))}
             x_old, x = x, at["point"]["image"] + v
             change = space.norm(x - x_old) / space.norm(x).clamp(min=torch.finfo(x.dtype).tiny)
-            measure = torch.where(moving & at["finite"], change, 0)
+            measure = torch.where(moving & at["finite"], change if k >= alone else 1.0, 0)
             at = {**at, "moving": moving & at["finite"] & ~(measure <= self.tolerance)}
             penalty = at["point"]["penalty"] + prepared.weight * T(v).abs().sum(T.range.axes)
             yield State(
                 x,
                 measure,
+                k=k + 1,
                 v=v,
                 at=at,
                 penalty=penalty,

@@ -223,7 +223,7 @@ class TestFlowMAP:
     @pytest.mark.parametrize("start", ["zero", "encoder"])
     def test_the_most_probable_image_is_that_of_a_search_among_images(self, start):
         problem = self.problem(batch=())
-        found = FlowMAP(self.FLOW, start=start, tolerance=1e-8)(problem, seed=0)
+        found = FlowMAP(self.FLOW, start=start, scale=1.0, tolerance=1e-8)(problem, seed=0)
 
         def objective(x):
             at = torch.tensor(x).reshape(4, 4).requires_grad_()
@@ -257,7 +257,8 @@ class TestImageAdaptive:
             weights = {n: w + 0.1 * normal(*w.shape, seed=4) for n, w in other.weights(normal(1)).items()}
         x = other.decode_with(weights, normal(*batch, LATENTS, seed=2))
         noise = Gaussian(0.1)
-        return other, x, ig.Problem(Identity(x.shape[-2:]), noise.sample(x, seed=3), noise)
+        A = MatrixOperator(normal(56, 64, seed=1) / 8, (16, 4))
+        return other, x, ig.Problem(A, noise.sample(A(x), seed=3), noise)
 
     def test_it_stops_before_it_fits_the_noise(self):
         prior, x, problem = self.problem()
@@ -316,4 +317,4 @@ def test_weights_and_posterior_means_agree_for_all_that_minimize_the_same():
     problem = measured(prior, std=0.2)
     exact = prior.decode(posterior_mean(problem, affine, 0.2))
     sparse = SparseDeviation(prior, restarts=1, scale=3.0, sparsity=1e6, iterations=400)
-    assert float((sparse(problem, seed=0).x - exact).norm() / exact.norm()) < 1e-3
+    assert float((sparse(problem, seed=0).x - exact).norm() / exact.norm()) < 0.02
