@@ -54,11 +54,11 @@ def measured(generator, rows=5, std=0.3, batch=()):
 def posterior_of(generator, problem):
     """Mean and standard deviation of each pixel, by the linear algebra of latent variables."""
     W = generator.W
-    M = problem.operator(W.mT.unflatten(-1, SHAPE)).mT
+    M = problem.operator(W.mT.unflatten(-1, SHAPE)).flatten(1).mT
     weight = float(problem.noise.std.value) ** -2
     covariance = torch.linalg.inv(weight * M.mT @ M + torch.eye(len(W.mT), dtype=W.dtype))
     residual = problem.measurement - problem.operator(generator.b.unflatten(0, SHAPE))
-    mean = covariance @ (weight * M.mT @ residual)
+    mean = covariance @ (weight * M.mT @ residual.flatten())
     return W @ mean + generator.b, (W @ covariance @ W.mT).diagonal().sqrt()
 
 
