@@ -268,7 +268,8 @@ def _check_start(full: _Recorded, checks: Checks) -> None:
     one_for_all = torch.full(space.shape, 0.1, dtype=zeros.dtype)
     same = same_bits(solver(problem, x0=one_for_all).x, solver(problem, x0=one_for_all.expand_as(zeros)).x)
     checks.true("start: batch", same, "one x0 for a whole batch is not taken as one for each element")
-    if not full.draws and same_bits(full.solver.initial(problem), zeros):
+    known = full.solver.described(problem)
+    if not full.draws and same_bits(full.solver.resolved(known).initial(known), zeros):
         same = same_bits(solver(problem, x0=zeros).x, full.x)
         checks.true("start: default", same, "x0=0 differs from no x0, which starts there")
     with checks.raises("start: shape", ShapeError, "x0 of another shape must be refused"):
