@@ -69,6 +69,7 @@ KSPACE = ("cartesian", "non-cartesian")
 
 _IMAGING = ("imaging",)
 _EVERYWHERE = (*BEAMS, *KSPACE, *_IMAGING, "certify")
+_OF_REAL_IMAGES = (*BEAMS, *_IMAGING, "certify")  # as all generators in files make them
 
 
 @dataclass(frozen=True)
@@ -360,7 +361,8 @@ METHODS = (
         "Langevin dynamics of latent variables",
         "differentiable",
         "any",
-        prior=Generator,
+        _OF_REAL_IMAGES,
+        Generator,
     ),
     _sampler(
         "latent-hmc",
@@ -368,7 +370,8 @@ METHODS = (
         "Hamiltonian Monte Carlo of latent variables",
         "differentiable",
         "any",
-        prior=Generator,
+        _OF_REAL_IMAGES,
+        Generator,
     ),
 )
 

@@ -13,9 +13,10 @@ from PIL import Image
 
 import invgen as ig
 from invgen.io import open_scan, read_reconstruction
+from invgen.priors.base import Generator
 from invgen.priors.nets import EDM, UNet
 from invgen.simulate import simulate_ct, simulate_mri
-from invgen.solvers.methods import BEAMS, used_for
+from invgen.solvers.methods import BEAMS, KSPACE, used_for
 
 SAMPLERS = used_for("certify")
 
@@ -33,11 +34,13 @@ def fresh(field="real", **facts):
 
 @pytest.fixture(scope="session")
 def priors(tmp_path_factory):
-    """Files of a prior of real images and of one of complex ones."""
+    """Files of a prior of real images, of one of complex ones, and of a generator."""
     folder = tmp_path_factory.mktemp("priors")
+    generator = ig.priors.VAE.untrained((24, 24), latent=4, widths=(8,))
+    generator.save(folder / "generator.safetensors")
     for field in ("real", "complex"):
         fresh(field).save(folder / f"{field}.safetensors")
-    return {field: folder / f"{field}.safetensors" for field in ("real", "complex")}
+    return {name: folder / f"{name}.safetensors" for name in ("real", "complex", "generator")}
 
 
 @pytest.fixture(scope="session")
@@ -98,12 +101,13 @@ class TestWhatIsDrawn:
     @pytest.mark.cases_are_slow
     @pytest.mark.parametrize("solver", [name for name in SAMPLERS if name in used_for(*BEAMS)])
     def test_every_sampler_takes_ct(self, drawn, ct, priors, solver):
-        path = drawn(ct, priors["real"], "--slices", 0, solver=solver, samples=2, iterations=2)
+        prior = priors["generator" if SAMPLERS[solver].prior is Generator else "real"]
+        path = drawn(ct, prior, "--slices", 0, solver=solver, samples=2, iterations=2)
         (samples,) = read(path, "samples")
         assert np.isfinite(samples).all()
         assert samples[..., 8:16, 8:16].all()
 
-    @pytest.mark.parametrize("solver", SAMPLERS)
+    @pytest.mark.parametrize("solver", [name for name in SAMPLERS if name in used_for(*KSPACE)])
     def test_every_sampler_takes_mri(self, drawn, brain, one_coil, priors, solver):
         scan = one_coil if SAMPLERS[solver].operator == "singular vectors" else brain
         path = drawn(scan, priors["complex"], "--slices", 0, solver=solver, samples=2, iterations=2)
