@@ -34,11 +34,15 @@ def test_limits_are_included():
         as_count(4, "level", most=3)
 
 
+#: Those that are no algorithm of their own.
+BASES = ("DiffusionSolver", "LatentSolver", "PosteriorSampler")
+
+
 def counted():
     """Each solver with each of its whole numbers."""
     for name in ig.solvers.__all__:
         solver = getattr(ig.solvers, name)
-        if not dataclasses.is_dataclass(solver) or name in ("DiffusionSolver", "PosteriorSampler"):
+        if not dataclasses.is_dataclass(solver) or name in BASES:
             continue
         fields = {field.name for field in dataclasses.fields(solver)}
         for parameter in {"iterations", "chunk_size", *solver.counts} & fields:
@@ -47,7 +51,12 @@ def counted():
 
 def prior_for(solver, options):
     """A prior that the solver takes."""
-    for prior in (TotalVariation(0.1), Gaussian(torch.zeros(2, 2), 1.0), ig.priors.load("patches-gray")):
+    generators = (
+        ig.priors.VAE.untrained((8, 8), latent=2, widths=(8,)),
+        ig.priors.Flow.untrained((8, 8), scales=1, width=8),
+    )
+    gaussian, patches = Gaussian(torch.zeros(2, 2), 1.0), ig.priors.load("patches-gray")
+    for prior in (TotalVariation(0.1), gaussian, patches, *generators):
         try:
             solver(prior, **options)
         except ig.errors.CapabilityError:
