@@ -75,6 +75,7 @@ def test_each_says_what_it_is(name):
     for word in (
         "value range",
         "data",
+        "| license of the data |",
         "seed",
         "time, machine",
         "examples/training/",
