@@ -91,23 +91,24 @@ class Measuring(ABC):
         """The operator, for images of this shape."""
 
 
-def _nothing(argument: str) -> None:
-    if argument:
-        raise ValueError("nothing follows it")
-
-
 @dataclass(frozen=True)
-class _Denoise(Measuring):
-    word, form, about = "denoise", "denoise", "the image itself, with noise"
+class _Plain(Measuring):
+    """A word that nothing follows."""
 
     @classmethod
-    def of(cls, argument: str) -> _Denoise:
-        _nothing(argument)
+    def of(cls, argument: str) -> Self:
+        if argument:
+            raise ValueError("nothing follows it")
         return cls()
 
     @property
     def argument(self) -> str:
         return ""
+
+
+@dataclass(frozen=True)
+class _Denoise(_Plain):
+    word, form, about = "denoise", "denoise", "the image itself, with noise"
 
     def operator(self, image_shape: _Shape) -> LinearOperator:
         from invgen.operators import Identity
@@ -237,18 +238,9 @@ class _SuperResolution(Measuring):
 
 
 @dataclass(frozen=True)
-class _Gray(Measuring):
+class _Gray(_Plain):
     word, form, about = "gray", "gray", "a color image without its colors; takes a prior of color images"
     finds_colors = True
-
-    @classmethod
-    def of(cls, argument: str) -> _Gray:
-        _nothing(argument)
-        return cls()
-
-    @property
-    def argument(self) -> str:
-        return ""
 
     def image_shape(self, measured: _Shape) -> _Shape:
         if len(measured) != 2:
