@@ -154,14 +154,16 @@ class Problem(Frozen):
     def value_and_gradient(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """`negative_log_likelihood` and `gradient` at `x`, which share a projection where they can.
 
-        Where the value is not finite, the gradient is zero.
+        Where the value is not finite, the gradient is zero, and where a number was neither seen nor expected,
+        what it adds.
         """
         if self.is_least_squares:
             return self.negative_log_likelihood(x), self.gradient(x)
         prediction, y, space = self.operator(x), self.measurement, self.operator.range
         value = self.likelihood.negative_log_likelihood(prediction, y, space.axes, self.observed)
-        slope = torch.where(space.per_sample(value.isfinite()), self.likelihood.gradient(prediction, y), 0)
-        return value, self.operator.vjp(x, slope)
+        slope = self.likelihood.gradient(prediction, y)
+        known = space.per_sample(value.isfinite()) & slope.isfinite()
+        return value, self.operator.vjp(x, torch.where(known, slope, 0))
 
     def fit(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Negative log-likelihood and residual norm ``|A x - y|``, A x being what the noise model expects.

@@ -108,7 +108,7 @@ class Objective:
             image = chosen(finite, decoded, torch.zeros_like(decoded))
             penalty = self._penalty(latent, image)
         found = image.detach()
-        data, slope = _data_term(problem, found)
+        data, slope = problem.value_and_gradient(found)
         # a penalty that is constant, such as that of a weight of zero, has no derivative
         terms = [(image, slope), (penalty, torch.ones_like(penalty))]
         outputs, cotangents = zip(*(term for term in terms if term[0].requires_grad), strict=True)
@@ -123,15 +123,3 @@ class Objective:
             chosen(finite, gradient, zero(gradient)),
             chosen(finite, found, zero(found)),
         )
-
-
-def _data_term(problem: Problem, x: Tensor) -> tuple[Tensor, Tensor]:
-    """The negative log-likelihood of images, shape of the batch, and its gradient.
-
-    Where counts were seen and none expected the first is infinite, and the second is not defined: zero.
-    """
-    A, noise, y = problem.operator, problem.likelihood, problem.measurement
-    prediction = A(x)
-    value = noise.negative_log_likelihood(prediction, y, A.range.axes, problem.observed)
-    slope = noise.gradient(prediction, y)
-    return value, A.vjp(x, torch.where(slope.isfinite(), slope, 0))
