@@ -12,6 +12,7 @@ from invgen.core.frozen import Constant, Frozen
 from invgen.core.krylov import largest_eigenvalue
 from invgen.noise import Noise, Unknown
 from invgen.operators import LinearOperator, Map, Operator, ProductSpace
+from invgen.operators.linear import Gram
 
 __all__ = ["Problem"]
 
@@ -157,7 +158,7 @@ class Problem(Frozen):
         Where the value is not finite, the gradient is zero, and where a number was neither seen nor expected,
         what it adds.
         """
-        if self.is_least_squares:
+        if self.is_least_squares and not isinstance(self.linear_operator.gram, Gram):
             return self.negative_log_likelihood(x), self.gradient(x)
         prediction, y, space = self.operator(x), self.measurement, self.operator.range
         value = self.likelihood.negative_log_likelihood(prediction, y, space.axes, self.observed)

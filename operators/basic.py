@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from invgen.core.batching import each_alone, element_numbers, per_element
 from invgen.core.errors import ShapeError
@@ -61,6 +62,9 @@ class Identity(LinearOperator):
 #: Largest cost ``m n min(m, n)`` of a singular value decomposition that is computed by default: some seconds.
 _LARGEST_SVD = 1e10
 
+#: Batch elements that a dense matrix multiplies at once.
+_ROWS = 16
+
 
 class MatrixOperator(LinearOperator):
     """``y = M x`` for a dense matrix.
@@ -91,12 +95,10 @@ class MatrixOperator(LinearOperator):
         self.nonnegative = not matrix.is_complex() and bool((matrix >= 0).all())
 
     def _apply(self, x: torch.Tensor) -> torch.Tensor:
-        batch = self.domain.batch_shape(x)
-        return _multiply(self._matrix.like(x), x.reshape(-1, self.domain.size)).reshape(*batch, -1)
+        return _multiply(self._matrix.like(x), x.reshape(*self.domain.batch_shape(x), self.domain.size))
 
     def _adjoint(self, y: torch.Tensor) -> torch.Tensor:
-        x = _multiply(self._matrix.like(y).mH, y.reshape(-1, self.range.size))
-        return x.reshape(*y.shape[:-1], *self.domain.shape)
+        return _multiply(self._matrix.like(y).mH, y).reshape(*y.shape[:-1], *self.domain.shape)
 
     @cached_property
     def _factors(self) -> tuple[Constant, ...]:
@@ -119,15 +121,15 @@ class MatrixOperator(LinearOperator):
         flat = b.reshape(*self.domain.batch_shape(b), -1)
         if isinstance(shift, torch.Tensor) and shift.ndim:
             shift = per_element(element_numbers(shift, self.domain.ndim), 1)
-        coefficients = (Vh @ flat.unsqueeze(-1)).squeeze(-1)
+        coefficients = _multiply(Vh, flat)
         # on the row space divide by s^2 + shift, on its complement by the shift alone
         denominator = s**2 + shift
         small = denominator <= (s.max() * max(self._matrix.value.shape) * torch.finfo(s.dtype).eps) ** 2
         inside = torch.where(small, 0, coefficients / torch.where(small, 1, denominator))
-        x = (Vh.mH @ inside.unsqueeze(-1)).squeeze(-1)
+        x = _multiply(Vh.mH, inside)
         if not isinstance(shift, torch.Tensor) and shift == 0:
             return x.reshape(b.shape)
-        rest = flat - (Vh.mH @ coefficients.unsqueeze(-1)).squeeze(-1)
+        rest = flat - _multiply(Vh.mH, coefficients)
         return (x + rest / shift).reshape(b.shape)
 
     def _svd(self) -> SVD | None:
@@ -270,6 +272,9 @@ class _SciPyOperator(LinearOperator):
         return y.to(device=x.device, dtype=x.dtype).reshape(*given.batch_shape(x), *wanted.shape)
 
 
-def _multiply(matrix: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-    """``matrix @ row`` for each row separately: a blocked product would round with the batch size."""
-    return torch.bmm(matrix.expand(len(rows), *matrix.shape), rows.unsqueeze(-1)).squeeze(-1)
+def _multiply(matrix: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """``matrix @ x`` over the last axis, in products of one shape: with another one they round differently."""
+    rows = x.reshape(-1, x.shape[-1])
+    blocks = functional.pad(rows, (0, 0, 0, -len(rows) % _ROWS)).reshape(-1, _ROWS, x.shape[-1])
+    found = torch.bmm(blocks, matrix.mT.expand(len(blocks), *matrix.mT.shape))
+    return found.reshape(-1, len(matrix))[: len(rows)].reshape(*x.shape[:-1], len(matrix))
