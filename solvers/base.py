@@ -170,8 +170,8 @@ class Solver:
         Parameters
         ----------
         problem : Problem
-        x0 : tensor, shape (*batch, *image), or State, optional
-            Where to start, or the state to go on from.
+        x0 : tensor or State, optional
+            Where to start, as in a call, or the state to go on from.
         samples, seed : int
             As in a call; all samples advance together.
 
@@ -185,8 +185,8 @@ class Solver:
         known = self.described(problem)
         solver = self.resolved(known)
         zeros = solver.start_space(known).zeros(known.batch_shape, known.zeros())
-        start = zeros if isinstance(x0, State) else solver._start(known, x0)
-        chunks = solver.chunks(start, samples, seed)
+        start = zeros if isinstance(x0, State) else solver._start(known, x0, samples)
+        chunks = solver.chunks(zeros, samples, seed)
         part, state = solver.begin(known, start, range(chunks[0].start, chunks[-1].stop))
         state = x0 if isinstance(x0, State) else state
         yield from solver.states(part, state)
@@ -209,8 +209,9 @@ class Solver:
         ----------
         problem : Problem
         x0 : tensor, shape (*batch, *image), optional
-            Where to start; samplers start at a rough reconstruction by default. Of methods that move latent
-            variables, these, (*batch, *latent).
+            Where to start; samplers start at a rough reconstruction by default, and take one start for each
+            sample, (samples, *batch, *image), as well. Of methods that move latent variables, these,
+            (*batch, *latent).
         samples : int
             Number of samples of the posterior, from samplers; other solvers give one estimate.
         seed : int, optional
@@ -244,13 +245,15 @@ class Solver:
         with count_calls(problem.operator, denoiser=getattr(self, "prior", None)) as calls:
             known = self.described(problem)
             solver = self.resolved(known)
-            x = solver._start(known, x0)
-            chunks = solver.chunks(x, samples, seed)
+            x = solver._start(known, x0, samples)
+            own_starts = self.draws_samples and x.ndim > known.zeros().ndim
+            chunks = solver.chunks(x[0] if own_starts else x, samples, seed)
             total = self.iterations * len(chunks)
             runs: list[Run] = []
             with ProgressBar(self.name, total) if progress else nullcontext() as bar:
                 for seeds in chunks:
-                    run = Run(solver, *solver.begin(known, x, seeds))
+                    first = x[seeds.start - seed : seeds.stop - seed] if own_starts else x
+                    run = Run(solver, *solver.begin(known, first, seeds))
                     if checkpoint is not None:  # each chunk of samples has a file of its own
                         later = f"-{seeds.start - seed}" if runs else ""
                         run.resume(Path(f"{checkpoint}{later}"), seeds)
@@ -275,18 +278,19 @@ class Solver:
         }
         return replace(collected, stats=stats)
 
-    def _start(self, problem: Problem, x0: torch.Tensor | None) -> torch.Tensor:
-        """Where to start, in the precision and the batch of the problem."""
+    def _start(self, problem: Problem, x0: torch.Tensor | None, samples: int) -> torch.Tensor:
+        """Where to start, in the precision and the batch of the problem; samplers may start each sample."""
         if x0 is None:
             return self.initial(problem)
         space = self.start_space(problem)
         space.check(x0, "x0")
         zeros = space.zeros(problem.batch_shape, problem.zeros())
+        each = (samples,) if self.draws_samples and x0.ndim > zeros.ndim else ()
         try:
-            return x0.to(zeros).expand(zeros.shape)
+            return x0.to(zeros).expand(*each, *zeros.shape)
         except RuntimeError:
             raise ShapeError(
-                f"x0 of the shape {tuple(x0.shape)} does not fit {tuple(zeros.shape)}."
+                f"x0 of the shape {tuple(x0.shape)} does not fit {(*each, *zeros.shape)}."
             ) from None
 
     def _checked_call(self, problem: Problem, samples: int, seed: int | None) -> tuple[int, int]:

@@ -141,9 +141,12 @@ class PosteriorSampler(Solver):
         return [range(first, min(first + size, end)) for first in range(seed, end, size)]
 
     def begin(self, problem: Problem, x: torch.Tensor, seeds: range) -> tuple[Problem, State]:
-        """The problem, the image and fresh random numbers, once for each sample."""
-        state = State(x=x.expand(len(seeds), *x.shape), draws=Draws(seeds).state)
-        return problem.repeated(len(seeds)), state
+        """The problem, the image and fresh random numbers, once for each sample.
+
+        The images `x`, where there is one for each sample, have an axis of them before all others.
+        """
+        repeated = problem.repeated(len(seeds))
+        return repeated, State(x=x.expand_as(repeated.zeros()), draws=Draws(seeds).state)
 
     def collected(self, problem: Problem, runs: list[Run], samples: int, seed: int) -> Reconstruction:
         """All samples, their mean and standard deviation."""

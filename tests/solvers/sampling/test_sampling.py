@@ -262,6 +262,20 @@ def test_an_image_to_start_from():
         Noisy(NORMAL)(problem, x0=one[:2])
 
 
+@pytest.mark.parametrize("solver", [Noisy(NORMAL), Noisy(NORMAL, chunk_size=2)], ids=["at once", "in chunks"])
+def test_each_sample_starts_from_an_image_of_its_own(solver):
+    problem = ig.Problem(Identity(SHAPE), torch.zeros(2, *SHAPE, dtype=torch.float64), ig.noise.Gaussian(1.0))
+    starts = torch.arange(3.0, dtype=torch.float64)[:, None, None, None] + torch.zeros(3, 2, *SHAPE)
+    together = solver(problem, x0=starts, samples=3, seed=5)
+    for i, start in enumerate(starts):
+        assert torch.equal(together.samples[i], solver(problem, x0=start, samples=1, seed=5 + i).x)
+    for state in solver.iterate(problem, starts, samples=3, seed=5):
+        pass
+    assert torch.equal(state.x, together.samples)
+    with pytest.raises(ShapeError, match="x0"):
+        solver(problem, x0=starts[:2], samples=3)
+
+
 @pytest.mark.parametrize("scale", [0, -1.0, "large", torch.tensor([1.0, 0.0])])
 def test_a_scale_is_positive(scale):
     with pytest.raises(ParameterError, match="scale"):
