@@ -273,7 +273,7 @@ class _SciPyOperator(LinearOperator):
 
 
 def _multiply(matrix: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """``matrix @ x`` over the last axis, in products of one shape: with another one they round differently."""
+    """``matrix @ x`` over the last axis, in products of one shape: with another they round differently."""
     rows = x.reshape(-1, x.shape[-1])
     blocks = functional.pad(rows, (0, 0, 0, -len(rows) % _ROWS)).reshape(-1, _ROWS, x.shape[-1])
     found = torch.bmm(blocks, matrix.mT.expand(len(blocks), *matrix.mT.shape))

@@ -32,9 +32,7 @@ parser.add_argument("--shape", type=int, nargs=2, default=[256, 192], help="of t
 parser.add_argument("--pixel", type=float, default=0.9, help="its side in mm")
 parser.add_argument("--patch", type=int, default=64)
 parser.add_argument("--steps", type=int, default=4000, help="with patches; whole slices take as many again")
-parser.add_argument(
-    "--outlines", type=int, default=9000, help="steps with whole slices at high noise levels"
-)
+parser.add_argument("--outlines", type=int, default=9000, help="steps with whole slices at high noise levels")
 parser.add_argument("--batch", type=int, default=32, help="patches; of whole slices an eighth")
 parser.add_argument("--widths", type=int, nargs="+", default=[64, 96, 128, 128], help="of the network")
 parser.add_argument("--folder", default="brain-mr", help="of the log, samples, and the state to resume from")

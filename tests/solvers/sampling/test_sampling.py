@@ -269,9 +269,8 @@ def test_each_sample_starts_from_an_image_of_its_own(solver):
     together = solver(problem, x0=starts, samples=3, seed=5)
     for i, start in enumerate(starts):
         assert torch.equal(together.samples[i], solver(problem, x0=start, samples=1, seed=5 + i).x)
-    for state in solver.iterate(problem, starts, samples=3, seed=5):
-        pass
-    assert torch.equal(state.x, together.samples)
+    *_, last = solver.iterate(problem, starts, samples=3, seed=5)
+    assert torch.equal(last.x, together.samples)
     with pytest.raises(ShapeError, match="x0"):
         solver(problem, x0=starts[:2], samples=3)
 

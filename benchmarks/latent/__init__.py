@@ -1,0 +1,1 @@
+"""Latent optimization and sampling beside penalties and diffusion: `python -m benchmarks.latent`."""

@@ -1,0 +1,158 @@
+"""Error against the number of measurements: the figure of compressed sensing, Bora et al. (2017), fig. 1."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import invgen as ig
+from benchmarks.latent.digits import SHAPE, published, unseen_digits
+from benchmarks.priors.sources import prior
+from benchmarks.report import Report
+from invgen.operators import DCT, GaussianMatrix, Wavelet
+from invgen.solvers import DiffPIR, Lasso, LatentHMC, LatentOptimization
+
+#: Measurements of each digit; norm of their noise; weight of the latent variables; digits.
+COUNTS = (10, 25, 50, 75, 100, 200, 400, 500, 750)
+NOISE, LAMBDA, DIGITS = 0.1, 0.1, 300
+
+#: What a run of the paper's code has: its VAE.
+PAPER = {25: 0.028, 50: 0.012, 100: 0.0083, 400: 0.0072}
+
+#: Standard deviation of what the VAE cannot make, of test digits that are not among these.
+MISSED = 0.09
+
+OURS = "VAE's posterior, then diffusion"
+
+
+def optimized(generator: Any, problem: ig.Problem) -> Tensor:
+    """The paper's algorithm: Adam from ten starts, the best by its own objective."""
+    return LatentOptimization(
+        generator,
+        optimizer="adam",
+        learning_rate=0.01,
+        iterations=1000,
+        restarts=10,
+        weight=LAMBDA / std(problem) ** 2,
+        scale=1.0,
+        tolerance=0.0,
+    )(problem, seed=0).x
+
+
+def then_diffusion(generator: Any, diffusion: Any, problem: ig.Problem) -> Tensor:
+    """The mean of samples: of the latent variables, then, from each of these images, of a diffusion model.
+
+    What the generator cannot make counts as noise of the measurements while latent variables are drawn, and
+    is the noise level that the diffusion starts from: it adds what the generator lacks.
+    """
+    A, m = problem.operator, problem.operator.range.size
+    # of a matrix whose rows have unit variance in sum: |A e|^2 is |e|^2 in expectation
+    seen = math.sqrt(std(problem) ** 2 + math.prod(SHAPE) * MISSED**2 / m)
+    coarse = LatentHMC(generator, iterations=100, leapfrog_steps=5, annealed=True, scale=1.0)
+    images = coarse(ig.Problem(A, problem.measurement, ig.noise.Gaussian(seen)), samples=8, seed=0).samples
+    fine = DiffPIR(InBfloat16(diffusion), iterations=16, sigma_range=(0.01, MISSED), scale=1.0)
+    return fine(problem, x0=images, samples=8, seed=0).x
+
+
+class InBfloat16:
+    """A denoiser whose network computes in bfloat16, and what is around it as it is."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner, self.image_format = inner, inner.image_format
+
+    def denoise(self, x: Tensor, sigma: Any) -> Tensor:
+        """`inner.denoise`, in single precision."""
+        with torch.autocast(x.device.type, torch.bfloat16):
+            return self.inner.denoise(x, sigma).to(x)
+
+
+def lasso(transform: Any, problem: ig.Problem) -> Tensor:
+    """Of what is sparse in a basis."""
+    return Lasso(transform=transform)(problem).x
+
+
+def std(problem: ig.Problem) -> float:
+    """The noise of one measurement."""
+    assert isinstance(problem.noise, ig.noise.Gaussian)
+    assert problem.noise.std is not None
+    return float(problem.noise.std.value)
+
+
+def compressed_sensing(report: Report) -> None:
+    """Squared error per pixel of 300 test digits, mean over them; the figure shows quartiles as well."""
+    truth, generators = unseen_digits(report, DIGITS), published(report)
+    diffusion = prior(report, "digits")
+    if truth is None or generators is None or diffusion is None:
+        return
+    methods: dict[str, Callable[[ig.Problem], Tensor]] = {
+        **{name: partial(optimized, generator) for name, generator in generators.items()},
+        "Lasso, pixels": partial(lasso, None),
+        "Lasso, cosines": partial(lasso, DCT(SHAPE)),
+        "Lasso, wavelets": partial(lasso, Wavelet(SHAPE, levels=2)),
+        OURS: partial(then_diffusion, generators["VAE"], diffusion),
+    }
+    errors: dict[str, dict[int, Tensor]] = {name: {} for name in methods}
+    for m in COUNTS:
+        A, noise = GaussianMatrix(SHAPE, m, seed=0), ig.noise.Gaussian(NOISE / math.sqrt(m))
+        problem = ig.Problem(A, noise.sample(A(truth), seed=0), noise)
+        for name, method in methods.items():
+            errors[name][m] = (method(problem) - truth).square().mean((1, 2))
+        mean = {name: float(errors[name][m].mean()) for name in methods}
+        for name in methods:
+            wanted: tuple[Any, ...] = ()
+            if name == "VAE" and m in PAPER:
+                wanted = (f"at most {1.15 * PAPER[m]:.4f}", mean[name] <= 1.15 * PAPER[m])
+            if name == OURS:
+                best = min(mean[other] for other in mean if other != OURS)
+                wanted = (f"at most {best:.6f}, the best of the others", mean[name] <= best)
+            quartiles = errors[name][m].quantile(torch.tensor([0.25, 0.75])).tolist()
+            value = f"{mean[name]:.6f} (quartiles {quartiles[0]:.6f} to {quartiles[1]:.6f})"
+            report.row(f"{m} measurements: {name}", value, *wanted)
+        draw(errors)
+    crossings(report, errors)
+
+
+def crossings(report: Report, errors: dict[str, dict[int, Tensor]]) -> None:
+    """How many measurements the best lasso takes for what the VAE does with 75, and where it passes it."""
+    vae = torch.stack([x.mean() for x in errors["VAE"].values()])
+    best = torch.stack(
+        [torch.stack([x.mean() for x in errors[n].values()]) for n in errors if n.startswith("Lasso")]
+    ).amin(0)
+    log, at = torch.tensor(COUNTS).log(), COUNTS.index(75)
+
+    def where(level: Tensor) -> float:
+        """Measurements at which the best lasso comes down to an error, between those measured."""
+        k = int((best > level).sum())
+        share = (best[k - 1].log() - level.log()) / (best[k - 1].log() - best[k].log())
+        return float((log[k - 1] + share * (log[k] - log[k - 1])).exp())
+
+    equal = where(vae[at])
+    report.row("the best lasso equals the VAE of 75 measurements with", f"{equal:.0f}", "300", equal >= 300)
+    report.row("the best lasso passes the VAE at", f"{where(vae[-1]):.0f} measurements")
+
+
+def draw(errors: dict[str, dict[int, Tensor]]) -> None:
+    """Mean error against the number of measurements, with quartiles, in logarithmic scales."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.2, 4.6), layout="constrained")
+    axes = figure.subplots()
+    for i, (name, found) in enumerate(errors.items()):
+        counts, values = list(found), torch.stack(list(found.values()))
+        low, high = values.quantile(torch.tensor([0.25, 0.75]), dim=1)
+        style = {"color": f"C{i}", "linewidth": 2.5 if name == OURS else 1.5}
+        axes.plot(counts, values.mean(1), marker="o", label=name, **style)
+        axes.fill_between(counts, low, high, color=f"C{i}", alpha=0.12, linewidth=0)
+    axes.set(
+        xscale="log", yscale="log", xlabel="measurements of 784 pixels", ylabel="squared error per pixel"
+    )
+    axes.set_xticks(COUNTS, [str(m) for m in COUNTS])
+    axes.minorticks_off()
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    ig.figures.save(figure, "compressed_sensing_curves.png")
