@@ -19,7 +19,9 @@ parser.add_argument("--test", required=True, help="its test images, an IDX file"
 parser.add_argument("--width", type=int, default=64)
 parser.add_argument("--layers", type=int, default=8)
 parser.add_argument("--steps", type=int, default=10_000, help="of each run by logistics")
-parser.add_argument("--softmax", type=int, default=15_000, help="steps of the run by a softmax")
+parser.add_argument(
+    "--softmax", type=int, nargs="+", default=[9000, 7000], help="steps of the runs by a softmax"
+)
 parser.add_argument("--batch", type=int, default=16)
 parser.add_argument("--judged", type=int, default=8000, help="test images that the result is judged by")
 parser.add_argument("--folder", default="digits-autoregressive", help="of the log, samples, and the state")
@@ -72,7 +74,9 @@ known = prior.networks()["network"].state_dict()
 prior = ig.priors.Autoregressive.untrained((28, 28), mixtures=0, **size)
 network = prior.networks()["network"]
 network.load_state_dict({name: x for name, x in known.items() if not name.startswith("out.")}, strict=False)
-prior = trained(prior.with_networks({"network": network}), 2, arguments.softmax)
+prior = prior.with_networks({"network": network})
+for run, steps in enumerate(arguments.softmax, start=2):
+    prior = trained(prior, run, steps)
 quality = round(bits(prior, test[: arguments.judged]), 4)
 print(f"{quality} bits per dimension of {min(arguments.judged, len(test))} test digits")
 prior.save(
