@@ -15,6 +15,7 @@ from invgen.core.checks import is_count
 from invgen.core.errors import ParameterError
 from invgen.priors.base import Composite, Denoiser, Density, Generator, Patchwise, Proximable, Staged, Tunable
 from invgen.solvers.base import Solver
+from invgen.solvers.density_map import DensityMAP
 from invgen.solvers.diffusion import (
     DAPS,
     DDNM,
@@ -352,6 +353,15 @@ METHODS = (
         "differentiable",
         "any",
         _OF_REAL_IMAGES,
+        Density,
+    ),
+    Method(
+        "map",
+        DensityMAP,
+        "the most probable image under a density that has a derivative",
+        "differentiable",
+        "any",
+        (*BEAMS, *_IMAGING),
         Density,
     ),
     _sampler("dds", DDS, "decomposed diffusion sampling"),

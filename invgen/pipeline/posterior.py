@@ -29,9 +29,11 @@ def usable(field: str, method: Method) -> str:
     from invgen.priors.files.checkpoints import about, shipped
     from invgen.priors.files.loading import FAMILIES
 
-    abilities = {Patchwise: "restore", Denoiser: "denoise", Density: "log_prob"}
+    abilities: dict[Any, str] = {Patchwise: "restore", Denoiser: "denoise", Density: "log_prob"}
     ability = "decode" if method.latent else abilities[method.prior]
     able = [name for name in shipped() if hasattr(FAMILIES[about(name)["family"]], ability)]
+    if ability == "log_prob":  # that of diffusion models has no derivative
+        able = [name for name in able if not hasattr(FAMILIES[about(name)["family"]], "denoise")]
     if method.prior is Patchwise:
         return f"It is a mixture of patches; with the package come {', '.join(able)}."
     fitting = [name for name in able if about(name).get("field") == field]

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from invgen.core.batching import chosen
 from invgen.core.draws import Draws
-from invgen.core.errors import CapabilityError, DivergenceError, ParameterError
-from invgen.operators import LinearOperator, Space
+from invgen.core.errors import DivergenceError, ParameterError
+from invgen.operators import Space
 from invgen.priors.base import Generator, require
 from invgen.problem import Problem
 from invgen.reconstruction import Reconstruction
@@ -21,7 +21,7 @@ from invgen.solvers.base import Solver
 from invgen.solvers.latent.density import LatentDensity, check_generator
 from invgen.solvers.point import Density, Point
 from invgen.solvers.run import Run
-from invgen.solvers.scale import check_scale, found_scale, in_prior_unit, with_noise
+from invgen.solvers.scale import check_scale, found_scale, in_prior_unit, with_level
 from invgen.solvers.state import State
 
 __all__ = ["Descent", "LatentSolver"]
@@ -166,13 +166,7 @@ class LatentSolver(Solver):
 
     def described(self, problem: Problem) -> Problem:
         """The problem with a noise level that is known, or estimated from the data."""
-        if not problem.likelihood.quadratic or problem.likelihood.level_known:
-            return problem
-        if not isinstance(problem.operator, LinearOperator):
-            raise CapabilityError(
-                f"{self.name} needs the noise level: Problem(..., noise=noise.Gaussian(std))."
-            )
-        return with_noise(problem, self.name)
+        return with_level(problem, self.name)
 
     def resolved(self, problem: Problem) -> Self:
         """With the scale of each batch element."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,7 +39,7 @@ class LatentDensity:
     penalty : callable(z, image) -> tensor of the batch's shape
     shape : tuple of int
         Of the latent variables of one image.
-    prior : Generator
+    prior : object
         Whose evaluations are counted: one for each restart or sample.
     """
 
@@ -48,7 +49,7 @@ class LatentDensity:
         decode: Callable[[Tensor], Tensor],
         penalty: Callable[[Tensor, Tensor], Tensor],
         shape: tuple[int, ...],
-        prior: Generator,
+        prior: Any,
     ) -> None:
         self._problem, self._decode, self._penalty = problem, decode, penalty
         self._shape, self._prior = shape, prior

@@ -37,7 +37,7 @@ class LBFGS:
     memory: int = 10
 
     def begin(self, point: Point) -> dict[str, Tensor]:
-        """An empty memory; the first step is as long as one latent variable's standard deviation at most."""
+        """An empty memory; the first step has a length of one at most, a standard deviation of latents."""
         pairs = torch.zeros_like(point.x)[..., None, :].repeat_interleave(self.memory, dim=-2)
         scale = 1 / _norm(point.gradient).clamp(min=1)
         direction = -scale[..., None] * point.gradient

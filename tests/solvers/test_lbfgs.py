@@ -5,10 +5,10 @@ import torch
 from scipy.optimize import minimize
 
 from invgen.core.batching import chosen
-from invgen.solvers.latent.lbfgs import LBFGS
+from invgen.solvers.lbfgs import LBFGS
 from invgen.solvers.point import Point
 
-from .toys import normal
+from .latent.toys import normal
 
 
 def objective(function):
