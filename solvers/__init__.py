@@ -1,6 +1,7 @@
 """Solvers: from a problem and a prior to a reconstruction."""
 
 from invgen.solvers.base import Solver
+from invgen.solvers.density_map import DensityMAP
 from invgen.solvers.diffusion import (
     DAPS,
     DDNM,
@@ -56,6 +57,7 @@ __all__ = [
     "AnnealedLangevin",
     "BasisPursuit",
     "CondatVu",
+    "DensityMAP",
     "DiffPIR",
     "DiffusionSolver",
     "FlowMAP",

@@ -15,6 +15,7 @@ from invgen.core.checks import is_count
 from invgen.core.errors import ParameterError
 from invgen.priors.base import Composite, Denoiser, Density, Generator, Patchwise, Proximable, Staged, Tunable
 from invgen.solvers.base import Solver
+from invgen.solvers.density_map import DensityMAP
 from invgen.solvers.diffusion import (
     DAPS,
     DDNM,
@@ -37,8 +38,10 @@ from invgen.solvers.latent import (
     LatentHMC,
     LatentLangevin,
     LatentOptimization,
+    LatentSolver,
     SparseDeviation,
 )
+from invgen.solvers.latent.sampler import LatentSampler
 from invgen.solvers.least_squares import CG, MLEM, OSSART, SIRT
 from invgen.solvers.plug_and_play import EPLL, RED, PnPADMM, PnPHQS, PnPPGD
 from invgen.solvers.proximal import ADMM, FISTA, ISTA, PDHG, BasisPursuit, CondatVu, Lasso
@@ -69,7 +72,8 @@ KSPACE = ("cartesian", "non-cartesian")
 
 _IMAGING = ("imaging",)
 _EVERYWHERE = (*BEAMS, *KSPACE, *_IMAGING, "certify")
-_OF_REAL_IMAGES = (*BEAMS, *_IMAGING, "certify")  # as all generators in files make them
+#: Of generators in files, all of which make single images of real numbers.
+_OF_REAL_IMAGES = ("parallel", "fan", *_IMAGING)
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,11 @@ class Method:
     def loads_prior(self) -> bool:
         """Whether its prior is one that has been learned: on the command line, given by its name or file."""
         return self.prior is not None and not self.penalized
+
+    @property
+    def latent(self) -> bool:
+        """Whether its prior is a generator, whose latent variables it moves."""
+        return issubclass(self.solver, LatentSolver | LatentSampler)
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
@@ -298,16 +307,26 @@ METHODS = (
         "the latent variables of a generator that fit the data",
         "differentiable",
         "any",
-        prior=Generator,
+        _OF_REAL_IMAGES,
+        Generator,
     ),
-    Method("pulse", PULSE, "latent variables on a sphere", "differentiable", "any", prior=Generator),
+    Method(
+        "pulse",
+        PULSE,
+        "latent variables on a sphere",
+        "differentiable",
+        "any",
+        _OF_REAL_IMAGES,
+        Generator,
+    ),
     Method(
         "ilo",
         IntermediateLayerOptimization,
         "latent variables, then what later layers of a generator see",
         "differentiable",
         "any",
-        prior=Staged,
+        _OF_REAL_IMAGES,
+        Staged,
     ),
     Method(
         "sparse-gen",
@@ -315,7 +334,8 @@ METHODS = (
         "what a generator makes, and sparse deviations",
         "linear",
         "Gaussian",
-        prior=Generator,
+        _OF_REAL_IMAGES,
+        Generator,
     ),
     Method(
         "image-adaptive",
@@ -323,10 +343,26 @@ METHODS = (
         "a generator whose weights are tuned to the data",
         "differentiable",
         "any",
-        prior=Tunable,
+        _OF_REAL_IMAGES,
+        Tunable,
     ),
     Method(
-        "flow-map", FlowMAP, "the most probable image under a flow", "differentiable", "any", prior=Density
+        "flow-map",
+        FlowMAP,
+        "the most probable image under a flow",
+        "differentiable",
+        "any",
+        _OF_REAL_IMAGES,
+        Density,
+    ),
+    Method(
+        "map",
+        DensityMAP,
+        "the most probable image under a density that has a derivative",
+        "differentiable",
+        "any",
+        (*BEAMS, *_IMAGING),
+        Density,
     ),
     _sampler("dds", DDS, "decomposed diffusion sampling"),
     _sampler("diffpir", DiffPIR, "diffusion models for plug-and-play restoration"),
@@ -361,7 +397,7 @@ METHODS = (
         "Langevin dynamics of latent variables",
         "differentiable",
         "any",
-        _OF_REAL_IMAGES,
+        (*_OF_REAL_IMAGES, "certify"),
         Generator,
     ),
     _sampler(
@@ -370,7 +406,7 @@ METHODS = (
         "Hamiltonian Monte Carlo of latent variables",
         "differentiable",
         "any",
-        _OF_REAL_IMAGES,
+        (*_OF_REAL_IMAGES, "certify"),
         Generator,
     ),
 )

@@ -22,6 +22,8 @@ __all__ = [
     "in_prior_unit",
     "prior_unit",
     "rough_image",
+    "start_image",
+    "with_level",
     "with_noise",
 ]
 
@@ -49,6 +51,21 @@ def with_noise(problem: Problem, who: str) -> Problem:
     return Problem(problem.operator, problem.measurement, Gaussian(problem.operator.range.per_sample(std)))
 
 
+def with_level(problem: Problem, who: str) -> Problem:
+    """The problem, with the noise level of `with_noise` where it is unknown.
+
+    Raises
+    ------
+    CapabilityError
+        For an unknown level and an operator that is not linear, of which it cannot be estimated.
+    """
+    if not problem.likelihood.quadratic or problem.likelihood.level_known:
+        return problem
+    if not isinstance(problem.operator, LinearOperator):
+        raise CapabilityError(f"{who} needs the noise level: Problem(..., noise=noise.Gaussian(std)).")
+    return with_noise(problem, who)
+
+
 @torch.no_grad()
 def rough_image(problem: Problem) -> torch.Tensor:
     """A cheap first image: least squares with a small penalty on the gradient, by a few conjugate gradients.
@@ -66,6 +83,19 @@ def rough_image(problem: Problem) -> torch.Tensor:
         tolerance=1e-3,
         iterations=30,
     )
+
+
+def start_image(problem: Problem, prior: Any) -> torch.Tensor:
+    """A first image for a prior, in its unit: `rough_image`, within the value range.
+
+    Of an operator that is not linear, or noise that is not Gaussian, the middle of that range.
+    """
+    image, value_range = problem.zeros(), format_of(prior).value_range
+    if problem.is_least_squares:
+        image = rough_image(problem)
+    elif value_range is not None and not image.is_complex():
+        image = image + sum(value_range) / 2
+    return image if value_range is None or image.is_complex() else image.clamp(*value_range)
 
 
 def image_scale(problem: Problem) -> torch.Tensor:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch._C import _functorch  # the one way to see that a tensor is within a transform of torch.func
 
-__all__ = ["each_alone", "element_numbers", "leading", "per_element", "unwrapped"]
+__all__ = ["chosen", "each_alone", "element_numbers", "leading", "per_element", "unwrapped"]
 
 #: Bytes to whose multiples PyTorch aligns memory. At other addresses the CPU's transforms round differently.
 _ALIGNMENT = 64
@@ -73,6 +73,15 @@ def _aligned(x: torch.Tensor) -> torch.Tensor:
 def per_element(value: Any, axes: int) -> Any:
     """One number, or one for each batch element, shaped to multiply elements of `axes` axes."""
     return value.reshape(*value.shape, *(1,) * axes) if isinstance(value, torch.Tensor) else value
+
+
+def chosen(which: torch.Tensor, new: Any, old: Any) -> Any:
+    """`new` for the batch elements of `which`, else `old`; of tensors, and of tuples and mappings of them."""
+    if isinstance(new, torch.Tensor):
+        return torch.where(per_element(which, new.ndim - which.ndim), new, old)
+    if isinstance(new, dict):
+        return {name: chosen(which, part, old[name]) for name, part in new.items()}
+    return type(new)(*(chosen(which, *parts) for parts in zip(new, old, strict=True)))
 
 
 def leading(value: Any, like: torch.Tensor) -> Any:

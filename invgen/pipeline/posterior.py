@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from invgen.core.errors import DtypeError, ParameterError, ShapeError
+from invgen.pipeline.quantities import Side
 
 if TYPE_CHECKING:
     from invgen.operators import Space
     from invgen.pipeline.options import Kind
+    from invgen.solvers.methods import Method
 
 __all__ = ["check_prior", "located", "usable"]
 
@@ -21,20 +23,28 @@ def located(name: str) -> str:
     return name if name in shipped() or not Path(name).exists() else str(Path(name).resolve())
 
 
-def usable(field: str, patches: bool = False) -> str:
-    """Say which priors can be given for images of a field, "real" or "complex"; or those of patches."""
+def usable(field: str, method: Method) -> str:
+    """Say which priors can be given to a method for images of a field, "real" or "complex"."""
+    from invgen.priors.base import Denoiser, Density, Patchwise
     from invgen.priors.files.checkpoints import about, shipped
+    from invgen.priors.files.loading import FAMILIES
 
-    if patches:
-        fitting = [name for name in shipped() if about(name)["family"] == "patches"]
-        return f"It is a mixture of patches; with the package come {', '.join(fitting)}."
-    fitting = [name for name in shipped() if about(name).get("field") == field]
+    abilities: dict[Any, str] = {Patchwise: "restore", Denoiser: "denoise", Density: "log_prob"}
+    ability = "decode" if method.latent else abilities[method.prior]
+    able = [name for name in shipped() if hasattr(FAMILIES[about(name)["family"]], ability)]
+    if ability == "log_prob":  # that of diffusion models has no derivative
+        able = [name for name in able if not hasattr(FAMILIES[about(name)["family"]], "denoise")]
+    if method.prior is Patchwise:
+        return f"It is a mixture of patches; with the package come {', '.join(able)}."
+    fitting = [name for name in able if about(name).get("field") == field]
     listed = f"With the package come, of {field} images, {', '.join(fitting)}" if fitting else ""
     train = f"invgen train makes others{' of complex images' if field == 'complex' else ''}"
     return f"{listed}; {train}." if listed else f"None of {field} images comes with the package; {train}."
 
 
-def check_prior(prior: Any, name: str, space: Space, kind: Kind, channels: int | None = None) -> None:
+def check_prior(
+    prior: Any, name: str, space: Space, kind: Kind, method: Method, channels: int | None = None
+) -> None:
     """Refuse a prior of images that are not those of a scan; on a volume it is one of each slice.
 
     Parameters
@@ -45,6 +55,8 @@ def check_prior(prior: Any, name: str, space: Space, kind: Kind, channels: int |
     space : Space
         Of the image.
     kind : "CT", "MRI" or "images"
+    method : Method
+        That takes it.
     channels : int, optional
         Number of channels, along the first axis of an image; None where there is none.
 
@@ -59,7 +71,9 @@ def check_prior(prior: Any, name: str, space: Space, kind: Kind, channels: int |
     if field != space.field:
         needed = "complex" if space.field == "complex" else "real"
         those = "these" if kind == "images" else f"those of {kind}"
-        raise DtypeError(f"--prior {name} is of {field} images, and {those} are {needed}. {usable(needed)}")
+        raise DtypeError(
+            f"--prior {name} is of {field} images, and {those} are {needed}. {usable(needed, method)}"
+        )
     if kind != "images" and images.channels is not None:
         raise ShapeError(
             f"--prior {name} is of images with {images.channels} channels; those of a scan have one."
@@ -70,9 +84,10 @@ def check_prior(prior: Any, name: str, space: Space, kind: Kind, channels: int |
         raise ShapeError(f"--prior {name} is of {own} images; this is a {these} image{shipped}.")
     height, width = space.shape[-2:]
     if shape is not None and shape[-2:] != (height, width):
-        remedy = "take one of images of any size"
-        if kind == "CT" and shape[-2] == shape[-1]:
-            remedy = f"choose --size {shape[-1]}, and --bin to keep the object inside, or {remedy}"
+        remedy = "take one of such images" if method.latent else "take one of images of any size"
+        if kind == "CT":
+            side = Side().write(Side().check(shape[-2:], "image_shape"))
+            remedy = f"choose --size {side}, and --bin to keep the object inside, or {remedy}"
         raise ShapeError(
             f"--prior {name} is of images of {shape[-2]} x {shape[-1]} pixels; these have {height} x "
             f"{width}: {remedy}."

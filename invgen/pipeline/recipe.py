@@ -72,6 +72,12 @@ def _all_methods() -> list[str]:
 _FOR: dict[Kind, str] = {"CT": "CT scans", "MRI": "MRI scans", "images": "images"}
 _THIS: dict[Kind, str] = {"CT": "a CT scan", "MRI": "an MRI scan", "images": "an image"}
 
+#: Why methods of latent variables do not take scans of MRI, and what does.
+_OF_REAL_IMAGES = (
+    "Generators in files make real images, and those of MRI are complex: from Python, a network of complex "
+    "ones is a prior by priors.from_module(network, latent_shape, image_shape=..., field='complex')."
+)
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -199,7 +205,8 @@ class Recipe:
         Name("NAME|FILE"),
         "What images look like: the name of a prior that comes with the package, or a file (see invgen "
         "train); of real images for CT, of complex ones for MRI, of gray or of color images for such. Of a "
-        "volume it is one of each slice.",
+        "volume it is one of each slice. Of latent variables it is a generator: csgm, pulse, latent-hmc and "
+        "others.",
         panel=_METHOD,
         methods=_of_learned_priors,
     )
@@ -224,7 +231,8 @@ class Recipe:
     seed: int = option(
         Count(least=LOWEST),
         "Seed of the random numbers of samplers: sample i of each slice follows from seed + i (of "
-        "twisted-smc, all of them from seed together); and of the noise of --simulate.",
+        "twisted-smc, all of them from seed together); of where csgm, pulse and others start; and of the "
+        "noise of --simulate.",
         panel=_POSTERIOR,
         default=0,
     )
@@ -256,15 +264,23 @@ class Recipe:
             method has no prior.
         """
         from invgen.pipeline.posterior import usable
-        from invgen.priors.base import Patchwise
-        from invgen.solvers.methods import find
+        from invgen.solvers.methods import find, used_for
 
         kind = kind_of(geometry)
         methods, solver = methods_of(kind), self.solver or default
         if solver not in methods:
-            others = _listed(other for other in _FOR if solver in methods_of(other))
+            others = [other for other in _FOR if solver in methods_of(other)]
+            latent = any(methods_of(other)[solver].latent for other in others)
+            remedy = f" {_OF_REAL_IMAGES}" if kind == "MRI" and latent else ""
             raise ParameterError(
-                f"--solver {solver} is for {others}; this is {_THIS[kind]}: {', '.join(methods)}."
+                f"--solver {solver} is for {_listed(others)}; this is {_THIS[kind]}: "
+                f"{', '.join(methods)}.{remedy}"
+            )
+        if solver not in used_for(geometry):
+            whole = ", ".join(name for name in methods if name in used_for(geometry))
+            raise ParameterError(
+                f"--solver {solver} makes single slices, and those of a {geometry} beam are measured "
+                f"together: {whole}."
             )
         method = find(solver, geometry)
         recipe = replace(self, solver=solver)._moved(method)
@@ -279,7 +295,7 @@ class Recipe:
         if method.loads_prior and recipe.prior is None:
             raise ParameterError(
                 f"--solver {solver} takes what images look like from a prior: --prior NAME|FILE. "
-                f"{usable('complex' if kind == 'MRI' else 'real', method.prior is Patchwise)}"
+                f"{usable('complex' if kind == 'MRI' else 'real', method)}"
             )
         return replace(recipe, samples=recipe.samples or _SAMPLES) if method.samples else recipe
 

@@ -183,7 +183,7 @@ class Work(ABC):
             return build(**given)
         if self.method.loads_prior:
             domain, kind = problem.operator.domain, kind_of(self._geometry)
-            check_prior(self._prior, str(self.recipe.prior), domain, kind, self.channels)
+            check_prior(self._prior, str(self.recipe.prior), domain, kind, self.method, self.channels)
             return build(self._prior, **given)
         of_prior = {name: given.pop(name) for name in ("weight", "nonnegative") if name in given}
         axes = (-3, -2, -1) if self.volume else (-2, -1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["LogisticMixture", "level_log_prob"]
+__all__ = ["LogisticMixture", "cell_log_prob", "level_log_prob"]
 
 #: Least logarithm of a scale, in units in which levels go from -1 to 1: far below the distance of 256 levels.
 _LEAST = -7.0
@@ -30,12 +31,26 @@ def level_log_prob(x: Tensor, mean: Tensor, log_scale: Tensor, levels: int) -> T
     levels : int
     """
     half = 1 / (levels - 1)
+    below, beyond, between = _cell(x, mean, log_scale, half)
+    return torch.where(x < half - 1, below, torch.where(x > 1 - half, beyond, between))
+
+
+def cell_log_prob(x: Tensor, mean: Tensor, log_scale: Tensor, levels: int) -> Tensor:
+    """The same for real numbers: of a cell of a level's width around each, wherever it is.
+
+    Over that width, it is a density of real numbers with a derivative: that of a level of which nothing was
+    cut off, and to which uniform noise of a level's width was added.
+    """
+    return _cell(x, mean, log_scale, 1 / (levels - 1))[2]
+
+
+def _cell(x: Tensor, mean: Tensor, log_scale: Tensor, half: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Logarithms of the probabilities below the upper edge, beyond the lower one, and between both."""
     inverse = torch.exp(-log_scale.clamp(min=_LEAST))
     upper, lower = (x + half - mean) * inverse, (x - half - mean) * inverse
     below, beyond = F.logsigmoid(upper), F.logsigmoid(-lower)
     # sigmoid(b) - sigmoid(a) = sigmoid(b) sigmoid(-a) (1 - exp(a - b)), exact in the tails as well
-    between = below + beyond + torch.log(-torch.expm1(-2 * half * inverse))
-    return torch.where(x < half - 1, below, torch.where(x > 1 - half, beyond, between))
+    return below, beyond, below + beyond + torch.log(-torch.expm1(-2 * half * inverse))
 
 
 @dataclass(frozen=True)
@@ -80,8 +95,15 @@ class LogisticMixture:
 
         `x` has the levels as values from -1 to 1, ``(N, C, H, W)``.
         """
+        return self._mixed(x, level_log_prob)
+
+    def log_density(self, x: Tensor) -> Tensor:
+        """The same of real numbers, by `cell_log_prob`: a density over the width of a level."""
+        return self._mixed(x, cell_log_prob)
+
+    def _mixed(self, x: Tensor, log_prob: Callable[[Tensor, Tensor, Tensor, int], Tensor]) -> Tensor:
         means = torch.stack([self._mean(c, x) for c in range(x.shape[1])], dim=2)
-        each = level_log_prob(x[:, None], means, self.log_scales, self.levels).sum(2)
+        each = log_prob(x[:, None], means, self.log_scales, self.levels).sum(2)
         return torch.logsumexp(F.log_softmax(self.logits, dim=1) + each, dim=1)
 
     def sample(self, uniform: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from invgen.core.errors import ParameterError
-from invgen.solvers.latent.objective import Objective, Point
+from invgen.solvers.point import Density, Point
 
 __all__ = ["Adam", "check_rate"]
 
@@ -44,11 +44,11 @@ class Adam:
 
     def begin(self, point: Point) -> dict[str, Tensor]:
         """Both moments, and the number of steps."""
-        zeros = torch.zeros_like(point.z)
-        return {"mean": zeros, "square": zeros, "steps": torch.zeros_like(point.data)}
+        zeros = torch.zeros_like(point.x)
+        return {"mean": zeros, "square": zeros, "steps": torch.zeros_like(point.energy)}
 
     def advance(
-        self, objective: Objective, point: Point, memory: dict[str, Tensor]
+        self, density: Density, point: Point, memory: dict[str, Tensor]
     ) -> tuple[Point, dict[str, Tensor], Tensor]:
         """The next point, the moments, and the relative change of the image, for one evaluation."""
         mean = _BETA1 * memory["mean"] + (1 - _BETA1) * point.gradient
@@ -56,12 +56,12 @@ class Adam:
         steps = memory["steps"] + 1
         unbiased = mean / (1 - _BETA1**steps)[..., None]
         width = (square / (1 - _BETA2**steps)[..., None]).sqrt()
-        reached = objective(self.projection(point.z - self.learning_rate * unbiased / (width + _EPSILON)))
+        reached = density(self.projection(point.x - self.learning_rate * unbiased / (width + _EPSILON)))
         return reached, {"mean": mean, "square": square, "steps": steps}, _change(point, reached)
 
 
 def _change(old: Point, new: Point) -> Tensor:
     """Of the images, relative to the new ones, shape of the batch."""
-    axes = tuple(range(old.data.ndim, old.image.ndim))
+    axes = tuple(range(old.energy.ndim, old.image.ndim))
     moved, size = ((x.abs().square().sum(axes)).sqrt() for x in (new.image - old.image, new.image))
     return moved / size.clamp(min=torch.finfo(size.dtype).tiny)

@@ -10,29 +10,31 @@ from typing import Any, ClassVar, Protocol, Self
 import torch
 from torch import Tensor
 
+from invgen.core.batching import chosen
 from invgen.core.draws import Draws
-from invgen.core.errors import CapabilityError, DivergenceError, DtypeError, ParameterError, ShapeError
-from invgen.operators import LinearOperator, Space
+from invgen.core.errors import DivergenceError, ParameterError
+from invgen.operators import Space
 from invgen.priors.base import Generator, require
 from invgen.problem import Problem
 from invgen.reconstruction import Reconstruction
 from invgen.solvers.base import Solver
-from invgen.solvers.latent.objective import Objective, Point, chosen
+from invgen.solvers.latent.density import LatentDensity, check_generator
+from invgen.solvers.point import Density, Point
 from invgen.solvers.run import Run
-from invgen.solvers.scale import check_scale, found_scale, in_prior_unit, with_noise
+from invgen.solvers.scale import check_scale, found_scale, in_prior_unit, with_level
 from invgen.solvers.state import State
 
 __all__ = ["Descent", "LatentSolver"]
 
 
 class Descent(Protocol):
-    """A method that moves points of an objective down, each batch element for itself."""
+    """A method that moves points up a density, each batch element for itself."""
 
     def begin(self, point: Point) -> dict[str, Tensor]:
         """What it remembers at the first point."""
 
     def advance(
-        self, objective: Objective, point: Point, memory: dict[str, Tensor]
+        self, density: Density, point: Point, memory: dict[str, Tensor]
     ) -> tuple[Point, dict[str, Tensor], Tensor]:
         """The next point, what it remembers, and how far it still is from the end, shape of the batch."""
 
@@ -92,37 +94,38 @@ class LatentSolver(Solver):
         return self.weight * (origin - self.prior.latent_log_prob(z))
 
     def prepare(self, problem: Problem) -> Any:
-        """The objective."""
-        return self.objective(problem)
+        """The density that is maximized."""
+        return self.density_of_latents(problem)
 
-    def objective(self, problem: Problem) -> Objective:
+    def density_of_latents(self, problem: Problem) -> Density:
         """That of the latent variables."""
-        return Objective(problem, self.prior.decode, self.regularizer, self.prior.latent_shape, self.prior)
+        prior = self.prior
+        return LatentDensity(problem, prior.decode, self.regularizer, prior.latent_shape, prior)
 
     def projected(self, z: Tensor) -> Tensor:
         """The closest latent variables that are allowed, (*batch, d): all are."""
         return z
 
-    def steps(self, problem: Problem, objective: Any, state: State) -> Iterator[State]:
+    def steps(self, problem: Problem, density: Any, state: State) -> Iterator[State]:
         """Move the restarts down."""
         descent = self.descent()
-        at = state.get("at", lambda: self.placed(objective, descent, state["z"]))
+        at = state.get("at", lambda: self.placed(density, descent, state["z"]))
         while True:
-            at, measure = self.moved(objective, descent, at)
+            at, measure = self.moved(density, descent, at)
             point = at["point"]
             yield State(
                 point["image"],
                 measure,
                 penalty=point["penalty"],
-                latents=point["z"],
+                latents=point["x"],
                 finite=at["finite"],
                 at=at,
             )
 
-    def placed(self, objective: Objective, descent: Descent, z: Tensor) -> dict[str, Any]:
+    def placed(self, density: Density, descent: Descent, z: Tensor) -> dict[str, Any]:
         """The restarts at latent variables: points, what the descent remembers, and which move."""
-        point = objective(z)
-        finite = point.value.isfinite()
+        point = density(z)
+        finite = point.energy.isfinite()
         return {
             "point": point._asdict(),
             "memory": descent.begin(point),
@@ -130,13 +133,11 @@ class LatentSolver(Solver):
             "moving": finite,
         }
 
-    def moved(
-        self, objective: Objective, descent: Descent, at: dict[str, Any]
-    ) -> tuple[dict[str, Any], Tensor]:
+    def moved(self, density: Density, descent: Descent, at: dict[str, Any]) -> tuple[dict[str, Any], Tensor]:
         """The restarts one step further; those that have ended, or diverge, stay where they are."""
         point, memory, moving = Point(**at["point"]), at["memory"], at["moving"]
-        reached, remembered, measure = descent.advance(objective, point, memory)
-        finite = at["finite"] & (reached.value.isfinite() | ~moving)
+        reached, remembered, measure = descent.advance(density, point, memory)
+        finite = at["finite"] & (reached.energy.isfinite() | ~moving)
         moves = moving & finite
         measure = torch.where(moves, measure, 0)
         further = {
@@ -165,13 +166,7 @@ class LatentSolver(Solver):
 
     def described(self, problem: Problem) -> Problem:
         """The problem with a noise level that is known, or estimated from the data."""
-        if not problem.likelihood.quadratic or problem.likelihood.level_known:
-            return problem
-        if not isinstance(problem.operator, LinearOperator):
-            raise CapabilityError(
-                f"{self.name} needs the noise level: Problem(..., noise=noise.Gaussian(std))."
-            )
-        return with_noise(problem, self.name)
+        return with_level(problem, self.name)
 
     def resolved(self, problem: Problem) -> Self:
         """With the scale of each batch element."""
@@ -195,7 +190,7 @@ class LatentSolver(Solver):
         The first ones are `x`, (*batch, *latent) or (n, *batch, *latent); the others are drawn.
         """
         space = self.start_space(problem)
-        _check_generator(self.prior, self.name, problem)
+        check_generator(self.prior, self.name, problem)
         drawn = Draws(seeds, self._axes)(space.zeros((len(seeds), *problem.batch_shape), problem.zeros()))
         given = x if x.ndim == drawn.ndim else x[None]
         z = torch.cat([given, drawn[len(given) :]])[: len(seeds)].flatten(drawn.ndim - self._axes)
@@ -273,41 +268,3 @@ def _taken(x: Tensor, kept: Tensor, between: int = 0) -> Tensor:
     index = kept[(None,) * (between + 1)]
     index = index.reshape(*index.shape, *(1,) * (x.ndim - index.ndim))
     return torch.take_along_dim(x, index, between).squeeze(between)
-
-
-def _check_generator(prior: Generator, who: str, problem: Problem) -> None:
-    """Raise where images of a generator are not those of a problem, or have no derivative of their own.
-
-    Raises
-    ------
-    ShapeError, DtypeError
-        For images of another shape or field than those of the operator.
-    CapabilityError
-        Without a derivative in PyTorch; where the image of latent variables depends on what else is decoded.
-    """
-    name, space, like = type(prior).__name__, problem.operator.domain, problem.zeros()
-    zeros = torch.zeros(3, *prior.latent_shape, dtype=like.dtype.to_real(), device=like.device)
-    z = Draws(range(3))(zeros)
-    with torch.enable_grad():
-        found = prior.decode(z[:2].clone().requires_grad_())
-    pair, differentiable = found.detach(), found.requires_grad
-    if tuple(pair.shape) != (2, *space.shape):
-        raise ShapeError(
-            f"{name} makes images of the shape {tuple(pair.shape[1:])}; those of {problem.operator.name} "
-            f"have {space.shape}. Build the operator for such images, or take another generator."
-        )
-    if pair.is_complex() != (space.field == "complex"):
-        field = "complex" if pair.is_complex() else "real"
-        raise DtypeError(f"{name} makes {field} images; those of {problem.operator.name} are {space.field}.")
-    if not differentiable:
-        raise CapabilityError(
-            f"{who} needs the derivative of decode; that of {name} has none in PyTorch. It must not run "
-            "under torch.no_grad, nor leave tensors for NumPy."
-        )
-    apart = (pair[0] - prior.decode(z[::2])[0]).abs().amax()  # the same with another one beside it
-    if bool(apart > 1e-3 * pair.abs().amax()):
-        raise CapabilityError(
-            f"The image that {name} makes of latent variables depends on what else is decoded, or changes "
-            "from call to call: batch normalization or dropout in training mode. Call network.eval() first, "
-            "or give the network itself to priors.from_module, which copies it in that mode."
-        )

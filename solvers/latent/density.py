@@ -1,87 +1,138 @@
-"""The posterior of latent variables."""
+"""A density of latent variables: what optimizers maximize and samplers draw from."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from invgen.core.batching import per_element
+from invgen.core.batching import chosen
 from invgen.core.counting import record_call
-from invgen.core.errors import CapabilityError, ShapeError
-from invgen.operators import Space
+from invgen.core.draws import Draws
+from invgen.core.errors import CapabilityError, DtypeError, ShapeError
 from invgen.priors.base import Generator
 from invgen.problem import Problem
-from invgen.solvers.sampling.metropolis import Point
+from invgen.solvers.point import Point
 
-__all__ = ["LatentPosterior"]
+__all__ = ["LatentDensity", "check_generator"]
+
+#: Numbers of all images whose derivatives are taken at once; activations take about a hundred times as many.
+_NUMBERS = 2**20
 
 
-class LatentPosterior:
-    """``p(z | y)``, proportional to ``p(y | A G(z))^power p(z)``, and its gradient.
+class LatentDensity:
+    """Minus the logarithm of a density, ``-log p(y | A(decode(z))) + penalty(z)``, and its gradient.
+
+    For any operator and noise: the data term's gradient with respect to the image is that of the problem;
+    from there it is PyTorch's.
 
     Parameters
     ----------
     problem : Problem
-        In images, in the unit of the generator's.
-    generator : Generator
-    who : str
-        Who asks, for messages.
+        In images, in the unit of the generator's. Its first batch axis counts restarts or samples; they are
+        taken some at a time where all would fill the memory.
+    decode : callable(z) -> images
+        Of latent variables ``(*batch, *shape)``.
+    penalty : callable(z, image) -> tensor of the batch's shape
+    shape : tuple of int
+        Of the latent variables of one image.
+    prior : object
+        Whose evaluations are counted: one for each restart or sample.
     """
 
-    def __init__(self, problem: Problem, generator: Generator, who: str) -> None:
-        self._problem, self._generator, self._who = problem, generator, who
-        self.space = Space(tuple(generator.latent_shape))
-
-    def zeros(self) -> Tensor:
-        """Latent variables of zero for each batch element."""
-        like = self._problem.zeros().real
-        return like.new_zeros(*self._problem.batch_shape, *self.space.shape)
+    def __init__(
+        self,
+        problem: Problem,
+        decode: Callable[[Tensor], Tensor],
+        penalty: Callable[[Tensor, Tensor], Tensor],
+        shape: tuple[int, ...],
+        prior: Any,
+    ) -> None:
+        self._problem, self._decode, self._penalty = problem, decode, penalty
+        self._shape, self._prior = shape, prior
+        count, *batch = problem.batch_shape
+        at_once = max(1, _NUMBERS // max(1, math.prod(batch) * problem.operator.domain.size))
+        self._parts = [range(i, min(i + at_once, count)) for i in range(0, count, at_once)]
 
     def __call__(self, z: Tensor, power: float = 1.0) -> Point:
-        """Minus the logarithm of the density at z, its gradient, and the image, counted as one evaluation.
+        """The point of latent variables ``(*batch, d)``, with the data term times `power`.
 
-        Outside of the finite numbers there is no density: the energy is infinite there, the gradient zero.
-        An integrator with such a gradient is reversible and keeps volumes as with any other, and what it ends
-        at is not accepted.
-
-        Raises
-        ------
-        ShapeError, DtypeError
-            Where the images are not those of the operator.
-        CapabilityError
-            Where they have no derivative in PyTorch.
+        Where latent variables, image, energy or gradient leave the finite numbers there is no density: the
+        energy is infinite, gradient and image are zero. An integrator with such a gradient is reversible and
+        keeps volumes as with any other, and what it ends at is not accepted.
         """
-        problem, generator, images = self._problem, self._generator, self._problem.operator.domain
-        record_call(generator)
-        finite = z.isfinite().flatten(len(problem.batch_shape)).all(-1)
+        record_call(self._prior)
+        if len(self._parts) <= 1:
+            return self._point(self._problem, z, power)
+        single = self._problem.element(0)
+        points = [
+            self._point(single.repeated(len(part)), z[part.start : part.stop], power) for part in self._parts
+        ]
+        return Point(*map(torch.cat, zip(*points, strict=True)))
+
+    def _point(self, problem: Problem, z: Tensor, power: float) -> Point:
+        finite, zero = z.isfinite().all(-1), torch.zeros_like
         with torch.enable_grad():
-            at = torch.where(_each(finite, z), z.detach(), 0).requires_grad_()
-            image = generator.decode(at)
-            if image.shape != (*problem.batch_shape, *images.shape):
-                made = tuple(image.shape[len(problem.batch_shape) :])
-                raise ShapeError(
-                    f"{type(generator).__name__} makes images of the shape {made}; those of "
-                    f"{problem.operator.name} have {images.shape}."
-                )
-            if not image.requires_grad:
-                raise CapabilityError(
-                    f"{self._who} needs the derivative of the generator; {type(generator).__name__}.decode "
-                    "has none in PyTorch: it is computed without a graph, or outside of PyTorch."
-                )
-            log_prior = generator.latent_log_prob(at)
-            finite = finite & image.isfinite().flatten(len(problem.batch_shape)).all(-1)
-            seen = torch.where(_each(finite, image), image, 0).detach()
-            misfit, gradient = problem.value_and_gradient(seen)
-            # the chain rule through the generator: a function with the gradient of the energy
-            linear = power * images.inner(gradient, image).real - log_prior
-            (slope,) = torch.autograd.grad(linear.sum(), at)
-        energy = power * misfit - log_prior.detach()
-        finite = finite & energy.isfinite()
-        energy = torch.where(finite, energy, torch.inf)
-        slope = torch.where(_each(finite, slope) & slope.isfinite(), slope, 0)
-        return Point(z, energy, slope, seen)
+            at = chosen(finite, z.detach(), zero(z)).requires_grad_()
+            latent = at.unflatten(-1, self._shape)
+            decoded = self._decode(latent)
+            finite = finite & decoded.isfinite().all(problem.operator.domain.axes)
+            image = chosen(finite, decoded, zero(decoded))
+            penalty = self._penalty(latent, image)
+        found = image.detach()
+        data, slope = (power * term for term in problem.value_and_gradient(found))
+        # a penalty that is constant, such as that of a weight of zero, has no derivative
+        terms = [(image, slope), (penalty, torch.ones_like(penalty))]
+        outputs, cotangents = zip(*(term for term in terms if term[0].requires_grad), strict=True)
+        (gradient,) = torch.autograd.grad(outputs, at, cotangents)
+        penalty = penalty.detach()
+        finite = finite & data.isfinite() & penalty.isfinite() & gradient.isfinite().all(-1)
+        infinity = torch.full_like(data, torch.inf)
+        return Point(
+            z,
+            chosen(finite, data, infinity),
+            chosen(finite, penalty, infinity),
+            chosen(finite, gradient, zero(gradient)),
+            chosen(finite, found, zero(found)),
+        )
 
 
-def _each(value: Tensor, like: Tensor) -> Tensor:
-    """One number for each batch element, with the axes of `like`."""
-    return per_element(value, like.ndim - value.ndim)
+def check_generator(prior: Generator, who: str, problem: Problem) -> None:
+    """Raise where images of a generator are not those of a problem, or have no derivative of their own.
+
+    Raises
+    ------
+    ShapeError, DtypeError
+        For images of another shape or field than those of the operator.
+    CapabilityError
+        Without a derivative in PyTorch; where the image of latent variables depends on what else is decoded.
+    """
+    name, space, like = type(prior).__name__, problem.operator.domain, problem.zeros()
+    zeros = torch.zeros(3, *prior.latent_shape, dtype=like.dtype.to_real(), device=like.device)
+    z = Draws(range(3))(zeros)
+    with torch.enable_grad():
+        found = prior.decode(z[:2].clone().requires_grad_())
+    pair, differentiable = found.detach(), found.requires_grad
+    if tuple(pair.shape) != (2, *space.shape):
+        raise ShapeError(
+            f"{name} makes images of the shape {tuple(pair.shape[1:])}; those of {problem.operator.name} "
+            f"have {space.shape}. Build the operator for such images, or take another generator."
+        )
+    if pair.is_complex() != (space.field == "complex"):
+        field = "complex" if pair.is_complex() else "real"
+        raise DtypeError(f"{name} makes {field} images; those of {problem.operator.name} are {space.field}.")
+    if not differentiable:
+        raise CapabilityError(
+            f"{who} needs the derivative of decode; that of {name} has none in PyTorch. It must not run "
+            "under torch.no_grad, nor leave tensors for NumPy."
+        )
+    apart = (pair[0] - prior.decode(z[::2])[0]).abs().amax()  # the same with another one beside it
+    if bool(apart > 1e-3 * pair.abs().amax()):
+        raise CapabilityError(
+            f"The image that {name} makes of latent variables depends on what else is decoded, or changes "
+            "from call to call: batch normalization or dropout in training mode. Call network.eval() first, "
+            "or give the network itself to priors.from_module, which copies it in that mode."
+        )

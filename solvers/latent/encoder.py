@@ -7,9 +7,8 @@ from typing import Any, Protocol, runtime_checkable
 from torch import Tensor
 
 from invgen.core.errors import CapabilityError
-from invgen.priors.image_format import format_of
 from invgen.problem import Problem
-from invgen.solvers.scale import in_prior_unit, rough_image
+from invgen.solvers.scale import in_prior_unit, start_image
 
 __all__ = ["encoded", "require_encoder"]
 
@@ -30,14 +29,7 @@ def require_encoder(prior: Any, who: str) -> None:
 
 
 def encoded(problem: Problem, prior: Any, scale: Any) -> Tensor:
-    """Latent variables (*batch, *latent) of `rough_image`, within the prior's value range.
-
-    Of an operator that is not linear, or noise that is not Gaussian, those of an image of zeros.
-    """
+    """Latent variables (*batch, *latent) of `start_image`."""
     inner, _ = in_prior_unit(problem, scale, prior)
-    image = rough_image(inner) if inner.is_least_squares else inner.zeros()
-    value_range = format_of(prior).value_range
-    if value_range is not None and not image.is_complex():
-        image = image.clamp(*value_range)
-    found = prior.encode(image)
+    found = prior.encode(start_image(inner, prior))
     return found if isinstance(found, Tensor) else found.mean

@@ -12,7 +12,7 @@ from invgen.priors.base import Density, require
 from invgen.problem import Problem
 from invgen.solvers.latent.base import Descent, LatentSolver
 from invgen.solvers.latent.encoder import encoded, require_encoder
-from invgen.solvers.latent.lbfgs import LBFGS
+from invgen.solvers.lbfgs import LBFGS
 
 __all__ = ["FlowMAP"]
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from invgen.core.draws import Draws
 from invgen.operators import Space
 from invgen.solvers.latent.sampler import LatentSampler
-from invgen.solvers.sampling.metropolis import Density, Point
+from invgen.solvers.point import Density, Point
 
 __all__ = ["LatentHMC"]
 
@@ -63,9 +63,9 @@ class LatentHMC(LatentSampler):
         there, p = at, draws(at.x)
         before = at.energy + space.norm(p).square() / 2
         for _ in range(1 + int(van_der_corput(k) * (2 * self.leapfrog_steps - 1))):
-            p = p - width / 2 * there.slope
+            p = p - width / 2 * there.gradient
             there = density(there.x + width * p)
-            p = p - width / 2 * there.slope
+            p = p - width / 2 * there.gradient
         return there, before - (there.energy + space.norm(p).square() / 2)
 
 

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from invgen.core.batching import chosen
 from invgen.core.errors import CapabilityError, ParameterError
 from invgen.core.space import ProductSpace
 from invgen.operators import Mask
@@ -19,7 +20,7 @@ from invgen.problem import Problem
 from invgen.solvers.latent.adam import Adam, check_rate
 from invgen.solvers.latent.base import LatentSolver
 from invgen.solvers.latent.csgm import LatentOptimization
-from invgen.solvers.latent.objective import Objective, chosen
+from invgen.solvers.latent.density import LatentDensity
 from invgen.solvers.state import State
 
 __all__ = ["ImageAdaptive"]
@@ -103,14 +104,14 @@ class ImageAdaptive(LatentSolver):
         """Tune latent variables and weights, and keep what predicts the withheld measurements best."""
         fitted, withheld = prepared
         tuned = _Tuned(self.prior, problem.zeros().real)
-        objective = Objective(fitted, tuned.decode, self._of_latents(tuned), (tuned.size,), self.prior)
+        density = LatentDensity(fitted, tuned.decode, self._of_latents(tuned), (tuned.size,), self.prior)
         descent = Adam(tuned.rates(self.latent_rate, self.learning_rate))
-        at = state.get("at", lambda: self.placed(objective, descent, tuned.joined(state["z"])))
+        at = state.get("at", lambda: self.placed(density, descent, tuned.joined(state["z"])))
         best = state.get("best", lambda: self._seen(withheld, at))
         since = state.get("since", lambda: torch.zeros_like(best["misfit"]))
         while True:
             moving = at["moving"]
-            at, _ = self.moved(objective, descent, at)
+            at, _ = self.moved(density, descent, at)
             found = self._seen(withheld, at)
             better = found["misfit"] < best["misfit"]
             best = chosen(better, found, best)
@@ -131,7 +132,7 @@ class ImageAdaptive(LatentSolver):
     def _seen(self, withheld: Problem, at: Mapping[str, Any]) -> dict[str, Tensor]:
         """Images, with the misfit of what was withheld."""
         point = at["point"]
-        z = point["z"][..., : math.prod(self.prior.latent_shape)]
+        z = point["x"][..., : math.prod(self.prior.latent_shape)]
         misfit = withheld.negative_log_likelihood(point["image"])
         return {"image": point["image"], "misfit": misfit, "penalty": point["penalty"], "z": z}
 

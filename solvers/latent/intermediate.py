@@ -15,7 +15,8 @@ from invgen.priors.generators.stages import Stage
 from invgen.problem import Problem
 from invgen.solvers.latent.adam import Adam, check_rate
 from invgen.solvers.latent.base import Descent, LatentSolver
-from invgen.solvers.latent.objective import Objective
+from invgen.solvers.latent.density import LatentDensity
+from invgen.solvers.point import Density
 from invgen.solvers.state import State
 
 __all__ = ["IntermediateLayerOptimization", "l1_ball"]
@@ -104,18 +105,18 @@ class IntermediateLayerOptimization(LatentSolver):
             layer = min(k // each, self.layers)
             begins = k == layer * each
             if begins and layer:
-                center = _applied(stages[layer - 1], at["point"]["z"], shapes[layer - 1])
+                center = _applied(stages[layer - 1], at["point"]["x"], shapes[layer - 1])
             if begins or k == first:
-                objective = self._objective(problem, stages[layer:], shapes[layer], layer)
+                density = self._density(problem, stages[layer:], shapes[layer], layer)
                 descent = self._of_features(center) if layer else self.descent()
             if begins:
-                placed = self.placed(objective, descent, center)
+                placed = self.placed(density, descent, center)
                 # what has ended or diverged stays so
                 kept = {} if at is None else {name: placed[name] & at[name] for name in ("finite", "moving")}
                 at = placed | kept
-            at, measure = self.moved(objective, descent, at)
+            at, measure = self.moved(density, descent, at)
             if not layer:
-                latents, penalty = at["point"]["z"], at["point"]["penalty"]
+                latents, penalty = at["point"]["x"], at["point"]["penalty"]
             yield State(
                 at["point"]["image"],
                 measure,
@@ -127,12 +128,10 @@ class IntermediateLayerOptimization(LatentSolver):
                 finite=at["finite"],
             )
 
-    def _objective(
-        self, problem: Problem, rest: list[Stage], shape: tuple[int, ...], layer: int
-    ) -> Objective:
+    def _density(self, problem: Problem, rest: list[Stage], shape: tuple[int, ...], layer: int) -> Density:
         """Of what a layer sees, of the shape `shape`: latent variables have a density, features have none."""
         if not layer:
-            return self.objective(problem)
+            return self.density_of_latents(problem)
         space = problem.operator.domain
 
         def decode(features: Tensor) -> Tensor:
@@ -144,7 +143,7 @@ class IntermediateLayerOptimization(LatentSolver):
         def nothing(features: Tensor, image: Tensor) -> Tensor:
             return features.new_zeros(features.shape[: features.ndim - len(shape)])
 
-        return Objective(problem, decode, nothing, shape, self.prior)
+        return LatentDensity(problem, decode, nothing, shape, self.prior)
 
     def _of_features(self, center: Tensor) -> Adam:
         """Adam within the ball around features, (*batch, d)."""

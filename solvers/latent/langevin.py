@@ -10,7 +10,8 @@ from torch import Tensor
 from invgen.core.draws import Draws
 from invgen.operators import Space
 from invgen.solvers.latent.sampler import LatentSampler
-from invgen.solvers.sampling.metropolis import Density, Point, langevin
+from invgen.solvers.point import Density, Point
+from invgen.solvers.sampling.metropolis import langevin
 
 __all__ = ["LatentLangevin"]
 

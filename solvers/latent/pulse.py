@@ -11,7 +11,8 @@ from torch import Tensor
 from invgen.problem import Problem
 from invgen.solvers.latent.adam import Adam, check_rate
 from invgen.solvers.latent.base import Descent, LatentSolver
-from invgen.solvers.latent.objective import Objective
+from invgen.solvers.latent.density import LatentDensity
+from invgen.solvers.point import Density
 
 __all__ = ["PULSE"]
 
@@ -60,7 +61,7 @@ class PULSE(LatentSolver):
         """Each row at the distance ``sqrt(d)`` from the origin."""
         return _on_spheres(z.unflatten(-1, (-1, self.prior.latent_shape[-1]))).flatten(-2)
 
-    def objective(self, problem: Problem) -> Objective:
+    def density_of_latents(self, problem: Problem) -> Density:
         """That of the closest latent variables on the spheres, whose gradient is along these.
 
         Elementwise steps of Adam would turn a gradient across the spheres into one along them.
@@ -72,7 +73,7 @@ class PULSE(LatentSolver):
         def penalty(z: Tensor, image: Tensor) -> Tensor:
             return self.regularizer(_on_spheres(z), image)
 
-        return Objective(problem, decode, penalty, self.prior.latent_shape, self.prior)
+        return LatentDensity(problem, decode, penalty, self.prior.latent_shape, self.prior)
 
     def regularizer(self, z: Tensor, image: Tensor) -> Tensor:
         """The geodesic loss, shape of the batch."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -15,10 +16,11 @@ from invgen.core.errors import DivergenceError
 from invgen.operators import Space
 from invgen.priors.base import Generator
 from invgen.problem import Problem
-from invgen.solvers.latent.density import LatentPosterior
+from invgen.solvers.latent.density import LatentDensity, check_generator
+from invgen.solvers.point import Density, Point
 from invgen.solvers.sampling.base import PosteriorSampler
 from invgen.solvers.sampling.dual_averaging import DualAveraging
-from invgen.solvers.sampling.metropolis import Density, Point, metropolis
+from invgen.solvers.sampling.metropolis import metropolis
 from invgen.solvers.sampling.mixing import followed, mixing
 from invgen.solvers.state import State
 
@@ -68,7 +70,7 @@ class LatentSampler(PosteriorSampler):
     ------
     CapabilityError
         For generators without a derivative.
-    ShapeError
+    ShapeError, DtypeError
         For images that are not those of the operator.
     DivergenceError
         Where a chain has found no latent variables of a finite density.
@@ -95,34 +97,40 @@ class LatentSampler(PosteriorSampler):
         ----------
         density : callable
         at : Point
-        width : tensor, shape of the latent variables
+        width : tensor, shape (*batch, d)
             The step along each of them.
         k : int
             Number of the iteration.
         draws : Draws
         space : Space
-            Of the latent variables.
+            Of the latent variables of an image, in one axis.
         """
         raise NotImplementedError
 
-    def prepare(self, problem: Problem) -> LatentPosterior:
-        """The density of the latent variables."""
-        return LatentPosterior(problem, self.prior, self.name)
+    def prepare(self, problem: Problem) -> LatentDensity:
+        """The posterior density of the latent variables."""
+        prior = self.prior
+        check_generator(prior, self.name, problem)
+
+        def energy(z: Tensor, image: Tensor) -> Tensor:
+            return -prior.latent_log_prob(z)
+
+        return LatentDensity(problem, prior.decode, energy, prior.latent_shape, prior)
 
     def draws(self, problem: Problem, state: State) -> Draws:
         """The random numbers of each sample, from where `state` left them."""
-        return Draws(state["draws"], len(self.prior.latent_shape))
+        return Draws(state["draws"], 1)
 
     def initial(self, problem: Problem) -> Tensor:
         """Zero: chains start in the latent variables, whatever the image."""
         return problem.zeros()
 
-    def steps(self, problem: Problem, posterior: LatentPosterior, state: State) -> Iterator[State]:
+    def steps(self, problem: Problem, posterior: LatentDensity, state: State) -> Iterator[State]:
         """Propose and accept, or not; adapt during the burn-in."""
-        space, draws = posterior.space, self.draws(problem, state)
+        space, draws = Space((math.prod(self.prior.latent_shape),)), self.draws(problem, state)
         half, third, burn_in = self._stages()
         first = state.get("k", lambda: 0)
-        z = state.get("z", lambda: draws(posterior.zeros()))
+        z = state.get("z", lambda: draws(space.zeros(problem.batch_shape, problem.zeros())))
         at = Point(z, *state.get("at", lambda: posterior(z)[1:]))
         step = DualAveraging(*state.get("step", lambda: DualAveraging.around(torch.zeros_like(at.energy))))
         spread = Spread(*state.get("spread", lambda: Spread.of(z)))

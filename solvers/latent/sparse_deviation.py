@@ -16,7 +16,7 @@ from invgen.operators import LinearOperator
 from invgen.problem import Problem
 from invgen.solvers.latent.adam import Adam, check_rate
 from invgen.solvers.latent.base import Descent, LatentSolver
-from invgen.solvers.latent.objective import Objective, Point
+from invgen.solvers.point import Density, Point
 from invgen.solvers.proximal.compressed_sensing import Lasso, check_orthonormal, checked_transform
 from invgen.solvers.scale import with_noise
 from invgen.solvers.state import State
@@ -122,21 +122,21 @@ class SparseDeviation(LatentSolver):
                 v=v,
                 at=at,
                 penalty=penalty,
-                latents=at["point"]["z"],
+                latents=at["point"]["x"],
                 finite=at["finite"],
             )
 
-    def _remaining(self, problem: Problem, v: Tensor) -> Objective:
+    def _remaining(self, problem: Problem, v: Tensor) -> Density:
         """Of the latent variables, for what the deviations leave of the data."""
         A = problem.linear_operator
-        return self.objective(Problem(A, problem.measurement - A(v), problem.noise))
+        return self.density_of_latents(Problem(A, problem.measurement - A(v), problem.noise))
 
     def _deviation(self, problem: Problem, prepared: _Prepared, at: dict[str, Any], v: Tensor) -> Tensor:
         """Some proximal gradient steps, for what the image of the latent variables leaves of the data."""
         A, T, space = problem.linear_operator, prepared.transform, problem.operator.domain
         rest = problem.backprojected(problem.measurement - A(at["point"]["image"]))
         step = space.per_sample(1 / problem.lipschitz())
-        u, t = v, torch.ones_like(at["point"]["data"])
+        u, t = v, torch.ones_like(prepared.weight)
         for _ in range(self.proximal_steps):
             v_old, v = v, T.H(prepared.shrink.prox(T(u - step * (problem.normal(u) - rest)), step))
             t, beyond = momentum(t)

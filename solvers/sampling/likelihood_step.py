@@ -11,8 +11,9 @@ from torch import Tensor
 from invgen.core.draws import Draws
 from invgen.problem import Problem
 from invgen.solvers.data_prox import SAMPLER_PRECISION, DataProx
+from invgen.solvers.point import Point
 from invgen.solvers.sampling.curvature import check_curvature, largest_curvature
-from invgen.solvers.sampling.metropolis import Point, langevin, metropolis
+from invgen.solvers.sampling.metropolis import langevin, metropolis
 
 __all__ = ["GaussianStep", "LangevinStep", "LikelihoodStep", "likelihood_step"]
 
@@ -96,8 +97,10 @@ class LangevinStep:
     def _density(self, z: Tensor, pull: Tensor, x: Tensor) -> Point:
         """Minus the logarithm of the density at x, and its gradient."""
         problem, space = self._problem, self._problem.operator.domain
-        energy = problem.negative_log_likelihood(x) + pull * space.norm(x - z).square() / 2
-        return Point(x, energy, problem.gradient(x) + space.per_sample(pull) * (x - z), x)
+        away = x - z
+        penalty = pull * space.norm(away).square() / 2
+        gradient = problem.gradient(x) + space.per_sample(pull) * away
+        return Point(x, problem.negative_log_likelihood(x), penalty, gradient, x)
 
 
 def likelihood_step(problem: Problem, langevin_steps: int) -> LikelihoodStep:

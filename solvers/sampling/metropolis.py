@@ -2,41 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
-from invgen.core.batching import per_element
+from invgen.core.batching import chosen
 from invgen.core.draws import Draws
 from invgen.core.space import Space
+from invgen.solvers.point import Density, Point
 
-__all__ = ["Density", "Point", "langevin", "metropolis"]
-
-
-class Point(NamedTuple):
-    """A place of a chain, and what is known there.
-
-    Attributes
-    ----------
-    x : tensor, shape (*batch, *variable)
-    energy : tensor, shape of the batch
-        Minus the logarithm of the density, up to a constant; infinite where there is none.
-    slope : tensor, shape of x
-        Gradient of the energy.
-    image : tensor, shape (*batch, *image)
-        The image that x stands for, which may be x itself.
-    """
-
-    x: Tensor
-    energy: Tensor
-    slope: Tensor
-    image: Tensor
-
-
-#: What is known at a place.
-Density = Callable[[Tensor], Point]
+__all__ = ["langevin", "metropolis"]
 
 
 def langevin(
@@ -63,8 +37,8 @@ def langevin(
     tensor, shape of the batch
         Logarithm of the ratio of the densities of both ways, for `metropolis`.
     """
-    there = density(at.x - width**2 / 2 * at.slope + width * noise)
-    back = width / 2 * (at.slope + there.slope) - noise
+    there = density(at.x - width**2 / 2 * at.gradient + width * noise)
+    back = width / 2 * (at.gradient + there.gradient) - noise
     ways = (space.norm(noise).square() - space.norm(back).square()) / 2
     return there, at.energy - there.energy + ways
 
@@ -85,8 +59,4 @@ def metropolis(at: Point, there: Point, log_ratio: Tensor, draws: Draws) -> tupl
     log_ratio = torch.where(log_ratio.isnan(), -torch.inf, log_ratio)
     # the logarithm of a uniform number, from a Gaussian one
     accepted = torch.special.log_ndtr(draws(log_ratio, 0)) < log_ratio
-
-    def kept(new: Tensor, old: Tensor) -> Tensor:
-        return torch.where(per_element(accepted, new.ndim - accepted.ndim), new, old)
-
-    return Point(*map(kept, there, at)), accepted, log_ratio.clamp(max=0).exp()
+    return chosen(accepted, there, at), accepted, log_ratio.clamp(max=0).exp()

@@ -312,6 +312,9 @@ def vector_flow():
 UNBOUNDED = {"skip": {"range"}}
 #: Closed forms draw all samples from one generator.
 TOGETHER = {"skip": {"seeds"}}
+#: The rules that what has no energy cannot keep.
+NO_ENERGY = {"energy", "energy batch", "energy gradient", "energy errors", "same density"}
+NO_ENERGY |= {"immutability", "pickling"}  # which call it, too
 #: Each public prior that draws, decodes or has a density: what builds it, and the options of its check.
 GENERATIVE = {
     "Gaussian": {
@@ -356,14 +359,19 @@ GENERATIVE = {
         "channels": (lambda: ContextTable.fit(LEVELS[:, None].repeat(1, 2, 1, 1), levels=4), {}),
     },
     "Autoregressive": {
+        # the energy is of real numbers, the probability of levels, of which the ends have what is beyond
         "image": (
             untrained("Autoregressive", (2, 3), levels=4, width=8, layers=2, mixtures=3),
-            {"integrate": True},
+            {"integrate": True, "skip": {"same density"}},
         ),
-        "channels": (untrained("Autoregressive", (3, 4, 5), width=8, layers=1, mixtures=2), {}),
+        "channels": (
+            untrained("Autoregressive", (3, 4, 5), width=8, layers=1, mixtures=2),
+            {"skip": {"same density"}},
+        ),
+        # which has no energy
         "softmax": (
             untrained("Autoregressive", (2, 3), levels=4, width=8, layers=2, mixtures=0),
-            {"integrate": True},
+            {"integrate": True, "skip": NO_ENERGY},
         ),
     },
     "GAN": {

@@ -17,6 +17,7 @@ from invgen.priors import (
     TotalVariation,
     Wavelet,
 )
+from invgen.priors import Gaussian as GaussianPrior
 from invgen.solvers import (
     ADMM,
     CG,
@@ -32,6 +33,7 @@ from invgen.solvers import (
     SIRT,
     BasisPursuit,
     CondatVu,
+    DensityMAP,
     Gridding,
     Lasso,
     PnPADMM,
@@ -56,6 +58,7 @@ from .problems import (
     radial,
     radial_coils,
     resonance,
+    saturated,
     single_coil,
     weighted,
 )
@@ -144,6 +147,14 @@ SOLVERS = {
         "monotone composite": (FISTA(TotalVariation(0.5), monotone=True, **FEW), None, {"scale"}),
         "restarted": (FISTA(TotalVariation(0.5), restart=True, **FEW), None, {"scale"}),
         "cone": (FISTA(TotalVariation(0.5, axes=SPACE), **FEW), cone, {"scale"}),
+    },
+    "DensityMAP": {
+        # the scale of the images is the prior's
+        "defaults": (DensityMAP(GaussianPrior(torch.full((16, 16), 0.2), 0.3), **FEW), None, {"scale"}),
+        "complex": (DensityMAP(GaussianPrior(torch.zeros(9, 12) + 0j, 1.0), **FEW), single_coil, {"scale"}),
+        "weighted data": (DensityMAP(GaussianPrior(torch.zeros(12, 12), 1.0), **FEW), weighted, {"scale"}),
+        "not linear": (DensityMAP(GaussianPrior(torch.zeros(9, 12), 1.0), **FEW), saturated, {"scale"}),
+        "slices": (DensityMAP(GaussianPrior(torch.zeros(12, 12), 1.0), **FEW), cone, {"scale"}),
     },
     "EPLL": {
         "defaults": (EPLL(patches()), denoising, ()),

@@ -85,7 +85,7 @@ def solver_of(method, A):
     """The method, as briefly as it goes, with a prior that fits the images of an operator."""
     given = {"iterations": 2} if "iterations" in method.hyperparameters else {}
     images = torch.full(A.domain.shape, 0.7, dtype=torch.complex64 if A.domain.field == "complex" else None)
-    if issubclass(method.solver, LatentSolver):
+    if issubclass(method.solver, LatentSolver) or method.prior is Density:
         return method.solver(generator_of(A.domain), **given, **LATENT.get(method.name, {}))
     given |= {"ula": {"sigma": 0.1}, "twisted-smc": {"particles": 2}}.get(method.name, {})
     if method.prior is None:

@@ -104,7 +104,7 @@ class TestRestarts:
         problem = measured(prior, batch=(3,))
         solver = LatentOptimization(prior, restarts=5, scale=3.0, iterations=20)
         whole = solver(problem, seed=0)
-        monkeypatch.setattr("invgen.solvers.latent.objective._NUMBERS", 2 * 3 * 12)
+        monkeypatch.setattr("invgen.solvers.latent.density._NUMBERS", 2 * 3 * 12)
         parts = solver(problem, seed=0)
         torch.testing.assert_close(parts.x, whole.x, rtol=1e-9, atol=1e-9)
         assert parts.stats["network_evaluations"] == whole.stats["network_evaluations"]

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from invgen.solvers.latent.objective import Objective, Point, chosen
+from invgen.core.batching import chosen
+from invgen.solvers.point import Density, Point
 
 __all__ = ["LBFGS"]
 
@@ -36,11 +37,11 @@ class LBFGS:
     memory: int = 10
 
     def begin(self, point: Point) -> dict[str, Tensor]:
-        """An empty memory; the first step is as long as one latent variable's standard deviation at most."""
-        pairs = torch.zeros_like(point.z)[..., None, :].repeat_interleave(self.memory, dim=-2)
+        """An empty memory; the first step has a length of one at most, a standard deviation of latents."""
+        pairs = torch.zeros_like(point.x)[..., None, :].repeat_interleave(self.memory, dim=-2)
         scale = 1 / _norm(point.gradient).clamp(min=1)
         direction = -scale[..., None] * point.gradient
-        zeros, ones = torch.zeros_like(point.data), torch.ones_like(point.data)
+        zeros, ones = torch.zeros_like(point.energy), torch.ones_like(point.energy)
         return {
             "steps": pairs,
             "changes": pairs,
@@ -52,7 +53,7 @@ class LBFGS:
         }
 
     def advance(
-        self, objective: Objective, point: Point, memory: dict[str, Tensor]
+        self, density: Density, point: Point, memory: dict[str, Tensor]
     ) -> tuple[Point, dict[str, Tensor], Tensor]:
         """The next point, the memory, and Newton's decrement, for one evaluation.
 
@@ -61,11 +62,11 @@ class LBFGS:
         found in the precision at hand.
         """
         direction, length = memory["direction"], memory["length"]
-        trial = objective(point.z + length[..., None] * direction)
+        trial = density(point.x + length[..., None] * direction)
         slope, slope_there = _dot(point.gradient, direction), _dot(trial.gradient, direction)
-        rounding = 10 * torch.finfo(slope.dtype).eps * point.value.abs()
-        low_enough = (trial.value <= point.value + _DECREASE * length * slope) | (
-            (trial.value <= point.value + rounding) & (slope_there <= (2 * _DECREASE - 1) * slope)
+        rounding = 10 * torch.finfo(slope.dtype).eps * point.energy.abs()
+        low_enough = (trial.energy <= point.energy + _DECREASE * length * slope) | (
+            (trial.energy <= point.energy + rounding) & (slope_there <= (2 * _DECREASE - 1) * slope)
         )
         accepted = low_enough & (slope_there >= _CURVATURE * slope)
         searching = _narrowed(memory, low_enough, point, trial, slope)
@@ -77,7 +78,7 @@ class LBFGS:
 
     def _learned(self, memory: dict[str, Tensor], old: Point, new: Point) -> dict[str, Tensor]:
         """The memory with one step more, and the direction at the new point."""
-        step, change = new.z - old.z, new.gradient - old.gradient
+        step, change = new.x - old.x, new.gradient - old.gradient
         curvature, size = _dot(step, change), _dot(change, change)
         # a step that is rounding only says nothing of the curvature
         known = curvature > torch.finfo(curvature.dtype).eps * _norm(step) * size.sqrt()
@@ -109,7 +110,7 @@ def _narrowed(
     high = torch.where(low_enough, memory["high"], length)
     halfway = torch.where(high.isfinite(), (low + high) / 2, 2 * length)
     # before anything was too short: the minimum of the parabola through both values, at a tenth at least
-    excess = trial.value - point.value - length * slope
+    excess = trial.energy - point.energy - length * slope
     parabola = (-slope * length / (2 * excess)).clamp(0.1, 0.5) * length
     first = ~low_enough & (memory["low"] == 0)
     return {

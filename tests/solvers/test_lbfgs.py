@@ -4,10 +4,11 @@ import pytest
 import torch
 from scipy.optimize import minimize
 
-from invgen.solvers.latent.lbfgs import LBFGS
-from invgen.solvers.latent.objective import Point, chosen
+from invgen.core.batching import chosen
+from invgen.solvers.lbfgs import LBFGS
+from invgen.solvers.point import Point
 
-from .toys import normal
+from .latent.toys import normal
 
 
 def objective(function):
@@ -53,7 +54,7 @@ def test_the_minimum_of_a_quadratic_is_found_whatever_its_scale():
     point, _, moving = minimized(function, torch.zeros(3, 8, dtype=torch.float64), 200)
     assert not bool(moving.any())
     # the decrement is in units of the curvature
-    error = (scales[:, None] * curvature * (point.z - center).square()).sum(-1).sqrt()
+    error = (scales[:, None] * curvature * (point.x - center).square()).sum(-1).sqrt()
     assert float(error.amax()) < 1e-8
 
 
@@ -61,7 +62,7 @@ def test_evaluations_are_like_those_of_scipy():
     starts = 0.5 * normal(5, 6)
     point, needed, moving = minimized(rosenbrock, starts, 300)
     assert not bool(moving.any())
-    torch.testing.assert_close(point.z, torch.ones_like(point.z), atol=1e-7, rtol=0)
+    torch.testing.assert_close(point.x, torch.ones_like(point.x), atol=1e-7, rtol=0)
     for i, start in enumerate(starts):
         peer = minimize(
             lambda z: float(rosenbrock(torch.tensor(z))),
@@ -78,7 +79,7 @@ def test_each_element_goes_its_own_way():
     together, needed, _ = minimized(rosenbrock, starts, 40)
     for i in range(3):
         alone, own, _ = minimized(rosenbrock, starts[i : i + 1], 40)
-        torch.testing.assert_close(together.z[i], alone.z[0], rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(together.x[i], alone.x[0], rtol=1e-9, atol=1e-12)
         assert needed[i] == own[0]
     assert needed[2] == 1  # it starts at the minimum
 
@@ -94,9 +95,9 @@ def test_the_objective_never_rises_and_infinity_is_stepped_back_from():
     memory = method.begin(point)
     for _ in range(60):
         reached, memory, _ = method.advance(evaluate, point, memory)
-        assert bool((reached.value <= point.value * (1 + 1e-13)).all())
+        assert bool((reached.energy <= point.energy * (1 + 1e-13)).all())
         point = reached
-    torch.testing.assert_close(point.z, torch.ones_like(point.z), atol=1e-7, rtol=0)
+    torch.testing.assert_close(point.x, torch.ones_like(point.x), atol=1e-7, rtol=0)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -104,7 +105,7 @@ def test_it_ends_where_the_precision_does(dtype):
     """With a tolerance that cannot be reached: no search goes on for ever."""
     point, _, moving = minimized(rosenbrock, (0.5 * normal(4, 6)).to(dtype), 500, tolerance=0.0)
     assert not bool(moving.any())
-    assert float((point.z - 1).abs().amax()) < 1e4 * torch.finfo(dtype).eps
+    assert float((point.x - 1).abs().amax()) < 1e4 * torch.finfo(dtype).eps
 
 
 def test_kinks_are_no_obstacle():
@@ -114,4 +115,4 @@ def test_kinks_are_no_obstacle():
         return z[..., 0].abs() + 10 * (z[..., 1] - z[..., 0]).abs()
 
     point, _, _ = minimized(function, torch.tensor([[1.3, -0.7], [0.4, 0.5]], dtype=torch.float64), 200)
-    assert float(point.value.amax()) < 1e-3
+    assert float(point.energy.amax()) < 1e-3
