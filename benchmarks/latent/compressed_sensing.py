@@ -84,7 +84,10 @@ def std(problem: ig.Problem) -> float:
 
 
 def compressed_sensing(report: Report) -> None:
-    """Squared error per pixel of 300 test digits, mean over them; the figure shows quartiles as well."""
+    """Squared error per pixel of 300 test digits, mean over them; the figure shows quartiles as well.
+
+    Figure and errors of each digit are written after each number of measurements.
+    """
     truth, generators = unseen_digits(report, DIGITS), published(report)
     diffusion = prior(report, "digits")
     if truth is None or generators is None or diffusion is None:
@@ -113,6 +116,7 @@ def compressed_sensing(report: Report) -> None:
             quartiles = errors[name][m].quantile(torch.tensor([0.25, 0.75])).tolist()
             value = f"{mean[name]:.6f} (quartiles {quartiles[0]:.6f} to {quartiles[1]:.6f})"
             report.row(f"{m} measurements: {name}", value, *wanted)
+        torch.save(errors, "compressed_sensing_curves.pt")
         draw(errors)
     crossings(report, errors)
 
