@@ -66,7 +66,7 @@ def operators() -> dict[str, LinearOperator]:
 
 
 def solvers(report: Report) -> dict[str, Callable[[ig.Problem], Any]] | None:
-    """Every latent solver, with a published VAE or GAN or a flow; diffusion samplers with `digits`; or None."""
+    """Every latent solver, of a published VAE or GAN or a flow; diffusion samplers of `digits`; or None."""
     generators, flow, diffusion = published(report), prior(report, "digits-flow"), prior(report, "digits")
     if generators is None or flow is None or diffusion is None:
         return None
