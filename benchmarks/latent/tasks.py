@@ -75,7 +75,7 @@ def solvers(report: Report) -> dict[str, Callable[[ig.Problem], Any]] | None:
         "LatentOptimization, VAE": LatentOptimization(vae, **some),
         "LatentOptimization, GAN": LatentOptimization(generators["GAN"], **some),
         "PULSE, VAE": PULSE(vae, **some),
-        "IntermediateLayerOptimization, VAE": IntermediateLayerOptimization(vae, **some),
+        "IntermediateLayerOptimization, VAE": IntermediateLayerOptimization(vae, layers=1, **some),
         "SparseDeviation, VAE": SparseDeviation(vae, **some),
         "ImageAdaptive, VAE": ImageAdaptive(vae, **some),
         "FlowMAP, flow": FlowMAP(flow, iterations=200, **some),
@@ -84,7 +84,7 @@ def solvers(report: Report) -> dict[str, Callable[[ig.Problem], Any]] | None:
         "DiffPIR": DiffPIR(diffusion, **some),
         "DDS": DDS(diffusion, **some),
         "DAPS": DAPS(diffusion, **some),
-        "SplitGibbs": SplitGibbs(diffusion, **some),
+        "SplitGibbs": SplitGibbs(diffusion, iterations=50, prior_steps=2, **some),
     }
 
 

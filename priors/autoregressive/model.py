@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from invgen.core.checks import as_count
-from invgen.core.errors import CapabilityError, DtypeError, ParameterError, ShapeError
+from invgen.core.errors import DtypeError, ParameterError, ShapeError
 from invgen.priors.autoregressive.completion import completed
-from invgen.priors.autoregressive.sampling import Pixels, Uniforms, continued
+from invgen.priors.autoregressive.sampling import Uniforms, continued
 from invgen.priors.image_format import ImageFormat
 from invgen.priors.nets.categorical import CategoricalLevels
 from invgen.priors.nets.following import in_parts
@@ -143,9 +143,10 @@ class Autoregressive(Trainable):
     def energy(self, x: Tensor) -> Tensor:
         """Minus the logarithm of a density of images of real numbers, which has a derivative.
 
-        That of the mixtures' logistics before they are cut into levels: the network sees real numbers as
-        they are, and each counts as the center of a cell of a level's width. At levels it is minus
-        `log_prob`, but for the lowest and the highest: these have all that is beyond, which no density has.
+        Over the width of a level. The network sees real numbers as they are. Of logistics it is the density
+        before they are cut into levels: each number counts as the center of a cell of a level's width. At
+        levels it is minus `log_prob`, but for the lowest and the highest: these have all that is beyond,
+        which no density has. Of a softmax it is the probability, linear between levels.
         Dave et al. (2018), "Solving inverse computational imaging problems using deep pixel-level prior",
         reconstruct images by its gradient; see `invgen.solvers.DensityMAP`.
 
@@ -161,25 +162,16 @@ class Autoregressive(Trainable):
         ------
         DtypeError, ShapeError, DataError
             Where x is no such image.
-        CapabilityError
-            With ``mixtures=0``: a softmax is one of levels only.
         """
         images = self.image_format
         images.check(x, "Autoregressive.energy")
-        if self.mixtures == 0:
-            raise CapabilityError(
-                "A softmax over the levels is no density of real numbers: one of logistics, "
-                "Autoregressive.untrained(..., mixtures=10), is."
-            )
         if not x.numel():
             return x.new_zeros(images.batch_shape(x))
         return in_parts(self._energy, images.to_network(x)).reshape(images.batch_shape(x))
 
     def _energy(self, seen: Tensor) -> Tensor:
         """Of images ``(N, C, H, W)`` in the network's unit."""
-        predicted = self._predicted(self._network(seen)(seen))
-        assert isinstance(predicted, LogisticMixture)
-        return -predicted.log_density(seen).flatten(1).sum(1)
+        return -self._predicted(self._network(seen)(seen)).log_density(seen).flatten(1).sum(1)
 
     def _log_prob(self, seen: Tensor) -> Tensor:
         """Of images ``(N, C, H, W)`` of levels from -1 to 1."""
@@ -250,7 +242,7 @@ class Autoregressive(Trainable):
         images = self.image_format
         return images.from_network(seen, seen.new_empty(len(seen), *(images.shape or ())))
 
-    def _predicted(self, outputs: Tensor) -> Pixels:
+    def _predicted(self, outputs: Tensor) -> LogisticMixture | CategoricalLevels:
         outputs = outputs if outputs.dtype == torch.float64 else outputs.float()
         if self.mixtures == 0:
             return CategoricalLevels(outputs)

@@ -40,6 +40,23 @@ class CategoricalLevels:
         level = ((x + 1) / 2 * last).round().long()
         return F.log_softmax(self.logits, dim=1).gather(1, level)[:, 0]
 
+    def log_density(self, x: Tensor) -> Tensor:
+        """Logarithm of a density of real numbers, over the width of a level, ``(N, H, W)``.
+
+        Its value is the probability at a level, and linear between two; beyond the ends it falls to zero
+        within a level.
+        """
+        last = self.logits.shape[1] - 1
+        place = (x + 1) / 2 * last
+        below = place.detach().floor()
+        # two levels of no probability beyond each end
+        known = F.pad(F.log_softmax(self.logits, dim=1), (0, 0, 0, 0, 2, 2), value=-torch.inf)
+        index = (below.long() + 2).clamp(0, last + 3)
+        low, high = known.gather(1, index), known.gather(1, index + 1)
+        largest = torch.maximum(low, high).detach().clamp(min=torch.finfo(low.dtype).min)
+        between = torch.lerp((low - largest).exp(), (high - largest).exp(), place - below)
+        return (between.log() + largest)[:, 0]
+
     def sample(self, uniform: Tensor) -> Tensor:
         """Levels from -1 to 1, ``(N, 1, H, W)``, by uniform numbers ``(N, 2, H, W)``."""
         last = self.logits.shape[1] - 1
