@@ -14,7 +14,7 @@ import invgen as ig
 from benchmarks.latent.digits import SHAPE, published, unseen_digits
 from benchmarks.priors.sources import prior
 from benchmarks.report import Report
-from invgen.operators import DCT, GaussianMatrix, Wavelet
+from invgen.operators import DCT, GaussianMatrix, Identity, LinearOperator, MatrixOperator, Wavelet
 from invgen.solvers import DiffPIR, Lasso, LatentHMC, LatentOptimization
 
 #: Measurements of each digit; norm of their noise; weight of the latent variables; digits.
@@ -71,9 +71,12 @@ class InBfloat16:
             return self.inner.denoise(x, sigma).to(x)
 
 
-def lasso(transform: Any, problem: ig.Problem) -> Tensor:
-    """Of what is sparse in a basis."""
-    return Lasso(transform=transform)(problem).x
+def lasso(transform: LinearOperator, problem: ig.Problem) -> Tensor:
+    """Of what is sparse in an orthonormal basis: of the coefficients, which a dense matrix measures."""
+    A = problem.linear_operator
+    rows = transform(A.H(torch.eye(A.range.size)))
+    coefficients = ig.Problem(MatrixOperator(rows.flatten(1), SHAPE), problem.measurement, problem.noise)
+    return transform.H(Lasso()(coefficients).x)
 
 
 def std(problem: ig.Problem) -> float:
@@ -94,7 +97,7 @@ def compressed_sensing(report: Report) -> None:
         return
     methods: dict[str, Callable[[ig.Problem], Tensor]] = {
         **{name: partial(optimized, generator) for name, generator in generators.items()},
-        "Lasso, pixels": partial(lasso, None),
+        "Lasso, pixels": partial(lasso, Identity(SHAPE)),
         "Lasso, cosines": partial(lasso, DCT(SHAPE)),
         "Lasso, wavelets": partial(lasso, Wavelet(SHAPE, levels=2)),
         OURS: partial(then_diffusion, generators["VAE"], diffusion),
