@@ -75,6 +75,16 @@ def found(path):
         return torch.from_numpy(file["reconstruction"][:])
 
 
+def as_in_python(ct, path, row):
+    """The problem of a row of the scan, and the scale, as the file of a reconstruction has them."""
+    with read_reconstruction(path) as file:
+        scale, center = file.settings["scale"], file.settings["center"]
+    angles = np.arange(VIEWS) * math.pi / VIEWS
+    reading = {"dataset": "projections", "axes": "angle,row,column", "quantity": "absorption"}
+    with open_scan(ct, angles=angles, **reading) as scan:
+        return scan.problem(row, center=center, image_shape=(SIDE, SIDE)), scale
+
+
 def test_images_that_the_generator_makes_are_found_from_few_views(invgen, words, priors, truth, tmp_path):
     given = ("--solver", "csgm", "--prior", priors["vae"], "--scale", 1, "--set", "restarts=3")
     for solver in (("--solver", "fbp"), given):
@@ -90,12 +100,7 @@ def test_images_that_the_generator_makes_are_found_from_few_views(invgen, words,
 def test_slices_are_what_python_finds_of_them_as_a_batch(invgen, words, priors, ct, tmp_path):
     result = invgen(*words, *BRIEF, "--solver", "csgm", "--prior", priors["vae"], "-o", tmp_path / "x.h5")
     assert result.exit_code == 0, result.output
-    with read_reconstruction(tmp_path / "x.h5") as file:
-        scale, center = file.settings["scale"], file.settings["center"]
-    angles = np.arange(VIEWS) * math.pi / VIEWS
-    reading = {"dataset": "projections", "axes": "angle,row,column", "quantity": "absorption"}
-    with open_scan(ct, angles=angles, **reading) as scan:
-        each = [scan.problem(row, center=center, image_shape=(SIDE, SIDE)) for row in range(3)]
+    each, (scale, *_) = zip(*(as_in_python(ct, tmp_path / "x.h5", row) for row in range(3)), strict=True)
     together = ig.Problem(each[0].operator, torch.stack([problem.measurement for problem in each]))
     solver = ig.solvers.LatentOptimization(vae(), restarts=2, iterations=6, scale=scale)
     torch.testing.assert_close(found(tmp_path / "x.h5"), solver(together, seed=0).x, rtol=1e-4, atol=1e-5)
@@ -116,6 +121,17 @@ def test_every_method_takes_slices_of_ct(invgen, words, priors, solver, tmp_path
     with h5py.File(words[1]) as file:
         y = torch.from_numpy(file["projections"][:, 1])
     assert float((A(image) - y).norm()) < 0.5 * float(y.norm())
+
+
+def test_the_most_probable_slice_of_a_density_of_pixels(invgen, words, ct, tmp_path):
+    prior = ig.priors.Autoregressive.untrained((SIDE, SIDE), levels=4, width=8, layers=1)
+    prior.save(tmp_path / "density.safetensors")
+    given = ("--solver", "map", "--prior", tmp_path / "density.safetensors", "--slices", 1, "--iterations", 9)
+    result = invgen(*words, *given, "-o", tmp_path / "x.h5")
+    assert result.exit_code == 0, result.output
+    problem, scale = as_in_python(ct, tmp_path / "x.h5", row=1)
+    expected = ig.solvers.DensityMAP(prior, scale=scale, iterations=9)(problem).x
+    torch.testing.assert_close(found(tmp_path / "x.h5")[0], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_fan_beam_is_one_of_slices_too(invgen, priors, tmp_path):
