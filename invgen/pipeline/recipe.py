@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from invgen.core.errors import ParameterError
 from invgen.pipeline.options import Kind, given, option, options, recorded, validate, words
-from invgen.pipeline.quantities import Degrees, Side
+from invgen.pipeline.quantities import Degrees, FieldOfView, Side
 from invgen.pipeline.reading import Reading
 from invgen.pipeline.values import LOWEST, Choice, Count, Flag, Name, Number, Settings, Slices
 
@@ -116,10 +116,18 @@ class Recipe:
     size: int | tuple[int, int] | None = option(
         Side(),
         "Height and width of the image in pixels. CT: as wide as a (binned) detector column at the rotation "
-        "axis; by default the number of columns, or what the file says. Images: of those that vectors were "
-        "measured of.",
+        "axis; by default the number of columns, or what the file says; of a half-acquisition all that is "
+        "seen. Images: of those that vectors were measured of.",
         panel=_DATA,
         scan=("CT", "images"),
+    )
+    fov: float | str | None = option(
+        FieldOfView(),
+        "Where the object is: image, anywhere in the image; disc, in the disc that every view sees; or in a "
+        "disc of this radius about the rotation axis, in the scan's unit, which may be larger than the image; "
+        "auto chooses from the data.",
+        panel=_CT,
+        scan="CT",
     )
     remove_stripes: bool = option(
         Flag(),

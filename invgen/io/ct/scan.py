@@ -6,19 +6,19 @@ import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from invgen.core.errors import InvgenWarning
+from invgen.core.errors import DataError, InvgenWarning
 from invgen.io.ct.axis import LimitedAngles, axis_of_beam
 from invgen.io.ct.center import Center, CenterEstimate, find_center
 from invgen.io.ct.contents import Contents
+from invgen.io.ct.coverage import Coverage, coverage, widest
 from invgen.io.ct.info import describe
 from invgen.io.ct.preprocess import Projections
 from invgen.io.ct.problems import refuse_cone, to_operator, to_problem
 from invgen.io.ct.projections import require
 from invgen.io.ct.raw import RawScan
 from invgen.io.ct.selection import ALL, Selection
-from invgen.io.ct.truncation import truncation
 from invgen.io.ct.volume import Panel, panel, refuse_slices, to_volume_operator, to_volume_problem
 from invgen.io.options import Divided, Rotation
 
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from invgen.problem import Problem
 
 __all__ = ["Scan"]
+
+T = TypeVar("T")
+
+_ROWS = 5  # that stand for all
 
 
 class Scan(RawScan):
@@ -131,13 +135,37 @@ class Scan(RawScan):
         for step in selection.chain(self.stored):
             projections = step(projections)
         require(projections, "a reconstruction", "absorption")
-        truncated = truncation(projections)
-        if truncated:
-            projections = projections.reported(str(truncated))
-            if not self._warned:
-                self._warned = True
-                warnings.warn(str(truncated), InvgenWarning, stacklevel=2)
+        found = coverage(projections)
+        if str(found):
+            projections = projections.reported(str(found))
+        if found.kind == "region of interest" and not self._warned:
+            self._warned = True
+            warnings.warn(str(found), InvgenWarning, stacklevel=2)
         return projections
+
+    def coverage(self, selection: Selection = ALL, **fields: Any) -> Coverage:
+        """What the views see of the object, in that of a few slices that sees the least.
+
+        Parameters
+        ----------
+        selection, **fields
+            As of `line_integrals`.
+        """
+        return widest(self._of_some_rows(lambda row: coverage(self.line_integrals(row, selection, **fields))))
+
+    def _of_some_rows(self, find: Callable[[int], T]) -> list[T]:
+        """What is found in a few rows all over the detector; rows that cannot be used are left out."""
+        found: list[T] = []
+        count = min(_ROWS, self.slices)
+        for row in dict.fromkeys(
+            [self.slices // 2, *((2 * i + 1) * self.slices // (2 * count) for i in range(count))]
+        ):
+            try:
+                found.append(find(row))
+            except DataError:
+                if row == self.slices // 2:
+                    raise
+        return found
 
     def problem(
         self,

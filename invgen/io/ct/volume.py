@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, overload
 
 import torch
 
 from invgen.core.errors import CapabilityError, DataError, ParameterError
 from invgen.io.ct.beam import Beam
-from invgen.io.ct.problems import detector_offset, with_noise
+from invgen.io.ct.coverage import Coverage, coverage, widened, widest
+from invgen.io.ct.geometry import detector_offset
+from invgen.io.ct.problems import with_noise
 from invgen.io.ct.projections import Projections, averaged
 
 if TYPE_CHECKING:
@@ -46,6 +48,15 @@ class Panel:
     row_spacing: float
     row_offset: float
     reports: tuple[tuple[str, ...], ...]
+
+    def rows(self) -> Iterator[Projections]:
+        """Each row alone, of a fan as it is in the source's plane."""
+        for i in range(self.data.shape[1]):
+            yield replace(self.row, data=self.data[:, i], std=None if self.std is None else self.std[:, i])
+
+    def coverage(self) -> Coverage:
+        """What the views see of the object, in the row where that is the least."""
+        return widest(map(coverage, self.rows()))
 
 
 def panel(
@@ -118,8 +129,15 @@ def to_volume_operator(
     row = panel.row
     beam = refuse_slices(row.beam)
     magnification = beam.magnification
+    if volume_shape is None or fov is None:
+        found = panel.coverage()
+        shape = found.image_shape(row) if volume_shape is None else volume_shape[1:]
+        fov = found.fov(row, shape) if fov is None else fov
+        if volume_shape is None:
+            shape = shape if isinstance(fov, str) else widened(shape, fov, row.spacing)
+            volume_shape = (rows, *shape)
     return ConeBeam(
-        volume_shape or (rows, *(row.image_shape or (columns, columns))),
+        volume_shape,
         row.angles,
         beam.source_origin,
         beam.source_detector,
