@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import replace
@@ -51,12 +52,19 @@ class _CT(Work):
         scan, recipe = self._scan, self.recipe
         self._settle_device(needs_cufinufft=scan.geometry == "parallel")
         if recipe.center is None:
-            center, remark = scan.axis()
+            axis = scan.axis()
+            center, remark = axis.center, axis.remark
             if isinstance(center, CenterEstimate):
                 remark = f"standard error {center.uncertainty:.2g}"
             else:
                 self.remarks = (f"rotation axis {remark}",)
             notice(f"Centre of rotation at column {center:.2f} ({remark}).")
+            if axis.tilt and recipe.tilt is None:
+                notice(
+                    f"The rotation axis is tilted by {math.degrees(axis.tilt):.3g} degrees against the "
+                    "detector, which is made up for (--tilt says otherwise)."
+                )
+                self.recipe = replace(self.recipe, tilt=axis.tilt)
             self.recipe = replace(self.recipe, center=center)
         if recipe.angles_range is None:
             select(recipe.views, scan.views, "views")
@@ -136,6 +144,7 @@ class _CT(Work):
         steps = default_steps(scan.stored, recipe.bin) + ((Stripes(),) if recipe.remove_stripes else ())
         return {
             "center": recipe.center,
+            "tilt": recipe.tilt,
             "views": recipe.views,
             "angles_range": recipe.angles_range,
             "steps": steps,
@@ -195,7 +204,8 @@ class SliceBySlice(_CT):
         return Solved(self._shown(result.x)[None], samples, (report,), result.stats)
 
     def _seen(self, row: int) -> tuple[Coverage, Projections]:
-        return self._scan.coverage(**self._choice), self._scan.line_integrals(row, **self._choice)
+        with named(row):
+            return self._scan.coverage(**self._choice), self._scan.line_integrals(row, **self._choice)
 
     def _problem(self, row: int) -> Problem:
         return self._prepared(row)[0]
@@ -207,8 +217,9 @@ class SliceBySlice(_CT):
             operator = to_operator(projections, image_shape=self._grid(projections), fov=self.recipe.fov)
             if self._operator is None:
                 self._operator = operator
-            # a slice in which frames were lost has its own operator
-            if torch.equal(operator.geometry.angles, self._operator.geometry.angles):
+            # a slice in which frames were lost, or whose axis is elsewhere, has its own operator
+            own, first = operator.geometry, self._operator.geometry
+            if torch.equal(own.angles, first.angles) and own.detector_offset == first.detector_offset:
                 operator = self._operator
             return self._on_device(to_problem(projections, operator)), projections.report
 

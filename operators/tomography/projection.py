@@ -91,6 +91,6 @@ class Projection(LinearOperator):
 def _checked(fov: Any) -> Fov | None:
     if fov in (None, "image", "disc"):
         return fov
-    if isinstance(fov, Real) and not isinstance(fov, bool) and 0 < fov < math.inf:
+    if isinstance(fov, Real) and not isinstance(fov, bool) and 0 < float(fov) < math.inf:
         return float(fov)
     raise ParameterError(f"fov is 'image', 'disc' or the radius of a disc, a positive length; got {fov!r}.")

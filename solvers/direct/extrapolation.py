@@ -53,7 +53,7 @@ class Continuation:
         wide, d = geometry.continued, geometry.distances(geometry.bins())
         edge = geometry.farthest
         cut = geometry.distances(geometry.ends).abs() > edge - geometry.detector_spacing
-        outer = (d.abs() > _OUTER * edge) & torch.where(d < 0, *cut)
+        outer = (d.abs() > _OUTER * edge) & torch.where(d < 0, cut[0], cut[1])
         x, squares = d[outer].square().to(rows), rows[..., outer].mean(1, keepdim=True).square()
         slope = ((x - x.mean()) * squares).sum(-1, keepdim=True) / (x - x.mean()).square().sum()
         zero = torch.where(slope < 0, x.mean() - squares.mean(-1, keepdim=True) / slope, math.inf)

@@ -106,7 +106,7 @@ def find_center(projections: Projections) -> CenterEstimate:
         )
     middle = (projections.columns - 1) / 2
     geometry = parallel_beam((1, 1), **rays_of(replace(projections, center=middle)))
-    fit = fit_offset(projections.data.double(), geometry, bool(truncation(projections)))
+    fit = fit_offset(projections.data.double(), geometry, projections.half or bool(truncation(projections)))
     center = middle + fit.center
     if fit.doubt:
         warnings.warn(

@@ -47,11 +47,11 @@ class Coverage:
     def __str__(self) -> str:
         """What the data show; empty where every view sees the object."""
         if self.kind == "half-acquisition":
-            edge = "left" if self.cut.left > self.cut.right else "right"
+            left, right = f"{self.cut.left:.0%}", f"{self.cut.right:.0%}"
             return (
-                f"half-acquisition: the object passes the {edge} edge of the detector, next to the rotation "
-                "axis, and the views go all around: rays that are measured twice share their weight, and the "
-                "image reaches as far as the other edge"
+                "half-acquisition: the object passes the detector's edge next to the rotation axis (the left "
+                f"one in {left}, the right one in {right} of the views), and the views go all around. Rays "
+                "that are measured twice share their weight; the image reaches as far as the other edge"
             )
         return str(self.cut) if self.kind == "region of interest" else ""
 
@@ -80,7 +80,8 @@ def coverage(projections: Projections) -> Coverage:
     """Find what the views see, from the object's outline in the data, the geometry and the angles.
 
     The object lies in the disc that every view sees where no view finds it farther from the axis. Else, on a
-    full turn, in the disc out to the detector's farther edge, if it does not pass that. Where it passes, and
+    full turn, in the disc out to the detector's farther edge, if it does not pass that; likewise where the
+    file states a half-acquisition. Where it passes, and
     on less than a turn either edge, it reaches farther than is measured.
 
     Parameters
@@ -91,12 +92,13 @@ def coverage(projections: Projections) -> Coverage:
     geometry = planar_geometry(projections)
     cut = truncation(projections)
     near, far = geometry.reach, geometry.farthest
-    if not _within(projections, geometry, near):
+    if not projections.half and not _within(projections, geometry, near):
         return Coverage("whole", near, "disc", cut)
     first, last = geometry.distances(geometry.ends).tolist()
     passes_far = Truncation(cut.right if -first < last else cut.left, 0.0)
     if not passes_far and (geometry.turns_fully or not cut):
-        return Coverage("half-acquisition" if cut else "whole", far, far, cut)
+        half = geometry.turns_fully and (cut or projections.half)
+        return Coverage("half-acquisition" if half else "whole", far, far, cut)
     return Coverage(
         "region of interest", far if geometry.turns_fully else near, geometry.continued.farthest, cut
     )

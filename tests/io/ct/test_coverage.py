@@ -97,8 +97,10 @@ def test_the_slice_that_sees_least_stands_for_a_scan(tmp_path):
 def test_a_region_of_interest_is_warned_of(tmp_path):
     t = torch.from_numpy(np.deg2rad(HALF))
     np.save(tmp_path / "scan.npy", phantoms.disc(80.0).sinogram(t, COLUMNS, 1.0))
-    with open_scan(tmp_path / "scan.npy", axes="angle,column", angles=t) as scan:
-        with pytest.warns(InvgenWarning, match="wider than the detector"):
-            A = scan.problem(0, center=49.5).operator
+    with (
+        open_scan(tmp_path / "scan.npy", axes="angle,column", angles=t) as scan,
+        pytest.warns(InvgenWarning, match="wider than the detector"),
+    ):
+        A = scan.problem(0, center=49.5).operator
     assert A.truncates
     assert A.domain.shape == (200, 200)
