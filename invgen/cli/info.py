@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 
 __all__ = ["info"]
 
+_COVERAGE = {
+    None: "not looked at",
+    "whole": "seen whole by every view",
+    "half-acquisition": "seen from one side or the other: half-acquisition, the rotation axis is next to an "
+    "edge of the detector",
+    "region of interest": "wider than the detector: a region of interest is seen",
+}
 _VALUES = {"transmission": "transmission I / I0", "absorption": "line integrals -log(I / I0)"}
 
 
@@ -186,6 +193,7 @@ def _scan_in_words(scan: dict[str, Any]) -> dict[str, Any]:
         "beam": _beam_in_words(scan["geometry"]),
         "detector": _detector_in_words(scan["geometry"]),
         "column width": size,
+        "object": _COVERAGE[scan["coverage"]],
         "flats, darks": f"{scan['flats']}, {scan['darks']}",
         "missing": ", ".join(scan["missing"]) or "nothing",
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
@@ -13,6 +15,7 @@ from invgen.core.errors import ParameterError
 from invgen.io import (
     CenterEstimate,
     Panel,
+    Projections,
     Scan,
     Stripes,
     default_steps,
@@ -21,14 +24,20 @@ from invgen.io import (
     to_volume_operator,
     to_volume_problem,
 )
+from invgen.io.ct.coverage import Coverage, determined, shown, widened
+from invgen.io.ct.geometry import planar_geometry
 from invgen.operators import FanBeam, Radon
 from invgen.operators.tomography.geometry import PlanarGeometry
+from invgen.operators.tomography.projection import Projection
 from invgen.pipeline.recipe import Recipe
 from invgen.pipeline.values import select
 from invgen.pipeline.work import Notice, Part, Solved, Work, named
 from invgen.problem import Problem
+from invgen.solvers import FBP, FDK
 
 __all__ = ["SliceBySlice", "Volume"]
+
+_DIRECT = (FBP, FDK)
 
 
 class _CT(Work):
@@ -43,16 +52,81 @@ class _CT(Work):
         scan, recipe = self._scan, self.recipe
         self._settle_device(needs_cufinufft=scan.geometry == "parallel")
         if recipe.center is None:
-            center, remark = scan.axis()
+            axis = scan.axis()
+            center, remark = axis.center, axis.remark
             if isinstance(center, CenterEstimate):
                 remark = f"standard error {center.uncertainty:.2g}"
             else:
                 self.remarks = (f"rotation axis {remark}",)
             notice(f"Centre of rotation at column {center:.2f} ({remark}).")
+            if axis.tilt and recipe.tilt is None:
+                notice(
+                    f"The rotation axis is tilted by {math.degrees(axis.tilt):.3g} degrees against the "
+                    "detector, which is made up for (--tilt says otherwise)."
+                )
+                self.recipe = replace(self.recipe, tilt=axis.tilt)
             self.recipe = replace(self.recipe, center=center)
         if recipe.angles_range is None:
             select(recipe.views, scan.views, "views")
+        if recipe.fov is None or recipe.size is None:
+            self._settle_image(row, notice)
         return self._problem(row)
+
+    def _settle_image(self, row: int, notice: Notice) -> None:
+        """Choose the size of the image, and where the object is taken to be, for all slices."""
+        recipe = self.recipe
+        found, projections = self._seen(row)
+        shape = recipe.image_size or found.image_shape(projections)
+        fov = found.fov(projections, shape) if recipe.fov is None else recipe.fov
+        self.recipe = replace(recipe, fov=fov, size=shape)
+        if recipe.fov is not None or isinstance(fov, str):
+            return
+        unit, radius = self.unit, determined(planar_geometry(projections), fov)
+        remark = (
+            f"the object is taken to lie within {fov:.6g} {unit} of the rotation axis"
+            if radius == fov
+            else f"the image is that within {radius:.6g} {unit} of the rotation axis; the model of the "
+            f"object reaches to {fov:.6g} {unit}, which takes up what lies outside"
+        )
+        if found.kind == "half-acquisition":
+            remark = f"{found}; {remark}"
+        self.remarks += (remark,)
+        notice(f"{remark[0].upper()}{remark[1:]} (--fov says otherwise).")
+
+    @abstractmethod
+    def _seen(self, row: int) -> tuple[Coverage, Projections]:
+        """What the views see of the object, and the projections of a row."""
+
+    def _grid(self, projections: Projections) -> tuple[int, int]:
+        """Shape of the slices that are solved for, of which the image is the middle."""
+        fov, shape = self.recipe.fov, self.image_shape
+        assert fov is not None, "it is settled"
+        if isinstance(fov, str):
+            return shape
+        # direct methods need no more than what is determined
+        direct = self.method.solver in _DIRECT
+        radius = determined(planar_geometry(projections), fov) if direct else fov
+        return widened(shape, radius, projections.spacing)
+
+    def _start(self, problem: Problem) -> torch.Tensor | None:
+        """Where iterations start: at what filtered backprojection makes of views that the detector cuts.
+
+        What they do not determine stays as it is at the start, so that this is smooth: of waves longer than
+        a third of the detector.
+        """
+        method, A = self.method, problem.linear_operator
+        assert isinstance(A, Projection), "as made of the scan"
+        if isinstance(A.fov, str) or method.solver in _DIRECT or method.loads_prior:
+            return None
+        if determined(self.geometry, A.fov) == A.fov:
+            return None
+        direct = FDK if self.volume else FBP
+        return direct(cutoff=6 / self.geometry.detector_count)(problem).x.clamp(min=0)
+
+    def _shown(self, x: torch.Tensor) -> torch.Tensor:
+        """The image, out of slices that were solved for, on the CPU."""
+        assert self.recipe.fov is not None, "it is settled"
+        return shown(x.cpu(), self.geometry, self.image_shape, self.recipe.fov)
 
     @property
     def geometry(self) -> PlanarGeometry:
@@ -70,6 +144,7 @@ class _CT(Work):
         steps = default_steps(scan.stored, recipe.bin) + ((Stripes(),) if recipe.remove_stripes else ())
         return {
             "center": recipe.center,
+            "tilt": recipe.tilt,
             "views": recipe.views,
             "angles_range": recipe.angles_range,
             "steps": steps,
@@ -78,7 +153,8 @@ class _CT(Work):
     @property
     def image_shape(self) -> tuple[int, int]:
         """Of a slice."""
-        return self.geometry.image_shape
+        assert self.recipe.image_size is not None, "it is settled"
+        return self.recipe.image_size
 
     @property
     def pixel_size(self) -> float:
@@ -124,8 +200,12 @@ class SliceBySlice(_CT):
         problem, report = self._prepared(row)
         with named(row):
             result = self._solved(problem, part)
-        samples = None if result.samples is None else result.samples[:, None].cpu()
-        return Solved(result.x[None].cpu(), samples, (report,), result.stats)
+        samples = None if result.samples is None else self._shown(result.samples)[:, None]
+        return Solved(self._shown(result.x)[None], samples, (report,), result.stats)
+
+    def _seen(self, row: int) -> tuple[Coverage, Projections]:
+        with named(row):
+            return self._scan.coverage(**self._choice), self._scan.line_integrals(row, **self._choice)
 
     def _problem(self, row: int) -> Problem:
         return self._prepared(row)[0]
@@ -134,11 +214,12 @@ class SliceBySlice(_CT):
         """The problem of a slice, and the report of its preprocessing."""
         with named(row):
             projections = self._scan.line_integrals(row, **self._choice)
-            operator = to_operator(projections, image_shape=self.recipe.image_size)
+            operator = to_operator(projections, image_shape=self._grid(projections), fov=self.recipe.fov)
             if self._operator is None:
                 self._operator = operator
-            # a slice in which frames were lost has its own operator
-            if torch.equal(operator.geometry.angles, self._operator.geometry.angles):
+            # a slice in which frames were lost, or whose axis is elsewhere, has its own operator
+            own, first = operator.geometry, self._operator.geometry
+            if torch.equal(own.angles, first.angles) and own.detector_offset == first.detector_offset:
                 operator = self._operator
             return self._on_device(to_problem(projections, operator)), projections.report
 
@@ -170,9 +251,12 @@ class Volume(_CT):
         problem, panel = self._whole
         result = self._solved(problem, part)
         chosen = slice(slices.start, slices.stop, slices.step)
-        samples = None if result.samples is None else result.samples[:, chosen].cpu()
+        samples = None if result.samples is None else self._shown(result.samples[:, chosen])
         reports = tuple(panel.reports[row] for row in slices)
-        return Solved(result.x[chosen].cpu(), samples, reports, result.stats)
+        return Solved(self._shown(result.x[chosen]), samples, reports, result.stats)
+
+    def _seen(self, row: int) -> tuple[Coverage, Projections]:
+        return self._panel.coverage(), self._panel.row
 
     def _problem(self, row: int) -> Problem:
         return self._whole[0]
@@ -180,7 +264,11 @@ class Volume(_CT):
     @cached_property
     def _whole(self) -> tuple[Problem, Panel]:
         """The problem of the volume, and the rows that it is made of."""
-        size = self.recipe.image_size
-        panel = self._scan.panel(**self._choice)
-        operator = to_volume_operator(panel, None if size is None else (self.count, *size))
+        panel = self._panel
+        operator = to_volume_operator(panel, (self.count, *self._grid(panel.row)), self.recipe.fov)
         return self._on_device(to_volume_problem(panel, operator)), panel
+
+    @cached_property
+    def _panel(self) -> Panel:
+        """The rows of the detector, with the recipe's center."""
+        return self._scan.panel(**self._choice)

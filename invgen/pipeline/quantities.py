@@ -14,7 +14,7 @@ from invgen.core.checks import as_count, is_count
 from invgen.core.errors import ParameterError
 from invgen.pipeline.values import Value, are_numbers
 
-__all__ = ["Angles", "Between", "Counts", "Degrees", "Lengths", "Side", "Sizes"]
+__all__ = ["Angle", "Angles", "Between", "Counts", "Degrees", "FieldOfView", "Lengths", "Side", "Sizes"]
 
 #: Significant digits of a number, the fewest first.
 _DIGITS = range(1, 18)
@@ -45,6 +45,30 @@ class Degrees(Value):
     def write(self, value: tuple[float, float]) -> str:
         """The shortest text that means the same radians."""
         return ":".join(map(_degrees, value))
+
+
+class Angle(Value):
+    """An angle: in radians, written in degrees."""
+
+    metavar = "DEGREES"
+    python = "number, radians"
+
+    def check(self, value: Any, name: str) -> float:
+        """A float."""
+        if isinstance(value, Real) and not isinstance(value, bool) and abs(float(value)) < math.pi / 2:
+            return float(value)
+        raise ParameterError(f"{name} is an angle in radians, of less than pi / 2; got {value!r}.")
+
+    def read(self, text: str) -> float:
+        """A number of degrees."""
+        try:
+            return math.radians(float(text))
+        except ValueError:
+            raise ValueError(f"{text!r} is no angle in degrees.") from None
+
+    def write(self, value: float) -> str:
+        """The shortest text that means the same radians."""
+        return _degrees(value)
 
 
 class Angles(Value):
@@ -229,6 +253,30 @@ class Side(Value):
     def write(self, value: int | tuple[int, int]) -> int | str:
         """``N`` or ``HxW``."""
         return value if isinstance(value, int) else "x".join(map(str, value))
+
+
+class FieldOfView(Value):
+    """Where the object is: a word, or the radius of a disc."""
+
+    metavar = "image|disc|RADIUS"
+    python = "str or number"
+
+    def check(self, value: Any, name: str) -> str | float:
+        """A word or a float."""
+        if value in ("image", "disc"):
+            return str(value)
+        if isinstance(value, Real) and not isinstance(value, bool) and 0 < float(value) < math.inf:
+            return float(value)
+        raise ParameterError(f"{name} is image, disc or the radius of a disc; got {value!r}.")
+
+    def read(self, text: str) -> str | float | None:
+        """A word or a number; None for "auto"."""
+        if text == "auto":
+            return None
+        try:
+            return str(text) if text in ("image", "disc") else float(text)
+        except ValueError:
+            raise ValueError(f"{text!r} is neither image, disc, auto nor the radius of a disc.") from None
 
 
 def _degrees(radians: float) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from invgen.core.errors import ParameterError
 from invgen.pipeline.options import Kind, given, option, options, recorded, validate, words
-from invgen.pipeline.quantities import Degrees, Side
+from invgen.pipeline.quantities import Angle, Degrees, FieldOfView, Side
 from invgen.pipeline.reading import Reading
 from invgen.pipeline.values import LOWEST, Choice, Count, Flag, Name, Number, Settings, Slices
 
@@ -112,6 +112,13 @@ class Recipe:
         panel=_CT,
         scan="CT",
     )
+    tilt: float | None = option(
+        Angle(),
+        "Angle by which the rotation axis leans on the detector, towards higher columns in later rows; the "
+        "center is then that of the middle row. By default found with it, else zero.",
+        panel=_CT,
+        scan="CT",
+    )
     bin: int = option(
         Count(),
         "Detector columns to average into one; of a cone beam, rows too.",
@@ -122,10 +129,18 @@ class Recipe:
     size: int | tuple[int, int] | None = option(
         Side(),
         "Height and width of the image in pixels. CT: as wide as a (binned) detector column at the rotation "
-        "axis; by default the number of columns, or what the file says. Images: of those that vectors were "
-        "measured of.",
+        "axis; by default the number of columns, or what the file says; of a half-acquisition all that is "
+        "seen. Images: of those that vectors were measured of.",
         panel=_DATA,
         scan=("CT", "images"),
+    )
+    fov: float | str | None = option(
+        FieldOfView(),
+        "Where the object is: image, anywhere in the image; disc, in the disc that every view sees; or in "
+        "that of this radius about the axis, in the scan's unit, which may be larger than the image. "
+        "By default chosen from the data.",
+        panel=_CT,
+        scan="CT",
     )
     remove_stripes: bool = option(
         Flag(),

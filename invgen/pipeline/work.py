@@ -201,7 +201,12 @@ class Work(ABC):
             part(done / whole)
             return self._enough(problem, iteration, state)
 
-        return solver(problem, samples=samples or 1, seed=self.recipe.seed, callback=callback)
+        start = self._start(problem)
+        return solver(problem, x0=start, samples=samples or 1, seed=self.recipe.seed, callback=callback)
+
+    def _start(self, problem: Problem) -> torch.Tensor | None:
+        """Where to start, if not where the solver would."""
+        return None
 
     def _enough(self, problem: Problem, iteration: int, state: State) -> bool:
         """Whether to stop before the solver would."""

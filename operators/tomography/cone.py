@@ -14,7 +14,7 @@ from invgen.operators.tomography import cone_torch
 from invgen.operators.tomography.divergent import FanGeometry, cone_geometry
 from invgen.operators.tomography.fan import fan_kernel
 from invgen.operators.tomography.odl import cone_parameters
-from invgen.operators.tomography.projection import Projection
+from invgen.operators.tomography.projection import Fov, Projection
 from invgen.operators.tomography.projector import Projector, RayProjector
 from invgen.operators.tomography.rays import DivergentRays
 
@@ -62,9 +62,11 @@ class ConeBeam(Projection):
         the rotation axis project to the row and column ``(n - 1) / 2 - offset / spacing``.
     voxel_size : float
         Side of a voxel; all lengths are in one unit, of the caller's choice.
-    fov : {"image", "disc"}, optional
-        Where in each slice the object is: anywhere, or only in the disc that every view sees (voxels outside
-        are zero). The default is "image" where the detector's columns see all of it, else "disc".
+    fov : {"image", "disc"} or float, optional
+        Where in each slice the object is: anywhere; only in the disc that every view sees; or only in the
+        disc of this radius around the axis (voxels outside are zero), as of a displaced detector
+        ``geometry.fan.farthest``. The default is "image" where the detector's columns see all of it, else
+        "disc".
 
     Attributes
     ----------
@@ -88,7 +90,7 @@ class ConeBeam(Projection):
         detector_spacing: float | tuple[float, float] | None = None,
         detector_offset: tuple[float, float] = (0.0, 0.0),
         voxel_size: float = 1.0,
-        fov: str | None = None,
+        fov: Fov | None = None,
     ) -> None:
         g = cone_geometry(
             volume_shape,
@@ -108,7 +110,7 @@ class ConeBeam(Projection):
         return self.geometry.fan
 
     @classmethod
-    def from_odl(cls, geometry: Any, domain: Any, fov: str | None = None) -> ConeBeam:
+    def from_odl(cls, geometry: Any, domain: Any, fov: Fov | None = None) -> ConeBeam:
         """Take the geometry from ODL; see `invgen.operators.tomography.odl` for how its arrays lie.
 
         Parameters
@@ -127,7 +129,7 @@ class ConeBeam(Projection):
         """
         return cls(**cone_parameters(geometry, domain), fov=fov)
 
-    def rebuilt(self, angles: torch.Tensor, detector_offset: float, fov: str | None) -> ConeBeam:
+    def rebuilt(self, angles: torch.Tensor, detector_offset: float, fov: Fov | None) -> ConeBeam:
         """The operator of the same scanner with other views, offset of the columns, and field of view."""
         g, fan = self.geometry, self.geometry.fan
         return ConeBeam(

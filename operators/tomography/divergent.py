@@ -47,6 +47,11 @@ class FanGeometry(PlanarGeometry):
         ratio = positions / self.source_detector
         return ratio if self.curved else ratio.atan()
 
+    def distances(self, positions: torch.Tensor) -> torch.Tensor:
+        """Signed distances from the rotation axis of the rays to positions on the detector."""
+        limit = math.pi / 2  # beyond it the detector is refused
+        return self.source_origin * self.fan_angles(positions).clamp(-limit, limit).sin()
+
     def directions(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Directions of the rays along e_u and e_w, float64 (detector,) each, not normalised.
 
@@ -57,15 +62,8 @@ class FanGeometry(PlanarGeometry):
 
     def edges(self) -> tuple[float, float]:
         """Angles of the rays to the two edges of the detector, in radians."""
-        half = self.detector_count * self.detector_spacing / 2
-        first, last = self.fan_angles(torch.tensor([-half, half], dtype=torch.float64) + self.detector_offset)
-        return float(first), float(last)
-
-    @property
-    def reach(self) -> float:
-        """Radius of the disc around the rotation axis that every view sees; negative where there is none."""
-        first, last = self.edges()
-        return self.source_origin * math.sin(min(-first, last, math.pi / 2))
+        first, last = self.fan_angles(self.ends).tolist()
+        return first, last
 
     @property
     def shadow(self) -> float:

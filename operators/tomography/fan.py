@@ -16,7 +16,7 @@ from invgen.operators.tomography.divergent import FanGeometry, fan_geometry
 from invgen.operators.tomography.fourier import FourierProjector
 from invgen.operators.tomography.geometry import ParallelBeam
 from invgen.operators.tomography.odl import fan_parameters
-from invgen.operators.tomography.projection import Projection
+from invgen.operators.tomography.projection import Fov, Projection
 from invgen.operators.tomography.projector import Projector, RayProjector
 from invgen.operators.tomography.rays import DivergentRays
 
@@ -69,9 +69,10 @@ class FanBeam(Projection):
         and offset are lengths of arc), or flat and perpendicular to the central ray.
     pixel_size : float
         Side of a pixel; all lengths are in one unit, of the caller's choice.
-    fov : {"image", "disc"}, optional
-        Where the object is: anywhere in the image, or only in the disc that every view sees (pixels outside
-        are zero). The default is "image" where the detector sees all of it in every view, else "disc".
+    fov : {"image", "disc"} or float, optional
+        Where the object is: anywhere in the image; only in the disc that every view sees; or only in the disc
+        of this radius around the axis (pixels outside are zero), as of a half-fan ``geometry.farthest``. The
+        default is "image" where the detector sees all of it in every view, else "disc".
 
     Attributes
     ----------
@@ -96,7 +97,7 @@ class FanBeam(Projection):
         detector_offset: float = 0.0,
         curved: bool = False,
         pixel_size: float = 1.0,
-        fov: str | None = None,
+        fov: Fov | None = None,
     ) -> None:
         g = fan_geometry(
             image_shape,
@@ -113,7 +114,7 @@ class FanBeam(Projection):
         self._projector = FanProjector(DivergentRays(g.as_cone()))
 
     @classmethod
-    def from_odl(cls, geometry: Any, domain: Any, fov: str | None = None) -> FanBeam:
+    def from_odl(cls, geometry: Any, domain: Any, fov: Fov | None = None) -> FanBeam:
         """Take the geometry from ODL; see `invgen.operators.tomography.odl` for how its arrays lie.
 
         Parameters
@@ -133,7 +134,7 @@ class FanBeam(Projection):
         """
         return cls(**fan_parameters(geometry, domain), fov=fov)
 
-    def rebuilt(self, angles: torch.Tensor, detector_offset: float, fov: str | None) -> FanBeam:
+    def rebuilt(self, angles: torch.Tensor, detector_offset: float, fov: Fov | None) -> FanBeam:
         """The operator of the same scanner with other views, offset of the columns, and field of view."""
         g = self.geometry
         return FanBeam(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -17,6 +17,8 @@ __all__ = ["ParallelBeam", "PlanarGeometry", "angular_weights", "missing_wedges"
 
 #: More bins than any detector has: so large a number comes from lengths in different units.
 _MOST_BINS = 1 << 24
+
+_STEEPEST = math.radians(70)  # fan angle
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,10 +35,53 @@ class PlanarGeometry:
     detector_offset: float
     pixel_size: float
 
+    def fan_angles(self, positions: torch.Tensor) -> torch.Tensor:
+        """Angles between the central ray and those to positions on the detector, in radians."""
+        raise NotImplementedError
+
+    def distances(self, positions: torch.Tensor) -> torch.Tensor:
+        """Signed distances from the rotation axis of the rays to positions on the detector."""
+        raise NotImplementedError
+
+    @property
+    def ends(self) -> torch.Tensor:
+        """Positions of the detector's two edges along it, float64 (2,)."""
+        half = self.detector_count * self.detector_spacing / 2
+        return torch.tensor([-half, half], dtype=torch.float64) + self.detector_offset
+
     @property
     def reach(self) -> float:
-        """Radius of the disc around the rotation axis that every view sees."""
+        """Radius of the disc around the axis that every view sees; negative where there is none."""
+        first, last = self.distances(self.ends).tolist()
+        return min(-first, last)
+
+    @property
+    def farthest(self) -> float:
+        """Distance from the axis of the farthest ray: radius of the disc that a full turn sees."""
+        return float(self.distances(self.ends).abs().max())
+
+    @property
+    def shadow(self) -> float:
+        """Half the width, on the detector, of the shadow of the image or of the circle around it."""
         raise NotImplementedError
+
+    @property
+    def turns_fully(self) -> bool:
+        """Whether the views go all around."""
+        return not bool(missing_wedges(self.angles, 2 * math.pi)[2].any())
+
+    @property
+    def continued(self) -> Self:
+        """That of views which are continued beyond the detector, to be filtered.
+
+        Half a detector further at either side, short of grazing rays, and at least as far as the image's
+        shadow: pixels that are projected next to the detector need what filtering leaves there.
+        """
+        ends, spacing, n = self.ends.abs(), self.detector_spacing, self.detector_count
+        beyond = ends.max() + torch.arange(1, n // 2 + 1) * spacing
+        half = int((self.fan_angles(beyond) < _STEEPEST).sum())
+        shadow = math.ceil((self.shadow - float(ends.min())) / spacing)
+        return replace(self, detector_count=n + 2 * max(half, shadow))
 
     def bins(self) -> torch.Tensor:
         """Positions of the bins' centres along the detector, float64 (detector,)."""
@@ -50,10 +95,10 @@ class PlanarGeometry:
         y = ((height - 1) / 2 - torch.arange(height, dtype=torch.float64)) * self.pixel_size
         return x, y
 
-    def disc(self) -> torch.Tensor:
-        """The pixels that lie wholly within the disc that every view sees, bool (H, W)."""
+    def disc(self, radius: float) -> torch.Tensor:
+        """The pixels that lie wholly within a disc around the rotation axis, bool (H, W)."""
         x, y = (c.abs() + self.pixel_size / 2 for c in self.pixel_centers())
-        return torch.hypot(x[None, :], y[:, None]) <= self.reach * (1 + 1e-12)
+        return torch.hypot(x[None, :], y[:, None]) <= radius * (1 + 1e-12)
 
     def _require_axis_on_detector(self) -> None:
         if self.reach <= 0:
@@ -68,10 +113,13 @@ class PlanarGeometry:
 class ParallelBeam(PlanarGeometry):
     """Parallel rays: of view angle t and detector position s the line ``s = x cos t + y sin t``."""
 
-    @property
-    def reach(self) -> float:
-        """Distance from the rotation axis to the detector's nearer edge."""
-        return self.detector_count * self.detector_spacing / 2 - abs(self.detector_offset)
+    def fan_angles(self, positions: torch.Tensor) -> torch.Tensor:
+        """Zeros: the rays are parallel."""
+        return torch.zeros_like(positions)
+
+    def distances(self, positions: torch.Tensor) -> torch.Tensor:
+        """The positions themselves."""
+        return positions
 
     @property
     def shadow(self) -> float:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+import math
+from numbers import Real
+from typing import Any, Literal, Self
 
 import torch
 
@@ -11,7 +13,10 @@ from invgen.core.frozen import Constant
 from invgen.core.space import Space
 from invgen.operators.linear import LinearOperator
 
-__all__ = ["Projection"]
+__all__ = ["Fov", "Projection"]
+
+#: Where the object may be: anywhere in the image, in the disc that every view sees, or in that of a radius.
+Fov = Literal["image", "disc"] | float
 
 
 class Projection(LinearOperator):
@@ -20,24 +25,25 @@ class Projection(LinearOperator):
     Attributes
     ----------
     geometry : ParallelBeam, FanGeometry or ConeGeometry
-    fov : {"image", "disc"}
+    fov : "image", "disc" or float
+        Where the object may be: anywhere in the image, in the disc that every view sees, or in the disc of
+        that radius.
     truncates : bool
-        Whether the object may reach to where not every view sees it.
+        Whether it may reach to where not every view sees it.
     """
 
     _projector: Any
 
     def __init__(
-        self, geometry: Any, domain: tuple[int, ...], range: tuple[int, ...], fov: str | None
+        self, geometry: Any, domain: tuple[int, ...], range: tuple[int, ...], fov: Fov | None
     ) -> None:
         super().__init__(Space(domain), Space(range))
-        if fov not in (None, "image", "disc"):
-            raise ParameterError(f"fov is 'image' or 'disc'; got {fov!r}.")
         self.geometry = geometry
-        plane = self._plane
-        self.truncates = fov == "image" and not plane.sees_whole_image
-        self.fov = fov or ("image" if plane.sees_whole_image else "disc")
-        self._mask = Constant(plane.disc()) if self.fov == "disc" else None
+        plane, whole = self._plane, self._plane.sees_whole_image
+        self.fov = _checked(fov) or ("image" if whole else "disc")
+        radius = plane.reach if self.fov == "disc" else math.inf if self.fov == "image" else self.fov
+        self.truncates = not whole and radius > plane.reach * (1 + 1e-12)
+        self._mask = None if self.fov == "image" else Constant(plane.disc(radius))
 
     @property
     def _plane(self) -> Any:
@@ -49,7 +55,7 @@ class Projection(LinearOperator):
         """View angles in radians, float64 (views,)."""
         return self.geometry.angles
 
-    def rebuilt(self, angles: torch.Tensor, detector_offset: float, fov: str | None) -> Any:
+    def rebuilt(self, angles: torch.Tensor, detector_offset: float, fov: Fov | None) -> Any:
         """The operator of the same scanner with other views, offset of the columns, and field of view."""
         raise NotImplementedError
 
@@ -80,3 +86,11 @@ class Projection(LinearOperator):
     def _adjoint(self, y: torch.Tensor) -> torch.Tensor:
         flat, batch = self.range.flatten(y)
         return self.restrict(self._projector.adjoint(flat).reshape(*batch, *self.domain.shape))
+
+
+def _checked(fov: Any) -> Fov | None:
+    if fov in (None, "image", "disc"):
+        return fov
+    if isinstance(fov, Real) and not isinstance(fov, bool) and 0 < float(fov) < math.inf:
+        return float(fov)
+    raise ParameterError(f"fov is 'image', 'disc' or the radius of a disc, a positive length; got {fov!r}.")

@@ -16,7 +16,7 @@ from invgen.operators.tomography import joseph_torch
 from invgen.operators.tomography.fourier import Convolution, FourierProjector, FourierSlices
 from invgen.operators.tomography.geometry import parallel_beam
 from invgen.operators.tomography.odl import parallel_parameters
-from invgen.operators.tomography.projection import Projection
+from invgen.operators.tomography.projection import Fov, Projection
 from invgen.operators.tomography.projector import Projector, RayProjector
 from invgen.operators.tomography.rays import ParallelRays
 
@@ -56,14 +56,16 @@ class Radon(Projection):
         ``(detector_count - 1) / 2 - detector_offset / detector_spacing``.
     pixel_size : float
         Side of a pixel; all lengths are in one unit, of the caller's choice.
-    fov : {"image", "disc"}, optional
-        Where the object is: anywhere in the image, or only in the disc that every view sees, of the radius
-        from the rotation axis to the nearer edge of the detector (pixels outside are zero). The default is
-        "image" where the detector sees all of it in every view, else "disc".
+    fov : {"image", "disc"} or float, optional
+        Where the object is: anywhere in the image; only in the disc that every view sees, of the radius from
+        the rotation axis to the nearer edge of the detector; or only in the disc of this radius (pixels
+        outside are zero). The default is "image" where the detector sees all of it in every view, else
+        "disc". A scan of a full turn whose axis is near an edge sees, from one side or the other, the disc
+        of the radius ``geometry.farthest``.
     method : {"fourier", "joseph"}
         "fourier": pixels are boxes, bins average over their width; by non-uniform FFT through the Fourier
         slice theorem. The fastest; it rings a little and has small negative entries. Its ``gram`` is one
-        padded FFT pair, except where ``fov="image"`` and the detector truncates projections.
+        padded FFT pair, except where the detector truncates projections of what is in `fov`.
         "joseph": linear interpolation along one ray through the centre of each bin (Joseph 1982).
         Non-negative, local, exact transpose.
 
@@ -81,7 +83,7 @@ class Radon(Projection):
         detector_spacing: float | None = None,
         detector_offset: float = 0.0,
         pixel_size: float = 1.0,
-        fov: str | None = None,
+        fov: Fov | None = None,
         method: str = "fourier",
     ) -> None:
         g = parallel_beam(image_shape, angles, detector_count, detector_spacing, detector_offset, pixel_size)
@@ -94,7 +96,7 @@ class Radon(Projection):
             FourierProjector(g, self.truncates) if method == "fourier" else JosephProjector(ParallelRays(g))
         )
 
-    def rebuilt(self, angles: torch.Tensor, detector_offset: float, fov: str | None) -> Radon:
+    def rebuilt(self, angles: torch.Tensor, detector_offset: float, fov: Fov | None) -> Radon:
         """The operator of the same scanner with other views, offset of the columns, and field of view."""
         g = self.geometry
         return Radon(
@@ -109,7 +111,7 @@ class Radon(Projection):
         )
 
     @classmethod
-    def from_odl(cls, geometry: Any, domain: Any, fov: str | None = None, method: str = "fourier") -> Radon:
+    def from_odl(cls, geometry: Any, domain: Any, fov: Fov | None = None, method: str = "fourier") -> Radon:
         """Take the geometry from ODL; see `invgen.operators.tomography.odl` for how its arrays lie.
 
         Parameters
@@ -129,8 +131,12 @@ class Radon(Projection):
 
     @cached_property
     def padded_slices(self) -> FourierSlices:
-        """Fourier slices of detector rows padded to twice their length, which filtering needs."""
-        return FourierSlices(self.geometry, fast_length(2 * self.geometry.detector_count))
+        """Fourier slices of detector rows padded to twice their length, which filtering needs.
+
+        Where the detector truncates projections, of rows that are continued beyond its edges.
+        """
+        geometry = self.geometry.continued if self.truncates else self.geometry
+        return FourierSlices(geometry, fast_length(2 * geometry.detector_count))
 
     @cached_property
     def spectrum(self) -> Constant:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
-from torch.nn.functional import pad
 
 from invgen.core.errors import CapabilityError, ParameterError
 from invgen.operators.toeplitz import fast_length
@@ -17,6 +15,7 @@ from invgen.operators.tomography.divergent import FanGeometry
 from invgen.operators.tomography.redundancy import ray_weights
 from invgen.problem import Problem
 from invgen.solvers.base import Solver
+from invgen.solvers.direct.extrapolation import Continuation
 from invgen.solvers.direct.filters import WINDOWS, ramp_filter, window_response
 from invgen.solvers.state import State
 
@@ -67,8 +66,10 @@ class FBP(_Filtered):
     Filters each view by the band-limited ramp and smears it back over the image. Parallel beams: sections
     3.1 to 3.3, the filtered projections evaluated at the pixels' centers by trigonometric interpolation, as
     an adjoint non-uniform FFT, exactly and for all views together. Fan beams: section 3.4, flat or curved,
-    each ray weighted by the cosine of its angle and by its share in its line, so that full turns, short scans
-    (Parker 1982) and what is less are all right; see `invgen.operators.tomography.redundancy.ray_weights`.
+    each ray weighted by the cosine of its angle. Where lines are measured twice, as on full turns, short
+    scans (Parker 1982) and by displaced detectors (Wang 2002), each ray is weighted by its share, so that
+    these are all right; see `invgen.operators.tomography.redundancy.ray_weights`.
+    Views that the detector cuts are continued, see `invgen.solvers.direct.extrapolation.Continuation`.
     What is not measured, because views are missing, is missing in the image.
 
     Views need not be equispaced. Noise and weights play no role.
@@ -98,18 +99,24 @@ class FBP(_Filtered):
 
     def _parallel(self, A: Radon, rows: torch.Tensor) -> torch.Tensor:
         g, slices = A.geometry, A.padded_slices
+        weights = ray_weights(g, True) if A.truncates else g.view_weights()[:, None]
+        rows = rows * weights.to(rows)
+        if A.truncates:
+            rows = Continuation.of(g, rows)(rows)
         frequencies = slices.sigma * 2 * g.detector_spacing
         response = ramp_filter(slices.n, g.detector_spacing)[: len(frequencies)]
         response = response * window_response(self.window, self.cutoff, frequencies)
-        response = response * g.detector_spacing * g.view_weights()[:, None]
+        response = response * g.detector_spacing
         # from_detector gives the coefficients of the trigonometric polynomial through the samples
         return slices.backproject(slices.from_detector(rows) * response.to(rows))
 
     def _fan(self, A: FanBeam, rows: torch.Tensor) -> torch.Tensor:
         g = A.geometry
-        weights = ray_weights(g, A.truncates) * g.fan_angles(g.bins()).cos()
-        wide, margin = _widened(g, A.truncates)
-        return backproject_fan(wide, self._filtered(wide, pad(rows * weights.to(rows), margin)))
+        rows = rows * (ray_weights(g, A.truncates) * g.fan_angles(g.bins()).cos()).to(rows)
+        if A.truncates:
+            continued = Continuation.of(g, rows)
+            g, rows = continued.geometry, continued(rows)
+        return backproject_fan(g, self._filtered(g, rows))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,8 +125,8 @@ class FDK(_Filtered):
 
     As `FBP` of a fan beam on each row of the panel, with the cosine of the ray's angle to the central one in
     space, and smeared back along the rays. Exact in the plane of the source; off it a circular orbit does not
-    determine the object, and values fall with the cone angle. Short scans are weighted as those of a fan, by
-    columns.
+    determine the object, and values fall with the cone angle. Short scans and displaced detectors are
+    weighted as those of a fan, by columns, and views that are cut at the sides are continued.
 
     Parameters
     ----------
@@ -138,23 +145,13 @@ class FDK(_Filtered):
         g, fan = A.geometry, A.geometry.fan
         u, v, d = fan.bins(), g.rows()[:, None], fan.source_detector
         weights = ray_weights(fan, A.truncates)[:, None] * (d / (d * d + u * u + v * v).sqrt())
-        weights = weights.to(y)
-        wide, margin = _widened(fan, A.truncates)
+        y = y * weights.to(y)
+        continued = Continuation.of(fan, y) if A.truncates else None
+        wide = fan if continued is None else continued.geometry
         x = y.new_zeros(len(y), *A.domain.shape)
         views = max(1, _CHUNK // (g.row_count * fan.detector_count))
         for chosen in torch.arange(len(g.angles)).split(views):
+            rows = y[:, chosen] if continued is None else continued(y[:, chosen])
             part = replace(g, fan=replace(wide, angles=g.angles[chosen]))
-            x += backproject_cone(part, self._filtered(wide, pad(y[:, chosen] * weights[chosen], margin)))
+            x += backproject_cone(part, self._filtered(wide, rows))
         yield State(x=A.restrict(x.reshape(*batch, *A.domain.shape)))
-
-
-def _widened(geometry: FanGeometry, truncates: bool) -> tuple[FanGeometry, tuple[int, int]]:
-    """The geometry of filtered views, and by how many bins on either side they are wider than those measured.
-
-    To pixels that project next to the detector in some views, the filtered views beyond its edges belong too.
-    """
-    if not truncates:
-        return geometry, (0, 0)
-    half = geometry.detector_count * geometry.detector_spacing / 2 - abs(geometry.detector_offset)
-    margin = math.ceil((geometry.shadow - half) / geometry.detector_spacing)
-    return replace(geometry, detector_count=geometry.detector_count + 2 * margin), (margin, margin)

@@ -1,20 +1,79 @@
-"""The rotation axis of fan and cone beams."""
+"""The rotation axis: in a row of fan and cone beams, and as a line over the rows of a detector."""
 
 from __future__ import annotations
 
+import math
 import warnings
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from invgen.core.errors import DataError, InvgenWarning
 from invgen.io.ct.center import CenterEstimate
 from invgen.io.ct.problems import to_operator
 from invgen.io.ct.projections import Projections
 
-__all__ = ["LimitedAngles", "axis_of_beam"]
+__all__ = ["Axis", "LimitedAngles", "axis_of_beam", "line_of"]
+
+_SYSTEMATIC = 0.05  # columns; to that a center is found without noise
+_SURE = 5.0  # standard errors
 
 
 class LimitedAngles(DataError):
     """The views cover too little of a turn to determine the rotation axis."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """The straight line on the detector to which the rotation axis projects.
+
+    Attributes
+    ----------
+    center : float
+        Detector column in the middle of the rows; an estimate has its `uncertainty`.
+    tilt : float
+        Angle to the detector's columns in radians, towards higher columns in later rows.
+    remark : str
+        How it came about, where it is not found.
+    """
+
+    center: float
+    tilt: float = 0.0
+    remark: str = ""
+
+
+def line_of(found: Mapping[int, CenterEstimate], rows: int) -> tuple[CenterEstimate, float] | None:
+    """Straight line through the centers of several rows; None where it is not clearly tilted.
+
+    Weighted least squares; where the centers scatter more than their standard errors say, these grow.
+
+    Parameters
+    ----------
+    found : dict from int to CenterEstimate
+        Centers of rows.
+    rows : int
+        Of the detector.
+
+    Returns
+    -------
+    center : CenterEstimate
+        In the middle of the rows.
+    slope : float
+        Columns by which it moves from a row to the next.
+    """
+    if len(found) < 3:
+        return None
+    place = np.array(list(found)) - (rows - 1) / 2
+    centers = np.array([float(center) for center in found.values()])
+    errors = np.hypot([center.uncertainty for center in found.values()], _SYSTEMATIC)
+    design = np.stack([np.ones_like(place), place], axis=1) / errors[:, None]
+    solution, residual, _, _ = np.linalg.lstsq(design, centers / errors, rcond=None)
+    covariance = np.linalg.inv(design.T @ design) * max(1.0, float(residual.sum()) / (len(place) - 2))
+    center, slope = solution.tolist()
+    if abs(slope) < _SURE * math.sqrt(covariance[1, 1]):
+        return None
+    return CenterEstimate(center, math.sqrt(covariance[0, 0])), slope
 
 
 def axis_of_beam(projections: Projections) -> CenterEstimate:

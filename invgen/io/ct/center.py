@@ -8,9 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from invgen.core.errors import DataError, InvgenWarning, ParameterError
+from invgen.io.ct.geometry import rays_of
 from invgen.io.ct.projections import Projections, require
 from invgen.io.ct.truncation import truncation
-from invgen.operators.tomography.calibration.wedge import fit_parallel, missing, without_pedestal
+from invgen.operators.tomography.calibration.parallel import fit_offset
+from invgen.operators.tomography.calibration.wedge import missing
+from invgen.operators.tomography.geometry import parallel_beam
 
 __all__ = ["Center", "CenterEstimate", "find_center"]
 
@@ -69,8 +72,9 @@ def find_center(projections: Projections) -> CenterEstimate:
     """Find the center of rotation by maximum likelihood, to a fraction of a column.
 
     Seen from behind, a projection is mirrored: the center is where views over 180 degrees and their mirror
-    images best fit one sinogram of an object; see `invgen.operators.tomography.calibration.wedge`.
-    Truncated views, whose cut edges would pull the center to the middle of the detector, are first filtered.
+    images best fit one sinogram of an object; see `invgen.operators.tomography.calibration.wedge`. Truncated
+    views, whose cut edges would pull the center to the middle of the detector, are first filtered; those of
+    a full turn, as of a half-acquisition, are compared where they overlap.
 
     Parameters
     ----------
@@ -100,9 +104,10 @@ def find_center(projections: Projections) -> CenterEstimate:
             "the centre of rotation needs. Say where it is: center=... in detector columns "
             "(command line: --center VALUE)."
         )
-    data = projections.data.double()
-    fit = fit_parallel(without_pedestal(data) if truncation(projections) else data, angles)
-    center = (projections.columns - 1) / 2 + fit.center
+    middle = (projections.columns - 1) / 2
+    geometry = parallel_beam((1, 1), **rays_of(replace(projections, center=middle)))
+    fit = fit_offset(projections.data.double(), geometry, projections.half or bool(truncation(projections)))
+    center = middle + fit.center
     if fit.doubt:
         warnings.warn(
             f"the centre of rotation was not found with certainty: {fit.doubt}; column {center:.2f} is the "

@@ -37,6 +37,7 @@ class Contents:
     row_size: float | None = None  # spacing of the rows, likewise; None: that of the columns
     beam: Beam | None = None  # None: parallel
     image_shape: tuple[int, int] | None = None  # of the image, where the format states it
+    half: bool = False  # whether the file states that the rotation axis is next to an edge of the detector
     line_integrals: bool = False  # whether the format defines the projections as line integrals
     saturation: float | None = None  # the value at which the detector clips, where the file states it
     notes: tuple[str, ...] = ()

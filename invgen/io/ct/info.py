@@ -8,7 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from invgen.core.errors import InvgenError, InvgenWarning
+from invgen.core.errors import DataError, InvgenError, InvgenWarning
+from invgen.io.ct.axis import axis_of_beam
+from invgen.io.ct.center import Center, find_center
+from invgen.io.ct.coverage import coverage
 from invgen.io.ct.raw import RawScan
 from invgen.io.ct.truncation import truncation
 
@@ -37,7 +40,7 @@ def describe(scan: RawScan) -> dict[str, Any]:
         "darks": len(contents.darks) if contents.darks else 0,
         "missing": _missing(scan),
         "notes": list(scan.notes),
-        "warnings": _warnings(scan),
+        **_seen(scan),
     }
 
 
@@ -85,14 +88,23 @@ def _missing(scan: RawScan) -> list[str]:
     return [name for name, found in there.items() if not found]
 
 
-def _warnings(scan: RawScan) -> list[str]:
-    """What would prevent or spoil a reconstruction of the middle slice."""
+def _seen(scan: RawScan) -> dict[str, Any]:
+    """What the views see of the middle slice, and what would prevent or spoil its reconstruction."""
     if not scan.has_angles or scan.views * scan.columns > _CHEAP:
-        return []
+        return {"coverage": None, "warnings": []}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", InvgenWarning)
-            truncated = truncation(scan.preprocess(scan.slices // 2))
+            projections = scan.preprocess(scan.slices // 2)
+            cut = truncation(projections)
+            if not cut and not projections.half:
+                return {"coverage": "whole", "warnings": []}
+            find = find_center if scan.beam is None else axis_of_beam
+            try:
+                found = coverage(Center(find(projections))(projections))
+            except DataError:  # the axis cannot be found
+                seen = "region of interest" if cut else None
+                return {"coverage": seen, "warnings": [str(cut)] if cut else []}
     except InvgenError as error:
-        return [str(error)]
-    return [str(truncated)] if truncated else []
+        return {"coverage": None, "warnings": [str(error)]}
+    return {"coverage": found.kind, "warnings": [str(cut)] if found.kind == "region of interest" else []}

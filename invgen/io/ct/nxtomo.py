@@ -82,6 +82,9 @@ def read(source: Source, options: Options) -> Contents:
         (stack.rows, stack.columns),
     )
     magnification = 1.0 if beam is None else beam.magnification
+    half = (text_value(find_object(detector, "field_of_view")) or "").strip().lower() == "half"
+    if half:
+        notes.append("the file states a half-acquisition, field_of_view Half: the axis is next to an edge")
     return Contents(
         format="NXtomo",
         dataset=data.name.lstrip("/"),
@@ -94,6 +97,7 @@ def read(source: Source, options: Options) -> Contents:
         unit=unit,
         row_size=None if row_size is None else row_size / magnification,
         beam=beam,
+        half=half,
         saturation=number_value(detector, "saturation_value"),
         notes=(*notes, *remarks),
     )

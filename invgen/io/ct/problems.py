@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from invgen.core.errors import CapabilityError, DataError, ParameterError
 from invgen.io.ct.beam import Beam
+from invgen.io.ct.coverage import coverage, widened
+from invgen.io.ct.geometry import rays_of
 from invgen.io.ct.projections import Projections, require
 
 if TYPE_CHECKING:
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from invgen.problem import Problem
 
 
-__all__ = ["detector_offset", "refuse_cone", "to_operator", "to_problem", "with_noise"]
+__all__ = ["refuse_cone", "to_operator", "to_problem", "with_noise"]
 
 
 def to_operator(
@@ -38,9 +40,9 @@ def to_operator(
         Of parallel beams, as of `invgen.operators.Radon`; a fan beam has one only.
     image_shape : (int, int), optional
         In pixels as wide as a column at the rotation axis; by default the shape that the file states, else a
-        square with a pixel for each column.
-    fov
-        As of the operators.
+        square with a pixel for each column, and larger where the object is taken to be in a larger disc.
+    fov : {"image", "disc"} or float, optional
+        As of the operators; by default what the data show: see `invgen.io.ct.coverage`.
 
     Raises
     ------
@@ -50,35 +52,20 @@ def to_operator(
     from invgen.operators import FanBeam, Radon
 
     require(projections, "a reconstruction", "absorption")
-    beam, n = projections.beam, projections.columns
+    beam = projections.beam
     refuse_cone(beam)
-    offset = detector_offset(projections)
-    shape = image_shape or projections.image_shape or (n, n)
+    if image_shape is None or fov is None:
+        found = coverage(projections)
+        shape = image_shape or found.image_shape(projections)
+        fov = found.fov(projections, shape) if fov is None else fov
+        if image_shape is None:
+            image_shape = shape if isinstance(fov, str) else widened(shape, fov, projections.spacing)
+    rays = rays_of(projections)
     if beam is None:
-        return Radon(
-            shape,
-            angles=projections.angles,
-            detector_count=n,
-            detector_spacing=projections.spacing,
-            detector_offset=offset,
-            pixel_size=projections.spacing,
-            fov=fov,
-            method=method or "fourier",
-        )
+        return Radon(image_shape, **rays, fov=fov, method=method or "fourier")
     if method not in (None, "joseph"):
         raise ParameterError(f'a fan beam is projected by the method "joseph"; got {method!r}.')
-    return FanBeam(
-        shape,
-        projections.angles,
-        beam.source_origin,
-        beam.source_detector,
-        detector_count=n,
-        detector_spacing=projections.spacing * beam.magnification,
-        detector_offset=offset,
-        curved=beam.curved,
-        pixel_size=projections.spacing,
-        fov=fov,
-    )
+    return FanBeam(image_shape, **rays, fov=fov)
 
 
 def refuse_cone(beam: Beam | None) -> None:
@@ -88,16 +75,6 @@ def refuse_cone(beam: Beam | None) -> None:
             "a slice of a cone-beam scan has no problem of its own, since its rays pass through others: "
             "Scan.volume_problem() is the problem of all of them."
         )
-
-
-def detector_offset(projections: Projections) -> float:
-    """Displacement of the detector, on the detector itself, for the rotation axis of the projections."""
-    if projections.center is None:
-        raise ParameterError(
-            "the centre of rotation is not known: put Center() or Center(value) among the steps."
-        )
-    spacing = projections.spacing * (1 if projections.beam is None else projections.beam.magnification)
-    return ((projections.columns - 1) / 2 - projections.center) * spacing
 
 
 def to_problem(projections: Projections, operator: Radon | FanBeam | None = None) -> Problem:

@@ -55,6 +55,8 @@ class Projections:
         None is a parallel beam.
     image_shape : (int, int) or None
         Of the image, in pixels as wide as `spacing`, where the file states it.
+    half : bool
+        Whether the file states a half-acquisition: the axis is next to an edge of the detector.
     index : tensor, shape (views,), int64, or None
         Which views of the scan these are.
     saturation : float or None
@@ -74,6 +76,7 @@ class Projections:
     spacing: float = 1.0
     beam: Beam | None = None
     image_shape: tuple[int, int] | None = None
+    half: bool = False
     index: torch.Tensor | None = None
     saturation: float | None = None
     report: tuple[str, ...] = ()

@@ -129,6 +129,7 @@ class RawScan(ScanFile):
             spacing=self.pixel_size,
             beam=self.beam,
             image_shape=self.contents.image_shape,
+            half=self.contents.half,
             index=torch.arange(self.views),
             saturation=self._saturation() if counts else None,
         )

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from invgen.core.errors import InvgenWarning
-from invgen.io.ct.axis import LimitedAngles, axis_of_beam
+from invgen.core.errors import DataError, InvgenWarning
+from invgen.io.ct.axis import Axis, LimitedAngles, axis_of_beam, line_of
 from invgen.io.ct.center import Center, CenterEstimate, find_center
 from invgen.io.ct.contents import Contents
+from invgen.io.ct.coverage import Coverage, coverage, widest
 from invgen.io.ct.info import describe
 from invgen.io.ct.preprocess import Projections
 from invgen.io.ct.problems import refuse_cone, to_operator, to_problem
 from invgen.io.ct.projections import require
 from invgen.io.ct.raw import RawScan
 from invgen.io.ct.selection import ALL, Selection
-from invgen.io.ct.truncation import truncation
 from invgen.io.ct.volume import Panel, panel, refuse_slices, to_volume_operator, to_volume_problem
 from invgen.io.options import Divided, Rotation
 
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
     from invgen.problem import Problem
 
 __all__ = ["Scan"]
+
+T = TypeVar("T")
+
+_ROWS = 5  # that stand for all
 
 
 class Scan(RawScan):
@@ -49,7 +55,7 @@ class Scan(RawScan):
     ):
         super().__init__(path, contents, quantity, close, rotation)
         self._centers: dict[int, CenterEstimate] = {}
-        self._axis: tuple[float, str] | None = None
+        self._axis: Axis | None = None
         self._warned = False
 
     def find_center(self, slice: int | None = None) -> CenterEstimate:
@@ -77,10 +83,11 @@ class Scan(RawScan):
             self._centers[row] = find(self.preprocess(row))
         return self._centers[row]
 
-    def axis(self) -> tuple[float, str]:
-        """Detector column of the rotation axis, found once for the scan, and a remark on its origin.
+    def axis(self) -> Axis:
+        """The rotation axis, found once for the scan.
 
-        Fan and cone scans of too few angles to find it keep the axis at the middle of the detector, which is
+        In the middle row and, for its tilt, in a few others: of those in which it is found without doubt. Fan
+        and cone scans of too few angles to find it keep the axis at the middle of the detector, which is
         where files that do not state it have it.
 
         Raises
@@ -90,11 +97,30 @@ class Scan(RawScan):
         """
         if self._axis is None:
             try:
-                self._axis = self.find_center(), ""
+                self._axis = Axis(self.find_center())
             except LimitedAngles:
                 why = "taken at the detector's middle, since the views cover too little of a turn to find it"
-                self._axis = (self.columns - 1) / 2, f"{why}; center=... (--center) says otherwise"
+                self._axis = Axis(
+                    (self.columns - 1) / 2, remark=f"{why}; center=... (--center) says otherwise"
+                )
+            else:
+                line = line_of(dict(self._of_some_rows(self._certain_center)), self.slices)
+                if line is not None:
+                    self._axis = Axis(line[0], math.atan(line[1] * self.pixel_size / self._row_size))
         return self._axis
+
+    def _certain_center(self, row: int) -> tuple[int, CenterEstimate]:
+        """A row and its center; a doubtful one is no datum."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", InvgenWarning)
+            try:
+                return row, self.find_center(row)
+            except InvgenWarning as doubt:
+                raise DataError(str(doubt)) from None
+
+    @property
+    def _row_size(self) -> float:
+        return self.contents.row_size or self.pixel_size
 
     def line_integrals(self, slice: int, selection: Selection = ALL, **fields: Any) -> Projections:
         """Line integrals of one slice with their center of rotation, of which `problem` is made.
@@ -121,23 +147,61 @@ class Scan(RawScan):
             When nothing is selected.
         """
         selection = replace(selection, **fields)
-        projections = self.projections(slice)
+        row = self._index(slice, self.slices, "slice")
+        projections = self.projections(row)
         projections = selection.of_views(projections, self.angles)
         # before Bin, which maps the center; found from all views, whatever the choice of views
-        center, remark = (selection.center, "") if selection.center != "auto" else self.axis()
+        axis = self._axis_of(selection)
+        shift = math.tan(axis.tilt) * self._row_size / self.pixel_size * (row - (self.slices - 1) / 2)
+        center = axis.center
+        if shift:
+            found = isinstance(center, CenterEstimate)
+            center = CenterEstimate(center + shift, center.uncertainty) if found else center + shift
         projections = Center(center)(projections)
-        if remark:
-            projections = projections.reported(f"rotation axis {remark}")
+        if axis.remark:
+            projections = projections.reported(f"rotation axis {axis.remark}")
+        if axis.tilt:
+            projections = projections.reported(
+                f"rotation axis tilted by {math.degrees(axis.tilt):.3g} degrees, its column that in this row"
+            )
         for step in selection.chain(self.stored):
             projections = step(projections)
         require(projections, "a reconstruction", "absorption")
-        truncated = truncation(projections)
-        if truncated:
-            projections = projections.reported(str(truncated))
-            if not self._warned:
-                self._warned = True
-                warnings.warn(str(truncated), InvgenWarning, stacklevel=2)
+        found = coverage(projections)
+        if str(found):
+            projections = projections.reported(str(found))
+        if found.kind == "region of interest" and not self._warned:
+            self._warned = True
+            warnings.warn(str(found), InvgenWarning, stacklevel=2)
         return projections
+
+    def _axis_of(self, selection: Selection) -> Axis:
+        """The axis as it is selected, found where it is not."""
+        axis = self.axis() if selection.center == "auto" else Axis(selection.center)
+        return axis if selection.tilt is None else replace(axis, tilt=selection.tilt)
+
+    def coverage(self, selection: Selection = ALL, **fields: Any) -> Coverage:
+        """What the views see of the object, in that of a few slices that sees the least.
+
+        Parameters
+        ----------
+        selection, **fields
+            As of `line_integrals`.
+        """
+
+        def find(row: int) -> Coverage:
+            return coverage(self.line_integrals(row, selection, **fields))
+
+        return widest(self._of_some_rows(find) or [find(self.slices // 2)])
+
+    def _of_some_rows(self, find: Callable[[int], T]) -> list[T]:
+        """What is found in a few rows all over the detector, without those that cannot be used."""
+        found: list[T] = []
+        count = min(_ROWS, self.slices)
+        for row in ((2 * i + 1) * self.slices // (2 * count) for i in range(count)):
+            with suppress(DataError):
+                found.append(find(row))
+        return found
 
     def problem(
         self,
@@ -173,13 +237,14 @@ class Scan(RawScan):
     def panel(self, selection: Selection = ALL, **fields: Any) -> Panel:
         """Line integrals of all detector rows, of which `volume_problem` is made; parameters as there."""
         selection = replace(selection, **fields)
+        axis = self._axis_of(selection)
+        # a panel that is rolled is turned as a whole
+        level = replace(selection, center=axis.center, tilt=0.0) if axis.tilt else selection
 
         def read(row: int) -> Projections:
-            return self.line_integrals(row, selection)
+            return self.line_integrals(row, level)
 
-        return panel(
-            read, self.views, self.slices, self.pixel_size, self.contents.row_size or self.pixel_size
-        )
+        return panel(read, self.views, self.slices, self.pixel_size, self._row_size).leveled(axis.tilt)
 
     def volume_problem(
         self,

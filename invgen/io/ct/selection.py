@@ -26,6 +26,9 @@ class Selection:
     ----------
     center : float or "auto"
         Detector column (before binning) of the rotation axis; "auto" finds it once for the scan.
+    tilt : float or None
+        Angle of the axis to the detector's columns, in radians; `center` is then that of the middle row. None
+        finds it together with the center, and is zero where that is given.
     views : slice or None
         Views to use, counted by increasing angle, among those in `angles_range`.
     angles_range : (float, float) or None
@@ -43,6 +46,7 @@ class Selection:
     """
 
     center: float | Literal["auto"] = "auto"
+    tilt: float | None = None
     views: slice | None = None
     angles_range: tuple[float, float] | None = None
     bin: int = 1

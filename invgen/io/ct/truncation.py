@@ -34,7 +34,7 @@ class Truncation:
         )
 
 
-def truncation(projections: Projections) -> Truncation:
+def truncation(projections: Projections, columns: slice = slice(None)) -> Truncation:
     """Detect truncated views: those whose line integrals do not fall to zero at the detector's edge.
 
     Near the outline of an object of any smooth shape its thickness grows as the square root of the depth. The
@@ -46,6 +46,8 @@ def truncation(projections: Projections) -> Truncation:
     ----------
     projections : Projections
         Line integrals.
+    columns : slice
+        Of a part of the detector, as if it ended there.
 
     Returns
     -------
@@ -56,11 +58,12 @@ def truncation(projections: Projections) -> Truncation:
     data = projections.data.double()
     width = max(1, projections.columns // 100)
     limit = _LEVEL * float(data.amax(1).quantile(0.5))
-    if limit <= 0 or projections.columns < 2 * width:
+    data = data[:, columns]
+    if limit <= 0 or data.shape[1] < 2 * width:
         return Truncation(0.0, 0.0)
     std = projections.std
     if std is not None:  # a dead ray is filled from its neighbors, and has their noise
-        std = torch.where(std.isfinite(), std, std.median()).double()
+        std = torch.where(std.isfinite(), std, std.median()).double()[:, columns]
     return Truncation(
         _cut(data, std, width, limit), _cut(data.flip(1), None if std is None else std.flip(1), width, limit)
     )

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, overload
 
 import torch
+from torch.nn.functional import grid_sample
 
 from invgen.core.errors import CapabilityError, DataError, ParameterError
 from invgen.io.ct.beam import Beam
-from invgen.io.ct.problems import detector_offset, with_noise
+from invgen.io.ct.coverage import Coverage, coverage, widened, widest
+from invgen.io.ct.geometry import detector_offset
+from invgen.io.ct.problems import with_noise
 from invgen.io.ct.projections import Projections, averaged
 
 if TYPE_CHECKING:
@@ -46,6 +50,49 @@ class Panel:
     row_spacing: float
     row_offset: float
     reports: tuple[tuple[str, ...], ...]
+
+    def rows(self) -> Iterator[Projections]:
+        """Each row alone, of a fan as it is in the source's plane."""
+        for i in range(self.data.shape[1]):
+            yield replace(self.row, data=self.data[:, i], std=None if self.std is None else self.std[:, i])
+
+    def leveled(self, tilt: float) -> Panel:
+        """The panel as if it had not been rolled against the rotation axis, about that in its middle row.
+
+        Bilinear between its pixels, without the smoothing of their noise in `std`.
+
+        Parameters
+        ----------
+        tilt : float
+            Angle of the axis to the panel's columns in radians, towards higher columns in later rows.
+        """
+        if not tilt:
+            return self
+        _, rows, columns = self.data.shape
+        width, height, center = self.row.spacing, self.row_spacing, self.row.center
+        assert center is not None, "it is selected"
+        s = (torch.arange(columns) - center) * width
+        z = ((torch.arange(rows) - (rows - 1) / 2) * height + self.row_offset)[:, None]
+        column = (s * math.cos(tilt) + z * math.sin(tilt)) / width + center
+        row = (z * math.cos(tilt) - s * math.sin(tilt) - self.row_offset) / height + (rows - 1) / 2
+        grid = torch.stack([2 * column / (columns - 1) - 1, 2 * row / max(rows - 1, 1) - 1], dim=-1)
+
+        def turned(x: torch.Tensor) -> torch.Tensor:
+            places = grid.to(x)[None]
+            return grid_sample(x[None], places, padding_mode="border", align_corners=True)[0]
+
+        std = self.std
+        if std is not None:
+            dead = std.isinf()
+            known = turned(torch.where(dead, std[~dead].median() if bool((~dead).any()) else 1.0, std))
+            std = torch.where(turned(dead.to(known)) > 0, math.inf, known)
+        sentence = f"turned the panel by {math.degrees(tilt):.3g} degrees: it is rolled against the axis"
+        reports = tuple((*report, sentence) for report in self.reports)
+        return replace(self, data=turned(self.data), std=std, reports=reports)
+
+    def coverage(self) -> Coverage:
+        """What the views see of the object, in the row where that is the least."""
+        return widest(map(coverage, self.rows()))
 
 
 def panel(
@@ -118,8 +165,15 @@ def to_volume_operator(
     row = panel.row
     beam = refuse_slices(row.beam)
     magnification = beam.magnification
+    if volume_shape is None or fov is None:
+        found = panel.coverage()
+        shape = found.image_shape(row) if volume_shape is None else volume_shape[1:]
+        fov = found.fov(row, shape) if fov is None else fov
+        if volume_shape is None:
+            shape = shape if isinstance(fov, str) else widened(shape, fov, row.spacing)
+            volume_shape = (rows, *shape)
     return ConeBeam(
-        volume_shape or (rows, *(row.image_shape or (columns, columns))),
+        volume_shape,
         row.angles,
         beam.source_origin,
         beam.source_detector,

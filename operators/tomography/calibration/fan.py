@@ -8,15 +8,17 @@ from dataclasses import dataclass
 import torch
 
 from invgen.operators.tomography.calibration.twice import Twice
-from invgen.operators.tomography.divergent import FanGeometry
+from invgen.operators.tomography.geometry import PlanarGeometry
 
-__all__ = ["FEWEST", "FanFit", "covered", "fit_fan"]
+__all__ = ["FEWEST", "FanFit", "covered", "cut_edges", "fit_fan"]
 
 _COARSE = 128  # columns
+_FINER = 512  # columns, where the axis may be next to an edge
 _STEP = math.radians(10)  # views further apart leave a gap between them
 _SEARCH = 0.2  # of the detector, to either side
 _FARTHEST = 0.35  # of the detector
-_MARGIN = 12  # bins that the search keeps to either side
+_MARGIN = 12  # bins, and coarse ones, that the search keeps to either side
+_EDGE = 0.05  # of the largest line integral: what exceeds it at an edge is object, not background
 FEWEST = 32  # bins
 _FINE = 0.02  # bins
 _SYSTEMATIC = 2e-3  # bins; what interpolation leaves
@@ -44,21 +46,38 @@ def covered(angles: torch.Tensor) -> float:
     return 2 * math.pi - max(0.0, float(gaps.max()) - typical)
 
 
-def fit_fan(data: torch.Tensor, angles: torch.Tensor, geometry: FanGeometry) -> FanFit:
+def cut_edges(data: torch.Tensor) -> tuple[bool, bool]:
+    """Whether the object passes the first and the last bin, in half of the views or more."""
+    width, limit = max(1, data.shape[1] // 100), _EDGE * float(data.amax(1).median())
+    first, last = (float(edge.mean(1).median()) > limit for edge in (data[:, :width], data[:, -width:]))
+    return first, last
+
+
+def fit_fan(data: torch.Tensor, angles: torch.Tensor, geometry: PlanarGeometry) -> FanFit:
     """Find the offset and the sense of rotation by which the rays measured twice differ least.
+
+    On a full turn the axis may be next to an edge of the detector, as of half-fans and half-acquisitions: the
+    object then passes that edge, and the search reaches there. What is compared are the columns about the
+    axis, by which Vo et al. (2021) find it too.
 
     Parameters
     ----------
     data : tensor, float64 (views, detector)
     angles : tensor, float64 (views,)
-    geometry : FanGeometry
-        Distances and detector; the search reaches at least as far as its offset.
+    geometry : FanGeometry or ParallelBeam
+        Distances and detector; the search reaches at least as far as its offset. Parallel beams are alike
+        for both senses of rotation.
     """
     count, spacing = geometry.detector_count, geometry.detector_spacing
     stated = abs(geometry.detector_offset) / spacing
-    reach = min(max(_SEARCH * count, stated + 0.05 * count), _FARTHEST * count, count / 2 - _MARGIN)
+    cut = cut_edges(data) if geometry.turns_fully else (False, False)
+    width = max(1, count // (_FINER if any(cut) else _COARSE))
+    usual = min(max(_SEARCH * count, stated + 0.05 * count), _FARTHEST * count, count / 2 - _MARGIN)
+    farthest = max(usual, count / 2 - _MARGIN * width)
+    # a detector that is displaced towards its last bin has the axis next to its first one
+    reach = tuple(farthest if edge else usual for edge in reversed(cut))
     senses = [Twice.of(data, sense * angles, geometry) for sense in (1, -1)]
-    found = [_search(rays, geometry, reach) for rays in senses]
+    found = [_search(rays, geometry, reach, width) for rays in senses]
     positions = senses[0].positions(max(abs(offset) for offset, _ in found))
     forward, backward = (
         rays.agreement(offset, positions) for rays, (offset, _) in zip(senses, found, strict=True)
@@ -87,11 +106,15 @@ def fit_fan(data: torch.Tensor, angles: torch.Tensor, geometry: FanGeometry) -> 
     )
 
 
-def _search(rays: Twice, geometry: FanGeometry, reach: float) -> tuple[float, float]:
-    """The best offset in bins, and the best of the offsets that are clearly different."""
-    width = max(1, rays.data.shape[1] // _COARSE)
+def _search(
+    rays: Twice, geometry: PlanarGeometry, reach: tuple[float, float], width: int
+) -> tuple[float, float]:
+    """The best offset in bins, and the best of the offsets that are clearly different.
+
+    From the first of `reach` below zero to the second above it, at first in bins of `width` bins.
+    """
     coarse = rays.coarser(width, geometry)
-    places = torch.arange(-reach / width, reach / width + 0.5, 0.5).tolist()
+    places = torch.arange(-reach[0] / width, reach[1] / width + 0.5, 0.5).tolist()
     misfits = [coarse.relative_misfit(place, coarse.positions(abs(place))) for place in places]
     best = min(range(len(places)), key=misfits.__getitem__)
     far = [i for i in range(len(places)) if abs(i - best) > _FAR]

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 
 from invgen.core.errors import CapabilityError, DataError, InvgenWarning, ShapeError
-from invgen.operators.tomography.calibration.fan import FEWEST, covered, fit_fan
-from invgen.operators.tomography.calibration.wedge import fit_parallel, missing, without_pedestal
+from invgen.operators.tomography.calibration.fan import FEWEST, covered, cut_edges, fit_fan
+from invgen.operators.tomography.calibration.parallel import fit_offset
+from invgen.operators.tomography.calibration.wedge import missing
 from invgen.operators.tomography.cone import ConeBeam
 from invgen.operators.tomography.divergent import ConeGeometry, FanGeometry
 from invgen.operators.tomography.fan import FanBeam
@@ -22,7 +23,6 @@ __all__ = ["Calibration", "calibrate"]
 
 _SLACK = math.radians(10)  # directions that parallel beams may lack: their neighbors suffice
 _ROUNDING = math.radians(0.1)
-_EDGE = 0.05  # of the largest line integral: what exceeds it at an edge is object, not background
 
 
 @dataclass(frozen=True)
@@ -68,10 +68,11 @@ def calibrate(operator: Any, sinogram: torch.Tensor) -> Calibration:
     violates that.
 
     Fans: the sum of the squared differences of such pairs is minimized over offsets up to a fifth of the
-    detector to either side (further, where the operator states more), for both senses of rotation. Views may
+    detector to either side (further, where the operator states more; on a full turn, next to an edge that the
+    object passes), for both senses of rotation. Views may
     be spaced unevenly, cover more than a turn, or as little as 180 degrees and the fan; each ray is compared
     where there are views close to it. Cones are calibrated in the central plane, where their rays are a fan.
-    Parallel beams: by the fit of `invgen.operators.tomography.calibration.wedge`.
+    Parallel beams: by the fit of `invgen.operators.tomography.calibration.wedge`, half-acquisitions as fans.
 
     Distances and tilts are taken as the operator states them.
 
@@ -129,7 +130,7 @@ def _parallel(operator: Radon, data: torch.Tensor) -> Calibration:
             f"The angles cover {180 - math.degrees(gap):.0f} degrees; the detector offset of parallel beams "
             "is found from 180. Measure it with another scan, or state it: detector_offset=..."
         )
-    fit = fit_parallel(without_pedestal(data) if _is_cut(data) else data, g.angles)
+    fit = fit_offset(data, g, any(cut_edges(data)))
     offset = -fit.center * g.detector_spacing if math.isfinite(fit.uncertainty) else g.detector_offset
     if fit.doubt:
         _doubt(offset, fit.doubt)
@@ -194,13 +195,6 @@ def _central_row(data: torch.Tensor, geometry: ConeGeometry) -> torch.Tensor:
     row = min(max(math.floor(place), 0), max(geometry.row_count - 2, 0))
     weight = min(max(place - row, 0.0), 1.0)
     return torch.lerp(data[:, row], data[:, min(row + 1, geometry.row_count - 1)], weight)
-
-
-def _is_cut(data: torch.Tensor) -> bool:
-    """Whether the object reaches beyond the detector; truncated edges would be taken for the object's own."""
-    width = max(1, data.shape[1] // 100)
-    edges = torch.cat([data[:, :width], data[:, -width:]], 1).mean(1)
-    return bool(edges.median() > _EDGE * data.amax(1).median())
 
 
 def _corrected(operator: Radon | FanBeam | ConeBeam, offset: float, rotation: int) -> Projection:

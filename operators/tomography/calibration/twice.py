@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from invgen.operators.tomography.divergent import FanGeometry
+from invgen.operators.tomography.geometry import PlanarGeometry
 
 __all__ = ["Agreement", "Twice"]
 
@@ -43,7 +43,7 @@ class Twice:
     measured: torch.Tensor  # whether both are there, (lines, positions)
 
     @classmethod
-    def of(cls, data: torch.Tensor, angles: torch.Tensor, geometry: FanGeometry) -> Twice:
+    def of(cls, data: torch.Tensor, angles: torch.Tensor, geometry: PlanarGeometry) -> Twice:
         """Sort the views, and put the mean in place of those of one angle."""
         t = (angles - angles[0] + _SAME) % _TURN
         order = t.argsort()
@@ -55,7 +55,7 @@ class Twice:
         return cls._paired(data, t, geometry, geometry.detector_spacing)
 
     @classmethod
-    def _paired(cls, data: torch.Tensor, t: torch.Tensor, geometry: FanGeometry, spacing: float) -> Twice:
+    def _paired(cls, data: torch.Tensor, t: torch.Tensor, geometry: PlanarGeometry, spacing: float) -> Twice:
         half = data.shape[1] // 2
         fan = geometry.fan_angles((torch.arange(half, dtype=t.dtype) + 0.5) * spacing)
         lines = t[:: math.ceil(len(t) * half / _MOST), None]
@@ -63,7 +63,7 @@ class Twice:
         *left, back = _between(t, lines + math.pi - fan)
         return cls(data, t, tuple(right), tuple(left), there & back)
 
-    def coarser(self, width: int, geometry: FanGeometry) -> Twice:
+    def coarser(self, width: int, geometry: PlanarGeometry) -> Twice:
         """The same with bins of `width` bins, an even number of them about the detector's middle."""
         n = self.data.shape[1]
         centers = (torch.arange(2 * (n // (2 * width))) + 0.5 - n // (2 * width)) * width

@@ -84,6 +84,27 @@ def test_offset_and_sense_of_a_fan_without_noise(angles, offset, sense):
     torch.testing.assert_close(g.angles, angles)
 
 
+@pytest.mark.cases_are_slow
+@pytest.mark.parametrize("offset", [75.3, -80.0])
+@pytest.mark.parametrize("curved", [False, True], ids=["flat", "curved"])
+def test_the_offset_of_a_half_fan(offset, curved):
+    """The object passes the edge next to the axis, and the views that overlap see a third of it, or less."""
+    sinogram = noisy(scan(SCANS["full"], offset, curved=curved), 0.005)
+    found = calibrate(fan(SCANS["full"], curved=curved), sinogram)
+    assert found.detector_offset / SPACING == pytest.approx(offset, abs=0.05)
+    assert found.rotation == 1
+
+
+@pytest.mark.cases_are_slow
+@pytest.mark.parametrize("offset", [36.2, -30.75])
+def test_the_offset_of_a_half_acquisition(offset):
+    angles = even(300)
+    sinogram = noisy(ig.phantoms.foam(0, 60.0).sinogram(angles, 100, 1.0, offset), 0.005)
+    found = calibrate(Radon((64, 64), angles, 100), sinogram)
+    assert found.detector_offset == pytest.approx(offset, abs=0.05)
+    assert found.uncertainty < 0.05
+
+
 @pytest.mark.parametrize("offset", [0.0, 0.25, 0.5, 3.4, -20.0, 36.0])
 def test_offsets_up_to_a_fifth_of_a_curved_detector(offset):
     found = calibrate(fan(SCANS["full"], curved=True), scan(SCANS["full"], offset, curved=True))

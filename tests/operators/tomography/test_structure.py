@@ -13,6 +13,7 @@ from invgen.operators import FanBeam, Radon
 from invgen.operators.tomography import joseph_torch
 from invgen.operators.tomography.fourier import Convolution
 from invgen.operators.tomography.rays import ParallelRays
+from invgen.operators.tomography.redundancy import ray_weights
 
 METHODS = ["fourier", "joseph"]
 
@@ -64,6 +65,31 @@ def test_a_narrow_detector_sees_the_disc_that_every_view_sees(method):
     assert torch.equal(ones.bool(), distance <= 41 / 2 - 2.5)
     assert not A(torch.ones(40, 40) - ones).any()
     assert torch.equal(A.H(white(30, 41)), A.restrict(A.H(white(30, 41))))
+
+
+@pytest.mark.parametrize("radius", [12.0, 18.0, 23.0, 40.0])
+def test_a_disc_of_any_radius_is_the_field_of_view(radius):
+    A = Radon((40, 40), 30, 41, detector_offset=2.5, fov=radius, method="joseph")
+    x = torch.arange(40) - 19.5
+    distance = torch.hypot(x.abs()[None, :] + 0.5, x.abs()[:, None] + 0.5)
+    assert torch.equal(A.restrict(torch.ones(40, 40)).bool(), distance <= radius)
+    assert A.truncates == (radius > 41 / 2 - 2.5)
+    assert A.subset([0, 1]).fov == radius
+    image = A.rebuilt(A.angles, 2.5, "image")
+    inside = A.restrict(white(40, 40))
+    torch.testing.assert_close(A(inside), image(inside))
+
+
+@pytest.mark.parametrize("offset", [9.0, -9.0, 0.0])
+def test_shares_of_a_line_that_parallel_beams_measure_twice_sum_to_its_view(offset):
+    t = torch.arange(60, dtype=torch.float64) * math.pi / 30
+    g = Radon((40, 40), t, 31, detector_offset=offset, fov=24.5).geometry
+    weights, u = ray_weights(g, True) / (math.pi / 30), g.bins()
+    near = g.reach - 0.5
+    both = u.abs() <= near
+    again = weights[:, both].roll(30, 0).flip(1)  # half a turn later, at -u
+    torch.testing.assert_close(weights[:, both] + again, torch.ones_like(again))
+    torch.testing.assert_close(weights[:, ~both], torch.ones_like(weights[:, ~both]))
 
 
 @pytest.mark.parametrize(
@@ -173,6 +199,8 @@ def test_the_noise_level_is_read_off_the_sinogram(percent):
         (ParameterError, {"detector_count": 0}),
         (ParameterError, {"detector_count": 10, "detector_offset": 5.5}),
         (ParameterError, {"fov": "circle"}),
+        (ParameterError, {"fov": 0.0}),
+        (ParameterError, {"fov": float("nan")}),
         (ParameterError, {"method": "siddon"}),
         (TypeError, {"pixelsize": 1.0}),
     ],

@@ -43,6 +43,40 @@ def test_a_disc_is_one_inside_and_nothing_outside(window, geometry):
     assert float(x[outside].square().mean().sqrt()) < 0.01
 
 
+TURN = torch.arange(400, dtype=torch.float64) * math.pi / 200
+
+
+@pytest.mark.parametrize("offset", [35.0, -30.5, 1.5])
+def test_a_half_acquisition_is_the_scan_whose_detector_has_the_missing_columns(offset):
+    """Of lines that are measured twice the weights sum to one: filtering and backprojection are linear."""
+    half, whole = 90 / 2 + abs(offset), 2 * round(45 + abs(offset) + 1)
+    A = Radon((N, N), TURN, 90, detector_offset=offset, fov=half)
+    B = Radon((N, N), TURN[:200], whole)
+    phantom = phantoms.shepp_logan(0.98 * half)
+    x = FBP()(ig.Problem(A, phantom.sinogram(TURN, 90, 1.0, offset))).x
+    seen = distance_from() < 0.98 * half
+    expected = FBP()(ig.Problem(B, phantom.sinogram(B.angles, whole, 1.0))).x
+    assert float((x - expected)[seen].norm() / expected[seen].norm()) < 0.02
+
+
+@pytest.mark.parametrize("radius", [60.0, 75.0, 90.0])
+def test_the_middle_of_a_disc_that_the_detector_cuts_is_one(radius):
+    """What is continued are the disc's own line integrals; padded by zeros it would be up to half more."""
+    A = Radon((100, 100), 200, 100, fov=radius)
+    x = FBP()(ig.Problem(A, phantoms.disc(radius).sinogram(A.angles, 100, 1.0))).x
+    inside = x[distance_from(n=100) < 45]
+    assert float((inside - 1).abs().max()) < 0.02
+
+
+def test_views_that_end_within_the_detector_are_not_continued():
+    A = Radon((100, 100), 200, 100, fov="image")
+    y = phantoms.disc(40.0, center=(5.0, 3.0)).sinogram(A.angles, 100, 1.0)
+    once = FBP()(ig.Problem(A.rebuilt(A.angles, 0.0, "disc"), y)).x
+    x = FBP()(ig.Problem(A, y)).x
+    seen = distance_from(n=100) < 48
+    torch.testing.assert_close(x[seen], once[seen], rtol=0, atol=1e-3)
+
+
 def test_lengths_are_in_any_unit():
     p = 0.02
     A = Radon((N, N), 180, pixel_size=p, detector_spacing=0.7 * p)

@@ -1,0 +1,76 @@
+"""Views that the detector cuts, continued beyond its edges for filtering."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from invgen.operators.tomography.geometry import PlanarGeometry
+
+__all__ = ["Continuation"]
+
+_OUTER = 0.5  # of the farthest ray's distance: rays from there on show how the object ends
+_EDGE = 0.02  # of the detector, over which the value at its edge is averaged
+
+
+@dataclass(frozen=True, eq=False)
+class Continuation:
+    """Each view continued as that of a disc about the rotation axis, after Hsieh et al. (2004).
+
+    The ramp filter needs the whole view. Line integrals of a homogeneous disc of radius R fall with the
+    distance d from the axis as ``sqrt(R^2 - d^2)``. R is the one that the square of the mean over all views
+    has, fitted linearly in ``d^2``, at the edge that is farther from the axis (or both); each view goes on
+    from its own value at the edge. Where that is zero, as of a half-fan that is weighted, nothing is added.
+    No object is taken to reach further than views are continued. Hsieh et al. fit a cylinder of water, whose
+    attenuation they know, to each view alone.
+
+    Attributes
+    ----------
+    geometry : ParallelBeam or FanGeometry
+        That of the detector, `PlanarGeometry.continued`.
+    margin : int
+        By how many bins it is wider, at either side.
+    radius : tensor, shape (batch, 1, ..., 1)
+    """
+
+    geometry: PlanarGeometry
+    margin: int
+    radius: torch.Tensor
+
+    @classmethod
+    def of(cls, geometry: PlanarGeometry, rows: torch.Tensor) -> Continuation:
+        """Fit the radius.
+
+        Parameters
+        ----------
+        geometry : ParallelBeam or FanGeometry
+            Of the detector.
+        rows : tensor, shape (batch, views, ..., detector)
+            All views, weighted.
+        """
+        wide, d = geometry.continued, geometry.distances(geometry.bins())
+        edge = geometry.farthest
+        cut = geometry.distances(geometry.ends).abs() > edge - geometry.detector_spacing
+        outer = (d.abs() > _OUTER * edge) & torch.where(d < 0, cut[0], cut[1])
+        x, squares = d[outer].square().to(rows), rows[..., outer].mean(1, keepdim=True).square()
+        slope = ((x - x.mean()) * squares).sum(-1, keepdim=True) / (x - x.mean()).square().sum()
+        zero = torch.where(slope < 0, x.mean() - squares.mean(-1, keepdim=True) / slope, math.inf)
+        radius = zero.clamp(edge**2, wide.farthest**2).sqrt()
+        return cls(wide, (wide.detector_count - geometry.detector_count) // 2, radius)
+
+    def __call__(self, rows: torch.Tensor) -> torch.Tensor:
+        """Views, all or some of them, with `margin` bins more at either side."""
+        n, m = rows.shape[-1], self.margin
+        d = self.geometry.distances(self.geometry.bins()).to(rows)
+        chords = (self.radius.square() - d.square()).clamp(min=0).sqrt()
+        k = max(1, round(_EDGE * n))
+        left, right = (
+            rows[..., edge].mean(-1, keepdim=True) * beyond / seen.mean(-1, keepdim=True).clamp(min=1e-30)
+            for edge, beyond, seen in (
+                (slice(0, k), chords[..., :m], chords[..., m : m + k]),
+                (slice(n - k, n), chords[..., m + n :], chords[..., m + n - k : m + n]),
+            )
+        )
+        return torch.cat([left, rows, right], dim=-1)
