@@ -177,7 +177,14 @@ def open_scan(
             )
         if isinstance(contents, MRIContents):
             return MRIScan(path, contents, source.close)
-        return Scan(path, contents, options.quantity, source.close, rotation=options.rotation)
+        return Scan(
+            path,
+            contents,
+            options.quantity,
+            source.close,
+            rotation=options.rotation,
+            angle_unit=options.angle_unit,
+        )
     except InvgenError:
         source.close()
         raise

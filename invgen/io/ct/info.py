@@ -89,10 +89,12 @@ def _warnings(scan: RawScan) -> list[str]:
     """What would prevent or spoil a reconstruction of the middle slice."""
     if not scan.has_angles or scan.views * scan.columns > _CHEAP:
         return []
+    found: list[str] = []
     try:
+        found += scan.contradictions
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", InvgenWarning)
             truncated = truncation(scan.preprocess(scan.slices // 2))
     except InvgenError as error:
-        return [str(error)]
-    return [str(truncated)] if truncated else []
+        return [*found, str(error)]
+    return [*found, str(truncated)] if truncated else found

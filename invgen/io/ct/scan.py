@@ -20,7 +20,7 @@ from invgen.io.ct.raw import RawScan
 from invgen.io.ct.selection import ALL, Selection
 from invgen.io.ct.truncation import truncation
 from invgen.io.ct.volume import Panel, panel, refuse_slices, to_volume_operator, to_volume_problem
-from invgen.io.options import Divided, Rotation
+from invgen.io.options import AngleUnit, Divided, Rotation
 
 if TYPE_CHECKING:
     from invgen.problem import Problem
@@ -46,11 +46,12 @@ class Scan(RawScan):
         quantity: Divided | None,
         close: Callable[[], None],
         rotation: Rotation = "counterclockwise",
+        angle_unit: AngleUnit | None = None,
     ):
-        super().__init__(path, contents, quantity, close, rotation)
+        super().__init__(path, contents, quantity, close, rotation, angle_unit)
         self._centers: dict[int, CenterEstimate] = {}
         self._axis: tuple[float, str] | None = None
-        self._warned = False
+        self._warned = self._doubted = False
 
     def find_center(self, slice: int | None = None) -> CenterEstimate:
         """Find the center of rotation from all views of a slice (None: the middle one), once per slice.
@@ -73,6 +74,7 @@ class Scan(RawScan):
         """
         row = self.slices // 2 if slice is None else self._index(slice, self.slices, "slice")
         if row not in self._centers:
+            self._doubts()  # such as of the angles, which the search needs
             find = find_center if self.beam is None else axis_of_beam
             self._centers[row] = find(self.preprocess(row))
         return self._centers[row]
@@ -122,6 +124,7 @@ class Scan(RawScan):
         """
         selection = replace(selection, **fields)
         projections = self.projections(slice)
+        projections = replace(projections, report=self._doubts())
         projections = selection.of_views(projections, self.angles)
         # before Bin, which maps the center; found from all views, whatever the choice of views
         center, remark = (selection.center, "") if selection.center != "auto" else self.axis()
@@ -138,6 +141,15 @@ class Scan(RawScan):
                 self._warned = True
                 warnings.warn(str(truncated), InvgenWarning, stacklevel=2)
         return projections
+
+    def _doubts(self) -> tuple[str, ...]:
+        """What the scan contradicts; warned of once."""
+        found = self.contradictions
+        if not self._doubted:
+            self._doubted = True
+            for sentence in found:
+                warnings.warn(sentence, InvgenWarning, stacklevel=3)
+        return found
 
     def problem(
         self,
