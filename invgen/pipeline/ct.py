@@ -13,6 +13,7 @@ from invgen.core.errors import ParameterError
 from invgen.io import (
     CenterEstimate,
     Panel,
+    Projections,
     Scan,
     Stripes,
     default_steps,
@@ -27,6 +28,7 @@ from invgen.pipeline.recipe import Recipe
 from invgen.pipeline.values import select
 from invgen.pipeline.work import Notice, Part, Solved, Work, named
 from invgen.problem import Problem
+from invgen.solvers.direct import FBP
 
 __all__ = ["SliceBySlice", "Volume"]
 
@@ -52,7 +54,13 @@ class _CT(Work):
             self.recipe = replace(self.recipe, center=center)
         if recipe.angles_range is None:
             select(recipe.views, scan.views, "views")
-        return self._problem(row)
+        problem = self._problem(row)
+        for sentence in self._assumptions:
+            notice(f"{sentence[0].upper()}{sentence[1:]}.")
+        return problem
+
+    #: What was assumed in preparing the first slice.
+    _assumptions: tuple[str, ...] = ()
 
     @property
     def geometry(self) -> PlanarGeometry:
@@ -67,7 +75,9 @@ class _CT(Work):
     def _choice(self) -> dict[str, Any]:
         """How the projections of the recipe are chosen and prepared."""
         recipe, scan = self.recipe, self._scan
-        steps = default_steps(scan.stored, recipe.bin) + ((Stripes(),) if recipe.remove_stripes else ())
+        steps = default_steps(scan.stored, recipe.bin, recipe.air) + (
+            (Stripes(),) if recipe.remove_stripes else ()
+        )
         return {
             "center": recipe.center,
             "views": recipe.views,
@@ -121,26 +131,47 @@ class SliceBySlice(_CT):
     def solve(self, slices: range, part: Part) -> Solved:
         """Reconstruct a slice."""
         (row,) = slices
-        problem, report = self._prepared(row)
+        problem, report, start = self._prepared(row)
         with named(row):
-            result = self._solved(problem, part)
+            result = self._solved(problem, part, start)
         samples = None if result.samples is None else result.samples[:, None].cpu()
         return Solved(result.x[None].cpu(), samples, (report,), result.stats)
 
     def _problem(self, row: int) -> Problem:
         return self._prepared(row)[0]
 
-    def _prepared(self, row: int) -> tuple[Problem, tuple[str, ...]]:
-        """The problem of a slice, and the report of its preprocessing."""
+    def _prepared(self, row: int) -> tuple[Problem, tuple[str, ...], torch.Tensor | None]:
+        """The problem of a slice, the report of its preprocessing, and where to start."""
         with named(row):
             projections = self._scan.line_integrals(row, **self._choice)
+            projections = self._with_few_quanta(projections)
+            self._assumptions = projections.assumptions
             operator = to_operator(projections, image_shape=self.recipe.image_size)
             if self._operator is None:
                 self._operator = operator
             # a slice in which frames were lost has its own operator
             if torch.equal(operator.geometry.angles, self._operator.geometry.angles):
                 operator = self._operator
-            return self._on_device(to_problem(projections, operator)), projections.report
+            quanta, start = projections.quanta, None
+            takes_counts = self.method.penalized and quanta is not None and quanta.are_few
+            problem = self._on_device(to_problem(projections, operator, counts=takes_counts))
+            if takes_counts and quanta is not None:
+                # the densest rays, which count least, would be the last to be fitted
+                lines = quanta.line_integrals().to(problem.measurement)
+                start = FBP()(Problem(operator, lines)).x.clamp(min=0)
+            return problem, projections.report, start
+
+    def _with_few_quanta(self, projections: Projections) -> Projections:
+        """The projections, and a sentence where their quanta are few."""
+        quanta = projections.quanta
+        if quanta is None or not quanta.are_few:
+            return projections
+        few = f"few quanta: {max(quanta.fewest, 0):.0f} or fewer in one of a hundred rays"
+        if self.method.penalized:
+            return projections.assumed(f"{few}; their Poisson likelihood is used, instead of the logarithm")
+        return projections.assumed(
+            f"{few}, whose logarithm is biased; the solver tv takes their Poisson likelihood instead"
+        )
 
 
 class Volume(_CT):
@@ -182,5 +213,6 @@ class Volume(_CT):
         """The problem of the volume, and the rows that it is made of."""
         size = self.recipe.image_size
         panel = self._scan.panel(**self._choice)
+        self._assumptions = panel.row.assumptions
         operator = to_volume_operator(panel, None if size is None else (self.count, *size))
         return self._on_device(to_volume_problem(panel, operator)), panel

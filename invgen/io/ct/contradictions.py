@@ -117,7 +117,9 @@ def of_projections(projections: Projections) -> list[str]:
         return []
     width = max(1, round(_EDGE * len(profile)))
     left, right = float(profile[:width].mean()), float(profile[-width:].mean())
-    low, middle, high = (float(profile.quantile(q)) for q in (0.05, 0.5, 0.95))
+    low, high = (float(profile.quantile(q)) for q in (0.05, 0.95))
+    quarter = len(profile) // 4
+    middle = float(profile[quarter:-quarter].mean())
     if projections.quantity == "transmission":
         return _of_transmission(left, right, middle, high)
     return _of_line_integrals(left, right, low, middle)
