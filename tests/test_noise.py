@@ -76,9 +76,10 @@ MODELS = [
     (Clipped(0.7, -0.5, 0.8), torch.float64),
     (Clipped(0.7, high=0.2), torch.float64),
     (Transmission(50.0), torch.float64),
+    (Transmission(torch.tensor([50.0, 20.0, 0.0, 5.0]), background=3.0), torch.float64),
 ]
 IDS = ["std", "complex", "dead pixel", "complex covariance", "covariance", "Poisson", "clipped"]
-IDS += ["clipped above", "Transmission"]
+IDS += ["clipped above", "Transmission", "Transmission with a background and a dead pixel"]
 
 
 def prediction_and_data(noise, dtype):
@@ -127,6 +128,8 @@ def test_likelihood_of_a_batch_is_that_of_its_elements(noise, dtype):
         (Gaussian(torch.tensor([1.0, math.inf, 2.0, 0.1])), torch.zeros(1000, 4)),
         (Poisson(3.0), 300 + 300 * torch.rand(4000, dtype=torch.float64)),
         (Transmission(500.0), torch.rand(4000, dtype=torch.float64)),
+        (Transmission(200.0, background=300.0), 3 * torch.rand(4000, dtype=torch.float64)),
+        (Transmission(torch.tensor([500.0, 0.0]), background=50.0), torch.rand(4000, 2, dtype=torch.float64)),
     ],
 )
 def test_deviance_at_the_truth_is_one_for_each_number_measured(noise, prediction):
@@ -157,7 +160,7 @@ def test_the_covariance_whitens():
     torch.testing.assert_close(identity.negative_log_likelihood(r.real, y, axes), expected)
 
 
-@pytest.mark.parametrize(("noise", "dtype"), MODELS[:-1], ids=IDS[:-1])
+@pytest.mark.parametrize(("noise", "dtype"), MODELS[:-2], ids=IDS[:-2])
 def test_scaled_noise_is_that_of_scaled_data(noise, dtype):
     prediction, y = prediction_and_data(noise, dtype)
     c = 3.7
@@ -194,6 +197,24 @@ def test_zero_counts_where_none_are_expected_are_certain():
     assert float(noise.negative_log_likelihood(zero, zero + 1, (-1,))) == math.inf
 
 
+def test_readings_with_gaussian_noise_are_counts_with_a_background():
+    """Few quanta and a noisy detector: with the variance added, the likelihood is largest at the truth.
+
+    Readings that are set to zero where they are negative are too many instead.
+    """
+    rng = np.random.default_rng(0)
+    truth, I0, std = 3.0, 30.0, 3.0
+    readings = torch.from_numpy(rng.poisson(I0 * np.exp(-truth), 200_000) + rng.normal(0, std, 200_000))
+    lines = torch.linspace(1.5, 4.5, 601, dtype=torch.float64)[:, None]
+
+    def best(noise, counts):
+        return float(lines[noise.gradient(lines, counts).mean(1).abs().argmin()])
+
+    shifted = (readings + std**2).clamp(min=0)
+    assert best(Transmission(I0, background=std**2), shifted) == pytest.approx(truth, abs=0.03)
+    assert best(Transmission(I0), readings.clamp(min=0)) < truth - 0.2
+
+
 def test_noise_does_not_change():
     std = torch.ones(3)
     noise = Gaussian(std)
@@ -227,6 +248,7 @@ def test_noise_does_not_change():
         (DataError, lambda: Poisson().check(torch.tensor([-1.0]))),
         (ParameterError, lambda: Transmission(0.0)),
         (ParameterError, lambda: Transmission([100.0, float("inf")])),
+        (ParameterError, lambda: Transmission(100.0, background=-1.0)),
         (DataError, lambda: Transmission(100.0).check(torch.tensor([-1.0]))),
         (TypeError, lambda: Gaussian(1.0, sigma=2.0)),
     ],

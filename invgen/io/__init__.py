@@ -5,6 +5,7 @@ from __future__ import annotations
 from invgen.io.ct.beam import Beam
 from invgen.io.ct.center import CenterEstimate, find_center
 from invgen.io.ct.preprocess import (
+    Air,
     Bin,
     Center,
     DeadPixels,
@@ -32,6 +33,7 @@ from invgen.io.reading import open_scan
 
 __all__ = [
     "PICTURES",
+    "Air",
     "Beam",
     "Bin",
     "Center",

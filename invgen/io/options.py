@@ -42,6 +42,8 @@ class Options:
     matrix: tuple[int, ...] | None = None
     mask: Any = None
     remove_oversampling: ReadoutAxis | None = None
+    kspace_center: Any = None
+    image_center: Literal["middle", "corner"] | None = None
 
     def __post_init__(self) -> None:
         if self.angles is not None and self.angles_dataset is not None:

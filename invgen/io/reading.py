@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol, get_args
+from typing import Any, Literal, Protocol, get_args
 
 from invgen.core.errors import FileError, InvgenError, ParameterError
 from invgen.core.files import check_regular
@@ -77,6 +77,8 @@ def open_scan(
     matrix: tuple[int, ...] | None = None,
     mask: Any = None,
     remove_oversampling: ReadoutAxis | None = None,
+    kspace_center: Literal["middle", "corner"] | Sequence[int] | None = None,
+    image_center: Literal["middle", "corner"] | None = None,
     format: str | None = None,
 ) -> Scan | MRIScan:
     """Open a scan: metadata are read; projections and k-space stay in the file until they are asked for.
@@ -130,6 +132,14 @@ def open_scan(
     remove_oversampling : {"x", "y", "z"}, optional
         The readout of plain Cartesian k-space that is sampled twice as densely as the image needs: the outer
         half of the image along it is cropped, exactly.
+    kspace_center : {"middle", "corner"} or sequence of int, optional
+        Entry of the zero frequency of Cartesian k-space along each axis, in the order of the image's axes: of
+        plain arrays counted from 0, where entries beyond a side that is shorter are not measured; of ISMRMRD
+        files the encoding steps and the sample of a readout. By default as the file states, or the middle,
+        and where the energy peaks if that contradicts it.
+    image_center : {"middle", "corner"}, optional
+        Where the image's origin is in plain arrays of Cartesian k-space: "corner" as ``fft2`` has it, without
+        ``ifftshift``. By default the middle, unless the object then lies at the borders.
     format : str, optional
         What the file is, where that is not recognized: a format ("dataexchange", "nxtomo", "fastmri",
         "ismrmrd", "htc"), or plain arrays in a container ("hdf5", "npy", "mat", "tiff").
@@ -164,6 +174,8 @@ def open_scan(
         matrix=matrix,
         mask=mask,
         remove_oversampling=remove_oversampling,
+        kspace_center=kspace_center,
+        image_center=image_center,
     )
     if format is not None and format not in FORMATS:
         raise ParameterError(f"format should be one of {', '.join(FORMATS)}; got {format!r}.")
@@ -177,7 +189,14 @@ def open_scan(
             )
         if isinstance(contents, MRIContents):
             return MRIScan(path, contents, source.close)
-        return Scan(path, contents, options.quantity, source.close, rotation=options.rotation)
+        return Scan(
+            path,
+            contents,
+            options.quantity,
+            source.close,
+            rotation=options.rotation,
+            angle_unit=options.angle_unit,
+        )
     except InvgenError:
         source.close()
         raise

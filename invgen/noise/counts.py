@@ -80,24 +80,40 @@ class Poisson(Noise):
 
 
 class Transmission(Noise):
-    """Photon counts behind an absorber: ``counts ~ Poisson(I0 exp(-A x))``.
+    """Photon counts behind an absorber: ``counts ~ Poisson(I0 exp(-A x) + background)``.
+
+    A detector that adds Gaussian noise of variance v to each reading has, to second order, the statistics of
+    counts with a background v, once v is added to its readings: Snyder, Hammoud and White (1993), Image
+    recovery from data acquired with a charge-coupled-device camera, eq. 6. Readings below zero then keep
+    their meaning, where setting them to zero would be a bias.
 
     Parameters
     ----------
-    I0 : positive number, or tensor that broadcasts to the measurement
-        Expected counts without the object.
+    I0 : tensor that broadcasts to the measurement, not negative, or a positive number
+        Expected counts without the object; zero is a dead pixel.
+    background : number or tensor, not negative
+        Expected counts that do not pass the object: scatter, or the variance of the detector's readings.
     """
 
     scalable: ClassVar[bool] = False
 
-    def __init__(self, I0: Any) -> None:
+    def __init__(self, I0: Any, background: Any = 0.0) -> None:
         I0 = torch.as_tensor(I0, dtype=torch.float64)
-        if not bool((I0 > 0).all()) or not bool(torch.isfinite(I0).all()):
-            raise ParameterError("I0, the counts without the object, must be positive and finite.")
-        self.I0 = Constant(I0)
+        background = torch.as_tensor(background, dtype=torch.float64)
+        if not bool((I0 >= 0).all()) or not bool((I0 > 0).any()) or not bool(torch.isfinite(I0).all()):
+            raise ParameterError(
+                "I0, the counts without the object, must be positive and finite (zero for a dead pixel)."
+            )
+        if not bool((background >= 0).all()) or not bool(torch.isfinite(background).all()):
+            raise ParameterError("background, a number of counts, must be finite and not negative.")
+        self.I0, self.background = Constant(I0), Constant(background)
 
     def expected(self, prediction: torch.Tensor) -> torch.Tensor:
         """Expected counts behind line integrals."""
+        return self._passed(prediction) + self.background.like(prediction)
+
+    def _passed(self, prediction: torch.Tensor) -> torch.Tensor:
+        """Those that pass the object."""
         return self.I0.like(prediction) * torch.exp(-prediction)
 
     @property
@@ -110,20 +126,45 @@ class Transmission(Noise):
         return _poisson(self.expected(prediction), seed)
 
     def _terms(self, prediction, measurement):
-        """``I0 exp(-A x) + y A x``."""
-        return self.expected(prediction) + measurement * prediction
+        """``m - y log m`` of the expected counts m; without a background, ``I0 exp(-A x) + y A x``."""
+        if not bool(self.background.value.any()):
+            return self._alive(self._passed(prediction) + measurement * prediction)
+        expected = self.expected(prediction)
+        return self._alive(expected - torch.xlogy(measurement, expected))
 
     def gradient(self, prediction, measurement):
-        """``y - I0 exp(-A x)``."""
-        return measurement - self.expected(prediction)
+        """``I0 exp(-A x) (y / m - 1)``; without a background, ``y - I0 exp(-A x)``."""
+        passed = self._passed(prediction)
+        if not bool(self.background.value.any()):
+            return self._alive(measurement - passed)
+        return self._alive(passed * (measurement / (passed + self.background.like(prediction)) - 1))
 
     def curvature(self, prediction, measurement):
-        """``I0 exp(-A x)``, at most I0 where line integrals are not negative."""
-        return self.expected(prediction)
+        """``I0 exp(-A x) (1 - b y / m^2)``, b the background: at most I0 where A x is not negative."""
+        passed, b = self._passed(prediction), self.background.like(prediction)
+        if not bool(self.background.value.any()):
+            return passed
+        return self._alive(passed * (1 - b * measurement / (passed + b).square()))
 
     def _best_terms(self, measurement):
+        if bool(
+            self.background.value.any()
+        ):  # of expected counts that equal them, if any object left so many
+            return self._alive(measurement - torch.xlogy(measurement, measurement))
         # no line integral explains zero counts perfectly; half a count comes closest in the limit
-        return self._terms(torch.log(self.I0.like(measurement) / measurement.clamp(min=0.5)), measurement)
+        I0 = self.I0.like(measurement)
+        return self._terms(torch.log(torch.where(I0 > 0, I0, 1) / measurement.clamp(min=0.5)), measurement)
+
+    def _alive(self, values: torch.Tensor) -> torch.Tensor:
+        """Zero where nothing is counted."""
+        alive = self._informative(values)
+        return values if alive is None else torch.where(alive, values, 0)
+
+    def _informative(self, measurement: torch.Tensor) -> torch.Tensor | None:
+        """Entries that are no dead pixels."""
+        if bool((self.I0.value > 0).all()):
+            return None
+        return (self.I0.value > 0).to(measurement.device)
 
     check = Poisson.check
 

@@ -70,7 +70,13 @@ class _CT(Work):
             select(recipe.views, scan.views, "views")
         if recipe.fov is None or recipe.size is None:
             self._settle_image(row, notice)
-        return self._problem(row)
+        problem = self._problem(row)
+        for sentence in self._assumptions:
+            notice(f"{sentence[0].upper()}{sentence[1:]}.")
+        return problem
+
+    #: What was assumed in preparing the first slice.
+    _assumptions: tuple[str, ...] = ()
 
     def _settle_image(self, row: int, notice: Notice) -> None:
         """Choose the size of the image, and where the object is taken to be, for all slices."""
@@ -141,7 +147,9 @@ class _CT(Work):
     def _choice(self) -> dict[str, Any]:
         """How the projections of the recipe are chosen and prepared."""
         recipe, scan = self.recipe, self._scan
-        steps = default_steps(scan.stored, recipe.bin) + ((Stripes(),) if recipe.remove_stripes else ())
+        steps = default_steps(scan.stored, recipe.bin, recipe.air) + (
+            (Stripes(),) if recipe.remove_stripes else ()
+        )
         return {
             "center": recipe.center,
             "tilt": recipe.tilt,
@@ -197,9 +205,9 @@ class SliceBySlice(_CT):
     def solve(self, slices: range, part: Part) -> Solved:
         """Reconstruct a slice."""
         (row,) = slices
-        problem, report = self._prepared(row)
+        problem, report, start = self._prepared(row)
         with named(row):
-            result = self._solved(problem, part)
+            result = self._solved(problem, part, start)
         samples = None if result.samples is None else self._shown(result.samples)[:, None]
         return Solved(self._shown(result.x)[None], samples, (report,), result.stats)
 
@@ -210,10 +218,12 @@ class SliceBySlice(_CT):
     def _problem(self, row: int) -> Problem:
         return self._prepared(row)[0]
 
-    def _prepared(self, row: int) -> tuple[Problem, tuple[str, ...]]:
-        """The problem of a slice, and the report of its preprocessing."""
+    def _prepared(self, row: int) -> tuple[Problem, tuple[str, ...], torch.Tensor | None]:
+        """The problem of a slice, the report of its preprocessing, and where to start."""
         with named(row):
             projections = self._scan.line_integrals(row, **self._choice)
+            projections = self._with_few_quanta(projections)
+            self._assumptions = projections.assumptions
             operator = to_operator(projections, image_shape=self._grid(projections), fov=self.recipe.fov)
             if self._operator is None:
                 self._operator = operator
@@ -221,7 +231,26 @@ class SliceBySlice(_CT):
             own, first = operator.geometry, self._operator.geometry
             if torch.equal(own.angles, first.angles) and own.detector_offset == first.detector_offset:
                 operator = self._operator
-            return self._on_device(to_problem(projections, operator)), projections.report
+            quanta, start = projections.quanta, None
+            takes_counts = self.method.penalized and quanta is not None and quanta.are_few
+            problem = self._on_device(to_problem(projections, operator, counts=takes_counts))
+            if takes_counts and quanta is not None:
+                # the densest rays, which count least, would be the last to be fitted
+                lines = quanta.line_integrals().to(problem.measurement)
+                start = FBP()(Problem(operator, lines)).x.clamp(min=0)
+            return problem, projections.report, start
+
+    def _with_few_quanta(self, projections: Projections) -> Projections:
+        """The projections, and a sentence where their quanta are few."""
+        quanta = projections.quanta
+        if quanta is None or not quanta.are_few:
+            return projections
+        few = f"few quanta: {max(quanta.fewest, 0):.0f} or fewer in one of a hundred rays"
+        if self.method.penalized:
+            return projections.assumed(f"{few}; their Poisson likelihood is used, instead of the logarithm")
+        return projections.assumed(
+            f"{few}, whose logarithm is biased; the solver tv takes their Poisson likelihood instead"
+        )
 
 
 class Volume(_CT):
@@ -265,6 +294,7 @@ class Volume(_CT):
     def _whole(self) -> tuple[Problem, Panel]:
         """The problem of the volume, and the rows that it is made of."""
         panel = self._panel
+        self._assumptions = panel.row.assumptions
         operator = to_volume_operator(panel, (self.count, *self._grid(panel.row)), self.recipe.fov)
         return self._on_device(to_volume_problem(panel, operator)), panel
 

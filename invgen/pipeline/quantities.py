@@ -14,7 +14,19 @@ from invgen.core.checks import as_count, is_count
 from invgen.core.errors import ParameterError
 from invgen.pipeline.values import Value, are_numbers
 
-__all__ = ["Angle", "Angles", "Between", "Counts", "Degrees", "FieldOfView", "Lengths", "Side", "Sizes"]
+__all__ = [
+    "Angle",
+    "Angles",
+    "Between",
+    "Columns",
+    "Counts",
+    "Degrees",
+    "FieldOfView",
+    "KspaceCenter",
+    "Lengths",
+    "Side",
+    "Sizes",
+]
 
 #: Significant digits of a number, the fewest first.
 _DIGITS = range(1, 18)
@@ -196,6 +208,68 @@ class Counts(Value):
     def write(self, value: tuple[int, ...]) -> str:
         """Numbers with commas between them."""
         return ",".join(map(str, value))
+
+
+class Columns(Value):
+    """Ranges of detector columns; or a word: auto, off."""
+
+    metavar = "A:B,..."
+    syntax = "auto, off, or ranges such as 0:8,112:120, B left out."
+    python = '"auto", "off", or tuple of (int, int)'
+
+    def check(self, value: Any, name: str) -> str | tuple[tuple[int, int], ...]:
+        """A word, or a tuple of pairs of int."""
+        if value in ("auto", "off"):
+            return str(value)
+        pairs = [] if isinstance(value, str) or not isinstance(value, Sequence) else list(value)
+        if not pairs or not all(isinstance(pair, Sequence) and len(pair) == 2 for pair in pairs):
+            raise ParameterError(f'{name} is "auto", "off", or pairs of columns; got {value!r}.')
+        return tuple((as_count(a, name, least=0), as_count(b, name)) for a, b in pairs)
+
+    def read(self, text: str) -> str | tuple[tuple[int, int], ...]:
+        """A word, or ``a:b`` with commas between them."""
+        if text in ("auto", "off"):
+            return text
+        try:
+            pairs = [part.split(":") for part in text.split(",")]
+            return tuple((int(a), int(b)) for a, b in pairs)
+        except ValueError:
+            raise ValueError(
+                f"{text!r} is not auto, off, or ranges of columns such as 0:8,112:120."
+            ) from None
+
+    def write(self, value: str | tuple[tuple[int, int], ...]) -> str:
+        """The word, or ranges with commas between them."""
+        return value if isinstance(value, str) else ",".join(f"{a}:{b}" for a, b in value)
+
+
+class KspaceCenter(Value):
+    """An entry of k-space: a word, or a number along each axis."""
+
+    metavar = "WHERE"
+    syntax = "middle, corner, or numbers such as 64,48."
+    python = '"middle", "corner" or tuple of int'
+
+    def check(self, value: Any, name: str) -> str | tuple[int, ...]:
+        """A word, or a tuple of int."""
+        if value in ("middle", "corner"):
+            return str(value)
+        if isinstance(value, str) or not isinstance(value, Sequence) or not value:
+            raise ParameterError(f'{name} is "middle", "corner", or a number for each axis; got {value!r}.')
+        return tuple(as_count(part, name, least=0) for part in value)
+
+    def read(self, text: str) -> str | tuple[int, ...]:
+        """A word, or numbers with commas between them."""
+        if text in ("middle", "corner"):
+            return text
+        try:
+            return tuple(int(part) for part in text.split(","))
+        except ValueError:
+            raise ValueError(f"{text!r} is not middle, corner, or numbers such as 64,48.") from None
+
+    def write(self, value: str | tuple[int, ...]) -> str:
+        """The word, or numbers with commas between them."""
+        return value if isinstance(value, str) else ",".join(map(str, value))
 
 
 class Sizes(Value):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from invgen.core.errors import FileError, ParameterError
 from invgen.pipeline.measuring import Measuring, Operators, measuring, operators_in_words
 from invgen.pipeline.options import given, option, validate
-from invgen.pipeline.quantities import Angles, Lengths, Sizes
+from invgen.pipeline.quantities import Angles, KspaceCenter, Lengths, Sizes
 from invgen.pipeline.values import Choice, Flag, Name
 
 if TYPE_CHECKING:
@@ -99,6 +99,19 @@ class Reading:
     remove_oversampling: str | None = option(
         Choice(("x", "y", "z"), "AXIS"),
         "Axis of the readout, x or y, that is sampled twice as densely as the image needs.",
+        panel=_MRI,
+    )
+    kspace_center: str | tuple[int, ...] | None = option(
+        KspaceCenter(),
+        "Entry of the zero frequency of Cartesian k-space: its middle, its corner, or numbers along y,x or "
+        "z,y,x; of ISMRMRD files the encoding step and the sample of a readout. By default as stated, unless "
+        "the energy peaks elsewhere.",
+        panel=_MRI,
+    )
+    image_center: str | None = option(
+        Choice(("middle", "corner")),
+        "Pixel that is the image's origin in plain arrays of k-space: middle, or corner as of fft2 without "
+        "ifftshift. By default the middle, unless the object then lies at the borders.",
         panel=_MRI,
     )
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from invgen.core.errors import ParameterError
 from invgen.pipeline.options import Kind, given, option, options, recorded, validate, words
-from invgen.pipeline.quantities import Angle, Degrees, FieldOfView, Side
+from invgen.pipeline.quantities import Angle, Columns, Degrees, FieldOfView, Side
 from invgen.pipeline.reading import Reading
 from invgen.pipeline.values import LOWEST, Choice, Count, Flag, Name, Number, Settings, Slices
 
@@ -124,6 +124,14 @@ class Recipe:
         "Detector columns to average into one; of a cone beam, rows too.",
         panel=_CT,
         default=1,
+        scan="CT",
+    )
+    air: str | tuple[tuple[int, int], ...] = option(
+        Columns(),
+        "Detector columns of air beside the object, by which each view's incident beam is normalised; auto "
+        "finds them at both edges, and uses them where the beam varies; off does not.",
+        panel=_CT,
+        default="auto",
         scan="CT",
     )
     size: int | tuple[int, int] | None = option(

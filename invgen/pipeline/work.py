@@ -190,8 +190,8 @@ class Work(ABC):
         joint = None if self.channels is None else -3
         return build(priors.TotalVariation(**of_prior, axes=axes, joint=joint), **given)
 
-    def _solved(self, problem: Problem, part: Part) -> Reconstruction:
-        """Solve a problem, or draw samples of its posterior."""
+    def _solved(self, problem: Problem, part: Part, start: torch.Tensor | None = None) -> Reconstruction:
+        """Solve a problem, from an image to start at, or draw samples of its posterior."""
         solver, samples, done = self.solver(problem), self.recipe.samples, 0
         whole = solver.iterations * (samples or 1) + 1
 
@@ -201,7 +201,7 @@ class Work(ABC):
             part(done / whole)
             return self._enough(problem, iteration, state)
 
-        start = self._start(problem)
+        start = self._start(problem) if start is None else start
         return solver(problem, x0=start, samples=samples or 1, seed=self.recipe.seed, callback=callback)
 
     def _start(self, problem: Problem) -> torch.Tensor | None:

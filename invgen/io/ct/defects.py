@@ -169,7 +169,7 @@ class Stripes:
         values, places = projections.data.sort(dim=0, stable=True)
         smooth = torch.empty_like(values).scatter_(0, places, median_filter(values, size, 1))
         change = (smooth - projections.data).square().mean().sqrt()
-        return replace(projections, data=smooth).reported(
+        return replace(projections, data=smooth, quanta=None).reported(
             f"removed stripes by sorting, median filter of {size} columns: an rms change of {change:.3g}"
         )
 

@@ -11,6 +11,7 @@ import torch
 from invgen.core.errors import DataError, ParameterError
 from invgen.io.ct.defects import MAX_DEAD
 from invgen.io.ct.projections import Projections, require
+from invgen.io.ct.quanta import Quanta
 
 __all__ = ["FlatField", "MinusLog", "estimate_gain"]
 
@@ -63,6 +64,11 @@ class FlatField:
             flats=None,
             darks=None,
             saturation=None,
+            quanta=Quanta(
+                (counts / gain).float(),
+                (span / gain).expand_as(counts).float(),
+                torch.full_like(counts, _read_variance(darks) / gain**2).float(),
+            ),
         ).with_dead(dead)
         less = "no dark fields, taken as zero" if darks is None else f"less that of {len(darks)} dark fields"
         out = out.reported(

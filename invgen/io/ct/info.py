@@ -92,19 +92,22 @@ def _seen(scan: RawScan) -> dict[str, Any]:
     """What the views see of the middle slice, and what would prevent or spoil its reconstruction."""
     if not scan.has_angles or scan.views * scan.columns > _CHEAP:
         return {"coverage": None, "warnings": []}
+    seen: str | None = None
+    doubts: list[str] = []
     try:
+        doubts += scan.contradictions
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", InvgenWarning)
             projections = scan.preprocess(scan.slices // 2)
             cut = truncation(projections)
             if not cut and not projections.half:
-                return {"coverage": "whole", "warnings": []}
+                return {"coverage": "whole", "warnings": doubts}
             find = find_center if scan.beam is None else axis_of_beam
             try:
-                found = coverage(Center(find(projections))(projections))
+                seen = coverage(Center(find(projections))(projections)).kind
             except DataError:  # the axis cannot be found
                 seen = "region of interest" if cut else None
-                return {"coverage": seen, "warnings": [str(cut)] if cut else []}
     except InvgenError as error:
-        return {"coverage": None, "warnings": [str(error)]}
-    return {"coverage": found.kind, "warnings": [str(cut)] if found.kind == "region of interest" else []}
+        return {"coverage": None, "warnings": [*doubts, str(error)]}
+    cut_off = [str(cut)] if cut and seen == "region of interest" else []
+    return {"coverage": seen, "warnings": [*doubts, *cut_off]}

@@ -47,11 +47,7 @@ def read(source: Source, options: Options) -> Contents:
     if entry is None:
         raise FileError(f"{source.path} has no entry of NXtomo. {describe_datasets(file)}")
     detector = _detector(entry)
-    data, key = (
-        get_dataset(file, f"{detector.name}/data"),
-        read_all(get_dataset(file, f"{detector.name}/image_key")),
-    )
-    key = key.reshape(-1)
+    data, key = get_dataset(file, f"{detector.name}/data"), _key(detector)
     notes: list[str] = []
     axes = _axes(data, len(key), options, notes)
     stack = Stack(data, axes, data.name)
@@ -63,7 +59,13 @@ def read(source: Source, options: Options) -> Contents:
     groups = {value: np.flatnonzero(key == value) for value in (_PROJECTION, _FLAT, _DARK)}
     if not groups[_PROJECTION].size:
         raise DataError(f"{detector.name}/image_key marks no frame as a projection (0).")
-    invalid = len(key) - sum(map(len, groups.values()))
+    aligning = int((key < 0).sum())
+    if aligning:
+        notes.append(
+            f"{aligning} of {len(key)} frames are marked as alignment frames, by a negative image key, and "
+            "left out"
+        )
+    invalid = len(key) - sum(map(len, groups.values())) - aligning
     if invalid:
         notes.append(f"{invalid} of {len(key)} frames are marked invalid and left out")
 
@@ -132,6 +134,25 @@ def _detector(entry: h5py.Group) -> h5py.Group:
             f"{describe_datasets(entry.file)}"
         )
     return found[0]
+
+
+def _key(detector: h5py.Group) -> np.ndarray:
+    """What each frame is: ``image_key``, or ``image_key_control`` where that is negative.
+
+    Of alignment frames, which the ESRF takes after a scan to see whether the object has moved, the former
+    says projection.
+    """
+    key = read_all(get_dataset(detector.file, f"{detector.name}/image_key")).reshape(-1)
+    control = find_object(detector, "image_key_control")
+    if not isinstance(control, h5py.Dataset):
+        return key
+    controls = read_all(control).reshape(-1)
+    if len(controls) != len(key):
+        raise DataError(
+            f"{control.name} has {len(controls)} entries for the {len(key)} of image_key; it should have one "
+            "for each."
+        )
+    return np.where(controls < 0, controls, key)
 
 
 def _axes(data: h5py.Dataset, frames: int, options: Options, notes: list[str]) -> tuple[str, ...]:

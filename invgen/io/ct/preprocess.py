@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+from invgen.io.ct.air import Air
 from invgen.io.ct.center import Center
 from invgen.io.ct.defects import DeadPixels, DropBadFrames, Stripes, Zingers
 from invgen.io.ct.flatfield import FlatField, MinusLog
 from invgen.io.ct.projections import Bin, Projections, Quantity, SelectViews, Step
 
 __all__ = [
+    "Air",
     "Bin",
     "Center",
     "DeadPixels",
@@ -23,9 +27,11 @@ __all__ = [
 ]
 
 
-def default_steps(quantity: Quantity, bin: int = 1) -> tuple[Step, ...]:
+def default_steps(
+    quantity: Quantity, bin: int = 1, air: Literal["auto", "off"] | tuple[tuple[int, int], ...] = "auto"
+) -> tuple[Step, ...]:
     """Build the steps from projections of a quantity to line integrals; binning precedes the logarithm."""
     if quantity == "absorption":
         return DropBadFrames(), Bin(bin)
     division = (DeadPixels(), FlatField()) if quantity == "counts" else ()
-    return DropBadFrames(), *division, Zingers(), Bin(bin), MinusLog()
+    return DropBadFrames(), *division, Air(air), Zingers(), Bin(bin), MinusLog()

@@ -77,8 +77,10 @@ def refuse_cone(beam: Beam | None) -> None:
         )
 
 
-def to_problem(projections: Projections, operator: Radon | FanBeam | None = None) -> Problem:
-    """Reconstruction problem of line integrals, with the noise of each ray.
+def to_problem(
+    projections: Projections, operator: Radon | FanBeam | None = None, *, counts: bool = False
+) -> Problem:
+    """Reconstruction problem of line integrals, with the noise of each ray; or of the quanta themselves.
 
     Parameters
     ----------
@@ -86,9 +88,38 @@ def to_problem(projections: Projections, operator: Radon | FanBeam | None = None
         Their center of rotation is known.
     operator : Radon or FanBeam, optional
         By default the one that `to_operator` returns.
+    counts : bool
+        Measure the quanta of each ray, with their Poisson likelihood, instead of line integrals: where quanta
+        are few (`Quanta.are_few`) the logarithm is biased, and its noise is not Gaussian.
+
+    Raises
+    ------
+    DataError
+        Where every ray is dead, or the quanta are not known.
     """
     operator = to_operator(projections) if operator is None else operator
+    if counts:
+        return _of_quanta(projections, operator)
     return with_noise(operator, projections.data, projections.std, "slice")
+
+
+def _of_quanta(projections: Projections, operator: LinearOperator) -> Problem:
+    """Problem of counts behind the object, the detector's own noise as a background: see `Transmission`."""
+    import torch
+
+    from invgen.noise import Transmission
+    from invgen.problem import Problem
+
+    quanta, dead = projections.quanta, projections.dead
+    if quanta is None:
+        raise DataError(
+            "the quanta of the rays are not known: the data are no counts, or a step has changed them."
+        )
+    alive = torch.ones_like(quanta.open) if dead is None else 1 - dead.to(quanta.open.dtype)
+    if not bool(alive.any()):
+        raise DataError("every ray of the slice is dead: nothing was measured.")
+    counts = (quanta.counts + quanta.variance).clamp(min=0) * alive
+    return Problem(operator, counts, Transmission(quanta.open * alive, quanta.variance * alive))
 
 
 def with_noise(operator: LinearOperator, data: torch.Tensor, std: torch.Tensor | None, what: str) -> Problem:

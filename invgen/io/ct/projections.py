@@ -13,6 +13,7 @@ import torch
 from invgen.core.checks import as_count, is_count
 from invgen.core.errors import DataError, ParameterError
 from invgen.io.ct.beam import Beam
+from invgen.io.ct.quanta import Quanta
 
 __all__ = [
     "Bin",
@@ -61,8 +62,12 @@ class Projections:
         Which views of the scan these are.
     saturation : float or None
         The count at which the detector clips.
+    quanta : Quanta or None
+        What was counted, where that is known and has not been changed by a step.
     report : tuple of str
         What the steps have changed, in sentences.
+    assumptions : tuple of str
+        Those of them that another user might not want, which are shown where the first slice is prepared.
     """
 
     data: torch.Tensor
@@ -79,7 +84,9 @@ class Projections:
     half: bool = False
     index: torch.Tensor | None = None
     saturation: float | None = None
+    quanta: Quanta | None = None
     report: tuple[str, ...] = ()
+    assumptions: tuple[str, ...] = ()
 
     @property
     def views(self) -> int:
@@ -95,6 +102,10 @@ class Projections:
         """Return the same projections with a sentence added to the report."""
         return replace(self, report=(*self.report, sentence))
 
+    def assumed(self, sentence: str) -> Projections:
+        """Return the same projections with a sentence added to the report and to the assumptions."""
+        return replace(self.reported(sentence), assumptions=(*self.assumptions, sentence))
+
     def selected(self, keep: torch.Tensor | slice) -> Projections:
         """Return some of the views, by a boolean mask or a slice."""
         return replace(
@@ -104,6 +115,7 @@ class Projections:
             index=None if self.index is None else self.index[keep],
             std=None if self.std is None else self.std[keep],
             dead=None if self.dead is None else self.dead[keep],
+            quanta=None if self.quanta is None else self.quanta.map(lambda x: x[keep]),
         )
 
     def with_dead(self, dead: torch.Tensor) -> Projections:
@@ -146,7 +158,7 @@ def require(projections: Projections, step: str, *quantities: Quantity) -> None:
     if projections.quantity not in quantities:
         raise ParameterError(
             f"{step} works on {' or '.join(quantities)}; the projections are {projections.quantity}. "
-            "The usual order is DropBadFrames, DeadPixels, FlatField, Zingers, Bin, MinusLog, Stripes."
+            "The usual order is DropBadFrames, DeadPixels, FlatField, Air, Zingers, Bin, MinusLog, Stripes."
         )
     require_finite(projections.data, "projections", "view")
     for name, frames in (("flat fields", projections.flats), ("dark fields", projections.darks)):
@@ -225,12 +237,25 @@ class Bin:
             data=data,
             std=std,
             dead=dead,
+            quanta=_summed(projections.quanta, projections.dead, n),
             image_shape=None if shape is None else (-(-shape[0] // n), -(-shape[1] // n)),
             center=None if projections.center is None else (projections.center - (n - 1) / 2) / n,
             spacing=projections.spacing * n,
         )
         left = f"; {cut} columns at the right edge were cut" if cut else ""
         return out.reported(f"averaged {n} columns into one: {bins} columns of {out.spacing:g}{left}")
+
+
+def _summed(quanta: Quanta | None, dead: torch.Tensor | None, n: int) -> Quanta | None:
+    """Quanta of groups of `n` neighbors, without those of dead rays."""
+    if quanta is None:
+        return None
+
+    def total(x: torch.Tensor) -> torch.Tensor:
+        x = x if dead is None else torch.where(dead, 0, x)
+        return x[..., : x.shape[-1] // n * n].unflatten(-1, (-1, n)).sum(-1)
+
+    return quanta.map(total)
 
 
 def averaged(

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
 
-from invgen.core.errors import DataError
+from invgen.core.errors import DataError, InvgenError
 from invgen.io.ct.contents import Contents
-from invgen.io.ct.preprocess import Projections, Quantity, Step, default_steps
+from invgen.io.ct.contradictions import check_turn, clipped_at, of_angles, of_projections
+from invgen.io.ct.preprocess import (
+    DeadPixels,
+    DropBadFrames,
+    FlatField,
+    Projections,
+    Quantity,
+    Step,
+    default_steps,
+)
 from invgen.io.ct.stack import Frames
-from invgen.io.options import Divided, Rotation
+from invgen.io.options import AngleUnit, Divided, Rotation
 from invgen.io.scanfile import ScanFile
 
 __all__ = ["RawScan"]
@@ -59,6 +69,7 @@ class RawScan(ScanFile):
         quantity: Divided | None,
         close: Callable[[], None],
         rotation: Rotation = "counterclockwise",
+        angle_unit: AngleUnit | None = None,
     ):
         super().__init__(path, close)
         self.format, self.notes = contents.format, contents.notes
@@ -87,6 +98,7 @@ class RawScan(ScanFile):
             order = np.argsort(contents.angles, kind="stable")
             self._angles = contents.angles[order]
             self.notes += ("the angles are not in order in the file; views are counted by increasing angle",)
+        self._unit_is_given = angle_unit is not None
         self._frames = contents.projections if order is None else contents.projections.ordered(order)
 
     @property
@@ -114,6 +126,7 @@ class RawScan(ScanFile):
         """
         row = self._index(slice, self.slices, "slice")
         counts = self.stored == "counts"
+        check_turn(self.angles)
 
         def read(frames: Frames | None) -> torch.Tensor | None:
             return None if frames is None or not counts else _tensor(frames.read(row))
@@ -131,7 +144,7 @@ class RawScan(ScanFile):
             image_shape=self.contents.image_shape,
             half=self.contents.half,
             index=torch.arange(self.views),
-            saturation=self._saturation() if counts else None,
+            saturation=self._saturation[0] if counts else None,
         )
 
     def preprocess(self, slice: int, *steps: Step) -> Projections:
@@ -141,10 +154,50 @@ class RawScan(ScanFile):
             projections = step(projections)
         return projections
 
-    def _saturation(self) -> float | None:
-        """Value at which the detector clips: as the file states, else the largest of an integer type."""
-        if self.contents.saturation is not None:
-            return self.contents.saturation
+    @cached_property
+    def contradictions(self) -> tuple[str, ...]:
+        """What the angles and the middle slice contradict of what the file states: a sentence each.
+
+        Of a slice that cannot be read, nothing: what is wrong with it is said where it is used.
+        """
+        found = [] if self._unit_is_given or not self.has_angles else of_angles(self.angles)
+        try:
+            steps: tuple[Step, ...] = (DropBadFrames(),)
+            if self.stored == "counts":
+                found += self._saturation[1]
+                steps += DeadPixels(), FlatField()
+            return tuple(found + of_projections(self.preprocess(self.slices // 2, *steps)))
+        except InvgenError:
+            return tuple(found)
+
+    @cached_property
+    def _saturation(self) -> tuple[float | None, list[str]]:
+        """Value at which the detector clips, and sentences on it.
+
+        As the samples of the middle slice have it, else as the file states, else the largest of an integer
+        type.
+        """
+        stated, row = self.contents.saturation, self.slices // 2
+        limit = self._largest if stated is None else stated
+        if self.contents.flats is None:
+            return limit, []
+        counts, flats = self._frames.read(row), self.contents.flats.read(row)
+        if stated is not None and (above := int((counts > stated).sum())) > len(counts):
+            return self._largest, [
+                f"the file states that the detector clips at {stated:g}, and {above} counts of the middle "
+                "slice are larger: the statement is not followed"
+            ]
+        found = clipped_at(counts, flats)
+        if found is None or (limit is not None and found >= limit):
+            return limit, []
+        return found, [
+            f"{int((counts == found).sum())} counts of the middle slice and {int((flats == found).sum())} of "
+            f"its flats are {found:g}, the largest value: the detector clips there, and they are left out"
+        ]
+
+    @property
+    def _largest(self) -> float | None:
+        """The largest value of an integer type."""
         return float(np.iinfo(self.dtype).max) if self.dtype.kind in "ui" else None
 
     def __repr__(self) -> str:

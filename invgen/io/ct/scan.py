@@ -22,7 +22,7 @@ from invgen.io.ct.projections import require
 from invgen.io.ct.raw import RawScan
 from invgen.io.ct.selection import ALL, Selection
 from invgen.io.ct.volume import Panel, panel, refuse_slices, to_volume_operator, to_volume_problem
-from invgen.io.options import Divided, Rotation
+from invgen.io.options import AngleUnit, Divided, Rotation
 
 if TYPE_CHECKING:
     from invgen.problem import Problem
@@ -52,11 +52,12 @@ class Scan(RawScan):
         quantity: Divided | None,
         close: Callable[[], None],
         rotation: Rotation = "counterclockwise",
+        angle_unit: AngleUnit | None = None,
     ):
-        super().__init__(path, contents, quantity, close, rotation)
+        super().__init__(path, contents, quantity, close, rotation, angle_unit)
         self._centers: dict[int, CenterEstimate] = {}
         self._axis: Axis | None = None
-        self._warned = False
+        self._warned = self._doubted = False
 
     def find_center(self, slice: int | None = None) -> CenterEstimate:
         """Find the center of rotation from all views of a slice (None: the middle one), once per slice.
@@ -79,6 +80,7 @@ class Scan(RawScan):
         """
         row = self.slices // 2 if slice is None else self._index(slice, self.slices, "slice")
         if row not in self._centers:
+            self._doubts()  # such as of the angles, which the search needs
             find = find_center if self.beam is None else axis_of_beam
             self._centers[row] = find(self.preprocess(row))
         return self._centers[row]
@@ -148,7 +150,7 @@ class Scan(RawScan):
         """
         selection = replace(selection, **fields)
         row = self._index(slice, self.slices, "slice")
-        projections = self.projections(row)
+        projections = replace(self.projections(row), report=self._doubts())
         projections = selection.of_views(projections, self.angles)
         # before Bin, which maps the center; found from all views, whatever the choice of views
         axis = self._axis_of(selection)
@@ -201,6 +203,15 @@ class Scan(RawScan):
         for row in ((2 * i + 1) * self.slices // (2 * count) for i in range(count)):
             with suppress(DataError):
                 found.append(find(row))
+        return found
+
+    def _doubts(self) -> tuple[str, ...]:
+        """What the scan contradicts; warned of once."""
+        found = self.contradictions
+        if not self._doubted:
+            self._doubted = True
+            for sentence in found:
+                warnings.warn(sentence, InvgenWarning, stacklevel=3)
         return found
 
     def problem(

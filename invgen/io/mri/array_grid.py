@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
-from invgen.core.errors import DataError, ParameterError
+from invgen.core.errors import DataError, InvgenError, ParameterError
 from invgen.io.mri.contents import KSpace, read_block
 from invgen.io.mri.named import NamedArray
+from invgen.io.mri.origin import Origin, find_origin, given_center
 from invgen.io.mri.oversampling import remove_oversampling
 
 __all__ = ["ArrayGrid"]
@@ -25,6 +27,9 @@ class ArrayGrid:
         With its axes in the order of the file's, or with one entry for each column.
     readout : str or None
         Axis that is sampled twice as densely as the image needs.
+    kspace_center, image_center
+        Where the zero frequency and the image's origin are, as of `open_scan`; None looks at the samples of
+        the middle slice.
 
     Raises
     ------
@@ -32,9 +37,17 @@ class ArrayGrid:
         When the mask or the readout does not fit the array.
     """
 
-    def __init__(self, array: NamedArray, mask: Any, readout: str | None):
+    def __init__(
+        self,
+        array: NamedArray,
+        mask: Any,
+        readout: str | None,
+        kspace_center: str | Sequence[int] | None = None,
+        image_center: str | None = None,
+    ):
         self._array, self._mask = array, None if mask is None else _mask(array, mask)
-        self._axis, wanted = 0, list(array.samples)
+        self.origin = self._origin(given_center(kspace_center, array.samples), image_center)
+        self._axis, wanted = 0, list(self.origin.grid)
         if readout is not None:
             if readout not in array.grid:
                 raise ParameterError(
@@ -46,11 +59,36 @@ class ArrayGrid:
                 raise DataError(f"the axis {readout} has one sample; there is no oversampling.")
             wanted[self._axis] //= 2
         self.image_shape = tuple(wanted)
-        self.oversampling = array.samples[self._axis] / self.image_shape[self._axis]
+        self.oversampling = self.origin.grid[self._axis] / self.image_shape[self._axis]
         self.notes: tuple[str, ...] = ()
 
     def read(self, slice: int, repetition: int) -> KSpace:
         """k-space of a slice."""
+        kspace = self.origin.centered(self._stored(slice, repetition))
+        if self._axis == 0:
+            return kspace
+        return remove_oversampling(kspace, self._axis, self.image_shape[self._axis])
+
+    def _origin(self, kspace_center: tuple[int, ...] | None, image_center: str | None) -> Origin:
+        """As stated, else as the middle slice has it; of one that cannot be read, the middle."""
+        shape = self._array.samples
+        if image_center not in (None, "middle", "corner"):
+            raise ParameterError(
+                f'image_center is "middle" or "corner"; got {image_center!r} (command line: --image-center).'
+            )
+        try:
+            kspace = self._stored(self._array.size.get("slice", 1) // 2, 0)
+        except InvgenError:  # it is said where the slice is used
+            return Origin(
+                shape,
+                kspace_center or tuple(n // 2 for n in shape),
+                (image_center == "corner",) * len(shape),
+            )
+        assert kspace.mask is not None, "this is a grid"
+        return find_origin(kspace.data, kspace.mask, kspace_center, image_center)
+
+    def _stored(self, slice: int, repetition: int) -> KSpace:
+        """k-space of a slice as it is in the array."""
         data = self._array.read(slice, repetition)
         filled = (data != 0).any(dim=0)
         mask = filled if self._mask is None else self._mask.expand(filled.shape)
@@ -62,10 +100,7 @@ class ArrayGrid:
         report = [f"{int(mask.sum())} of {mask.numel()} positions are sampled"]
         if outside := int((filled & ~mask).sum()):
             report.append(f"{outside} positions that are not zero are left out by the mask")
-        kspace = KSpace(data * mask, tuple(mask.shape), mask=mask, report=tuple(report))
-        if self._axis == 0:
-            return kspace
-        return remove_oversampling(kspace, self._axis, self.image_shape[self._axis])
+        return KSpace(data * mask, tuple(mask.shape), mask=mask, report=tuple(report))
 
 
 def _mask(array: NamedArray, mask: Any) -> torch.Tensor:

@@ -22,7 +22,16 @@ from invgen.io.source import Source
 __all__ = ["read"]
 
 #: What the caller can state about k-space in arrays, beside the array and its axes.
-_OPTIONS = ("trajectory", "trajectory_unit", "field_of_view", "matrix", "mask", "remove_oversampling")
+_OPTIONS = (
+    "trajectory",
+    "trajectory_unit",
+    "field_of_view",
+    "matrix",
+    "mask",
+    "remove_oversampling",
+    "kspace_center",
+    "image_center",
+)
 
 
 def read(source: Source, options: Options) -> Contents:
@@ -63,7 +72,9 @@ def read(source: Source, options: Options) -> Contents:
         )
     else:
         mask = None if options.mask is None else given(options.mask)
-        reader = ArrayGrid(array, mask, options.remove_oversampling)
+        reader = ArrayGrid(
+            array, mask, options.remove_oversampling, options.kspace_center, options.image_center
+        )
     cartesian = isinstance(reader, ArrayGrid)
     return Contents(
         format="kspace",
@@ -71,7 +82,7 @@ def read(source: Source, options: Options) -> Contents:
         slices=array.size.get("slice", 1),
         coils=coils,
         trajectory="cartesian" if cartesian else "non-cartesian",
-        encoded_shape=array.samples if cartesian else reader.image_shape,
+        encoded_shape=reader.origin.grid if isinstance(reader, ArrayGrid) else reader.image_shape,
         image_shape=reader.image_shape,
         dtype=array.array.dtype,
         read=reader.read,
@@ -79,6 +90,7 @@ def read(source: Source, options: Options) -> Contents:
         pixel_size=_pixel_size(options.field_of_view, reader.image_shape),
         oversampling=reader.oversampling,
         notes=reader.notes,
+        contradictions=reader.origin.found if isinstance(reader, ArrayGrid) else (),
         options=_OPTIONS,
     )
 
@@ -132,8 +144,9 @@ def _check(options: Options, path: bool) -> None:
             f"axes={options.axes!r} has samples along a trajectory, and it is not given: trajectory=..., the "
             "name of an array or of a NPY or MAT file (command line: --trajectory)."
         )
-    if path and (options.mask is not None or options.remove_oversampling is not None):
-        raise ParameterError("mask and remove_oversampling are for Cartesian k-space, not for trajectories.")
+    of_grids = ("mask", "remove_oversampling", "kspace_center", "image_center")
+    if path and any(getattr(options, name) is not None for name in of_grids):
+        raise ParameterError(f"{', '.join(of_grids)} are for Cartesian k-space, not for trajectories.")
 
 
 def _pixel_size(field_of_view: Any, shape: tuple[int, ...]) -> tuple[float, ...] | None:

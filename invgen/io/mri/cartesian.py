@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
 
-from invgen.core.errors import DataError
+from invgen.core.errors import DataError, InvgenError
 from invgen.io.mri import acquisitions as flags
 from invgen.io.mri.contents import KSpace, check_size, samples_of
 from invgen.io.mri.measurement import Measurement
+from invgen.io.mri.origin import contradicted, given_center
 from invgen.io.mri.oversampling import remove_oversampling, sampled_throughout
 
 __all__ = ["Lines"]
+
+#: Readouts from which it is seen where the energy lies.
+_ENOUGH = 4096
 
 
 class Lines:
@@ -30,6 +35,9 @@ class Lines:
         (D, H, W) or (H, W).
     width : int
         Width to which the oversampled W is cropped.
+    kspace_center : sequence of int, optional
+        Encoding steps of the zero frequency, and the sample of a readout; by default as the header states,
+        or as the energy of the middle slice has it where that contradicts the header.
 
     Raises
     ------
@@ -37,7 +45,9 @@ class Lines:
         When a readout lies outside of the grid.
     """
 
-    def __init__(self, measurement: Measurement, grid: tuple[int, ...], width: int):
+    def __init__(
+        self, measurement: Measurement, grid: tuple[int, ...], width: int, kspace_center: Any = None
+    ):
         self._measurement, self._grid, self._width = measurement, grid, width
         table = self._table = measurement.table
         check_size(measurement.coils, math.prod(grid), f"{table.what}: the header")
@@ -51,12 +61,69 @@ class Lines:
             self.notes += (
                 "echo-planar lines are taken as sampled evenly, and their phase as correct: expect ghosts",
             )
+        middles = [measurement.middle(len(grid) - 1 - i, size) for i, size in enumerate(grid[:-1])]
+        self.found: tuple[str, ...] = ()
+        if kspace_center is not None:
+            given = given_center(kspace_center, grid)
+            assert given is not None, "it is given"
+            *middles, sample = given
+            center = np.full_like(center, sample)
+        else:
+            middles, center = self._as_measured(middles, center)
         self._start = grid[-1] // 2 - center + table["discard_pre"]
         self._stop = grid[-1] // 2 - center + n - table["discard_post"]
-        self._rows = [measurement.step(1, grid[-2])]
-        if len(grid) == 3:
-            self._rows.insert(0, measurement.step(2, grid[0]))
+        self._rows = [
+            measurement.step(len(grid) - 1 - i, grid[i], middle) for i, middle in enumerate(middles)
+        ]
         self._check(used)
+
+    def _as_measured(self, middles: list[int], center: np.ndarray) -> tuple[list[int], np.ndarray]:
+        """Encoding steps and samples of the zero frequency, where the energy contradicts those stated."""
+        measurement, table = self._measurement, self._table
+        lines = measurement.of(len(measurement.slices) // 2, 0)
+        lines = lines[:: 1 + 2 * (len(lines) // (2 * _ENOUGH))]  # an odd stride meets both senses
+        try:
+            energies = {
+                readout.index: np.square(np.abs(readout.samples)).sum(0, dtype=np.float64)
+                for readout in table.read(lines)
+            }
+        except InvgenError:  # it is said where the slice is used
+            return middles, center
+        whole = np.array([energies[i].sum() for i in lines.tolist()])
+        for i, size in enumerate(self._grid[:-1]):
+            name = f"kspace_encode_step_{len(self._grid) - 1 - i}"
+            steps = table[name][lines]
+            count = max(size, int(steps.max()) + 1)
+            times = np.bincount(steps, minlength=count)
+            profile = np.bincount(steps, weights=whole, minlength=count) / np.maximum(times, 1)
+            peak = contradicted(profile, middles[i])
+            if peak is not None:
+                self.found += (
+                    f"the header states that {name} is {middles[i]} in the middle of k-space, and the "
+                    f"energy peaks at {peak}, which is taken; kspace_center=... (command line: "
+                    "--kspace-center) says otherwise",
+                )
+                middles[i] = peak
+        reverse, center = table.flagged(flags.REVERSE), center.copy()
+        for backwards in (False, True):
+            group = [i for i in lines.tolist() if reverse[i] == backwards]
+            lengths = {(len(energies[i]), int(center[i]), int(table["discard_pre"][i])) for i in group}
+            if len(lengths) != 1:  # none, or of several kinds
+                continue
+            ((_, stated, skipped),) = lengths
+            profile = np.sum([energies[i] for i in group], axis=0)
+            # counted as `_fill` places them
+            profile = profile[::-1] if backwards else profile
+            peak = contradicted(profile, stated - skipped)
+            if peak is not None:
+                peak += skipped
+                kind = "reversed readouts" if backwards else "readouts"
+                self.found += (
+                    f"center_sample of {kind} is {stated}, and their energy peaks at sample {peak}, which is "
+                    "taken; kspace_center=... (command line: --kspace-center) says otherwise",
+                )
+                center[reverse == backwards] = peak
+        return middles, center
 
     def _check(self, used: np.ndarray) -> None:
         outside = used & ((self._start < 0) | (self._stop > self._grid[-1]) | (self._start >= self._stop))

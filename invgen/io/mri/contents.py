@@ -90,6 +90,7 @@ class Contents:
     has_noise_scan: bool = False
     has_calibration: bool = False
     notes: tuple[str, ...] = ()
+    contradictions: tuple[str, ...] = ()  # between what the file states, or is assumed, and its samples
     options: tuple[str, ...] = ()  # those of `open_scan` that apply, beside the array and its axes
 
     @property

@@ -6,10 +6,11 @@ import h5py
 import numpy as np
 import torch
 
-from invgen.core.errors import DataError, FileError
+from invgen.core.errors import DataError, FileError, InvgenError
 from invgen.io.hdf5 import describe_datasets, find_object, get_dataset, text_attribute
 from invgen.io.mri.contents import Contents, KSpace, central, check_size, read_block, samples_of
 from invgen.io.mri.header import Limit, read_header
+from invgen.io.mri.origin import Origin, find_origin, given_center
 from invgen.io.mri.oversampling import remove_oversampling
 from invgen.io.options import Options
 from invgen.io.source import Container, Source
@@ -69,9 +70,20 @@ def read(source: Source, options: Options) -> Contents:
     if acquisition:
         notes += (f"acquisition {acquisition}",)
 
-    def read_slice(slice: int, _: int) -> KSpace:
+    def stored(slice: int) -> KSpace:
         block = read_block(dataset, slice, f"{what}, slice {slice},")
-        return _crop_readout(_slice(samples_of(block, what), columns_measured, slice), image_shape[0])
+        return _slice(samples_of(block, what), columns_measured, slice)
+
+    center = given_center(options.kspace_center, (rows, columns))
+    try:
+        middle = stored(slices // 2)
+        assert middle.mask is not None, "it is Cartesian"
+        origin = find_origin(middle.data, middle.mask.expand(rows, columns), center, "middle")
+    except InvgenError:  # it is said where the slice is used
+        origin = Origin((rows, columns), center or (rows // 2, columns // 2), (False, False))
+
+    def read_slice(slice: int, _: int) -> KSpace:
+        return _crop_readout(origin.centered(stored(slice)), image_shape[0])
 
     def read_reference(slice: int) -> torch.Tensor | None:
         if reference is None:
@@ -94,6 +106,8 @@ def read(source: Source, options: Options) -> Contents:
         pixel_size=pixel_size if min(pixel_size) > 0 else None,
         oversampling=rows / image_shape[0],
         notes=notes,
+        contradictions=origin.found,
+        options=("kspace_center",),
     )
 
 

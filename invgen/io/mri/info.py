@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
-from invgen.core.errors import InvgenError
+from invgen.core.errors import InvgenError, InvgenWarning
 from invgen.io.mri.raw import RawMRIScan
 from invgen.operators.mri.calibration import calibrated
 
@@ -52,12 +53,14 @@ def _sampled(scan: RawMRIScan) -> dict[str, Any]:
         "acceleration": None,
         "calibration_region": None,
         "report": [],
-        "warnings": [],
+        "warnings": list(scan.contents.contradictions),
     }
     try:
-        kspace = scan.kspace(scan.slices // 2)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", InvgenWarning)  # they are in the list
+            kspace = scan.kspace(scan.slices // 2)
     except InvgenError as error:
-        return found | {"warnings": [str(error)]}
+        return found | {"warnings": [*found["warnings"], str(error)]}
     found |= {
         "grid": list(kspace.image_shape),
         "samples": list(kspace.data.shape[1:]),

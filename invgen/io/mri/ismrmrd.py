@@ -72,7 +72,7 @@ def read(source: Source, options: Options) -> Contents:
     pixel_size = tuple(encoding.encoded.pixel(axis) for axis in axes)
     reader: Lines | Paths
     if encoding.trajectory in ("cartesian", "epi"):
-        reader = Lines(measurement, grid, image_shape[-1])
+        reader = Lines(measurement, grid, image_shape[-1], options.kspace_center)
     else:
         size = tuple(encoding.encoded.field_of_view[axis] / 1000 for axis in axes)
         reader = Paths(measurement, grid, options.trajectory_unit or "cycles/pixel", size)
@@ -92,7 +92,8 @@ def read(source: Source, options: Options) -> Contents:
         has_noise_scan=measurement.has_noise,
         has_calibration=bool(measurement.calibration.any()) and isinstance(reader, Lines),
         notes=(*measurement.notes, *reader.notes, *_interpolated(encoding, axes)),
-        options=("trajectory_unit",),
+        contradictions=reader.found if isinstance(reader, Lines) else (),
+        options=("trajectory_unit", "kspace_center"),
     )
 
 

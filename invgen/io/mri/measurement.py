@@ -121,10 +121,14 @@ class Measurement:
             keep &= self.table[name] == value
         return keep
 
-    def step(self, number: int, n: int) -> np.ndarray:
-        """Place of each readout on an encoded axis of n entries, by its counter; n // 2 is the middle."""
+    def middle(self, number: int, n: int) -> int:
+        """Counter of the zero frequency on an encoded axis of n entries, as the header states it."""
         limit = self.encoding.limits.get(f"kspace_encoding_step_{number}")
-        middle = n // 2 if limit is None else limit.center
+        return n // 2 if limit is None else limit.center
+
+    def step(self, number: int, n: int, middle: int | None = None) -> np.ndarray:
+        """Place of each readout on an encoded axis of n entries, by its counter; n // 2 is the middle."""
+        middle = self.middle(number, n) if middle is None else middle
         return self.table[f"kspace_encode_step_{number}"] + (n // 2 - middle)
 
     @cached_property

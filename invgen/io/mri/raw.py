@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 import torch
 
-from invgen.core.errors import ShapeError
+from invgen.core.errors import InvgenWarning, ShapeError
 from invgen.io.mri.contents import Contents, KSpace, central
 from invgen.io.scanfile import ScanFile
 
@@ -61,6 +63,7 @@ class RawMRIScan(ScanFile):
         self.unit: Literal["mm", "pixel"] = "pixel" if contents.pixel_size is None else "mm"
         self.pixel_size = contents.pixel_size or (1.0,) * len(self.image_shape)
         self.has_noise_scan = contents.has_noise_scan
+        self._doubted = False
 
     def kspace(self, slice: int = 0, repetition: int = 0) -> KSpace:
         """k-space of one slice or volume, read from the file.
@@ -76,11 +79,21 @@ class RawMRIScan(ScanFile):
             When nothing was measured there, or samples are NaN or infinite.
         FileError
             When the file is damaged or closed.
+
+        Warns
+        -----
+        InvgenWarning
+            Once, where the samples contradict what the file states.
         """
-        return self.contents.read(
+        kspace = self.contents.read(
             self._index(slice, self.slices, "slice"),
             self._index(repetition, self.repetitions, "repetition"),
         )
+        if not self._doubted:
+            self._doubted = True
+            for sentence in self.contents.contradictions:
+                warnings.warn(sentence, InvgenWarning, stacklevel=2)
+        return replace(kspace, report=self.contents.contradictions + kspace.report)
 
     def crop(self, image: torch.Tensor) -> torch.Tensor:
         """The wanted part of an image on the operator's grid: the middle, of `image_shape`.

@@ -1,0 +1,76 @@
+"""Detected quanta, where they are so few that the logarithm of their number is no measure of the object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn.functional import avg_pool2d, pad
+
+__all__ = ["Quanta"]
+
+#: Quanta of a ray below which the logarithm of their number is biased, and its noise is not Gaussian; and the
+#: fraction of the rays that have fewer, where that matters.
+_FEW, _SOME = 25.0, 0.01
+#: Widths of the windows, in views and in columns, over which quanta are averaged, from narrow to wide; and
+#: the number of standard deviations that their sum is to have.
+_WINDOWS, _CLEAR = (1, 3, 5, 9, 15), 5.0
+
+
+@dataclass(frozen=True)
+class Quanta:
+    """Detected quanta of each ray, of which transmission is the ratio.
+
+    Attributes
+    ----------
+    counts : tensor, shape (views, columns)
+        Readings less the dark field, over the gain; below zero where the detector's noise exceeds them.
+    open : tensor, shape (views, columns)
+        Their expectation without the object.
+    variance : tensor, shape (views, columns)
+        Of the detector's readings, without that of the quanta.
+    """
+
+    counts: torch.Tensor
+    open: torch.Tensor
+    variance: torch.Tensor
+
+    def map(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Quanta:
+        """Return the same change of all three."""
+        return Quanta(change(self.counts), change(self.open), change(self.variance))
+
+    @property
+    def fewest(self) -> float:
+        """What all but one percent of the rays exceed."""
+        return float(np.quantile(self.counts.numpy(), _SOME))
+
+    @property
+    def are_few(self) -> bool:
+        """Whether some rays have so few quanta that their logarithm is biased."""
+        return self.fewest < _FEW
+
+    def line_integrals(self) -> torch.Tensor:
+        """Line integrals of quanta averaged over so many neighbors that their sum is well above its noise.
+
+        Where quanta are many the rays stay as they are: adaptive filtering, Kachelriess, Watzke and Kalender
+        (2001). Averages before the logarithm are not biased as it is, and blurred instead.
+        """
+        lines = torch.zeros_like(self.counts)
+        done = torch.zeros_like(lines, dtype=torch.bool)
+        for width in (w for w in _WINDOWS if w // 2 < min(lines.shape)):
+            counts, beam, variance = (_averaged(x, width) for x in (self.counts, self.open, self.variance))
+            noise = ((counts.clamp(min=0) + variance) / width**2).sqrt()
+            clear = counts > _CLEAR * noise
+            # what is not above its noise in the widest window is as low as can be told
+            value = -(counts.maximum(noise) / beam.clamp(min=1e-6)).clamp(min=1e-6).log()
+            lines = torch.where(done, lines, value)
+            done = done | clear
+        return lines
+
+
+def _averaged(x: torch.Tensor, width: int) -> torch.Tensor:
+    """Running mean over a square window, mirrored at the edges."""
+    half = width // 2
+    return avg_pool2d(pad(x[None, None], (half,) * 4, mode="reflect"), width, stride=1)[0, 0]
