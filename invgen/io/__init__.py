@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from invgen.io.ct.beam import Beam
 from invgen.io.ct.center import CenterEstimate, find_center
+from invgen.io.ct.coverage import Coverage, coverage
 from invgen.io.ct.preprocess import (
     Air,
     Bin,
@@ -38,6 +39,7 @@ __all__ = [
     "Bin",
     "Center",
     "CenterEstimate",
+    "Coverage",
     "DeadPixels",
     "DropBadFrames",
     "FlatField",
@@ -57,6 +59,7 @@ __all__ = [
     "Truncation",
     "Zingers",
     "bytes_per_pixel",
+    "coverage",
     "default_steps",
     "find_center",
     "is_picture",

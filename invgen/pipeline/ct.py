@@ -127,7 +127,7 @@ class _CT(Work):
         if determined(self.geometry, A.fov) == A.fov:
             return None
         direct = FDK if self.volume else FBP
-        return direct(cutoff=6 / self.geometry.detector_count)(problem).x.clamp(min=0)
+        return direct(cutoff=min(6 / self.geometry.detector_count, 1.0))(problem).x.clamp(min=0)
 
     def _shown(self, x: torch.Tensor) -> torch.Tensor:
         """The image, out of slices that were solved for, on the CPU."""

@@ -19,6 +19,7 @@ __all__ = ["Coverage", "coverage", "determined", "shown", "widened", "widest"]
 
 #: What scans are, from the most that is seen to the least.
 Kind = Literal["whole", "half-acquisition", "region of interest"]
+_NARROW = 4  # columns, in which no object ends
 _KINDS: tuple[Kind, ...] = ("whole", "half-acquisition", "region of interest")
 
 
@@ -79,10 +80,10 @@ class Coverage:
 def coverage(projections: Projections) -> Coverage:
     """Find what the views see, from the object's outline in the data, the geometry and the angles.
 
-    The object lies in the disc that every view sees where no view finds it farther from the axis. Else, on a
-    full turn, in the disc out to the detector's farther edge, if it does not pass that; likewise where the
-    file states a half-acquisition. Where it passes, and
-    on less than a turn either edge, it reaches farther than is measured.
+    The object lies in the disc that every view sees where no view finds it farther from the axis, unless the
+    file states a half-acquisition. Else it lies in the disc out to the detector's farther edge, if it does
+    not pass that on a full turn, or neither edge on less. Where it does, it reaches farther than is measured:
+    its model then goes as far as views are continued for filtering, see `PlanarGeometry.continued`.
 
     Parameters
     ----------
@@ -148,4 +149,6 @@ def shown(x: torch.Tensor, geometry: PlanarGeometry, image_shape: tuple[int, int
 def _within(projections: Projections, geometry: PlanarGeometry, radius: float) -> Truncation:
     """Views in which the object passes a distance from the axis, as if the detector ended there."""
     inside = (geometry.distances(geometry.bins()).abs() <= radius).nonzero().flatten()
+    if len(inside) < _NARROW:
+        return Truncation(1.0, 1.0)
     return truncation(projections, slice(int(inside[0]), int(inside[-1]) + 1))

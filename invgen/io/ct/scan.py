@@ -275,9 +275,10 @@ class Scan(RawScan):
             As of `line_integrals`.
         volume_shape : (int, int, int), optional
             Slices, height and width, in voxels as wide as a column at the rotation axis; by default a slice
-            for each row, and as many pixels across as there are columns.
-        fov
-            As of `invgen.operators.ConeBeam`.
+            for each row, and as many pixels across as there are columns, or as a larger disc takes in which
+            the object may be.
+        fov : {"image", "disc"} or float, optional
+            As of `invgen.operators.ConeBeam`; by default what the data show: see `invgen.io.ct.coverage`.
 
         Returns
         -------

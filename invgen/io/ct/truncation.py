@@ -56,9 +56,9 @@ def truncation(projections: Projections, columns: slice = slice(None)) -> Trunca
     """
     require(projections, "truncation", "absorption")
     data = projections.data.double()
-    width = max(1, projections.columns // 100)
     limit = _LEVEL * float(data.amax(1).quantile(0.5))
     data = data[:, columns]
+    width = max(1, data.shape[1] // 100)
     if limit <= 0 or data.shape[1] < 2 * width:
         return Truncation(0.0, 0.0)
     std = projections.std

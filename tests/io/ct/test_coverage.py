@@ -35,6 +35,7 @@ def seen(absorption, radius, center, degrees, place=(0.0, 0.0), beam=None):
         (40.0, 44.5, TURN, "whole", 45.0, "disc"),
         (80.0, 14.0, TURN, "half-acquisition", 85.5, 85.5),
         (80.0, 85.0, TURN, "half-acquisition", 85.5, 85.5),
+        (95.0, 1.0, TURN, "half-acquisition", 98.5, 98.5),
         (80.0, 14.0, HALF, "region of interest", 14.5, 160.0),
         (80.0, 49.5, HALF, "region of interest", 50.0, 100.0),
         (80.0, 29.5, TURN, "region of interest", 70.0, 120.0),
