@@ -28,6 +28,7 @@ from invgen.pipeline.recipe import Recipe
 from invgen.pipeline.values import select
 from invgen.pipeline.work import Notice, Part, Solved, Work, named
 from invgen.problem import Problem
+from invgen.reconstruction import Reconstruction
 from invgen.solvers.direct import FBP
 
 __all__ = ["SliceBySlice", "Volume"]
@@ -135,7 +136,7 @@ class SliceBySlice(_CT):
         with named(row):
             result = self._solved(problem, part, start)
         samples = None if result.samples is None else result.samples[:, None].cpu()
-        return Solved(result.x[None].cpu(), samples, (report,), result.stats)
+        return Solved(result.x[None].cpu(), samples, ((*report, *_stalling(result)),), result.stats)
 
     def _problem(self, row: int) -> Problem:
         return self._prepared(row)[0]
@@ -202,7 +203,7 @@ class Volume(_CT):
         result = self._solved(problem, part)
         chosen = slice(slices.start, slices.stop, slices.step)
         samples = None if result.samples is None else result.samples[:, chosen].cpu()
-        reports = tuple(panel.reports[row] for row in slices)
+        reports = tuple((*panel.reports[row], *_stalling(result)) for row in slices)
         return Solved(result.x[chosen].cpu(), samples, reports, result.stats)
 
     def _problem(self, row: int) -> Problem:
@@ -216,3 +217,10 @@ class Volume(_CT):
         self._assumptions = panel.row.assumptions
         operator = to_volume_operator(panel, None if size is None else (self.count, *size))
         return self._on_device(to_volume_problem(panel, operator)), panel
+
+
+def _stalling(result: Reconstruction) -> tuple[str, ...]:
+    """A sentence where the iterations stopped above the noise."""
+    if not result.stats.get("stalled"):
+        return ()
+    return ("the iterations stopped where the residual stalls, above the noise",)
