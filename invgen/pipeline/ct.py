@@ -33,6 +33,7 @@ from invgen.pipeline.recipe import Recipe
 from invgen.pipeline.values import select
 from invgen.pipeline.work import Notice, Part, Solved, Work, named
 from invgen.problem import Problem
+from invgen.reconstruction import Reconstruction
 from invgen.solvers import FBP, FDK
 
 __all__ = ["SliceBySlice", "Volume"]
@@ -209,7 +210,7 @@ class SliceBySlice(_CT):
         with named(row):
             result = self._solved(problem, part, start)
         samples = None if result.samples is None else self._shown(result.samples)[:, None]
-        return Solved(self._shown(result.x)[None], samples, (report,), result.stats)
+        return Solved(self._shown(result.x)[None], samples, ((*report, *_stalling(result)),), result.stats)
 
     def _seen(self, row: int) -> tuple[Coverage, Projections]:
         with named(row):
@@ -281,7 +282,7 @@ class Volume(_CT):
         result = self._solved(problem, part)
         chosen = slice(slices.start, slices.stop, slices.step)
         samples = None if result.samples is None else self._shown(result.samples[:, chosen])
-        reports = tuple(panel.reports[row] for row in slices)
+        reports = tuple((*panel.reports[row], *_stalling(result)) for row in slices)
         return Solved(self._shown(result.x[chosen]), samples, reports, result.stats)
 
     def _seen(self, row: int) -> tuple[Coverage, Projections]:
@@ -302,3 +303,10 @@ class Volume(_CT):
     def _panel(self) -> Panel:
         """The rows of the detector, with the recipe's center."""
         return self._scan.panel(**self._choice)
+
+
+def _stalling(result: Reconstruction) -> tuple[str, ...]:
+    """A sentence where the iterations stopped above the noise."""
+    if not result.stats.get("stalled"):
+        return ()
+    return ("the iterations stopped where the residual stalls, above the noise",)

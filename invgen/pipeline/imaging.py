@@ -24,6 +24,9 @@ __all__ = ["Restoration"]
 
 #: Of white, by how much values may leave the range from black to white, beside six deviations of the noise.
 _BEYOND = 0.5
+#: Fraction of the values that lie further below zero than the noise and this part of white, as in images from
+#: -1 to 1; rings at edges are rarer.
+_OFTEN, _DARK = 0.02, 0.1
 
 
 class Restoration(Work):
@@ -183,6 +186,13 @@ class Restoration(Work):
         if white is None:
             return
         low, high = float(values.min()), float(values.max())
+        beyond_noise = max(_DARK * white, 4 * (self.recipe.noise_std or 0.0))
+        if low < -_BEYOND * white and float((values < -beyond_noise).double().mean()) > _OFTEN:
+            raise DataError(
+                f"the values are from {low:.3g} to {high:.3g}, many of them below zero by more than the "
+                f"noise, and to the prior 0 is black and {white:g} is white: of images from -1 to 1 give "
+                "(x + 1) / 2."
+            )
         room = _BEYOND * white + 6 * (self.recipe.noise_std or 0.0)
         if low < -room or high > white + room:
             raise DataError(

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from invgen.core.errors import ParameterError
 from invgen.pipeline.options import Kind, given, option, options, recorded, validate, words
@@ -126,7 +126,7 @@ class Recipe:
         default=1,
         scan="CT",
     )
-    air: str | tuple[tuple[int, int], ...] = option(
+    air: Literal["auto", "off"] | tuple[tuple[int, int], ...] = option(
         Columns(),
         "Detector columns of air beside the object, by which each view's incident beam is normalised; auto "
         "finds them at both edges, and uses them where the beam varies; off does not.",
@@ -142,7 +142,7 @@ class Recipe:
         panel=_DATA,
         scan=("CT", "images"),
     )
-    fov: float | str | None = option(
+    fov: Literal["image", "disc"] | float | None = option(
         FieldOfView(),
         "Where the object is: image, anywhere in the image; disc, in the disc that every view sees; or in "
         "that of this radius about the axis, in the scan's unit, which may be larger than the image. "

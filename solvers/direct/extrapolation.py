@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import torch
 
@@ -15,8 +16,11 @@ _OUTER = 0.5  # of the farthest ray's distance: rays from there on show how the 
 _EDGE = 0.02  # of the detector, over which the value at its edge is averaged
 
 
+G = TypeVar("G", bound=PlanarGeometry)
+
+
 @dataclass(frozen=True, eq=False)
-class Continuation:
+class Continuation(Generic[G]):
     """Each view continued as that of a disc about the rotation axis, after Hsieh et al. (2004).
 
     The ramp filter needs the whole view. Line integrals of a homogeneous disc of radius R fall with the
@@ -35,12 +39,12 @@ class Continuation:
     radius : tensor, shape (batch, 1, ..., 1)
     """
 
-    geometry: PlanarGeometry
+    geometry: G
     margin: int
     radius: torch.Tensor
 
     @classmethod
-    def of(cls, geometry: PlanarGeometry, rows: torch.Tensor) -> Continuation:
+    def of(cls, geometry: G, rows: torch.Tensor) -> Continuation[G]:
         """Fit the radius.
 
         Parameters

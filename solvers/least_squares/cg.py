@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
-from invgen.core.errors import ParameterError
+from invgen.core.errors import InvgenWarning, ParameterError
 from invgen.core.krylov import power_of_two
 from invgen.problem import Problem
 from invgen.solvers.base import Solver
 from invgen.solvers.state import State
 
 __all__ = ["CG"]
+
+#: Iterations over which the excess of the misfit is compared; what is left of it where it counts as falling;
+#: and the misfit, in units of that of the noise, that noise alone does not explain.
+_BACK, _FALLING, _ABOVE = 10, 0.99, 1.1
 
 Precondition = Callable[[torch.Tensor], torch.Tensor]
 
@@ -30,7 +36,11 @@ class CG(Solver):
     weight : non-negative number or "auto"
         Tikhonov weight, absolute in that objective. "auto" adds no penalty and lets the iteration
         regularize: where the noise level is known, or can be estimated from the data, each batch element
-        stops when its residual is down to the noise (discrepancy principle, Hanke 1995, sec. 3.3).
+        stops when its residual is down to the noise (discrepancy principle, Hanke 1995, sec. 3.3). Where the
+        model errs by more than the noise (in CT a beam that flickers, a rotation axis that is off, pixels
+        that respond unevenly) the residual never is, and going on towards it amplifies the noise: an element
+        then stops where ten iterations have lowered the misfit by less than one percent of its excess over
+        that of the noise, which `stats["stalled"]` and a warning report.
     iterations, tolerance
         Else it stops when the gradient is down to `tolerance` times its norm at zero, or at the start.
     """
@@ -66,6 +76,9 @@ class CG(Solver):
         # the gradient at zero, or where the run starts if that is larger: data of zeros are no measure
         size = state.get("size", lambda: torch.maximum(space.norm(problem.backprojection), space.norm(r)))
         misfit = state.get("misfit", lambda: problem.misfit(x))
+        # what it has exceeded that of the noise by, the last one first
+        past = state.get("past", lambda: misfit.new_full((_BACK, *misfit.shape), torch.inf))
+        above = state.get("above", lambda: torch.ones_like(misfit))
         rz = space.inner(r, precondition(r)).real
         while True:
             q = problem.normal(p) + weight * p
@@ -79,8 +92,28 @@ class CG(Solver):
             p = z + space.per_sample(torch.where(rz_old > 0, rz / rz_old, 0)) * p
             optimality = torch.where(size > 0, space.norm(r) / size, 0)
             if noise_floor is not None:
-                optimality = torch.where(misfit <= noise_floor, 0, optimality)
-            yield State(x=x, optimality=optimality, r=r, p=p, size=size, misfit=misfit)
+                excess = misfit - noise_floor
+                stalls = (misfit > _ABOVE * noise_floor) & (excess > _FALLING * past[-1])
+                past = torch.cat([excess[None], past[:-1]])
+                above = torch.where(stalls, misfit / noise_floor, 1.0)
+                optimality = torch.where((excess <= 0) | stalls, 0, optimality)
+            yield State(
+                x=x, optimality=optimality, r=r, p=p, size=size, misfit=misfit, past=past, above=above
+            )
+
+    def diagnostics(self, ends: list[State]) -> dict[str, Any]:
+        """Which batch elements stalled, and a warning where there are any."""
+        above = ends[0].variables.get("above", torch.ones(()))  # of a run without an iteration
+        stalled = above > 1
+        if bool(stalled.any()):
+            warnings.warn(
+                f"CG stopped where the residual stalls, at {float(above.max()) ** 0.5:.2g} times the noise: "
+                "the data differ from the model by more than that. In CT the incident beam may vary, the "
+                "rotation axis be off, or pixels respond unevenly (rings).",
+                InvgenWarning,
+                stacklevel=3,
+            )
+        return {"stalled": stalled if stalled.ndim else bool(stalled)}
 
 
 def _preconditioner(problem: Problem, weight: float) -> Precondition:

@@ -205,6 +205,10 @@ class TestPriors:
             with pytest.raises(kind, match=message):
                 ig.reconstruct(path, **given, prior=model)
         assert ig.reconstruct(high, **given, prior=prior, scale=255).recipe.scale == 255
+        np.save(tmp_path / "both.npy", 2 * scene(16, 12).numpy() - 1)
+        for std in (STD, 0.2):  # of which six deviations reach below -1
+            with pytest.raises(DataError, match="from -1 to 1 give"):
+                ig.reconstruct(tmp_path / "both.npy", **{**given, "noise_std": std}, prior=prior)
         with pytest.raises(ParameterError, match="knows no colors"):
             ig.reconstruct(gray, operator="gray", noise_std=STD)
         with pytest.raises(ShapeError, match="finds colors of a gray image, and this one has them"):

@@ -32,14 +32,13 @@ class Air:
     columns : "auto", "off", or tuple of (int, int)
         Ranges of columns, from the first up to before the second, before columns are binned. "auto" takes
         columns at both edges of the detector, where these agree with one another in every view, as far as
-        noise lets them; and divides only where the beam varies more than noise does. An object that is wider
-        than the detector has no such columns.
+        noise lets them; and divides only where the beam varies more than noise does. It does nothing where
+        the noise is not known, or where the object reaches an edge: name columns then.
 
     Raises
     ------
     ParameterError
-        For ranges that are empty or outside of the detector, or where the noise of rays is not known ("auto"
-        then does nothing).
+        For ranges that are empty or outside of the detector, or that are dark in some view.
     """
 
     columns: Literal["auto", "off"] | tuple[tuple[int, int], ...] = "auto"
@@ -54,7 +53,7 @@ class Air:
             if air is None:
                 return projections
         else:
-            air = self._given(projections)
+            air = self._given(projections, self.columns)
         beam, error = _mean(projections, air)
         if self.columns == "auto" and not _varies(beam, error):
             return projections
@@ -79,9 +78,10 @@ class Air:
             "--air off) leaves it"
         )
 
-    def _given(self, projections: Projections) -> torch.Tensor:
+    @staticmethod
+    def _given(projections: Projections, ranges: tuple[tuple[int, int], ...]) -> torch.Tensor:
         air = torch.zeros(projections.columns, dtype=torch.bool)
-        for first, stop in self.columns:
+        for first, stop in ranges:
             if not 0 <= int(first) < int(stop) <= projections.columns:
                 raise ParameterError(
                     f"columns {first}:{stop} of air are not among the {projections.columns} of the detector."

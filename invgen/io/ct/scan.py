@@ -156,9 +156,10 @@ class Scan(RawScan):
         axis = self._axis_of(selection)
         shift = math.tan(axis.tilt) * self._row_size / self.pixel_size * (row - (self.slices - 1) / 2)
         center = axis.center
-        if shift:
-            found = isinstance(center, CenterEstimate)
-            center = CenterEstimate(center + shift, center.uncertainty) if found else center + shift
+        if shift and isinstance(center, CenterEstimate):
+            center = CenterEstimate(center + shift, center.uncertainty)
+        elif shift:
+            center = center + shift
         projections = Center(center)(projections)
         if axis.remark:
             projections = projections.reported(f"rotation axis {axis.remark}")

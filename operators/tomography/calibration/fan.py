@@ -75,7 +75,7 @@ def fit_fan(data: torch.Tensor, angles: torch.Tensor, geometry: PlanarGeometry) 
     usual = min(max(_SEARCH * count, stated + 0.05 * count), _FARTHEST * count, count / 2 - _MARGIN)
     farthest = max(usual, count / 2 - _MARGIN * width)
     # a detector that is displaced towards its last bin has the axis next to its first one
-    reach = tuple(farthest if edge else usual for edge in reversed(cut))
+    reach = (farthest if cut[1] else usual, farthest if cut[0] else usual)
     senses = [Twice.of(data, sense * angles, geometry) for sense in (1, -1)]
     found = [_search(rays, geometry, reach, width) for rays in senses]
     positions = senses[0].positions(max(abs(offset) for offset, _ in found))

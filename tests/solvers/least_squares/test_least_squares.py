@@ -5,7 +5,7 @@ import torch
 
 import invgen as ig
 from invgen import phantoms
-from invgen.core.errors import CapabilityError
+from invgen.core.errors import CapabilityError, InvgenWarning
 from invgen.noise import Gaussian
 from invgen.operators import MatrixOperator, Radon
 from invgen.solvers import CG, SIRT
@@ -65,6 +65,22 @@ def test_known_noise_stops_the_iteration_as_it_is_reached(solver):
         assert problem.misfit(images[k - 1])[i] <= floor[i] * (1 + 1e-9)
         assert problem.misfit(images[k - 2])[i] > floor[i]
         torch.testing.assert_close(rec.x[i], images[k - 1][i])
+
+
+def test_cg_stops_where_the_residual_stalls_above_the_noise():
+    """A beam that flickers by 5 %, of which the noise model knows nothing: the noise is never reached."""
+    A = Radon((32, 32), 60)
+    x = phantoms.shepp_logan(16).image((32, 32), 1.0)
+    flicker = 0.5 * normal(60, 1, dtype=torch.float32)
+    right = Gaussian(0.1).sample(A(x), seed=0)
+    problem = ig.Problem(A, torch.stack([right + flicker, right]), Gaussian(0.1))
+    with pytest.warns(InvgenWarning, match="stalls, at 4.* times the noise"):
+        rec = CG()(problem)
+    assert rec.stats["stalled"].tolist() == [True, False]
+    assert int(rec.stats["iterations"][0]) < 40
+    long = CG(weight=0, iterations=200, tolerance=0)(problem)
+    errors = [float((r.x[0] - x).norm() / x.norm()) for r in (rec, long)]
+    assert errors[0] < errors[1]
 
 
 def test_early_stopping_is_better_than_fitting_the_noise():
