@@ -32,7 +32,6 @@ parser.add_argument("--shape", type=int, nargs=2, default=[256, 192], help="of t
 parser.add_argument("--pixel", type=float, default=0.9, help="its side in mm")
 parser.add_argument("--patch", type=int, default=64)
 parser.add_argument("--steps", type=int, default=4000, help="with patches; whole slices take as many again")
-parser.add_argument("--outlines", type=int, default=9000, help="steps with whole slices at high noise levels")
 parser.add_argument("--batch", type=int, default=32, help="patches; of whole slices an eighth")
 parser.add_argument("--widths", type=int, nargs="+", default=[64, 96, 128, 128], help="of the network")
 parser.add_argument("--folder", default="brain-mr", help="of the log, samples, and the state to resume from")
@@ -142,40 +141,27 @@ def show(module, step):
     return {"psnr": quality(module)}
 
 
-# edges and textures by many patches; then what belongs together, by whole slices; last, and longest, the
-# outline of a head and a phase without vortices, which high noise levels decide on
+# edges and textures by many patches; then what belongs together, by whole slices at higher noise levels
 draws = {"positioned": True, "transform": as_received}
-few = max(1, arguments.batch // 8)
-runs = {
-    "patches": (
-        ScoreMatching(images, arguments.batch, arguments.patch, **draws, mean=-2.2, std=1.6),
-        Training(arguments.steps, learning_rate=8e-4, precision="bf16"),
-    ),
-    "whole": (
-        ScoreMatching(images, few, **draws, mean=-1.2, std=1.9),
-        Training(arguments.steps, learning_rate=5e-4, warmup=100, precision="bf16", seed=1),
-    ),
-    "outlines": (
-        ScoreMatching(images, few, **draws, mean=0.0, std=1.8),
-        Training(
-            arguments.outlines,
-            learning_rate=5e-4,
-            warmup=100,
-            precision="bf16",
-            validate_every=min(2000, arguments.outlines),
-            seed=2,
-        ),
-    ),
-}
-module: torch.nn.Module = network
-for name, (objective, training) in runs.items():
-    module = training(module, objective, f"{arguments.folder}/{name}", show, progress=True)
+patches = ScoreMatching(images, arguments.batch, arguments.patch, **draws, mean=-2.2, std=1.6)
+whole = ScoreMatching(images, max(1, arguments.batch // 8), **draws, mean=-1.2, std=1.9)
+training = Training(arguments.steps, learning_rate=8e-4, precision="bf16")
+module = training(network, patches, f"{arguments.folder}/patches", progress=True)
+training = Training(
+    arguments.steps,
+    learning_rate=5e-4,
+    warmup=100,
+    precision="bf16",
+    validate_every=min(1000, arguments.steps),
+    seed=1,
+)
+module = training(module, whole, f"{arguments.folder}/whole", show, progress=True)
 found = quality(module)
 prior(module).save(
     arguments.output,
     dtype=torch.float16,
     data=[Path(path).name for path, person in files.items() if person != arguments.test],
-    training={"steps": arguments.steps, "outlines": arguments.outlines, "batch": arguments.batch, "seed": 0},
+    training={"steps": arguments.steps, "batch": arguments.batch, "seed": 0},
     quality={"PSNR of slices of another head at sigma 0.05 of either part (noisy: 23.0 dB)": round(found, 2)},
 )
 print(f"slices of another head at sigma 0.05: {found:.2f} dB")
