@@ -27,6 +27,9 @@ PAPER = {25: 0.028, 50: 0.012, 100: 0.0083, 400: 0.0072}
 #: Standard deviation of what the VAE cannot make, of test digits that are not among these.
 MISSED = 0.09
 
+#: ColorBrewer Dark2.
+COLORS = ("#1b9e77", "#d95f02", "#7570b3", "#a6761d", "#666666", "#e7298a")
+
 OURS = "VAE's posterior, then diffusion"
 
 
@@ -149,12 +152,12 @@ def draw(errors: dict[str, dict[int, Tensor]]) -> None:
 
     figure = Figure(figsize=(7.2, 4.6), layout="constrained")
     axes = figure.subplots()
-    for i, (name, found) in enumerate(errors.items()):
+    for color, (name, found) in zip(COLORS, errors.items(), strict=True):
         counts, values = list(found), torch.stack(list(found.values()))
         low, high = values.quantile(torch.tensor([0.25, 0.75]), dim=1)
-        style = {"color": f"C{i}", "linewidth": 2.5 if name == OURS else 1.5}
-        axes.plot(counts, values.mean(1), marker="o", label=name, **style)
-        axes.fill_between(counts, low, high, color=f"C{i}", alpha=0.12, linewidth=0)
+        width = 2.5 if name == OURS else 1.5
+        axes.plot(counts, values.mean(1), marker="o", label=name, color=color, linewidth=width)
+        axes.fill_between(counts, low, high, facecolor=color, alpha=0.15, linewidth=0)
     axes.set(
         xscale="log", yscale="log", xlabel="measurements of 784 pixels", ylabel="squared error per pixel"
     )
