@@ -186,7 +186,8 @@ def test_latent_samplers_are_measured_as_others_are(name):
     case = find_case("low-rank-16")
     row = measured(name, build, case, samples=100, measurements=5, rounds=2, seed=0, advance=lambda: None)
     assert row.figures is not None
-    assert row.figures.derivatives == row.figures.evaluations >= 7
+    # the check of the generator decodes a little more
+    assert 7 <= row.figures.derivatives == pytest.approx(row.figures.evaluations, abs=0.01)
     assert set(row.plain()) > {"wasserstein", "coverage_90", "problem", "solver"}
 
 

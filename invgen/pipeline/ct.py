@@ -85,6 +85,11 @@ class _CT(Work):
         found, projections = self._seen(row)
         shape = recipe.image_size or found.image_shape(projections)
         fov = found.fov(projections, shape) if recipe.fov is None else recipe.fov
+        behind = not isinstance(fov, str) and widened(shape, fov, projections.spacing) != shape
+        if recipe.fov is None and self.method.loads_prior and behind:
+            # a prior knows nothing of what lies behind its images
+            geometry = replace(planar_geometry(projections), image_shape=shape)
+            fov = "image" if geometry.sees_whole_image else "disc"
         self.recipe = replace(recipe, fov=fov, size=shape)
         if recipe.fov is not None or isinstance(fov, str):
             return

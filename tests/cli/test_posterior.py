@@ -102,7 +102,7 @@ class TestWhatIsDrawn:
     @pytest.mark.parametrize("solver", [name for name in SAMPLERS if name in used_for(*BEAMS)])
     def test_every_sampler_takes_ct(self, drawn, ct, priors, solver):
         prior = priors["generator" if SAMPLERS[solver].prior is Generator else "real"]
-        path = drawn(ct, prior, "--slices", 0, solver=solver, samples=2, iterations=2)
+        path = drawn(ct, prior, "--slices", 0, "--size", 24, solver=solver, samples=2, iterations=2)
         (samples,) = read(path, "samples")
         assert np.isfinite(samples).all()
         assert samples[..., 8:16, 8:16].all()
@@ -301,7 +301,7 @@ class TestRefused:
             ),
             (
                 ("--solver", "tv", "--prior", "{real}"),
-                "--prior means nothing to the solver tv; it is for dds",
+                "--prior means nothing to the solver tv; it is for csgm",
             ),
             (("--samples", 4), "--samples means nothing to the solver fbp"),
             (("--solver", "sirt", "--scale", 2), "--scale means nothing to the solver sirt"),

@@ -184,8 +184,7 @@ def test_healthy_scans_contradict_nothing(opened, seeds):
 @pytest.mark.parametrize("seed", range(8))
 def test_healthy_files_contradict_nothing(tmp_path, seed):
     sampling = ("equispaced", "random", "gaussian", "radial")[seed % 4]
-    simulate_mri(
-        tmp_path / "scan.h5", size=(56, 48), coils=4, sampling=sampling, acceleration=2 + seed // 4, seed=seed
-    )
+    how = {"sampling": sampling, "acceleration": 2 + seed // 4, "calibration": 16}
+    simulate_mri(tmp_path / "scan.h5", size=(56, 48), coils=4, **how, seed=seed)
     with open_scan(tmp_path / "scan.h5") as scan:
         assert scan.info()["warnings"] == []

@@ -319,7 +319,7 @@ def test_norm_gram_and_solve_are_those_of_the_matrix():
         (DtypeError, "radians", {"angles": torch.tensor([1j])}),
         (ShapeError, r"ConeBeam expects volume_shape=\(D, H, W\)", {"volume_shape": (8, 8)}),
         (ShapeError, r"ConeBeam expects volume_shape=\(D, H, W\)", {"volume_shape": (0, 8, 8)}),
-        (ParameterError, "fov is 'image' or 'disc'", {"fov": "circle"}),
+        (ParameterError, "fov is 'image', 'disc' or the radius", {"fov": "circle"}),
         (TypeError, "pixel_size", {"pixel_size": 1.0}),
     ],
 )

@@ -342,7 +342,7 @@ def test_the_noise_level_is_read_off_the_sinogram():
         (ShapeError, r"FanBeam expects image_shape=\(H, W\)", {"image_shape": (3, 8, 8)}),
         (ShapeError, r"FanBeam expects image_shape=\(H, W\)", {"image_shape": (8, 0)}),
         (ShapeError, r"FanBeam expects image_shape=\(H, W\)", {"image_shape": (True, 8)}),
-        (ParameterError, "fov is 'image' or 'disc'", {"fov": "circle"}),
+        (ParameterError, "fov is 'image', 'disc' or the radius", {"fov": "circle"}),
         (TypeError, "offset", {"offset": 1.0}),
     ],
 )
