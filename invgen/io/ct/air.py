@@ -15,6 +15,9 @@ __all__ = ["Air"]
 
 #: Standard errors beyond which noise is no explanation.
 _SIGMAS = 5.0
+#: Transmission of air that no drift of the beam explains, and a standard error of it at an edge that would
+#: hide an object there.
+_DIMMEST, _BLIND = 0.5, 0.05
 #: Fraction of the columns at each edge that are looked at first.
 _EDGE = 0.02
 
@@ -32,8 +35,9 @@ class Air:
     columns : "auto", "off", or tuple of (int, int)
         Ranges of columns, from the first up to before the second, before columns are binned. "auto" takes
         columns at both edges of the detector, where these agree with one another in every view, as far as
-        noise lets them; and divides only where the beam varies more than noise does. It does nothing where
-        the noise is not known, or where the object reaches an edge: name columns then.
+        noise lets them, are at least half as bright as the flat fields, and are known to 5 %; and divides
+        only where the beam varies more than noise does. It does nothing where the noise is not known, or
+        where the object reaches an edge: name columns then.
 
     Raises
     ------
@@ -125,6 +129,10 @@ def _both_edges(projections: Projections) -> torch.Tensor | None:
     if not bool(air[both].all()):
         return None
     first, second = (_mean(projections, side) for side in (left, right))
+    if min(float(first[0].min()), float(second[0].min())) < _DIMMEST:
+        return None
+    if max(float(first[1].max()), float(second[1].max())) > _BLIND:
+        return None
     apart = (first[0] - second[0]) / (first[1].square() + second[1].square()).sqrt().clamp(min=1e-12)
     if float((apart - apart.mean()).square().mean()) > 1 + _SIGMAS * math.sqrt(2 / projections.views):
         return None

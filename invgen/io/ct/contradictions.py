@@ -155,7 +155,7 @@ def _of_line_integrals(left: float, right: float, low: float, middle: float) -> 
         return []
     if edge > _LOGARITHM:
         what, remedy = "counts", "give flats=... (command line: --flats)"
-    elif edge < 1.25:
+    elif 0.8 < edge < 1.25:  # that of the open beam is one
         what, remedy = "transmission", 'say quantity="transmission" (command line: --quantity transmission)'
     else:
         return []
