@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from dataclasses import KW_ONLY, dataclass, replace
-from typing import Any, Self
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from invgen.core.errors import CapabilityError, DivergenceError, ParameterError
-from invgen.priors.base import Density, Energy, require
+from invgen.core.errors import CapabilityError, DivergenceError
+from invgen.priors.base import Density, Energy
 from invgen.problem import Problem
-from invgen.solvers.base import Solver
 from invgen.solvers.latent.density import LatentDensity
 from invgen.solvers.lbfgs import LBFGS
 from invgen.solvers.point import Point
-from invgen.solvers.scale import check_scale, found_scale, in_prior_unit, start_image, with_level
+from invgen.solvers.posterior_mode import PosteriorMode
+from invgen.solvers.scale import in_prior_unit, start_image
 from invgen.solvers.state import State
 
 __all__ = ["DensityMAP"]
 
 
 @dataclass(frozen=True)
-class DensityMAP(Solver):
+class DensityMAP(PosteriorMode):
     """Maximum a posteriori estimation with a density of images that can be differentiated.
 
     Minimizes, over the pixels of the image,
@@ -64,25 +63,10 @@ class DensityMAP(Solver):
 
     prior: Density | Energy
     _: KW_ONLY
-    weight: float = 1.0
-    scale: float | Tensor | str = "auto"
     iterations: int = 500
     tolerance: float = 1e-4
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.prior, self.name, Density, Energy)
-        check_scale(self.scale, "scale")
-        if not 0 <= self.weight < math.inf:
-            raise ParameterError(f"weight is a number from zero on; got {self.weight}.")
-
-    def described(self, problem: Problem) -> Problem:
-        """The problem with a noise level that is known, or estimated from the data."""
-        return with_level(problem, self.name)
-
-    def resolved(self, problem: Problem) -> Self:
-        """With the scale of each batch element."""
-        return replace(self, scale=found_scale(self.scale, self.prior, problem))
+    protocols: ClassVar[tuple[type, ...]] = (Density, Energy)
 
     def initial(self, problem: Problem) -> Tensor:
         """A rough image within the prior's value range."""
@@ -148,20 +132,6 @@ class DensityMAP(Solver):
                 "another, as x0."
             )
         return point
-
-    def penalty(self, problem: Problem, x: Tensor) -> float:
-        """Of the image in the prior's unit: states bring it."""
-        return 0.0
-
-    def statistics(self) -> dict[str, Any]:
-        """The weight, and the scale where the prior has a range."""
-        if not isinstance(self.scale, Tensor):
-            return {"weight": self.weight}
-        return {"weight": self.weight, "scale": self.scale if self.scale.ndim else float(self.scale)}
-
-    def rule(self) -> dict[str, Any]:
-        """None: the weight follows no rule."""
-        return {}
 
     @property
     def remedy(self) -> str:

@@ -22,6 +22,7 @@ __all__ = [
     "in_prior_unit",
     "prior_unit",
     "rough_image",
+    "scale_statistics",
     "start_image",
     "with_level",
     "with_noise",
@@ -155,6 +156,13 @@ def found_scale(scale: Any, prior: Any, problem: Problem) -> Any:
     if isinstance(scale, str):
         scale = image_scale(problem) if problem.is_least_squares else value_range[1]
     return as_batch(scale, problem, "scale")
+
+
+def scale_statistics(scale: Any) -> dict[str, Any]:
+    """What the statistics report of a `found_scale`: nothing where the prior has no range."""
+    if not isinstance(scale, torch.Tensor):
+        return {}
+    return {"scale": scale if scale.ndim else float(scale)}
 
 
 def in_prior_unit(problem: Problem, scale: Any, prior: Any) -> tuple[Problem, Any]:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 import invgen as ig
 from benchmarks.latent.digits import SHAPE, published, unseen_digits
+from benchmarks.posterior.comparison import level
 from benchmarks.priors.sources import prior
 from benchmarks.report import Report
 from invgen.operators import DCT, GaussianMatrix, Identity, LinearOperator, MatrixOperator, Wavelet
@@ -42,7 +43,7 @@ def optimized(generator: Any, problem: ig.Problem) -> Tensor:
         learning_rate=0.01,
         iterations=1000,
         restarts=10,
-        weight=LAMBDA / std(problem) ** 2,
+        weight=LAMBDA / level(problem) ** 2,
         scale=1.0,
         tolerance=0.0,
     )(problem, seed=0).x
@@ -56,7 +57,7 @@ def then_diffusion(generator: Any, diffusion: Any, problem: ig.Problem) -> Tenso
     """
     A, m = problem.operator, problem.operator.range.size
     # of a matrix whose rows have unit variance in sum: |A e|^2 is |e|^2 in expectation
-    seen = math.sqrt(std(problem) ** 2 + math.prod(SHAPE) * MISSED**2 / m)
+    seen = math.sqrt(level(problem) ** 2 + math.prod(SHAPE) * MISSED**2 / m)
     coarse = LatentHMC(generator, iterations=100, leapfrog_steps=5, annealed=True, scale=1.0)
     images = coarse(ig.Problem(A, problem.measurement, ig.noise.Gaussian(seen)), samples=8, seed=0).samples
     fine = DiffPIR(InBfloat16(diffusion), iterations=16, sigma_range=(0.01, MISSED), scale=1.0)
@@ -81,13 +82,6 @@ def lasso(transform: LinearOperator, problem: ig.Problem) -> Tensor:
     rows = transform(A.H(torch.eye(A.range.size)))
     coefficients = ig.Problem(MatrixOperator(rows.flatten(1), SHAPE), problem.measurement, problem.noise)
     return transform.H(Lasso()(coefficients).x)
-
-
-def std(problem: ig.Problem) -> float:
-    """The noise of one measurement."""
-    assert isinstance(problem.noise, ig.noise.Gaussian)
-    assert problem.noise.std is not None
-    return float(problem.noise.std.value)
 
 
 def compressed_sensing(report: Report) -> None:
@@ -136,10 +130,10 @@ def crossings(report: Report, errors: dict[str, dict[int, Tensor]]) -> None:
     ).amin(0)
     log, at = torch.tensor(COUNTS).log(), COUNTS.index(75)
 
-    def where(level: Tensor) -> float:
+    def where(error: Tensor) -> float:
         """Measurements at which the best lasso comes down to an error, between those measured."""
-        k = int((best > level).sum())
-        share = (best[k - 1].log() - level.log()) / (best[k - 1].log() - best[k].log())
+        k = int((best > error).sum())
+        share = (best[k - 1].log() - error.log()) / (best[k - 1].log() - best[k].log())
         return float((log[k - 1] + share * (log[k] - log[k - 1])).exp())
 
     equal = where(vae[at])

@@ -12,6 +12,7 @@ from torch import Tensor
 import invgen as ig
 from benchmarks.latent.digits import SHAPE, published, unseen_digits
 from benchmarks.posterior.comparison import Method, Task, non_local_means, total_variation, wavelets
+from benchmarks.posterior.digits import psnr
 from benchmarks.priors.sources import prior
 from benchmarks.report import Report
 from invgen.operators import Downsample, GaussianMatrix, LinearOperator, Mask
@@ -86,11 +87,6 @@ def solvers(report: Report) -> dict[str, Callable[[ig.Problem], Any]] | None:
         "DAPS": DAPS(diffusion, **some),
         "SplitGibbs": SplitGibbs(diffusion, iterations=50, prior_steps=2, **some),
     }
-
-
-def psnr(image: Tensor, truth: Tensor) -> float:
-    """Mean over the digits, of values from 0 to 1."""
-    return float(ig.metrics.psnr(image.clamp(0, 1), truth, data_range=1.0).mean())
 
 
 def judged(solver: Any, problem: ig.Problem, truth: Tensor) -> Result:

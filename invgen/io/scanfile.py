@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
 from invgen.core.checks import is_count
-from invgen.core.errors import FileError, ParameterError
+from invgen.core.errors import FileError, InvgenWarning, ParameterError
 
 __all__ = ["ScanFile"]
 
@@ -24,11 +25,26 @@ class ScanFile:
 
     def __init__(self, path: Path, close: Callable[[], None]):
         self.path, self._close, self._open = path, close, True
+        self._doubted = False
 
     @property
     def files(self) -> tuple[Path, ...]:
         """The files that it is read from."""
         return (self.path,)
+
+    @property
+    def contradictions(self) -> tuple[str, ...]:
+        """What the samples contradict of what the file states: a sentence each."""
+        return ()
+
+    def _doubts(self) -> tuple[str, ...]:
+        """The `contradictions`, of which the caller's caller is warned once."""
+        found = self.contradictions
+        if not self._doubted:
+            self._doubted = True
+            for sentence in found:
+                warnings.warn(sentence, InvgenWarning, stacklevel=3)
+        return found
 
     def _index(self, index: int, count: int, what: str) -> int:
         """Place of a slice or the like, of which there are `count`; negative numbers count from the end.

@@ -107,6 +107,7 @@ class Transmission(Noise):
         if not bool((background >= 0).all()) or not bool(torch.isfinite(background).all()):
             raise ParameterError("background, a number of counts, must be finite and not negative.")
         self.I0, self.background = Constant(I0), Constant(background)
+        self._has_background, self._has_dead = bool(background.any()), not bool((I0 > 0).all())
 
     def expected(self, prediction: torch.Tensor) -> torch.Tensor:
         """Expected counts behind line integrals."""
@@ -127,7 +128,7 @@ class Transmission(Noise):
 
     def _terms(self, prediction, measurement):
         """``m - y log m`` of the expected counts m; without a background, ``I0 exp(-A x) + y A x``."""
-        if not bool(self.background.value.any()):
+        if not self._has_background:
             return self._alive(self._passed(prediction) + measurement * prediction)
         expected = self.expected(prediction)
         return self._alive(expected - torch.xlogy(measurement, expected))
@@ -135,21 +136,19 @@ class Transmission(Noise):
     def gradient(self, prediction, measurement):
         """``I0 exp(-A x) (y / m - 1)``; without a background, ``y - I0 exp(-A x)``."""
         passed = self._passed(prediction)
-        if not bool(self.background.value.any()):
+        if not self._has_background:
             return self._alive(measurement - passed)
         return self._alive(passed * (measurement / (passed + self.background.like(prediction)) - 1))
 
     def curvature(self, prediction, measurement):
         """``I0 exp(-A x) (1 - b y / m^2)``, b the background: at most I0 where A x is not negative."""
         passed, b = self._passed(prediction), self.background.like(prediction)
-        if not bool(self.background.value.any()):
+        if not self._has_background:
             return passed
         return self._alive(passed * (1 - b * measurement / (passed + b).square()))
 
     def _best_terms(self, measurement):
-        if bool(
-            self.background.value.any()
-        ):  # of expected counts that equal them, if any object left so many
+        if self._has_background:  # of expected counts that equal them, if any object left so many
             return self._alive(measurement - torch.xlogy(measurement, measurement))
         # no line integral explains zero counts perfectly; half a count comes closest in the limit
         I0 = self.I0.like(measurement)
@@ -162,7 +161,7 @@ class Transmission(Noise):
 
     def _informative(self, measurement: torch.Tensor) -> torch.Tensor | None:
         """Entries that are no dead pixels."""
-        if bool((self.I0.value > 0).all()):
+        if not self._has_dead:
             return None
         return (self.I0.value > 0).to(measurement.device)
 

@@ -88,8 +88,7 @@ class _CT(Work):
         behind = not isinstance(fov, str) and widened(shape, fov, projections.spacing) != shape
         if recipe.fov is None and self.method.loads_prior and behind:
             # a prior knows nothing of what lies behind its images
-            geometry = replace(planar_geometry(projections), image_shape=shape)
-            fov = "image" if geometry.sees_whole_image else "disc"
+            fov = replace(planar_geometry(projections), image_shape=shape).default_fov
         self.recipe = replace(recipe, fov=fov, size=shape)
         if recipe.fov is not None or isinstance(fov, str):
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -64,6 +64,16 @@ class PlanarGeometry:
     def shadow(self) -> float:
         """Half the width, on the detector, of the shadow of the image or of the circle around it."""
         raise NotImplementedError
+
+    @property
+    def sees_whole_image(self) -> bool:
+        """Whether all of the image lies between the detector's edges in every view."""
+        raise NotImplementedError
+
+    @property
+    def default_fov(self) -> Literal["image", "disc"]:
+        """Where objects are that every view sees whole: anywhere in the image, or in the disc of `reach`."""
+        return "image" if self.sees_whole_image else "disc"
 
     @property
     def turns_fully(self) -> bool:

@@ -39,10 +39,10 @@ class Projection(LinearOperator):
     ) -> None:
         super().__init__(Space(domain), Space(range))
         self.geometry = geometry
-        plane, whole = self._plane, self._plane.sees_whole_image
-        self.fov = _checked(fov) or ("image" if whole else "disc")
+        plane = self._plane
+        self.fov = _checked(fov) or plane.default_fov
         radius = plane.reach if self.fov == "disc" else math.inf if self.fov == "image" else self.fov
-        self.truncates = not whole and radius > plane.reach * (1 + 1e-12)
+        self.truncates = radius > plane.reach * (1 + 1e-12) and not plane.sees_whole_image
         self._mask = None if self.fov == "image" else Constant(plane.disc(radius))
 
     @property

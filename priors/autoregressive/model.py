@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Self
 
 import torch
@@ -136,9 +136,7 @@ class Autoregressive(Trainable):
         images = self.image_format
         images.check(x, "Autoregressive.log_prob")
         seen = 2 * images.to_levels(x).to(x.dtype) / (self._levels - 1) - 1
-        if not len(seen):
-            return x.new_zeros(images.batch_shape(x))
-        return in_parts(self._log_prob, seen).reshape(images.batch_shape(x))
+        return self._of_each(self._log_prob, seen, x)
 
     def energy(self, x: Tensor) -> Tensor:
         """Minus the logarithm of a density of images of real numbers, which has a derivative.
@@ -165,9 +163,12 @@ class Autoregressive(Trainable):
         """
         images = self.image_format
         images.check(x, "Autoregressive.energy")
-        if not x.numel():
-            return x.new_zeros(images.batch_shape(x))
-        return in_parts(self._energy, images.to_network(x)).reshape(images.batch_shape(x))
+        return self._of_each(self._energy, images.to_network(x), x)
+
+    def _of_each(self, value: Callable[[Tensor], Tensor], seen: Tensor, x: Tensor) -> Tensor:
+        """A number of each image x, shape of the batch, by how the network sees them, ``(N, C, H, W)``."""
+        batch = self.image_format.batch_shape(x)
+        return in_parts(value, seen).reshape(batch) if len(seen) else x.new_zeros(batch)
 
     def _energy(self, seen: Tensor) -> Tensor:
         """Of images ``(N, C, H, W)`` in the network's unit."""

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from dataclasses import KW_ONLY, dataclass, replace
-from typing import Any, ClassVar, Protocol, Self
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
 from invgen.core.batching import chosen
 from invgen.core.draws import Draws
-from invgen.core.errors import DivergenceError, ParameterError
+from invgen.core.errors import DivergenceError
 from invgen.operators import Space
-from invgen.priors.base import Generator, require
+from invgen.priors.base import Generator
 from invgen.problem import Problem
 from invgen.reconstruction import Reconstruction
-from invgen.solvers.base import Solver
 from invgen.solvers.latent.density import LatentDensity, check_generator
 from invgen.solvers.point import Density, Point
+from invgen.solvers.posterior_mode import PosteriorMode
 from invgen.solvers.run import Run
-from invgen.solvers.scale import check_scale, found_scale, in_prior_unit, with_level
+from invgen.solvers.scale import in_prior_unit
 from invgen.solvers.state import State
 
 __all__ = ["Descent", "LatentSolver"]
@@ -40,7 +39,7 @@ class Descent(Protocol):
 
 
 @dataclass(frozen=True)
-class LatentSolver(Solver):
+class LatentSolver(PosteriorMode):
     """Base of the solvers that look for latent variables z of a generator G whose image fits the data.
 
     All restarts are optimized at once, on a batch axis before all others; of each batch element the one with
@@ -71,17 +70,9 @@ class LatentSolver(Solver):
     prior: Generator
     _: KW_ONLY
     restarts: int = 10
-    weight: float = 1.0
-    scale: float | Tensor | str = "auto"
 
     counts: ClassVar[dict[str, int]] = {"restarts": 1}
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.prior, self.name, Generator)
-        check_scale(self.scale, "scale")
-        if not 0 <= self.weight < math.inf:
-            raise ParameterError(f"weight is a number from zero on; got {self.weight}.")
+    protocols: ClassVar[tuple[type, ...]] = (Generator,)
 
     def descent(self) -> Descent:
         """What moves the latent variables."""
@@ -164,14 +155,6 @@ class LatentSolver(Solver):
         """Number of axes of the latent variables of one image."""
         return len(self.prior.latent_shape)
 
-    def described(self, problem: Problem) -> Problem:
-        """The problem with a noise level that is known, or estimated from the data."""
-        return with_level(problem, self.name)
-
-    def resolved(self, problem: Problem) -> Self:
-        """With the scale of each batch element."""
-        return replace(self, scale=found_scale(self.scale, self.prior, problem))
-
     def start_space(self, problem: Problem) -> Space:
         """That of the latent variables."""
         return Space(self.prior.latent_shape)
@@ -241,20 +224,6 @@ class LatentSolver(Solver):
             z = _taken(run.state["latents"], kept)
             stats["latents"] = z.unflatten(-1, self.prior.latent_shape)
         return Reconstruction(_taken(run.result, kept), history=history, stats=stats)
-
-    def penalty(self, problem: Problem, x: Tensor) -> float:
-        """Unknown of an image: states bring that of their latent variables."""
-        return 0.0
-
-    def statistics(self) -> dict[str, Any]:
-        """The weight, and the scale where the prior has a range."""
-        if not isinstance(self.scale, Tensor):
-            return {"weight": self.weight}
-        return {"weight": self.weight, "scale": self.scale if self.scale.ndim else float(self.scale)}
-
-    def rule(self) -> dict[str, Any]:
-        """None: the weight follows no rule."""
-        return {}
 
     @property
     def remedy(self) -> str:

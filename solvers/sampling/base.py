@@ -19,7 +19,14 @@ from invgen.problem import Problem
 from invgen.reconstruction import Reconstruction
 from invgen.solvers.base import Solver
 from invgen.solvers.run import Run
-from invgen.solvers.scale import check_scale, found_scale, in_prior_unit, rough_image, with_noise
+from invgen.solvers.scale import (
+    check_scale,
+    found_scale,
+    in_prior_unit,
+    rough_image,
+    scale_statistics,
+    with_noise,
+)
 from invgen.solvers.state import State
 
 __all__ = ["PosteriorSampler"]
@@ -166,9 +173,7 @@ class PosteriorSampler(Solver):
 
     def statistics(self) -> dict[str, Any]:
         """The scale, where the prior has a range."""
-        if not isinstance(self.scale, torch.Tensor):
-            return {}
-        return {"scale": self.scale if self.scale.ndim else float(self.scale)}
+        return scale_statistics(self.scale)
 
     def rule(self) -> dict[str, Any]:
         """None: samplers have no weight."""

@@ -74,7 +74,7 @@ class Coverage:
         inscribed = min(image_shape) / 2 * projections.spacing
         if inscribed < geometry.reach and _within(projections, geometry, inscribed):
             return geometry.reach
-        return "image" if geometry.sees_whole_image else "disc"
+        return geometry.default_fov
 
 
 def coverage(projections: Projections) -> Coverage:

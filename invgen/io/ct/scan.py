@@ -57,7 +57,7 @@ class Scan(RawScan):
         super().__init__(path, contents, quantity, close, rotation, angle_unit)
         self._centers: dict[int, CenterEstimate] = {}
         self._axis: Axis | None = None
-        self._warned = self._doubted = False
+        self._warned = False
 
     def find_center(self, slice: int | None = None) -> CenterEstimate:
         """Find the center of rotation from all views of a slice (None: the middle one), once per slice.
@@ -204,15 +204,6 @@ class Scan(RawScan):
         for row in ((2 * i + 1) * self.slices // (2 * count) for i in range(count)):
             with suppress(DataError):
                 found.append(find(row))
-        return found
-
-    def _doubts(self) -> tuple[str, ...]:
-        """What the scan contradicts; warned of once."""
-        found = self.contradictions
-        if not self._doubted:
-            self._doubted = True
-            for sentence in found:
-                warnings.warn(sentence, InvgenWarning, stacklevel=3)
         return found
 
     def problem(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
@@ -11,7 +10,7 @@ from typing import Literal
 
 import torch
 
-from invgen.core.errors import InvgenWarning, ShapeError
+from invgen.core.errors import ShapeError
 from invgen.io.mri.contents import Contents, KSpace, central
 from invgen.io.scanfile import ScanFile
 
@@ -63,7 +62,11 @@ class RawMRIScan(ScanFile):
         self.unit: Literal["mm", "pixel"] = "pixel" if contents.pixel_size is None else "mm"
         self.pixel_size = contents.pixel_size or (1.0,) * len(self.image_shape)
         self.has_noise_scan = contents.has_noise_scan
-        self._doubted = False
+
+    @property
+    def contradictions(self) -> tuple[str, ...]:
+        """What the samples contradict of what the file states: a sentence each."""
+        return self.contents.contradictions
 
     def kspace(self, slice: int = 0, repetition: int = 0) -> KSpace:
         """k-space of one slice or volume, read from the file.
@@ -89,11 +92,7 @@ class RawMRIScan(ScanFile):
             self._index(slice, self.slices, "slice"),
             self._index(repetition, self.repetitions, "repetition"),
         )
-        if not self._doubted:
-            self._doubted = True
-            for sentence in self.contents.contradictions:
-                warnings.warn(sentence, InvgenWarning, stacklevel=2)
-        return replace(kspace, report=self.contents.contradictions + kspace.report)
+        return replace(kspace, report=self._doubts() + kspace.report)
 
     def crop(self, image: torch.Tensor) -> torch.Tensor:
         """The wanted part of an image on the operator's grid: the middle, of `image_shape`.

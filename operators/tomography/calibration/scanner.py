@@ -200,7 +200,7 @@ def _central_row(data: torch.Tensor, geometry: ConeGeometry) -> torch.Tensor:
 def _corrected(operator: Radon | FanBeam | ConeBeam, offset: float, rotation: int) -> Projection:
     """The operator with another offset and sense of rotation; a default field of view is chosen anew."""
     plane = operator.geometry.fan if isinstance(operator, ConeBeam) else operator.geometry
-    fov = None if operator.fov == ("image" if plane.sees_whole_image else "disc") else operator.fov
+    fov = None if operator.fov == plane.default_fov else operator.fov
     return operator.rebuilt(operator.angles * rotation, offset, fov)
 
 
