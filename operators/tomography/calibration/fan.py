@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
+from invgen.operators.tomography.calibration.agreement import settled
 from invgen.operators.tomography.calibration.twice import Twice
 from invgen.operators.tomography.geometry import PlanarGeometry
 
@@ -58,7 +59,8 @@ def fit_fan(data: torch.Tensor, angles: torch.Tensor, geometry: PlanarGeometry) 
 
     On a full turn the axis may be next to an edge of the detector, as of half-fans and half-acquisitions: the
     object then passes that edge, and the search reaches there. What is compared are the columns about the
-    axis, by which Vo et al. (2021) find it too.
+    axis, by which Vo et al. (2021) find it too. A second fit takes what stands still on the detector as an
+    unknown, see `settled`.
 
     Parameters
     ----------
@@ -68,6 +70,11 @@ def fit_fan(data: torch.Tensor, angles: torch.Tensor, geometry: PlanarGeometry) 
         Distances and detector; the search reaches at least as far as its offset. Parallel beams are alike
         for both senses of rotation.
     """
+    precise, robust = (_fitted(data, angles, geometry, still) for still in (False, True))
+    return settled(precise, robust)
+
+
+def _fitted(data: torch.Tensor, angles: torch.Tensor, geometry: PlanarGeometry, still: bool) -> FanFit:
     count, spacing = geometry.detector_count, geometry.detector_spacing
     stated = abs(geometry.detector_offset) / spacing
     cut = cut_edges(data) if geometry.turns_fully else (False, False)
@@ -76,7 +83,7 @@ def fit_fan(data: torch.Tensor, angles: torch.Tensor, geometry: PlanarGeometry) 
     farthest = max(usual, count / 2 - _MARGIN * width)
     # a detector that is displaced towards its last bin has the axis next to its first one
     reach = (farthest if cut[1] else usual, farthest if cut[0] else usual)
-    senses = [Twice.of(data, sense * angles, geometry) for sense in (1, -1)]
+    senses = [replace(Twice.of(data, sense * angles, geometry), still=still) for sense in (1, -1)]
     found = [_search(rays, geometry, reach, width) for rays in senses]
     positions = senses[0].positions(max(abs(offset) for offset, _ in found))
     forward, backward = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -34,6 +34,9 @@ class Twice:
     that is by a Gaussian, whose noise gain does not depend on its place between two bins; that of shorter
     kernels does, and noise then favors offsets of half a bin. Between the views it is linear, at places
     that do not move with the offset.
+
+    With `still`, what stands still on the detector is an unknown: it adds the same to all readings of one
+    position, which are taken about their mean.
     """
 
     data: torch.Tensor  # (views, detector)
@@ -41,6 +44,7 @@ class Twice:
     right: tuple[torch.Tensor, ...]  # view before, view after, weight of that; of shape (lines, positions)
     left: tuple[torch.Tensor, ...]
     measured: torch.Tensor  # whether both are there, (lines, positions)
+    still: bool = False
 
     @classmethod
     def of(cls, data: torch.Tensor, angles: torch.Tensor, geometry: PlanarGeometry) -> Twice:
@@ -70,7 +74,8 @@ class Twice:
         distance = torch.arange(n)[:, None] - (n - 1) / 2 - centers
         kernel = torch.exp(-0.5 * (distance / width) ** 2).to(self.data.dtype)
         data = self.data @ (kernel / kernel.sum(0))
-        return self._paired(data, self.views, geometry, width * geometry.detector_spacing)
+        paired = self._paired(data, self.views, geometry, width * geometry.detector_spacing)
+        return replace(paired, still=self.still)
 
     def positions(self, reach: float) -> int:
         """Number of positions to either side that stay on the detector for all offsets up to `reach`."""
@@ -93,21 +98,28 @@ class Twice:
         left, right = strip[:, :positions].flip(1), strip[:, positions:]
         return _read(right, self.right, there), _read(left, self.left, there)
 
+    def moving(self, side: torch.Tensor) -> torch.Tensor:
+        """Readings less what stands still, where that is an unknown."""
+        if not self.still:
+            return side
+        there = self.measured[:, : side.shape[1]]
+        return (side - side.sum(0) / there.sum(0).clamp(min=1)).mul_(there)
+
     def misfit(self, offset: float, positions: int) -> float:
         """Sum of the squared differences."""
         right, left = self.pairs(offset, positions)
-        return float((right - left).square().sum())
+        return float(self.moving(right - left).square().sum())
 
     def relative_misfit(self, offset: float, positions: int) -> float:
         """The same, over the power of the readings: what remains comparable as their number changes."""
-        right, left = self.pairs(offset, positions)
+        right, left = (self.moving(side) for side in self.pairs(offset, positions))
         power = _power(right, left, self.measured[:, :positions])
         return float((right - left).square().sum()) / power if power > 0 else math.inf
 
     def agreement(self, offset: float, positions: int) -> Agreement:
         """The differences at an offset, and how they change with it."""
         below, here, above = (
-            right - left
+            self.moving(right - left)
             for right, left in (self.pairs(offset + step, positions) for step in (-_CHANGE, 0.0, _CHANGE))
         )
         squares = [float(difference.square().sum()) for difference in (below, here, above)]

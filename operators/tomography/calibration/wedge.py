@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
+from invgen.operators.tomography.calibration.agreement import Estimate, agreed, settled
+
 __all__ = ["WedgeFit", "fit_parallel", "missing", "without_pedestal"]
 
 _MAX_HARMONIC = 360  # more would cost time and add nothing: the object is in the low frequencies
@@ -52,14 +54,21 @@ def fit_parallel(data: torch.Tensor, angles: torch.Tensor) -> WedgeFit:
     influence of beam hardening and drifts, which are at the lowest frequencies.
     Views over 360 degrees need no special case: the fit then compares views with their opposites.
 
+    What stands still on the detector may be an unknown of the fit, see `settled`. The error bar is no smaller
+    than half of what every other band of frequencies and those between them differ by, beyond chance.
+
     Parameters
     ----------
     data : tensor, float64 (views, columns)
     angles : tensor, float64 (views,)
         Radians, over 180 degrees or more.
     """
-    n = data.shape[1]
-    residual = _residual(data, angles)
+    precise, robust = (_fitted(_residual(data, angles, still), data.shape[1]) for still in (False, True))
+    return settled(precise, robust)
+
+
+def _fitted(residual: _Residual, n: int) -> WedgeFit:
+    """The best place by a residual, on a detector of n columns."""
     if not len(residual.freedom) or not residual.constant.max() > 0:
         return WedgeFit(0.0, math.inf, 0.0, "the projections have no structure to find it from")
 
@@ -72,20 +81,29 @@ def fit_parallel(data: torch.Tensor, angles: torch.Tensor) -> WedgeFit:
     best = float(coarse[values.argmin()])
     fine = best + _FINE * torch.arange(-50, 51, dtype=torch.float64)
     levels = residual.levels(fine)
-    near = weights @ levels.log()
-    i = int(near.argmin().clamp(1, len(fine) - 2))
-    left, least, right = near[i - 1 : i + 2].tolist()
-    unexplained = math.sqrt(float(levels[:, i].sum() / residual.total.sum()))
-    curvature = (left - 2 * least + right) / _FINE**2
-    if not curvature > 0:
+    bands = weights[:, None] * levels.log()
+    likelihood = bands.sum(0)
+    unexplained = math.sqrt(float(levels[:, likelihood.argmin()].sum() / residual.total.sum()))
+    whole = _vertex(fine, likelihood)
+    if math.isinf(whole.error):
         return WedgeFit(best, math.inf, unexplained, "the likelihood has no clear maximum")
-    center = float(fine[i]) + (left - right) / (2 * _FINE * curvature)
-    uncertainty = 1 / math.sqrt(curvature)
+    uncertainty = agreed(whole.error, *(_vertex(fine, bands[side::2].sum(0)) for side in (0, 1)))
     elsewhere = values[(coarse - best).abs() > 3]
     doubt = None
-    if uncertainty > 0.5 or (len(elsewhere) and elsewhere.min() - least < _TRUSTED):
+    if uncertainty > 0.5 or (len(elsewhere) and elsewhere.min() - likelihood.min() < _TRUSTED):
         doubt = "another place fits nearly as well"
-    return WedgeFit(center, uncertainty, unexplained, doubt)
+    return WedgeFit(whole.place, uncertainty, unexplained, doubt)
+
+
+def _vertex(places: torch.Tensor, values: torch.Tensor) -> Estimate:
+    """Where minus a log-likelihood is least, and the standard error of that by its curvature."""
+    i = int(values.argmin().clamp(1, len(places) - 2))
+    left, least, right = values[i - 1 : i + 2].tolist()
+    step = float(places[1] - places[0])
+    curvature = (left - 2 * least + right) / step**2
+    if not curvature > 0:
+        return Estimate(float(places[i]), math.inf)
+    return Estimate(float(places[i]) + (left - right) / (2 * step * curvature), 1 / math.sqrt(curvature))
 
 
 def without_pedestal(data: torch.Tensor) -> torch.Tensor:
@@ -136,7 +154,7 @@ class _Residual:
         return freedom / _COUNTED * (1 - noise / power).clamp(min=0)
 
 
-def _residual(data: torch.Tensor, angles: torch.Tensor) -> _Residual:
+def _residual(data: torch.Tensor, angles: torch.Tensor, still: bool) -> _Residual:
     """Fit the harmonics of the double wedge at each frequency.
 
     With ``a = A(w) exp(i w c)``, transforms of the views about c, the mirrored sinogram is ``(a, conj a)``.
@@ -152,13 +170,16 @@ def _residual(data: torch.Tensor, angles: torch.Tensor) -> _Residual:
     most = min(_MAX_HARMONIC, views)
     waves = torch.cat([angles, angles + math.pi])[:, None] * torch.arange(1, most + 1)
     waves = torch.stack([waves.cos(), waves.sin()], 2).flatten(1)
-    basis, triangle = torch.linalg.qr(torch.cat([torch.ones(2 * views, 1, dtype=torch.float64), waves], 1))
+    one = torch.ones(views, 1, dtype=torch.float64)
+    # what stands still is constant, and mirrored where the views are: the constant harmonic has its even part
+    constant = [torch.cat([one, one]), torch.cat([one, -one])][: 2 if still else 1]
+    basis, triangle = torch.linalg.qr(torch.cat([*constant, waves], 1))
     # harmonics that equal lower ones at these angles add nothing; after the first, none does
     new = triangle.diagonal().abs() > 1e-6 * math.sqrt(2 * views)
     basis = basis * new
     complete = not new[-2:].any()
 
-    order = (2 * highest).clamp(max=len(new) - 1)
+    order = (2 * highest + len(constant) - 1).clamp(max=len(new) - 1)
     freedom = 2 * views - new.cumsum(0)[order]
     # a fit with few residual degrees of freedom fits noise at any center
     keep = (freedom > 0.2 * views) & ((highest <= most) | complete)

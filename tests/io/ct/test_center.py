@@ -67,6 +67,31 @@ def test_stripes_flicker_and_a_tilted_background_do_not_mislead(sinogram, absorp
         assert find_center(absorption(clean + wrong, angles)) == pytest.approx(60.2, abs=0.1)
 
 
+@pytest.mark.parametrize("scan", ["180 degrees", "360 degrees", "60 views"])
+@pytest.mark.parametrize("stripes", [0.1, 0.5])
+def test_what_stands_still_on_the_detector_does_not_pull_the_center(sinogram, absorption, scan, stripes):
+    """Stripes match their own mirror image best at some place, and the profile of a beam at its middle."""
+    views, span = SCANS[scan]
+    angles, rng = np.arange(views) * span / views, np.random.default_rng(0)
+    clean = sinogram(angles, 128, 58.3)
+    profile = np.exp(-(((np.arange(128) - 66) / 40) ** 2)) + rng.standard_normal(128)
+    noise = 0.005 * clean.max() * rng.standard_normal(clean.shape)
+    found = find_center(absorption(clean + stripes * clean.max() * profile + noise, angles))
+    assert found == pytest.approx(58.3, abs=max(0.05, 3 * found.uncertainty))
+    assert found.uncertainty < 0.1
+
+
+@pytest.mark.parametrize("offset", [-21.7, 4.2])
+def test_center_of_counts_that_are_taken_for_transmission(sinogram, absorption, offset):
+    """A full turn of a neutron's camera, whose beam is brightest in the middle and no flat was divided by."""
+    angles, rng = np.arange(240) * np.pi / 120, np.random.default_rng(0)
+    clean = sinogram(angles, 128, 63.5 + offset, scale=0.6)
+    beam = 5000 * np.exp(-(((np.arange(128) - 62) / 70) ** 2)) * (1 + 0.1 * rng.standard_normal(128))
+    counts = rng.poisson(beam * np.exp(-clean / clean.max())).clip(1)
+    found = find_center(absorption(-np.log(counts), angles))
+    assert found == pytest.approx(63.5 + offset, abs=0.1)
+
+
 @pytest.mark.parametrize("offset", [0.5, -6.3])
 def test_center_of_a_truncated_object_is_not_the_middle_of_the_detector(sinogram, absorption, offset):
     angles, center = np.arange(180) * np.pi / 180, 63.5 + offset

@@ -105,6 +105,17 @@ def test_the_offset_of_a_half_acquisition(offset):
     assert found.uncertainty < 0.05
 
 
+@pytest.mark.cases_are_slow
+@pytest.mark.parametrize(("angles", "offset"), [("full", -20.0), ("full", 75.3), ("short", 1.7)])
+def test_stripes_do_not_pull_the_offset_of_a_fan(angles, offset):
+    """As strong as half of the object: they match themselves best in the middle of the detector."""
+    stripes = torch.randn(COUNT, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    sinogram = noisy(scan(SCANS[angles], offset), 0.005)
+    found = calibrate(fan(SCANS[angles]), sinogram + 0.5 * sinogram.max() * stripes)
+    assert found.detector_offset / SPACING == pytest.approx(offset, abs=0.05)
+    assert found.rotation == 1
+
+
 @pytest.mark.parametrize("offset", [0.0, 0.25, 0.5, 3.4, -20.0, 36.0])
 def test_offsets_up_to_a_fifth_of_a_curved_detector(offset):
     found = calibrate(fan(SCANS["full"], curved=True), scan(SCANS["full"], offset, curved=True))
