@@ -29,6 +29,7 @@ from invgen.solvers.latent import (
     SparseDeviation,
 )
 from invgen.solvers.least_squares import CG, MLEM, OSSART, SIRT
+from invgen.solvers.partial_fourier import POCS, Homodyne
 from invgen.solvers.plug_and_play import EPLL, RED, PnPADMM, PnPHQS, PnPPGD
 from invgen.solvers.proximal import ADMM, FISTA, ISTA, PDHG, BasisPursuit, CondatVu, Lasso
 from invgen.solvers.sampling.base import PosteriorSampler
@@ -50,6 +51,7 @@ __all__ = [
     "MLEM",
     "OSSART",
     "PDHG",
+    "POCS",
     "PULSE",
     "RED",
     "SIRT",
@@ -62,6 +64,7 @@ __all__ = [
     "DiffusionSolver",
     "FlowMAP",
     "Gridding",
+    "Homodyne",
     "ImageAdaptive",
     "IntermediateLayerOptimization",
     "Lasso",

@@ -43,6 +43,7 @@ from invgen.solvers.latent import (
 )
 from invgen.solvers.latent.sampler import LatentSampler
 from invgen.solvers.least_squares import CG, MLEM, OSSART, SIRT
+from invgen.solvers.partial_fourier import POCS, Homodyne
 from invgen.solvers.plug_and_play import EPLL, RED, PnPADMM, PnPHQS, PnPPGD
 from invgen.solvers.proximal import ADMM, FISTA, ISTA, PDHG, BasisPursuit, CondatVu, Lasso
 from invgen.solvers.sampling.base import PosteriorSampler
@@ -60,6 +61,7 @@ OperatorNeed = Literal[
     "parallel or fan beam",
     "cone beam",
     "Cartesian MRI",
+    "partial Fourier MRI",
     "non-Cartesian MRI",
 ]
 #: Noise models that a method takes; "ignored" by those that do not look at it. Noise of an unknown level
@@ -261,6 +263,22 @@ METHODS = (
         "smooth",
         ("fan", "cone"),
         Proximable,
+    ),
+    Method(
+        "homodyne",
+        Homodyne,
+        "half of k-space and the phase of its middle, in one step",
+        "partial Fourier MRI",
+        "ignored",
+        ("cartesian",),
+    ),
+    Method(
+        "pocs",
+        POCS,
+        "half of k-space and the phase of its middle, by turns; also with lines missing",
+        "partial Fourier MRI",
+        "ignored",
+        ("cartesian",),
     ),
     Method(
         "cg",

@@ -55,6 +55,15 @@ def mri(
         int,
         typer.Option(min=0, metavar="N", help="Lines in the middle of k-space that are all measured."),
     ] = 24,
+    partial_fourier: Annotated[
+        float,
+        typer.Option(
+            min=0.5,
+            max=1,
+            metavar="F",
+            help="Part of k-space that is measured, such as 0.625: the lowest frequencies are left out.",
+        ),
+    ] = 1,
     noise: Annotated[
         float,
         typer.Option(
@@ -100,6 +109,7 @@ def mri(
         sampling=sampling.value,
         acceleration=acceleration,
         calibration=calibration,
+        partial_fourier=partial_fourier,
         noise=noise,
         noise_scan=noise_scan,
         slices=slices,

@@ -12,11 +12,12 @@ import torch
 from invgen.core.errors import DataError, ParameterError
 from invgen.io import KSpace, MRIScan
 from invgen.io.mri.problems import to_problem
-from invgen.operators import NonCartesianMRI
+from invgen.operators import MRI, NonCartesianMRI
 from invgen.pipeline.recipe import Recipe
 from invgen.pipeline.work import Notice, Part, Solved, Work, named
 from invgen.problem import Problem
 from invgen.solvers.base import State
+from invgen.solvers.partial_fourier import PartialFourierSolver
 
 __all__ = ["Images"]
 
@@ -120,6 +121,7 @@ class Images(Work):
         chosen = slice(slices.start - first, slices.stop - first, slices.step)
         images = self._slices_of(self._combined(result.x))[chosen].cpu()
         samples = None if result.samples is None else self._slices_of(result.samples)[:, chosen].cpu()
+        report += tuple(map(str, result.stats.get("partial_fourier", ())))
         return Solved(images, samples, (report,) * len(slices), result.stats)
 
     def _slices_of(self, x: torch.Tensor) -> torch.Tensor:
@@ -148,6 +150,8 @@ class Images(Work):
             kspace = self._scan.kspace(slab, recipe.repetition)
             if recipe.solver == "rss":
                 return self._on_device(_of_each_coil(kspace)), kspace.report
+            if recipe.maps == "none" and issubclass(self.method.solver, PartialFourierSolver):
+                return self._on_device(_of_coils_apart(kspace, recipe.compress)), kspace.report
             problem = to_problem(
                 kspace,
                 coils=recipe.maps or "espirit",
@@ -162,3 +166,10 @@ def _of_each_coil(kspace: KSpace) -> Problem:
     if kspace.trajectory is None:
         return to_problem(kspace, coils="none", compress=None, whiten=False)
     return Problem(NonCartesianMRI(kspace.image_shape, kspace.trajectory), kspace.data)
+
+
+def _of_coils_apart(kspace: KSpace, compress: int | None) -> Problem:
+    """Coils without maps as a batch: each has a phase of its own."""
+    plain = kspace.reported(covariance=None, averages=None)
+    problem = to_problem(plain, coils="none", compress=compress, whiten=False)
+    return Problem(MRI(kspace.image_shape, kspace.mask), problem.measurement)

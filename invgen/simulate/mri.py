@@ -40,6 +40,7 @@ def simulate_mri(
     sampling: Sampling = "equispaced",
     acceleration: float = 4.0,
     calibration: int = 24,
+    partial_fourier: float = 1.0,
     noise: float = 0.005,
     noise_scan: bool = True,
     slices: int = 1,
@@ -70,6 +71,8 @@ def simulate_mri(
         Nominal: lines, spokes or interleaves of a full scan over those that are measured.
     calibration : int
         Number of lines in the middle of k-space that are all measured.
+    partial_fourier : float
+        Part of k-space along y that is measured, above 1/2, such as 5/8: the lowest frequencies are left out.
     noise : float
         Standard deviation of the real and of the imaginary part of the noise, on average over the coils,
         relative to the largest signal of the true image: that of a fully sampled coil image. The receivers'
@@ -110,7 +113,7 @@ def simulate_mri(
     check_positive(pixel_size=pixel_size)
     if not (0 <= noise < math.inf):
         raise ParameterError(f"noise is a relative standard deviation, at least zero; got {noise}.")
-    readouts = plan(sampling, shape, acceleration, calibration, seed)
+    readouts = plan(sampling, shape, acceleration, calibration, partial_fourier, seed)
     random = torch.Generator().manual_seed(seed)
     neighbors = torch.randn(coils, coils, generator=random, dtype=torch.complex128)
     coupling = torch.eye(coils) + _COUPLING * neighbors
@@ -169,6 +172,7 @@ def simulate_mri(
             sampling=sampling,
             acceleration=acceleration,
             calibration=calibration,
+            partial_fourier=partial_fourier,
             noise=noise,
             noise_std=std,
             noise_covariance=(std**2 * coupling @ coupling.mH).numpy(),

@@ -90,7 +90,12 @@ def half_cycles(n: int) -> Tensor:
 
 
 def plan(
-    sampling: Sampling, shape: tuple[int, int], acceleration: float, calibration: int, seed: int
+    sampling: Sampling,
+    shape: tuple[int, int],
+    acceleration: float,
+    calibration: int,
+    partial_fourier: float,
+    seed: int,
 ) -> Readouts:
     """Choose the readouts of a scan: parameters as of `simulate_mri`.
 
@@ -103,13 +108,20 @@ def plan(
         raise ParameterError(f"The sampling is one of {', '.join(get_args(Sampling))}; got {sampling!r}.")
     if not (acceleration >= 1 and math.isfinite(acceleration)):
         raise ParameterError(f"acceleration is a number of at least 1; got {acceleration}.")
+    if not 0.5 < partial_fourier <= 1:
+        raise ParameterError(
+            f"partial_fourier is a part of k-space above 1/2, at most 1; got {partial_fourier}."
+        )
     if sampling in ("radial", "spiral"):
+        if partial_fourier < 1:
+            raise ParameterError(f"partial_fourier is for lines; {sampling} sampling has none.")
         k = _curves(sampling, max(shape), acceleration)
         index = torch.arange(len(k))
         return Readouts(shape, sampling, index, len(k), 0, k, torch.zeros(len(k), dtype=torch.bool))
     height = shape[0]
     calibration = as_count(calibration, "calibration", least=0, most=height)
     lines = _lines(sampling, height, acceleration, calibration, seed)
+    lines = lines[lines >= round((1 - partial_fourier) * height)]
     start = (height - calibration + 1) // 2  # as the masks place it
     middle = (lines >= start) & (lines < start + calibration)
     return Readouts(shape, "cartesian", lines, height, height // 2, None, middle)

@@ -78,6 +78,25 @@ def resonance(coils=3):
     return ig.Problem(A, noise.sample(A(x), seed=0), noise)
 
 
+def half(coils=3, every=1):
+    """Complex images, rows of k-space from three before its middle on; the last ones with gaps."""
+    generator = torch.Generator().manual_seed(1)
+    maps = torch.randn(coils, 15, 12, generator=generator, dtype=torch.complex128) if coils else None
+    k = torch.arange(15)[:, None] - 7
+    A = MRI((15, 12), (k >= -3) & ((k <= 3) | (k % every == 0)), maps)
+    noise = Gaussian(0.1)
+    x = image(2, 15, 12, dtype=torch.complex128) * torch.tensor([1, 2j]).reshape(2, 1, 1)
+    return ig.Problem(A, noise.sample(A(x), seed=0), noise)
+
+
+def half_of_one_coil():
+    return half(coils=None)
+
+
+def half_undersampled():
+    return half(every=2)
+
+
 def single_coil():
     return resonance(coils=None)
 

@@ -62,7 +62,11 @@ class TestFitting:
                 "fan",
                 "--window means nothing to the solver tv; it is for fbp",
             ),
-            (Recipe(maps="adaptive", solver="rss"), "cartesian", "it is for zero-filled, cg-sense, tv, dds"),
+            (
+                Recipe(maps="adaptive", solver="rss"),
+                "cartesian",
+                "it is for zero-filled, cg-sense, tv, homodyne, pocs, dds",
+            ),
         ],
     )
     def test_what_means_nothing_is_refused(self, recipe, geometry, message):

@@ -66,6 +66,10 @@ OPERATORS = {
         MRI(SHAPE, random(*SHAPE) > 0.3),
         {"differentiable", "linear", "singular vectors", "Cartesian MRI"},
     ),
+    "half": (
+        MRI(SHAPE, torch.arange(8)[:, None] > 2),
+        {"differentiable", "linear", "singular vectors", "Cartesian MRI", "partial Fourier MRI"},
+    ),
     "trajectory": (
         NonCartesianMRI(SHAPE, random(40, 2) - 0.5),
         {"differentiable", "linear", "non-Cartesian MRI"},
@@ -153,7 +157,8 @@ class TestNeeds:
     @pytest.mark.parametrize("method", METHODS, ids=label)
     def test_a_method_takes_the_noise_that_meets_its_need_and_no_other(self, method):
         own = {"parallel or fan beam": "fan", "cone beam": "cone", "projections": "fan"}
-        own |= {"Cartesian MRI": "grid", "non-Cartesian MRI": "trajectory", "non-negative": "fan"}
+        own |= {"Cartesian MRI": "grid", "partial Fourier MRI": "half", "non-negative": "fan"}
+        own |= {"non-Cartesian MRI": "trajectory"}
         A, _ = OPERATORS[own.get(method.operator, "matrix")]
         for name, (noise, met) in NOISES.items():
             if A.domain.field == "complex" and name in ("Poisson", "transmission"):
