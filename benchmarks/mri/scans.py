@@ -1,7 +1,8 @@
-"""Measured scans, where the folder of sample data is there."""
+"""Measured scans and images, where the folder of sample data is there."""
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
@@ -9,13 +10,14 @@ import numpy as np
 import torch
 
 import invgen as ig
-from benchmarks.report import Report, race
+from benchmarks.report import Report, race, relative
 from invgen.operators import MRI, Fourier, NonCartesianMRI, coils
 from invgen.priors import TotalVariation
-from invgen.solvers import CG, PDHG, Gridding
+from invgen.solvers import CG, PDHG, POCS, Gridding, Homodyne, ZeroFilled
 
 _DATA = Path(os.environ.get("INVGEN_DATA", Path(__file__).parents[3] / "shared" / "data")) / "mri"
 _BRAIN = _DATA / "sigpy_cartesian_ksp.npy"
+_IMAGE = _DATA / "pysap_example_mri_ref_image_2d.npy"
 _SPIRAL = _DATA / "octopus_acrph_noncart_ksp.mat"
 
 
@@ -152,3 +154,40 @@ def spiral(report: Report, n: int = 160) -> None:
             f"spiral ACR phantom, 18 of 54 shots, {name}: error at the others",
             f"{error:.4f}, {result.stats['seconds']:.1f} s",
         )
+
+
+_COILS = 8
+#: Noise of the samples, relative to the largest value of the image; part of k-space; every so many lines.
+_PARTIAL = ((0.001, 5, 1), (0.001, 6, 1), (0.005, 5, 1), (0.005, 6, 1), (0.005, 5, 2), (0.005, 6, 2))
+
+
+def partial(report: Report) -> None:
+    """A brain with a smooth phase, by eight coils, from 5/8 and 6/8 of k-space."""
+    if not _there(report, _IMAGE):
+        return
+    image = torch.from_numpy(np.load(_IMAGE))
+    image = torch.nn.functional.avg_pool2d(image[None, None] / image.max(), 2)[0, 0]
+    n = len(image)
+    y, x = torch.meshgrid(*2 * [(torch.arange(n, dtype=torch.float64) - n // 2) / n], indexing="ij")
+    phase = 1.5 * torch.cos(3 * y + 1) + torch.sin(5 * x) * torch.cos(4 * y)
+    truth = (image * torch.exp(1j * phase)).to(torch.complex64)
+    angles = 2 * math.pi * torch.arange(_COILS).reshape(-1, 1, 1) / _COILS
+    distance = (y - 0.65 * angles.sin()).square() + (x - 0.65 * angles.cos()).square()
+    s = torch.exp(-2.5 * distance + 1j * (angles + 2 * x))
+    s = (s / s.abs().square().sum(0).sqrt()).to(torch.complex64)
+    k = torch.arange(n)[:, None] - n // 2
+    for level, eighths, every in _PARTIAL:
+        mask = (k >= -(eighths - 4) * n // 8) & ((k % every == 0) | (k.abs() <= 12))
+        A, noise = MRI((n, n), mask, s), ig.noise.Gaussian(level)
+        problem = ig.Problem(A, noise.sample(A(truth), seed=0), noise)
+        solvers = {"zero-filled": ZeroFilled(), "CG-SENSE": CG(), "TV": PDHG(TotalVariation())}
+        if every == 1:
+            solvers |= {"homodyne, ramp": Homodyne(), "homodyne, step": Homodyne(weighting="step")}
+        for name, solver in (solvers | {"POCS": POCS()}).items():
+            result = solver(problem)
+            whole, magnitude = relative(result.x, truth), relative(result.x.abs(), truth.abs())
+            lines = "" if every == 1 else f", every {every}nd line and 25 in the middle"
+            report.row(
+                f"brain, {eighths}/8 of k-space{lines}, noise {level}, {name}: error, of the magnitude",
+                f"{whole:.4f}, {magnitude:.4f}, {result.stats['seconds']:.1f} s",
+            )

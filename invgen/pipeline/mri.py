@@ -13,6 +13,7 @@ from invgen.core.errors import DataError, ParameterError
 from invgen.io import KSpace, MRIScan
 from invgen.io.mri.problems import to_problem
 from invgen.operators import MRI, NonCartesianMRI
+from invgen.operators.mri.partial_fourier import partial_axes
 from invgen.pipeline.recipe import Recipe
 from invgen.pipeline.work import Notice, Part, Solved, Work, named
 from invgen.problem import Problem
@@ -38,6 +39,13 @@ class Images(Work):
     def __init__(self, scan: MRIScan, recipe: Recipe) -> None:
         cartesian = scan.trajectory == "cartesian"
         super().__init__(recipe, "cartesian" if cartesian else "non-cartesian", scan.unit, "cg-sense")
+        #: The method takes coils without maps, each with a phase of its own.
+        self._takes_coils = issubclass(self.method.solver, PartialFourierSolver)
+        if self.recipe.maps == "none" and not self._takes_coils:
+            raise ParameterError(
+                f"--maps none is for homodyne and pocs, which take each coil by itself; {self.recipe.solver} "
+                "combines coils by maps: espirit or adaptive."
+            )
         self._scan = scan
         #: A method with coil maps is asked for, which no other may replace.
         self._asked = not recipe.whiten or any(getattr(recipe, name) is not None for name in _OF_MAPS)
@@ -56,14 +64,20 @@ class Images(Work):
         try:
             problem, report = self._problem(slab)
         except (DataError, ParameterError) as error:
-            if self._asked:
+            if self._takes_coils and self.recipe.maps is None:
+                self.recipe = replace(self.recipe, maps="none")
+            elif not self._asked:
+                self.recipe = replace(self.recipe, solver="rss")
+            else:
                 raise
-            self.recipe = replace(self.recipe, solver="rss")
             problem, report = self._problem(slab)
             notice(f"Root sum of squares: no coil maps can be made. {error}")
         self._ready = {slab: (problem, report)}
         height, width = scan.crop(problem.zeros()).shape[-2:]
         self._shape = height, width
+        if self._takes_coils and isinstance(problem.operator, MRI):
+            for extent in partial_axes(problem.operator.mask > 0):
+                notice(f"Found {extent}.")
         if problem.noise is None and self.recipe.weight is None and self.recipe.solver in ("cg-sense", "tv"):
             if problem.expected_misfit() is not None:
                 notice("No noise scan: the noise level is estimated from the outer part of k-space.")
@@ -91,7 +105,7 @@ class Images(Work):
     def statistics(self) -> dict[str, Any]:
         """Coils, and how their maps are found; None where there are none."""
         coils, recipe = self._scan.coils, self.recipe
-        has_maps = recipe.solver != "rss" and coils > 1
+        has_maps = recipe.solver != "rss" and recipe.maps != "none" and coils > 1
         return {"coils": coils, "maps": recipe.maps or "espirit" if has_maps else None}
 
     def hyperparameters(self) -> dict[str, Any]:
@@ -150,7 +164,7 @@ class Images(Work):
             kspace = self._scan.kspace(slab, recipe.repetition)
             if recipe.solver == "rss":
                 return self._on_device(_of_each_coil(kspace)), kspace.report
-            if recipe.maps == "none" and issubclass(self.method.solver, PartialFourierSolver):
+            if recipe.maps == "none":
                 return self._on_device(_of_coils_apart(kspace, recipe.compress)), kspace.report
             problem = to_problem(
                 kspace,

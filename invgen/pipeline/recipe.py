@@ -165,9 +165,9 @@ class Recipe:
         scan="MRI",
     )
     maps: str | None = option(
-        Choice(("espirit", "adaptive")),
-        "Coil maps: espirit, from the calibrated middle of k-space, the default; or adaptive, from images of "
-        "low resolution.",
+        Choice(("espirit", "adaptive", "none")),
+        "Coil maps: espirit, from the calibrated middle of k-space, the default; adaptive, from images of "
+        "low resolution; or none, for homodyne and pocs: each coil alone, and their root sum of squares.",
         panel=_MRI,
         scan="MRI",
         methods=_of_maps,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-__all__ = ["Extent", "extents"]
+__all__ = ["Extent", "extents", "partial_axes"]
 
 
 @dataclass(frozen=True)
@@ -92,3 +92,8 @@ def extents(sampled: torch.Tensor) -> tuple[Extent, ...]:
         gap = int(places.diff().max()) if len(places) > 1 else 1
         found.append(Extent(axis, sampled.shape[axis], int(places[0]), int(places[-1]) + 1, gap))
     return tuple(found)
+
+
+def partial_axes(sampled: torch.Tensor) -> tuple[Extent, ...]:
+    """The extents of the axes that are partial."""
+    return tuple(extent for extent in extents(sampled) if extent.is_partial)

@@ -11,7 +11,7 @@ import torch
 from invgen.core.errors import CapabilityError
 from invgen.operators.mri import MRI
 from invgen.operators.mri.calibration import calibrated
-from invgen.operators.mri.partial_fourier import Extent, extents
+from invgen.operators.mri.partial_fourier import Extent, extents, partial_axes
 from invgen.problem import Problem
 from invgen.reconstruction import Reconstruction
 from invgen.solvers.base import Solver
@@ -50,7 +50,8 @@ class PartialFourierSolver(Solver):
 
     The k-space of a real image is Hermitian, so that half of it is enough. That of an image of slowly varying
     phase is Hermitian once the phase is removed, and the phase is seen in the middle of k-space, where both
-    sides are sampled.
+    sides are sampled. Without maps of its sensitivity, each coil has a phase of its own: as a batch to an
+    operator of a single coil.
     """
 
     def prepare(self, problem: Problem) -> Prepared:
@@ -63,8 +64,7 @@ class PartialFourierSolver(Solver):
         """
         A = cartesian(problem, self)
         sampled = A.mask > 0
-        every = extents(sampled)
-        partial = tuple(extent for extent in every if extent.is_partial)
+        every, partial = extents(sampled), partial_axes(sampled)
         if not partial:
             raise CapabilityError(
                 f"{self.name} fills the half of k-space that is not sampled; this k-space is symmetric about "
@@ -86,8 +86,7 @@ class PartialFourierSolver(Solver):
     def collected(self, problem: Problem, runs: list[Run], samples: int, seed: int) -> Reconstruction:
         """Add `partial_fourier` to the statistics: the extent of each axis that is partial."""
         found = super().collected(problem, runs, samples, seed)
-        every = extents(cartesian(problem, self).mask > 0)
-        partial = tuple(extent for extent in every if extent.is_partial)
+        partial = partial_axes(cartesian(problem, self).mask > 0)
         return replace(found, stats={**found.stats, "partial_fourier": partial})
 
 

@@ -36,7 +36,8 @@ class Homodyne(PartialFourierSolver):
     ----------
     weighting : {"ramp", "step"}
         How the weights go from zero, on the side that is not sampled, to two: linearly across the middle that
-        is symmetric, which rings less where the phase varies quickly, or in steps of one at its ends.
+        is symmetric, or in steps of one at its ends. On a brain of smooth phase the step is nearer to the
+        truth.
 
     Raises
     ------

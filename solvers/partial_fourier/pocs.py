@@ -25,9 +25,9 @@ class POCS(PartialFourierSolver):
     The first iterate is the zero-filled image. No iteration is further from an image that has the phase and
     the samples, and each halves what is missing of a real one. Any number of axes may be partial.
 
-    Where samples are missing in the half, too (parallel imaging), the image takes them by conjugate
-    gradients instead, a few steps towards the nearest one that has the samples; as in POCSENSE of Samsonov
-    et al. (2004), the phase helps to unfold it.
+    Where samples are missing in the half, too (parallel imaging), the image takes those that there are by
+    conjugate gradients instead: a few steps towards the nearest image that has them. As in POCSENSE, Samsonov
+    et al. (2004), phase and sensitivities unfold it together. Noise grows with the steps, as of CG.
 
     doi:10.1016/0022-2364(91)90253-P; Liang et al., Constrained reconstruction methods in MR imaging, Reviews
     of Magnetic Resonance in Medicine 4.

@@ -10,10 +10,13 @@ import time
 import h5py
 import numpy as np
 import pytest
+import torch
 
+import invgen as ig
 from invgen.cli.sampling import draw_sampling
 from invgen.io import ReconstructionWriter, open_scan, read_reconstruction
 from invgen.simulate import simulate_mri
+from invgen.solvers.methods import find
 
 SOLVERS = ("rss", "zero-filled", "cg-sense", "tv")
 
@@ -194,6 +197,90 @@ class TestRecon:
         with read_reconstruction(tmp_path / "out.h5") as file:
             assert file.settings["solver"] == "rss"
         refused(*words, "--solver", "cg-sense")
+
+
+class TestPartialFourier:
+    """Five eighths of k-space: what zero filling blurs is there."""
+
+    @staticmethod
+    def scan(path, **settings):
+        settings = {"size": 48, "acceleration": 1, "calibration": 0, "partial_fourier": 0.625} | settings
+        simulate_mri(path, **settings)
+        return path
+
+    @pytest.mark.cases_are_slow
+    @pytest.mark.parametrize("coils", [1, 8])
+    @pytest.mark.parametrize("solver", ["homodyne", "pocs"])
+    def test_comes_nearer_than_zero_filling(self, invgen, tmp_path, solver, coils):
+        path = self.scan(tmp_path / "scan.h5", coils=coils)
+        errors = []
+        for name in ("zero-filled", solver):
+            result = invgen("recon", path, "-o", tmp_path / "out.h5", "--solver", name)
+            assert result.exit_code == 0, result.output
+            errors.append(relative_error(tmp_path / "out.h5", truth(path)))
+        assert errors[1] < errors[0] / 2
+        found = "partial Fourier along y: 30 of 48 entries (0.625), those of positive frequencies among them"
+        assert found in result.output
+        with read_reconstruction(tmp_path / "out.h5") as file:
+            assert found in file.report(0)
+
+    @pytest.mark.parametrize("solver", ["homodyne", "pocs"])
+    def test_coils_without_maps_are_those_of_each_alone(self, invgen, tmp_path, solver):
+        path, out = self.scan(tmp_path / "scan.h5", coils=3), tmp_path / "out.h5"
+        result = invgen("recon", path, "-o", out, "--solver", solver, "--maps", "none")
+        assert result.exit_code == 0, result.output
+        with open_scan(path) as scan:
+            kspace = scan.kspace()
+        A = ig.operators.MRI(kspace.image_shape, kspace.mask)
+        alone = find(solver, "cartesian").solver()
+        images = [alone(ig.Problem(A, y)).x.abs() for y in kspace.data]
+        expected = torch.stack(images).square().sum(0).sqrt()
+        np.testing.assert_allclose(np.abs(volume(out)[0]), expected, rtol=1e-4, atol=1e-6)
+
+    @pytest.mark.parametrize("solver", ["homodyne", "pocs"])
+    def test_an_asymmetric_echo(self, invgen, tmp_path, solver):
+        """The first samples of each readout, which has its own axis, are missing."""
+        path = self.scan(tmp_path / "scan.h5", coils=4, partial_fourier=1.0)
+        kspace = np.load(as_array(path, tmp_path / "kspace.npy", slice=0))
+        kspace[..., :16] = 0
+        np.save(tmp_path / "kspace.npy", kspace)
+        errors = []
+        for name in ("zero-filled", solver):
+            words = ("--axes", "coil,y,x", "--solver", name)
+            result = invgen("recon", tmp_path / "kspace.npy", "-o", tmp_path / "out.h5", *words)
+            assert result.exit_code == 0, result.output
+            errors.append(relative_error(tmp_path / "out.h5", truth(path)))
+        assert errors[1] < errors[0]
+        assert "partial Fourier along x: 32 of 48 entries" in result.output
+
+    def test_without_calibration_coils_have_no_maps(self, invgen, tmp_path):
+        """The middle that is symmetric has five lines, from which a phase follows, but no maps."""
+        path, out = self.scan(tmp_path / "scan.h5", coils=3, partial_fourier=0.55), tmp_path / "out.h5"
+        result = invgen("recon", path, "-o", out, "--solver", "homodyne")
+        assert result.exit_code == 0, result.output
+        assert "no coil maps can be made" in result.output
+        with read_reconstruction(out) as file:
+            assert "--maps none" in file.settings["command"]
+
+    def test_lines_that_are_missing_are_for_pocs(self, invgen, refused, tmp_path):
+        path = self.scan(tmp_path / "scan.h5", coils=8, acceleration=2, calibration=16, partial_fourier=0.75)
+        words = ("recon", path, "-o", tmp_path / "out.h5", "--solver")
+        assert "some are missing. Use POCS" in refused(*words, "homodyne")
+        errors = []
+        for solver in ("cg-sense", "pocs"):
+            assert invgen(*words, solver).exit_code == 0
+            errors.append(relative_error(tmp_path / "out.h5", truth(path)))
+        assert errors[1] < errors[0]
+
+    def test_of_symmetric_k_space_there_is_nothing_to_fill(self, refused, mri, tmp_path):
+        for solver in ("homodyne", "pocs"):
+            message = refused("recon", mri, "-o", tmp_path / "out.h5", "--solver", solver)
+            assert "nothing to fill" in message
+            assert "cg-sense" in message
+
+    def test_other_methods_need_maps(self, refused, mri, tmp_path):
+        words = ("recon", mri, "-o", tmp_path / "out.h5", "--solver", "cg-sense", "--maps", "none")
+        assert "--maps none is for homodyne and pocs" in refused(*words)
 
 
 class TestRefused:

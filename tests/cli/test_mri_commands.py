@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from invgen.io import read_reconstruction
+from invgen.simulate import simulate_mri
 
 
 def volume(path):
@@ -132,6 +133,13 @@ class TestSimulateAndDemo:
         rows, columns = np.nonzero(image > image.max() / 2)
         assert (rows.min(), rows.max()) == (8, 15)
         assert (columns.min(), columns.max()) in ((5, 9), (5, 10))
+
+    def test_partial_fourier_is_an_option(self, invgen, tmp_path):
+        words = ("--size", 32, "--coils", 1, "--calibration", 0, "--partial-fourier", 0.75)
+        assert invgen("simulate", "mri", "head", "-o", tmp_path / "a.h5", *words).exit_code == 0
+        settings = {"size": 32, "coils": 1, "calibration": 0, "partial_fourier": 0.75}
+        simulate_mri(tmp_path / "b.h5", **settings)
+        assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
 
     def test_a_source_that_is_none(self, refused, tmp_path):
         reported = refused("simulate", "mri", "teapot", "-o", tmp_path / "scan.h5")

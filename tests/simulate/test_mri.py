@@ -11,6 +11,7 @@ import torch
 
 from invgen import phantoms
 from invgen.core.errors import DataError, ParameterError, ShapeError
+from invgen.io import open_scan
 from invgen.operators import MRI, Fourier
 from invgen.simulate import simulate_mri
 from invgen.simulate.coils import fit, on_grid
@@ -206,6 +207,16 @@ def truth_bytes(path, **settings):
     return path.read_bytes()
 
 
+@pytest.mark.parametrize("part", [0.625, 0.75])
+def test_partial_fourier_leaves_out_the_lowest_frequencies(tmp_path, part):
+    for name, settings in (("whole.h5", {}), ("part.h5", {"partial_fourier": part})):
+        simulate_mri(tmp_path / name, size=32, coils=1, acceleration=1, calibration=0, noise=0, **settings)
+    with open_scan(tmp_path / "whole.h5") as whole, open_scan(tmp_path / "part.h5") as scan:
+        kspace, kept = scan.kspace(), whole.kspace().data[:, round((1 - part) * 32) :]
+    assert torch.equal(kspace.data[:, -kept.shape[1] :], kept)
+    assert not kspace.data[:, : -kept.shape[1]].any()
+
+
 @pytest.mark.parametrize("sampling", ["radial", "spiral"])
 def test_curves_sample_the_signal_where_the_file_says(tmp_path, sampling):
     shape, path = (32, 32), tmp_path / "scan.h5"
@@ -244,6 +255,8 @@ def test_curves_are_as_many_as_a_full_scan_needs(sampling, full):
         ({"sampling": "zigzag"}, ParameterError, "one of equispaced"),
         ({"acceleration": 0.5}, ParameterError, "at least 1"),
         ({"calibration": 100}, ParameterError, "calibration is a whole number from 0 to 32"),
+        ({"partial_fourier": 0.5}, ParameterError, "above 1/2, at most 1; got 0.5"),
+        ({"partial_fourier": 0.75, "sampling": "radial"}, ParameterError, "radial sampling has none"),
         ({"pixel_size": math.nan}, ParameterError, "pixel_size is a positive"),
     ],
 )
