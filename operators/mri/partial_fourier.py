@@ -48,7 +48,7 @@ class Extent:
 
     @property
     def side(self) -> str:
-        """Which frequencies are all sampled, "positive" or "negative"."""
+        """On which side of the origin samples reach further, "positive" or "negative"."""
         return "positive" if self.above > self.below else "negative"
 
     @property
@@ -63,7 +63,7 @@ class Extent:
 
     @property
     def frequencies(self) -> torch.Tensor:
-        """Of all entries, in cycles per field of view, positive on the side that is sampled; float64.
+        """Of all entries, in cycles per field of view, positive on the side that reaches further; float64.
 
         Shaped to broadcast over k-space.
         """
@@ -73,7 +73,7 @@ class Extent:
     def __str__(self) -> str:
         return (
             f"partial Fourier along {'zyx'[self.axis]}: {self.stop - self.start} of {self.whole} entries "
-            f"({self.fraction:.3g}), those of {self.side} frequencies among them"
+            f"({self.fraction:.3g}), further on the {self.side} side"
         )
 
 

@@ -22,8 +22,9 @@ class POCS(PartialFourierSolver):
 
     The image takes the phase of the symmetric middle of k-space (Hann window), ``|x| p``; then its k-space
     takes the samples where there are any, that of each coil before they are combined by their sensitivities.
-    The first iterate is the zero-filled image. No iteration is further from an image that has the phase and
-    the samples, and each halves what is missing of a real one. Any number of axes may be partial.
+    The first iterate is the zero-filled image. With a single coil, or sensitivities of constant root sum of
+    squares, no iteration leads away from an image that has the phase and the samples, and each halves what is
+    missing of a real one. Any number of axes may be partial.
 
     Where samples are missing in the half, too (parallel imaging), the image takes those that there are by
     conjugate gradients instead: a few steps towards the nearest image that has them. As in POCSENSE, Samsonov

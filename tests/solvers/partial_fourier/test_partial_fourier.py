@@ -109,7 +109,7 @@ class TestExact:
 class TestProjections:
     @pytest.mark.parametrize("coils", [None, 4])
     def test_the_first_is_zero_filled_and_none_is_further_from_the_truth(self, coils):
-        """Both sets are convex or at no larger distance from the truth, which lies in both."""
+        """The truth has the phase and the samples, and no step leads away from it."""
         shape = (33, 20)
         maps = None if coils is None else 0.2 + uniform(coils, *shape, seed=2) + 0j
         if maps is not None:
@@ -235,19 +235,20 @@ def ring(coils, shape):
 class TestNoise:
     @pytest.mark.parametrize("weighting", ["ramp", "step"])
     def test_its_gain_is_the_mean_of_the_squared_weights(self, weighting):
-        """In the phase of the image; across it there is none. 5/8: a quarter of k-space is symmetric."""
+        """In the phase of the image. Across it there is the noise of the phase, that of the window."""
         n, reach = 129, 16
         A = MRI((n, 100), half((n, 100), reach=reach))
         x = torch.full((20, n, 100), 100.0, dtype=torch.complex128)
         y = Gaussian(1.0).sample(A(x), seed=0)
         noise = Homodyne(weighting=weighting)(Problem(A, y)).x - x
-        k = np.arange(-reach, reach + 1)
-        middle = (1 + k / (reach + 1) if weighting == "ramp" else np.ones(2 * reach + 1)) ** 2
-        gain = (middle.sum() + 4 * (n // 2 - reach)) / n
-        count = noise.numel()
-        # the variance of so many samples has the relative deviation sqrt(2 / count)
-        assert float(noise.real.square().mean()) == pytest.approx(gain, rel=6 * math.sqrt(2 / count) + 0.01)
-        assert float(noise.imag.square().mean()) < 0.5
+        k = np.arange(n) - n // 2
+        ramp = 1 + np.clip(k / (reach + 1), -1, 1)
+        weights = ramp if weighting == "ramp" else 1 + np.sign(k) * (abs(k) > reach)
+        window = np.where(abs(k) <= reach, np.cos(np.pi / 2 * k / (reach + 1)) ** 2, 0)
+        for part, gains in ((noise.real, weights), (noise.imag, window)):
+            # the estimate of a variance from noise of this spectrum has no larger deviation
+            deviation = math.sqrt(2 * (gains**4).mean() / part.numel())
+            assert float(part.square().mean()) == pytest.approx((gains**2).mean(), abs=6 * deviation)
 
 
 class TestWhatIsFound:
@@ -258,7 +259,7 @@ class TestWhatIsFound:
         A = MRI(shape, half(shape, -2, side, reach=reach - (side == "negative")))
         (found,) = solver(Problem(A, A(1 + uniform(*shape) + 0j))).stats["partial_fourier"]
         assert (found.axis, found.side, found.fraction) == (-2, side, 0.75)
-        assert str(found).startswith("partial Fourier along y: 48 of 64 entries (0.75), those of ")
+        assert str(found).startswith("partial Fourier along y: 48 of 64 entries (0.75), ")
 
     def test_k_space_that_is_padded_is_partial_as_far_as_it_reaches(self):
         k = frequencies((64, 32), -2)
