@@ -113,7 +113,7 @@ def simulate_mri(
     check_positive(pixel_size=pixel_size)
     if not (0 <= noise < math.inf):
         raise ParameterError(f"noise is a relative standard deviation, at least zero; got {noise}.")
-    readouts = plan(sampling, shape, acceleration, calibration, partial_fourier, seed)
+    readouts = plan(sampling, shape, acceleration, calibration, seed, partial_fourier)
     random = torch.Generator().manual_seed(seed)
     neighbors = torch.randn(coils, coils, generator=random, dtype=torch.complex128)
     coupling = torch.eye(coils) + _COUPLING * neighbors

@@ -94,8 +94,8 @@ def plan(
     shape: tuple[int, int],
     acceleration: float,
     calibration: int,
-    partial_fourier: float,
     seed: int,
+    partial_fourier: float = 1.0,
 ) -> Readouts:
     """Choose the readouts of a scan: parameters as of `simulate_mri`.
 

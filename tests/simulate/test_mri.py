@@ -223,7 +223,7 @@ def test_curves_sample_the_signal_where_the_file_says(tmp_path, sampling):
     simulate_mri(path, ONE_DISC, size=shape, coils=2, sampling=sampling, noise=0)
     header, _, shots = measured(path)
     assert header.encoding[0].trajectory.value == sampling
-    assert len(shots) == plan(sampling, shape, 4.0, 0, 1.0, 0).steps
+    assert len(shots) == plan(sampling, shape, 4.0, 0, 0).steps
     signal = signal_of(ONE_DISC, shape, 1.0, 240 / 32, 0)
     _, weights = fit(2, 0.0, 1.0, 0)
     for a in shots[:2]:
