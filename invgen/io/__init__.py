@@ -6,16 +6,21 @@ from invgen.io.ct.beam import Beam
 from invgen.io.ct.center import CenterEstimate, find_center
 from invgen.io.ct.coverage import Coverage, coverage
 from invgen.io.ct.preprocess import (
+    STRIPE_FILTERS,
     Air,
     Bin,
     Center,
     DeadPixels,
+    DeadStripes,
     DropBadFrames,
     FlatField,
+    LargeStripes,
     MinusLog,
     Projections,
     SelectViews,
-    Stripes,
+    StripeFiltering,
+    StripeFitting,
+    StripeSorting,
     Zingers,
     default_steps,
 )
@@ -34,6 +39,7 @@ from invgen.io.reading import open_scan
 
 __all__ = [
     "PICTURES",
+    "STRIPE_FILTERS",
     "Air",
     "Beam",
     "Bin",
@@ -41,9 +47,11 @@ __all__ = [
     "CenterEstimate",
     "Coverage",
     "DeadPixels",
+    "DeadStripes",
     "DropBadFrames",
     "FlatField",
     "KSpace",
+    "LargeStripes",
     "MRIScan",
     "MeasuredImages",
     "MinusLog",
@@ -55,7 +63,9 @@ __all__ = [
     "Scan",
     "SelectViews",
     "Selection",
-    "Stripes",
+    "StripeFiltering",
+    "StripeFitting",
+    "StripeSorting",
     "Truncation",
     "Zingers",
     "bytes_per_pixel",

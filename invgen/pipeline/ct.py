@@ -13,11 +13,11 @@ import torch
 
 from invgen.core.errors import ParameterError
 from invgen.io import (
+    STRIPE_FILTERS,
     CenterEstimate,
     Panel,
     Projections,
     Scan,
-    Stripes,
     default_steps,
     to_operator,
     to_problem,
@@ -152,9 +152,9 @@ class _CT(Work):
     def _choice(self) -> dict[str, Any]:
         """How the projections of the recipe are chosen and prepared."""
         recipe, scan = self.recipe, self._scan
-        steps = default_steps(scan.stored, recipe.bin, recipe.air) + (
-            (Stripes(),) if recipe.remove_stripes else ()
-        )
+        steps = default_steps(scan.stored, recipe.bin, recipe.air)
+        if recipe.stripes is not None:
+            steps += STRIPE_FILTERS[recipe.stripes]
         return {
             "center": recipe.center,
             "tilt": recipe.tilt,

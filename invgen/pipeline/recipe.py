@@ -64,6 +64,12 @@ def methods_of(*kinds: Kind) -> dict[str, Method]:
     return {name: method for name, method in found.items() if method.noise != "Poisson"}
 
 
+def _stripe_filters() -> list[str]:
+    from invgen.io.ct.stripes import STRIPE_FILTERS
+
+    return list(STRIPE_FILTERS)
+
+
 def _all_methods() -> list[str]:
     return list(methods_of(*_FOR))
 
@@ -150,11 +156,13 @@ class Recipe:
         panel=_CT,
         scan="CT",
     )
-    remove_stripes: bool = option(
-        Flag(),
-        "Smooth stripes of the sinogram, which are rings in the image; fine structure suffers.",
+    stripes: str | None = option(
+        Choice(_stripe_filters),
+        "Filter of the sinogram's stripes, which are rings in the image: sorting, for narrow ones, whole or "
+        "partial; filtering, likewise where they are of low frequency; fitting, for wide ones of objects "
+        "without edges; large, for pixels whose response is far off; dead, for those that do not respond or "
+        "fluctuate; all: dead, large and sorting. Fine structure suffers; by default none.",
         panel=_CT,
-        default=False,
         scan="CT",
     )
     repetition: int = option(

@@ -7,7 +7,7 @@ import torch
 
 import invgen as ig
 from invgen.core.errors import DataError
-from invgen.io import Bin, Stripes, open_scan, to_operator, to_problem
+from invgen.io import Bin, StripeSorting, open_scan, to_operator, to_problem
 from invgen.noise import Gaussian, Transmission
 
 COLUMNS, RADIUS, VIEWS = 40, 14, 60
@@ -74,7 +74,7 @@ def test_quanta_go_through_the_steps(scan):
     assert isinstance(problem.noise, Transmission)
     assert problem.measurement.shape == half.data.shape
     with pytest.raises(DataError, match="quanta"):
-        to_problem(Stripes()(whole), counts=True)
+        to_problem(StripeSorting()(whole), counts=True)
 
 
 def test_dead_rays_are_no_counts(scan):

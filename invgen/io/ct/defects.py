@@ -1,19 +1,21 @@
-"""Steps that repair the errors of a detector: bad frames, pixels, single rays and stripes."""
+"""Steps that repair the errors of a detector: bad frames, pixels and single rays."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
-from invgen.core.checks import is_count
-from invgen.core.errors import DataError, ParameterError
+from invgen.core.errors import DataError
 from invgen.io.ct.projections import Projections, require, require_finite
 
-__all__ = ["MAX_DEAD", "DeadPixels", "DropBadFrames", "Stripes", "Zingers", "median_filter"]
+__all__ = ["MAX_DEAD", "DeadPixels", "DropBadFrames", "Zingers", "median_filter", "mirrored"]
 
 MAX_DEAD = 0.05
 """Largest fraction of dead columns that is repaired; a larger one has another cause than dead pixels."""
+
+#: Values that a running median copies at once.
+_AT_ONCE = 2**24
 
 
 @dataclass(frozen=True)
@@ -140,46 +142,16 @@ class Zingers:
         )
 
 
-@dataclass(frozen=True)
-class Stripes:
-    """Remove stripes by sorting: Vo, Atwood and Drakopoulos (2018), algorithm 3, doi:10.1364/OE.26.028396.
-
-    Each column is sorted by value, a median filter along the detector smooths the sorted columns, and the
-    values return to their places. A pixel with a different response has all its sorted values shifted: a
-    line, which the filter removes whatever the object is.
-
-    Fine structure is smoothed as well, so that this is no default step: on the measured tooth scan of the
-    tests, whose stripes are as strong as its noise, total variation from every fourth view predicts the
-    others to 0.0167 with it and to 0.0168 without. Use it where rings are seen.
-
-    Parameters
-    ----------
-    size : int or None
-        Width of the median filter, odd; None takes 1 % of the columns, between 5 and 21 (the authors' rule).
-    """
-
-    size: int | None = None
-
-    def __call__(self, projections: Projections) -> Projections:
-        """Smooth the sorted columns."""
-        require(projections, "Stripes", "transmission", "absorption")
-        size = self.size if self.size is not None else min(21, max(5, projections.columns // 100)) | 1
-        if not is_count(size, least=3) or size % 2 == 0:
-            raise ParameterError(f"Stripes expects an odd size of 3 or more; got {size!r}.")
-        values, places = projections.data.sort(dim=0, stable=True)
-        smooth = torch.empty_like(values).scatter_(0, places, median_filter(values, size, 1))
-        change = (smooth - projections.data).square().mean().sqrt()
-        return replace(projections, data=smooth, quanta=None).reported(
-            f"removed stripes by sorting, median filter of {size} columns: an rms change of {change:.3g}"
-        )
-
-
 def median_filter(data: torch.Tensor, size: int, axis: int) -> torch.Tensor:
     """Take the running median of odd `size` along an axis of a matrix, mirrored at its ends."""
-    half = size // 2
-    length = data.shape[axis]
-    index = (torch.arange(length)[:, None] + torch.arange(-half, half + 1)).abs()
-    index = (length - 1 - (length - 1 - index).abs()).clamp(0, length - 1)
     if axis == 0:
-        return data[index].median(1).values
-    return data[:, index].median(2).values
+        return median_filter(data.T, size, 1).T
+    index = mirrored(data.shape[1], size // 2)
+    rows = data.split(max(1, _AT_ONCE // index.numel()))
+    return torch.cat([part[:, index].median(2).values for part in rows])
+
+
+def mirrored(length: int, half: int) -> torch.Tensor:
+    """Indices of the windows around each entry of an axis, mirrored at its ends: (length, 2 half + 1)."""
+    index = (torch.arange(length)[:, None] + torch.arange(-half, half + 1)).abs()
+    return (length - 1 - (length - 1 - index).abs()).clamp(0, length - 1)

@@ -6,22 +6,35 @@ from typing import Literal
 
 from invgen.io.ct.air import Air
 from invgen.io.ct.center import Center
-from invgen.io.ct.defects import DeadPixels, DropBadFrames, Stripes, Zingers
+from invgen.io.ct.defects import DeadPixels, DropBadFrames, Zingers
 from invgen.io.ct.flatfield import FlatField, MinusLog
 from invgen.io.ct.projections import Bin, Projections, Quantity, SelectViews, Step
+from invgen.io.ct.stripes import (
+    STRIPE_FILTERS,
+    DeadStripes,
+    LargeStripes,
+    StripeFiltering,
+    StripeFitting,
+    StripeSorting,
+)
 
 __all__ = [
+    "STRIPE_FILTERS",
     "Air",
     "Bin",
     "Center",
     "DeadPixels",
+    "DeadStripes",
     "DropBadFrames",
     "FlatField",
+    "LargeStripes",
     "MinusLog",
     "Projections",
     "SelectViews",
     "Step",
-    "Stripes",
+    "StripeFiltering",
+    "StripeFitting",
+    "StripeSorting",
     "Zingers",
     "default_steps",
 ]

@@ -158,7 +158,8 @@ def require(projections: Projections, step: str, *quantities: Quantity) -> None:
     if projections.quantity not in quantities:
         raise ParameterError(
             f"{step} works on {' or '.join(quantities)}; the projections are {projections.quantity}. "
-            "The usual order is DropBadFrames, DeadPixels, FlatField, Air, Zingers, Bin, MinusLog, Stripes."
+            "The usual order is DropBadFrames, DeadPixels, FlatField, Air, Zingers, Bin, MinusLog, and "
+            "filters of stripes."
         )
     require_finite(projections.data, "projections", "view")
     for name, frames in (("flat fields", projections.flats), ("dark fields", projections.darks)):

@@ -17,7 +17,7 @@ from invgen.io import (
     MinusLog,
     Projections,
     SelectViews,
-    Stripes,
+    StripeSorting,
     Zingers,
     truncation,
 )
@@ -248,19 +248,6 @@ def test_views_are_selected_with_their_angles(absorption):
             SelectViews(slice(None, None, step))(before)
 
 
-def test_stripes_go_and_the_object_stays(sinogram, absorption):
-    angles = np.arange(180) * np.pi / 180
-    clean = sinogram(angles, 384, 180.0)
-    response = np.zeros(384)
-    response[5::11] = 0.05 * clean.max()
-    out = Stripes()(absorption(clean + response, angles))
-    stripes = np.broadcast_to(response, clean.shape)
-    assert np.linalg.norm(out.data.numpy() - clean) < 0.3 * np.linalg.norm(stripes)
-    assert "median filter of 5" in out.report[-1]
-    with pytest.raises(ParameterError, match="odd size"):
-        Stripes(4)(absorption(clean, angles))
-
-
 def test_truncation_is_detected_for_each_side(sinogram, absorption):
     angles = np.arange(90) * np.pi / 90
     inside = truncation(absorption(sinogram(angles, 128, 64.0), angles))
@@ -298,7 +285,7 @@ def test_what_just_fits_is_not_truncated_and_what_is_cut_is(absorption, columns,
 
 def test_steps_in_a_wrong_order_are_refused(scene):
     raw = counts(scene["mean"], scene["flat"][None])
-    for step in (MinusLog(), Zingers(), Bin(2), Stripes()):
+    for step in (MinusLog(), Zingers(), Bin(2), StripeSorting()):
         with pytest.raises(ParameterError, match="usual order"):
             step(raw)
     with pytest.raises(ParameterError, match="usual order"):
