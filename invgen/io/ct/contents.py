@@ -40,6 +40,7 @@ class Contents:
     half: bool = False  # whether the file states that the rotation axis is next to an edge of the detector
     line_integrals: bool = False  # whether the format defines the projections as line integrals
     saturation: float | None = None  # the value at which the detector clips, where the file states it
+    times: tuple[np.ndarray, np.ndarray] | None = None  # of projections and of flats, in any unit of time
     notes: tuple[str, ...] = ()
 
     def __post_init__(self):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import h5py
 import numpy as np
 
-from invgen.core.errors import ParameterError
+from invgen.core.errors import DataError, ParameterError
 from invgen.io.ct.angles import dataset_angles, given_angles
 from invgen.io.ct.beam import stated_beam
 from invgen.io.ct.contents import Contents, given_frames
@@ -66,6 +66,7 @@ def read(source: Source, options: Options) -> Contents:
         row_size=None if row_size is None else row_size / magnification,
         beam=beam,
         saturation=2.0**bits - 1 if bits and 0 < bits <= 32 else None,
+        times=_times(file, flats, options, notes),
         notes=(*notes, *remarks),
     )
 
@@ -88,6 +89,28 @@ def _angles(file: h5py.File, options: Options) -> np.ndarray | None:
     if not isinstance(theta, h5py.Dataset):
         return None
     return dataset_angles(theta, options, by_definition="deg")
+
+
+def _times(
+    file: h5py.File, flats: Frames | None, options: Options, notes: list[str]
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Angles of projections and of flats, which say when these were taken, where the file has both."""
+    white = find_object(file, "exchange/theta_white")
+    views = _angles(file, options)
+    stated = options.flats is options.angles is options.angles_dataset is None
+    if flats is None or views is None or not (stated and isinstance(white, h5py.Dataset)):
+        return None
+    try:
+        angles = dataset_angles(white, options, by_definition="deg")
+    except DataError as error:
+        notes.append(f"{error} The angles of the flat fields are not used")
+        return None
+    if len(angles) != len(flats):
+        notes.append(
+            f"exchange/theta_white has {len(angles)} angles for {len(flats)} flat fields, and is not used"
+        )
+        return None
+    return views, angles
 
 
 def _frames(file: h5py.File, name: str, options: Options, notes: list[str]) -> Frames | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -15,6 +16,10 @@ from invgen.io.ct.quanta import Quanta
 
 __all__ = ["FlatField", "MinusLog", "estimate_gain"]
 
+#: Standard errors beyond which noise is no explanation.
+_SIGMAS = 5.0
+_ASSUMED = "assumed, for want of three flat fields: the noise of rays is known up to a factor only"
+
 
 @dataclass(frozen=True)
 class FlatField:
@@ -23,6 +28,11 @@ class FlatField:
     The noise is propagated to first order, with ``var I = gain (I - D) + read``, at least one quantum:
     ``var T = (var I + T^2 var F + (1 - T)^2 var D) / (F - D)^2``, where F and D are means or medians of
     several frames. The errors of F and D are common to all views, but are treated as independent.
+
+    Flats that were taken before, after or between the views, where that is known (`Projections.times`), are
+    combined in groups. Where these differ by more than noise, the flat field of each view is interpolated
+    linearly in time between them, and so is its noise; before the first group, and after the last, it is
+    theirs. Where they do not, all frames are combined.
 
     Parameters
     ----------
@@ -48,21 +58,34 @@ class FlatField:
             )
         flats, darks = projections.flats.double(), projections.darks
         darks = None if darks is None else darks.double()
-        flat = self._combined(flats)
-        dark = torch.zeros_like(flat) if darks is None else self._combined(darks)
-        dead, defects = _unusable(projections, flat, flat - dark)
-        gain, origin = self._gain(flats, darks)
+        every = self._combined(flats)
+        dark = torch.zeros_like(every) if darks is None else self._combined(darks)
+        dead, defects = _unusable(projections, every, every - dark)
+        groups = _groups(projections, flats)
+        gain = self.gain if self.gain is not None else estimate_gain(flats, darks, groups)
+        origin = "from the flats" if self.gain is None else "given"
+        # of noise that is not known it cannot be said whether groups differ by more
+        if len(groups) > 1 and (gain is None or self._differ(projections, groups, every - dark, gain, darks)):
+            flat, reduction, what = self._interpolated(projections, groups)
+        else:
+            alike = f", whose {len(groups)} groups differ by no more than noise" if len(groups) > 1 else ""
+            flat, reduction = every, torch.tensor(self._reduction(len(flats)))
+            what = f"the {self.method} of {len(flats)} flat fields{alike}"
+        if gain is None:
+            gain, origin = 1.0, _ASSUMED
 
+        dead = dead | (flat - dark <= 0)
         span = torch.where(flat - dark > 0, flat - dark, 1.0)
         counts = projections.data.double() - dark
         ratio = counts / span
         out = replace(
             projections,
             data=ratio.float(),
-            std=(self._variance(counts, span, gain, flats, darks).sqrt() / span).float(),
+            std=(self._variance(counts, span, gain, reduction, darks).sqrt() / span).float(),
             quantity="transmission",
             flats=None,
             darks=None,
+            times=None,
             saturation=None,
             quanta=Quanta(
                 (counts / gain).float(),
@@ -72,32 +95,57 @@ class FlatField:
         ).with_dead(dead)
         less = "no dark fields, taken as zero" if darks is None else f"less that of {len(darks)} dark fields"
         out = out.reported(
-            f"divided by the {self.method} of {len(flats)} flat fields, {less}: transmission "
+            f"divided by {what}, {less}: transmission "
             f"{out.data.min():.3g} to {out.data.max():.3g}; gain {gain:.3g} counts per quantum, {origin}"
         )
         return replace(out, report=(*out.report, *defects))
 
-    def _gain(self, flats: torch.Tensor, darks: torch.Tensor | None) -> tuple[float, str]:
-        if self.gain is not None:
-            return self.gain, "given"
-        gain = estimate_gain(flats, darks)
-        if gain is not None:
-            return gain, "from the flats"
-        return 1.0, "assumed, for want of three flat fields: the noise of rays is known up to a factor only"
+    def _differ(
+        self,
+        projections: Projections,
+        groups: list[torch.Tensor],
+        span: torch.Tensor,
+        gain: float,
+        darks: torch.Tensor | None,
+    ) -> bool:
+        """Whether groups of flats differ by more than noise explains: chi-squared over all columns."""
+        flats = torch.stack([self._combined(group) for group in groups])
+        weights = torch.tensor([1 / self._reduction(len(group)) for group in groups], dtype=torch.float64)
+        mean = weights @ flats / weights.sum()
+        of_frame = gain * span.clamp(min=gain) + _read_variance(darks)
+        excess = weights @ (flats - mean).square() / of_frame
+        if projections.dead is not None:
+            excess = excess[~projections.dead.all(0)]
+        freedom = len(excess) * (len(groups) - 1)
+        return float(excess.sum()) > freedom + _SIGMAS * math.sqrt(2 * freedom)
+
+    def _interpolated(
+        self, projections: Projections, groups: list[torch.Tensor]
+    ) -> tuple[torch.Tensor, torch.Tensor, str]:
+        """Flat field of each view, its variance relative to that of a frame, and how it was made."""
+        assert projections.times is not None, "there are groups"
+        weights = _interpolation(projections.times[0], projections.times[1].unique())
+        reductions = torch.tensor([self._reduction(len(group)) for group in groups], dtype=torch.float64)
+        counts = ", ".join(str(len(group)) for group in groups)
+        return (
+            weights @ torch.stack([self._combined(group) for group in groups]),
+            (weights.square() @ reductions)[:, None],
+            f"flat fields interpolated in time between the {self.method}s of {len(groups)} groups ({counts})",
+        )
 
     def _variance(
         self,
         counts: torch.Tensor,
         span: torch.Tensor,
         gain: float,
-        flats: torch.Tensor,
+        reduction: torch.Tensor,
         darks: torch.Tensor | None,
     ) -> torch.Tensor:
         """Variance of ``(F - D) T``, shape (views, columns)."""
         read = _read_variance(darks)
         ratio = counts / span
         of_counts = gain * counts.clamp(min=gain) + read
-        of_flat = self._reduction(len(flats)) * (gain * span + read)
+        of_flat = reduction * (gain * span + read)
         of_dark = 0.0 if darks is None else self._reduction(len(darks)) * read
         return of_counts + ratio**2 * of_flat + (1 - ratio) ** 2 * of_dark
 
@@ -107,6 +155,23 @@ class FlatField:
 
     def _combined(self, frames: torch.Tensor) -> torch.Tensor:
         return frames.mean(0) if self.method == "mean" else frames.quantile(0.5, dim=0)
+
+
+def _groups(projections: Projections, flats: torch.Tensor) -> list[torch.Tensor]:
+    """Flats that were taken in a row, the first first; all of them where times are not known."""
+    if projections.times is None:
+        return [flats]
+    times, member = projections.times[1].unique(return_inverse=True)
+    return [flats[member == group] for group in range(len(times))]
+
+
+def _interpolation(times: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
+    """Weights of linear interpolation between values at some times, constant beyond: (times, values)."""
+    after = torch.searchsorted(at, times).clamp(1, len(at) - 1)
+    share = ((times - at[after - 1]) / (at[after] - at[after - 1])).clamp(0, 1)
+    weights = torch.zeros(len(times), len(at), dtype=torch.float64)
+    weights.scatter_(1, after[:, None] - 1, 1 - share[:, None])
+    return weights.scatter_(1, after[:, None], share[:, None])
 
 
 def _unusable(
@@ -155,24 +220,39 @@ def _unusable(
     return dead, sentences
 
 
-def estimate_gain(flats: torch.Tensor, darks: torch.Tensor | None) -> float | None:
+def estimate_gain(
+    flats: torch.Tensor, darks: torch.Tensor | None, groups: Sequence[torch.Tensor] | None = None
+) -> float | None:
     """Estimate the counts per quantum, variance over mean of the flat frames (photon transfer).
 
     Janesick, Photon Transfer (2007), ch. 4. Each frame is first scaled to the mean of all, so that the beam
     may flicker; the median over columns ignores pixels that are not Poisson, and is corrected for the
     skewness of a chi-squared variable (Wilson and Hilferty 1931).
 
+    Parameters
+    ----------
+    flats, darks : tensors, shape (k, columns), or None
+    groups : sequence of tensors, optional
+        The flats in groups between which the beam may have changed.
+
     Returns
     -------
     float or None
-        None for fewer than three frames, or where the variance does not exceed that of the dark frames.
+        None for fewer than two frames more than groups, or where the variance does not exceed that of the
+        dark frames.
     """
-    if len(flats) < 3:
+    groups = [flats] if groups is None else groups
+    freedom = len(flats) - len(groups)
+    if freedom < 2:
         return None
-    flats = flats.double()
-    signal = flats if darks is None else flats - darks.double().mean(0)
-    signal = signal * (signal.mean() / signal.mean(1, keepdim=True))
-    ratio = (_skew_free(signal.var(0), len(flats)) - _read_variance(darks)) / signal.mean(0)
+    offset = 0.0 if darks is None else darks.double().mean(0)
+    mean = flats.double().mean(0) - offset
+    squares = torch.zeros_like(mean)
+    for group in groups:
+        signal = group.double() - offset
+        signal = signal * (mean.mean() / signal.mean(1, keepdim=True))
+        squares += (signal - signal.mean(0)).square().sum(0)
+    ratio = (_skew_free(squares / freedom, freedom) - _read_variance(darks)) / mean
     gain = float(ratio[torch.isfinite(ratio)].quantile(0.5)) if torch.isfinite(ratio).any() else 0.0
     return gain if gain > 0 else None
 
@@ -181,12 +261,12 @@ def _read_variance(darks: torch.Tensor | None) -> float:
     """Variance of a pixel between dark frames, one robust number for all columns; zero if not known."""
     if darks is None or len(darks) < 3:
         return 0.0
-    return float(_skew_free(darks.double().var(0), len(darks)).quantile(0.5))
+    return float(_skew_free(darks.double().var(0), len(darks) - 1).quantile(0.5))
 
 
-def _skew_free(variance: torch.Tensor, frames: int) -> torch.Tensor:
+def _skew_free(variance: torch.Tensor, freedom: int) -> torch.Tensor:
     """Scale sample variances so that their median, instead of their mean, is the variance."""
-    return variance / (1 - 2 / (9 * (frames - 1))) ** 3
+    return variance / (1 - 2 / (9 * freedom)) ** 3
 
 
 @dataclass(frozen=True)

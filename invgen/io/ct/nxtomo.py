@@ -101,6 +101,8 @@ def read(source: Source, options: Options) -> Contents:
         beam=beam,
         half=half,
         saturation=number_value(detector, "saturation_value"),
+        # frames are in the order in which they were recorded
+        times=None if options.flats is not None else (groups[_PROJECTION], groups[_FLAT]),
         notes=(*notes, *remarks),
     )
 

@@ -44,6 +44,9 @@ class Projections:
         What the data are.
     flats, darks : tensor, shape (k, columns), or None
         Frames without the object, and without the beam; only for counts.
+    times : (tensor, tensor), shapes (views,) and (k,), or None
+        When views and flats were recorded, float64, in any unit; flats that were taken in a row have one time
+        in common. None where that is not known.
     std : tensor, shape (views, columns), or None
         Standard deviation of the noise of each ray, infinite for a dead one; None where it is not known.
     dead : bool tensor, shape (views, columns), or None
@@ -75,6 +78,7 @@ class Projections:
     quantity: Quantity
     flats: torch.Tensor | None = None
     darks: torch.Tensor | None = None
+    times: tuple[torch.Tensor, torch.Tensor] | None = None
     std: torch.Tensor | None = None
     dead: torch.Tensor | None = None
     center: float | None = None
@@ -112,6 +116,7 @@ class Projections:
             self,
             data=self.data[keep],
             angles=self.angles[keep],
+            times=None if self.times is None else (self.times[0][keep], self.times[1]),
             index=None if self.index is None else self.index[keep],
             std=None if self.std is None else self.std[keep],
             dead=None if self.dead is None else self.dead[keep],

@@ -100,6 +100,7 @@ class RawScan(ScanFile):
             self.notes += ("the angles are not in order in the file; views are counted by increasing angle",)
         self._unit_is_given = angle_unit is not None
         self._frames = contents.projections if order is None else contents.projections.ordered(order)
+        self._times = None if contents.flats is None else _in_a_row(contents.times, order)
 
     @property
     def has_angles(self) -> bool:
@@ -139,6 +140,7 @@ class RawScan(ScanFile):
             quantity=self.stored,
             flats=read(self.contents.flats),
             darks=read(self.contents.darks),
+            times=self._times if counts else None,
             spacing=self.pixel_size,
             beam=self.beam,
             image_shape=self.contents.image_shape,
@@ -208,3 +210,15 @@ class RawScan(ScanFile):
 def _tensor(block: np.ndarray) -> torch.Tensor:
     with np.errstate(over="ignore"):  # what becomes infinite is refused by the steps
         return torch.from_numpy(np.array(block, dtype=np.float32, order="C"))
+
+
+def _in_a_row(
+    times: tuple[np.ndarray, np.ndarray] | None, order: np.ndarray | None
+) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """Times of the views in their order, and of the flats: their mean where no view is between them."""
+    if times is None:
+        return None
+    views, flats = (np.asarray(each, dtype=np.float64) for each in times)
+    _, group = np.unique(np.searchsorted(np.sort(views), flats), return_inverse=True)
+    means = np.bincount(group, flats) / np.bincount(group)
+    return torch.from_numpy(views if order is None else views[order]), torch.from_numpy(means[group])
