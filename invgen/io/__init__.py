@@ -5,6 +5,7 @@ from __future__ import annotations
 from invgen.io.ct.beam import Beam
 from invgen.io.ct.center import CenterEstimate, find_center
 from invgen.io.ct.coverage import Coverage, coverage
+from invgen.io.ct.phase import Paganin
 from invgen.io.ct.preprocess import (
     STRIPE_FILTERS,
     Air,
@@ -55,6 +56,7 @@ __all__ = [
     "MRIScan",
     "MeasuredImages",
     "MinusLog",
+    "Paganin",
     "Panel",
     "PictureWriter",
     "Projections",

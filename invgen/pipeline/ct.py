@@ -15,6 +15,7 @@ from invgen.core.errors import ParameterError
 from invgen.io import (
     STRIPE_FILTERS,
     CenterEstimate,
+    Paganin,
     Panel,
     Projections,
     Scan,
@@ -161,6 +162,7 @@ class _CT(Work):
             "views": recipe.views,
             "angles_range": recipe.angles_range,
             "steps": steps,
+            "phase": None if recipe.phase is None else Paganin(*recipe.phase),
         }
 
     @property

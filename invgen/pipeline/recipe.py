@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from invgen.core.errors import ParameterError
 from invgen.pipeline.options import Kind, given, option, options, recorded, validate, words
-from invgen.pipeline.quantities import Angle, Columns, Degrees, FieldOfView, Side
+from invgen.pipeline.quantities import Angle, Between, Columns, Degrees, FieldOfView, Side
 from invgen.pipeline.reading import Reading
 from invgen.pipeline.values import LOWEST, Choice, Count, Flag, Name, Number, Settings, Slices
 
@@ -165,6 +165,19 @@ class Recipe:
         panel=_CT,
         scan="CT",
     )
+    paganin: float | None = option(
+        Between(metavar="RATIO"),
+        "Retrieve the phase of an object of one material, whose edges propagation has enhanced, by "
+        "Paganin's filter: its delta / beta at --energy; with --distance.",
+        panel=_CT,
+        scan="CT",
+    )
+    distance: float | None = option(
+        Between(metavar="M"), "From object to detector, in m, for --paganin.", panel=_CT, scan="CT"
+    )
+    energy: float | None = option(
+        Between(metavar="KEV"), "Of the photons, in keV, for --paganin.", panel=_CT, scan="CT"
+    )
     repetition: int = option(
         Count(least=0),
         "Which one, from 0, of what was measured of each slice: see invgen info.",
@@ -277,6 +290,18 @@ class Recipe:
 
     def __post_init__(self) -> None:
         validate(self)
+        if len({part is None for part in (self.paganin, self.distance, self.energy)}) > 1:
+            raise ParameterError(
+                "--paganin, --distance and --energy are given together: delta / beta, the distance from the "
+                "object to the detector in m, and the energy of the photons in keV."
+            )
+
+    @property
+    def phase(self) -> tuple[float, float, float] | None:
+        """Delta / beta, distance and energy of phase retrieval."""
+        if self.paganin is None or self.distance is None or self.energy is None:
+            return None
+        return self.paganin, self.distance, self.energy
 
     @property
     def image_size(self) -> tuple[int, int] | None:

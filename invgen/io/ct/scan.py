@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,6 +17,7 @@ from invgen.io.ct.center import Center, CenterEstimate, find_center
 from invgen.io.ct.contents import Contents
 from invgen.io.ct.coverage import Coverage, coverage, widest
 from invgen.io.ct.info import describe
+from invgen.io.ct.phase import Cosines, Paganin
 from invgen.io.ct.preprocess import Projections
 from invgen.io.ct.problems import refuse_cone, to_operator, to_problem
 from invgen.io.ct.projections import require
@@ -58,6 +60,7 @@ class Scan(RawScan):
         self._centers: dict[int, CenterEstimate] = {}
         self._axis: Axis | None = None
         self._warned = False
+        self._around: tuple[Selection, Callable[[int], Cosines]] | None = None
 
     def find_center(self, slice: int | None = None) -> CenterEstimate:
         """Find the center of rotation from all views of a slice (None: the middle one), once per slice.
@@ -150,6 +153,20 @@ class Scan(RawScan):
         """
         selection = replace(selection, **fields)
         row = self._index(slice, self.slices, "slice")
+        projections = self._prepared(row, selection)
+        if selection.phase is not None:
+            projections = self._retrieved(projections, row, selection, selection.phase)
+        require(projections, "a reconstruction", "absorption")
+        found = coverage(projections)
+        if str(found):
+            projections = projections.reported(str(found))
+        if found.kind == "region of interest" and not self._warned:
+            self._warned = True
+            warnings.warn(str(found), InvgenWarning, stacklevel=2)
+        return projections
+
+    def _prepared(self, row: int, selection: Selection) -> Projections:
+        """Line integrals of a row by itself."""
         projections = replace(self.projections(row), report=self._doubts())
         projections = selection.of_views(projections, self.angles)
         # before Bin, which maps the center; found from all views, whatever the choice of views
@@ -169,14 +186,21 @@ class Scan(RawScan):
             )
         for step in selection.chain(self.stored):
             projections = step(projections)
-        require(projections, "a reconstruction", "absorption")
-        found = coverage(projections)
-        if str(found):
-            projections = projections.reported(str(found))
-        if found.kind == "region of interest" and not self._warned:
-            self._warned = True
-            warnings.warn(str(found), InvgenWarning, stacklevel=2)
         return projections
+
+    def _retrieved(
+        self, projections: Projections, row: int, selection: Selection, phase: Paganin
+    ) -> Projections:
+        """Line integrals after phase retrieval; rows around stay in memory for those that come next."""
+        alpha = phase.alpha(self.unit, 1.0 if self.beam is None else self.beam.magnification)
+        if self._around is None or self._around[0] != selection:
+
+            @lru_cache(maxsize=phase.rows(alpha, self._row_size, self.slices))
+            def read(row: int) -> Cosines:
+                return Cosines.of(self._prepared(row, selection))
+
+            self._around = selection, read
+        return phase(projections, row, self.slices, self._around[1], alpha, self._row_size)
 
     def _axis_of(self, selection: Selection) -> Axis:
         """The axis as it is selected, found where it is not."""
@@ -189,11 +213,12 @@ class Scan(RawScan):
         Parameters
         ----------
         selection, **fields
-            As of `line_integrals`.
+            As of `line_integrals`; where the object ends does not depend on phase retrieval.
         """
+        selection = replace(selection, **fields | {"phase": None})
 
         def find(row: int) -> Coverage:
-            return coverage(self.line_integrals(row, selection, **fields))
+            return coverage(self.line_integrals(row, selection))
 
         return widest(self._of_some_rows(find) or [find(self.slices // 2)])
 

@@ -13,6 +13,7 @@ import torch
 from invgen.core.checks import as_count
 from invgen.core.errors import ParameterError
 from invgen.io.ct.angles import within
+from invgen.io.ct.phase import Paganin
 from invgen.io.ct.preprocess import Bin, Projections, Quantity, SelectViews, Step, default_steps
 
 __all__ = ["ALL", "Selection"]
@@ -38,6 +39,8 @@ class Selection:
         Columns to average into one; of a cone beam, also rows.
     steps : sequence of steps, or None
         What takes the raw projections to line integrals; None means `invgen.io.default_steps`.
+    phase : Paganin or None
+        Phase retrieval of these, which takes rows together.
 
     Raises
     ------
@@ -51,6 +54,7 @@ class Selection:
     angles_range: tuple[float, float] | None = None
     bin: int = 1
     steps: Sequence[Step] | None = None
+    phase: Paganin | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "bin", as_count(self.bin, "bin"))
