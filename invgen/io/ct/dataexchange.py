@@ -42,6 +42,7 @@ def read(source: Source, options: Options) -> Contents:
     )
     pixel_size, unit = _pixel_size(file, "x", notes) or (1.0, "pixel")
     row_size = converted(_pixel_size(file, "y", notes) or (pixel_size, unit), unit)
+    angles = _angles(file, options)
     beam, remarks = stated_beam(
         text_value(find_object(file, f"{_INSTRUMENT}/geometry")),
         length_value(file, f"{_INSTRUMENT}/source/distance", "m"),
@@ -59,14 +60,14 @@ def read(source: Source, options: Options) -> Contents:
         projections=Frames(data),
         flats=flats,
         darks=darks,
-        angles=_angles(file, options),
+        angles=angles,
         counts=True,
         pixel_size=pixel_size / magnification,
         unit=unit,
         row_size=None if row_size is None else row_size / magnification,
         beam=beam,
         saturation=2.0**bits - 1 if bits and 0 < bits <= 32 else None,
-        times=_times(file, flats, options, notes),
+        times=_times(file, angles, flats, options, notes),
         notes=(*notes, *remarks),
     )
 
@@ -92,11 +93,10 @@ def _angles(file: h5py.File, options: Options) -> np.ndarray | None:
 
 
 def _times(
-    file: h5py.File, flats: Frames | None, options: Options, notes: list[str]
+    file: h5py.File, views: np.ndarray | None, flats: Frames | None, options: Options, notes: list[str]
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Angles of projections and of flats, which say when these were taken, where the file has both."""
     white = find_object(file, "exchange/theta_white")
-    views = _angles(file, options)
     stated = options.flats is options.angles is options.angles_dataset is None
     if flats is None or views is None or not (stated and isinstance(white, h5py.Dataset)):
         return None

@@ -159,8 +159,8 @@ class LargeStripes(_Equalizer):
     snr : float
         Least distance of a stripe from the other columns, in widths of their distribution.
     size : int or None
-        Width of the median filter, odd, and more than twice that of a stripe; None takes 2 % of the columns,
-        between 21 and 81.
+        Width of the median filter, odd, and more than twice that of a stripe; None takes 5 % of the columns,
+        between 5 and 81 (the authors' width).
     drop : float
         Fraction of the largest and smallest values of a column that do not count in its mean.
     """
@@ -294,7 +294,7 @@ def _small(sinogram: torch.Tensor) -> int:
 
 
 def _large(sinogram: torch.Tensor) -> int:
-    return min(81, max(21, sinogram.shape[1] // 50)) | 1
+    return min(81, max(5, sinogram.shape[1] // 20)) | 1
 
 
 def _check_size(step: StripeSorting | StripeFiltering | LargeStripes | DeadStripes) -> None:
