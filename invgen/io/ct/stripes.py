@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 
 import torch
+from torch.nn.functional import pad
 
 from invgen.core.checks import is_count
 from invgen.core.errors import ParameterError
@@ -178,7 +179,7 @@ class LargeStripes(_Equalizer):
     def _equalized(self, sinogram: torch.Tensor) -> tuple[torch.Tensor, str]:
         size, cut = self.size or _large(sinogram), int(self.drop / 2 * len(sinogram))
         values, places = sinogram.sort(dim=0, stable=True)
-        smooth = median_filter(values, size, 1)
+        smooth = _median(values, size)
         kept = slice(cut, len(sinogram) - cut)
         offset = (values[kept] - smooth[kept]).mean(0)
         stripes = _next_to(_outliers(offset, self.snr))
@@ -239,7 +240,13 @@ class DeadStripes:
 def _smoothed_by_value(sinogram: torch.Tensor, size: int) -> torch.Tensor:
     """Sort each column, take the median over `size` neighbors, and put the values back in their places."""
     values, places = sinogram.sort(dim=0, stable=True)
-    return torch.empty_like(values).scatter_(0, places, median_filter(values, size, 1))
+    return torch.empty_like(values).scatter_(0, places, _median(values, size))
+
+
+def _median(values: torch.Tensor, size: int) -> torch.Tensor:
+    """Running median along the detector, its ends repeated: what falls towards them still does."""
+    half = size // 2
+    return median_filter(pad(values[None], (half, half), mode="replicate")[0], size, 1)[:, half:-half]
 
 
 def _low_pass(x: torch.Tensor, sigma: float, axis: int) -> torch.Tensor:
