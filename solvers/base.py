@@ -53,6 +53,9 @@ class Solver:
     #: Whether it draws samples; else it gives one estimate.
     draws_samples: ClassVar[bool] = False
 
+    #: Whether the image of a call carries the gradient of the measurement, as PyTorch differentiates it.
+    differentiable: ClassVar[bool] = False
+
     #: History costs a projection for each record: it holds these iterations and every tenth.
     recorded: ClassVar[tuple[int, ...]] = (1, 2, 5)
 
@@ -191,7 +194,6 @@ class Solver:
         state = x0 if isinstance(x0, State) else state
         yield from solver.states(part, state)
 
-    @torch.no_grad()
     def __call__(
         self,
         problem: Problem,
@@ -242,7 +244,10 @@ class Solver:
         """
         samples, seed = self._checked_call(problem, samples, seed)
         began = time.perf_counter()
-        with count_calls(problem.operator, denoiser=getattr(self, "prior", None)) as calls:
+        with (
+            torch.set_grad_enabled(self.differentiable and torch.is_grad_enabled()),
+            count_calls(problem.operator, denoiser=getattr(self, "prior", None)) as calls,
+        ):
             known = self.described(problem)
             solver = self.resolved(known)
             x = solver._start(known, x0, samples)

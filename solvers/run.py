@@ -52,6 +52,7 @@ class Iterative(Protocol):
 class Run:
     """One run of a solver: which batch elements still move, and what is recorded."""
 
+    @torch.no_grad()
     def __init__(self, solver: Iterative, problem: Problem, state: State) -> None:
         self.solver, self.problem = solver, problem
         self.space = problem.operator.domain
@@ -129,10 +130,11 @@ class Run:
         self.iteration += 1
         x_old, active = self.result, self.space.per_sample(self.active)
         self.result = torch.where(active, self.solver.confined(self.problem, state.x), x_old)
-        size = self.space.norm(self.result)
+        found = self.result.detach()  # what is noted of an image takes no part in its derivative
+        size = self.space.norm(found)
         if not bool(torch.isfinite(size).all()):
             raise self._divergence()
-        change = self.space.norm(self.result - x_old) / size.clamp(min=torch.finfo(size.dtype).tiny)
+        change = self.space.norm(found - x_old) / size.clamp(min=torch.finfo(size.dtype).tiny)
         self.changes.append(change)
         self.needed += self.active
         measure = change if state.optimality is None else state.optimality
@@ -142,6 +144,7 @@ class Run:
         if self.iteration in self.solver.recorded or self.iteration % 10 == 0:
             self._record()
 
+    @torch.no_grad()
     def _record(self) -> None:
         data_term, residual = self.problem.fit(self.result)
         # a direct method, of one iterate in whatever scale, goes nowhere: it takes more to diverge

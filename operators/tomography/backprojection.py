@@ -1,16 +1,18 @@
-"""Pixel-driven backprojection of filtered views."""
+"""Pixel-driven backprojection of filtered views, as a linear map with its exact adjoint."""
 
 from __future__ import annotations
 
 import torch
 
 from invgen.core.kernels import Kernels
+from invgen.core.space import Space
+from invgen.operators.linear import LinearOperator
 from invgen.operators.tomography import backprojection_torch
 from invgen.operators.tomography.divergent import ConeGeometry, FanGeometry
 from invgen.operators.tomography.projector import Backprojector
 from invgen.operators.tomography.rays import FINE, PixelShadows
 
-__all__ = ["backproject_cone", "backproject_fan", "refined"]
+__all__ = ["ConeBackprojection", "FanBackprojection", "refined"]
 
 
 def _cpu() -> Backprojector:
@@ -32,37 +34,61 @@ def refined(spectra: torch.Tensor, n: int, count: int) -> torch.Tensor:
     return FINE * torch.fft.irfft(spectra, n=FINE * n, dim=-1)[..., : FINE * (count - 1) + 1]
 
 
-def backproject_fan(geometry: FanGeometry, filtered: torch.Tensor) -> torch.Tensor:
-    """Sum of views over pixels, weighted by the inverse squared distance from the source.
+class FanBackprojection(LinearOperator):
+    """Sum of filtered views over pixels, weighted by the inverse squared distance from the source.
 
     Kak and Slaney (1988), secs. 3.4.1 and 3.4.2: the value where a pixel's center is projected to in each
     view, times ``source_origin^2`` over its squared distance from the source (curved), or over the square of
-    that distance's part along the central ray (flat).
+    that distance's part along the central ray (flat). Views (views, samples), as of `refined`, to images
+    (H, W).
 
     Parameters
     ----------
     geometry : FanGeometry
-    filtered : tensor, shape (batch, views, samples)
-        As of `refined`.
-
-    Returns
-    -------
-    tensor, shape (batch, H, W)
     """
-    return _KERNELS.serving(filtered).fan(filtered, PixelShadows(geometry.as_cone()))
+
+    def __init__(self, geometry: FanGeometry) -> None:
+        self._samples = _samples(geometry)
+        super().__init__(Space((len(geometry.angles), self._samples)), Space(geometry.image_shape))
+        self._shadows = PixelShadows(geometry.as_cone())
+
+    def _apply(self, filtered: torch.Tensor) -> torch.Tensor:
+        flat, batch = self.domain.flatten(filtered)
+        x = _KERNELS.serving(flat).fan(flat, self._shadows)
+        return x.reshape(*batch, *self.range.shape)
+
+    def _adjoint(self, x: torch.Tensor) -> torch.Tensor:
+        flat, batch = self.range.flatten(x)
+        filtered = _KERNELS.serving(flat).fan_adjoint(flat, self._shadows, self._samples)
+        return filtered.reshape(*batch, *self.domain.shape)
 
 
-def backproject_cone(geometry: ConeGeometry, filtered: torch.Tensor) -> torch.Tensor:
-    """As `backproject_fan`, Feldkamp, Davis and Kress (1984), eq. 28; linear between the panel's rows.
+class ConeBackprojection(LinearOperator):
+    """As `FanBackprojection`, Feldkamp, Davis and Kress (1984), eq. 28; linear between the panel's rows.
+
+    Views (views, rows, samples), as of `refined`, with the samples of the columns, to volumes (D, H, W).
 
     Parameters
     ----------
     geometry : ConeGeometry
-    filtered : tensor, shape (batch, views, rows, samples)
-        As of `refined`, with the samples of the columns.
-
-    Returns
-    -------
-    tensor, shape (batch, D, H, W)
     """
-    return _KERNELS.serving(filtered).cone(filtered, PixelShadows(geometry))
+
+    def __init__(self, geometry: ConeGeometry) -> None:
+        self._panel = (geometry.row_count, _samples(geometry.fan))
+        super().__init__(Space((len(geometry.angles), *self._panel)), Space(geometry.volume_shape))
+        self._shadows = PixelShadows(geometry)
+
+    def _apply(self, filtered: torch.Tensor) -> torch.Tensor:
+        flat, batch = self.domain.flatten(filtered)
+        x = _KERNELS.serving(flat).cone(flat, self._shadows)
+        return x.reshape(*batch, *self.range.shape)
+
+    def _adjoint(self, x: torch.Tensor) -> torch.Tensor:
+        flat, batch = self.range.flatten(x)
+        filtered = _KERNELS.serving(flat).cone_adjoint(flat, self._shadows, self._panel)
+        return filtered.reshape(*batch, *self.domain.shape)
+
+
+def _samples(geometry: FanGeometry) -> int:
+    """Number of samples of a row that is `refined`."""
+    return FINE * (geometry.detector_count - 1) + 1

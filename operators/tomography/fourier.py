@@ -18,8 +18,10 @@ from invgen.operators.tomography.geometry import ParallelBeam
 __all__ = ["Convolution", "FourierProjector", "FourierSlices"]
 
 
-class FourierSlices(Frozen):
+class FourierSlices(LinearOperator):
     """The slices of an image's Fourier transform that belong to the views of a scan.
+
+    Real images (H, W) to the half spectra of their projections, (views, frequencies).
 
     For each view t, frequencies ``sigma_k = k / length``, ``0 <= k < n / 2``, along ``(cos t, sin t)``.
     The conjugate half follows because images are real. The Nyquist frequency of an even n is left out:
@@ -33,10 +35,12 @@ class FourierSlices(Frozen):
     """
 
     def __init__(self, geometry: ParallelBeam, n: int) -> None:
+        frequencies = (n + 1) // 2
+        super().__init__(Space(geometry.image_shape), Space((len(geometry.angles), frequencies), "complex"))
         self.n = n
         self._spacing = geometry.detector_spacing
         p, t = geometry.pixel_size, geometry.angles[:, None]
-        sigma = torch.arange((n + 1) // 2, dtype=torch.float64) / (n * self._spacing)
+        sigma = torch.arange(frequencies, dtype=torch.float64) / (n * self._spacing)
         self.sigma = sigma
         kx, ky = sigma * t.cos() * p, sigma * t.sin() * p  # cycles per pixel; rows run against y
         self._nufft = NUFFT(geometry.image_shape, torch.stack([-ky, kx], dim=-1).reshape(-1, 2))
@@ -51,15 +55,15 @@ class FourierSlices(Frozen):
         # frequency response of pixels that are boxes
         self.pixel_response = torch.sinc(kx) * torch.sinc(ky) * p**2
 
-    def project(self, x: torch.Tensor) -> torch.Tensor:
-        """Real images (batch, H, W) to half spectra of their projections, (batch, views, frequencies)."""
-        slices = self._nufft.forward(x.to(x.dtype.to_complex()))
-        return slices.reshape(len(x), *self._shift.value.shape) * self._shift.like(slices)
+    def _apply(self, x: torch.Tensor) -> torch.Tensor:
+        flat, batch = self.domain.flatten(x)
+        slices = self._nufft.forward(flat.to(flat.dtype.to_complex()))
+        return slices.reshape(*batch, *self.range.shape) * self._shift.like(slices)
 
-    def backproject(self, spectra: torch.Tensor) -> torch.Tensor:
-        """Adjoint of `project` over the real numbers."""
-        spectra = spectra * self._shift.like(spectra).conj()
-        return self._nufft.adjoint(spectra.reshape(len(spectra), -1)).real
+    def _adjoint(self, spectra: torch.Tensor) -> torch.Tensor:
+        batch = self.range.batch_shape(spectra)
+        spectra = (spectra * self._shift.like(spectra).conj()).reshape(-1, self._shift.value.numel())
+        return self._nufft.adjoint(spectra).real.reshape(*batch, *self.domain.shape)
 
     def to_detector(self, spectra: torch.Tensor) -> torch.Tensor:
         """Half spectra to n samples of each detector row."""
@@ -101,13 +105,13 @@ class FourierProjector(Frozen):
         return each_alone(self._adjoint, y, 2)
 
     def _forward(self, x: torch.Tensor) -> torch.Tensor:
-        spectra = self._slices.project(x)
+        spectra = self._slices._apply(x)
         y = self._slices.to_detector(spectra * self._response.like(spectra))
         return y[..., : self._geometry.detector_count].contiguous() if self._truncates else y
 
     def _adjoint(self, y: torch.Tensor) -> torch.Tensor:
         spectra = self._slices.from_detector(y)
-        return self._slices.backproject(spectra * self._response.like(spectra))
+        return self._slices._adjoint(spectra * self._response.like(spectra))
 
     @cached_property
     def gram_kernel(self) -> torch.Tensor:

@@ -39,8 +39,16 @@ class Backprojector(Protocol):
         """Sinograms (batch, views, samples) to images (batch, H, W)."""
         ...
 
+    def fan_adjoint(self, x: torch.Tensor, shadows: PixelShadows, samples: int) -> torch.Tensor:
+        """The transpose of `fan`."""
+        ...
+
     def cone(self, filtered: torch.Tensor, shadows: PixelShadows) -> torch.Tensor:
         """Projections (batch, views, rows, samples) to volumes (batch, D, H, W)."""
+        ...
+
+    def cone_adjoint(self, x: torch.Tensor, shadows: PixelShadows, panel: tuple[int, int]) -> torch.Tensor:
+        """The transpose of `cone`, onto a panel of that number of rows and samples."""
         ...
 
 

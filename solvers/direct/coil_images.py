@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +11,7 @@ from invgen.core.errors import CapabilityError
 from invgen.operators.mri import MRI, Fourier
 from invgen.problem import Problem
 from invgen.solvers.base import Solver
-from invgen.solvers.state import State
+from invgen.solvers.direct.base import DirectSolver
 
 __all__ = ["RootSumOfSquares", "ZeroFilled", "cartesian", "zero_filled"]
 
@@ -23,7 +22,7 @@ def coil_images(A: MRI, y: torch.Tensor) -> torch.Tensor:
     Samples that were weighted have their values back, and what is not sampled is none of the data.
     """
     mask = A.mask.to(y.device, y.dtype.to_real())
-    images = Fourier(A.domain.shape).H(torch.where(mask > 0, y / mask, 0))
+    images = Fourier(A.domain.shape).H(torch.where(mask > 0, y / torch.where(mask > 0, mask, 1), 0))
     return images if A.coil_count else images.unsqueeze(1)
 
 
@@ -66,21 +65,21 @@ def cartesian(problem: Problem, solver: Solver) -> MRI:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RootSumOfSquares(Solver):
+class RootSumOfSquares(DirectSolver):
     """Magnitude of Cartesian MRI without sensitivities: ``sqrt(sum_c |F.H y_c|^2)``, Roemer et al. (1990).
 
     k-space is zero where it is not sampled, so that undersampling aliases. The maps of the operator play no
     role, nor does noise; for a single coil it is the magnitude of its image. The imaginary part is zero.
     """
 
-    def steps(self, problem: Problem, prepared: None, state: State) -> Iterator[State]:
-        """Yield the one image; the start plays no role."""
+    def image(self, problem: Problem) -> torch.Tensor:
+        """The image, shape (*batch, *image_shape)."""
         A = cartesian(problem, self)
 
         def image(y: torch.Tensor) -> torch.Tensor:
             return torch.linalg.vector_norm(coil_images(A, y), dim=1).to(y.dtype)
 
-        yield State(x=each_alone(image, problem.measurement, A.range.ndim))
+        return each_alone(image, problem.measurement, A.range.ndim)
 
     def confined(self, problem: Problem, x: torch.Tensor) -> torch.Tensor:
         """`x`, also where the maps are zero."""
@@ -88,7 +87,7 @@ class RootSumOfSquares(Solver):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ZeroFilled(Solver):
+class ZeroFilled(DirectSolver):
     """Coil images of zero-filled k-space, combined by their sensitivities, Roemer et al. (1990).
 
     ``sum_c conj(s_c) F.H y_c / sum_c |s_c|^2``, zero where no coil sees anything; without maps ``F.H y``. For
@@ -96,6 +95,6 @@ class ZeroFilled(Solver):
     see `invgen.operators.coils.whitening_matrix`. Undersampling aliases: CG with the same operator is SENSE.
     """
 
-    def steps(self, problem: Problem, prepared: None, state: State) -> Iterator[State]:
-        """Yield the one image; the start plays no role."""
-        yield State(x=zero_filled(cartesian(problem, self), problem.measurement))
+    def image(self, problem: Problem) -> torch.Tensor:
+        """The image, shape (*batch, *image_shape)."""
+        return zero_filled(cartesian(problem, self), problem.measurement)

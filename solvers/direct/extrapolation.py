@@ -30,6 +30,9 @@ class Continuation(Generic[G]):
     No object is taken to reach further than views are continued. Hsieh et al. fit a cylinder of water, whose
     attenuation they know, to each view alone.
 
+    Since R follows from the data, this is no linear map of them, but homogeneous: of twice the data it is
+    twice as large. It is differentiable, R included, but where R comes to one of its two bounds.
+
     Attributes
     ----------
     geometry : ParallelBeam or FanGeometry
@@ -60,7 +63,9 @@ class Continuation(Generic[G]):
         outer = (d.abs() > _OUTER * edge) & torch.where(d < 0, cut[0], cut[1])
         x, squares = d[outer].square().to(rows), rows[..., outer].mean(1, keepdim=True).square()
         slope = ((x - x.mean()) * squares).sum(-1, keepdim=True) / (x - x.mean()).square().sum()
-        zero = torch.where(slope < 0, x.mean() - squares.mean(-1, keepdim=True) / slope, math.inf)
+        falls = slope < 0
+        zero = x.mean() - squares.mean(-1, keepdim=True) / torch.where(falls, slope, -1)
+        zero = torch.where(falls, zero, math.inf)
         radius = zero.clamp(edge**2, wide.farthest**2).sqrt()
         return cls(wide, (wide.detector_count - geometry.detector_count) // 2, radius)
 
@@ -68,7 +73,9 @@ class Continuation(Generic[G]):
         """Views, all or some of them, with `margin` bins more at either side."""
         n, m = rows.shape[-1], self.margin
         d = self.geometry.distances(self.geometry.bins()).to(rows)
-        chords = (self.radius.square() - d.square()).clamp(min=0).sqrt()
+        squares = self.radius.square() - d.square()
+        within = squares > 0  # of zero the root has no derivative
+        chords = torch.where(within, torch.where(within, squares, 1).sqrt(), 0)
         k = max(1, round(_EDGE * n))
         left, right = (
             rows[..., edge].mean(-1, keepdim=True) * beyond / seen.mean(-1, keepdim=True).clamp(min=1e-30)

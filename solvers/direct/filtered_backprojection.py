@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -10,14 +9,13 @@ import torch
 from invgen.core.errors import CapabilityError, ParameterError
 from invgen.operators.toeplitz import fast_length
 from invgen.operators.tomography import ConeBeam, FanBeam, Radon
-from invgen.operators.tomography.backprojection import backproject_cone, backproject_fan, refined
+from invgen.operators.tomography.backprojection import ConeBackprojection, FanBackprojection, refined
 from invgen.operators.tomography.divergent import FanGeometry
 from invgen.operators.tomography.redundancy import ray_weights
 from invgen.problem import Problem
-from invgen.solvers.base import Solver
+from invgen.solvers.direct.base import DirectSolver
 from invgen.solvers.direct.extrapolation import Continuation
 from invgen.solvers.direct.filters import WINDOWS, ramp_filter, window_response
-from invgen.solvers.state import State
 
 __all__ = ["FBP", "FDK"]
 
@@ -26,7 +24,7 @@ _CHUNK = 1 << 21
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Filtered(Solver):
+class _Filtered(DirectSolver):
     """What `FBP` and `FDK` share: the window on the ramp."""
 
     window: str = "hann"
@@ -72,7 +70,8 @@ class FBP(_Filtered):
     Views that the detector cuts are continued, see `invgen.solvers.direct.extrapolation.Continuation`.
     What is not measured, because views are missing, is missing in the image.
 
-    Views need not be equispaced. Noise and weights play no role.
+    A linear map of the data, except where views are continued, and differentiable: see
+    `invgen.solvers.direct.base.DirectSolver`. Views need not be equispaced. Noise and weights play no role.
 
     Parameters
     ----------
@@ -82,8 +81,8 @@ class FBP(_Filtered):
         Fraction of the Nyquist frequency beyond which nothing is kept, in (0, 1].
     """
 
-    def steps(self, problem: Problem, prepared: None, state: State) -> Iterator[State]:
-        """Yield the one image; the start plays no role."""
+    def image(self, problem: Problem) -> torch.Tensor:
+        """The image, shape (*batch, *image_shape)."""
         A = problem.operator
         rows, batch = A.range.flatten(problem.measurement)
         if isinstance(A, Radon):
@@ -95,7 +94,7 @@ class FBP(_Filtered):
                 f"FBP needs parallel-beam or fan-beam projections (Radon, FanBeam); {A.name} has none. "
                 "Use FDK for ConeBeam, CG or SIRT for others."
             )
-        yield State(x=A.restrict(image.reshape(*batch, *A.domain.shape)))
+        return A.restrict(image.reshape(*batch, *A.domain.shape))
 
     def _parallel(self, A: Radon, rows: torch.Tensor) -> torch.Tensor:
         g, slices = A.geometry, A.padded_slices
@@ -108,7 +107,7 @@ class FBP(_Filtered):
         response = response * window_response(self.window, self.cutoff, frequencies)
         response = response * g.detector_spacing
         # from_detector gives the coefficients of the trigonometric polynomial through the samples
-        return slices.backproject(slices.from_detector(rows) * response.to(rows))
+        return slices.H._call(slices.from_detector(rows) * response.to(rows))
 
     def _fan(self, A: FanBeam, rows: torch.Tensor) -> torch.Tensor:
         g = A.geometry
@@ -116,7 +115,7 @@ class FBP(_Filtered):
         if A.truncates:
             continued = Continuation.of(g, rows)
             g, rows = continued.geometry, continued(rows)
-        return backproject_fan(g, self._filtered(g, rows))
+        return FanBackprojection(g)._call(self._filtered(g, rows))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +125,8 @@ class FDK(_Filtered):
     As `FBP` of a fan beam on each row of the panel, with the cosine of the ray's angle to the central one in
     space, and smeared back along the rays. Exact in the plane of the source; off it a circular orbit does not
     determine the object, and values fall with the cone angle. Short scans and displaced detectors are
-    weighted as those of a fan, by columns, and views that are cut at the sides are continued.
+    weighted as those of a fan, by columns, and views that are cut at the sides are continued. Linear and
+    differentiable as `FBP` is.
 
     Parameters
     ----------
@@ -136,8 +136,8 @@ class FDK(_Filtered):
         Fraction of the Nyquist frequency beyond which nothing is kept, in (0, 1].
     """
 
-    def steps(self, problem: Problem, prepared: None, state: State) -> Iterator[State]:
-        """Yield the one volume; the start plays no role."""
+    def image(self, problem: Problem) -> torch.Tensor:
+        """The volume, shape (*batch, *volume_shape)."""
         A = problem.operator
         if not isinstance(A, ConeBeam):
             raise CapabilityError(f"FDK needs cone-beam projections (ConeBeam); {A.name} has none. Use FBP.")
@@ -153,5 +153,5 @@ class FDK(_Filtered):
         for chosen in torch.arange(len(g.angles)).split(views):
             rows = y[:, chosen] if continued is None else continued(y[:, chosen])
             part = replace(g, fan=replace(wide, angles=g.angles[chosen]))
-            x += backproject_cone(part, self._filtered(wide, rows))
-        yield State(x=A.restrict(x.reshape(*batch, *A.domain.shape)))
+            x += ConeBackprojection(part)._call(self._filtered(wide, rows))
+        return A.restrict(x.reshape(*batch, *A.domain.shape))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -10,14 +9,13 @@ import torch
 from invgen.core.errors import CapabilityError
 from invgen.operators.mri import NonCartesianMRI
 from invgen.problem import Problem
-from invgen.solvers.base import Solver
-from invgen.solvers.state import State
+from invgen.solvers.direct.base import DirectSolver
 
 __all__ = ["Gridding"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gridding(Solver):
+class Gridding(DirectSolver):
     """Adjoint of the samples weighted by their density, O'Sullivan (1985), Jackson et al. (1991).
 
     ``x = sum_c conj(s_c) F.H(w y_c) / sum_c |s_c|^2``, with the weights w of Pipe and Menon (1999): see
@@ -26,8 +24,8 @@ class Gridding(Solver):
     where they are not, streaks and swirls show it. Noise plays no role.
     """
 
-    def steps(self, problem: Problem, prepared: None, state: State) -> Iterator[State]:
-        """Yield the one image; the start plays no role."""
+    def image(self, problem: Problem) -> torch.Tensor:
+        """The image, shape (*batch, *image_shape)."""
         A, y = problem.operator, problem.measurement
         if not isinstance(A, NonCartesianMRI):
             raise CapabilityError(
@@ -38,4 +36,4 @@ class Gridding(Solver):
         if (maps := A.coils) is not None:
             power = maps.to(x).abs().square().sum(0)
             x = torch.where(power > 0, x / torch.where(power > 0, power, 1), 0)
-        yield State(x=x)
+        return x

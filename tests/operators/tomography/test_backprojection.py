@@ -7,10 +7,11 @@ import torch
 
 from invgen.operators import ConeBeam, FanBeam
 from invgen.operators.tomography import backprojection_cpu, backprojection_torch
-from invgen.operators.tomography.backprojection import backproject_cone, backproject_fan, refined
+from invgen.operators.tomography.backprojection import ConeBackprojection, FanBackprojection, refined
 from invgen.operators.tomography.geometry import angular_weights
 from invgen.operators.tomography.rays import FINE, PixelShadows
 from invgen.operators.tomography.redundancy import ray_weights
+from invgen.testing import check_operator
 
 TURN = 2 * math.pi
 ANGLES = torch.cat(
@@ -78,7 +79,7 @@ def test_the_compiled_fan_is_the_formula(shape, name, curved, dtype, tolerance):
     parameters = {"source_origin": 40.0, "source_detector": 60.0, **FANS[name]}
     g = FanBeam(shape, ANGLES, curved=curved, **parameters).geometry
     filtered = white(2, len(ANGLES), samples(g.detector_count), dtype=dtype)
-    x = backproject_fan(g, filtered)
+    x = FanBackprojection(g)(filtered)
     expected = backprojection_torch.fan(filtered, PixelShadows(g.as_cone()))
     torch.testing.assert_close(x, expected, rtol=0, atol=tolerance * float(expected.abs().max()))
 
@@ -103,8 +104,35 @@ def test_the_compiled_cone_is_the_formula(monkeypatch, shape, name, dtype, toler
     expected = backprojection_torch.cone(filtered, PixelShadows(g))
     for slab in (1 << 24, 2 * shape[1] * shape[2]):
         monkeypatch.setattr(backprojection_cpu, "_SLAB", slab)
-        x = backproject_cone(g, filtered)
+        x = ConeBackprojection(g)(filtered)
         torch.testing.assert_close(x, expected, rtol=0, atol=tolerance * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize("curved", [False, True], ids=["flat", "curved"])
+@pytest.mark.parametrize("name", FANS)
+def test_backprojection_of_a_fan_keeps_the_rules_of_operators(name, curved):
+    parameters = {"source_origin": 40.0, "source_detector": 60.0, **FANS[name]}
+    check_operator(FanBackprojection(FanBeam((7, 9), ANGLES[:4], curved=curved, **parameters).geometry))
+
+
+@pytest.mark.parametrize("name", CONES)
+def test_backprojection_of_a_cone_keeps_the_rules_of_operators(name):
+    parameters = {"source_origin": 25.0, "source_detector": 41.0, "detector_shape": (4, 9), **CONES[name]}
+    check_operator(ConeBackprojection(ConeBeam((3, 5, 4), ANGLES[:3], **parameters).geometry))
+
+
+def test_the_compiled_adjoints_are_those_of_the_formula(monkeypatch):
+    """Also of a volume that is worked on in slabs."""
+    fan = PixelShadows(FanBeam((24, 20), ANGLES, 40.0, 60.0, 50, curved=True).geometry.as_cone())
+    x = white(2, 24, 20)
+    expected = backprojection_torch.fan_adjoint(x, fan, samples(50))
+    torch.testing.assert_close(backprojection_cpu.fan_adjoint(x, fan, samples(50)), expected)
+    cone, x = PixelShadows(ConeBeam((7, 14, 12), ANGLES, 25.0, 41.0, (9, 30)).geometry), white(2, 7, 14, 12)
+    panel = (9, samples(30))
+    expected = backprojection_torch.cone_adjoint(x, cone, panel)
+    for slab in (1 << 24, 2 * 14 * 12):
+        monkeypatch.setattr(backprojection_cpu, "_SLAB", slab)
+        torch.testing.assert_close(backprojection_cpu.cone_adjoint(x, cone, panel), expected)
 
 
 def test_any_number_of_threads_gives_the_same_bits(set_threads):
@@ -114,7 +142,9 @@ def test_any_number_of_threads_gives_the_same_bits(set_threads):
     results = []
     for threads in (1, 2):
         set_threads(threads)
-        results.append((backproject_fan(fan, rows), backproject_cone(cone, panels)))
+        flat, deep = FanBackprojection(fan), ConeBackprojection(cone)
+        images = flat(rows), deep(panels)
+        results.append((*images, flat.H(images[0]), deep.H(images[1])))
         assert torch.get_num_threads() == threads
     for one, other in zip(*results, strict=True):
         assert torch.equal(one, other)
@@ -125,7 +155,7 @@ def test_views_of_ones_give_the_mean_inverse_square_distance(curved):
     """Over a turn ``d^2 / (d^2 - r^2)``, of its part along the central ray ``d^3 / (d^2 - r^2)^(3/2)``."""
     d, p = 30.0, 0.5
     g = FanBeam((60, 50), 400, d, 45.0, curved=curved, pixel_size=p).geometry
-    x = backproject_fan(g, torch.ones(1, 400, samples(g.detector_count), dtype=torch.float64))[0] / 400
+    x = FanBackprojection(g)(torch.ones(1, 400, samples(g.detector_count), dtype=torch.float64))[0] / 400
     columns, rows = g.pixel_centers()
     r2 = columns**2 + rows[:, None] ** 2
     expected = d**2 / (d**2 - r2) if curved else d**3 / (d**2 - r2) ** 1.5
@@ -143,7 +173,7 @@ def test_a_pixel_finds_its_own_place_on_the_detector(offset, curved):
     u, w = (c[0] for c in coordinates(g))
     expected = detector * (u / w).atan() if curved else detector * u / w
     weight = source**2 / ((u**2 + w**2) if curved else w**2)
-    torch.testing.assert_close(backproject_fan(g, place[None, None])[0], expected * weight)
+    torch.testing.assert_close(FanBackprojection(g)(place[None, None])[0], expected * weight)
 
 
 def test_a_voxel_finds_its_own_row_on_the_panel():
@@ -155,7 +185,7 @@ def test_a_voxel_finds_its_own_row_on_the_panel():
     heights = g.rows()[:, None].expand(-1, samples(g.fan.detector_count))
     _, w = coordinates(g.fan)
     expected = detector * g.slices()[:, None, None] / w * source**2 / w**2
-    torch.testing.assert_close(backproject_cone(g, heights[None, None])[0], expected)
+    torch.testing.assert_close(ConeBackprojection(g)(heights[None, None])[0], expected)
 
 
 def test_a_detector_ends_at_the_edges_of_its_outer_bins():
@@ -164,12 +194,12 @@ def test_a_detector_ends_at_the_edges_of_its_outer_bins():
     g = FanBeam((41, 41), [0.0], 100.0, 100.0, count, spacing).geometry
     u, w = (c[0] for c in coordinates(g))
     seen = (100 * u / w).abs() < count * spacing / 2
-    x = backproject_fan(g, torch.ones(1, 1, samples(count), dtype=torch.float64))[0]
+    x = FanBackprojection(g)(torch.ones(1, 1, samples(count), dtype=torch.float64))[0]
     assert torch.equal(x > 0, seen)
     cone = ConeBeam((25, 9, 9), [0.0], 100.0, 100.0, (3, 40), (spacing, 1.0)).geometry
     _, w = coordinates(cone.fan)
     seen = (100 * cone.slices()[:, None, None] / w).abs() < 3 * spacing / 2
-    x = backproject_cone(cone, torch.ones(1, 1, 3, samples(40), dtype=torch.float64))[0]
+    x = ConeBackprojection(cone)(torch.ones(1, 1, 3, samples(40), dtype=torch.float64))[0]
     assert torch.equal(x > 0, seen)
 
 
