@@ -124,7 +124,7 @@ class Solver:
         weight = getattr(getattr(self, "prior", None), "weight", None)
         return {} if weight is None else {"weight": weight}
 
-    def rule(self) -> dict[str, Any]:
+    def rule(self, problem: Problem) -> dict[str, Any]:
         """What a solver that is not resolved adds: the rule that its weight follows, of several a tuple.
 
         "given", "discrepancy" or "sure"; see `invgen.convex.weights`.
@@ -132,8 +132,9 @@ class Solver:
         weight = getattr(getattr(self, "prior", None), "weight", None)
         if weight is None:
             return {}
-        rules = tuple(map(rule_of, weight)) if isinstance(weight, tuple) else rule_of(weight)
-        return {"weight_rule": rules}
+        parts = weight if isinstance(weight, tuple) else (weight,)
+        rules = tuple(rule_of(part, problem) for part in parts)
+        return {"weight_rule": rules if isinstance(weight, tuple) else rules[0]}
 
     def chunks(self, x: torch.Tensor, samples: int, seed: int) -> list[range]:
         """Seeds of the samples that each run of a call draws; an estimate is one run, which has none."""
@@ -273,7 +274,7 @@ class Solver:
         stats = {
             "solver": self.name,
             **solver.statistics(),
-            **self.rule(),
+            **self.rule(known),
             **collected.stats,
             **({"network_evaluations": evaluations / len(runs)} if evaluations or self.draws_samples else {}),
             "operator_calls": dict(calls),

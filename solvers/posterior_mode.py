@@ -61,6 +61,6 @@ class PosteriorMode(Solver):
         """The weight, and the scale where the prior has a range."""
         return {"weight": self.weight, **scale_statistics(self.scale)}
 
-    def rule(self) -> dict[str, Any]:
+    def rule(self, problem: Problem) -> dict[str, Any]:
         """None: the weight follows no rule."""
         return {}

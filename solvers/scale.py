@@ -20,6 +20,7 @@ __all__ = [
     "found_scale",
     "image_scale",
     "in_prior_unit",
+    "nearest_least_squares",
     "prior_unit",
     "rough_image",
     "scale_statistics",
@@ -67,6 +68,19 @@ def with_level(problem: Problem, who: str) -> Problem:
     return with_noise(problem, who)
 
 
+def nearest_least_squares(problem: Problem) -> Problem | None:
+    """The problem as one of least squares: of counts behind an absorber, that of their logarithm.
+
+    None for operators that are not linear, and other noise that is not Gaussian.
+    """
+    if not isinstance(problem.operator, LinearOperator):
+        return None
+    if problem.is_least_squares:  # also of measurements that are tuples
+        return problem
+    found = problem.likelihood.nearest_linear(problem.measurement)
+    return None if found is None else Problem(problem.operator, *found)
+
+
 @torch.no_grad()
 def rough_image(problem: Problem) -> torch.Tensor:
     """A cheap first image: least squares with a small penalty on the gradient, by a few conjugate gradients.
@@ -89,11 +103,11 @@ def rough_image(problem: Problem) -> torch.Tensor:
 def start_image(problem: Problem, prior: Any) -> torch.Tensor:
     """A first image for a prior, in its unit: `rough_image`, within the value range.
 
-    Of an operator that is not linear, or noise that is not Gaussian, the middle of that range.
+    Where there is no `nearest_least_squares`, the middle of that range.
     """
     image, value_range = problem.zeros(), format_of(prior).value_range
-    if problem.is_least_squares:
-        image = rough_image(problem)
+    if (known := nearest_least_squares(problem)) is not None:
+        image = rough_image(known)
     elif value_range is not None and not image.is_complex():
         image = image + sum(value_range) / 2
     return image if value_range is None or image.is_complex() else image.clamp(*value_range)
@@ -147,14 +161,14 @@ def prior_unit(scale: Any, prior: Any) -> torch.Tensor | None:
 def found_scale(scale: Any, prior: Any, problem: Problem) -> Any:
     """A hyper-parameter `scale` with one number for each batch element, where the prior has a value range.
 
-    "auto" is `image_scale`; with an operator that is not linear, or noise that is not Gaussian, the upper end
-    of that range.
+    "auto" is `image_scale`; where there is no `nearest_least_squares`, the upper end of that range.
     """
     value_range = format_of(prior).value_range
     if value_range is None:
         return scale
     if isinstance(scale, str):
-        scale = image_scale(problem) if problem.is_least_squares else value_range[1]
+        known = nearest_least_squares(problem)
+        scale = value_range[1] if known is None else image_scale(known)
     return as_batch(scale, problem, "scale")
 
 

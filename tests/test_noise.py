@@ -215,6 +215,17 @@ def test_readings_with_gaussian_noise_are_counts_with_a_background():
     assert best(Transmission(I0), readings.clamp(min=0)) < truth - 0.2
 
 
+@pytest.mark.parametrize("background", [0.0, 2.5])
+def test_the_natural_parameter_is_what_multiplies_the_counts(background):
+    """Of an exponential family the slope is ``(expected - y) dt / d(A x)``; a dead pixel has none."""
+    noise = Transmission(torch.tensor([30.0, 7.0, 0.0], dtype=torch.float64), background)
+    prediction = torch.tensor([0.3, 2.0, 1.0], dtype=torch.float64, requires_grad=True)
+    y = torch.tensor([12.0, 0.0, 3.0], dtype=torch.float64)
+    (slope,) = torch.autograd.grad(noise.natural(prediction).sum(), prediction)
+    expected = noise.expected(prediction).detach()
+    torch.testing.assert_close(noise.gradient(prediction.detach(), y), (expected - y) * slope)
+
+
 def test_noise_does_not_change():
     std = torch.ones(3)
     noise = Gaussian(std)

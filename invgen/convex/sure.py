@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from invgen.convex.discrepancy import discrepancy_weight, noise_misfit
-from invgen.convex.inner_runs import weighted_run
+from invgen.convex.inner_runs import first_weight, weighted_run
 from invgen.convex.protocols import Composite
 from invgen.core.errors import CapabilityError
 from invgen.operators import ProductSpace, Space
@@ -31,11 +31,13 @@ _STREAM = int.from_bytes(b"SURE")
 
 @torch.no_grad()
 def sure_weight(problem: Problem, prior: Composite, *, seed: int = 0) -> torch.Tensor:
-    """Weight of the least estimated risk, for Gaussian noise of known or estimated level.
+    """Weight of the least estimated risk, for Gaussian noise of known or estimated level and for counts.
 
-    From twice the weight of the discrepancy principle, which smooths too much, downwards by factors of two,
-    each from the image of the one before, until the risk has risen twice; then to the vertex of the parabola
-    through the least of them and its neighbours, over the weight's logarithm.
+    From a weight that smooths too much downwards by factors of two, each from the image of the one before,
+    until the risk has risen twice; then to the vertex of the parabola through the least of them and its
+    neighbours, over the weight's logarithm. The first is twice the weight of the discrepancy principle; of
+    counts, whose deviance has no sure expectation, it is that of `first_weight`, for which every ray counts
+    as if nothing absorbed it.
 
     Parameters
     ----------
@@ -51,10 +53,14 @@ def sure_weight(problem: Problem, prior: Composite, *, seed: int = 0) -> torch.T
     Raises
     ------
     CapabilityError
-        Where the noise is not Gaussian, or its level neither known nor estimable from the data.
+        Where the noise is neither Gaussian nor that of transmission, or its level neither known nor estimable
+        from the data.
     """
     risk = PredictedRisk(problem, prior, seed=seed)
-    weight = _FACTOR * discrepancy_weight(problem, prior)
+    if problem.likelihood.quadratic:
+        weight = _FACTOR * discrepancy_weight(problem, prior)
+    else:
+        weight = first_weight(problem, prior, weighted_run(problem, prior).method, problem.count())
     start, risks = weight, [risk.advance(weight, _FIRST)]
     open_ = torch.ones_like(weight, dtype=torch.bool)
     for trial in range(1, _TRIALS):
@@ -80,6 +86,12 @@ class PredictedRisk:
     units of the noise, is that of Deledalle et al. (2014), sec. 5, ``2 m^-0.3``. Both images come from as
     many iterations, so that the estimate is that of the iterates, however far they are from the minimiser.
 
+    More generally, of noise that is an exponential family with the natural parameter t and the variance v,
+    the risk is twice the Kullback-Leibler divergence of the prediction from the truth, and div is
+    ``sum v_i dt_i / dy_i``: Eldar (2009), theorem 1. For counts y takes the place of v, to first order in one
+    count: Deledalle (2017), sec. 3. The deviance at the truth, which for few counts is not their number, adds
+    the same to every weight's risk.
+
     Parameters
     ----------
     problem : Problem
@@ -96,25 +108,26 @@ class PredictedRisk:
         # where the model errs by more than the noise, that counts as noise
         level = (self._noise_misfit / count).sqrt()
         A, y, data = problem.linear_operator, problem.measurement, problem.operator.range
-        probe = data.per_sample(level) * problem.likelihood.color(_signs(data, y, seed))
+        self._probe = data.per_sample(level) * problem.likelihood.alike(_signs(data, y, seed), y)
         self._step = 2 * count**-0.3
-        disturbed = Problem(A, y + data.per_sample(self._step) * probe, problem.noise)
-        self._probe = Problem(A, probe, problem.noise).backprojection
+        disturbed = Problem(A, y + data.per_sample(self._step) * self._probe, problem.noise)
         self._runs = weighted_run(problem, prior), weighted_run(disturbed, prior)
 
     def advance(self, weight: torch.Tensor, iterations: int) -> torch.Tensor:
         """Estimate after more iterations with this weight, shape of the batch."""
         x, moved = (run.advance(weight, iterations) for run in self._runs)
-        divergence = self._problem.operator.domain.inner(self._probe, moved - x).real / self._step
+        A, natural = self._problem.linear_operator, self._problem.likelihood.natural
+        change = natural(A(moved)) - natural(A(x))
+        divergence = A.range.inner(self._probe, change).real / self._step
         return self._problem.misfit(x) - self._noise_misfit + 2 * divergence
 
 
 def check_sure(problem: Problem) -> None:
     """Raise where the risk has no unbiased estimate."""
-    if not problem.likelihood.quadratic:
+    if not problem.likelihood.exponential:
         raise CapabilityError(
-            f"The weight 'sure' needs Gaussian noise; this is {problem.likelihood.name}. Use the weight "
-            "'discrepancy', or describe the data by Gaussian weights."
+            f"The weight 'sure' needs Gaussian or Transmission noise; this is {problem.likelihood.name}. Use "
+            "the weight 'discrepancy', or describe the data by Gaussian weights."
         )
     if isinstance(problem.operator.range, ProductSpace) or problem.expected_misfit() is None:
         raise CapabilityError(

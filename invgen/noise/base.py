@@ -27,6 +27,10 @@ class Noise(Frozen):
     #: least squares.
     quadratic: ClassVar[bool] = False
 
+    #: Whether the log-likelihood is ``<natural(A x), y>`` less a function of A x, with a known `natural`: the
+    #: noise is an exponential family, and the risk of an estimate has an unbiased estimate.
+    exponential: ClassVar[bool] = False
+
     #: Whether the level of the noise is known, so that a misfit has an expectation.
     level_known: ClassVar[bool] = True
 
@@ -103,6 +107,14 @@ class Noise(Frozen):
         """Noise of this model, made of white Gaussian noise; of models that are `quadratic`."""
         raise CapabilityError(f"{self.name} noise depends on the image: it is no filtered white noise.")
 
+    def natural(self, prediction: torch.Tensor) -> torch.Tensor:
+        """Natural parameter of a prediction; of models that are `exponential`."""
+        return self.precision(prediction)
+
+    def alike(self, n: torch.Tensor, measurement: torch.Tensor) -> torch.Tensor:
+        """Noise of the covariance that the measurement's has, made of white noise `n`."""
+        return self.color(n)
+
     def weights(self, axes: Axes) -> torch.Tensor | None:
         """``1 / std^2`` where that is one number for each batch element, else None."""
         return None
@@ -136,6 +148,13 @@ class Noise(Frozen):
             "One scale for each batch element needs Gaussian noise with a standard deviation; this is "
             f"{self.name} noise. Give one number, as scale=..., for all."
         )
+
+    def nearest_linear(self, measurement: torch.Tensor) -> tuple[torch.Tensor, Noise] | None:
+        """Data and noise of the linear model nearest to this one, whose data term is quadratic; or None.
+
+        Good enough for a first image, and for its scale.
+        """
+        return None
 
     def linearized(self, measurement: torch.Tensor) -> Noise:
         """Gaussian noise that weights the data as this model does, where there is one; else the model."""

@@ -96,6 +96,7 @@ class Transmission(Noise):
     """
 
     scalable: ClassVar[bool] = False
+    exponential: ClassVar[bool] = True
 
     def __init__(self, I0: Any, background: Any = 0.0) -> None:
         I0 = torch.as_tensor(I0, dtype=torch.float64)
@@ -121,6 +122,24 @@ class Transmission(Noise):
     def largest_curvature(self) -> float:
         """``max I0``, where line integrals are not negative."""
         return float(self.I0.value.max())
+
+    def natural(self, prediction):
+        """Logarithm of the expected counts, zero for dead pixels."""
+        if not self._has_background:  # which does not underflow
+            I0 = self.I0.like(prediction)
+            return torch.where(I0 > 0, I0, 1).log() - self._alive(prediction)
+        return self._alive(self.expected(prediction).log())
+
+    def alike(self, n, measurement):
+        """``sqrt(y) n``; less, of readings below one quantum, which then stay positive."""
+        return torch.minimum(measurement.sqrt(), measurement) * n
+
+    def nearest_linear(self, measurement):
+        """Line integrals by the logarithm of the counts, of no fewer than their standard deviation."""
+        I0, b, spread = self.I0.like(measurement), self.background.like(measurement), measurement.clamp(min=1)
+        passed = (measurement - b).maximum(spread.sqrt())
+        std = torch.where(I0 > 0, spread.sqrt() / passed, torch.inf)
+        return self._alive(torch.where(I0 > 0, I0, 1).log() - passed.log()), Gaussian(std)
 
     def sample(self, prediction: torch.Tensor, seed: int) -> torch.Tensor:
         """Draw counts."""

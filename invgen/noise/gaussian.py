@@ -32,6 +32,7 @@ class Gaussian(Noise):
     """
 
     quadratic: ClassVar[bool] = True
+    exponential: ClassVar[bool] = True
 
     def __init__(self, std: Any = None, *, covariance: Any = None, axis: int = -1) -> None:
         if (std is None) == (covariance is None):

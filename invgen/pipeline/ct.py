@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -27,6 +27,7 @@ from invgen.io import (
 )
 from invgen.io.ct.coverage import Coverage, determined, shown, widened
 from invgen.io.ct.geometry import planar_geometry
+from invgen.io.ct.quanta import Quanta
 from invgen.operators import FanBeam, Radon
 from invgen.operators.tomography.geometry import PlanarGeometry
 from invgen.operators.tomography.projection import Projection
@@ -141,6 +142,31 @@ class _CT(Work):
         return shown(x.cpu(), self.geometry, self.image_shape, self.recipe.fov)
 
     @property
+    def _takes_counts(self) -> bool:
+        """Whether the method takes the likelihood of quanta, and not that of their logarithm alone."""
+        return self.method.noise in ("any", "smooth")
+
+    def _few(self, quanta: Quanta | None) -> str | None:
+        """A sentence where quanta are few; None elsewhere."""
+        if quanta is None or not quanta.are_few:
+            return None
+        few = f"few quanta: {max(quanta.fewest, 0):.0f} or fewer in one of a hundred rays"
+        if self._takes_counts:
+            return f"{few}; their Poisson likelihood is used, instead of the logarithm"
+        return f"{few}, whose logarithm is biased; the solver tv takes their Poisson likelihood instead"
+
+    def _start_of_counts(self, problem: Problem, rows: Iterable[Projections]) -> torch.Tensor | None:
+        """Where iterations of counts start: the densest rays, which count least, would be fitted last.
+
+        Methods with a learned prior start where that leads them.
+        """
+        if self.method.loads_prior:
+            return None
+        lines = [row.quanta.line_integrals() for row in rows if row.quanta is not None]
+        y = torch.stack(lines, 1).reshape(problem.measurement.shape).to(problem.measurement)
+        return (FDK if self.volume else FBP)()(Problem(problem.operator, y)).x.clamp(min=0)
+
+    @property
     def geometry(self) -> PlanarGeometry:
         """Of a slice, once there is one."""
         raise NotImplementedError
@@ -229,7 +255,8 @@ class SliceBySlice(_CT):
         """The problem of a slice, the report of its preprocessing, and where to start."""
         with named(row):
             projections = self._scan.line_integrals(row, **self._choice)
-            projections = self._with_few_quanta(projections)
+            if (few := self._few(projections.quanta)) is not None:
+                projections = projections.assumed(few)
             self._assumptions = projections.assumptions
             operator = to_operator(projections, image_shape=self._grid(projections), fov=self.recipe.fov)
             if self._operator is None:
@@ -238,26 +265,10 @@ class SliceBySlice(_CT):
             own, first = operator.geometry, self._operator.geometry
             if torch.equal(own.angles, first.angles) and own.detector_offset == first.detector_offset:
                 operator = self._operator
-            quanta, start = projections.quanta, None
-            takes_counts = self.method.penalized and quanta is not None and quanta.are_few
-            problem = self._on_device(to_problem(projections, operator, counts=takes_counts))
-            if takes_counts and quanta is not None:
-                # the densest rays, which count least, would be the last to be fitted
-                lines = quanta.line_integrals().to(problem.measurement)
-                start = FBP()(Problem(operator, lines)).x.clamp(min=0)
+            counts = few is not None and self._takes_counts
+            problem = self._on_device(to_problem(projections, operator, counts=counts))
+            start = self._start_of_counts(problem, [projections]) if counts else None
             return problem, projections.report, start
-
-    def _with_few_quanta(self, projections: Projections) -> Projections:
-        """The projections, and a sentence where their quanta are few."""
-        quanta = projections.quanta
-        if quanta is None or not quanta.are_few:
-            return projections
-        few = f"few quanta: {max(quanta.fewest, 0):.0f} or fewer in one of a hundred rays"
-        if self.method.penalized:
-            return projections.assumed(f"{few}; their Poisson likelihood is used, instead of the logarithm")
-        return projections.assumed(
-            f"{few}, whose logarithm is biased; the solver tv takes their Poisson likelihood instead"
-        )
 
 
 class Volume(_CT):
@@ -284,8 +295,8 @@ class Volume(_CT):
 
     def solve(self, slices: range, part: Part) -> Solved:
         """Reconstruct the volume, and keep the chosen slices."""
-        problem, panel = self._whole
-        result = self._solved(problem, part)
+        problem, panel, start = self._whole
+        result = self._solved(problem, part, start)
         chosen = slice(slices.start, slices.stop, slices.step)
         samples = None if result.samples is None else self._shown(result.samples[:, chosen])
         reports = tuple((*panel.reports[row], *_stalling(result)) for row in slices)
@@ -298,12 +309,18 @@ class Volume(_CT):
         return self._whole[0]
 
     @cached_property
-    def _whole(self) -> tuple[Problem, Panel]:
-        """The problem of the volume, and the rows that it is made of."""
+    def _whole(self) -> tuple[Problem, Panel, torch.Tensor | None]:
+        """The problem of the volume, the rows that it is made of, and where to start."""
         panel = self._panel
+        if (few := self._few(panel.quanta)) is not None:
+            panel = replace(
+                panel, row=panel.row.assumed(few), reports=tuple((*said, few) for said in panel.reports)
+            )
         self._assumptions = panel.row.assumptions
         operator = to_volume_operator(panel, (self.count, *self._grid(panel.row)), self.recipe.fov)
-        return self._on_device(to_volume_problem(panel, operator)), panel
+        counts = few is not None and self._takes_counts
+        problem = self._on_device(to_volume_problem(panel, operator, counts=counts))
+        return problem, panel, self._start_of_counts(problem, panel.rows()) if counts else None
 
     @cached_property
     def _panel(self) -> Panel:

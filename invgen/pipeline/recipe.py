@@ -217,9 +217,9 @@ class Recipe:
     )
     weight: float | None = option(
         Number(),
-        "tv, ista, admm, condat-vu: weight of the total variation; auto lets the misfit equal the noise, on "
-        "the middle slice, and keeps the weight for all. cg, cg-sense: Tikhonov weight; auto stops at the "
-        "noise instead. lasso: of the l1 norm.",
+        "tv, ista, admm, condat-vu: weight of the total variation; auto lets the misfit equal the noise, of "
+        "few quanta makes the estimated risk least, on the middle slice, and keeps the weight for all. "
+        "cg, cg-sense: Tikhonov weight; auto stops at the noise instead. lasso: of the l1 norm.",
         panel=_METHOD,
         methods=_of_weights,
     )

@@ -75,7 +75,7 @@ class Lasso(Solver):
         """The weight."""
         return {"weight": self.weight}
 
-    def rule(self) -> dict[str, Any]:
+    def rule(self, problem: Problem) -> dict[str, Any]:
         """The weight is "given", or "universal" as that of Donoho and Johnstone is called."""
         return {"weight_rule": "universal" if isinstance(self.weight, str) else "given"}
 

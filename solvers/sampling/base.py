@@ -23,6 +23,7 @@ from invgen.solvers.scale import (
     check_scale,
     found_scale,
     in_prior_unit,
+    nearest_least_squares,
     rough_image,
     scale_statistics,
     with_noise,
@@ -137,8 +138,9 @@ class PosteriorSampler(Solver):
         return replace(self, scale=found_scale(self.scale, self.prior, problem))
 
     def initial(self, problem: Problem) -> torch.Tensor:
-        """A rough image; zero where the operator is not linear, or the noise not Gaussian."""
-        return rough_image(problem) if problem.is_least_squares else problem.zeros()
+        """A rough image; zero where there is no `nearest_least_squares`."""
+        known = nearest_least_squares(problem)
+        return problem.zeros() if known is None else rough_image(known)
 
     def chunks(self, x: torch.Tensor, samples: int, seed: int) -> list[range]:
         """Seeds of the samples, as many at a time as memory allows."""
@@ -175,7 +177,7 @@ class PosteriorSampler(Solver):
         """The scale, where the prior has a range."""
         return scale_statistics(self.scale)
 
-    def rule(self) -> dict[str, Any]:
+    def rule(self, problem: Problem) -> dict[str, Any]:
         """None: samplers have no weight."""
         return {}
 

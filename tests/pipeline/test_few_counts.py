@@ -9,6 +9,9 @@ import invgen as ig
 from invgen.core.errors import DataError
 from invgen.io import Bin, StripeSorting, open_scan, to_operator, to_problem
 from invgen.noise import Gaussian, Transmission
+from invgen.phantoms import ball
+from invgen.simulate import simulate_ct
+from invgen.solvers.scale import image_scale
 
 COLUMNS, RADIUS, VIEWS = 40, 14, 60
 ANGLES = np.arange(VIEWS) * np.pi / VIEWS
@@ -53,6 +56,71 @@ def test_few_counts_are_reconstructed_without_bias(scan):
     assert isinstance(problem.noise, Gaussian)
     logarithm = ig.solvers.PDHG(ig.priors.TotalVariation(1.0, nonnegative=True), iterations=150)(problem)
     assert inside(logarithm.x) < 0.95
+
+
+@pytest.fixture
+def cone(tmp_path):
+    """A ball behind which four quanta are left of eighty, between two slices of air."""
+    path = tmp_path / "cone.h5"
+    geometry = {"geometry": "cone", "size": 16, "views": 40, "slices": 8, "center_offset": 0.0}
+    simulate_ct(path, ball(5.0), absorption=3.0, photons=80, flats=200, darks=50, **geometry)
+    return path
+
+
+def test_the_panel_of_a_cone_has_the_quanta_of_its_rows(cone):
+    """Summed over pixels in both directions; their expectation is that of the model of the problem."""
+    with open_scan(cone) as scan:
+        rows = [scan.line_integrals(i, center=7.5).quanta for i in range(scan.slices)]
+        panel, coarse = scan.panel(center=7.5), scan.panel(center=7.5, bin=2)
+        problem = scan.volume_problem(center=7.5, counts=True)
+    for name in ("counts", "open", "variance"):
+        each = torch.stack([getattr(row, name) for row in rows], 1)
+        assert torch.equal(getattr(panel.quanta, name), each)
+        pairs = each[:, : each.shape[1] // 2 * 2].unflatten(1, (-1, 2)).unflatten(-1, (-1, 2))
+        torch.testing.assert_close(getattr(coarse.quanta, name), pairs.sum((2, 4)))
+    assert isinstance(problem.noise, Transmission)
+    assert problem.measurement.shape == panel.data.shape
+    assert float(problem.measurement.min()) >= 0
+
+
+@pytest.mark.slow
+def test_few_counts_of_a_cone_are_reconstructed_without_bias(cone):
+    said = []
+    summary = ig.reconstruct(cone, notice=said.append, solver="tv", center=7.5)
+    with h5py.File(cone) as file:
+        truth = torch.from_numpy(file["truth/image"][()])
+    found = torch.as_tensor(np.asarray(summary.images))
+    found = found[(len(found) - len(truth)) // 2 :][: len(truth)]
+    within = truth > 0.99 * truth.max()
+    assert any("Few quanta" in sentence and "Poisson likelihood" in sentence for sentence in said)
+    assert float(found[within].mean() / truth[within].mean()) == pytest.approx(1, abs=0.03)
+
+
+@pytest.mark.slow
+def test_wavelets_take_counts(scan):
+    """FISTA with a closed form, on the quanta of a slice; the weight by the rule for counts."""
+    with open_scan(scan(100)) as opened:
+        problem = opened.problem(0, center=(COLUMNS - 1) / 2, counts=True, image_shape=(COLUMNS, COLUMNS))
+    result = ig.solvers.FISTA(ig.priors.Wavelet(), iterations=100)(problem)
+    assert result.stats["weight_rule"] == "sure"
+    assert inside(result.x) == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("solver", ["dps", "daps"])
+def test_samplers_take_counts(scan, prior, solver):
+    """With the scale that a first image has, of the logarithm of the counts."""
+    said = []
+    options = {"samples": 1, "seed": 0, "center": (COLUMNS - 1) / 2}
+    summary = ig.reconstruct(
+        scan(100), notice=said.append, solver=solver, prior=str(prior), iterations=3, **options
+    )
+    assert any("Poisson likelihood is used" in sentence for sentence in said)
+    assert bool(torch.isfinite(torch.as_tensor(np.asarray(summary.images))).all())
+    scale = next(float(s.split()[1].rstrip(",")) for s in said if s.startswith("Scale"))
+    with open_scan(scan(100)) as opened:
+        logarithm = opened.problem(0, center=(COLUMNS - 1) / 2)
+    assert scale == pytest.approx(float(image_scale(logarithm)), rel=0.2)
 
 
 def test_many_counts_keep_the_logarithm(scan):

@@ -19,6 +19,10 @@ __all__ = ["FlatField", "MinusLog", "estimate_gain"]
 #: Standard errors beyond which noise is no explanation.
 _SIGMAS = 5.0
 _ASSUMED = "assumed, for want of three flat fields: the noise of rays is known up to a factor only"
+_NAMES = {"clipped": "clipped mean", "median": "median", "mean": "mean"}
+
+#: Standard deviations from the median beyond which a reading is no part of the mean.
+_CLIP = 5.0
 
 
 @dataclass(frozen=True)
@@ -26,8 +30,8 @@ class FlatField:
     """Transmission ``T = (I - D) / (F - D)`` from counts I, flat field F and dark field D, with its noise.
 
     The noise is propagated to first order, with ``var I = gain (I - D) + read``, at least one quantum:
-    ``var T = (var I + T^2 var F + (1 - T)^2 var D) / (F - D)^2``, where F and D are means or medians of
-    several frames. The errors of F and D are common to all views, but are treated as independent.
+    ``var T = (var I + T^2 var F + (1 - T)^2 var D) / (F - D)^2``, where F and D are averages of several
+    frames. The errors of F and D are common to all views, but are treated as independent.
 
     Flats that were taken before, after or between the views, where that is known (`Projections.times`), are
     combined in groups. Where these differ by more than noise, the flat field of each view is interpolated
@@ -36,19 +40,23 @@ class FlatField:
 
     Parameters
     ----------
-    method : {"median", "mean"}
-        How frames are combined; the median ignores zingers, the mean has the smaller noise.
+    method : {"clipped", "median", "mean"}
+        How frames are combined. The median ignores zingers, but its noise is a quarter larger than the
+        mean's, and that of few quanta lies below their expectation. "clipped" is the mean of what lies within
+        five standard deviations of the median.
     gain : float or None
         Counts per detected quantum; None estimates it from the flats, see `estimate_gain`.
     """
 
-    method: Literal["median", "mean"] = "median"
+    method: Literal["clipped", "median", "mean"] = "clipped"
     gain: float | None = None
 
     def __call__(self, projections: Projections) -> Projections:
         """Divide."""
-        if self.method not in ("median", "mean"):
-            raise ParameterError(f'FlatField expects method "median" or "mean"; got {self.method!r}.')
+        if self.method not in _NAMES:
+            raise ParameterError(
+                f'FlatField expects method "clipped", "median" or "mean"; got {self.method!r}.'
+            )
         require(projections, "FlatField", "counts")
         if projections.flats is None:
             raise DataError(
@@ -60,7 +68,7 @@ class FlatField:
         darks = None if darks is None else darks.double()
         every = self._combined(flats)
         dark = torch.zeros_like(every) if darks is None else self._combined(darks)
-        dead, defects = _unusable(projections, every, every - dark)
+        dead, defects = _unusable(projections, flats, every - dark)
         groups = _groups(projections, flats)
         gain = self.gain if self.gain is not None else estimate_gain(flats, darks, groups)
         origin = "from the flats" if self.gain is None else "given"
@@ -70,7 +78,7 @@ class FlatField:
         else:
             alike = f", whose {len(groups)} groups differ by no more than noise" if len(groups) > 1 else ""
             flat, reduction = every, torch.tensor(self._reduction(len(flats)))
-            what = f"the {self.method} of {len(flats)} flat fields{alike}"
+            what = f"the {_NAMES[self.method]} of {len(flats)} flat fields{alike}"
         if gain is None:
             gain, origin = 1.0, _ASSUMED
 
@@ -130,7 +138,7 @@ class FlatField:
         return (
             weights @ torch.stack([self._combined(group) for group in groups]),
             (weights.square() @ reductions)[:, None],
-            f"flat fields interpolated in time between the {self.method}s of {len(groups)} groups ({counts})",
+            f"flat fields interpolated in time between the {_NAMES[self.method]}s of {len(groups)} groups ({counts})",
         )
 
     def _variance(
@@ -154,6 +162,8 @@ class FlatField:
         return (math.pi / 2 if self.method == "median" and frames > 2 else 1.0) / frames
 
     def _combined(self, frames: torch.Tensor) -> torch.Tensor:
+        if self.method == "clipped":
+            return _clipped_mean(frames)
         return frames.mean(0) if self.method == "mean" else frames.quantile(0.5, dim=0)
 
 
@@ -174,8 +184,23 @@ def _interpolation(times: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
     return weights.scatter_(1, after[:, None], share[:, None])
 
 
+def _clipped_mean(frames: torch.Tensor) -> torch.Tensor:
+    """Mean over frames of what lies within five standard deviations of the median, shape (columns,).
+
+    A column's standard deviation is the larger of its own, by the median deviation, and the one that its
+    brightness has in most columns, and of whole numbers at least one.
+    """
+    middle = frames.quantile(0.5, dim=0)
+    apart = (frames - middle).abs()
+    own, root = apart.quantile(0.5, dim=0), middle.abs().sqrt()
+    usual = root * (own / root.clamp(min=1e-30)).quantile(0.5)
+    least = float((frames == frames.round()).all())
+    inside = apart <= _CLIP * (torch.maximum(own, usual) / 0.6745).clamp(min=least)
+    return torch.where(inside, frames, 0).sum(0) / inside.sum(0)
+
+
 def _unusable(
-    projections: Projections, flat: torch.Tensor, span: torch.Tensor
+    projections: Projections, flats: torch.Tensor, span: torch.Tensor
 ) -> tuple[torch.Tensor, list[str]]:
     """Rays that flats or saturation make unusable, and sentences on them.
 
@@ -187,7 +212,8 @@ def _unusable(
     known = torch.zeros(projections.columns, dtype=torch.bool)
     if projections.dead is not None:
         known = projections.dead.all(0)
-    if not flat.any():
+    middle = flats.quantile(0.5, dim=0)  # one frame may hold a zinger
+    if not middle.any():
         raise DataError(
             "the flat fields are zero everywhere: they were taken without beam. Give other flats."
         )
@@ -204,7 +230,7 @@ def _unusable(
             f"{int(dark.sum())} pixels are no brighter in the flat than in the dark fields: taken as dead"
         )
     if projections.saturation is not None:
-        clipped = (flat >= projections.saturation) & ~known
+        clipped = (middle >= projections.saturation) & ~known
         if clipped.double().mean() > MAX_DEAD:
             raise DataError(
                 f"{int(clipped.sum())} of {len(clipped)} pixels of the flat fields are saturated, at "

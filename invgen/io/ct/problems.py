@@ -10,6 +10,7 @@ from invgen.io.ct.beam import Beam
 from invgen.io.ct.coverage import coverage, widened
 from invgen.io.ct.geometry import rays_of
 from invgen.io.ct.projections import Projections, require
+from invgen.io.ct.quanta import Quanta
 
 if TYPE_CHECKING:
     import torch
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from invgen.problem import Problem
 
 
-__all__ = ["refuse_cone", "to_operator", "to_problem", "with_noise"]
+__all__ = ["of_quanta", "refuse_cone", "to_operator", "to_problem", "with_noise"]
 
 
 def to_operator(
@@ -99,25 +100,28 @@ def to_problem(
     """
     operator = to_operator(projections) if operator is None else operator
     if counts:
-        return _of_quanta(projections, operator)
+        return of_quanta(operator, projections.quanta, projections.dead, "slice")
     return with_noise(operator, projections.data, projections.std, "slice")
 
 
-def _of_quanta(projections: Projections, operator: LinearOperator) -> Problem:
+def of_quanta(
+    operator: LinearOperator, quanta: Quanta | None, dead: torch.Tensor | None, what: str
+) -> Problem:
     """Problem of counts behind the object, the detector's own noise as a background: see `Transmission`."""
     import torch
 
     from invgen.noise import Transmission
     from invgen.problem import Problem
 
-    quanta, dead = projections.quanta, projections.dead
     if quanta is None:
         raise DataError(
             "the quanta of the rays are not known: the data are no counts, or a step has changed them."
         )
-    alive = torch.ones_like(quanta.open) if dead is None else 1 - dead.to(quanta.open.dtype)
+    alive = (quanta.open > 0).to(quanta.open)
+    if dead is not None:
+        alive = torch.where(dead, 0, alive)
     if not bool(alive.any()):
-        raise DataError("every ray of the slice is dead: nothing was measured.")
+        raise DataError(f"every ray of the {what} is dead: nothing was measured.")
     counts = (quanta.counts + quanta.variance).clamp(min=0) * alive
     return Problem(operator, counts, Transmission(quanta.open * alive, quanta.variance * alive))
 

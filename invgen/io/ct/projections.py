@@ -25,6 +25,7 @@ __all__ = [
     "interpolated",
     "require",
     "require_finite",
+    "summed",
 ]
 
 Quantity = Literal["counts", "transmission", "absorption"]
@@ -243,7 +244,7 @@ class Bin:
             data=data,
             std=std,
             dead=dead,
-            quanta=_summed(projections.quanta, projections.dead, n),
+            quanta=None if projections.quanta is None else summed(projections.quanta, projections.dead, n),
             image_shape=None if shape is None else (-(-shape[0] // n), -(-shape[1] // n)),
             center=None if projections.center is None else (projections.center - (n - 1) / 2) / n,
             spacing=projections.spacing * n,
@@ -252,10 +253,8 @@ class Bin:
         return out.reported(f"averaged {n} columns into one: {bins} columns of {out.spacing:g}{left}")
 
 
-def _summed(quanta: Quanta | None, dead: torch.Tensor | None, n: int) -> Quanta | None:
-    """Quanta of groups of `n` neighbors, without those of dead rays."""
-    if quanta is None:
-        return None
+def summed(quanta: Quanta, dead: torch.Tensor | None, n: int) -> Quanta:
+    """Quanta of groups of `n` neighbors along the last axis, without those of dead rays."""
 
     def total(x: torch.Tensor) -> torch.Tensor:
         x = x if dead is None else torch.where(dead, 0, x)

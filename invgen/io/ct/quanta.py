@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -25,11 +26,11 @@ class Quanta:
 
     Attributes
     ----------
-    counts : tensor, shape (views, columns)
+    counts : tensor, shape (views, columns) or (views, rows, columns)
         Readings less the dark field, over the gain; below zero where the detector's noise exceeds them.
-    open : tensor, shape (views, columns)
+    open : tensor of the same shape
         Their expectation without the object.
-    variance : tensor, shape (views, columns)
+    variance : tensor of the same shape
         Of the detector's readings, without that of the quanta.
     """
 
@@ -41,10 +42,20 @@ class Quanta:
         """Return the same change of all three."""
         return Quanta(change(self.counts), change(self.open), change(self.variance))
 
+    @classmethod
+    def joined(cls, parts: list[Quanta], join: Callable[[list[torch.Tensor]], torch.Tensor]) -> Quanta:
+        """Several as one, all three joined in the same way."""
+        return cls(
+            join([part.counts for part in parts]),
+            join([part.open for part in parts]),
+            join([part.variance for part in parts]),
+        )
+
     @property
     def fewest(self) -> float:
-        """What all but one percent of the rays exceed."""
-        return float(np.quantile(self.counts.numpy(), _SOME))
+        """What all but one percent of the rays exceed, without those that have no open beam."""
+        counts = self.counts[self.open > 0]
+        return float(np.quantile(counts.numpy(), _SOME)) if len(counts) else math.inf
 
     @property
     def are_few(self) -> bool:
@@ -54,8 +65,9 @@ class Quanta:
     def line_integrals(self) -> torch.Tensor:
         """Line integrals of quanta averaged over so many neighbors that their sum is well above its noise.
 
-        Where quanta are many the rays stay as they are: adaptive filtering, Kachelriess, Watzke and Kalender
-        (2001). Averages before the logarithm are not biased as it is, and blurred instead.
+        Of one row of the detector. Where quanta are many the rays stay as they are: adaptive filtering,
+        Kachelriess, Watzke and Kalender (2001). Averages before the logarithm are not biased as it is, and
+        blurred instead.
         """
         lines = torch.zeros_like(self.counts)
         done = torch.zeros_like(lines, dtype=torch.bool)

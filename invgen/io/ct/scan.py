@@ -239,6 +239,7 @@ class Scan(RawScan):
         method: str | None = None,
         image_shape: tuple[int, int] | None = None,
         fov: Any = None,
+        counts: bool = False,
         **fields: Any,
     ) -> Problem:
         """Reconstruction problem of one slice: operator of the beam, line integrals, noise of each ray.
@@ -249,6 +250,8 @@ class Scan(RawScan):
             As of `line_integrals`.
         method, image_shape, fov
             As of `to_operator`.
+        counts : bool
+            As of `to_problem`: the quanta themselves are the measurement, for scans that have few.
 
         Raises
         ------
@@ -260,7 +263,7 @@ class Scan(RawScan):
         refuse_cone(self.beam)
         projections = self.line_integrals(slice, selection, **fields)
         operator = to_operator(projections, method=method, image_shape=image_shape, fov=fov)
-        return to_problem(projections, operator)
+        return to_problem(projections, operator, counts=counts)
 
     def panel(self, selection: Selection = ALL, **fields: Any) -> Panel:
         """Line integrals of all detector rows, of which `volume_problem` is made; parameters as there."""
@@ -280,6 +283,7 @@ class Scan(RawScan):
         *,
         volume_shape: tuple[int, int, int] | None = None,
         fov: Any = None,
+        counts: bool = False,
         **fields: Any,
     ) -> Problem:
         """Reconstruction problem of a cone-beam scan: one volume, measured by all detector rows together.
@@ -296,6 +300,8 @@ class Scan(RawScan):
             the object may be.
         fov : {"image", "disc"} or float, optional
             As of `invgen.operators.ConeBeam`; by default what the data show: see `invgen.io.ct.coverage`.
+        counts : bool
+            As of `problem`.
 
         Returns
         -------
@@ -311,7 +317,7 @@ class Scan(RawScan):
         """
         refuse_slices(self.beam)
         rows = self.panel(selection, **fields)
-        return to_volume_problem(rows, to_volume_operator(rows, volume_shape, fov))
+        return to_volume_problem(rows, to_volume_operator(rows, volume_shape, fov), counts=counts)
 
     def info(self) -> dict[str, Any]:
         """Describe the scan, as plain data that can be written as JSON.

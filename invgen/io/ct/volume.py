@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, overload
 
 import torch
@@ -14,8 +16,9 @@ from invgen.core.errors import CapabilityError, DataError, ParameterError
 from invgen.io.ct.beam import Beam
 from invgen.io.ct.coverage import Coverage, coverage, widened, widest
 from invgen.io.ct.geometry import detector_offset
-from invgen.io.ct.problems import with_noise
-from invgen.io.ct.projections import Projections, averaged
+from invgen.io.ct.problems import of_quanta, with_noise
+from invgen.io.ct.projections import Projections, averaged, summed
+from invgen.io.ct.quanta import Quanta
 
 if TYPE_CHECKING:
     from invgen.operators import ConeBeam
@@ -42,6 +45,8 @@ class Panel:
         Height of the middle row above the source's plane, at the rotation axis; not zero where rows were cut.
     reports : tuple of tuple of str
         What the steps have changed in each row.
+    quanta : Quanta or None
+        What was counted, where that is known and few in the middle row; a dead ray has an open beam of zero.
     """
 
     data: torch.Tensor
@@ -50,16 +55,22 @@ class Panel:
     row_spacing: float
     row_offset: float
     reports: tuple[tuple[str, ...], ...]
+    quanta: Quanta | None = None
 
     def rows(self) -> Iterator[Projections]:
         """Each row alone, of a fan as it is in the source's plane."""
         for i in range(self.data.shape[1]):
-            yield replace(self.row, data=self.data[:, i], std=None if self.std is None else self.std[:, i])
+            yield replace(
+                self.row,
+                data=self.data[:, i],
+                std=None if self.std is None else self.std[:, i],
+                quanta=None if self.quanta is None else self.quanta.map(itemgetter((slice(None), i))),
+            )
 
     def leveled(self, tilt: float) -> Panel:
         """The panel as if it had not been rolled against the rotation axis, about that in its middle row.
 
-        Bilinear between its pixels, without the smoothing of their noise in `std`.
+        Bilinear between its pixels, without the smoothing of their noise in `std` and `quanta`.
 
         Parameters
         ----------
@@ -88,7 +99,8 @@ class Panel:
             std = torch.where(turned(dead.to(known)) > 0, math.inf, known)
         sentence = f"turned the panel by {math.degrees(tilt):.3g} degrees: it is rolled against the axis"
         reports = tuple((*report, sentence) for report in self.reports)
-        return replace(self, data=turned(self.data), std=std, reports=reports)
+        quanta = None if self.quanta is None else self.quanta.map(turned)
+        return replace(self, data=turned(self.data), std=std, quanta=quanta, reports=reports)
 
     def coverage(self) -> Coverage:
         """What the views see of the object, in the row where that is the least."""
@@ -121,17 +133,23 @@ def panel(
     if bin > rows:
         raise ParameterError(f"{bin} columns are averaged, and there are {rows} rows: choose a smaller bin.")
     kept = torch.ones(views, dtype=torch.bool)
-    data, stds, reports = [], [], []
+    few = row.quanta is not None and row.quanta.are_few  # else the memory of three panels is saved
+    data, stds, counted, reports = [], [], [], []
     for first in range(0, rows // bin * bin, bin):
         members = [_named(read, row) for row in range(first, first + bin)]
         for member in members:
             kept &= _seen(member, views)
+        dead = _stacked([member.dead for member in members], members, views)
         mean, std, _ = averaged(
             _stacked([member.data for member in members], members, views),
             _stacked([member.std for member in members], members, views),
-            _stacked([member.dead for member in members], members, views),
+            dead,
             bin,
         )
+        quanta = [member.quanta for member in members if member.quanta is not None]
+        if few and len(quanta) == bin:
+            together = Quanta.joined(quanta, partial(_stacked, members=members, views=views))
+            counted.append(summed(together, dead, bin).map(lambda x: x[..., 0]))
         data.append(mean[..., 0])
         if std is not None:
             stds.append(std[..., 0])
@@ -145,6 +163,9 @@ def panel(
         row_size * bin,
         (rows // bin * bin - rows) / 2 * row_size,
         tuple(_completed(report, count - int(kept.sum())) for count, report in reports),
+        Quanta.joined(counted, lambda parts: torch.stack(parts, 1)[kept])
+        if len(counted) == len(data)
+        else None,
     )
 
 
@@ -195,8 +216,10 @@ def refuse_slices(beam: Beam | None) -> Beam:
     return beam
 
 
-def to_volume_problem(panel: Panel, operator: ConeBeam) -> Problem:
-    """Reconstruction problem of a panel, with the noise of each ray."""
+def to_volume_problem(panel: Panel, operator: ConeBeam, *, counts: bool = False) -> Problem:
+    """Reconstruction problem of a panel, with the noise of each ray; or of the quanta, as `to_problem`."""
+    if counts:
+        return of_quanta(operator, panel.quanta, None, "scan")
     return with_noise(operator, panel.data, panel.std, "scan")
 
 
