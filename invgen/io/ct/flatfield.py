@@ -138,7 +138,8 @@ class FlatField:
         return (
             weights @ torch.stack([self._combined(group) for group in groups]),
             (weights.square() @ reductions)[:, None],
-            f"flat fields interpolated in time between the {_NAMES[self.method]}s of {len(groups)} groups ({counts})",
+            f"flat fields interpolated in time between the {_NAMES[self.method]}s of {len(groups)} groups "
+            f"({counts})",
         )
 
     def _variance(
