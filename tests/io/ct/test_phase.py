@@ -178,13 +178,14 @@ def test_rows_of_a_scan_are_filtered_together_in_any_order(path, lines):
 
 
 def test_the_rows_of_a_scan_are_each_read_once(path, monkeypatch):
+    selection = Selection(center=CENTER, phase=PHASE, steps=default_steps("counts", air="off"))
     with open_scan(path) as scan:
         scan.line_integrals(0, center=CENTER)  # what is found once for the scan
         read = []
         original = scan.projections
         monkeypatch.setattr(scan, "projections", lambda number: read.append(number) or original(number))
         for number in range(10, 30):
-            scan.line_integrals(number, center=CENTER, phase=PHASE)
+            scan.line_integrals(number, selection)
         # each of the 40, and each of the 20 in full
         assert len(read) <= ROWS + 20
 
