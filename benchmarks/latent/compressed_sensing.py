@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 import invgen as ig
-from benchmarks.latent.digits import SHAPE, published, unseen_digits
+from benchmarks.latent.digits import SHAPE, InBfloat16, published, unseen_digits
 from benchmarks.posterior.comparison import level
 from benchmarks.priors.sources import prior
 from benchmarks.report import Report
@@ -62,18 +62,6 @@ def then_diffusion(generator: Any, diffusion: Any, problem: ig.Problem) -> Tenso
     images = coarse(ig.Problem(A, problem.measurement, ig.noise.Gaussian(seen)), samples=8, seed=0).samples
     fine = DiffPIR(InBfloat16(diffusion), iterations=16, sigma_range=(0.01, MISSED), scale=1.0)
     return fine(problem, x0=images, samples=8, seed=0).x
-
-
-class InBfloat16:
-    """A denoiser whose network computes in bfloat16, and what is around it as it is."""
-
-    def __init__(self, inner: Any) -> None:
-        self.inner, self.image_format = inner, inner.image_format
-
-    def denoise(self, x: Tensor, sigma: Any) -> Tensor:
-        """`inner.denoise`, in single precision."""
-        with torch.autocast(x.device.type, torch.bfloat16):
-            return self.inner.denoise(x, sigma).to(x)
 
 
 def lasso(transform: LinearOperator, problem: ig.Problem) -> Tensor:

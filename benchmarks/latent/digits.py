@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -45,3 +47,15 @@ def published(report: Report) -> dict[str, ig.priors.ModuleGenerator] | None:
         "VAE": ig.priors.from_module(vae, (20,), image_shape=SHAPE),
         "GAN": ig.priors.from_module(gan, (64,), image_shape=SHAPE, output_range=(-1, 1)),
     }
+
+
+class InBfloat16:
+    """A denoiser whose network computes in bfloat16, and what is around it as it is."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner, self.image_format = inner, inner.image_format
+
+    def denoise(self, x: Tensor, sigma: Any) -> Tensor:
+        """`inner.denoise`, in single precision."""
+        with torch.autocast(x.device.type, torch.bfloat16):
+            return self.inner.denoise(x, sigma).to(x)
