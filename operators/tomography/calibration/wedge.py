@@ -54,8 +54,9 @@ def fit_parallel(data: torch.Tensor, angles: torch.Tensor) -> WedgeFit:
     influence of beam hardening and drifts, which are at the lowest frequencies.
     Views over 360 degrees need no special case: the fit then compares views with their opposites.
 
-    What stands still on the detector may be an unknown of the fit, see `settled`. The error bar is no smaller
-    than half of what every other band of frequencies and those between them differ by, beyond chance.
+    What stands still on the detector may be an unknown of the fit, see `settled`. Every other band of
+    frequencies, and those between them, give two independent estimates: where these differ by more than
+    chance, the standard error is at least half of their difference.
 
     Parameters
     ----------
