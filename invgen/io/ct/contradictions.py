@@ -123,7 +123,7 @@ def of_projections(projections: Projections) -> list[str]:
     middle = float(profile[quarter:-quarter].mean())
     if projections.quantity == "transmission":
         return _of_transmission(left, right, middle, high)
-    return _of_line_integrals(left, right, low, middle)
+    return _of_line_integrals(left, right, low, high, middle)
 
 
 def _of_transmission(left: float, right: float, middle: float, high: float) -> list[str]:
@@ -141,7 +141,7 @@ def _of_transmission(left: float, right: float, middle: float, high: float) -> l
     return []
 
 
-def _of_line_integrals(left: float, right: float, low: float, middle: float) -> list[str]:
+def _of_line_integrals(left: float, right: float, low: float, high: float, middle: float) -> list[str]:
     edge = min(left, right)
     if not middle < edge:
         return []
@@ -150,8 +150,8 @@ def _of_line_integrals(left: float, right: float, low: float, middle: float) -> 
             f"the line integrals are {middle:.3g} behind the object and {edge:.2g} beside it: they are "
             "log(I / I0) instead of -log(I / I0), and the image is negative. Change their sign"
         ]
-    # the sides of an object that is cut off differ; the beam beside one does not
-    if low < 0 or abs(left - right) > 0.2 * edge or low > 0.8 * edge:
+    # the sides of an object that is cut off differ; the beam beside one does not, and nothing is brighter
+    if low < 0 or abs(left - right) > 0.2 * edge or low > 0.8 * edge or high > 1.05 * max(left, right):
         return []
     if edge > _LOGARITHM:
         what, remedy = "counts", "give flats=... (command line: --flats)"
