@@ -109,11 +109,11 @@ def of_projections(projections: Projections) -> list[str]:
         Transmission or line integrals, not NaN.
     """
     dead = projections.dead
-    profile = projections.data.double()
+    data = projections.data.double()
     if dead is not None:
-        profile = profile[:, ~dead.all(0)]
+        data = data[:, ~dead.all(0)]
     # few quanta, divided by few, are at times many times as bright as the beam
-    profile = profile.median(0).values if projections.quantity == "transmission" else profile.mean(0)
+    profile = data.median(0).values if projections.quantity == "transmission" else data.mean(0)
     if len(profile) < 5:
         return []
     width = max(1, round(_EDGE * len(profile)))
@@ -123,7 +123,8 @@ def of_projections(projections: Projections) -> list[str]:
     middle = float(profile[quarter:-quarter].mean())
     if projections.quantity == "transmission":
         return _of_transmission(left, right, middle, high)
-    return _of_line_integrals(left, right, low, high, middle)
+    apart = float((data[:, :width].mean(1) - data[:, -width:].mean(1)).std(correction=0))
+    return _of_line_integrals(left, right, apart, low, high, middle)
 
 
 def _of_transmission(left: float, right: float, middle: float, high: float) -> list[str]:
@@ -141,7 +142,9 @@ def _of_transmission(left: float, right: float, middle: float, high: float) -> l
     return []
 
 
-def _of_line_integrals(left: float, right: float, low: float, high: float, middle: float) -> list[str]:
+def _of_line_integrals(
+    left: float, right: float, apart: float, low: float, high: float, middle: float
+) -> list[str]:
     edge = min(left, right)
     if not middle < edge:
         return []
@@ -150,12 +153,15 @@ def _of_line_integrals(left: float, right: float, low: float, high: float, middl
             f"the line integrals are {middle:.3g} behind the object and {edge:.2g} beside it: they are "
             "log(I / I0) instead of -log(I / I0), and the image is negative. Change their sign"
         ]
-    # the sides of an object that is cut off differ; the beam beside one does not, and nothing is brighter
-    if low < 0 or abs(left - right) > 0.2 * edge or low > 0.8 * edge or high > 1.05 * max(left, right):
+    if low < 0 or low > 0.8 * edge:
+        return []
+    # the sides of an object that is cut off differ, and from view to view; the beam beside one does not, and
+    # nothing is brighter
+    if abs(left - right) > 0.2 * edge or apart > 0.1 * edge or high > 1.05 * max(left, right):
         return []
     if edge > _LOGARITHM:
         what, remedy = "counts", "give flats=... (command line: --flats)"
-    elif 0.8 < edge < 1.25:  # that of the open beam is one
+    elif 0.9 < edge < 1.1:  # that of the open beam is one
         what, remedy = "transmission", 'say quantity="transmission" (command line: --quantity transmission)'
     else:
         return []
