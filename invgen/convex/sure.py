@@ -9,6 +9,8 @@ import torch
 
 from invgen.convex.discrepancy import discrepancy_weight, noise_misfit
 from invgen.convex.inner_runs import first_weight, weighted_run
+from invgen.convex.metric import MetricProx
+from invgen.convex.primal_dual import PrimalDual
 from invgen.convex.protocols import Composite
 from invgen.core.errors import CapabilityError
 from invgen.operators import ProductSpace, Space
@@ -60,7 +62,7 @@ def sure_weight(problem: Problem, prior: Composite, *, seed: int = 0) -> torch.T
     if problem.likelihood.quadratic:
         weight = _FACTOR * discrepancy_weight(problem, prior)
     else:
-        weight = first_weight(problem, prior, weighted_run(problem, prior).method, problem.count())
+        weight = first_weight(problem, prior, risk.method, problem.count())
     start, risks = weight, [risk.advance(weight, _FIRST)]
     open_ = torch.ones_like(weight, dtype=torch.bool)
     for trial in range(1, _TRIALS):
@@ -112,6 +114,11 @@ class PredictedRisk:
         self._step = 2 * count**-0.3
         disturbed = Problem(A, y + data.per_sample(self._step) * self._probe, problem.noise)
         self._runs = weighted_run(problem, prior), weighted_run(disturbed, prior)
+
+    @property
+    def method(self) -> MetricProx | PrimalDual:
+        """The iteration by which the image is found."""
+        return self._runs[0].method
 
     def advance(self, weight: torch.Tensor, iterations: int) -> torch.Tensor:
         """Estimate after more iterations with this weight, shape of the batch."""

@@ -70,11 +70,6 @@ def fit_fan(data: torch.Tensor, angles: torch.Tensor, geometry: PlanarGeometry) 
         Distances and detector; the search reaches at least as far as its offset. Parallel beams are alike
         for both senses of rotation.
     """
-    precise, robust = (_fitted(data, angles, geometry, still) for still in (False, True))
-    return settled(precise, robust)
-
-
-def _fitted(data: torch.Tensor, angles: torch.Tensor, geometry: PlanarGeometry, still: bool) -> FanFit:
     count, spacing = geometry.detector_count, geometry.detector_spacing
     stated = abs(geometry.detector_offset) / spacing
     cut = cut_edges(data) if geometry.turns_fully else (False, False)
@@ -83,7 +78,14 @@ def _fitted(data: torch.Tensor, angles: torch.Tensor, geometry: PlanarGeometry, 
     farthest = max(usual, count / 2 - _MARGIN * width)
     # a detector that is displaced towards its last bin has the axis next to its first one
     reach = (farthest if cut[1] else usual, farthest if cut[0] else usual)
-    senses = [replace(Twice.of(data, sense * angles, geometry), still=still) for sense in (1, -1)]
+    senses = [Twice.of(data, sense * angles, geometry) for sense in (1, -1)]
+    without_still = [replace(rays, still=True) for rays in senses]
+    precise, robust = (_fitted(each, geometry, reach, width) for each in (senses, without_still))
+    return settled(precise, robust)
+
+
+def _fitted(senses: list[Twice], geometry: PlanarGeometry, reach: tuple[float, float], width: int) -> FanFit:
+    """The best fit of either sense of rotation; see `_search`."""
     found = [_search(rays, geometry, reach, width) for rays in senses]
     positions = senses[0].positions(max(abs(offset) for offset, _ in found))
     forward, backward = (
