@@ -29,7 +29,7 @@ RANKS = (
     ("invgen.solvers",),
     ("invgen.io", "invgen.metrics", "invgen.figures", "invgen.phantoms", "invgen.simulate"),
     ("invgen.pipeline",),
-    ("invgen.certification", "invgen.testing"),
+    ("invgen.bench", "invgen.certification", "invgen.testing"),
     ("invgen.cli",),
 )
 

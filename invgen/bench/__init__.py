@@ -1,0 +1,1 @@
+"""The comparison benchmark: methods, priors and other packages on the same problems."""

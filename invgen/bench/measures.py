@@ -1,0 +1,292 @@
+"""What is measured of a reconstruction, each with its definition, unit and direction.
+
+PSNR and SSIM of one image differ by several dB between packages: by the peak that the error is compared with,
+and by the window. Both definitions in use are measured, under different names.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from invgen.core.errors import DataError, ShapeError
+from invgen.problem import Problem
+from invgen.reconstruction import Reconstruction
+
+__all__ = ["MEASURES", "Instance", "Measure", "as_reconstruction", "measure"]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number that is measured.
+
+    Attributes
+    ----------
+    title : str
+        As tables head it, with the unit.
+    definition : str
+        In a sentence, with the source.
+    better : str
+        "higher", "lower", "one" (closest to one), or the probability that is right, such as "0.9"; "" for
+        what counts only together with others, such as ranks.
+    digits : int
+        Digits after the point.
+    """
+
+    title: str
+    definition: str
+    better: str
+    digits: int = 3
+
+    def distance(self, value: float) -> float:
+        """How bad a value is: what is smaller is better."""
+        if self.better in ("higher", "lower"):
+            return -value if self.better == "higher" else value
+        return abs(value - (1.0 if self.better == "one" else float(self.better)))
+
+
+#: All of them, by name. Of complex images the modulus counts.
+MEASURES: dict[str, Measure] = {
+    "psnr": Measure(
+        "PSNR / dB",
+        "peak_signal_noise_ratio of scikit-image: 10 log10(range^2 / mean squared error), the range being "
+        "that which images of the suite can have",
+        "higher",
+        2,
+    ),
+    "psnr_fastmri": Measure(
+        "PSNR (fastMRI) / dB",
+        "the same with the largest value of the truth's volume for the range (Zbontar et al. 2018, "
+        "fastmri.evaluate)",
+        "higher",
+        2,
+    ),
+    "ssim": Measure(
+        "SSIM",
+        "structural similarity of Wang et al. (2004): Gaussian window of 1.5 pixels, population covariance, "
+        "the same range as PSNR (scikit-image)",
+        "higher",
+    ),
+    "ssim_fastmri": Measure(
+        "SSIM (fastMRI)",
+        "structural similarity in square windows of 7 pixels, the range being the largest value of the "
+        "truth's volume (Zbontar et al. 2018, fastmri.evaluate)",
+        "higher",
+    ),
+    "nmse": Measure("NMSE", "|x - truth|^2 / |truth|^2", "lower", 5),
+    "mse": Measure("error per pixel", "mean of |x - truth|^2 over the pixels", "lower", 5),
+    "consistency": Measure(
+        "misfit / noise",
+        "|A x - y| over what noise alone would give at the truth: below one noise is fitted, above one data "
+        "are missed; of other noise models the root of the deviance",
+        "one",
+    ),
+    "lpips": Measure(
+        "LPIPS",
+        "learned perceptual image patch similarity by AlexNet (Zhang et al. 2018), of torchmetrics",
+        "lower",
+    ),
+    "coverage_50": Measure(
+        "50 % coverage", "part of the pixels whose truth is within the 50 % credible interval", "0.5"
+    ),
+    "coverage_90": Measure(
+        "90 % coverage", "part of the pixels whose truth is within the 90 % credible interval", "0.9"
+    ),
+    "crps": Measure(
+        "CRPS",
+        "continuous ranked probability score, mean over pixels, by the estimator that is fair to few "
+        "samples (Ferro 2014), in units of the image",
+        "lower",
+        5,
+    ),
+    "spread": Measure(
+        "spread / error",
+        "root mean variance of the samples, times sqrt(1 + 1/n), over the root mean square error of their "
+        "mean (Fortin et al. 2014)",
+        "one",
+    ),
+    "rank": Measure(
+        "rank",
+        "rank of the truth among the samples along a random line, from 0 to 1: uniform for a sampler that "
+        "is right (simulation-based calibration, Talts et al. 2018)",
+        "",
+    ),
+    "tarp": Measure(
+        "TARP",
+        "part of the samples that are closer to a random reference image than the truth: uniform for a "
+        "sampler that is right (Lemos et al. 2023)",
+        "",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Instance:
+    """An image that was measured, and what it is compared by.
+
+    Attributes
+    ----------
+    problem : Problem
+        All that a method sees: a single one, without batch axes.
+    truth : tensor, shape (*image)
+    data_range : float
+        Largest minus smallest value that images of the suite can have.
+    volume_peak : float
+        Largest modulus of the volume that the truth is a slice of.
+    mask : bool tensor, optional
+        Pixels that count, such as the disc that every view sees; SSIM counts all.
+    """
+
+    problem: Problem
+    truth: Tensor
+    data_range: float
+    volume_peak: float
+    mask: Tensor | None = None
+
+
+def as_reconstruction(found: Any, instance: Instance) -> Reconstruction:
+    """What a method returned, checked.
+
+    Raises
+    ------
+    ShapeError, DataError
+        For what is no image of the right shape, and for NaN or Inf.
+    """
+    result = found if isinstance(found, Reconstruction) else Reconstruction(torch.as_tensor(found))
+    shape = tuple(instance.truth.shape)
+    if tuple(result.x.shape) != shape:
+        raise ShapeError(f"The result has the shape {tuple(result.x.shape)}; the image has {shape}.")
+    if result.samples is not None and tuple(result.samples.shape[1:]) != shape:
+        raise ShapeError(f"The samples have the shape {tuple(result.samples.shape)}, not (n, *{shape}).")
+    for part in (result.x, result.samples):
+        if part is not None and not bool(torch.isfinite(part).all()):
+            raise DataError("The result has NaN or infinite values.")
+    return result
+
+
+def measure(result: Reconstruction, instance: Instance, seed: int) -> dict[str, float]:
+    """All measures of a result.
+
+    Parameters
+    ----------
+    result, instance
+    seed : int
+        Of the random line and of the reference image.
+
+    Returns
+    -------
+    dict of str to float
+        By their names in `MEASURES`; absent are those that a result or an image does not have.
+
+    Raises
+    ------
+    DataError
+        Where one is not finite, other than the PSNR of an image without error.
+    """
+    x, truth = _shown(result.x), _shown(instance.truth)
+    kept = (
+        torch.ones_like(truth, dtype=torch.bool) if instance.mask is None else instance.mask.expand_as(truth)
+    )
+    square = float((x - truth)[kept].square().mean())
+    found = {
+        "psnr": _decibel(instance.data_range**2, square),
+        "psnr_fastmri": _decibel(instance.volume_peak**2, square),
+        "mse": square,
+        "nmse": square / float(truth[kept].square().mean()),
+    }
+    if min(truth.shape[-2:]) >= 11:
+        found["ssim"] = _ssim(x, truth, instance.data_range, gaussian=True)
+        found["ssim_fastmri"] = _ssim(x, truth, instance.volume_peak, gaussian=False)
+    expected = instance.problem.expected_misfit()
+    if expected is not None:
+        found["consistency"] = math.sqrt(float(instance.problem.misfit(result.x)) / float(expected))
+    perceptual = _lpips()
+    if perceptual is not None and min(truth.shape[-2:]) >= 64:
+        found["lpips"] = perceptual(x, truth, instance.data_range)
+    if result.samples is not None and len(result.samples) > 1:
+        found |= _of_samples(result, instance, kept, seed)
+    if bad := [name for name, value in found.items() if math.isnan(value) or value == -math.inf]:
+        raise DataError(f"{', '.join(bad)} cannot be computed: not a number.")
+    return found
+
+
+def _of_samples(result: Reconstruction, instance: Instance, kept: Tensor, seed: int) -> dict[str, float]:
+    assert result.samples is not None
+    drawn, truth = _shown(result.samples)[:, kept], _shown(instance.truth)[kept]
+    n, generator = len(drawn), torch.Generator().manual_seed(seed)
+    error = (drawn.mean(0) - truth).square().mean().sqrt()
+    spread = (drawn.var(0).mean() * (1 + 1 / n)).sqrt()
+    line = torch.randn(len(truth), generator=generator, dtype=torch.float64)
+    below = (drawn @ line < truth @ line).sum()
+    reference = instance.data_range * torch.rand(len(truth), generator=generator, dtype=torch.float64)
+    closer = ((drawn - reference).norm(dim=1) < (truth - reference).norm()).double().mean()
+    return {
+        **{f"coverage_{level:.0f}": _coverage(result, instance, kept, level / 100) for level in (50, 90)},
+        "crps": _crps(drawn, truth),
+        "spread": float(spread / error),
+        "rank": float((below + torch.rand((), generator=generator)) / (n + 1)),
+        "tarp": float(closer),
+    }
+
+
+def _coverage(result: Reconstruction, instance: Instance, kept: Tensor, level: float) -> float:
+    return float(result.coverage(instance.truth.to(result.x), level, kept))
+
+
+def _crps(drawn: Tensor, truth: Tensor) -> float:
+    """Mean of ``|x_i - t|`` less half the mean of ``|x_i - x_j|`` over pairs of different samples."""
+    n, ordered = len(drawn), drawn.sort(0).values
+    weights = 2 * torch.arange(n, dtype=torch.float64) - n + 1
+    pairs = (weights[:, None] * ordered).sum(0) * 2 / (n * (n - 1))
+    return float(((drawn - truth).abs().mean(0) - pairs / 2).mean())
+
+
+def _shown(image: Tensor) -> Tensor:
+    """What is compared: the modulus of complex images, in double precision."""
+    return (image.abs() if image.is_complex() else image).detach().cpu().double()
+
+
+def _decibel(peak: float, square: float) -> float:
+    return math.inf if square == 0 else 10 * math.log10(peak / square)
+
+
+def _ssim(x: Tensor, truth: Tensor, peak: float, gaussian: bool) -> float:
+    """Mean over the channels."""
+    from skimage.metrics import structural_similarity
+
+    window: dict[str, Any] = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    values = [
+        float(structural_similarity(t, e, data_range=peak, **(window if gaussian else {})))
+        for t, e in zip(_planes(truth), _planes(x), strict=True)
+    ]
+    return sum(values) / len(values)
+
+
+def _planes(image: Tensor) -> Any:
+    return image.reshape(-1, *image.shape[-2:]).numpy()
+
+
+@functools.cache
+def _lpips() -> Callable[[Tensor, Tensor, float], float] | None:
+    """LPIPS of two images; None where torchmetrics or its weights are not installed."""
+    try:
+        from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
+
+        network = LearnedPerceptualImagePatchSimilarity(net_type="alex", normalize=True).eval()
+    except Exception:  # the weights of AlexNet are fetched from the network at first use
+        return None
+
+    @torch.no_grad()
+    def distance(x: Tensor, truth: Tensor, data_range: float) -> float:
+        pair = [(image / data_range).clamp(0, 1).float() for image in (x, truth)]
+        colored = [image.expand(3, *image.shape[-2:])[None] for image in pair]
+        network.reset()
+        return float(network(*colored))
+
+    return distance

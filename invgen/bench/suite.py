@@ -1,0 +1,161 @@
+"""What a suite is: tasks, the entries that compete on them, and how an entry is judged on one image."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from invgen.bench.record import Outcome
+
+__all__ = ["Entry", "Kind", "Knob", "Suite", "Task"]
+
+Kind = Literal["baseline", "learned", "peer", "own"]
+
+
+@dataclass(frozen=True)
+class Knob:
+    """A positive number of a method that is tuned, searched in its logarithm.
+
+    Attributes
+    ----------
+    name : str
+        Of the setting.
+    low, high : float
+        Ends of the search.
+    """
+
+    name: str
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A method as it competes.
+
+    Attributes
+    ----------
+    name : str
+        As tables show it; with `prior` unique in a suite.
+    solve : callable
+        ``solve(problem, settings, seed)`` returns a `Reconstruction`, or a tensor of the image's shape; in
+        suites that are not of images, whatever the suite calls. `settings` holds the knob, or nothing.
+    kind : str
+        "baseline" (no training), "learned", "peer" (another package) or "own" (the user's).
+    prior : str
+        Name of the prior, "" without one.
+    knob : Knob, optional
+        What is tuned.
+    has_default : bool
+        Whether it runs without settings: tables show that result beside the tuned one.
+    package : str
+        Distribution that it comes from; its version belongs to the identity of a record.
+    missing : str, optional
+        Why it cannot run here, such as a package that is not installed: a row of the table then says so.
+    """
+
+    name: str
+    solve: Callable[[Any, Mapping[str, float], int], Any]
+    kind: Kind = "baseline"
+    prior: str = ""
+    knob: Knob | None = None
+    has_default: bool = True
+    package: str = "invgen"
+    missing: str | None = None
+
+
+@dataclass(frozen=True)
+class Task:
+    """Images measured in one way.
+
+    Attributes
+    ----------
+    name : str
+    axes : mapping of str to number or str
+        What sets it apart from the other tasks of the suite: ``{"views": 30, "noise": 0.01}``.
+    test, tuning : tuple of str
+        Names of the images that are reported on, and of those that knobs are tuned on: no name is in both.
+    """
+
+    name: str
+    test: tuple[str, ...]
+    tuning: tuple[str, ...] = ()
+    axes: Mapping[str, float | str] = field(default_factory=dict)
+
+
+class Suite(ABC):
+    """Tasks, entries, and a judge. Suites are picklable, and the same object in every process.
+
+    Attributes
+    ----------
+    name : str
+        On the command line.
+    about : str
+        What is measured, with the split of the images, in a sentence or two.
+    primary : str
+        The measure that knobs are tuned by and that tables are sorted by.
+    """
+
+    name: str
+    about: str
+    primary: str
+
+    @property
+    @abstractmethod
+    def tasks(self) -> tuple[Task, ...]:
+        """The tasks.
+
+        Raises
+        ------
+        FileError
+            Where data are not there, with where to get them.
+        """
+
+    @property
+    @abstractmethod
+    def entries(self) -> tuple[Entry, ...]:
+        """Those that compete where nobody names others."""
+
+    @abstractmethod
+    def quick(self) -> Suite:
+        """The same in a form that takes two cores two minutes at most."""
+
+    @abstractmethod
+    def content(self, task: Task, image: str, seed: int) -> str:
+        """Fingerprint of a problem: of its operator, measurement, noise and truth."""
+
+    @abstractmethod
+    def judge(
+        self, entry: Entry, settings: Mapping[str, float], task: Task, image: str, seed: int
+    ) -> Outcome:
+        """Run an entry on one image and measure what it gives.
+
+        Raises
+        ------
+        Exception
+            Whatever the method raises, and where its result is no result: the wrong shape, NaN.
+        """
+
+    def entry(self, method: str, prior: str | None) -> Entry:
+        """The entry for a method named by the user, with a prior named by the user or none.
+
+        Raises
+        ------
+        ParameterError
+            Where there is none of that name, with the nearest names.
+        """
+        return find_entry(self.entries, method, prior)
+
+
+def find_entry(entries: tuple[Entry, ...], method: str, prior: str | None) -> Entry:
+    """The entry of a name, with a prior where one is named."""
+    from invgen.bench.names import require_name
+
+    require_name(method, [entry.name for entry in entries], "method")
+    own = [entry for entry in entries if entry.name == method]
+    if prior is not None:
+        require_name(prior, [entry.prior for entry in own], f"prior of {method}")
+        own = [entry for entry in own if entry.prior == prior]
+    return own[0]
