@@ -5,12 +5,17 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
 
+from invgen.bench.entries import entry
 from invgen.bench.measures import Instance, as_reconstruction, measure
+from invgen.bench.names import require_name
 from invgen.bench.record import Outcome
-from invgen.bench.suite import Entry, Suite, Task
+from invgen.bench.suite import Entry, Suite, Task, find_entry
 from invgen.core.counting import count_calls
 from invgen.core.fingerprint import fingerprint
+from invgen.solvers.methods import used_for
 
 __all__ = ["ImageSuite"]
 
@@ -18,7 +23,29 @@ __all__ = ["ImageSuite"]
 class ImageSuite(Suite):
     """A suite whose problems are images; a subclass says how each was measured."""
 
+    #: What its problems are in the table of methods: "imaging", "parallel", "cartesian", ...
+    use: str
     primary = "psnr"
+    #: Samples that samplers draw, and hyper-parameters that they have here.
+    samples: int = 8
+    sampling: Mapping[str, Any] = MappingProxyType({"scale": 1.0})
+
+    def entry(self, method: str, prior: str | None) -> Entry:
+        """The suite's own entry of that name, else one of the table of methods.
+
+        A method that needs a prior, where none is named, has that of the suite's first entry with one.
+        """
+        own = [e for e in self.entries if e.name == method and prior in (None, e.prior)]
+        if own:
+            return own[0]
+        table = used_for(self.use)
+        require_name(method, {*table, *(e.name for e in self.entries)}, f"method for {self.name}")
+        if method not in table:
+            return find_entry(self.entries, method, prior)  # which says what priors there are
+        found = table[method]
+        settings = {n: v for n, v in self.sampling.items() if n in found.hyperparameters}
+        named = (prior or next((e.prior for e in self.entries if e.prior), "")) if found.loads_prior else ""
+        return entry(method, self.use, named, samples=self.samples, **settings)
 
     @abstractmethod
     def instance(self, task: Task, image: str, seed: int) -> Instance:
@@ -44,7 +71,8 @@ class ImageSuite(Suite):
             found = entry.solve(given.problem, settings, seed)
             seconds = time.perf_counter() - began
         result = as_reconstruction(found, given)
-        costs = {"seconds": seconds, "operator_calls": float(sum(calls.values()))}
+        own = result.stats.get("operator_calls", calls)  # of a solver, which counts by itself
+        costs = {"seconds": seconds, "operator_calls": float(sum(own.values()))}
         if "network_evaluations" in result.stats:
             costs["network_evaluations"] = float(result.stats["network_evaluations"])
         arrays = {"image": result.x, "truth": given.truth}

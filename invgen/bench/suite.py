@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from invgen.bench.names import require_name
 from invgen.bench.record import Outcome
 
-__all__ = ["Entry", "Kind", "Knob", "Suite", "Task"]
+__all__ = ["Entry", "Kind", "Knob", "Suite", "Task", "find_entry"]
 
 Kind = Literal["baseline", "learned", "peer", "own"]
 
@@ -151,8 +152,6 @@ class Suite(ABC):
 
 def find_entry(entries: tuple[Entry, ...], method: str, prior: str | None) -> Entry:
     """The entry of a name, with a prior where one is named."""
-    from invgen.bench.names import require_name
-
     require_name(method, [entry.name for entry in entries], "method")
     own = [entry for entry in entries if entry.name == method]
     if prior is not None:
