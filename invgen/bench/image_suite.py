@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from invgen.bench.entries import entry
+from invgen.bench.entries import Configured, entry
 from invgen.bench.measures import Instance, as_reconstruction, measure
 from invgen.bench.names import require_name
 from invgen.bench.record import Outcome
@@ -35,9 +36,12 @@ class ImageSuite(Suite):
 
         A method that needs a prior, where none is named, has that of the suite's first entry with one.
         """
-        own = [e for e in self.entries if e.name == method and prior in (None, e.prior)]
-        if own:
-            return own[0]
+        own = [each for each in self.entries if each.name == method]
+        for each in own:
+            if not each.prior or prior in (None, each.prior):
+                return each
+        if own and prior is not None and isinstance(own[0].solve, Configured):
+            return replace(own[0], prior=prior, solve=replace(own[0].solve, prior=prior))
         table = used_for(self.use)
         require_name(method, {*table, *(e.name for e in self.entries)}, f"method for {self.name}")
         if method not in table:

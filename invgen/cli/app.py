@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from invgen.cli.bench import bench
 from invgen.cli.certify import certify
 from invgen.cli.console import Command, Group, out
 from invgen.cli.demo import demo
@@ -59,6 +60,7 @@ for command, example in (
     (view, "invgen view image.h5 -o picture.png --slices 0:4"),
     (sample, "invgen sample digits -o digits.png -n 20 --class 3"),
     (certify, "invgen certify dds diffpir --problem mixture-8-1 -o table.md"),
+    (bench, "invgen bench ct-sparse --quick -o results"),
     (demo, "invgen demo --output-dir demo"),
 ):
     kind = Recon if command is recon else Command

@@ -1,0 +1,178 @@
+"""A benchmark in a line of Python: ``invgen.bench.run(my_method, "ct-sparse")``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from invgen.bench.competitors import competitors, own_entry
+from invgen.bench.jobs import Limits
+from invgen.bench.record import Record
+from invgen.bench.report import write_report
+from invgen.bench.run import Advance, Grid, run_grid
+from invgen.bench.store import Results
+from invgen.bench.suite import Suite
+from invgen.bench.suites import load_suites
+from invgen.bench.summary import Line, lines
+from invgen.bench.version import code_version, machine, versions
+from invgen.core.checks import as_count
+from invgen.core.errors import ParameterError
+
+__all__ = ["Benchmark", "run"]
+
+#: Trials of a knob in the first round of its search, and of quick runs.
+_TRIALS, _QUICK_TRIALS = 7, 4
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """What a run reached; printed, its tables.
+
+    Attributes
+    ----------
+    folder : Path
+        Of the results.
+    suites : tuple of str
+    records : tuple of Record
+        Of the test images.
+    """
+
+    folder: Path
+    suites: tuple[str, ...]
+    records: tuple[Record, ...]
+
+    @property
+    def lines(self) -> list[Line]:
+        """What each method reached on each task."""
+        return lines(self.records)
+
+    def report(self, path: str | Path) -> None:
+        """Write a report: .html, .md, .csv or .tex."""
+        with Results(self.folder, create=False) as results:
+            write_report(results, path, suites=self.suites, version=code_version())
+
+    def __str__(self) -> str:
+        return "\n".join(
+            _table(suite, [e for e in self.lines if e.cell.suite == suite]) for suite in self.suites
+        )
+
+
+def run(
+    method: Any = None,
+    *suites: str | Suite,
+    methods: Collection[str] | None = None,
+    priors: Collection[str] = (),
+    quick: bool = False,
+    data: str | Path | None = None,
+    output: str | Path = "results",
+    seeds: int = 1,
+    trials: int | None = None,
+    workers: int | None = None,
+    threads: int = 1,
+    time_limit: float = 1800.0,
+    max_memory: float | None = None,
+    retry: bool = False,
+    executor: Executor | None = None,
+    advance: Advance | None = None,
+) -> Benchmark:
+    """Run suites, or go on with them, and return their tables.
+
+    Parameters
+    ----------
+    method : callable, str or None
+        Your own, see `own_entry`; None for none.
+    *suites : str or Suite
+        Names, TOML files, dotted names ``module:object``, or suites.
+    methods, priors : collection of str
+        See `competitors`.
+    quick : bool
+        The form of at most two minutes on two cores, by fewer and smaller images.
+    data : path, optional
+        Folder of sample data, by default the environment's ``INVGEN_DATA``.
+    output : path
+        Folder of the results. What is in it already is not run again.
+    seeds : int
+        Of noise and methods, from 0 on.
+    trials : int, optional
+        Values of a knob in the first round of its search, two or more.
+    workers, threads : int
+        Processes at a time, by default one for each core, and threads of each; results can depend on the latter.
+    time_limit : float
+        Seconds that a cell may take.
+    max_memory : float, optional
+        GiB that a cell may take, by default an even share of four fifths of the machine's.
+    retry : bool
+        Run cells again that failed before.
+    executor : concurrent.futures.Executor, optional
+        See `run_grid`.
+    advance : callable, optional
+        Called after each cell.
+
+    Raises
+    ------
+    ParameterError
+        For unknown names, with the nearest ones.
+    FileError
+        Where data are not there, or results cannot be written.
+    """
+    if not suites:
+        raise ParameterError("Name a suite: invgen.bench.run(my_method, 'ct-sparse').")
+    loaded = load_suites(suites, data)
+    if quick:
+        loaded = [suite.quick() for suite in loaded]
+    own = [] if method is None else [own_entry(method)]
+    grid = Grid(
+        [(suite, _distinct(suite, [*competitors(suite, methods, priors), *own])) for suite in loaded],
+        range(as_count(seeds, "seeds")),
+        as_count(trials or (_QUICK_TRIALS if quick else _TRIALS), "trials", least=2),
+        retry,
+    )
+    names = tuple(suite.name for suite in loaded)
+    started = datetime.now(UTC)
+    with Results(output) as results:
+        run_grid(
+            grid,
+            results,
+            Limits(time_limit, _memory(max_memory, workers), as_count(threads, "threads")),
+            workers=workers,
+            executor=executor,
+            advance=advance,
+        )
+        results.describe_run(
+            started.isoformat(timespec="seconds"),
+            command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+            suites=names,
+            seeds=list(grid.seeds),
+            threads=threads,
+            machine=machine(),
+            versions=versions(),
+            seconds=(datetime.now(UTC) - started).total_seconds(),
+        )
+        return Benchmark(Path(output), names, tuple(results.records(*names, version=code_version())))
+
+
+def _distinct(suite: Suite, entries: Sequence[Any]) -> list[Any]:
+    """Entries, whose names with their priors are different."""
+    names = [(entry.name, entry.prior) for entry in entries]
+    if repeated := {name for name in names if names.count(name) > 1}:
+        listed = ", ".join(sorted(" of ".join(filter(None, name)) for name in repeated))
+        raise ParameterError(f"{suite.name} has two methods of one name: {listed}. Rename yours.")
+    return list(entries)
+
+
+def _memory(limit: float | None, workers: int | None) -> int:
+    """Bytes that a cell may take."""
+    import os
+
+    import psutil
+
+    if limit is not None:
+        if not limit > 0:
+            raise ParameterError(f"max_memory is a positive number of GiB; got {limit}.")
+        return int(limit * 2**30)
+    return int(0.8 * psutil.virtual_memory().total / (workers or os.cpu_count() or 1))

@@ -1,0 +1,185 @@
+"""``invgen bench``: methods, priors and other packages on the same problems."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from invgen.cli.console import err, out, say
+from invgen.core.errors import CapabilityError, ParameterError
+
+if TYPE_CHECKING:
+    from invgen.bench.record import Record
+
+__all__ = ["bench"]
+
+_REPORTS = ("report.html", "report.md", "report.csv")
+
+
+def bench(
+    suites: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[SUITE]...", help="Names, or TOML files of your own; `--list` shows them."),
+    ] = None,
+    methods: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME,...", help="Methods that compete, by default those of the suite."),
+    ] = None,
+    priors: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME|FILE,...", help="Priors of those that take one, instead of the suite's."),
+    ] = None,
+    own: Annotated[
+        str | None,
+        typer.Option(metavar="MODULE:NAME", help="A method of your own: problem -> image, by dotted name."),
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Fewer and smaller images: two minutes for a suite, on two cores.")
+    ] = False,
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder of sample data, by default that of INVGEN_DATA."),
+    ] = None,
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", metavar="DIR", help="Results; what is in it is not run again."),
+    ] = Path("results"),
+    seeds: Annotated[int, typer.Option(min=1, metavar="N", help="Of noise and methods.")] = 1,
+    trials: Annotated[
+        int | None,
+        typer.Option(
+            min=2, metavar="N", help="Values of a knob that are tried first, by default 7, quick 4."
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Processes, by default one for each core.")
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, metavar="N", help="Of each process.")] = 1,
+    dask: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Scheduler of a cluster whose workers run the cells."),
+    ] = None,
+    time_limit: Annotated[
+        float, typer.Option(min=0.1, metavar="SECONDS", help="That a cell may take: one method on one image.")
+    ] = 1800.0,
+    max_memory: Annotated[
+        float | None, typer.Option(min=0.1, metavar="GIB", help="That a cell may take.")
+    ] = None,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Run cells again that failed; else their failures stand.")
+    ] = False,
+    merge: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="Add the results of another machine; may be given several times."),
+    ] = None,
+    export: Annotated[
+        Path | None, typer.Option(metavar="FILE.parquet", help="Write every record to a table, by pyarrow.")
+    ] = None,
+    listed: Annotated[bool, typer.Option("--list", help="Show the suites and their methods.")] = False,
+) -> None:
+    """Compare methods, priors and other packages on the same measurements, and write a report.
+
+    Every method runs as it comes, and with its knob tuned on images that are not reported on. A run that is
+    stopped goes on with the same command. The report is `report.html` in the folder of results.
+    """
+    from invgen.bench.benchmark import run
+
+    if listed:
+        _list(data)
+        return
+    if not suites and not merge and export is None:
+        raise ParameterError("Name a suite, such as ct-sparse; `invgen bench --list` shows them.")
+    _merge(output, merge or [])
+    if suites:
+        names = {"methods": None if methods is None else _split(methods), "priors": _split(priors or [])}
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with (
+            Progress(*columns, console=err, disable=not err.is_terminal, transient=True) as bar,
+            _executor(dask) as executor,
+        ):
+            task = bar.add_task("problems", total=None)
+
+            def advance(record: Record, done: int, total: int) -> None:
+                where = f"{record.cell.suite}: {record.cell.title}, {record.cell.task}"
+                bar.update(task, description=where, completed=done, total=total)
+
+            found = run(
+                own,
+                *suites,
+                **names,
+                quick=quick,
+                data=data,
+                output=output,
+                seeds=seeds,
+                trials=trials,
+                workers=workers,
+                threads=threads,
+                time_limit=time_limit,
+                max_memory=max_memory,
+                retry=retry,
+                executor=executor,
+                advance=advance,
+            )
+        out.print(str(found), highlight=False, markup=False, soft_wrap=True)
+        for name in _REPORTS:
+            found.report(output / name)
+        if failed := sum(record.failed for record in found.records):
+            say(
+                "Note",
+                "blue",
+                f"{failed} of {len(found.records)} cells failed; the report has their reasons.",
+            )
+        out.print(
+            f"Wrote {', '.join(str(output / name) for name in _REPORTS)}.", highlight=False, soft_wrap=True
+        )
+    if export is not None:
+        _export(output, export)
+
+
+def _split(names: list[str]) -> list[str]:
+    return [part.strip() for name in names for part in name.split(",") if part.strip()]
+
+
+def _list(data: Path | None) -> None:
+    """Print the suites."""
+    from invgen.bench.suites import SUITES
+    from invgen.bench.suites.data import folder
+
+    for name, make in SUITES.items():
+        suite = make(folder(data))
+        out.print(f"[bold]{name}[/bold]: {suite.about}", highlight=False)
+        titles = (f"{e.name} ({e.prior})" if e.prior else e.name for e in suite.entries)
+        out.print(f"  methods: {', '.join(titles)}", style="dim", highlight=False)
+
+
+def _merge(output: Path, others: list[Path]) -> None:
+    from invgen.bench.store import Results
+
+    for other in others:
+        with Results(output) as results, Results(other, create=False) as more:
+            out.print(f"Added {results.merge(more)} records of {other}.", highlight=False)
+
+
+def _export(folder: Path, path: Path) -> None:
+    from invgen.bench.export import write_parquet
+    from invgen.bench.store import Results
+
+    with Results(folder, create=False) as results:
+        write_parquet(results, path)
+    out.print(f"Wrote {path}.", highlight=False, soft_wrap=True)
+
+
+def _executor(address: str | None) -> Any:
+    """The executor of a cluster, or a context of none."""
+    from contextlib import nullcontext
+
+    if address is None:
+        return nullcontext()
+    try:
+        from distributed import Client
+    except ImportError:
+        raise CapabilityError("--dask needs dask: pip install 'invgen[dask]'.") from None
+    return Client(address).get_executor(pure=False)
