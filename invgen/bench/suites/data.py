@@ -1,0 +1,81 @@
+"""The folder of data that suites read, and where to get what is not in it.
+
+Of a frozen suite with a field ``data``, which is `folder()` of what the user gave::
+
+    path = file(self.data, "ct/htc2022_ta_full.mat")
+    truth = picture(self.data, "kodim01", gray=True)
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from invgen.core.errors import FileError
+from invgen.io import read_images
+
+__all__ = ["SOURCES", "digits", "file", "folder", "picture"]
+
+#: Where files come from, by how their names begin: what they are, and how each is named.
+SOURCES: dict[str, str] = {
+    "images/kodim": "the photographs of Kodak's lossless suite, kodim01.png and so on, of "
+    "https://r0k.us/graphics/kodak",
+    "images/skimage_": "the pictures of scikit-image, skimage_camera.png being camera.png of "
+    "https://github.com/scikit-image/scikit-image",
+    "digits/mnist8k": "the test digits of MNIST, t10k-images-idx3-ubyte.gz of "
+    "https://yann.lecun.com/exdb/mnist, of which the first 8,000 are used",
+    "weights/mnist_vae": "mnist_vae/weights/vae_epoch_25.pth of "
+    "https://github.com/csinva/gan-vae-pretrained-pytorch",
+    "weights/mnist_gan": "mnist_gan_mlp/weights/G--300.ckpt of "
+    "https://github.com/csinva/gan-vae-pretrained-pytorch",
+}
+
+
+def folder(given: str | Path | None = None) -> Path:
+    """The given folder of data, else ``INVGEN_DATA``, else ``../shared/data`` beside the checkout."""
+    beside = Path(__file__).resolve().parents[4] / "shared" / "data"
+    return Path(given or os.environ.get("INVGEN_DATA") or beside)
+
+
+def file(data: Path, name: str) -> Path:
+    """A file of the folder of data.
+
+    Raises
+    ------
+    FileError
+        Where it is not there, with where to get it.
+    """
+    path = data / name
+    if not path.is_file():
+        source = next((SOURCES[start] for start in SOURCES if name.startswith(start)), None)
+        raise FileError(
+            f"There is no {name} in the folder of data {data}"
+            + (f"; it is of {source}" if source else "")
+            + ". Put it there, or name the folder that has it by --data, or in the variable INVGEN_DATA."
+        )
+    return path
+
+
+def picture(data: Path, name: str, gray: bool) -> Tensor:
+    """A picture ``images/name.png``, shape (H, W) in gray or (3, H, W), from 0 to 1."""
+    return _picture(file(data, f"images/{name}.png"), gray)
+
+
+@functools.lru_cache(maxsize=64)
+def _picture(path: Path, gray: bool) -> Tensor:
+    return torch.from_numpy(read_images(path, gray=gray)[0])
+
+
+def digits(data: Path) -> Tensor:
+    """Test digits of MNIST, shape (n, 28, 28), from 0 to 1."""
+    return _digits(file(data, "digits/mnist8k-images-idx3-ubyte.gz"))
+
+
+@functools.lru_cache(maxsize=1)
+def _digits(path: Path) -> Tensor:
+    return torch.from_numpy(np.stack(read_images(path)))
