@@ -16,7 +16,7 @@ from invgen.bench.record import Outcome
 from invgen.bench.suite import Entry, Suite, Task, find_entry
 from invgen.core.counting import count_calls
 from invgen.core.fingerprint import fingerprint
-from invgen.solvers.methods import used_for
+from invgen.solvers.methods import Method, used_for
 
 __all__ = ["ImageSuite"]
 
@@ -34,7 +34,8 @@ class ImageSuite(Suite):
     def entry(self, method: str, prior: str | None) -> Entry:
         """The suite's own entry of that name, else one of the table of methods.
 
-        A method that needs a prior, where none is named, has that of the suite's first entry with one.
+        A method that needs a prior, where none is named, has that of the suite's first entry whose method
+        needs the same kind of prior, else of the first that has learned one.
         """
         own = [each for each in self.entries if each.name == method]
         for each in own:
@@ -48,8 +49,14 @@ class ImageSuite(Suite):
             return find_entry(self.entries, method, prior)  # which says what priors there are
         found = table[method]
         settings = {n: v for n, v in self.sampling.items() if n in found.hyperparameters}
-        named = (prior or next((e.prior for e in self.entries if e.prior), "")) if found.loads_prior else ""
+        named = (prior or self._prior(found)) if found.loads_prior else ""
         return entry(method, self.use, named, samples=self.samples, **settings)
+
+    def _prior(self, method: Method) -> str:
+        """Name of the prior of the suite that a method can use; "" where the suite has none."""
+        table, learned = used_for(self.use), [e for e in self.entries if e.kind == "learned"]
+        fitting = [e for e in learned if e.name in table and table[e.name].prior is method.prior]
+        return next((e.prior for e in (*fitting, *learned)), "")
 
     @abstractmethod
     def instance(self, task: Task, image: str, seed: int) -> Instance:

@@ -17,9 +17,10 @@ import torch
 from torch import Tensor
 
 from invgen.core.errors import FileError
+from invgen.core.fingerprint import fingerprint
 from invgen.io import read_images
 
-__all__ = ["SOURCES", "digits", "file", "folder", "picture"]
+__all__ = ["SOURCES", "digits", "file", "folder", "own_seed", "picture"]
 
 #: Where files come from, by how their names begin: what they are, and how each is named.
 SOURCES: dict[str, str] = {
@@ -79,3 +80,8 @@ def digits(data: Path) -> Tensor:
 @functools.lru_cache(maxsize=1)
 def _digits(path: Path) -> Tensor:
     return torch.from_numpy(np.stack(read_images(path)))
+
+
+def own_seed(seed: int, *names: str) -> int:
+    """A seed for what is drawn of one image or task: with the same noise on all, errors are not independent."""
+    return int(fingerprint(seed, *names)[:12], 16)
