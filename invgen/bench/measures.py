@@ -123,6 +123,55 @@ MEASURES: dict[str, Measure] = {
         "sampler that is right (Lemos et al. 2023)",
         "",
     ),
+    # of posteriors that are known, see `invgen.certification.Figures`
+    "wasserstein": Measure(
+        "distance",
+        "sliced Wasserstein-1 distance of the samples from exact ones, in units of the image",
+        "lower",
+    ),
+    "floor": Measure("floor", "the same of exact samples from others, of the same number", ""),
+    "excess": Measure(
+        "distance / floor", "distance over that of exact samples: one cannot be told from exact", "one", 2
+    ),
+    "mean_bias": Measure(
+        "bias", "bias of the mean in posterior standard deviations, root mean square over pixels", "lower"
+    ),
+    "variance_ratio": Measure(
+        "variance", "variance over that of the posterior, mean over pixels and measurements", "one"
+    ),
+    "variance_error": Measure(
+        "variance, error", "root mean square, over pixels, of how far that ratio is from one", "lower"
+    ),
+    "calibration": Measure(
+        "ranks, p",
+        "probability of ranks of the truths as far from uniform as these or further, if the sampler is right",
+        "",
+    ),
+    # of operators
+    "forward_ms": Measure(
+        "forward / ms", "shortest of repeated runs, taken in turns with invgen's", "lower", 2
+    ),
+    "adjoint_ms": Measure(
+        "adjoint / ms", "shortest of repeated runs, taken in turns with invgen's", "lower", 2
+    ),
+    "gram_ms": Measure(
+        "gram / ms",
+        "adjoint of forward, in one call where the package has one; shortest of repeated runs, in turns",
+        "lower",
+        2,
+    ),
+    "forward_ratio": Measure("forward / invgen's", "time over that of invgen in the same turns", "lower", 2),
+    "adjoint_ratio": Measure("adjoint / invgen's", "time over that of invgen in the same turns", "lower", 2),
+    "gram_ratio": Measure("gram / invgen's", "time over that of invgen in the same turns", "lower", 2),
+    "operator_error": Measure(
+        "error",
+        "relative l2 distance of the measurement from the reference that the suite's task names",
+        "lower",
+        7,
+    ),
+    "adjoint_error": Measure(
+        "adjointness", "|<A x, y> - <x, A.H y>| / (|A x| |y|) for white noise x and y", "lower", 8
+    ),
 }
 
 

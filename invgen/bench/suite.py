@@ -97,11 +97,14 @@ class Suite(ABC):
         What is measured, with the split of the images, in a sentence or two.
     primary : str
         The measure that knobs are tuned by and that tables are sorted by.
+    seeds : tuple of int
+        That each image is measured with, where nobody names others.
     """
 
     name: str
     about: str
     primary: str
+    seeds: tuple[int, ...] = (0,)
 
     @property
     @abstractmethod
@@ -118,6 +121,10 @@ class Suite(ABC):
     @abstractmethod
     def entries(self) -> tuple[Entry, ...]:
         """Those that compete where nobody names others."""
+
+    def takes(self, entry: Entry, task: Task) -> bool:
+        """Whether an entry competes on a task: packages have some operators and not others."""
+        return True
 
     @abstractmethod
     def quick(self) -> Suite:

@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,10 +18,10 @@ from invgen.noise import Gaussian as Noise
 from invgen.operators import MRI, Downsample, LinearOperator, Mask, MatrixOperator, Radon
 from invgen.priors import Gaussian, GaussianMixture, KernelDensity
 
-__all__ = ["CASES", "GAUSSIAN", "MIXTURES", "Case", "Setting", "find_case"]
+__all__ = ["CASES", "DIGITS", "GAUSSIAN", "MIXTURES", "Case", "Setting", "digits_of", "find_case"]
 
 #: What of the folder of data the digits are in.
-_DIGITS = "digits/mnist8k-images-idx3-ubyte.gz"
+DIGITS = "digits/mnist8k-images-idx3-ubyte.gz"
 
 #: Standard deviation of the noise of Gaussian cases, over that of what is measured.
 _NOISE = 0.3
@@ -155,17 +156,19 @@ def _mixture(d: int, measured: int) -> Callable[[int], Setting]:
     return setting
 
 
-def _digits(seed: int) -> Setting:
+def _digits(seed: int, path: Path | None = None) -> Setting:
     """Fifty digits of 14 x 14 pixels, of which the upper half is seen."""
-    folder = os.environ.get("INVGEN_DATA")
-    if folder is None or not (Path(folder) / _DIGITS).is_file():
-        raise FileError(
-            f"The digits are not here: INVGEN_DATA should name a folder with {_DIGITS}, of MNIST; it is "
-            f"{folder or 'not set'}."
-        )
+    if path is None:
+        folder = os.environ.get("INVGEN_DATA")
+        if folder is None or not (Path(folder) / DIGITS).is_file():
+            raise FileError(
+                f"The digits are not here: INVGEN_DATA should name a folder with {DIGITS}, of MNIST; it is "
+                f"{folder or 'not set'}."
+            )
+        path = Path(folder) / DIGITS
     from invgen.io.images import read_images
 
-    images = read_images(Path(folder) / _DIGITS)
+    images = read_images(path)
     chosen = torch.randperm(len(images), generator=_generator(seed))[:50]
     data = Downsample((28, 28), 2)(torch.stack([torch.as_tensor(images[i]) for i in chosen]))
     mask = torch.zeros(14, 14, dtype=torch.bool)
@@ -235,6 +238,11 @@ CASES = {case.name: case for case in _ALL}
 #: Names of those with a Gaussian prior, and of those with a mixture.
 GAUSSIAN = tuple(case.name for case in _GAUSSIAN)
 MIXTURES = tuple(name for name in CASES if name.startswith("mixture"))
+
+
+def digits_of(path: Path) -> Case:
+    """The problem "digits" with MNIST's digits in this file, wherever ``INVGEN_DATA`` is."""
+    return replace(CASES["digits"], setting=partial(_digits, path=path))
 
 
 def find_case(name: str) -> Case:

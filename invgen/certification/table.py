@@ -6,13 +6,13 @@ import csv
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from invgen.certification.cases import CASES, Case
 from invgen.certification.figures import Build, Figures, certify
+from invgen.certification.samplers import Sampler
 from invgen.core.errors import CapabilityError, DivergenceError, ParameterError
 from invgen.core.files import atomic_path
 from invgen.solvers.methods import used_for
@@ -38,10 +38,6 @@ LEGEND = (
     "each pixel's. 50 %, 90 %: probability of the intervals of that level. ranks: p-value of those of the "
     "truths. evaluations: of the denoiser, or generator, for each sample; J: with its derivative."
 )
-
-#: Noise level of ULA's prior, over the standard deviation of a pixel: its default is 5 / 255 of a value
-#: range, which problems here do not have; one of five standard deviations stands for it.
-_ULA_LEVEL = 25 / 255
 
 
 @dataclass(frozen=True)
@@ -85,16 +81,9 @@ def builds(names: Collection[str], settings: Mapping[str, Any]) -> dict[str, Bui
         raise ParameterError(
             f"{', '.join(sorted(unknown))}: no such sampler; there are {', '.join(methods)}."
         )
-    found: dict[str, Build] = {}
     for name in names or methods:
         methods[name].check(settings)
-        build: Any = methods[name].solver
-        found[name] = partial(_ula, build, settings) if name == "ula" else partial(build, **settings)
-    return found
-
-
-def _ula(build: Any, settings: Mapping[str, Any], prior: Any) -> Any:
-    return build(prior, **{"sigma": _ULA_LEVEL * prior.image_format.std, **settings})
+    return {name: Sampler(name, settings) for name in names or methods}
 
 
 def measured(

@@ -177,7 +177,7 @@ class CompressedDigits(ImageSuite):
     name: ClassVar[str] = "cs-digits"
     about: ClassVar[str] = (
         "Digits of MNIST, 28 x 28 pixels, from Gaussian random projections with noise of norm 0.1, after "
-        "fig. 1 of Bora et al. (2017); each digit has a matrix of its own. Test: the first 50 of MNIST's test "
+        "fig. 1 of Bora et al. (2017); each digit has its own matrix. Test: the first 50 of MNIST's test "
         "set; tuning: 4 others of it. The priors learned from its training set."
     )
     primary: ClassVar[str] = "mse"

@@ -83,5 +83,5 @@ def _digits(path: Path) -> Tensor:
 
 
 def own_seed(seed: int, *names: str) -> int:
-    """A seed for what is drawn of one image or task: with the same noise on all, errors are not independent."""
+    """A seed for what is drawn of one image: with the same noise on all, errors were not independent."""
     return int(fingerprint(seed, *names)[:12], 16)

@@ -169,7 +169,7 @@ class Deblurring(Photographs):
     name: ClassVar[str] = "deblurring"
     about: ClassVar[str] = (
         "Gray photographs of 256 x 256 pixels behind a Gaussian blur of 1.6 pixels, at several levels of "
-        "noise. The scene goes on beyond the edges when it is blurred; methods take it to be reflected there. "
+        "noise. The scene goes on beyond the edges when it is blurred; methods take it as reflected there. "
         + _SPLIT
     )
     axis: ClassVar[str] = "noise"
