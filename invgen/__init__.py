@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from invgen import (
+        bench,
         certification,
         chains,
         figures,
@@ -48,6 +49,7 @@ _ELSEWHERE = {
 __all__ = [
     "Problem",
     "Reconstruction",
+    "bench",
     "certification",
     "chains",
     "errors",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Collection, Sequence
 from concurrent.futures import Executor
@@ -14,11 +15,13 @@ from invgen.bench.competitors import competitors, own_entry
 from invgen.bench.jobs import Limits
 from invgen.bench.record import Record
 from invgen.bench.report import write_report
+from invgen.bench.report.content import Report, gather
+from invgen.bench.report.text import as_markdown
 from invgen.bench.run import Advance, Grid, run_grid
 from invgen.bench.store import Results
 from invgen.bench.suite import Suite
 from invgen.bench.suites import load_suites
-from invgen.bench.summary import Line, lines
+from invgen.bench.suites.data import folder
 from invgen.bench.version import code_version, machine, versions
 from invgen.core.checks import as_count
 from invgen.core.errors import ParameterError
@@ -38,28 +41,32 @@ class Benchmark:
     folder : Path
         Of the results.
     suites : tuple of str
-    records : tuple of Record
-        Of the test images.
+    report : Report
+        Tables, comparisons and failures of these suites, by this version of the code.
     """
 
     folder: Path
     suites: tuple[str, ...]
-    records: tuple[Record, ...]
+    report: Report
 
     @property
-    def lines(self) -> list[Line]:
-        """What each method reached on each task."""
-        return lines(self.records)
+    def records(self) -> list[Record]:
+        """What came of every method on every test image."""
+        return self.report.records
 
-    def report(self, path: str | Path) -> None:
-        """Write a report: .html, .md, .csv or .tex."""
+    def write(self, path: str | Path) -> None:
+        """Write a report: .html, .md, .csv or .tex.
+
+        Raises
+        ------
+        ParameterError, FileError
+            See `invgen.bench.report.write_report`.
+        """
         with Results(self.folder, create=False) as results:
             write_report(results, path, suites=self.suites, version=code_version())
 
     def __str__(self) -> str:
-        return "\n".join(
-            _table(suite, [e for e in self.lines if e.cell.suite == suite]) for suite in self.suites
-        )
+        return as_markdown(self.report)
 
 
 def run(
@@ -101,7 +108,8 @@ def run(
     trials : int, optional
         Values of a knob in the first round of its search, two or more.
     workers, threads : int
-        Processes at a time, by default one for each core, and threads of each; results can depend on the latter.
+        Processes at a time, by default one for each core, and threads of each. Results can depend on the
+        latter.
     time_limit : float
         Seconds that a cell may take.
     max_memory : float, optional
@@ -122,7 +130,8 @@ def run(
     """
     if not suites:
         raise ParameterError("Name a suite: invgen.bench.run(my_method, 'ct-sparse').")
-    loaded = load_suites(suites, data)
+    given = [suite for suite in suites if isinstance(suite, Suite)]
+    loaded = [*load_suites([name for name in suites if isinstance(name, str)], folder(data)), *given]
     if quick:
         loaded = [suite.quick() for suite in loaded]
     own = [] if method is None else [own_entry(method)]
@@ -153,7 +162,7 @@ def run(
             versions=versions(),
             seconds=(datetime.now(UTC) - started).total_seconds(),
         )
-        return Benchmark(Path(output), names, tuple(results.records(*names, version=code_version())))
+        return Benchmark(Path(output), names, gather(results, code_version(), names))
 
 
 def _distinct(suite: Suite, entries: Sequence[Any]) -> list[Any]:
@@ -167,8 +176,6 @@ def _distinct(suite: Suite, entries: Sequence[Any]) -> list[Any]:
 
 def _memory(limit: float | None, workers: int | None) -> int:
     """Bytes that a cell may take."""
-    import os
-
     import psutil
 
     if limit is not None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from invgen.bench.names import imported
 from invgen.bench.suite import Entry, Suite
-from invgen.core.errors import DtypeError, ParameterError
+from invgen.core.errors import DtypeError
 from invgen.problem import Problem
 from invgen.solvers import Solver
 
@@ -54,8 +54,7 @@ class _Own:
 
     def __call__(self, problem: Problem, settings: Mapping[str, float], seed: int) -> Any:
         if isinstance(self.method, Solver):
-            drawn = {"samples": self.samples} if self.method.draws_samples else {}
-            return self.method(problem, seed=seed, **drawn)
+            return self.method(problem, seed=seed, samples=self.samples if self.method.draws_samples else 1)
         return self.method(problem, **({"seed": seed} if _takes_seed(self.method) else {}))
 
 
@@ -93,23 +92,3 @@ def own_entry(method: Any, samples: int = 8) -> Entry:
         )
     name = getattr(found, "__name__", type(found).__name__)
     return Entry(name, _Own(found, samples), "own")
-
-
-def imported(name: str) -> Any:
-    """The object of a dotted name, ``package.module:name``.
-
-    Raises
-    ------
-    ParameterError
-        Where there is none.
-    """
-    module, colon, attribute = name.partition(":")
-    if not colon:
-        module, _, attribute = name.rpartition(".")
-    try:
-        found = importlib.import_module(module)
-        for part in attribute.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ParameterError(f"{name!r} is no dotted name such as package.module:method: {error}.") from error
-    return found

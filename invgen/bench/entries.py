@@ -74,7 +74,7 @@ class Configured:
             solver = build(_loaded(self.prior), **given)
         else:
             solver = build(**given)
-        return solver(problem, seed=seed, **({"samples": self.samples} if method.samples else {}))
+        return solver(problem, seed=seed, samples=self.samples if method.samples else 1)
 
 
 @dataclass(frozen=True)

@@ -242,12 +242,12 @@ def measure(result: Reconstruction, instance: Instance, seed: int) -> dict[str, 
     kept = (
         torch.ones_like(truth, dtype=torch.bool) if instance.mask is None else instance.mask.expand_as(truth)
     )
-    square = float((x - truth)[kept].square().mean())
+    square, energy = (float(image[kept].square().mean()) for image in (x - truth, truth))
     found = {
         "psnr": _decibel(instance.data_range**2, square),
         "psnr_fastmri": _decibel(instance.volume_peak**2, square),
         "mse": square,
-        "nmse": square / float(truth[kept].square().mean()),
+        "nmse": square / energy if energy > 0 else math.nan,
     }
     if min(truth.shape[-2:]) >= 11:
         found["ssim"] = _ssim(x, truth, instance.data_range, gaussian=True)

@@ -10,7 +10,7 @@ from statistics import fmean
 
 from invgen.bench.measures import MEASURES
 from invgen.bench.record import Cell, Record, Run
-from invgen.bench.search import at_an_end, search
+from invgen.bench.search import ROUNDS, search
 from invgen.bench.suite import Entry, Suite, Task
 from invgen.bench.version import package_version
 from invgen.core.errors import ParameterError
@@ -51,7 +51,7 @@ class Plan:
     def size(self) -> int:
         """The largest number of cells."""
         tests = len(self.task.test) * len(self.seeds)
-        return tests + (0 if self.run == "default" else (self.trials + 4) * len(self.task.tuning))
+        return tests + (0 if self.run == "default" else (self.trials + 2 * ROUNDS) * len(self.task.tuning))
 
     def steps(self) -> Generator[Step, list[Record], None]:
         """Yield cells and take their records, which are all that a run needs to go on."""
@@ -82,7 +82,8 @@ class Plan:
             why = f"no value of {knob.name} gave a result on the tuning images: {first.error}"
             yield Step(self._cells("tuned", {}), (why, first.traceback or why))
             return
-        notes = {"knob_at_end_of_range": True} if at_an_end(knob, best) else {}
+        # a better one may lie beyond
+        notes = {"knob_at_end_of_range": True} if best in (min(scores), max(scores)) else {}
         yield Step(self._cells("tuned", {knob.name: best}), notes=notes)
 
     def _badness(self, records: Sequence[Record]) -> float:

@@ -7,14 +7,18 @@ from collections.abc import Generator
 
 from invgen.bench.suite import Knob
 
-__all__ = ["at_an_end", "search"]
+__all__ = ["ROUNDS", "search"]
+
+#: Rounds after the first, of two values each.
+ROUNDS = 3
 
 
 def search(knob: Knob, trials: int) -> Generator[list[float], list[float], float]:
     """Yield values to try and take how bad each is, infinite where it fails; return the best value.
 
     Values are equidistant in their logarithm, rounded to four digits so that a run that is resumed asks for
-    the same; then the middles between the best and its two neighbors are tried, and again.
+    the same; then, three times, the middles between the best and its two neighbors are tried, or where it has
+    none on one side, a value as far beyond it as the first ones are apart.
 
     Parameters
     ----------
@@ -22,22 +26,18 @@ def search(knob: Knob, trials: int) -> Generator[list[float], list[float], float
     trials : int
         In the first round, both ends among them.
     """
-    ratio = math.log(knob.high / knob.low)
-    tried: dict[float, float] = {}
-    values = [_rounded(knob.low * math.exp(ratio * i / (trials - 1))) for i in range(trials)]
-    for _ in range(3):
-        tried |= dict(zip(values, (yield values), strict=True))
+    step = (knob.high / knob.low) ** (1 / (trials - 1))
+    values = [_rounded(knob.low * step**i) for i in range(trials)]
+    tried = dict(zip(values, (yield values), strict=True))
+    for _ in range(ROUNDS):
         ordered = sorted(tried)
         best = min(ordered, key=lambda value: tried[value])
         place = ordered.index(best)
-        near = ordered[max(0, place - 1) : place] + ordered[place + 1 : place + 2]
-        values = [_rounded(math.sqrt(best * other)) for other in near]
+        below = math.sqrt(best * ordered[place - 1]) if place > 0 else best / step
+        above = math.sqrt(best * ordered[place + 1]) if best < ordered[-1] else best * step
+        values = [_rounded(below), _rounded(above)]
+        tried |= dict(zip(values, (yield values), strict=True))
     return min(sorted(tried), key=lambda value: tried[value])
-
-
-def at_an_end(knob: Knob, value: float) -> bool:
-    """Whether the best value is the first or the last that was tried: a better one may lie beyond."""
-    return value in (_rounded(knob.low), _rounded(knob.high))
 
 
 def _rounded(value: float) -> float:

@@ -132,4 +132,3 @@ def _peak() -> float | None:
     except OSError:
         return None
     return 1024.0 * int(lines[0][1]) if lines else None
-

@@ -6,13 +6,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
 from invgen.cli.console import err, out, say
 from invgen.core.errors import CapabilityError, ParameterError
 
 if TYPE_CHECKING:
     from invgen.bench.record import Record
+    from invgen.bench.report.content import Column, Report
+    from invgen.bench.summary import Line
 
 __all__ = ["bench"]
 
@@ -94,7 +98,6 @@ def bench(
         raise ParameterError("Name a suite, such as ct-sparse; `invgen bench --list` shows them.")
     _merge(output, merge or [])
     if suites:
-        names = {"methods": None if methods is None else _split(methods), "priors": _split(priors or [])}
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         with (
             Progress(*columns, console=err, disable=not err.is_terminal, transient=True) as bar,
@@ -109,7 +112,8 @@ def bench(
             found = run(
                 own,
                 *suites,
-                **names,
+                methods=None if methods is None else _split(methods),
+                priors=_split(priors or []),
                 quick=quick,
                 data=data,
                 output=output,
@@ -123,9 +127,9 @@ def bench(
                 executor=executor,
                 advance=advance,
             )
-        out.print(str(found), highlight=False, markup=False, soft_wrap=True)
+        _show(found.report)
         for name in _REPORTS:
-            found.report(output / name)
+            found.write(output / name)
         if failed := sum(record.failed for record in found.records):
             say(
                 "Note",
@@ -137,6 +141,37 @@ def bench(
         )
     if export is not None:
         _export(output, export)
+
+
+def _show(report: Report) -> None:
+    """Print the tables in short: the measure that methods are ranked by, a few others, and the seconds."""
+    for suite in report.suites:
+        for task in suite.tasks:
+            named = (suite.primary.name, "ssim", "coverage_90", "seconds")
+            columns = sorted((c for c in suite.shown if c.name in named), key=lambda c: named.index(c.name))
+            table = Table(title=f"{suite.name}: {task.name}", title_justify="left", title_style="bold")
+            for name in ("method", "settings", "images"):
+                table.add_column(name)
+            for column in columns:
+                table.add_column(column.title, justify="right")
+            for row in task.rows:
+                images = f"{row.line.images} of {row.images}"
+                cells = [_mean(row.line, column) for column in columns]
+                table.add_row(*map(escape, (row.label, row.settings, images, *cells)))
+            out.print(table)
+            out.print(escape(task.sentence), highlight=False)
+            for row in task.rows:
+                if row.error:
+                    out.print(f"{row.label}: {row.error}", style="dim", highlight=False, markup=False)
+
+
+def _mean(line: Line, column: Column) -> str:
+    """The mean with its standard error, where there is one."""
+    if column.name not in line.means:
+        return ""
+    error = line.errors.get(column.name)
+    mean = column.text(line.means[column.name])
+    return mean if error is None or column.is_cost else f"{mean} ± {column.text(error)}"
 
 
 def _split(names: list[str]) -> list[str]:

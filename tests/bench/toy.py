@@ -47,7 +47,7 @@ def hangs(problem, settings, seed):
 def fills_memory(problem, settings, seed):
     kept = []
     while True:
-        kept.append(torch.ones(2**24))
+        kept.append(torch.ones(2**26))
         time.sleep(0.02)
 
 
@@ -66,8 +66,7 @@ GOOD = (
     Entry("absent", damped, "peer", package="nobody", missing="nobody is not installed: pip install nobody"),
 )
 BAD = tuple(
-    Entry(f.__name__, f)
-    for f in (raises, not_a_number, of_another_shape, hangs, fills_memory, dies, crashes)
+    Entry(f.__name__, f) for f in (raises, not_a_number, of_another_shape, hangs, fills_memory, dies, crashes)
 )
 
 
