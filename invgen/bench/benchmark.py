@@ -19,7 +19,7 @@ from invgen.bench.report.content import Report, gather
 from invgen.bench.report.text import as_markdown
 from invgen.bench.run import Advance, Grid, run_grid
 from invgen.bench.store import Results
-from invgen.bench.suite import Suite
+from invgen.bench.suite import QuickForm, Suite
 from invgen.bench.suites import load_suites
 from invgen.bench.suites.data import folder
 from invgen.bench.version import code_version, machine, versions
@@ -77,7 +77,7 @@ def run(
     quick: bool = False,
     data: str | Path | None = None,
     output: str | Path = "results",
-    seeds: int = 1,
+    seeds: int | None = None,
     trials: int | None = None,
     workers: int | None = None,
     threads: int = 1,
@@ -103,8 +103,8 @@ def run(
         Folder of sample data, by default the environment's ``INVGEN_DATA``.
     output : path
         Folder of the results. What is in it already is not run again.
-    seeds : int
-        Of noise and methods, from 0 on.
+    seeds : int, optional
+        The number of seeds of noise and methods, from 0 on; by default those of the suite, mostly one.
     trials : int, optional
         Values of a knob in the first round of its search, two or more.
     workers, threads : int
@@ -133,11 +133,11 @@ def run(
     given = [suite for suite in suites if isinstance(suite, Suite)]
     loaded = [*load_suites([name for name in suites if isinstance(name, str)], folder(data)), *given]
     if quick:
-        loaded = [suite.quick() for suite in loaded]
+        loaded = [QuickForm(suite) for suite in loaded]
     own = [] if method is None else [own_entry(method)]
     grid = Grid(
         [(suite, _distinct(suite, [*competitors(suite, methods, priors), *own])) for suite in loaded],
-        range(as_count(seeds, "seeds")),
+        None if seeds is None else tuple(range(as_count(seeds, "seeds"))),
         as_count(trials or (_QUICK_TRIALS if quick else _TRIALS), "trials", least=2),
         retry,
     )
@@ -156,7 +156,7 @@ def run(
             started.isoformat(timespec="seconds"),
             command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
             suites=names,
-            seeds=list(grid.seeds),
+            seeds={suite.name: list(grid.seeds_of(suite)) for suite in loaded},
             threads=threads,
             machine=machine(),
             versions=versions(),

@@ -6,7 +6,6 @@ import time
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Any
 
 from invgen.bench.entries import Configured, entry
@@ -24,12 +23,25 @@ __all__ = ["ImageSuite"]
 class ImageSuite(Suite):
     """A suite whose problems are images; a subclass says how each was measured."""
 
-    #: What its problems are in the table of methods: "imaging", "parallel", "cartesian", ...
-    use: str
-    primary = "psnr"
-    #: Samples that samplers draw, and hyper-parameters that they have here.
-    samples: int = 8
-    sampling: Mapping[str, Any] = MappingProxyType({"scale": 1.0})
+    @property
+    @abstractmethod
+    def use(self) -> str:
+        """What its problems are in the table of methods: "imaging", "parallel", "cartesian", ..."""
+
+    @property
+    def primary(self) -> str:
+        """The definition of scikit-image, by the range that images can have."""
+        return "psnr"
+
+    @property
+    def samples(self) -> int:
+        """Samples that samplers draw."""
+        return 8
+
+    @property
+    def sampling(self) -> Mapping[str, Any]:
+        """Hyper-parameters that samplers have here."""
+        return {"scale": 1.0}
 
     def entry(self, method: str, prior: str | None) -> Entry:
         """The suite's own entry of that name, else one of the table of methods.

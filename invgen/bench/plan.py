@@ -129,7 +129,7 @@ def plans(suite: Suite, entries: Sequence[Entry], seeds: Sequence[int], trials: 
             raise ParameterError(
                 f"{suite.name}, {task.name}: {', '.join(sorted(shared))} would be tuned on and reported on."
             )
-        for entry in entries:
+        for entry in (each for each in entries if suite.takes(each, task)):
             runs: list[Run] = ["default"] if entry.has_default or entry.missing is not None else []
             if entry.knob is not None and task.tuning and entry.missing is None:
                 runs.append("tuned")

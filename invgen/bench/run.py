@@ -37,7 +37,8 @@ class Grid:
     ----------
     entries : sequence of (Suite, sequence of Entry)
         What competes in each suite.
-    seeds : sequence of int
+    seeds : sequence of int, optional
+        By default those of each suite.
     trials : int
         Values of a knob in the first round of its search.
     retry : bool
@@ -45,15 +46,21 @@ class Grid:
     """
 
     entries: Sequence[tuple[Suite, Sequence[Entry]]]
-    seeds: Sequence[int] = (0,)
+    seeds: Sequence[int] | None = None
     trials: int = 7
     retry: bool = False
 
     def plans(self) -> list[Plan]:
         """One for each entry on each task, as it comes and tuned."""
         return [
-            plan for suite, entries in self.entries for plan in plans(suite, entries, self.seeds, self.trials)
+            plan
+            for suite, entries in self.entries
+            for plan in plans(suite, entries, self.seeds_of(suite), self.trials)
         ]
+
+    def seeds_of(self, suite: Suite) -> tuple[int, ...]:
+        """Seeds that images of a suite are measured with."""
+        return suite.seeds if self.seeds is None else tuple(self.seeds)
 
 
 @dataclass
@@ -92,7 +99,7 @@ class _Runner:
         asked = {}
         for suite, _ in self.grid.entries:
             for task in suite.tasks:
-                for image, seed in product((*task.tuning, *task.test), self.grid.seeds):
+                for image, seed in product((*task.tuning, *task.test), self.grid.seeds_of(suite)):
                     job = Job(self.suites[suite.name], task, image, seed)
                     asked[suite.name, task.name, image, seed] = self.executor.submit(
                         run_job, job, self.limits

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from invgen.bench.names import require_name
 from invgen.bench.record import Outcome
 
-__all__ = ["Entry", "Kind", "Knob", "Suite", "Task", "find_entry"]
+__all__ = ["Entry", "Kind", "Knob", "QuickForm", "Suite", "Task", "find_entry"]
 
 Kind = Literal["baseline", "learned", "peer", "own"]
 
@@ -87,24 +87,27 @@ class Task:
 
 
 class Suite(ABC):
-    """Tasks, entries, and a judge. Suites are picklable, and the same object in every process.
+    """Tasks, entries, and a judge. Suites can be pickled, and are the same object in every process."""
 
-    Attributes
-    ----------
-    name : str
-        On the command line.
-    about : str
-        What is measured, with the split of the images, in a sentence or two.
-    primary : str
-        The measure that knobs are tuned by and that tables are sorted by.
-    seeds : tuple of int
-        That each image is measured with, where nobody names others.
-    """
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """On the command line, and in records."""
 
-    name: str
-    about: str
-    primary: str
-    seeds: tuple[int, ...] = (0,)
+    @property
+    @abstractmethod
+    def about(self) -> str:
+        """What is measured, with the split of the images, in a sentence or two."""
+
+    @property
+    @abstractmethod
+    def primary(self) -> str:
+        """The measure that knobs are tuned by and that tables are sorted by."""
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Those that each image is measured with, where nobody names others."""
+        return (0,)
 
     @property
     @abstractmethod
@@ -155,6 +158,69 @@ class Suite(ABC):
             Where there is none of that name, with the nearest names.
         """
         return find_entry(self.entries, method, prior)
+
+
+@dataclass(frozen=True)
+class QuickForm(Suite):
+    """The quick form of a suite by a name of its own: its records do not stand beside those of the whole."""
+
+    whole: Suite
+
+    @property
+    def _form(self) -> Suite:
+        return self.whole.quick()
+
+    @property
+    def name(self) -> str:
+        """Of the suite, and that it is quick."""
+        return f"{self.whole.name} (quick)"
+
+    @property
+    def about(self) -> str:
+        """Of the suite, and that there is less of it."""
+        return f"{self.whole.about} In this quick form images are fewer and smaller, and runs shorter."
+
+    @property
+    def primary(self) -> str:
+        """Of the suite."""
+        return self.whole.primary
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Of the quick form."""
+        return self._form.seeds
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """Of the quick form."""
+        return self._form.tasks
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """Of the quick form."""
+        return self._form.entries
+
+    def takes(self, entry: Entry, task: Task) -> bool:
+        """As the quick form does."""
+        return self._form.takes(entry, task)
+
+    def quick(self) -> Suite:
+        """Itself."""
+        return self
+
+    def content(self, task: Task, image: str, seed: int) -> str:
+        """Of the quick form."""
+        return self._form.content(task, image, seed)
+
+    def judge(
+        self, entry: Entry, settings: Mapping[str, float], task: Task, image: str, seed: int
+    ) -> Outcome:
+        """As the quick form does."""
+        return self._form.judge(entry, settings, task, image, seed)
+
+    def entry(self, method: str, prior: str | None) -> Entry:
+        """Of the quick form."""
+        return self._form.entry(method, prior)
 
 
 def find_entry(entries: tuple[Entry, ...], method: str, prior: str | None) -> Entry:

@@ -51,7 +51,9 @@ def bench(
         Path,
         typer.Option("--output", "-o", metavar="DIR", help="Results; what is in it is not run again."),
     ] = Path("results"),
-    seeds: Annotated[int, typer.Option(min=1, metavar="N", help="Of noise and methods.")] = 1,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Of noise and methods; by default the suite's.")
+    ] = None,
     trials: Annotated[
         int | None,
         typer.Option(
