@@ -1,6 +1,8 @@
 """What all tests share."""
 
+import importlib.util
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,19 @@ def measured_file():
         return folder / name
 
     return find
+
+
+@pytest.fixture(scope="session")
+def toy():
+    """The toy suite of benchmarks, a module that worker processes get by value: it is not installed."""
+    import cloudpickle
+
+    spec = importlib.util.spec_from_file_location("bench_toy", Path(__file__).parent / "bench" / "toy.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    cloudpickle.register_pickle_by_value(module)
+    return module
 
 
 @pytest.fixture

@@ -102,3 +102,13 @@ class Toy(ImageSuite):
         A = ig.operators.Mask(ig.operators.masks.random_pixels((16, 16), task.axes["part"], seed=0))
         noise = ig.noise.Gaussian(0.1)
         return Instance(ig.Problem(A, noise.sample(A(truth), number + seed), noise), truth, 1.0, 1.0)
+
+
+def tiny(data):
+    """One image of one task, as the command line finds it: ``bench_toy:tiny``."""
+    return Toy(images=1, parts=(1.0,))
+
+
+def blurred(problem):
+    """A method of the user's."""
+    return torch.nn.functional.avg_pool2d(problem.measurement[None], 3, 1, 1)[0]
