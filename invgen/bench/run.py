@@ -93,6 +93,12 @@ class _Runner:
         self.contents: dict[tuple[str, str, str, int], str] = {}
         self.queue: deque[tuple[_Course, int, str]] = deque()
         self.pending: dict[Future[Reply], tuple[_Course, int, str]] = {}
+        self.submitted: set[Future[Reply]] = set()
+
+    def _submit(self, job: Job) -> Future[Reply]:
+        future = self.executor.submit(run_job, job, self.limits)
+        self.submitted.add(future)
+        return future
 
     def find_contents(self) -> None:
         """The content of every problem, which is part of the identity of its cells."""
@@ -101,9 +107,7 @@ class _Runner:
             for task in suite.tasks:
                 for image, seed in product((*task.tuning, *task.test), self.grid.seeds_of(suite)):
                     job = Job(self.suites[suite.name], task, image, seed)
-                    asked[suite.name, task.name, image, seed] = self.executor.submit(
-                        run_job, job, self.limits
-                    )
+                    asked[suite.name, task.name, image, seed] = self._submit(job)
         for (suite_name, task_name, image, seed), future in asked.items():
             reply = future.result()
             if reply.error is not None:
@@ -119,13 +123,14 @@ class _Runner:
             while len(self.pending) < ahead and (self.queue or self.plans):
                 if self.queue:
                     course, place, identity = self.queue.popleft()
-                    future = self.executor.submit(run_job, self._job(course, place), self.limits)
+                    future = self._submit(self._job(course, place))
                     self.pending[future] = course, place, identity
                 else:
                     self._begin(self.plans.popleft())
             if self.pending:
                 for future in wait(self.pending, return_when=FIRST_COMPLETED).done:
                     course, place, identity = self.pending.pop(future)
+                    self.submitted.discard(future)
                     record = self._written(course, place, identity, future.result())
                     self._found(course, place, record)
 
@@ -239,7 +244,9 @@ def run_grid(
         runner.find_contents()
         runner.loop(2 * count if executor is None else 256)
     finally:
-        for future in runner.pending:
+        for future in runner.submitted:
             future.cancel()
         end_workers()
-        own.shutdown(cancel_futures=True)
+        while wait(runner.submitted, timeout=0.1).not_done:  # one may just have started a process
+            end_workers()
+        own.shutdown()
