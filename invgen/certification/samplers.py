@@ -17,7 +17,7 @@ _ULA_LEVEL = 25 / 255
 
 @dataclass(frozen=True)
 class Sampler:
-    """Makes a sampler of a prior.
+    """A method with hyper-parameters: all of a sampler but its prior.
 
     Attributes
     ----------
@@ -30,8 +30,8 @@ class Sampler:
     method: str
     settings: Mapping[str, Any] = field(default_factory=dict)
 
-    def __call__(self, prior: Any) -> Any:
+    def build(self, prior: Any) -> Any:
         """The sampler with a prior."""
-        build: Any = used_for("certify")[self.method].solver
+        solver: Any = used_for("certify")[self.method].solver
         level = {"sigma": _ULA_LEVEL * prior.image_format.std} if self.method == "ula" else {}
-        return build(prior, **{**level, **self.settings})
+        return solver(prior, **{**level, **self.settings})

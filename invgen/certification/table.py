@@ -83,7 +83,7 @@ def builds(names: Collection[str], settings: Mapping[str, Any]) -> dict[str, Bui
         )
     for name in names or methods:
         methods[name].check(settings)
-    return {name: Sampler(name, settings) for name in names or methods}
+    return {name: Sampler(name, settings).build for name in names or methods}
 
 
 def measured(

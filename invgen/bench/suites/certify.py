@@ -26,7 +26,7 @@ class _Sampled:
     sampler: Sampler
 
     def __call__(self, prior: Any, settings: Mapping[str, float], seed: int) -> Any:
-        return replace(self.sampler, settings={**self.sampler.settings, **settings})(prior)
+        return replace(self.sampler, settings={**self.sampler.settings, **settings}).build(prior)
 
 
 @dataclass(frozen=True)
