@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 from invgen.bench.record import Outcome
 from invgen.bench.suite import Entry, Suite, Task
@@ -55,14 +55,14 @@ class Certify(Suite):
     rounds: int = 2
     settings: Mapping[str, Any] | None = None
 
-    name: ClassVar[str] = "certify"
-    about: ClassVar[str] = (
+    name = "certify"
+    about = (
         "Posterior samplers on problems whose posterior is known exactly: Gaussians, the mixtures of Cardoso "
         "et al. (2024), and fifty digits where the folder of data has them. A sampler sees of the "
         "prior its denoiser, and of a Gaussian a linear generator. Prior, operator and truths are random: "
         "nothing is tuned, and there are no images to be kept apart."
     )
-    primary: ClassVar[str] = "excess"
+    primary = "excess"
 
     @property
     def tasks(self) -> tuple[Task, ...]:

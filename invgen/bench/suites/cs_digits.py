@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ from invgen.core.errors import FileError
 from invgen.noise import Gaussian
 from invgen.operators import DCT, GaussianMatrix, Identity, MatrixOperator, Wavelet
 from invgen.priors import ModuleGenerator, from_module, load
+from invgen.priors.generators.module import LatentGenerator
 from invgen.priors.nets import MLP
 from invgen.problem import Problem
 from invgen.reconstruction import Reconstruction
@@ -37,7 +38,7 @@ _NOISE, _LAMBDA = 0.1, 0.1
 _FILES = {"published VAE": "weights/mnist_vae.pth", "published GAN": "weights/mnist_gan_mlp_G.ckpt"}
 
 
-def published(data: Path, name: str) -> ModuleGenerator:
+def published(data: Path, name: str) -> ModuleGenerator | LatentGenerator:
     """The decoder of the VAE of PyTorch's examples, or a GAN, both fully connected.
 
     Those of https://github.com/csinva/gan-vae-pretrained-pytorch: 20 latent variables through 400 units, and
@@ -52,7 +53,7 @@ def published(data: Path, name: str) -> ModuleGenerator:
 
 
 @functools.lru_cache(maxsize=2)
-def _published(path: Path, name: str) -> ModuleGenerator:
+def _published(path: Path, name: str) -> ModuleGenerator | LatentGenerator:
     state = torch.load(path, map_location="cpu", weights_only=True)
     if name == "published GAN":
         network = MLP((64, 256, 256, 784), "relu", "tanh")
@@ -107,7 +108,8 @@ class SparseIn:
         rows = transform(A.H(torch.eye(A.range.size)))
         coefficients = Problem(MatrixOperator(rows.flatten(1), SHAPE), problem.measurement, problem.noise)
         lasso = Lasso(iterations=self.iterations).resolved(coefficients)
-        return transform.H(replace(lasso, weight=settings.get("weight", 1.0) * lasso.weight)(coefficients).x)
+        weight = settings.get("weight", 1.0) * float(lasso.weight)
+        return transform.H(replace(lasso, weight=weight)(coefficients).x)
 
 
 _BASES: dict[str, Any] = {
@@ -174,14 +176,14 @@ class CompressedDigits(ImageSuite):
     samples: int = 8
     iterations: int = 100
 
-    name: ClassVar[str] = "cs-digits"
-    about: ClassVar[str] = (
+    name = "cs-digits"
+    about = (
         "Digits of MNIST, 28 x 28 pixels, from Gaussian random projections with noise of norm 0.1, after "
         "fig. 1 of Bora et al. (2017); each digit has its own matrix. Test: the first 50 of MNIST's test "
         "set; tuning: 4 others of it. The priors learned from its training set."
     )
-    primary: ClassVar[str] = "mse"
-    use: ClassVar[str] = "imaging"
+    primary = "mse"
+    use = "imaging"
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -197,7 +199,7 @@ class CompressedDigits(ImageSuite):
         steps = 10 * self.iterations
         return (
             *(
-                Entry(f"lasso of {basis}", SparseIn(basis), knob=Knob("weight", 0.01, 3.0))
+                Entry(f"lasso of {basis}", SparseIn(basis, 2 * steps), knob=Knob("weight", 0.01, 3.0))
                 for basis in _BASES
             ),
             entry("tv", self.use),

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor
 from invgen.bench.record import Outcome
 from invgen.bench.suite import Entry, Suite, Task
 from invgen.bench.suites.data import own_seed
-from invgen.bench.suites.packages import IMPLEMENTATIONS, Implementation
+from invgen.bench.suites.packages import IMPLEMENTATIONS, Case, Implementation
 from invgen.core.fingerprint import fingerprint
 from invgen.operators import (
     DCT,
@@ -37,29 +37,9 @@ from invgen.operators import (
 )
 from invgen.phantoms import shepp_logan
 
-__all__ = ["Case", "Operators"]
+__all__ = ["Operators"]
 
 _COILS = 8
-
-
-@dataclass(frozen=True)
-class Case:
-    """An operator, an image in single precision, and how far a measurement of it is from what it should be.
-
-    Attributes
-    ----------
-    name : str
-    operator : LinearOperator
-        Of invgen.
-    x : tensor
-    error : callable, optional
-        Relative l2 distance of a measurement from a reference in double precision.
-    """
-
-    name: str
-    operator: LinearOperator
-    x: Tensor
-    error: Callable[[Tensor], float] | None = None
 
 
 def _relative(a: Tensor, b: Tensor) -> float:
@@ -234,13 +214,13 @@ class Operators(Suite):
     small: bool = False
     seconds: float = 2.0
 
-    name: ClassVar[str] = "operators"
-    about: ClassVar[str] = (
+    name = "operators"
+    about = (
         "Forward operator, adjoint and gram of each package on one image in single precision, in turns with "
         "invgen's; error against a closed form or the explicit sum. Timed is the call alone, on data in "
         "the package's own form. Nothing is tuned."
     )
-    primary: ClassVar[str] = "gram_ms"
+    primary = "gram_ms"
 
     @property
     def tasks(self) -> tuple[Task, ...]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,10 +24,27 @@ from invgen.operators import (
     kernels,
 )
 
-if TYPE_CHECKING:
-    from invgen.bench.suites.operators import Case
+__all__ = ["IMPLEMENTATIONS", "Astra", "Case", "Implementation", "import_deepinv"]
 
-__all__ = ["IMPLEMENTATIONS", "Astra", "Implementation", "import_deepinv"]
+
+@dataclass(frozen=True)
+class Case:
+    """An operator, an image in single precision, and how far a measurement of it is from what it should be.
+
+    Attributes
+    ----------
+    name : str
+    operator : LinearOperator
+        Of invgen.
+    x : tensor
+    error : callable, optional
+        Relative l2 distance of a measurement from a reference in double precision.
+    """
+
+    name: str
+    operator: LinearOperator
+    x: Tensor
+    error: Callable[[Tensor], float] | None = None
 
 
 def _same(x: Any) -> Any:
@@ -63,10 +80,10 @@ class Implementation:
         return self.image[1](self.adjoint(self.data[0](y)))
 
 
-#: By package, as entries are named, and by task.
-IMPLEMENTATIONS: dict[tuple[str, str], Callable[[Case], Implementation]] = {}
+_Builder = Callable[[Case], Implementation]
 
-_Builder = Callable[["Case"], Implementation]
+#: By package, as entries are named, and by task.
+IMPLEMENTATIONS: dict[tuple[str, str], _Builder] = {}
 
 
 def _implements(package: str, *tasks: str) -> Callable[[_Builder], _Builder]:

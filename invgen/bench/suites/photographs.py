@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 from torch import Tensor
@@ -54,13 +55,13 @@ class Photographs(ImageSuite):
     samples: int = 8
     iterations: int = 25
 
-    use: ClassVar[str] = "imaging"
+    use = "imaging"
     axis: ClassVar[str]
     gray: ClassVar[bool] = True
     #: Standard deviation of the noise, where that is not what the tasks differ in.
     noise: ClassVar[float] = 0.02
     #: From half of white on: what more noise would hide, the data determine.
-    sampling: ClassVar[Mapping[str, Any]] = {"scale": 1.0, "sigma_range": (0.005, 0.5)}
+    sampling = MappingProxyType({"scale": 1.0, "sigma_range": (0.005, 0.5)})
 
     @abstractmethod
     def measured(self, whole: Tensor, value: float, seed: int) -> tuple[LinearOperator, Tensor]:
@@ -128,8 +129,8 @@ class Inpainting(Photographs):
 
     values: tuple[float, ...] = (0.1, 0.25, 0.5)
 
-    name: ClassVar[str] = "inpainting"
-    about: ClassVar[str] = (
+    name = "inpainting"
+    about = (
         "Gray photographs of 256 x 256 pixels, of which a random fraction is known; noise of 0.02 of white. "
         + _SPLIT
     )
@@ -147,8 +148,8 @@ class SuperResolution(Photographs):
 
     values: tuple[float, ...] = (4, 2)
 
-    name: ClassVar[str] = "super-resolution"
-    about: ClassVar[str] = (
+    name = "super-resolution"
+    about = (
         "Gray photographs of 256 x 256 pixels from means of 2 x 2 and of 4 x 4; noise of 0.02 of white. "
         + _SPLIT
     )
@@ -166,8 +167,8 @@ class Deblurring(Photographs):
 
     values: tuple[float, ...] = (0.05, 0.02, 0.01)
 
-    name: ClassVar[str] = "deblurring"
-    about: ClassVar[str] = (
+    name = "deblurring"
+    about = (
         "Gray photographs of 256 x 256 pixels behind a Gaussian blur of 1.6 pixels, at several levels of "
         "noise. The scene goes on beyond the edges when it is blurred; methods take it as reflected there. "
         + _SPLIT
@@ -196,8 +197,8 @@ class Colorization(Photographs):
 
     values: tuple[float, ...] = (0.01,)
 
-    name: ClassVar[str] = "colorization"
-    about: ClassVar[str] = (
+    name = "colorization"
+    about = (
         "Photographs of 256 x 256 pixels in color, from their brightness with noise of 0.01 of white. "
         + _SPLIT
     )
