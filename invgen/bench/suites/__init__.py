@@ -52,6 +52,7 @@ def _of_package(module: str, name: str) -> Callable[[Path], Suite]:
 #: What makes each suite of a folder of data; only those that are asked for are imported.
 SUITES: dict[str, Callable[[Path], Suite]] = {
     "cs-digits": _of_package("cs_digits", "CompressedDigits"),
+    "digits": _of_package("digits", "Digits"),
     "inpainting": _of_package("photographs", "Inpainting"),
     "super-resolution": _of_package("photographs", "SuperResolution"),
     "deblurring": _of_package("photographs", "Deblurring"),

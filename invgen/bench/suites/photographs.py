@@ -165,7 +165,7 @@ class SuperResolution(Photographs):
 class Deblurring(Photographs):
     """The blur is of the whole scene, of which methods see the middle and have to guess what is around."""
 
-    values: tuple[float, ...] = (0.05, 0.02, 0.01)
+    values: tuple[float, ...] = (0.01, 0.02, 0.05)
 
     name = "deblurring"
     about = (
@@ -196,6 +196,7 @@ class Colorization(Photographs):
     """Brightness alone is measured."""
 
     values: tuple[float, ...] = (0.01,)
+    tuning: tuple[str, ...] = ("skimage_astronaut", "skimage_chelsea")
 
     name = "colorization"
     about = (

@@ -106,6 +106,7 @@ def judged(suite, entry, task, image):
     return outcome
 
 
+@pytest.mark.cases_are_slow
 def test_the_first_entry_gives_the_same_figures_each_time(suite):
     quick = suite.quick()
     entry = next(e for e in quick.entries if e.missing is None)
