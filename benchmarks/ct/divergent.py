@@ -9,8 +9,8 @@ import time
 import torch
 
 import invgen as ig
-from benchmarks.peers import Astra
 from benchmarks.report import Milestones, Report, relative, seconds
+from invgen.bench.suites.packages import Astra
 from invgen.operators import ConeBeam, FanBeam
 from invgen.operators.tomography import cone_torch
 from invgen.operators.tomography.rays import DivergentRays

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 import invgen as ig
-from benchmarks.peers import Astra, odl_tv
+from benchmarks.peers import odl_tv
 from benchmarks.report import Milestones, Report, relative, seconds
+from invgen.bench.suites.packages import Astra
 from invgen.operators import Radon
 from invgen.phantoms import disc, shepp_logan
 from invgen.priors import TotalVariation

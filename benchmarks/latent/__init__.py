@@ -1,1 +1,1 @@
-"""Latent optimization and sampling beside penalties and diffusion: `python -m benchmarks.latent`."""
+"""Speed of latent optimization, and CT and MRI by a GAN: `python -m benchmarks.latent`."""

@@ -1,4 +1,4 @@
-"""Solvers in the latent variables of generators, beside penalties and diffusion samplers.
+"""Solvers in the latent variables of generators: restarts at once, CT and MRI.
 
     python -m benchmarks.latent [section ...]
 
@@ -8,10 +8,8 @@ written into the current folder.
 
 from __future__ import annotations
 
-from benchmarks.latent.compressed_sensing import compressed_sensing
 from benchmarks.latent.scans import scans
 from benchmarks.latent.speed import speed
-from benchmarks.latent.tasks import tasks
 from benchmarks.report import run
 
-run(compressed_sensing, tasks, speed, scans)
+run(speed, scans)

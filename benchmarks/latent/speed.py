@@ -6,9 +6,10 @@ import time
 from typing import Any
 
 import invgen as ig
-from benchmarks.latent.digits import SHAPE, published, unseen_digits
-from benchmarks.priors.sources import prior
+from benchmarks.priors.sources import data, prior
 from benchmarks.report import Report
+from invgen.bench.suites.cs_digits import SHAPE, published
+from invgen.bench.suites.data import digits, folder
 from invgen.operators import GaussianMatrix
 from invgen.solvers import LatentOptimization
 
@@ -21,12 +22,14 @@ MADE = 3
 
 def speed(report: Report) -> None:
     """64 measurements x 10 restarts x 500 steps of Adam: a convolutional and a fully connected decoder."""
-    truth, generators, vae = unseen_digits(report, BATCH), published(report), prior(report, "digits-vae")
-    if truth is None or generators is None or vae is None:
+    paths = [data(report, name) for name in ("digits/mnist8k-images-idx3-ubyte.gz", "weights/mnist_vae.pth")]
+    vae = prior(report, "digits-vae")
+    if None in paths or vae is None:
         return
+    truth, other = digits(folder())[:BATCH], published(folder(), "published VAE")
     A, noise = GaussianMatrix(SHAPE, 100, seed=0), ig.noise.Gaussian(0.05)
     measured = noise.sample(A(truth), seed=0)
-    for name, generator in {"digits-vae": vae, "published VAE": generators["VAE"]}.items():
+    for name, generator in {"digits-vae": vae, "published VAE": other}.items():
         settings: dict[str, Any] = {
             "optimizer": "adam",
             "learning_rate": 0.03,

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import torch
 
-from benchmarks.deepinverse import import_deepinv
 from benchmarks.report import Report, race, relative
 from invgen.operators import MRI, NonCartesianMRI, sampling, trajectories
 
@@ -21,7 +19,7 @@ def normal(*shape: int, seed: int) -> torch.Tensor:
 
 
 def cartesian(report: Report, n: int = 320) -> None:
-    """Forward and adjoint against the Fourier transforms that they contain, and against other packages."""
+    """Forward and adjoint against the Fourier transforms that they contain."""
     x, coils, y = normal(n, n, seed=0), normal(_COILS, n, n, seed=1), normal(_COILS, n, n, seed=2)
     masks = {
         "full mask": (torch.ones(n, dtype=torch.bool), 2.0),
@@ -30,14 +28,12 @@ def cartesian(report: Report, n: int = 320) -> None:
     }
     for name, (mask, limit) in masks.items():
         A = MRI((n, n), mask, coils)
-        peers = {"DeepInverse MultiCoilMRI": _deepinv(A, x), "SigPy Sense": _sigpy(A, x)}
         times = race(
             lambda: torch.fft.ifft2(torch.fft.fft2(y, norm="ortho"), norm="ortho"),
             lambda A=A: A.H(A(x)),
             lambda A=A: A.gram(x),
-            *(peer for _, peer in peers.values()),
         )
-        ffts, ours, gram, *others = (1e3 * t for t in times)
+        ffts, ours, gram = (1e3 * t for t in times)
         what = f"`MRI` {n}x{n}, {_COILS} coils, {name}"
         report.row(
             f"{what}: forward + adjoint against the bare FFTs",
@@ -46,40 +42,6 @@ def cartesian(report: Report, n: int = 320) -> None:
             ours <= limit * ffts if limit else None,
         )
         report.row(f"{what}: gram", f"{gram:.1f} ms")
-        reference = A.H(A(x))
-        for (peer, (result, _)), t in zip(peers.items(), others, strict=True):
-            report.row(
-                f"{what}: {peer}, apart {relative(result, reference):.0e}",
-                f"{t:.1f} ms, {t / ours:.1f} times as long",
-                "slower",
-                t > ours,
-            )
-
-
-def _deepinv(A: MRI, x: torch.Tensor) -> tuple[torch.Tensor, Any]:
-    """DeepInverse's result, and the call to time."""
-    physics = import_deepinv().physics.MultiCoilMRI(
-        mask=A.mask.float()[None, None], coil_maps=A.coils[None], img_size=(2, *A.domain.shape)
-    )
-    image = torch.view_as_real(x).movedim(-1, 0)[None].contiguous()
-
-    def call() -> torch.Tensor:
-        return physics.A_adjoint(physics.A(image))
-
-    return torch.view_as_complex(call()[0].movedim(0, -1).contiguous()), call
-
-
-def _sigpy(A: MRI, x: torch.Tensor) -> tuple[torch.Tensor, Any]:
-    """SigPy's result, and the call to time. Its mask multiplies by the square root of weights."""
-    from sigpy.mri.linop import Sense
-
-    linop = Sense(A.coils.numpy(), weights=A.mask.numpy().astype(np.float32))
-    image = x.numpy()
-
-    def call() -> np.ndarray:
-        return linop.H(linop(image))
-
-    return torch.from_numpy(call()), call
 
 
 def noncartesian(report: Report, n: int = 256, spokes: int = 400, samples: int = 512) -> None:

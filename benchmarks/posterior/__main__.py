@@ -8,17 +8,12 @@ that come with the package.
 
 from __future__ import annotations
 
-from benchmarks.posterior.digits import digits
 from benchmarks.posterior.magnetic_resonance import magnetic_resonance, other_heads
 from benchmarks.posterior.overhead import overhead
-from benchmarks.posterior.photographs import colorization, photographs
 from benchmarks.posterior.tomography import chest, discs, tomography
 from benchmarks.report import run
 
 run(
-    digits,
-    photographs,
-    colorization,
     magnetic_resonance,
     other_heads,
     tomography,
