@@ -9,18 +9,19 @@ from typing import Any
 
 from invgen.bench.suite import Entry, Knob
 from invgen.core.errors import CapabilityError, ParameterError
-from invgen.noise import Gaussian
+from invgen.noise import Gaussian, Unknown
 from invgen.priors import NonLocalMeans, TotalVariation, Wavelet, load
 from invgen.problem import Problem
 from invgen.reconstruction import Reconstruction
 from invgen.solvers import FISTA
 from invgen.solvers.methods import find
 
-__all__ = ["KNOBS", "Configured", "Wavelets", "entry", "wavelets"]
+__all__ = ["KNOBS", "Configured", "Wavelets", "entry", "noise_level", "wavelets"]
 
 #: What is tuned of each method, and between which ends. Weights of penalties are in units of one over the
 #: standard deviation of the noise.
 KNOBS: dict[str, Knob] = {
+    "fbp": Knob("cutoff", 0.1, 1.0),
     **{name: Knob("weight", 0.03, 30.0) for name in ("tv", "wavelets", "ista", "admm", "condat-vu")},
     **{name: Knob("weight", 0.02, 10.0) for name in ("pnp-hqs", "pnp-admm", "pnp-pgd", "red")},
     **{name: Knob("weight", 0.1, 10.0) for name in ("diffpir", "red-diff", "csgm", "ilo", "flow-map", "map")},
@@ -92,17 +93,16 @@ class Wavelets:
 
 
 def noise_level(problem: Problem) -> float:
-    """The one standard deviation of the noise of a problem.
+    """The standard deviation of the noise of a problem; of unequal noise that of the mean weight.
 
     Raises
     ------
     CapabilityError
-        Where it is not one number.
+        Where the noise is not Gaussian, or of an unknown level.
     """
-    noise = problem.noise
-    if not isinstance(noise, Gaussian) or noise.std is None or noise.std.value.ndim:
-        raise CapabilityError("A weight in units of the noise needs Gaussian noise of one level.")
-    return float(noise.std.value)
+    if not isinstance(problem.noise, Gaussian) or isinstance(problem.noise, Unknown):
+        raise CapabilityError("A weight in units of the noise needs Gaussian noise of a known level.")
+    return float(problem.mean_weight) ** -0.5
 
 
 def entry(

@@ -15,7 +15,7 @@ from invgen.bench.record import Outcome
 from invgen.bench.suite import Entry, Suite, Task, find_entry
 from invgen.core.counting import count_calls
 from invgen.core.fingerprint import fingerprint
-from invgen.solvers.methods import Method, used_for
+from invgen.solvers.methods import Method, find, used_for
 
 __all__ = ["ImageSuite"]
 
@@ -60,9 +60,14 @@ class ImageSuite(Suite):
         if method not in table:
             return find_entry(self.entries, method, prior)  # which says what priors there are
         found = table[method]
-        settings = {n: v for n, v in self.sampling.items() if n in found.hyperparameters}
-        named = (prior or self._prior(found)) if found.loads_prior else ""
-        return entry(method, self.use, named, samples=self.samples, **settings)
+        return self.from_table(method, (prior or self._prior(found)) if found.loads_prior else "")
+
+    def from_table(self, method: str, prior: str = "", **settings: Any) -> Entry:
+        """An entry of the table of methods; samplers have the suite's samples and hyper-parameters."""
+        found = find(method, self.use)
+        given = {n: v for n, v in self.sampling.items() if found.samples or n == "scale"}
+        known = {name: value for name, value in given.items() if name in found.hyperparameters}
+        return entry(method, self.use, prior, samples=self.samples, **known | settings)
 
     def _prior(self, method: Method) -> str:
         """Name of the prior of the suite that a method can use; "" where the suite has none."""

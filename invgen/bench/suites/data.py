@@ -14,13 +14,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.ndimage import map_coordinates
 from torch import Tensor
 
 from invgen.core.errors import FileError
 from invgen.core.fingerprint import fingerprint
 from invgen.io import read_images
 
-__all__ = ["SOURCES", "digits", "file", "folder", "own_seed", "picture"]
+__all__ = ["SOURCES", "chests", "digits", "file", "folder", "head", "own_seed", "picture"]
 
 #: Where files come from, by how their names begin: what they are, and how each is named.
 SOURCES: dict[str, str] = {
@@ -30,6 +31,11 @@ SOURCES: dict[str, str] = {
     "https://github.com/scikit-image/scikit-image",
     "digits/mnist8k": "the test digits of MNIST, t10k-images-idx3-ubyte.gz of "
     "https://yann.lecun.com/exdb/mnist, of which the first 8,000 are used",
+    "ct_slices/tcga_chest": "slices of 24 patients of TCGA-LUAD and TCGA-LUSC in Hounsfield units, the array "
+    "hu of shape (8, 512, 512) in each file, of dicom_dir in "
+    "https://github.com/ChrisKalahiki/CT-Image-Analysis-using-DWT",
+    "heads/i_t1_tumour": "data/brain2_image.nrrd of https://github.com/AIM-Harvard/pyradiomics, as NIfTI",
+    "heads/c_t2_stripped": "M2208_T2w.nii.gz of https://github.com/niivue/niivue-demo-images",
     "weights/mnist_vae": "mnist_vae/weights/vae_epoch_25.pth of "
     "https://github.com/csinva/gan-vae-pretrained-pytorch",
     "weights/mnist_gan": "mnist_gan_mlp/weights/G--300.ckpt of "
@@ -85,3 +91,45 @@ def _digits(path: Path) -> Tensor:
 def own_seed(seed: int, *names: str) -> int:
     """A seed for what is drawn of one image: with the same noise on all, errors were not independent."""
     return int(fingerprint(seed, *names)[:12], 16)
+
+
+def chests(data: Path) -> tuple[Tensor, Tensor]:
+    """Slices (n, 512, 512) that `chest-ct` has learned from, and those of six patients held out.
+
+    Attenuation over that of water, from that of air to 1500 HU.
+    """
+    return _chests(tuple(file(data, f"ct_slices/tcga_chest_train_{i}.npz") for i in range(3)))
+
+
+@functools.lru_cache(maxsize=1)
+def _chests(paths: tuple[Path, ...]) -> tuple[Tensor, Tensor]:
+    hounsfield = np.concatenate([np.load(path)["hu"] for path in paths])
+    slices = torch.from_numpy(hounsfield).div(1000).add(1).clamp(0, 2.5)
+    held_out = torch.arange(len(slices)) % 4 == 3
+    return slices[~held_out], slices[held_out]
+
+
+def head(data: Path, name: str, pixel_size: float) -> Tensor:
+    """Axial slices (n, 256, 192) of a head with pixels of 0.9 mm, the front at the top, around its center.
+
+    Over the percentile 99.8 of the volume, as `brain-mr` learned its heads.
+
+    Parameters
+    ----------
+    data, name
+        Of a volume in NIfTI whose axes are sideways, to the front, and up.
+    pixel_size : float
+        The side of its pixels in mm.
+    """
+    return _head(file(data, name), pixel_size)
+
+
+@functools.lru_cache(maxsize=4)
+def _head(path: Path, pixel_size: float) -> Tensor:
+    volume = np.stack(read_images(path))
+    volume = volume / np.percentile(volume, 99.8)
+    center = [np.average(n, weights=volume > 0.2) for n in np.indices(volume.shape)[1:]]
+    rows, columns = ((np.arange(n) - (n - 1) / 2) * 0.9 / pixel_size for n in (256, 192))
+    places = np.meshgrid(center[1] - rows, center[0] + columns, indexing="ij")
+    slices = [map_coordinates(each.T, places, order=3).clip(0) for each in volume]
+    return torch.from_numpy(np.stack(slices)).float()
