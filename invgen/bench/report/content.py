@@ -26,7 +26,6 @@ __all__ = [
     "gather",
     "label",
     "plain",
-    "settings",
 ]
 
 #: Probability under which a difference is called one.
@@ -132,7 +131,7 @@ class Row:
     @property
     def settings(self) -> str:
         """The knob, where it was set."""
-        return settings(self.line.cell)
+        return ", ".join(f"{name} = {value:.4g}" for name, value in self.line.cell.settings.items())
 
     @property
     def is_complete(self) -> bool:
@@ -420,11 +419,6 @@ def _sentence(task: str, best: Row | None, rows: Sequence[Row], primary: Column)
 def label(cell: Cell) -> str:
     """How a row is called: as comparisons call it."""
     return cell.title + (" (tuned)" if cell.run == "tuned" else "")
-
-
-def settings(cell: Cell) -> str:
-    """The knob of a cell, where it was set."""
-    return ", ".join(f"{name} = {value:.4g}" for name, value in cell.settings.items())
 
 
 def plain(value: Any) -> Any:

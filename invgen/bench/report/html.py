@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from invgen.bench.record import Record
-from invgen.bench.report.content import LEVEL, Column, Report, Row, SuiteReport, label, plain, settings
+from invgen.bench.report.content import LEVEL, Column, Report, Row, SuiteReport, label, plain
 from invgen.bench.report.pictures import CONTRAST, Pictures, collect
 from invgen.bench.store import Results
 
@@ -31,8 +31,8 @@ def as_html(report: Report, results: Results) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["minus"] = lambda text: text.replace("-", "\N{MINUS SIGN}")
-    environment.filters["label"], environment.filters["settings"] = label, settings
+    environment.filters["minus"] = _minus
+    environment.filters["label"] = label
     script = (_FOLDER / "report.js").read_text(encoding="utf-8")
     style = (_FOLDER / "report.css").read_text(encoding="utf-8")
     colors = _colors()
@@ -47,6 +47,7 @@ def as_html(report: Report, results: Results) -> str:
         channels=[" ".join(f"{color[i]:.4f}" for color in colors) for i in range(3)],
         charts=[_charts(suite) for suite in report.suites],
         data={"suites": [_suite(suite) for suite in report.suites], "contrast": CONTRAST},
+        cells=[[_cell(record, suite) for record in suite.records] for suite in report.suites],
         problems=_problems(report, pictures),
         pictures=pictures,
         level=LEVEL,
@@ -151,6 +152,18 @@ def _row(row: Row, suite: SuiteReport) -> dict[str, Any]:
         "widths": {name: _band(len(values)) for name, values in uniform.items() if values},
         "spread": list(_spread(own)),
     }
+
+
+def _cell(record: Record, suite: SuiteReport) -> list[str]:
+    """The texts of a record's row in the table of all cells."""
+    cell, known = record.cell, {**record.measures, **record.costs}
+    figures = [_minus(one.text(known[one.name])) if one.name in known else "—" for one in suite.columns]
+    return [cell.task, label(cell), cell.image, str(cell.seed), *figures, record.error or ""]
+
+
+def _minus(figure: str) -> str:
+    """A figure with the sign as it is typeset."""
+    return figure.replace("-", "\N{MINUS SIGN}")
 
 
 def _is_of(record: Record, row: Row) -> bool:

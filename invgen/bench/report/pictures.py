@@ -22,7 +22,10 @@ BUDGET = 24_000_000
 CONTRAST = 5
 
 #: Longest edge in pixels and quality of WebP (None: without loss), the best first.
-_SIZES = ((1024, None), (512, 90), (256, 85), (128, 80), (64, 75), (32, 75), (16, 75))
+_SIZES = (
+    *((1024, None), (512, 90), (384, 85), (256, 85), (192, 80), (128, 80)),
+    *((96, 75), (64, 75), (48, 75), (32, 75), (16, 75)),
+)
 
 Array = npt.NDArray[Any]
 Load = Callable[[str], Mapping[str, Any]]

@@ -32,71 +32,87 @@ function choose(chooser, choices) {
 
 const words = new Intl.Collator(undefined, { numeric: true });
 
-function number(cell) {
-  const text = cell.dataset.v ?? cell.textContent.trim();
+function number(text) {
   if (text === "inf" || text === "∞") return Infinity;
-  if (text === "-inf" || text === "-∞") return -Infinity;
+  if (text === "-inf" || text === "−∞") return -Infinity;
   return parseFloat(text.replace("−", "-"));
 }
 
-function sortRows(body, column, isNumber, sign) {
-  const rows = [...body.rows].map((row) => {
-    const cell = row.cells[column];
-    return { row, value: isNumber ? number(cell) : cell.textContent.trim() };
-  });
-  rows.sort((a, b) => {
-    if (!isNumber) return sign * words.compare(a.value, b.value);
-    if (isNaN(a.value) || isNaN(b.value)) return isNaN(a.value) - isNaN(b.value); // what is missing is last
-    return a.value === b.value ? 0 : sign * (a.value < b.value ? -1 : 1);
-  });
-  body.append(...rows.map((entry) => entry.row));
+// Rows: the text and the number in a column, all words, and the element, of long tables made when it is shown.
+function standingRow(row) {
+  let words;
+  return {
+    text: (column) => row.cells[column].firstChild.textContent.trim(), // without the note below it
+    number: (column) => number(row.cells[column].dataset.v ?? row.cells[column].textContent),
+    words: () => words ??= row.textContent.toLowerCase(),
+    element: () => row,
+  };
+}
+function listedRow(texts, heads) {
+  let element;
+  const cell = (text, column) => heads[column].dataset.row !== undefined ? make("th", { scope: "row" }, text)
+    : make("td", heads[column].dataset.number !== undefined ? { "data-v": text } : {}, text);
+  return {
+    text: (column) => texts[column],
+    number: (column) => number(texts[column]),
+    words: () => texts.join(" ").toLowerCase(),
+    element: () => element ??= make("tr", {}, ...texts.map(cell)),
+  };
 }
 
-const chosenText = (cell) => cell.firstChild.textContent.trim(); // without the note below it
+const PAGE = 200; // rows of a long table that are shown at first, and more at a time
 
-function enhanceTable(host) {
+function enhanceTable(host, listed) {
   const table = host.querySelector("table"), body = table.tBodies[0], heads = [...table.tHead.rows[0].cells];
-  const total = body.rows.length;
+  const rows = listed ? listed.map((texts) => listedRow(texts, heads)) : [...body.rows].map(standingRow);
+  let limit = listed ? PAGE : Infinity;
+
   heads.forEach((head, column) => {
     const button = make("button", { type: "button" }, ...head.childNodes);
     head.append(button);
     head.setAttribute("aria-sort", "none");
     button.addEventListener("click", () => {
-      const before = head.getAttribute("aria-sort"), first = head.dataset.first ?? "ascending";
-      const other = first === "ascending" ? "descending" : "ascending";
-      const order = before === first ? other : first;
+      const first = head.dataset.first ?? "ascending", other = first === "ascending" ? "descending" : "ascending";
+      const order = head.getAttribute("aria-sort") === first ? other : first;
       heads.forEach((each) => each.setAttribute("aria-sort", each === head ? order : "none"));
-      sortRows(body, column, "number" in head.dataset, order === "ascending" ? 1 : -1);
+      sort(column, "number" in head.dataset, order === "ascending" ? 1 : -1);
+      show();
     });
   });
 
+  function sort(column, isNumber, sign) {
+    const values = new Map(rows.map((row) => [row, isNumber ? row.number(column) : row.text(column)]));
+    rows.sort((one, other) => {
+      const a = values.get(one), b = values.get(other);
+      if (!isNumber) return sign * words.compare(a, b);
+      if (isNaN(a) || isNaN(b)) return isNaN(a) - isNaN(b); // what is missing is last
+      return a === b ? 0 : a < b ? -sign : sign;
+    });
+  }
+
   const search = make("input", { type: "search", placeholder: "words in a row" });
   const status = make("span", { class: "status", role: "status" });
-  const columns = heads.map((head, column) => [head, column]).filter(([head]) => "choose" in head.dataset);
-  const choosers = columns.map(([head, column]) => {
-    const values = new Set([...body.rows].map((row) => chosenText(row.cells[column])));
-    const choices = [...values].sort(words.compare).map((value) => [value, value]);
-    return [chooser(head.textContent, [["", "all"], ...choices], apply), column];
-  }).filter(([made]) => made.select.options.length > 2);
-  const texts = new Map();
-  const text = (row) => texts.get(row) ?? texts.set(row, row.textContent.toLowerCase()).get(row);
+  const more = make("button", { type: "button", class: "more" }, `Show ${PAGE} more rows`);
+  const choosers = heads.map((head, column) => {
+    if (!("choose" in head.dataset)) return null;
+    const values = [...new Set(rows.map((row) => row.text(column)))].sort(words.compare);
+    return values.length < 2 ? null : { column, ...chooser(head.textContent, [["", "all"], ...values.map((value) => [value, value])], show) };
+  }).filter(Boolean);
 
-  function apply() {
+  function show() {
     const wanted = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const chosen = choosers.filter(([made]) => made.value !== "");
-    let count = 0;
-    for (const row of body.rows) {
-      const kept = wanted.every((word) => text(row).includes(word)) &&
-        chosen.every(([made, column]) => chosenText(row.cells[column]) === made.value);
-      row.hidden = !kept;
-      count += kept;
-    }
-    status.textContent = count === total ? `${total} rows` : `${count} of ${total} rows`;
+    const chosen = choosers.filter((each) => each.select.value !== "");
+    const kept = rows.filter((row) => chosen.every(({ column, select }) => row.text(column) === select.value) &&
+      wanted.every((word) => row.words().includes(word)));
+    body.replaceChildren(...kept.slice(0, limit).map((row) => row.element()));
+    more.hidden = kept.length <= limit;
+    status.textContent = kept.length === rows.length ? `${rows.length} rows` : `${kept.length} of ${rows.length} rows`;
   }
-  search.addEventListener("input", apply);
-  host.prepend(make("div", { class: "controls" }, make("label", {}, "Filter", search),
-    ...choosers.map(([made]) => made.label), status));
-  apply();
+  search.addEventListener("input", show);
+  more.addEventListener("click", () => { limit += PAGE; show(); });
+  host.prepend(make("div", { class: "controls" }, make("label", {}, "Filter", search), ...choosers.map((each) => each.label), status));
+  host.append(more);
+  show();
 }
 
 // ------------------------------------------------------------------------------------------------- charts
@@ -322,7 +338,7 @@ function point(suite, row, x, column) {
 }
 
 function enhanceChart(figure, suite) {
-  const controls = make("div", { class: "controls" }), canvas = make("div"), names = make("div"), hidden = new Set();
+  const controls = make("div", { class: "controls" }), canvas = make("div", { class: "canvas" }), names = make("div"), hidden = new Set();
   const control = (text, choices, chosen) => {
     const made = chooser(text, choices, () => update(true));
     if (chosen !== undefined) made.select.value = chosen;
@@ -444,7 +460,11 @@ function enhanceViewer(host, problems, contrast) {
 // --------------------------------------------------------------------------------------------------- page
 
 const data = read("data");
-all(".table").forEach(enhanceTable);
+all(".table").forEach((host) => {
+  if (!("cells" in host.dataset)) return enhanceTable(host);
+  const opened = () => enhanceTable(host, read("cells")[host.dataset.cells]);
+  host.closest("details").addEventListener("toggle", opened, { once: true });
+});
 
 // What is far down is made when it is near: the first screen does not wait for it.
 function whenNear(element, start) {

@@ -33,7 +33,7 @@ def _markdown(report: Report) -> Iterator[str]:
                     for row in task.rows
                 ),
             )
-        yield from ("", _legend(suite, "bold", "≈"))
+        yield from ("", _legend(suite))
         if suite.failures:
             yield from ("", "### Failures", "")
             heads = ["task", "method", "cells", "error"]
@@ -95,12 +95,12 @@ def _listed(names: Sequence[str]) -> str:
     return f"{len(names)} images ({', '.join(names)})" if names else "none"
 
 
-def _legend(suite: SuiteReport, best: str, tied: str) -> str:
+def _legend(suite: SuiteReport) -> str:
     return (
-        f"Mean ± standard error over images, seeds of one image averaged first; {best}: best of the task among "
-        f"methods with a result for every image, where there are any; {tied}: not distinguishable from the best by "
-        f"{suite.primary.title} (Wilcoxon's signed-rank test, Holm-corrected p ≥ {LEVEL}; few images cannot show a "
-        "difference)."
+        "Mean ± standard error over images, seeds of one image averaged first. Bold: best of the task, among "
+        "methods with a result for every image where there are any. ≈: not distinguishable from the best by "
+        f"{suite.primary.title} (Wilcoxon's signed-rank test, p ≥ {LEVEL} after Holm's correction; few "
+        "images cannot show a difference)."
     )
 
 
@@ -141,7 +141,7 @@ def _latex(report: Report) -> Iterator[str]:
             columns = _filled(suite, task)
             heads = [f"{one.title} {one.arrow}".strip() for one in columns]
             yield from ("", r"\begin{table}", r"\centering")
-            said = f"{suite.name}, {task.name}. {task.sentence} {_legend(suite, 'bold', '≈')}"
+            said = f"{suite.name}, {task.name}. {task.sentence} {_legend(suite)}"
             yield rf"\caption{{{_tex(said)}}}"
             # wide tables shrink to the width of the text, narrow ones keep their size
             yield r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
