@@ -16,7 +16,7 @@ const draw = (name, attributes = {}, ...children) =>
 
 // A labeled list of choices; `change` is called when another one is chosen. Choices are [value, text].
 function chooser(text, choices, change) {
-  const select = make("select", {}, ...choices.map(([value, shown]) => make("option", { value }, shown)));
+  const select = make("select", { "aria-label": text }, ...choices.map(([value, shown]) => make("option", { value }, shown)));
   const label = make("label", {}, text, select);
   select.addEventListener("change", change);
   return { label, select, get value() { return select.value; } };
@@ -90,7 +90,7 @@ function enhanceTable(host, listed) {
     });
   }
 
-  const search = make("input", { type: "search", placeholder: "words in a row" });
+  const search = make("input", { type: "search", "aria-label": "Filter", placeholder: "words in a row" });
   const status = make("span", { class: "status", role: "status" });
   const more = make("button", { type: "button", class: "more" }, `Show ${PAGE} more rows`);
   const choosers = heads.map((head, column) => {

@@ -48,6 +48,23 @@ def column(page, number, host=RESULTS):
     )
 
 
+def chooser(page, host, name):
+    return page.locator(host).get_by_label(name, exact=True)
+
+
+def to_images(page):
+    """Scroll to the images, which are made then."""
+    page.locator("#images").scroll_into_view_if_needed()
+    page.locator(".gallery").wait_for()
+
+
+def to_chart(page, kind):
+    figure = page.locator(f"figure[data-kind={kind}]")
+    figure.scroll_into_view_if_needed()
+    figure.locator("svg[role=img]").wait_for()
+    return figure
+
+
 def head(page, text, host=RESULTS):
     return page.locator(f"{host} thead th", has_text=text).first
 
@@ -65,7 +82,7 @@ def test_tables_sort_and_filter_and_the_slider_slides(opened):
     page.locator(f"{RESULTS} input[type=search]").fill("<script>alert")
     assert len(column(page, 0)) == 2
     assert page.locator(f"{RESULTS} [role=status]").inner_text() == f"2 of {total} rows"
-    page.locator("#images").scroll_into_view_if_needed()
+    to_images(page)
     page.locator("#split").fill("80")
     assert page.eval_on_selector(".views", "e => e.style.getPropertyValue('--split')") == "80%"
     assert "80%" in page.eval_on_selector(".pair img.over", "e => getComputedStyle(e).clipPath")
@@ -74,25 +91,25 @@ def test_tables_sort_and_filter_and_the_slider_slides(opened):
 @pytest.mark.slow
 def test_choices_filter_rows_and_join_with_words(opened):
     page = opened()
-    page.locator(f"{RESULTS} label", has_text="Task").locator("select").select_option("60 views")
+    chooser(page, RESULTS, "Task").select_option("60 views")
     assert set(column(page, 0)) == {"60 views"}
-    page.locator(f"{RESULTS} label", has_text="Run").locator("select").select_option("tuned")
+    chooser(page, RESULTS, "Run").select_option("tuned")
     assert column(page, 0) == []
 
 
 @pytest.mark.slow
 def test_every_image_is_shown(opened):
     page = opened()
-    page.locator("#images").scroll_into_view_if_needed()
-    chosen = page.locator("#viewer label", has_text="Task").locator("select")
+    to_images(page)
+    chosen = chooser(page, "#viewer", "Task")
     shown = 0
     for task in chosen.locator("option").all_inner_texts():
         chosen.select_option(task)
-        images = page.locator("#viewer label", has_text="Image").locator("select")
+        images = chooser(page, "#viewer", "Image")
         for value in images.locator("option").evaluate_all("options => options.map(o => o.value)"):
             images.select_option(value)
             for part in ("image", "error", "std"):
-                page.locator("#viewer label", has_text="All methods by").locator("select").select_option(part)
+                chooser(page, "#viewer", "All methods by").select_option(part)
                 page.wait_for_function("[...document.images].every(image => image.complete)")
                 sizes = page.evaluate("[...document.images].map(image => [image.naturalWidth, image.alt])")
                 assert all(width == 24 and alt for width, alt in sizes)
@@ -103,11 +120,9 @@ def test_every_image_is_shown(opened):
 @pytest.mark.slow
 def test_pairs_are_chosen_and_their_maps_follow(opened):
     page = opened()
-    page.locator("#images").scroll_into_view_if_needed()
-    page.locator("#viewer label", has_text="Left").locator("select").select_option(
-        "<script>alert(1)</script>"
-    )
-    page.locator("#viewer label", has_text="Right").locator("select").select_option("TV")
+    to_images(page)
+    chooser(page, "#viewer", "Left").select_option("<script>alert(1)</script>")
+    chooser(page, "#viewer", "Right").select_option("TV")
     alts = page.locator(".views img").evaluate_all("images => images.map(image => image.alt)")
     assert alts[0].startswith("<script>alert(1)</script> on 30 views")
     assert [alt.split(" on ")[0] for alt in alts[1:]] == [
@@ -130,7 +145,7 @@ def test_all_of_it_is_done_by_keyboard(opened):
     assert head(page, "PSNR").get_attribute("aria-sort") == "descending"
     page.keyboard.press("Space")
     assert head(page, "PSNR").get_attribute("aria-sort") == "ascending"
-    page.locator("#images").scroll_into_view_if_needed()
+    to_images(page)
     page.locator("#split").focus()
     page.keyboard.press("ArrowRight")
     assert page.locator("#split").input_value() == "51"
@@ -157,15 +172,13 @@ def test_all_of_it_is_done_by_keyboard(opened):
 @pytest.mark.slow
 def test_charts_have_a_mark_for_every_method_and_can_leave_one_out(opened):
     page = opened()
-    figure = page.locator("figure[data-kind=cost]")
-    figure.scroll_into_view_if_needed()
+    figure = to_chart(page, "cost")
     assert figure.locator(".canvas .mark").count() == 9  # methods of the first task with a result
     assert figure.locator(".canvas .mark.hollow").count() == 1  # the mean over one image
     figure.locator(".legend input").first.uncheck()
     assert figure.locator(".canvas .mark").count() == 8
     for kind in ("axis", "uniform", "coverage", "spread"):
-        other = page.locator(f"figure[data-kind={kind}]")
-        other.scroll_into_view_if_needed()
+        other = to_chart(page, kind)
         assert other.locator("svg[role=img]").get_attribute("aria-label")
         assert "NaN" not in other.locator(".canvas").inner_html()
     assert page.locator("figure[data-kind=uniform] .envelope").count() == 1
@@ -177,8 +190,9 @@ def test_charts_have_a_mark_for_every_method_and_can_leave_one_out(opened):
 def test_it_is_readable_in_every_width_and_scheme(opened, width, scheme):
     page = opened(width, color_scheme=scheme)
     page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
-    for anchor in ("figure", "#images", "#definitions"):
-        page.locator(anchor).first.scroll_into_view_if_needed()
+    for kind in ("cost", "axis", "uniform", "coverage", "spread"):
+        to_chart(page, kind)
+    to_images(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     small = page.evaluate(
         "[...document.querySelectorAll('body *')].filter(e => e.innerText && e.checkVisibility() && "
@@ -205,7 +219,7 @@ CONTRAST = """element => {
 @pytest.mark.slow
 def test_tables_are_there_without_javascript(opened):
     page = opened(java_script_enabled=False)
-    assert page.locator(f"{RESULTS} tbody tr").count() == 16
+    assert page.locator(f"{RESULTS} tbody tr").count() == 17
     assert page.locator("noscript").first.is_visible()
     page.locator("summary", has_text="Traceback").click()
     assert page.get_by_text('File "x.py", line 3').is_visible()

@@ -31,7 +31,7 @@ def test_the_window_is_the_truths_range_and_what_is_beyond_is_clipped():
     pictures = one(image=2 * RAMP, truth=RAMP)
     assert pictures.shown[0].window == (-1.0, 3.0)
     np.testing.assert_array_equal(decoded(pictures, "truth")[..., 0].ravel(), np.arange(256))
-    expected = np.rint(255 * ((2 * RAMP.double() + 1) / 4).clip(0, 1)).numpy()
+    expected = np.rint(255 * ((2 * RAMP.double().numpy() + 1) / 4).clip(0, 1))
     np.testing.assert_array_equal(decoded(pictures, "image")[..., 0], expected)
 
 
@@ -79,7 +79,7 @@ def test_failures_and_records_without_images_are_left_out():
     assert collect([failed, record(2)], lambda _: {}).shown == []
 
 
-@pytest.mark.parametrize("budget", [400_000, 100_000, 30_000])
+@pytest.mark.parametrize("budget", [400_000, 100_000, 20_000])
 def test_all_images_fit_into_the_budget(budget):
     generator = torch.Generator().manual_seed(0)
     images = {str(i): torch.rand(200, 100, generator=generator) for i in range(20)}
@@ -89,5 +89,5 @@ def test_all_images_fit_into_the_budget(budget):
     assert len(pictures.shown) == 20
     assert len(sizes) == 1
     height, width = sizes.pop()
-    assert height == pictures.edge < 200
+    assert height == min(200, pictures.edge)
     assert width == round(height / 2)
