@@ -1,4 +1,4 @@
-"""What closed-form solves of imaging and sensing operators cost; other packages' are in `invgen bench operators`.
+"""What closed-form solves of imaging and sensing operators cost; other packages: `invgen bench operators`.
 
 python -m benchmarks.operators [section ...]
 """

@@ -6,6 +6,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from invgen.bench.entries import Configured, entry
@@ -21,27 +22,22 @@ __all__ = ["ImageSuite"]
 
 
 class ImageSuite(Suite):
-    """A suite whose problems are images; a subclass says how each was measured."""
+    """A suite whose problems are images; a subclass says how each was measured.
 
-    @property
-    @abstractmethod
-    def use(self) -> str:
-        """What its problems are in the table of methods: "imaging", "parallel", "cartesian", ..."""
+    Attributes
+    ----------
+    use : str
+        What its problems are in the table of methods: "imaging", "parallel", "cartesian", ...
+    samples : int
+        That samplers draw.
+    sampling : mapping
+        Hyper-parameters that samplers have here.
+    """
 
-    @property
-    def primary(self) -> str:
-        """The definition of scikit-image, by the range that images can have."""
-        return "psnr"
-
-    @property
-    def samples(self) -> int:
-        """Samples that samplers draw."""
-        return 8
-
-    @property
-    def sampling(self) -> Mapping[str, Any]:
-        """Hyper-parameters that samplers have here."""
-        return {"scale": 1.0}
+    use: str
+    primary = "psnr"
+    samples: int = 8
+    sampling: Mapping[str, Any] = MappingProxyType({"scale": 1.0})
 
     def entry(self, method: str, prior: str | None) -> Entry:
         """The suite's own entry of that name, else one of the table of methods.

@@ -87,27 +87,24 @@ class Task:
 
 
 class Suite(ABC):
-    """Tasks, entries, and a judge. Suites can be pickled, and are the same object in every process."""
+    """Tasks, entries, and a judge. Suites can be pickled, and are the same object in every process.
 
-    @property
-    @abstractmethod
-    def name(self) -> str:
-        """On the command line, and in records."""
+    Attributes
+    ----------
+    name : str
+        On the command line, and in records.
+    about : str
+        What is measured, with the split of the images, in a sentence or two.
+    primary : str
+        The measure that knobs are tuned by and that tables are sorted by.
+    seeds : tuple of int
+        That each image is measured with, where nobody names others.
+    """
 
-    @property
-    @abstractmethod
-    def about(self) -> str:
-        """What is measured, with the split of the images, in a sentence or two."""
-
-    @property
-    @abstractmethod
-    def primary(self) -> str:
-        """The measure that knobs are tuned by and that tables are sorted by."""
-
-    @property
-    def seeds(self) -> tuple[int, ...]:
-        """Those that each image is measured with, where nobody names others."""
-        return (0,)
+    name: str
+    about: str
+    primary: str
+    seeds: tuple[int, ...] = (0,)
 
     @property
     @abstractmethod
@@ -160,35 +157,14 @@ class Suite(ABC):
         return find_entry(self.entries, method, prior)
 
 
-@dataclass(frozen=True)
 class QuickForm(Suite):
     """The quick form of a suite by a name of its own: its records do not stand beside those of the whole."""
 
-    whole: Suite
-
-    @property
-    def _form(self) -> Suite:
-        return self.whole.quick()
-
-    @property
-    def name(self) -> str:
-        """Of the suite, and that it is quick."""
-        return f"{self.whole.name} (quick)"
-
-    @property
-    def about(self) -> str:
-        """Of the suite, and that there is less of it."""
-        return f"{self.whole.about} In this quick form images are fewer and smaller, and runs shorter."
-
-    @property
-    def primary(self) -> str:
-        """Of the suite."""
-        return self.whole.primary
-
-    @property
-    def seeds(self) -> tuple[int, ...]:
-        """Of the quick form."""
-        return self._form.seeds
+    def __init__(self, whole: Suite) -> None:
+        self._form = whole.quick()
+        self.name = f"{whole.name} (quick)"
+        self.about = f"{whole.about} In this quick form images are fewer and smaller, and runs shorter."
+        self.primary, self.seeds = whole.primary, self._form.seeds
 
     @property
     def tasks(self) -> tuple[Task, ...]:

@@ -14,6 +14,7 @@ from torch import Tensor
 from invgen.bench.entries import entry, wavelets
 from invgen.bench.image_suite import ImageSuite
 from invgen.bench.measures import Instance
+from invgen.bench.peers import peers
 from invgen.bench.suite import Entry, Task
 from invgen.bench.suites.data import file, own_seed, picture
 from invgen.noise import Gaussian
@@ -57,6 +58,8 @@ class Photographs(ImageSuite):
 
     use = "imaging"
     axis: ClassVar[str]
+    #: What other packages have for it; see `invgen.bench.peers`.
+    others: ClassVar[str] = "imaging"
     gray: ClassVar[bool] = True
     #: Standard deviation of the noise, where that is not what the tasks differ in.
     noise: ClassVar[float] = 0.02
@@ -91,6 +94,7 @@ class Photographs(ImageSuite):
             *(entry(name, self.use, "denoiser-gray", **drawn) for name in ("diffpir", "dds", "ddnm")),
             # a gradient through the network at each step, of which there are many: not tuned
             entry("dps", self.use, "denoiser-gray", **small_steps, knob=False),
+            *peers(self.others),
         )
 
     def middle(self, image: Tensor) -> Tensor:
@@ -135,6 +139,7 @@ class Inpainting(Photographs):
         + _SPLIT
     )
     axis: ClassVar[str] = "fraction"
+    others: ClassVar[str] = "inpainting"
 
     def measured(self, whole: Tensor, value: float, seed: int) -> tuple[LinearOperator, Tensor]:
         """Known pixels."""
@@ -174,6 +179,7 @@ class Deblurring(Photographs):
         + _SPLIT
     )
     axis: ClassVar[str] = "noise"
+    others: ClassVar[str] = "deblurring"
 
     def measured(self, whole: Tensor, value: float, seed: int) -> tuple[LinearOperator, Tensor]:
         """The middle of the blurred picture."""
