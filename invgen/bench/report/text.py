@@ -19,7 +19,7 @@ def as_markdown(report: Report) -> str:
 
 
 def _markdown(report: Report) -> Iterator[str]:
-    yield "# Reconstruction benchmark"
+    yield "# Benchmark"
     for suite in report.suites:
         yield from ("", f"## {_md(suite.name)}", "", _md(suite.info.about))
         for task in suite.tasks:

@@ -36,7 +36,7 @@ def opened(chromium, path):
 
     yield open_
     for page in pages:
-        assert page.title().startswith("invgen bench")
+        assert page.title().startswith("invgen: ")
         page.close()
     assert errors == []
 

@@ -1,12 +1,15 @@
 """The page as a file: nothing is loaded, names are text, and tables are there without JavaScript."""
 
 import json
+import math
 import re
 from html.parser import HTMLParser
 
 import pytest
 
+from invgen.bench.record import Cell, Record
 from invgen.bench.report import write_report
+from invgen.bench.store import Results, SuiteInfo
 from invgen.bench.summary import lines
 
 
@@ -87,6 +90,44 @@ def test_every_line_is_a_row_without_javascript(page, results):
             task == cell.task and name.startswith(label) and run.startswith(cell.run)
             for task, name, run in found
         ), label
+
+
+def test_ranks_are_judged_by_kolmogorovs_critical_values(page):
+    row = next(
+        row
+        for row in json.loads(page.scripts["data"])["suites"][0]["tasks"][0]["rows"]
+        if row["label"] == "TV"
+    )
+    assert len(row["uniform"]["rank"]) == 4
+    assert row["widths"]["rank"] == pytest.approx(0.624, abs=5e-4)  # of four at 5 %: Massey (1951), table 1
+
+
+def test_spread_against_error_is_the_measured_ratio(page, results):
+    rows = json.loads(page.scripts["data"])["suites"][0]["tasks"][0]["rows"]
+    points = next(row["spread"] for row in rows if row["label"] == "TV")
+    own = [
+        r
+        for r in results.records()
+        if (r.cell.task, r.cell.title, r.cell.run) == ("30 views", "TV", "default")
+    ]
+    for (error, spread), record in zip(points, own, strict=True):
+        assert error == math.sqrt(record.measures["mse"])
+        assert spread / error == pytest.approx(record.measures["spread"])
+
+
+def test_measures_of_any_name_without_images_make_a_page(tmp_path):
+    with Results(tmp_path / "results") as results:
+        results.describe_suite("posteriors", SuiteInfo("About.", "novel", {"Gaussian": {}}))
+        for i, value in enumerate((1.5, -2.0, math.inf)):
+            cell = Cell("posteriors", "Gaussian", f"problem {i}", "test", "ULA", 0)
+            results.add(Record(str(i), cell, {"novel": value}, version="1"))
+        write_report(results, tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    page = Page(text)
+    assert 'id="images"' not in text
+    assert any("novel" in row for row in page.rows)
+    assert [row[4] for row in json.loads(page.scripts["cells"])[0]] == ["1.500", "\N{MINUS SIGN}2.000", "∞"]
+    assert json.loads(page.scripts["data"])["suites"][0]["tasks"][0]["rows"][0]["means"] == {"novel": None}
 
 
 def test_what_reproduces_it_is_there(text):
