@@ -1,6 +1,8 @@
-"""What closed-form solves of imaging and sensing operators cost; other packages: `invgen bench operators`.
+"""What closed-form solves of imaging and sensing operators cost.
 
-python -m benchmarks.operators [section ...]
+    python -m benchmarks.operators
+
+Operators beside those of other packages are the suite `operators` of ``invgen bench``.
 """
 
 from __future__ import annotations

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from torch import Tensor
 
 from invgen.bench.entries import entry, noise_level
 from invgen.bench.image_suite import ImageSuite
@@ -19,8 +18,9 @@ from invgen.bench.suite import Entry, Knob, Task
 from invgen.bench.suites.data import digits, file, own_seed
 from invgen.core.errors import FileError
 from invgen.noise import Gaussian
-from invgen.operators import DCT, GaussianMatrix, Identity, MatrixOperator, Wavelet
-from invgen.priors import from_module, load
+from invgen.operators import DCT, GaussianMatrix, Identity, Wavelet
+from invgen.priors import ModuleGenerator, from_module, load
+from invgen.priors.generators.module import LatentGenerator
 from invgen.priors.nets import MLP
 from invgen.problem import Problem
 from invgen.reconstruction import Reconstruction
@@ -37,7 +37,7 @@ _NOISE, _LAMBDA = 0.1, 0.1
 _FILES = {"published VAE": "weights/mnist_vae.pth", "published GAN": "weights/mnist_gan_mlp_G.ckpt"}
 
 
-def published(data: Path, name: str) -> Any:
+def published(data: Path, name: str) -> ModuleGenerator | LatentGenerator:
     """The decoder of the VAE of PyTorch's examples, or a GAN, both fully connected.
 
     Those of https://github.com/csinva/gan-vae-pretrained-pytorch: 20 latent variables through 400 units, and
@@ -52,7 +52,7 @@ def published(data: Path, name: str) -> Any:
 
 
 @functools.lru_cache(maxsize=2)
-def _published(path: Path, name: str) -> Any:
+def _published(path: Path, name: str) -> ModuleGenerator | LatentGenerator:
     state = torch.load(path, map_location="cpu", weights_only=True)
     if name == "published GAN":
         network = MLP((64, 256, 256, 784), "relu", "tanh")
@@ -93,7 +93,7 @@ class Optimized:
 
 @dataclass(frozen=True)
 class SparseIn:
-    """The lasso of the coefficients in an orthonormal basis, which a dense matrix measures.
+    """The lasso of the coefficients in an orthonormal basis.
 
     Setting "weight": over the one that the noise asks for.
     """
@@ -101,14 +101,10 @@ class SparseIn:
     basis: str
     iterations: int
 
-    def __call__(self, problem: Problem, settings: Mapping[str, float], seed: int) -> Tensor:
+    def __call__(self, problem: Problem, settings: Mapping[str, float], seed: int) -> Reconstruction:
         """Solve a problem."""
-        transform, A = _BASES[self.basis](), problem.linear_operator
-        rows = transform(A.H(torch.eye(A.range.size)))
-        coefficients = Problem(MatrixOperator(rows.flatten(1), SHAPE), problem.measurement, problem.noise)
-        lasso = Lasso(iterations=self.iterations).resolved(coefficients)
-        weight = settings.get("weight", 1.0) * float(lasso.weight)
-        return transform.H(replace(lasso, weight=weight)(coefficients).x)
+        lasso = Lasso(transform=_BASES[self.basis](), iterations=self.iterations).resolved(problem)
+        return replace(lasso, weight=settings.get("weight", 1.0) * torch.as_tensor(lasso.weight))(problem)
 
 
 _BASES: dict[str, Any] = {
