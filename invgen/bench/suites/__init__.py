@@ -65,6 +65,8 @@ SUITES: dict[str, Callable[[Path], Suite]] = {
     "mri-r8": _of_package("mri", "mri_r8"),
     "mri-lines": _of_package("mri", "mri_lines"),
     "langevin-mri": _of_package("mri", "langevin_mri"),
+    "dm4ct-lodochallenge": _of_package("dm4ct", "lodochallenge"),
+    "dm4ct-lodoind": _of_package("dm4ct", "lodoind"),
     "certify": _of_package("certify", "Certify"),
     "operators": _of_package("operators", "Operators"),
 }
