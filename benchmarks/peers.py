@@ -9,10 +9,8 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from invgen.bench.peers.parallel import STEP_RATIO, odl_projector
 from invgen.operators import Radon
-
-#: Primal over dual step of ODL's PDHG: of 0.003 to 1000, the one that came closest to the optimum at 128x128.
-_STEP_RATIO = 0.03
 
 
 def odl_tv(
@@ -23,17 +21,8 @@ def odl_tv(
     `callback` gets the seconds spent, its own not counted, and the image; it returns True to stop.
     """
     import odl
-    from odl.applications import tomo
 
-    g = A.geometry
-    half = [n * g.pixel_size / 2 for n in g.image_shape]
-    space = odl.uniform_discr([-half[1], -half[0]], half[::-1], g.image_shape[::-1], dtype="float32")
-    step = float(g.angles[1] - g.angles[0])
-    # a partition's nodes are the middles of its cells
-    angles = odl.uniform_partition(-step / 2, step * (len(g.angles) - 0.5), len(g.angles))
-    width = g.detector_count * g.detector_spacing / 2
-    geometry = tomo.Parallel2dGeometry(angles, odl.uniform_partition(-width, width, g.detector_count))
-    ray = tomo.RayTransform(space, geometry, impl="astra_cpu")
+    space, ray = odl_projector(A.geometry)
     gradient = odl.Gradient(space, method="forward", pad_mode="symmetric")
     stacked = odl.BroadcastOperator(ray, gradient)
     # ODL's norms count each ray and each pixel as one here, and so its objective is the plain one
@@ -63,7 +52,7 @@ def odl_tv(
             terms,
             stacked,
             iterations,
-            tau=_STEP_RATIO / norm,
-            sigma=1 / (_STEP_RATIO * norm),
+            tau=STEP_RATIO / norm,
+            sigma=1 / (STEP_RATIO * norm),
             callback=step_done,
         )

@@ -8,16 +8,8 @@ that come with the package.
 
 from __future__ import annotations
 
-from benchmarks.posterior.magnetic_resonance import magnetic_resonance, other_heads
+from benchmarks.posterior.discs import discs
 from benchmarks.posterior.overhead import overhead
-from benchmarks.posterior.tomography import chest, discs, tomography
 from benchmarks.report import run
 
-run(
-    magnetic_resonance,
-    other_heads,
-    tomography,
-    chest,
-    discs,
-    overhead,
-)
+run(discs, overhead)

@@ -12,9 +12,10 @@ from torch import Tensor
 
 import invgen as ig
 from benchmarks.report import Report
-from invgen.solvers import PDHG, PnPHQS
+from invgen.bench.entries import noise_level
+from invgen.solvers import PDHG
 
-__all__ = ["Method", "Task", "compare", "sampler", "total_variation", "wavelets"]
+__all__ = ["Method", "Task", "compare", "sampler", "total_variation"]
 
 #: Reconstructions that the search for a knob may take.
 _TRIALS = 6
@@ -57,29 +58,10 @@ def total_variation(nonnegative: bool = False) -> Method:
     """Total variation; its knob is the weight in units of ``1 / std`` of the noise."""
 
     def solve(problem: ig.Problem, knob: float, final: bool) -> Tensor:
-        prior = ig.priors.TotalVariation(knob / level(problem), nonnegative=nonnegative)
+        prior = ig.priors.TotalVariation(knob / noise_level(problem), nonnegative=nonnegative)
         return PDHG(prior)(problem).x
 
     return Method("TV", solve, 0.03, 30.0)
-
-
-def wavelets(levels: int, wavelet: str = "db4", approximation: bool = False) -> Method:
-    """The l1 norm of wavelet coefficients, knob as for total variation."""
-
-    def solve(problem: ig.Problem, knob: float, final: bool) -> Tensor:
-        prior = ig.priors.Wavelet(knob / level(problem), wavelet, levels, approximation=approximation)
-        return ig.solvers.FISTA(prior, iterations=300)(problem).x
-
-    return Method("wavelets", solve, 0.03, 30.0)
-
-
-def non_local_means(scale: float = 1.0) -> Method:
-    """Plug-and-play with non-local means; its knob is the weight."""
-
-    def solve(problem: ig.Problem, knob: float, final: bool) -> Tensor:
-        return PnPHQS(ig.priors.NonLocalMeans(), weight=knob, scale=scale)(problem).x
-
-    return Method("non-local means", solve, 0.02, 10.0)
 
 
 def sampler(name: str, make: Callable[[float], Any], low: float, high: float, samples: int) -> Method:
@@ -89,14 +71,6 @@ def sampler(name: str, make: Callable[[float], Any], low: float, high: float, sa
         return make(knob)(problem, samples=samples if final else 2, seed=0).x
 
     return Method(name, solve, low, high, learned=True)
-
-
-def level(problem: ig.Problem) -> float:
-    """The one standard deviation of the noise."""
-    noise = problem.noise
-    assert isinstance(noise, ig.noise.Gaussian)
-    assert noise.std is not None
-    return float(noise.std.value)
 
 
 def compare(

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.ndimage import map_coordinates
 from torch import Tensor
 
 import invgen as ig
 from benchmarks.report import Report
+from invgen.bench.suites import data as sources
 from invgen.priors.files import checkpoints
 
 _DATA = Path(os.environ.get("INVGEN_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -39,41 +39,13 @@ def data(report: Report, name: str) -> Path | None:
 
 
 def head(report: Report, path: str, pixel: float) -> Tensor | None:
-    """Axial slices ``(n, 256, 192)`` of a head with pixels of 0.9 mm, the front at the top; or None.
-
-    Over the percentile 99.8 of the volume, as `brain-mr` learned its heads, and around their center.
-
-    Parameters
-    ----------
-    report, path
-        Of a volume in NIfTI whose axes are sideways, to the front, and up.
-    pixel : float
-        The side of its pixels in mm.
-    """
-    found = data(report, path)
-    if found is None:
-        return None
-    volume = np.stack(ig.io.read_images(found))
-    volume = volume / np.percentile(volume, 99.8)
-    center = [np.average(n, weights=volume > 0.2) for n in np.indices(volume.shape)[1:]]
-    rows, columns = ((np.arange(n) - (n - 1) / 2) * 0.9 / pixel for n in (256, 192))
-    places = np.meshgrid(center[1] - rows, center[0] + columns, indexing="ij")
-    slices = [map_coordinates(each.T, places, order=3).clip(0) for each in volume]
-    return torch.from_numpy(np.stack(slices)).float()
+    """The slices of `invgen.bench.suites.data.head`; or None."""
+    return sources.head(_DATA, path, pixel) if data(report, path) else None
 
 
 def chests(report: Report) -> tuple[Tensor, Tensor] | None:
-    """Slices (n, 512, 512) that `chest-ct` has learned from, and those of six patients held out; or None.
-
-    Attenuation over that of water, from that of air to 1500 HU.
-    """
-    paths = [data(report, f"ct_slices/tcga_chest_train_{i}.npz") for i in range(3)]
-    found = [np.load(path)["hu"] for path in paths if path]
-    if len(found) < 3:
-        return None
-    slices = torch.from_numpy(np.concatenate(found)).div(1000).add(1).clamp(0, 2.5)
-    held_out = torch.arange(len(slices)) % 4 == 3
-    return slices[~held_out], slices[held_out]
+    """The slices of `invgen.bench.suites.data.chests`; or None."""
+    return sources.chests(_DATA) if data(report, "ct_slices/tcga_chest_train_0.npz") else None
 
 
 def digits(report: Report) -> tuple[Tensor, Tensor] | None:

@@ -26,13 +26,13 @@ from invgen.operators import Radon
 from invgen.operators.tomography.geometry import PlanarGeometry
 from invgen.problem import Problem
 
-__all__ = ["PARALLEL", "astra_geometries", "odl_projector"]
+__all__ = ["PARALLEL", "STEP_RATIO", "odl_projector"]
 
 Settings = Mapping[str, float]
 
 _ODL_ITERATIONS = 300
 #: Primal over dual step of ODL's PDHG: of 0.003 to 1000, the one that came closest to the optimum at 128x128.
-_STEP_RATIO = 0.03
+STEP_RATIO = 0.03
 
 
 def _geometry(problem: Problem, unit_bins: bool = False) -> PlanarGeometry:
@@ -51,7 +51,7 @@ def _geometry(problem: Problem, unit_bins: bool = False) -> PlanarGeometry:
     return g
 
 
-def astra_geometries(g: PlanarGeometry) -> tuple[Any, Any]:
+def _astra_geometries(g: PlanarGeometry) -> tuple[Any, Any]:
     """ASTRA's volume and its parallel beams."""
     import astra
 
@@ -64,7 +64,7 @@ def _astra(problem: Problem, name: str, iterations: int = 1, **options: Any) -> 
     """An algorithm of ASTRA on its linear-interpolation projector."""
     import astra
 
-    volume, detector = astra_geometries(_geometry(problem))
+    volume, detector = _astra_geometries(_geometry(problem))
     projector = astra.create_projector("linear", detector, volume)
     image = astra.data2d.create("-vol", volume)
     sinogram = astra.data2d.create("-sino", detector, problem.measurement.numpy())
@@ -139,7 +139,7 @@ def _odl_tv(problem: Problem, settings: Settings, seed: int) -> Tensor:
     start = odl.phantom.white_noise(space, seed=0)
     norm = 1.1 * odl.power_method_opnorm(stacked, xstart=start, maxiter=20)
     x, positive = space.zero(), odl.functionals.IndicatorNonnegativity(space)
-    steps = {"tau": _STEP_RATIO / norm, "sigma": 1 / (_STEP_RATIO * norm)}
+    steps = {"tau": STEP_RATIO / norm, "sigma": 1 / (STEP_RATIO * norm)}
     odl.solvers.pdhg(x, positive, terms, stacked, _ODL_ITERATIONS, **steps)
     return torch.from_numpy(np.flip(x.asarray().T, 0).copy())
 

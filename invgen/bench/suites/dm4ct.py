@@ -1,18 +1,18 @@
 """The protocol of DM4CT (Shi, Pelt and Batenburg 2026) on its data and weights, where a user has them.
 
-As github.com/DM4CT/DM4CT has it: slices of 512x512 pixels with values from -1 to 1; n views from 0 to pi, both
-included; a detector of as many bins as pixels, which does not see the corners; no noise, or counts behind an
-object that is scaled to a transmittance of one half, whose logarithms are the data; the model that reconstructs
-made the data. PSNR and SSIM are scikit-image's with the range 2, SSIM in square windows of 7 pixels: here the
-measures "psnr" and "ssim_fastmri".
+As github.com/DM4CT/DM4CT has it: slices of 512x512 pixels with values from -1 to 1; n views from 0 to pi,
+both included; a detector of as many bins as pixels, which does not see the corners; no noise, or counts
+behind an object that is scaled to a transmittance of one half, whose logarithms are the data; the model that
+reconstructs made the data. PSNR and SSIM are scikit-image's with the range 2, SSIM in square windows of 7
+pixels: here the measures "psnr" and "ssim_fastmri".
 
 What is different: methods see images as ``(x + 1) / 2``, which all priors and penalties here expect, and
 measurements of these. Rays are Joseph's, which are those of ASTRA's GPU code up to its interpolation by
 textures. Where there is no noise, methods are told of one of a thousandth.
 
 The folder of data holds ``dm4ct/<name>/test`` and ``train``, the slices as the repository's
-``preprocess_<name>.py`` writes them, and the weights as ``dm4ct/<name>_pixel_diffusion``, a folder of diffusers
-of huggingface.co/jiayangshi.
+``preprocess_<name>.py`` writes them, and the weights as ``dm4ct/<name>_pixel_diffusion``, a folder of
+diffusers of huggingface.co/jiayangshi.
 """
 
 from __future__ import annotations

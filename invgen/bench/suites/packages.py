@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from invgen.bench.peers.deepinverse import import_deepinv
 from invgen.core.frozen import Constant
 from invgen.operators import (
     MRI,
@@ -24,7 +24,7 @@ from invgen.operators import (
     kernels,
 )
 
-__all__ = ["IMPLEMENTATIONS", "Astra", "Case", "Implementation", "import_deepinv"]
+__all__ = ["IMPLEMENTATIONS", "Astra", "Case", "Implementation"]
 
 
 @dataclass(frozen=True)
@@ -234,22 +234,6 @@ def _skimage(case: Case) -> Implementation:
         image=(lambda x: x.numpy(), torch.from_numpy),
         data=(lambda y: y.numpy().T, lambda y: torch.from_numpy(y.T.copy())),
     )
-
-
-def import_deepinv() -> ModuleType:
-    """Import deepinv, which imports torchvision, whose wheels look for operators of CUDA builds.
-
-    No physics of DeepInverse calls them: declared and empty, they do no harm.
-    """
-    try:
-        import torchvision  # noqa: F401
-    except RuntimeError:
-        library = torch.library.Library("torchvision", "FRAGMENT")
-        for name in ("nms", "qnms"):
-            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    import deepinv
-
-    return deepinv
 
 
 def _of_deepinv(physics: Any, image: Any = _WITH_CHANNEL, data: Any = _WITH_CHANNEL) -> Implementation:
