@@ -28,8 +28,8 @@ from invgen.core.errors import ParameterError
 
 __all__ = ["Benchmark", "run"]
 
-#: Trials of a knob in the first round of its search, and of quick runs.
-_TRIALS, _QUICK_TRIALS = 7, 4
+#: Trials in the first round of the search for a knob, and further rounds; and those of quick runs.
+_SEARCH, _QUICK_SEARCH = (7, 3), (4, 1)
 
 
 @dataclass(frozen=True)
@@ -135,10 +135,12 @@ def run(
     if quick:
         loaded = [QuickForm(suite) for suite in loaded]
     own = [] if method is None else [own_entry(method)]
+    first, rounds = _QUICK_SEARCH if quick else _SEARCH
     grid = Grid(
         [(suite, _distinct(suite, [*competitors(suite, methods, priors), *own])) for suite in loaded],
         None if seeds is None else tuple(range(as_count(seeds, "seeds"))),
-        as_count(trials or (_QUICK_TRIALS if quick else _TRIALS), "trials", least=2),
+        first if trials is None else as_count(trials, "trials", least=2),
+        rounds,
         retry,
     )
     names = tuple(suite.name for suite in loaded)

@@ -10,7 +10,7 @@ from statistics import fmean
 
 from invgen.bench.measures import MEASURES
 from invgen.bench.record import Cell, Record, Run
-from invgen.bench.search import ROUNDS, search
+from invgen.bench.search import search
 from invgen.bench.suite import Entry, Suite, Task
 from invgen.bench.version import package_version
 from invgen.core.errors import ParameterError
@@ -46,12 +46,15 @@ class Plan:
     run: Run
     seeds: tuple[int, ...]
     trials: int
+    rounds: int
 
     @property
     def size(self) -> int:
         """The largest number of cells."""
         tests = len(self.task.test) * len(self.seeds)
-        return tests + (0 if self.run == "default" else (self.trials + 2 * ROUNDS) * len(self.task.tuning))
+        return tests + (
+            0 if self.run == "default" else (self.trials + 2 * self.rounds) * len(self.task.tuning)
+        )
 
     def steps(self) -> Generator[Step, list[Record], None]:
         """Yield cells and take their records, which are all that a run needs to go on."""
@@ -65,7 +68,7 @@ class Plan:
     def _tuned(self) -> Generator[Step, list[Record], None]:
         knob = self.entry.knob
         assert knob is not None, "which is what a plan of this kind is made for"
-        searching, scores = search(knob, self.trials), dict[float, float]()
+        searching, scores = search(knob, self.trials, self.rounds), dict[float, float]()
         values, best, first = next(searching), None, None
         while best is None:
             cells = [self._cells("tuning", {knob.name: value}) for value in values]
@@ -116,7 +119,9 @@ class Plan:
         )
 
 
-def plans(suite: Suite, entries: Sequence[Entry], seeds: Sequence[int], trials: int) -> list[Plan]:
+def plans(
+    suite: Suite, entries: Sequence[Entry], seeds: Sequence[int], trials: int, rounds: int
+) -> list[Plan]:
     """Every entry on every task of a suite: as it comes, and where it has a knob, tuned.
 
     A knob stays as it comes where a task has no tuning images.
@@ -133,5 +138,5 @@ def plans(suite: Suite, entries: Sequence[Entry], seeds: Sequence[int], trials: 
             runs: list[Run] = ["default"] if entry.has_default or entry.missing is not None else []
             if entry.knob is not None and task.tuning and entry.missing is None:
                 runs.append("tuned")
-            found += [Plan(suite, task, entry, run, tuple(seeds), trials) for run in runs]
+            found += [Plan(suite, task, entry, run, tuple(seeds), trials, rounds) for run in runs]
     return found

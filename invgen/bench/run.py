@@ -39,8 +39,8 @@ class Grid:
         What competes in each suite.
     seeds : sequence of int, optional
         By default those of each suite.
-    trials : int
-        Values of a knob in the first round of its search.
+    trials, rounds : int
+        Values of a knob in the first round of its search, and the number of further rounds.
     retry : bool
         Whether cells that failed before are run again; else their failures stand.
     """
@@ -48,6 +48,7 @@ class Grid:
     entries: Sequence[tuple[Suite, Sequence[Entry]]]
     seeds: Sequence[int] | None = None
     trials: int = 7
+    rounds: int = 3
     retry: bool = False
 
     def plans(self) -> list[Plan]:
@@ -55,7 +56,7 @@ class Grid:
         return [
             plan
             for suite, entries in self.entries
-            for plan in plans(suite, entries, self.seeds_of(suite), self.trials)
+            for plan in plans(suite, entries, self.seeds_of(suite), self.trials, self.rounds)
         ]
 
     def seeds_of(self, suite: Suite) -> tuple[int, ...]:

@@ -7,29 +7,28 @@ from collections.abc import Generator
 
 from invgen.bench.suite import Knob
 
-__all__ = ["ROUNDS", "search"]
-
-#: Rounds after the first, of two values each.
-ROUNDS = 3
+__all__ = ["search"]
 
 
-def search(knob: Knob, trials: int) -> Generator[list[float], list[float], float]:
+def search(knob: Knob, trials: int, rounds: int) -> Generator[list[float], list[float], float]:
     """Yield values to try and take how bad each is, infinite where it fails; return the best value.
 
     Values are equidistant in their logarithm, rounded to four digits so that a run that is resumed asks for
-    the same; then, three times, the middles between the best and its two neighbors are tried, or where it has
-    none on one side, a value as far beyond it as the first ones are apart.
+    the same; then, in each of the further rounds, the middles between the best and its two neighbors are
+    tried, or where it has none on one side, a value as far beyond it as the first ones are apart.
 
     Parameters
     ----------
     knob : Knob
     trials : int
-        In the first round, both ends among them.
+        Values in the first round, both ends among them.
+    rounds : int
+        Further ones, of two values each.
     """
     step = (knob.high / knob.low) ** (1 / (trials - 1))
     values = [_rounded(knob.low * step**i) for i in range(trials)]
     tried = dict(zip(values, (yield values), strict=True))
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         ordered = sorted(tried)
         best = min(ordered, key=lambda value: tried[value])
         place = ordered.index(best)

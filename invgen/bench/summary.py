@@ -55,7 +55,7 @@ class Comparison:
         Mean of first less second, and its standard error.
     probability : float
         Of such a difference or a larger one, if none were better: Wilcoxon's signed-rank test, two-sided,
-        corrected for the number of tests of the suite (Holm 1979).
+        corrected for the number of tests of the task (Holm 1979).
     """
 
     suite: str
@@ -114,7 +114,7 @@ def _error(values: Sequence[float]) -> float:
 
 
 def compare(records: Iterable[Record], measure: str) -> list[Comparison]:
-    """Every pair of methods on every task of one suite, by one measure.
+    """Every pair of methods on every task, by one measure.
 
     Images that one of both failed on are left out of a pair; `Line.failures` has them.
     """
@@ -125,8 +125,9 @@ def compare(records: Iterable[Record], measure: str) -> list[Comparison]:
         if not record.failed:
             c = record.cell
             groups[c.suite, c.task][c.title + (" (tuned)" if c.run == "tuned" else "")].append(record)
-    found: list[Comparison] = []
+    compared: list[Comparison] = []
     for (suite, task), methods in sorted(groups.items()):
+        found: list[Comparison] = []
         values = {name: by_image(own, measure) for name, own in sorted(methods.items())}
         for (first, a), (second, b) in combinations(values.items(), 2):
             shared = [a[image] - b[image] for image in a if image in b]
@@ -137,7 +138,8 @@ def compare(records: Iterable[Record], measure: str) -> list[Comparison]:
             found.append(
                 Comparison(suite, task, measure, first, second, len(shared), mean, _error(shared), p)
             )
-    return _corrected(found)
+        compared += _corrected(found)
+    return compared
 
 
 def _corrected(found: list[Comparison]) -> list[Comparison]:

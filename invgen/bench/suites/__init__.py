@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from invgen.bench.names import require_name
+from invgen.bench.names import imported, require_name
 from invgen.core.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -23,26 +23,13 @@ def _make(place: str, data: Path) -> Suite:
     """The suite that ``module:object`` stands for."""
     from invgen.bench.suite import Suite
 
-    found = _object(place)
+    found = imported(place)
     made = found if isinstance(found, Suite) else found(data) if callable(found) else None
     if not isinstance(made, Suite):
         raise ParameterError(
             f"{place} is {type(found).__name__}; it should be a Suite, or make one of the folder of data."
         )
     return made
-
-
-def _object(place: str) -> Any:
-    import importlib
-
-    name, _, attribute = place.partition(":")
-    try:
-        found: Any = importlib.import_module(name)
-        for part in attribute.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError) as error:
-        raise ParameterError(f"There is no suite {place}: {error}.") from error
-    return found
 
 
 def _of_package(module: str, name: str) -> Callable[[Path], Suite]:

@@ -19,8 +19,7 @@ from invgen.bench.suites.data import digits, file, own_seed
 from invgen.core.errors import FileError
 from invgen.noise import Gaussian
 from invgen.operators import DCT, GaussianMatrix, Identity, Wavelet
-from invgen.priors import ModuleGenerator, from_module, load
-from invgen.priors.generators.module import LatentGenerator
+from invgen.priors import from_module, load
 from invgen.priors.nets import MLP
 from invgen.problem import Problem
 from invgen.reconstruction import Reconstruction
@@ -37,7 +36,7 @@ _NOISE, _LAMBDA = 0.1, 0.1
 _FILES = {"published VAE": "weights/mnist_vae.pth", "published GAN": "weights/mnist_gan_mlp_G.ckpt"}
 
 
-def published(data: Path, name: str) -> ModuleGenerator | LatentGenerator:
+def published(data: Path, name: str) -> Any:
     """The decoder of the VAE of PyTorch's examples, or a GAN, both fully connected.
 
     Those of https://github.com/csinva/gan-vae-pretrained-pytorch: 20 latent variables through 400 units, and
@@ -52,7 +51,7 @@ def published(data: Path, name: str) -> ModuleGenerator | LatentGenerator:
 
 
 @functools.lru_cache(maxsize=2)
-def _published(path: Path, name: str) -> ModuleGenerator | LatentGenerator:
+def _published(path: Path, name: str) -> Any:
     state = torch.load(path, map_location="cpu", weights_only=True)
     if name == "published GAN":
         network = MLP((64, 256, 256, 784), "relu", "tanh")
