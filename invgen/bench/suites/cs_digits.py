@@ -19,7 +19,7 @@ from invgen.bench.suites.data import digits, file, own_seed
 from invgen.core.errors import FileError
 from invgen.noise import Gaussian
 from invgen.operators import DCT, GaussianMatrix, Identity, Wavelet
-from invgen.priors import from_module, load
+from invgen.priors import ModuleGenerator, from_module, load
 from invgen.priors.nets import MLP
 from invgen.problem import Problem
 from invgen.reconstruction import Reconstruction
@@ -36,7 +36,7 @@ _NOISE, _LAMBDA = 0.1, 0.1
 _FILES = {"published VAE": "weights/mnist_vae.pth", "published GAN": "weights/mnist_gan_mlp_G.ckpt"}
 
 
-def published(data: Path, name: str) -> Any:
+def published(data: Path, name: str) -> ModuleGenerator:
     """The decoder of the VAE of PyTorch's examples, or a GAN, both fully connected.
 
     Those of https://github.com/csinva/gan-vae-pretrained-pytorch: 20 latent variables through 400 units, and
@@ -51,18 +51,18 @@ def published(data: Path, name: str) -> Any:
 
 
 @functools.lru_cache(maxsize=2)
-def _published(path: Path, name: str) -> Any:
+def _published(path: Path, name: str) -> ModuleGenerator:
     state = torch.load(path, map_location="cpu", weights_only=True)
     if name == "published GAN":
-        network = MLP((64, 256, 256, 784), "relu", "tanh")
-        network.load_state_dict(state)
-        return from_module(network, (64,), image_shape=SHAPE, output_range=(-1, 1))
-    network = MLP((20, 400, 784), "relu", "sigmoid")
-    layers = {"fc3": "0", "fc4": "2"}
-    network.load_state_dict(
-        {f"{new}.{k}": state[f"{old}.{k}"] for old, new in layers.items() for k in ("weight", "bias")}
-    )
-    return from_module(network, (20,), image_shape=SHAPE)
+        network, latents, ends = MLP((64, 256, 256, 784), "relu", "tanh"), 64, (-1.0, 1.0)
+    else:
+        network, latents, ends = MLP((20, 400, 784), "relu", "sigmoid"), 20, (0.0, 1.0)
+        layers = {"fc3": "0", "fc4": "2"}
+        state = {f"{new}.{k}": state[f"{old}.{k}"] for old, new in layers.items() for k in ("weight", "bias")}
+    network.load_state_dict(state)
+    found = from_module(network, (latents,), image_shape=SHAPE, output_range=ends)
+    assert isinstance(found, ModuleGenerator), "its latent variables are standard normal"
+    return found
 
 
 @dataclass(frozen=True)
