@@ -21,7 +21,7 @@ from invgen.core.errors import FileError
 from invgen.core.fingerprint import fingerprint
 from invgen.io import read_images
 
-__all__ = ["SOURCES", "chests", "digits", "file", "folder", "head", "own_seed", "picture"]
+__all__ = ["SOURCES", "absent", "chests", "digits", "file", "folder", "head", "own_seed", "picture"]
 
 #: Where files come from, by how their names begin: what they are, and how each is named.
 SOURCES: dict[str, str] = {
@@ -36,6 +36,8 @@ SOURCES: dict[str, str] = {
     "https://github.com/ChrisKalahiki/CT-Image-Analysis-using-DWT",
     "heads/i_t1_tumour": "data/brain2_image.nrrd of https://github.com/AIM-Harvard/pyradiomics, as NIfTI",
     "heads/c_t2_stripped": "M2208_T2w.nii.gz of https://github.com/niivue/niivue-demo-images",
+    "dm4ct/lodochallenge": "the slices of preprocess_lodochallenge.py of https://github.com/DM4CT/DM4CT",
+    "dm4ct/lodoind": "the slices of preprocess_lodoind.py of https://github.com/DM4CT/DM4CT",
     "weights/mnist_vae": "mnist_vae/weights/vae_epoch_25.pth of "
     "https://github.com/csinva/gan-vae-pretrained-pytorch",
     "weights/mnist_gan": "mnist_gan_mlp/weights/G--300.ckpt of "
@@ -59,13 +61,18 @@ def file(data: Path, name: str) -> Path:
     """
     path = data / name
     if not path.is_file():
-        source = next((SOURCES[start] for start in SOURCES if name.startswith(start)), None)
-        raise FileError(
-            f"There is no {name} in the folder of data {data}"
-            + (f"; it is of {source}" if source else "")
-            + ". Put it there, or name the folder that has it by --data, or in the variable INVGEN_DATA."
-        )
+        raise absent(data, name)
     return path
+
+
+def absent(data: Path, name: str) -> FileError:
+    """The error for a file, or for files of a pattern, that are not there."""
+    source = next((SOURCES[start] for start in SOURCES if name.startswith(start)), None)
+    return FileError(
+        f"There is no {name} in the folder of data {data}"
+        + (f"; it is of {source}" if source else "")
+        + ". Put it there, or name the folder that has it by --data, or in the variable INVGEN_DATA."
+    )
 
 
 def picture(data: Path, name: str, gray: bool) -> Tensor:

@@ -36,7 +36,7 @@ from invgen.bench.peers import peers
 from invgen.bench.record import Outcome
 from invgen.bench.suite import Entry, Task
 from invgen.bench.suites import data
-from invgen.core.errors import DataError, FileError
+from invgen.core.errors import DataError
 from invgen.noise import Gaussian
 from invgen.operators import Radon
 from invgen.problem import Problem
@@ -129,7 +129,7 @@ class DM4CT(ImageSuite):
         """The split is that of the repository."""
         return (
             f"DM4CT (Shi et al. 2026), {self.dataset}: CT by its model, from 20 and 40 views and from "
-            "counts; its test slices, knobs tuned on two of its training slices."
+            "counts; its test slices, tuning on two of its training slices."
         )
 
     @property
@@ -148,10 +148,7 @@ class DM4CT(ImageSuite):
         folder = self.data / "dm4ct" / self.dataset / split
         found = tuple(f"{split}/{path.stem}" for path in sorted(folder.glob("*.tif")))
         if not found:
-            raise FileError(
-                f"There are no slices *.tif in {folder}: put those there that preprocess_{self.dataset}.py "
-                "of https://github.com/DM4CT/DM4CT writes, or name the folder of data by --data."
-            )
+            raise data.absent(self.data, f"dm4ct/{self.dataset}/{split}/*.tif")
         return found
 
     @property

@@ -231,7 +231,7 @@ def _coil_maps(shape: tuple[int, int]) -> Tensor:
 
 _OF_HEADS = (
     "eight coils, noise 0.01 of the brightest tissue, 256x192, drawn on a grid twice as fine: slices of a "
-    "patient held out from brain-mr, knobs tuned on others of the same patient; counted within the head"
+    "patient held out from brain-mr, tuning on others of the same patient; counted within the head"
 )
 
 
@@ -261,7 +261,7 @@ def langevin_mri(data: Path) -> CartesianMRI:
     about = (
         "Posterior sampling by Langevin dynamics against l1 wavelets over the acceleration, as Jalal et al. "
         "(2021): eight coils, noise 0.01 of the brightest tissue, Poisson discs, 128x96 pixels, drawn on a "
-        "grid twice as fine. In distribution: slices of a patient held out from brain-mr, knobs tuned on "
+        "grid twice as fine. In distribution: slices of a patient held out from brain-mr, tuning on "
         "others of the same patient. Out of distribution, with the same knobs: another head, T2-weighted and "
         "without the skull; and chests."
     )

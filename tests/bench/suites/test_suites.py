@@ -15,8 +15,11 @@ from invgen.bench.suites import SUITES, load_suites
 from invgen.bench.suites.data import SOURCES, folder
 from invgen.core.errors import CapabilityError, FileError, InvgenError
 
-#: Suites that make their own problems.
-NEED_NOTHING = ("certify", "operators")
+#: Suites that make the problems of their quick form.
+NEED_NOTHING = (
+    *("certify", "operators", "ct-sparse", "ct-limited", "ct-low-dose"),
+    *("mri-r4", "mri-r8", "mri-lines", "langevin-mri"),
+)
 
 
 @pytest.fixture(params=SUITES)
