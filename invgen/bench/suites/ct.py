@@ -302,8 +302,8 @@ def score_ct(data: Path) -> CT:
     """Over the number of views, Song et al. (2022), "Solving inverse problems in medical imaging"."""
     about = (
         "Score-based CT over the number of views, as Song et al. (2022): slices of patients held out from "
-        "chest-ct, 256x256, projected on a grid twice as fine, noise 1 % of the largest line integral; tuning "
-        "on two other patients."
+        "chest-ct, 256x256, projected on a grid twice as fine, noise 1 % of the largest line integral; "
+        "tuning on two other patients."
     )
     methods = ("fbp", "tv", "wavelets", "pnp-hqs", "diffpir", "dds", "predictor-corrector", "astra-sirt")
     scans = tuple(map(Scan, (10, 20, 40, 80)))
