@@ -77,6 +77,7 @@ def run(
     quick: bool = False,
     data: str | Path | None = None,
     output: str | Path = "results",
+    images: int | None = None,
     seeds: int | None = None,
     trials: int | None = None,
     workers: int | None = None,
@@ -103,10 +104,12 @@ def run(
         Folder of sample data, by default the environment's ``INVGEN_DATA``.
     output : path
         Folder of the results. What is in it already is not run again.
+    images : int, optional
+        The number of test images of each task, and of tuning images; by default all.
     seeds : int, optional
         The number of seeds of noise and methods, from 0 on; by default those of the suite, mostly one.
     trials : int, optional
-        Values of a knob in the first round of its search, two or more.
+        Values of a knob in the first round of its search, two or more; zero leaves knobs as they come.
     workers, threads : int
         Processes at a time, by default one for each core, and threads of each. Results can depend on the
         latter.
@@ -139,8 +142,9 @@ def run(
     grid = Grid(
         [(suite, _distinct(suite, [*competitors(suite, methods, priors), *own])) for suite in loaded],
         None if seeds is None else tuple(range(as_count(seeds, "seeds"))),
-        first if trials is None else as_count(trials, "trials", least=2),
+        first if trials is None else trials and as_count(trials, "trials", least=2),
         rounds,
+        None if images is None else as_count(images, "images"),
         retry,
     )
     names = tuple(suite.name for suite in loaded)

@@ -120,14 +120,19 @@ class Plan:
 
 
 def plans(
-    suite: Suite, entries: Sequence[Entry], seeds: Sequence[int], trials: int, rounds: int
+    suite: Suite,
+    tasks: Sequence[Task],
+    entries: Sequence[Entry],
+    seeds: Sequence[int],
+    trials: int,
+    rounds: int,
 ) -> list[Plan]:
     """Every entry on every task of a suite: as it comes, and where it has a knob, tuned.
 
-    A knob stays as it comes where a task has no tuning images.
+    A knob stays as it comes where a task has no tuning images, or there are no trials.
     """
     found: list[Plan] = []
-    for task in suite.tasks:
+    for task in tasks:
         if not task.test:
             raise ParameterError(f"{suite.name}, {task.name}: there are no images to report on.")
         if shared := set(task.test) & set(task.tuning):
@@ -136,7 +141,7 @@ def plans(
             )
         for entry in (each for each in entries if suite.takes(each, task)):
             runs: list[Run] = ["default"] if entry.has_default or entry.missing is not None else []
-            if entry.knob is not None and task.tuning and entry.missing is None:
+            if entry.knob is not None and task.tuning and trials and entry.missing is None:
                 runs.append("tuned")
             found += [Plan(suite, task, entry, run, tuple(seeds), trials, rounds) for run in runs]
     return found

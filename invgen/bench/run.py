@@ -16,7 +16,7 @@ from invgen.bench.jobs import Job, Limits, end_workers, pickled, run_job
 from invgen.bench.plan import Plan, Step, plans
 from invgen.bench.record import Cell, Outcome, Record
 from invgen.bench.store import Results, SuiteInfo
-from invgen.bench.suite import Entry, Suite
+from invgen.bench.suite import Entry, Suite, Task
 from invgen.bench.version import code_version, machine, prior_version
 from invgen.bench.worker import Reply
 from invgen.core.checks import as_count
@@ -41,6 +41,8 @@ class Grid:
         By default those of each suite.
     trials, rounds : int
         Values of a knob in the first round of its search, and the number of further rounds.
+    images : int, optional
+        The number of test images of each task, and of tuning images, from the first on; by default all.
     retry : bool
         Whether cells that failed before are run again; else their failures stand.
     """
@@ -49,14 +51,25 @@ class Grid:
     seeds: Sequence[int] | None = None
     trials: int = 7
     rounds: int = 3
+    images: int | None = None
     retry: bool = False
 
     def plans(self) -> list[Plan]:
-        """One for each entry on each task, as it comes and tuned."""
-        return [
+        """One for each entry on each task: all as they come, then all that are tuned, which takes longer."""
+        found = [
             plan
             for suite, entries in self.entries
-            for plan in plans(suite, entries, self.seeds_of(suite), self.trials, self.rounds)
+            for plan in plans(
+                suite, self.tasks_of(suite), entries, self.seeds_of(suite), self.trials, self.rounds
+            )
+        ]
+        return sorted(found, key=lambda plan: plan.run == "tuned")
+
+    def tasks_of(self, suite: Suite) -> list[Task]:
+        """Tasks of a suite with the images that are wanted of them."""
+        return [
+            replace(task, test=task.test[: self.images], tuning=task.tuning[: self.images])
+            for task in suite.tasks
         ]
 
     def seeds_of(self, suite: Suite) -> tuple[int, ...]:
@@ -105,7 +118,7 @@ class _Runner:
         """The content of every problem, which is part of the identity of its cells."""
         asked = {}
         for suite, _ in self.grid.entries:
-            for task in suite.tasks:
+            for task in self.grid.tasks_of(suite):
                 for image, seed in product((*task.tuning, *task.test), self.grid.seeds_of(suite)):
                     job = Job(self.suites[suite.name], task, image, seed)
                     asked[suite.name, task.name, image, seed] = self._submit(job)

@@ -51,13 +51,16 @@ def bench(
         Path,
         typer.Option("--output", "-o", metavar="DIR", help="Results; what is in it is not run again."),
     ] = Path("results"),
+    images: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Of each task, and to tune on; by default all.")
+    ] = None,
     seeds: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Of noise and methods; by default the suite's.")
     ] = None,
     trials: Annotated[
         int | None,
         typer.Option(
-            min=2, metavar="N", help="Values of a knob that are tried first, by default 7, quick 4."
+            min=0, metavar="N", help="Values of a knob that are tried first, by default 7, quick 4; 0: none."
         ),
     ] = None,
     workers: Annotated[
@@ -119,6 +122,7 @@ def bench(
                 quick=quick,
                 data=data,
                 output=output,
+                images=images,
                 seeds=seeds,
                 trials=trials,
                 workers=workers,

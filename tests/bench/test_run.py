@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from invgen.bench.jobs import Limits
+from invgen.bench.run import Grid
 from invgen.bench.store import Results
 from invgen.core.errors import DataError, FileError, ParameterError
 
@@ -142,6 +143,7 @@ sys.modules["bench_toy"] = toy
 spec.loader.exec_module(toy)
 cloudpickle.register_pickle_by_value(toy)
 from invgen.bench.jobs import Limits
+from invgen.bench.run import Grid
 from invgen.bench.run import Grid, run_grid
 from invgen.bench.store import Results
 suite = toy.Toy(images=2)
@@ -207,6 +209,19 @@ def test_a_problem_that_cannot_be_made_ends_the_run_with_its_reason(toy, benchma
 
     with pytest.raises(DataError, match="get it from nowhere"):
         benchmark(Broken())
+
+
+def test_fewer_images_are_the_same_cells(toy):
+    suite = toy.Toy(images=3)
+    few, every = (Grid([(suite, suite.entries)], images=n).plans() for n in (1, None))
+    assert [plan.task.test for plan in few] == [plan.task.test[:1] for plan in every]
+    assert [plan.task.tuning for plan in few] == [plan.task.tuning[:1] for plan in every]
+    assert [plan.run for plan in every] == sorted(plan.run for plan in every)  # all defaults first
+
+
+def test_without_trials_knobs_stay_as_they_come(toy):
+    suite = toy.Toy()
+    assert {plan.run for plan in Grid([(suite, suite.entries)], trials=0).plans()} == {"default"}
 
 
 def test_images_that_are_tuned_on_are_not_reported_on(toy, benchmark):
