@@ -21,7 +21,7 @@ __all__ = ["KNOBS", "Configured", "Wavelets", "entry", "noise_level", "wavelets"
 #: What is tuned of each method, and between which ends. Weights of penalties are in units of one over the
 #: standard deviation of the noise.
 KNOBS: dict[str, Knob] = {
-    "fbp": Knob("cutoff", 0.1, 1.0),
+    "fbp": Knob("cutoff", 0.1, 1.0, is_bounded=True),
     **{name: Knob("weight", 0.03, 30.0) for name in ("tv", "wavelets", "ista", "admm", "condat-vu")},
     **{name: Knob("weight", 0.02, 10.0) for name in ("pnp-hqs", "pnp-admm", "pnp-pgd", "red")},
     **{name: Knob("weight", 0.1, 10.0) for name in ("diffpir", "red-diff", "csgm", "ilo", "flow-map", "map")},

@@ -24,12 +24,15 @@ class Knob:
     name : str
         Of the setting.
     low, high : float
-        Ends of the search.
+        Ends of the first round of the search.
+    is_bounded : bool
+        Whether there are no values beyond the ends; else the search goes on there, where the best is an end.
     """
 
     name: str
     low: float
     high: float
+    is_bounded: bool = False
 
 
 @dataclass(frozen=True)

@@ -95,6 +95,8 @@ def bench(
     stopped goes on with the same command. The report is `report.html` in the folder of results.
     """
     from invgen.bench.benchmark import run
+    from invgen.bench.report.curves import curve_axis, curves
+    from invgen.figures import save
 
     if listed:
         _list(data)
@@ -134,17 +136,20 @@ def bench(
                 advance=advance,
             )
         _show(found.report)
-        for name in _REPORTS:
-            found.write(output / name)
+        written = [output / name for name in _REPORTS]
+        for path in written:
+            found.write(path)
+        for suite in found.report.suites:
+            if curve_axis(suite) is not None:
+                written.append(output / f"{suite.name}.png")
+                save(curves(suite), written[-1])
         if failed := sum(record.failed for record in found.records):
             say(
                 "Note",
                 "blue",
                 f"{failed} of {len(found.records)} cells failed; the report has their reasons.",
             )
-        out.print(
-            f"Wrote {', '.join(str(output / name) for name in _REPORTS)}.", highlight=False, soft_wrap=True
-        )
+        out.print(f"Wrote {', '.join(map(str, written))}.", highlight=False, soft_wrap=True)
     if export is not None:
         _export(output, export)
 

@@ -44,3 +44,9 @@ def test_the_best_of_two_minima_is_taken():
 def test_values_that_fail_are_avoided():
     value, _ = found(lambda v: math.inf if v > 2 else -v, Knob("weight", 0.1, 10.0), 7)
     assert 1 < value <= 2
+
+
+def test_nothing_is_tried_beyond_a_bound():
+    value, tried = found(lambda v: -v, Knob("cutoff", 0.1, 1.0, is_bounded=True), 4)
+    assert value == 1
+    assert max(tried) == 1

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from invgen.bench.entries import noise_level
+from invgen.bench.entries import KNOBS, noise_level
 from invgen.bench.peers.common import WEIGHT, other, precision
 from invgen.bench.peers.deepinverse import import_deepinv, minimized
 from invgen.bench.suite import Knob
@@ -233,7 +233,7 @@ def _deepinv_tv(problem: Problem, settings: Settings, seed: int) -> Tensor:
 
 #: Entries on parallel beams.
 PARALLEL = (
-    other("astra-fbp", ("astra-toolbox",), _astra_fbp, Knob("cutoff", 0.1, 1.0), has_default=True),
+    other("astra-fbp", ("astra-toolbox",), _astra_fbp, KNOBS["fbp"], has_default=True),
     other("astra-sirt", ("astra-toolbox",), _astra_sirt, Knob("iterations", 3, 300)),
     other("astra-cgls", ("astra-toolbox",), _astra_cgls, Knob("iterations", 1, 50)),
     other("odl-tv", ("odl", "astra-toolbox"), _odl_tv, WEIGHT),
