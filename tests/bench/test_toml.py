@@ -81,6 +81,7 @@ def test_the_problems_are_those_of_the_operator_in_python(write):
     ]
 
 
+@pytest.mark.slow
 def test_methods_are_judged(write):
     quick = read_suite(write()).quick()
     for entry in quick.entries:
