@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from invgen.bench.competitors import competitors, own_entry
+from invgen.bench.grid import Advance, Grid, run_grid
 from invgen.bench.jobs import Limits
 from invgen.bench.record import Record
 from invgen.bench.report import write_report
 from invgen.bench.report.content import Report, gather
 from invgen.bench.report.text import as_markdown
-from invgen.bench.run import Advance, Grid, run_grid
 from invgen.bench.store import Results
 from invgen.bench.suite import QuickForm, Suite
 from invgen.bench.suites import load_suites
@@ -43,11 +43,15 @@ class Benchmark:
     suites : tuple of str
     report : Report
         Tables, comparisons and failures of these suites, by this version of the code.
+    outdated : int
+        Records of these suites in the folder that other versions of the code made, which the report leaves
+        out.
     """
 
     folder: Path
     suites: tuple[str, ...]
     report: Report
+    outdated: int
 
     @property
     def records(self) -> list[Record]:
@@ -168,7 +172,9 @@ def run(
             versions=versions(),
             seconds=(datetime.now(UTC) - started).total_seconds(),
         )
-        return Benchmark(Path(output), names, gather(results, code_version(), names))
+        report = gather(results, code_version(), names)
+        outdated = len(results.records(*names)) - len(report.records)
+        return Benchmark(Path(output), names, report, outdated)
 
 
 def _distinct(suite: Suite, entries: Sequence[Any]) -> list[Any]:

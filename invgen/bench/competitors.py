@@ -5,11 +5,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from invgen.bench.names import imported
+from invgen.bench.names import imported, require_name
 from invgen.bench.suite import Entry, Suite
 from invgen.core.errors import DtypeError
+from invgen.priors.files.checkpoints import shipped
 from invgen.problem import Problem
 from invgen.solvers import Solver
 
@@ -34,6 +36,10 @@ def competitors(
     ParameterError
         For unknown names, with the nearest ones.
     """
+    known = {*shipped(), *(entry.prior for entry in suite.entries if entry.prior)}
+    for given in priors:
+        if not Path(given).is_file():
+            require_name(given, known, "prior")
     named = dict.fromkeys(each.name for each in suite.entries) if methods is None else methods
     found: dict[tuple[str, str], Entry] = {}
     for name in named:

@@ -12,7 +12,7 @@ from pathlib import Path
 __all__ = ["code_version", "machine", "package_version", "prior_version", "versions"]
 
 #: Parts of the package that do not change what a method returns or how it is measured.
-_WITHOUT_EFFECT = ("cli", "figures", "weights", "bench/report", "bench/run.py", "bench/store.py")
+_WITHOUT_EFFECT = ("cli", "figures", "weights", "bench/report", "bench/grid.py", "bench/store.py")
 
 #: Packages whose versions a report lists.
 _LISTED = (

@@ -85,7 +85,10 @@ def bench(
         typer.Option(metavar="DIR", help="Add the results of another machine; may be given several times."),
     ] = None,
     export: Annotated[
-        Path | None, typer.Option(metavar="FILE.parquet", help="Write every record to a table, by pyarrow.")
+        str | None,
+        typer.Option(
+            metavar="parquet", help="Write every record to records.parquet in the folder of results."
+        ),
     ] = None,
     listed: Annotated[bool, typer.Option("--list", help="Show the suites and their methods.")] = False,
 ) -> None:
@@ -143,6 +146,8 @@ def bench(
             if curve_axis(suite) is not None:
                 written.append(output / f"{suite.name}.png")
                 save(curves(suite), written[-1])
+        if found.outdated:
+            say("Note", "blue", f"{found.outdated} records of other versions of the code are left out.")
         if failed := sum(record.failed for record in found.records):
             say(
                 "Note",
@@ -209,10 +214,13 @@ def _merge(output: Path, others: list[Path]) -> None:
             out.print(f"Added {results.merge(more)} records of {other}.", highlight=False)
 
 
-def _export(folder: Path, path: Path) -> None:
+def _export(folder: Path, kind: str) -> None:
     from invgen.bench.export import write_parquet
     from invgen.bench.store import Results
 
+    if kind != "parquet":
+        raise ParameterError(f"--export knows parquet; got {kind}.")
+    path = folder / "records.parquet"
     with Results(folder, create=False) as results:
         write_parquet(results, path)
     out.print(f"Wrote {path}.", highlight=False, soft_wrap=True)

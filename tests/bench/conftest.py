@@ -2,8 +2,8 @@
 
 import pytest
 
+from invgen.bench.grid import Grid, run_grid
 from invgen.bench.jobs import Limits
-from invgen.bench.run import Grid, run_grid
 from invgen.bench.store import Results
 
 

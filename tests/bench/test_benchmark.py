@@ -98,3 +98,13 @@ def test_quick_forms_have_a_name_of_their_own(inpainting):
     assert quick.name == "inpainting (quick)"
     assert len(quick.tasks[0].test) < len(inpainting.tasks[0].test)
     assert quick.quick() is quick
+
+
+def test_records_of_other_versions_are_counted_and_left_out(toy, tmp_path, monkeypatch):
+    suite = replace(toy.tiny(None), entries=(toy.GOOD[2],))  # one that is not installed: nothing runs
+    assert ig.bench.run(None, suite, output=tmp_path, workers=1).outdated == 0
+    for module in ("grid", "benchmark"):
+        monkeypatch.setattr(f"invgen.bench.{module}.code_version", lambda: "another")
+    found = ig.bench.run(None, suite, output=tmp_path, workers=1)
+    assert found.outdated == 1
+    assert [record.version for record in found.records] == ["another"]

@@ -46,7 +46,7 @@ def test_a_second_run_has_nothing_to_do_and_says_the_same(results, invgen):
 def test_results_are_merged_and_exported(results, invgen, tmp_path):
     pytest.importorskip("pyarrow")
     folder, _ = results
-    result = invgen("bench", "--merge", folder, "-o", tmp_path / "all", "--export", tmp_path / "all.parquet")
+    result = invgen("bench", "--merge", folder, "-o", tmp_path / "all", "--export", "parquet")
     assert result.exit_code == 0, result.output
     assert "Added" in result.output
     with sqlite3.connect(tmp_path / "all" / "records.sqlite") as database:
@@ -54,7 +54,7 @@ def test_results_are_merged_and_exported(results, invgen, tmp_path):
         (facts,) = database.execute("SELECT value FROM runs").fetchone()
     assert f"Added {count} records" in result.output
     assert json.loads(facts)["suites"] == ["toy"]
-    assert (tmp_path / "all.parquet").exists()
+    assert (tmp_path / "all" / "records.parquet").exists()
 
 
 def test_suites_are_listed_with_their_methods(invgen, measured_file):
@@ -75,7 +75,9 @@ def test_suites_are_listed_with_their_methods(invgen, measured_file):
         (("bench", "bench_toy:tiny", "--methods", "damp"), "did you mean damped"),
         (("bench", "bench_toy:tiny", "--own", "bench_toy:no"), "no dotted name"),
         (("bench", "--merge", "/nowhere"), "holds no results"),
-        (("bench", "--export", "all.csv"), "holds no results"),
+        (("bench", "--export", "parquet"), "holds no results"),
+        (("bench", "--export", "xml"), "knows parquet"),
+        (("bench", "bench_toy:tiny", "--priors", "digitz"), "did you mean digits"),
     ],
 )
 def test_what_cannot_be_run_is_refused(toy, refused, tmp_path, words, reason):

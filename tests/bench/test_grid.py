@@ -9,8 +9,8 @@ from dataclasses import replace
 import psutil
 import pytest
 
+from invgen.bench.grid import Grid
 from invgen.bench.jobs import Limits
-from invgen.bench.run import Grid
 from invgen.bench.store import Results
 from invgen.core.errors import DataError, FileError, ParameterError
 
@@ -68,7 +68,7 @@ def test_failures_stand_until_they_are_retried(toy, benchmark, monkeypatch):
     first, again = benchmark(suite), benchmark(suite)
     assert [r.finished for r in first] == [r.finished for r in again]
     assert all(r.failed for r in again)
-    monkeypatch.setattr("invgen.bench.run.machine", lambda: "another machine")
+    monkeypatch.setattr("invgen.bench.grid.machine", lambda: "another machine")
     assert {r.machine for r in benchmark(suite)} == {r.machine for r in first}
     assert {r.machine for r in benchmark(suite, retry=True)} == {"another machine"}
 
@@ -143,8 +143,8 @@ sys.modules["bench_toy"] = toy
 spec.loader.exec_module(toy)
 cloudpickle.register_pickle_by_value(toy)
 from invgen.bench.jobs import Limits
-from invgen.bench.run import Grid
-from invgen.bench.run import Grid, run_grid
+from invgen.bench.grid import Grid
+from invgen.bench.grid import Grid, run_grid
 from invgen.bench.store import Results
 suite = toy.Toy(images=2)
 with Results({folder!r}) as results:
