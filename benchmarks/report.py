@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-import os
-import platform
 import statistics
 import sys
 import time
 from collections.abc import Callable
 from datetime import date
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 import torch
+
+from invgen.bench.version import machine, versions
 
 
 def seconds(function: Callable[[], object], repeats: int = 7) -> float:
@@ -40,27 +38,13 @@ def race(*functions: Callable[[], object], rounds: int = 50) -> list[float]:
     return best
 
 
-def machine() -> str:
-    """The machine and the versions, in a line."""
-    names = ("invgen", "torch", "finufft", "astra-toolbox", "odl", "scikit-image", "deepinv", "sigpy")
-    found = []
-    for name in names:
-        try:
-            found.append(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            found.append(f"without {name}")
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if os.path.exists("/proc/cpuinfo") else []
-    cpu = next((line.split(":")[1].strip() for line in lines if "model name" in line), platform.machine())
-    return f"{date.today()}, {cpu}, {os.cpu_count()} cores, {torch.get_num_threads()} threads; " + ", ".join(
-        found
-    )
-
-
 class Report:
     """Rows of a Markdown table, printed as they come."""
 
     def __init__(self) -> None:
-        print(f"\n{machine()}\n\n| what | measured | wanted | |\n|---|---|---|---|", flush=True)
+        made_with = ", ".join(f"{name} {version}" for name, version in versions().items())
+        print(f"\n{date.today()}, {machine()}, {torch.get_num_threads()} threads; {made_with}\n")
+        print("| what | measured | wanted | |\n|---|---|---|---|", flush=True)
         self.failed = 0
 
     def row(self, what: str, measured: str, wanted: str = "", reached: bool | None = None) -> None:

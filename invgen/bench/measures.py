@@ -33,8 +33,9 @@ class Measure:
     definition : str
         In a sentence, with the source.
     better : str
-        "higher", "lower", "one" (closest to one), or the probability that is right, such as "0.9"; "" for
-        what counts only together with others, such as ranks.
+        "higher", "lower", "one" (closest to one), or the probability that is right, such as "0.9"; "uniform"
+        for what says something only together with others, from 0 to 1 and uniform if the sampler is right; ""
+        for what is neither good nor bad.
     digits : int
         Digits after the point.
     """
@@ -44,8 +45,15 @@ class Measure:
     better: str
     digits: int = 3
 
+    @property
+    def is_ranked(self) -> bool:
+        """Whether some values are better than others."""
+        return self.better not in ("", "uniform")
+
     def distance(self, value: float) -> float:
-        """How bad a value is: what is smaller is better."""
+        """How bad a value is: what is smaller is better; zero where no value is better than others."""
+        if not self.is_ranked:
+            return 0.0
         if self.better in ("higher", "lower"):
             return -value if self.better == "higher" else value
         return abs(value - (1.0 if self.better == "one" else float(self.better)))
@@ -115,13 +123,13 @@ MEASURES: dict[str, Measure] = {
         "rank",
         "rank of the truth among the samples along a random line, from 0 to 1: uniform for a sampler that "
         "is right (simulation-based calibration, Talts et al. 2018)",
-        "",
+        "uniform",
     ),
     "tarp": Measure(
         "TARP",
         "part of the samples that are closer to a random reference image than the truth: uniform for a "
         "sampler that is right (Lemos et al. 2023)",
-        "",
+        "uniform",
     ),
     # of posteriors that are known, see `invgen.certification.Figures`
     "wasserstein": Measure(

@@ -70,14 +70,9 @@ class Column:
         return self.title.partition(" / ")[2]
 
     @property
-    def is_ranked(self) -> bool:
-        """Whether some values are better than others."""
-        return self.measure.better != ""
-
-    @property
     def is_uniform(self) -> bool:
         """Whether values say something only together: from 0 to 1, uniform for a sampler that is right."""
-        return self.name in MEASURES and not self.is_ranked
+        return self.measure.better == "uniform"
 
     @property
     def scale(self) -> float:
@@ -88,7 +83,7 @@ class Column:
     def arrow(self) -> str:
         """Which values are better: an arrow, or the value that is right."""
         better = self.measure.better
-        return {"higher": "↑", "lower": "↓", "one": "→ 1", "": ""}.get(better, f"→ {better}")
+        return {"higher": "↑", "lower": "↓", "one": "→ 1", "uniform": "", "": ""}.get(better, f"→ {better}")
 
     def text(self, value: float) -> str:
         """A value as it is shown."""
@@ -353,7 +348,7 @@ def _task(
     rows = [_row(*key, group, columns, images) for key, group in groups.items()]
     rows = _marked(rows, columns)
     rows.sort(key=lambda row: _place(row, primary))
-    known = [row for row in rows if primary.is_ranked and primary.name in row.line.means]
+    known = [row for row in rows if primary.measure.is_ranked and primary.name in row.line.means]
     best = next((row for row in known if row.is_complete), next(iter(known), None))
     tests = {
         frozenset((one.first, one.second)): one for one in compared if one.task == name and best is not None
@@ -378,7 +373,7 @@ def _marked(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
     """
     best: dict[str, set[str]] = defaultdict(set)
     for column in columns:
-        known = [row for row in rows if column.is_ranked and column.name in row.line.means]
+        known = [row for row in rows if column.measure.is_ranked and column.name in row.line.means]
         known = [row for row in known if row.is_complete] or known
         distances = {row.label: column.measure.distance(row.line.means[column.name]) for row in known}
         if len(distances) > 1 and len(set(distances.values())) == 1:
@@ -392,11 +387,13 @@ def _marked(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
 def _place(row: Row, primary: Column) -> tuple[bool, float, str]:
     """Sorts rows: the better first, those without a result last."""
     mean = row.line.means.get(primary.name)
-    distance = math.inf if mean is None or not primary.is_ranked else primary.measure.distance(mean)
+    distance = math.inf if mean is None else primary.measure.distance(mean)
     return mean is None, distance, row.label
 
 
 def _sentence(task: str, best: Row | None, rows: Sequence[Row], primary: Column) -> str:
+    if best is None and any(row.line.cells for row in rows):
+        return f"Methods are not ranked on {task}: no {primary.title} is better than another."
     if best is None:
         return f"No method has a result on {task}."
     mean = best.line.means[primary.name]

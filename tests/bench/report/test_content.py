@@ -94,6 +94,16 @@ def test_a_measure_that_is_not_known_is_shown_without_a_direction(tmp_path):
     assert not any(row.best for row in task.rows)
 
 
+@pytest.mark.parametrize(("name", "is_shown"), [("floor", True), ("calibration", True), ("rank", False)])
+def test_what_is_not_ranked_is_never_best_and_of_it_only_ranks_are_no_figure(tmp_path, name, is_shown):
+    suite, task = only(make(tmp_path, {"b": [0.2, 0.4], "a": [0.9, 0.7]}, primary=name))
+    assert [column.name for column in suite.shown] == [name] * is_shown
+    assert [column.is_uniform for column in suite.columns] == [not is_shown]
+    assert suite.primary.measure.distance(0.2) == suite.primary.measure.distance(0.9)
+    assert [(row.label, row.best) for row in task.rows] == [("a", frozenset()), ("b", frozenset())]
+    assert task.sentence.startswith("Methods are not ranked on t")
+
+
 def test_perfect_images_are_infinitely_good(tmp_path):
     suite, task = only(make(tmp_path, {"exact": [math.inf, math.inf], "other": [20.0, 30.0]}))
     assert task.rows[0].label == "exact"
