@@ -13,7 +13,7 @@ from itertools import combinations
 
 from invgen.bench.record import Cell, Record
 
-__all__ = ["Comparison", "Line", "by_image", "compare", "lines"]
+__all__ = ["Comparison", "Line", "by_image", "compare", "corrected", "lines"]
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,7 @@ class Comparison:
     difference, error : float
         Mean of first less second, and its standard error.
     probability : float
-        Of such a difference or a larger one, if none were better: Wilcoxon's signed-rank test, two-sided,
-        corrected for the number of tests of the task (Holm 1979).
+        Of such a difference or a larger one, if neither were better: Student's paired test, two-sided.
     """
 
     suite: str
@@ -118,35 +117,36 @@ def compare(records: Iterable[Record], measure: str) -> list[Comparison]:
 
     Images that one of both failed on are left out of a pair; `Line.failures` has them.
     """
-    from scipy.stats import wilcoxon
+    from scipy.stats import ttest_rel
 
     groups: dict[tuple[str, str], dict[str, list[Record]]] = defaultdict(lambda: defaultdict(list))
     for record in records:
         if not record.failed:
             c = record.cell
             groups[c.suite, c.task][c.title + (" (tuned)" if c.run == "tuned" else "")].append(record)
-    compared: list[Comparison] = []
+    found: list[Comparison] = []
     for (suite, task), methods in sorted(groups.items()):
-        found: list[Comparison] = []
         values = {name: by_image(own, measure) for name, own in sorted(methods.items())}
         for (first, a), (second, b) in combinations(values.items(), 2):
-            shared = [a[image] - b[image] for image in a if image in b]
+            images = [image for image in a if image in b]
+            shared = [a[image] - b[image] for image in images]
             if len(shared) < 2 or not all(map(math.isfinite, shared)):
                 continue
-            p = float(wilcoxon(shared).pvalue) if any(shared) else 1.0
+            pair = ([own[image] for image in images] for own in (a, b))
+            # of equal differences the test has no variance: they are no accident, unless they are zero
+            p = float(ttest_rel(*pair).pvalue) if len(set(shared)) > 1 else float(not any(shared))
             mean = math.fsum(shared) / len(shared)
             found.append(
                 Comparison(suite, task, measure, first, second, len(shared), mean, _error(shared), p)
             )
-        compared += _corrected(found)
-    return compared
+    return found
 
 
-def _corrected(found: list[Comparison]) -> list[Comparison]:
-    """Holm's step-down correction, over all of them."""
+def corrected(found: Sequence[Comparison]) -> list[Comparison]:
+    """The same with probabilities that are corrected for the number of comparisons, Holm (1979)."""
     order = sorted(range(len(found)), key=lambda i: found[i].probability)
-    corrected, largest = list(found), 0.0
+    after, largest = list(found), 0.0
     for place, i in enumerate(order):
         largest = max(largest, min(1.0, (len(found) - place) * found[i].probability))
-        corrected[i] = replace(found[i], probability=largest)
-    return corrected
+        after[i] = replace(found[i], probability=largest)
+    return after

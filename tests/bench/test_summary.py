@@ -5,10 +5,10 @@ from itertools import product
 
 import numpy as np
 import pytest
-from scipy.stats import wilcoxon
+from scipy.stats import ttest_rel
 
 from invgen.bench.record import Cell, Record
-from invgen.bench.summary import compare, lines
+from invgen.bench.summary import compare, corrected, lines
 
 
 def record(method, image, value, seed=0, error=None, run="default", suite="s", task="t"):
@@ -40,9 +40,9 @@ def test_pairs_are_compared_image_by_image_and_corrected_for_their_number():
     gains = {"a": 0.0, "b": 0.5, "c": 0.5}
     noise = {name: rng.normal(0, 0.1, 12) for name in gains}
     values = {name: base + gain + noise[name] for name, gain in gains.items()}
-    found = compare([record(n, i, values[n][i]) for n, i in product(gains, range(12))], "psnr")
+    found = corrected(compare([record(n, i, values[n][i]) for n, i in product(gains, range(12))], "psnr"))
     plain = {
-        (one.first, one.second): wilcoxon(values[one.first] - values[one.second]).pvalue for one in found
+        (one.first, one.second): ttest_rel(values[one.first], values[one.second]).pvalue for one in found
     }
     assert set(plain) == {("a", "b"), ("a", "c"), ("b", "c")}
     ordered = sorted(plain.values())
@@ -57,6 +57,11 @@ def test_pairs_are_compared_image_by_image_and_corrected_for_their_number():
 def test_equal_methods_are_not_different():
     (one,) = compare([record(n, i, 30.0 + i) for n, i in product("ab", range(8))], "psnr")
     assert (one.difference, one.probability) == (0.0, 1.0)
+
+
+def test_a_difference_that_is_always_the_same_is_no_accident():
+    (one,) = compare([record(n, i, 30.0 + i + 2 * (n == "b")) for n, i in product("ab", range(4))], "psnr")
+    assert (one.difference, one.error, one.probability) == (-2.0, 0.0, 0.0)
 
 
 def test_images_that_one_failed_on_are_left_out_of_its_pairs():

@@ -12,7 +12,7 @@ from typing import Any
 from invgen.bench.measures import MEASURES, Measure
 from invgen.bench.record import Cell, Record
 from invgen.bench.store import Results, SuiteInfo
-from invgen.bench.summary import Comparison, Line, by_image, compare, lines
+from invgen.bench.summary import Comparison, Line, by_image, compare, corrected, lines
 from invgen.core.errors import ParameterError
 
 __all__ = [
@@ -350,9 +350,8 @@ def _task(
     rows.sort(key=lambda row: _place(row, primary))
     known = [row for row in rows if primary.measure.is_ranked and primary.name in row.line.means]
     best = next((row for row in known if row.is_complete), next(iter(known), None))
-    tests = {
-        frozenset((one.first, one.second)): one for one in compared if one.task == name and best is not None
-    }
+    against = [one for one in compared if one.task == name and best and best.label in (one.first, one.second)]
+    tests = {frozenset((one.first, one.second)): one for one in corrected(against)}
     if best is not None:
         rows.sort(key=lambda row: row is not best)  # a mean over fewer images does not stand above it
         rows = [replace(row, test=tests.get(frozenset((row.label, best.label)))) for row in rows]

@@ -99,7 +99,7 @@ def _legend(suite: SuiteReport) -> str:
     return (
         "Mean ± standard error over images, seeds of one image averaged first. Bold: best of the task, among "
         "methods with a result for every image where there are any. ≈: not distinguishable from the best by "
-        f"{suite.primary.title} (Wilcoxon's signed-rank test, p ≥ {LEVEL} after Holm's correction; few "
+        f"{suite.primary.title} (Student's paired test, p ≥ {LEVEL} after Holm's correction; few "
         "images cannot show a difference)."
     )
 

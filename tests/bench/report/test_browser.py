@@ -24,6 +24,7 @@ def opened(chromium, path):
 
     def open_(width=1400, file=path, **settings):
         page = chromium.new_page(viewport={"width": width, "height": 900}, **settings)
+        page.set_default_timeout(180_000)  # of a machine with other work
         page.on("console", lambda message: errors.append(message.text))
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("dialog", lambda dialog: errors.append(dialog.message))
