@@ -11,9 +11,10 @@ import torch
 from scipy import stats
 
 import invgen as ig
+from invgen.bench.suites.certify import Certify
 from invgen.certification import CASES, GAUSSIAN, MIXTURES, DenoiserView, certify, measures
 from invgen.certification.cases import find_case
-from invgen.certification.table import builds, measured
+from invgen.certification.samplers import Sampler
 from invgen.solvers.methods import used_for
 from invgen.testing import CheckError, check_sampler
 
@@ -170,25 +171,20 @@ def test_a_gaussian_is_seen_as_a_linear_generator_too(name):
     assert (view.evaluations - counted, view.derivatives) == (15, 15)
 
 
-def test_a_mixture_is_no_generator_and_the_table_says_so():
+def test_a_mixture_is_no_generator():
     case = find_case("mixture-8-1")
     assert not isinstance(case.view(case.setting(0).prior, case.std), ig.priors.Generator)
-    numbers = {"samples": 200, "measurements": 5, "rounds": 2, "seed": 0}
-    row = measured("latent-hmc", ig.solvers.LatentHMC, case, **numbers, advance=lambda: None)
-    assert row.figures is None
-    assert "needs a prior that is Generator" in row.reason
+    with pytest.raises(ig.errors.CapabilityError, match="needs a prior that is Generator"):
+        certify(ig.solvers.LatentHMC, case, samples=200, measurements=5, rounds=2)
 
 
 @pytest.mark.parametrize("name", ["latent-hmc", "latent-langevin"])
 def test_latent_samplers_are_measured_as_others_are(name):
-    """Briefly: the figures are those of the table, and each iteration has a derivative."""
-    build = builds((name,), {"iterations": 6})[name]
-    case = find_case("low-rank-16")
-    row = measured(name, build, case, samples=100, measurements=5, rounds=2, seed=0, advance=lambda: None)
-    assert row.figures is not None
+    """Briefly: each iteration has a derivative."""
+    build = Sampler(name, {"iterations": 6}).build
+    figures = certify(build, "low-rank-16", samples=100, measurements=5, rounds=2)
     # the check of the generator decodes a little more
-    assert 7 <= row.figures.derivatives == pytest.approx(row.figures.evaluations, abs=0.01)
-    assert set(row.plain()) > {"wasserstein", "coverage_90", "problem", "solver"}
+    assert 7 <= figures.derivatives == pytest.approx(figures.evaluations, abs=0.01)
 
 
 @pytest.mark.slow
@@ -298,18 +294,24 @@ def test_counts_are_whole_numbers(counts):
         certify(ig.solvers.DDS, "dense-2", **counts)
 
 
-def test_samplers_are_made_by_name_with_hyperparameters_that_all_of_them_have():
-    prior = CASES["dense-2"].setting(0).prior
-    view = DenoiserView(prior, 1.0)
-    found = builds(("dds", "ula"), {"iterations": 7})
-    assert found["dds"](view) == ig.solvers.DDS(view, iterations=7)
-    assert found["ula"](view).iterations == 7
-    assert found["ula"](view).sigma == pytest.approx(25 / 255)
-    assert set(builds((), {})) == set(used_for("certify"))
-    with pytest.raises(ig.errors.ParameterError, match="fbp: no such sampler; there are dds"):
-        builds(("dds", "fbp"), {})
-    with pytest.raises(ig.errors.ParameterError, match=r"ula .*no hyper-parameter eta"):
-        builds(("dds", "ula"), {"eta": 0.5})
+def test_samplers_are_made_by_name():
+    view = DenoiserView(CASES["dense-2"].setting(0).prior, 1.0)
+    assert Sampler("dds", {"iterations": 7}).build(view) == ig.solvers.DDS(view, iterations=7)
+    ula = Sampler("ula", {"iterations": 7}).build(view)
+    assert (ula.iterations, ula.sigma) == (7, pytest.approx(25 / 255))
+
+
+def test_a_suite_of_samplers_refuses_what_one_of_them_does_not_have(tmp_path):
+    assert {entry.name for entry in Certify(tmp_path).entries} == set(used_for("certify"))
+    assert [entry.name for entry in Certify(tmp_path, ("ula", "dds")).entries] == ["ula", "dds"]
+    for wrong, reason in (
+        ({"samplers": ("dds", "fbp")}, "no sampler 'fbp'"),
+        ({"samplers": ("dds", "ula"), "settings": {"eta": 0.5}}, "ula .*no hyper-parameter eta"),
+        ({"cases": ("dense-3",)}, "did you mean dense-2"),
+        ({"samples": 100}, "twenty samples"),
+    ):
+        with pytest.raises(ig.errors.ParameterError, match=reason):
+            Certify(tmp_path, **wrong)
 
 
 def test_check_sampler_passes_exact_samples():

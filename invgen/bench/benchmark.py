@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from invgen.bench.competitors import competitors, own_entry
 from invgen.bench.grid import Advance, Grid, run_grid
 from invgen.bench.jobs import Limits
@@ -116,7 +118,8 @@ def run(
         Values of a knob in the first round of its search, two or more; zero leaves knobs as they come.
     workers, threads : int
         Processes at a time, by default one for each core, and threads of each. Results can depend on the
-        latter.
+        latter. With 0 workers cells run in this process, with its threads and without limits: they begin at
+        once, but what crashes or hangs is not caught.
     time_limit : float
         Seconds that a cell may take.
     max_memory : float, optional
@@ -167,7 +170,7 @@ def run(
             command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
             suites=names,
             seeds={suite.name: list(grid.seeds_of(suite)) for suite in loaded},
-            threads=threads,
+            threads=torch.get_num_threads() if workers == 0 else threads,
             machine=machine(),
             versions=versions(),
             seconds=(datetime.now(UTC) - started).total_seconds(),

@@ -12,7 +12,7 @@ from itertools import product
 
 from torch import Tensor
 
-from invgen.bench.jobs import Job, Limits, end_workers, pickled, run_job
+from invgen.bench.jobs import Here, Job, Limits, end_workers, pickled, run_here, run_job
 from invgen.bench.plan import Plan, Step, plans
 from invgen.bench.record import Cell, Outcome, Record
 from invgen.bench.store import Results, SuiteInfo
@@ -95,6 +95,7 @@ class _Runner:
     ) -> None:
         self.grid, self.results, self.advance = grid, results, advance
         self.executor, self.limits = executor, limits
+        self.work = run_here if isinstance(executor, Here) else run_job
         self.plans = deque(grid.plans())
         self.done, self.total = 0, sum(plan.size for plan in self.plans)
         self.suites = {suite.name: pickled(suite) for suite, _ in grid.entries}
@@ -110,7 +111,7 @@ class _Runner:
         self.submitted: set[Future[Reply]] = set()
 
     def _submit(self, job: Job) -> Future[Reply]:
-        future = self.executor.submit(run_job, job, self.limits)
+        future = self.executor.submit(self.work, job, self.limits)
         self.submitted.add(future)
         return future
 
@@ -231,7 +232,8 @@ def run_grid(
     limits : Limits
         Of each cell.
     workers : int, optional
-        Processes at a time; by default one for each core.
+        Processes at a time; by default one for each core. With 0 cells run in this process, one after
+        another and without limits.
     executor : concurrent.futures.Executor, optional
         Where they run instead, such as ``distributed.Client(address).get_executor()``: each of its threads
         keeps a process for the cells that it is given.
@@ -245,18 +247,18 @@ def run_grid(
     FileError
         Where the disk is full; what has finished is kept.
     """
-    count = as_count(workers or os.cpu_count() or 1, "workers")
-    own = ThreadPoolExecutor(count)
+    count = (os.cpu_count() or 1) if workers is None else as_count(workers, "workers", least=0)
+    own = ThreadPoolExecutor(count) if count else Here()
     runner = _Runner(grid, results, executor or own, limits, advance)
     for suite, _ in grid.entries:
         tasks = {
             task.name: {"axes": dict(task.axes), "test": task.test, "tuning": task.tuning}
             for task in suite.tasks
         }
-        results.describe_suite(suite.name, SuiteInfo(suite.about, suite.primary, tasks))
+        results.describe_suite(suite.name, SuiteInfo(suite.about, suite.primary, tasks, list(suite.brief)))
     try:
         runner.find_contents()
-        runner.loop(2 * count if executor is None else 256)
+        runner.loop(max(1, 2 * count) if executor is None else 256)
     finally:
         for future in runner.submitted:
             future.cancel()

@@ -1,6 +1,7 @@
 """Cells run in processes of their own, within a time and a memory: here, or on the workers of a cluster.
 
-`run_job` is called by a thread of an executor, local or of dask, and keeps one process for its thread.
+`run_job` is called by a thread of an executor, local or of dask, and keeps one process for its thread;
+`run_here` runs a cell in the process that calls it, of which nothing is limited.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from invgen.bench.worker import Reply, Request, receive, send
+from invgen.bench.worker import Reply, Request, answer, receive, send
 
-__all__ = ["Job", "Limits", "end_workers", "pickled", "run_job"]
+__all__ = ["Here", "Job", "Limits", "end_workers", "pickled", "run_here", "run_job"]
 
 #: Seconds between two looks at the memory of a worker.
 _INTERVAL = 0.1
@@ -168,7 +170,30 @@ def run_job(job: Job, limits: Limits) -> Reply:
     reply = worker.run(job, limits)
     if not worker.alive:
         _workers.discard(worker)
+    return _shortened(reply)
+
+
+def run_here(job: Job, limits: Limits) -> Reply:
+    """Run a cell in this process: what it gave, or why it gave nothing."""
+    pickles = {"suite": job.suite} if job.entry is None else {"suite": job.suite, "entry": job.entry}
+    entry = None if job.entry is None else "entry"
+    return _shortened(
+        answer(Request("suite", entry, job.settings, job.task, job.image, job.seed, pickles), {})
+    )
+
+
+def _shortened(reply: Reply) -> Reply:
     return reply if reply.error is None else replace(reply, error=reply.error[:500])
+
+
+class Here(Executor):
+    """Does at once what it is given, so that Ctrl-C ends it."""
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **settings: Any) -> Future[Any]:
+        """A future that is done."""
+        future: Future[Any] = Future()
+        future.set_result(function(*args, **settings))
+        return future
 
 
 def end_workers() -> None:

@@ -139,7 +139,7 @@ MEASURES: dict[str, Measure] = {
     ),
     "floor": Measure("floor", "the same of exact samples from others, of the same number", ""),
     "excess": Measure(
-        "distance / floor", "distance over that of exact samples: one cannot be told from exact", "one", 2
+        "excess", "distance over that of exact samples: one cannot be told from exact", "one", 2
     ),
     "mean_bias": Measure(
         "bias", "bias of the mean in posterior standard deviations, root mean square over pixels", "lower"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -53,11 +53,14 @@ class SuiteInfo:
     about, primary : str
     tasks : mapping
         By name: "axes", "test" and "tuning", as of a `Task`.
+    brief : sequence of str
+        As of a `Suite`.
     """
 
     about: str
     primary: str
     tasks: Mapping[str, Mapping[str, Any]]
+    brief: Sequence[str] = field(default_factory=list)
 
 
 class Results:
@@ -123,8 +126,7 @@ class Results:
     def describe_suite(self, name: str, info: SuiteInfo) -> None:
         """Keep what a report says of a suite."""
         with self._guarded():
-            value = {"about": info.about, "primary": info.primary, "tasks": dict(info.tasks)}
-            self._set("suites", name, value)
+            self._set("suites", name, asdict(info))
 
     def suites(self) -> dict[str, SuiteInfo]:
         """What is known of each suite, by name."""

@@ -102,12 +102,15 @@ class Suite(ABC):
         The measure that knobs are tuned by and that tables are sorted by.
     seeds : tuple of int
         That each image is measured with, where nobody names others.
+    brief : tuple of str
+        Measures and costs beside the primary one that are shown where there is room for few.
     """
 
     name: str
     about: str
     primary: str
     seeds: tuple[int, ...] = (0,)
+    brief: tuple[str, ...] = ("ssim", "coverage_90", "seconds")
 
     @property
     @abstractmethod
@@ -167,7 +170,7 @@ class QuickForm(Suite):
         self._form = whole.quick()
         self.name = f"{whole.name} (quick)"
         self.about = f"{whole.about} In this quick form images are fewer and smaller, and runs shorter."
-        self.primary, self.seeds = whole.primary, self._form.seeds
+        self.primary, self.seeds, self.brief = whole.primary, self._form.seeds, whole.brief
 
     @property
     def tasks(self) -> tuple[Task, ...]:

@@ -3,8 +3,8 @@
 >>> ig.certification.certify(ig.solvers.DDS, "mixture-8-1")
 
 The sampler sees nothing of the prior but its denoiser, and of a Gaussian a linear generator.
-`invgen.testing.check_sampler` holds the figures to bounds; ``invgen certify`` puts those of many samplers
-into a table.
+`invgen.testing.check_sampler` holds the figures to bounds; ``invgen certify`` and the suite "certify" of the
+benchmark put those of many samplers into tables.
 """
 
 from invgen.certification.cases import CASES, GAUSSIAN, MIXTURES, Case, Setting

@@ -17,7 +17,7 @@ from invgen.core.errors import DtypeError, ParameterError, ShapeError
 from invgen.problem import Problem
 from invgen.reconstruction import Reconstruction
 
-__all__ = ["Build", "Figures", "as_build", "certify"]
+__all__ = ["Build", "Figures", "as_build", "certify", "require_enough"]
 
 #: Distances are those of no more samples: to sort them would take longer than to draw them.
 _PAIRED = 1000
@@ -137,13 +137,7 @@ def certify(
         From the sampler.
     """
     build, case = as_build(sampler), find_case(case) if isinstance(case, str) else case
-    samples, measurements = as_count(samples, "samples"), as_count(measurements, "measurements")
-    rounds = as_count(rounds, "rounds")
-    if samples < 20 * measurements or measurements * rounds < 10:
-        raise ParameterError(
-            "Figures take ten measurements in all, and twenty samples for each of a round; got "
-            f"{measurements} measurements in {rounds} rounds, and {samples} samples."
-        )
+    samples, measurements, rounds = require_enough(samples, measurements, rounds)
     figures: list[dict[str, float]] = []
     ranks: list[float] = []
     counted = {"evaluations": 0.0, "derivatives": 0.0, "seconds": 0.0}
@@ -165,6 +159,24 @@ def certify(
     # of mean squares, which chance can leave below zero
     found |= {name: math.sqrt(max(0.0, found[name])) for name in ("mean_bias", "variance_error")}
     return Figures(**found, **counted, calibration=measures.calibration(ranks))
+
+
+def require_enough(samples: int, measurements: int, rounds: int) -> tuple[int, int, int]:
+    """The three numbers, where they give figures; see `certify`.
+
+    Raises
+    ------
+    ParameterError
+        For what is no whole number, and too few.
+    """
+    samples, measurements = as_count(samples, "samples"), as_count(measurements, "measurements")
+    rounds = as_count(rounds, "rounds")
+    if samples < 20 * measurements or measurements * rounds < 10:
+        raise ParameterError(
+            "Figures take ten measurements in all, and twenty samples for each of a round; got "
+            f"{measurements} measurements in {rounds} rounds, and {samples} samples."
+        )
+    return samples, measurements, rounds
 
 
 def _seeds(seed: int) -> Iterator[int]:

@@ -59,7 +59,7 @@ for command, example in (
     (recon, "invgen recon scan.h5 -o image.h5 --solver tv --slices 100:200"),
     (view, "invgen view image.h5 -o picture.png --slices 0:4"),
     (sample, "invgen sample digits -o digits.png -n 20 --class 3"),
-    (certify, "invgen certify dds diffpir --problem mixture-8-1 -o table.md"),
+    (certify, "invgen certify dds diffpir --problem mixture-8-1 -o report.html"),
     (bench, "invgen bench ct-sparse --quick -o results"),
     (demo, "invgen demo --output-dir demo"),
 ):

@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
-from invgen.cli.console import err, out, say
+from invgen.cli.console import out, say
+from invgen.cli.tables import progress, show_tables
 from invgen.core.errors import CapabilityError, ParameterError
-
-if TYPE_CHECKING:
-    from invgen.bench.record import Record
-    from invgen.bench.report.content import Column, Report
-    from invgen.bench.summary import Line
 
 __all__ = ["bench"]
 
@@ -108,17 +101,7 @@ def bench(
         raise ParameterError("Name a suite, such as ct-sparse; `invgen bench --list` shows them.")
     _merge(output, merge or [])
     if suites:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        with (
-            Progress(*columns, console=err, disable=not err.is_terminal, transient=True) as bar,
-            _executor(dask) as executor,
-        ):
-            task = bar.add_task("problems", total=None)
-
-            def advance(record: Record, done: int, total: int) -> None:
-                where = f"{record.cell.suite}: {record.cell.title}, {record.cell.task}"
-                bar.update(task, description=where, completed=done, total=total)
-
+        with progress() as advance, _executor(dask) as executor:
             found = run(
                 own,
                 *suites,
@@ -138,7 +121,9 @@ def bench(
                 executor=executor,
                 advance=advance,
             )
-        _show(found.report)
+        show_tables(found.report)
+        if found.outdated:
+            say("Note", "blue", f"{found.outdated} records of other versions of the code are left out.")
         written = [output / name for name in _REPORTS]
         for path in written:
             found.write(path)
@@ -146,48 +131,9 @@ def bench(
             if curve_axis(suite) is not None:
                 written.append(output / f"{suite.name}.png")
                 save(curves(suite), written[-1])
-        if found.outdated:
-            say("Note", "blue", f"{found.outdated} records of other versions of the code are left out.")
-        if failed := sum(record.failed for record in found.records):
-            say(
-                "Note",
-                "blue",
-                f"{failed} of {len(found.records)} cells failed; the report has their reasons.",
-            )
         out.print(f"Wrote {', '.join(map(str, written))}.", highlight=False, soft_wrap=True)
     if export is not None:
         _export(output, export)
-
-
-def _show(report: Report) -> None:
-    """Print the tables in short: the measure that methods are ranked by, a few others, and the seconds."""
-    for suite in report.suites:
-        for task in suite.tasks:
-            named = (suite.primary.name, "ssim", "coverage_90", "seconds")
-            columns = sorted((c for c in suite.shown if c.name in named), key=lambda c: named.index(c.name))
-            table = Table(title=f"{suite.name}: {task.name}", title_justify="left", title_style="bold")
-            for name in ("method", "settings", "images"):
-                table.add_column(name)
-            for column in columns:
-                table.add_column(column.title, justify="right")
-            for row in task.rows:
-                images = f"{row.line.images} of {row.images}"
-                cells = [_mean(row.line, column) for column in columns]
-                table.add_row(*map(escape, (row.label, row.settings, images, *cells)))
-            out.print(table)
-            out.print(escape(task.sentence), highlight=False)
-            for row in task.rows:
-                if row.error:
-                    out.print(f"{row.label}: {row.error}", style="dim", highlight=False, markup=False)
-
-
-def _mean(line: Line, column: Column) -> str:
-    """The mean with its standard error, where there is one."""
-    if column.name not in line.means:
-        return ""
-    error = line.errors.get(column.name)
-    mean = column.text(line.means[column.name])
-    return mean if error is None or column.is_cost else f"{mean} ± {column.text(error)}"
 
 
 def _split(names: list[str]) -> list[str]:

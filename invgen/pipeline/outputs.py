@@ -35,8 +35,10 @@ def require_room(output: Path, needed: int) -> None:
     Raises
     ------
     FileError
-        When the folder cannot be written to, or the disk is too full.
+        When the output is a folder, its folder cannot be written to, or the disk is too full.
     """
+    if output.is_dir():
+        raise FileError(f"{output} is a folder; give the name of a file to write.")
     folder = Path(os.path.realpath(output)).parent
     try:
         with tempfile.TemporaryFile(dir=folder):

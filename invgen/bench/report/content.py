@@ -36,6 +36,9 @@ _COSTS = {
         "time / s", "wall-clock time of one solve, what is prepared for it included", "lower", 2
     ),
     "network_evaluations": Measure("network evaluations", "images given to the network", "lower"),
+    "network_derivatives": Measure(
+        "derivatives", "those of the network's evaluations that were differentiated", "lower"
+    ),
     "operator_calls": Measure(
         "operator calls", "applications of the forward operator, its adjoint or its gram", "lower"
     ),
@@ -213,6 +216,13 @@ class SuiteReport:
     def shown(self) -> tuple[Column, ...]:
         """Columns of tables."""
         return tuple(column for column in self.columns if not column.is_uniform)
+
+    @property
+    def brief(self) -> tuple[Column, ...]:
+        """Columns of tables where there is room for few, the primary measure first."""
+        named = dict.fromkeys((self.primary.name, *self.info.brief))
+        shown = {column.name: column for column in self.shown}
+        return tuple(shown[name] for name in named if name in shown)
 
     @property
     def seeds(self) -> list[int]:

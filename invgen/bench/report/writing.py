@@ -12,7 +12,7 @@ from invgen.bench.store import Results
 from invgen.core.errors import ParameterError
 from invgen.core.files import atomic_path
 
-__all__ = ["FORMATS", "write_report"]
+__all__ = ["FORMATS", "require_format", "write_report"]
 
 #: What writes a report, by the suffix of the file.
 FORMATS: dict[str, Callable[[Report, Results], str]] = {
@@ -21,6 +21,22 @@ FORMATS: dict[str, Callable[[Report, Results], str]] = {
     ".csv": lambda report, _: as_csv(report),
     ".tex": lambda report, _: as_latex(report),
 }
+
+
+def require_format(path: str | Path) -> Callable[[Report, Results], str]:
+    """What writes a report to a path.
+
+    Raises
+    ------
+    ParameterError
+        For a suffix of none of the `FORMATS`.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in FORMATS:
+        raise ParameterError(
+            f"A report is written as {', '.join(FORMATS)}; {Path(path).name} is none of these."
+        )
+    return FORMATS[suffix]
 
 
 def write_report(
@@ -45,11 +61,6 @@ def write_report(
     FileError
         When the file cannot be written.
     """
-    write = FORMATS.get(Path(path).suffix.lower())
-    if write is None:
-        raise ParameterError(
-            f"A report is written as {', '.join(FORMATS)}; {Path(path).name} is none of these."
-        )
-    text = write(gather(results, version, suites), results)
+    text = require_format(path)(gather(results, version, suites), results)
     with atomic_path(path) as beside:
         beside.write_text(text, encoding="utf-8", newline="\n")

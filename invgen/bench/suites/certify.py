@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
+from invgen.bench.names import require_name
 from invgen.bench.record import Outcome
 from invgen.bench.suite import Entry, Suite, Task
 from invgen.bench.suites.data import own_seed
 from invgen.certification.cases import CASES, DIGITS, Case, digits_of, find_case
-from invgen.certification.figures import certify
+from invgen.certification.figures import certify, require_enough
 from invgen.certification.samplers import Sampler
 from invgen.core.fingerprint import fingerprint
 from invgen.solvers.methods import used_for
@@ -37,48 +38,66 @@ class Certify(Suite):
     ----------
     data : path
         Folder of data, for the problem "digits".
+    samplers : tuple of str
+        Those that compete, as `invgen.solvers.methods` names them for "certify"; all, if empty.
     cases : tuple of str
-        Problems, of `invgen.certification.CASES`.
+        Problems, of `invgen.certification.CASES`; all, if empty, that of digits where they are in the folder.
     draws : int
         The number of independent repetitions, each with priors, operators and truths of its own.
     samples, measurements, rounds : int
         Of each of them.
     settings : mapping
         Hyper-parameters of every sampler.
+    seeds : tuple of int
+
+    Raises
+    ------
+    ParameterError
+        For unknown names, hyper-parameters that a sampler does not have, and numbers too small for figures.
     """
 
     data: Path
-    cases: tuple[str, ...] = tuple(CASES)
+    samplers: tuple[str, ...] = ()
+    cases: tuple[str, ...] = ()
     draws: int = 3
     samples: int = 1000
     measurements: int = 10
     rounds: int = 2
-    settings: Mapping[str, Any] | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    seeds: tuple[int, ...] = (0,)
 
     name = "certify"
     about = (
         "Posterior samplers on problems whose posterior is known exactly: Gaussians, the mixtures of Cardoso "
         "et al. (2024), and fifty digits where the folder of data has them. A sampler sees of the "
-        "prior its denoiser, and of a Gaussian a linear generator. Prior, operator and truths are random: "
+        "prior its denoiser, and of a Gaussian a linear generator, whose evaluations are counted for each "
+        "sample. Prior, operator and truths are random: "
         "nothing is tuned, and there are no images to be kept apart."
     )
     primary = "excess"
+    brief = ("mean_bias", "variance_ratio", "coverage_90", "network_evaluations", "seconds")
+
+    def __post_init__(self) -> None:
+        require_enough(self.samples, self.measurements, self.rounds)
+        methods = used_for("certify")
+        for name in self.samplers or methods:
+            require_name(name, methods, "sampler")
+            methods[name].check(self.settings)
+        for name in self.cases:
+            require_name(name, CASES, "problem")
 
     @property
     def tasks(self) -> tuple[Task, ...]:
-        """One for each problem; that of digits where they are in the folder of data."""
-        here = [name for name in self.cases if name != "digits" or (self.data / DIGITS).is_file()]
+        """One for each problem."""
+        here = self.cases or [name for name in CASES if name != "digits" or (self.data / DIGITS).is_file()]
         draws = tuple(f"draw {i + 1}" for i in range(self.draws))
         return tuple(Task(name, draws) for name in here)
 
     @property
     def entries(self) -> tuple[Entry, ...]:
-        """All samplers."""
-        given = self.settings or {}
-        methods = used_for("certify")
-        for method in methods.values():
-            method.check(given)
-        return tuple(Entry(name, _Sampled(Sampler(name, given))) for name in methods)
+        """A sampler each."""
+        names = self.samplers or used_for("certify")
+        return tuple(Entry(name, _Sampled(Sampler(name, self.settings))) for name in names)
 
     def quick(self) -> Self:
         """A Gaussian and a mixture, the fewest samples and measurements that give figures, few iterations."""
