@@ -8,6 +8,7 @@ from invgen.operators.imaging import Blur, Downsample, Grayscale, Mask, kernels,
 from invgen.operators.linear import SVD, LinearOperator
 from invgen.operators.mri import MRI, Fourier, NonCartesianMRI, coils, sampling, trajectories
 from invgen.operators.odl import from_odl, to_odl
+from invgen.operators.scattering import LinearScattering, cylindrical_waves
 from invgen.operators.sensing import (
     GaussianMatrix,
     PhaseRetrieval,
@@ -37,6 +38,7 @@ __all__ = [
     "Hadamard",
     "Identity",
     "LinearOperator",
+    "LinearScattering",
     "Map",
     "Mask",
     "MatrixOperator",
@@ -52,6 +54,7 @@ __all__ = [
     "Wavelet",
     "calibrate",
     "coils",
+    "cylindrical_waves",
     "from_odl",
     "from_scipy",
     "kernels",

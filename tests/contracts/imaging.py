@@ -2,9 +2,26 @@
 
 import torch
 
-from invgen.operators import DCT, Blur, Downsample, Grayscale, Mask, kernels, masks
+from invgen.operators import (
+    DCT,
+    Blur,
+    Downsample,
+    Grayscale,
+    LinearScattering,
+    Mask,
+    cylindrical_waves,
+    kernels,
+    masks,
+)
 
 from .numbers import normal
+
+
+def waves(count, shape=(4, 5)):
+    """Fields of sources on a circle around an image."""
+    angles = torch.arange(count) + 0.3
+    return cylindrical_waves(shape, 1.0, 4.0, 6 * torch.stack([angles.sin(), angles.cos()], dim=1))
+
 
 #: Each class by its name in `invgen.operators`, with the instances that stand for it.
 IMAGING = {
@@ -60,6 +77,14 @@ IMAGING = {
         "zero complex": lambda: Blur((4, 5), normal(2, 3, dtype=torch.complex128), "zero", field="complex"),
         "zero volume": lambda: Blur((2, 3, 4, 3), normal(3, 2, 1), "zero"),
         "zero line": lambda: Blur((9,), normal(4), "zero"),
+    },
+    "LinearScattering": {
+        "wide": lambda: LinearScattering(waves(2), waves(3)),
+        "tall": lambda: LinearScattering(waves(3), waves(5)),
+        "complex": lambda: LinearScattering(waves(3).conj(), waves(4), field="complex"),
+        "volume": lambda: LinearScattering(normal(2, 2, 3, 2), normal(3, 2, 3, 2, dtype=torch.complex128)),
+        "float32": lambda: LinearScattering(waves(2).to(torch.complex64), waves(4).to(torch.complex64)),
+        "without svd": lambda: LinearScattering(normal(2, 20000), normal(8, 20000)),
     },
     "DCT": {
         "even": lambda: DCT((6, 8)),

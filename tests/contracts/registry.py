@@ -238,6 +238,7 @@ NO_OPERATORS = {
     "Space",
     "calibrate",
     "coils",
+    "cylindrical_waves",
     "kernels",
     "masks",
     "to_odl",
