@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from torch import Tensor, nn
 
-from invgen.core.errors import FileError
+from invgen.core.errors import FileError, ParameterError
 from invgen.priors.diffusion.model import Diffusion
 
 __all__ = ["filled", "prior", "stripped"]
@@ -41,10 +41,21 @@ def prior(
     *,
     image_shape: tuple[int, ...] | None,
     value_range: tuple[float, float],
+    field: str = "real",
     classes: int = 0,
     sigma_data: float = 0.5,
 ) -> Diffusion:
-    """Images ``(H, W)`` of networks of one channel, else ``(C, H, W)``."""
+    """Images ``(H, W)`` of networks of one channel, else ``(C, H, W)``; complex ones have two of each.
+
+    Raises
+    ------
+    ParameterError
+        For complex images of a network with an odd number of channels.
+    """
+    if field == "complex":
+        if channels % 2:
+            raise ParameterError(f"Complex images have two channels each; the network has {channels}.")
+        channels //= 2
     if image_shape is not None:
         image_shape = (*((channels,) if channels > 1 else ()), *image_shape[-2:])
     return Diffusion(
@@ -52,6 +63,7 @@ def prior(
         image_shape,
         channels=channels if channels > 1 else None,
         value_range=(value_range[0], value_range[1]),
+        field=field,
         classes=classes,
         sigma_data=sigma_data,
         sigma_range=sigma_range,

@@ -34,6 +34,7 @@ def read(
     sigma_max: float = 80.0,
     image_shape: tuple[int, ...] | None = None,
     value_range: tuple[float, float] = (0.0, 1.0),
+    field: str = "real",
 ) -> Diffusion:
     """DDPM++, NCSN++ or ADM with the preconditioning of Karras et al. (2022).
 
@@ -46,6 +47,8 @@ def read(
         ``(H, W)``. By default the size in the names of the parts.
     value_range : pair of float
         Least and largest value of the images; the network sees them as -1 to 1.
+    field : {"real", "complex"}
+        Complex images are those of which the network sees real and imaginary parts as channels.
     """
     tensors = stripped(source)
     parts = {}
@@ -95,5 +98,6 @@ def read(
         classes=classes,
         image_shape=image_shape or (sizes[0], sizes[0]),
         value_range=value_range,
+        field=field,
         sigma_data=sigma_data,
     )

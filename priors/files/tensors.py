@@ -53,7 +53,7 @@ def _flat(content: Any, path: Path) -> dict[str, Tensor]:
     """The state of one network; of a training state the running mean of the weights, if it has one."""
     if isinstance(content, Mapping) and "model" in content and "ema" in content:
         return _averaged(dict(content["model"]), content["ema"], path)
-    for name in ("state_dict", "model"):
+    for name in ("state_dict", "model", "ema", "net"):
         if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
             content = content[name]
     if not (
