@@ -50,7 +50,8 @@ class ImageSuite(Suite):
             if not each.prior or prior in (None, each.prior):
                 return each
         if own and prior is not None and isinstance(own[0].solve, Configured):
-            return replace(own[0], prior=prior, solve=replace(own[0].solve, prior=prior))
+            solve = replace(own[0].solve, prior=prior)
+            return replace(own[0], prior=prior, solve=solve, missing=None)  # which was of the suite's prior
         table = used_for(self.use)
         require_name(method, {*table, *(e.name for e in self.entries)}, f"method for {self.name}")
         if method not in table:

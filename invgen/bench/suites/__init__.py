@@ -54,6 +54,8 @@ SUITES: dict[str, Callable[[Path], Suite]] = {
     "langevin-mri": _of_package("mri", "langevin_mri"),
     "dm4ct-lodochallenge": _of_package("dm4ct", "lodochallenge"),
     "dm4ct-lodoind": _of_package("dm4ct", "lodoind"),
+    "inversebench-scattering": _of_package("inversebench", "Scattering"),
+    "inversebench-mri": _of_package("inversebench", "KneeMRI"),
     "certify": _of_package("certify", "Certify"),
     "operators": _of_package("operators", "Operators"),
 }

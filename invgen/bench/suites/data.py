@@ -38,6 +38,10 @@ SOURCES: dict[str, str] = {
     "heads/c_t2_stripped": "M2208_T2w.nii.gz of https://github.com/niivue/niivue-demo-images",
     "dm4ct/lodochallenge": "the slices of preprocess_lodochallenge.py of https://github.com/DM4CT/DM4CT",
     "dm4ct/lodoind": "the slices of preprocess_lodoind.py of https://github.com/DM4CT/DM4CT",
+    "inversebench/inv-scatter": "a folder of LMDB of https://data.caltech.edu/records/zg89b-mpv16, see "
+    "https://github.com/devzhk/InverseBench",
+    "inversebench/knee": "one of the folders of LMDB kspace, s_maps and mvue, which MultiCoilMRILMDBData of "
+    "https://github.com/devzhk/InverseBench reads, of https://data.caltech.edu/records/zg89b-mpv16",
     "weights/mnist_vae": "mnist_vae/weights/vae_epoch_25.pth of "
     "https://github.com/csinva/gan-vae-pretrained-pytorch",
     "weights/mnist_gan": "mnist_gan_mlp/weights/G--300.ckpt of "
