@@ -13,9 +13,9 @@ from rich.table import Table
 from invgen.cli.console import err, out, say
 
 if TYPE_CHECKING:
+    from invgen.bench.grid import Advance
     from invgen.bench.record import Record
     from invgen.bench.report.content import Column, Report
-    from invgen.bench.run import Advance
     from invgen.bench.summary import Line
 
 __all__ = ["progress", "show_tables"]
