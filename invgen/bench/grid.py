@@ -19,6 +19,7 @@ from invgen.bench.store import Results, SuiteInfo
 from invgen.bench.suite import Entry, Suite, Task
 from invgen.bench.version import code_version, machine, prior_version
 from invgen.bench.worker import Reply
+from invgen.core import errors
 from invgen.core.checks import as_count
 from invgen.core.errors import DataError
 from invgen.core.fingerprint import fingerprint
@@ -126,10 +127,11 @@ class _Runner:
         for (suite_name, task_name, image, seed), future in asked.items():
             reply = future.result()
             if reply.error is not None:
-                raise DataError(
-                    f"{suite_name}: {image} of {task_name} cannot be measured: {reply.error}\n"
-                    f"{reply.traceback or ''}"
-                )
+                kind, _, message = reply.error.partition(": ")
+                where = f"{suite_name}: {image} of {task_name} cannot be measured"
+                if kind in errors.__all__:
+                    raise getattr(errors, kind)(f"{where}: {message}")
+                raise DataError(f"{where}: {reply.error}\n{reply.traceback or ''}")
             self.contents[suite_name, task_name, image, seed] = reply.outcome
 
     def loop(self, ahead: int) -> None:

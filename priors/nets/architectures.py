@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from invgen.core.errors import CapabilityError
 from invgen.priors.nets.autoencoders import VariationalAutoencoder
 from invgen.priors.nets.dcgan import DCDiscriminator, DCGenerator
+from invgen.priors.nets.dhariwal import DhariwalUNet
 from invgen.priors.nets.energies import ImageEnergy, VectorEnergy
 from invgen.priors.nets.masked import GatedMaskedCNN
 from invgen.priors.nets.mlp import MLP
@@ -29,6 +30,7 @@ ARCHITECTURES: dict[str, type[nn.Module]] = {
         MLP,
         DCDiscriminator,
         DCGenerator,
+        DhariwalUNet,
         GatedMaskedCNN,
         ImageEnergy,
         MonotoneCDF,

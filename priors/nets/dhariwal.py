@@ -39,6 +39,16 @@ class DhariwalUNet(nn.Module):
         augmented: int = 0,
     ) -> None:
         super().__init__()
+        self.config = {
+            "resolution": resolution,
+            "channels": channels,
+            "width": width,
+            "multipliers": list(multipliers),
+            "blocks": blocks,
+            "attention": list(attention),
+            "classes": classes,
+            "augmented": augmented,
+        }
         self.width, self.classes, self.multiple = width, classes, 2 ** (len(multipliers) - 1)
         e = 4 * width
         self.map_augment = nn.Linear(augmented, width, bias=False) if augmented else None

@@ -10,7 +10,7 @@ from typing import Any, Self
 from invgen.bench.names import require_name
 from invgen.bench.record import Outcome
 from invgen.bench.suite import Entry, Suite, Task
-from invgen.bench.suites.data import own_seed
+from invgen.bench.suites.data import file, own_seed
 from invgen.certification.cases import CASES, DIGITS, Case, digits_of, find_case
 from invgen.certification.figures import certify, require_enough
 from invgen.certification.samplers import Sampler
@@ -143,4 +143,4 @@ class Certify(Suite):
         return Outcome(found, costs)
 
     def _case(self, task: Task) -> Case:
-        return digits_of(self.data / DIGITS) if task.name == "digits" else find_case(task.name)
+        return digits_of(file(self.data, DIGITS)) if task.name == "digits" else find_case(task.name)

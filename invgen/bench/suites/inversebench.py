@@ -167,7 +167,7 @@ class Scattering(InverseBench):
 
     @property
     def entries(self) -> tuple[Entry, ...]:
-        """Of its samplers DDRM and DDNM need singular vectors, which take an hour for each image."""
+        """Of its samplers DDRM and DDNM need singular vectors, which take hours for each image."""
         slow = "the singular value decomposition for 128x128 pixels takes too long to be made for each image"
         add = self.from_table
         return (

@@ -117,7 +117,7 @@ class TestScattering:
         class Solved:
             def __call__(self, problem, settings, seed):
                 generator = torch.Generator().manual_seed(0)
-                return problem.zeros + 0.5 + 0.6 * torch.randn(128, 128, generator=generator)
+                return problem.zeros() + 0.5 + 0.6 * torch.randn(128, 128, generator=generator)
 
         entry = inversebench.Entry("noise", Solved())
         outcome = scattering.judge(entry, {}, task, "test/0", 0)
