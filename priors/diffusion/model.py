@@ -16,11 +16,14 @@ from invgen.priors.base import Denoising
 from invgen.priors.diffusion.reverse import SAMPLERS, Estimate, flow_log_prob, noise_levels
 from invgen.priors.image_format import ImageFormat
 from invgen.priors.learned import Contents, Learned
-from invgen.priors.nets import ARCHITECTURES, EDM
+from invgen.priors.nets import ARCHITECTURES, EDM, Pyramid
 from invgen.priors.nets.following import Following, in_parts
 from invgen.priors.nets.positions import CHANNELS, fourier_features, positions
 
 __all__ = ["Diffusion"]
+
+#: What a file states of `Pyramid`.
+_GRIDS = ("grids", "phases")
 
 
 class Diffusion(Learned, Denoising):
@@ -34,8 +37,8 @@ class Diffusion(Learned, Denoising):
     Parameters
     ----------
     network : torch.nn.Module
-        ``D(x, sigma, label, extra)``, such as `invgen.priors.nets.EDM`: sigma and label of the shape
-        ``(N,)``, extra channels or None.
+        ``D(x, sigma, label, extra)``, such as `invgen.priors.nets.EDM`, or `invgen.priors.nets.Pyramid` for
+        large images: sigma and label of the shape ``(N,)``, extra channels or None.
     image_shape : tuple of int, optional
         ``(H, W)`` or ``(C, H, W)``, for a network of one size. None for a network of any size.
     channels : int, optional
@@ -80,6 +83,8 @@ class Diffusion(Learned, Denoising):
             raise ParameterError("field is 'real' or 'complex'; got None.")
         if not 0 < sigma_range[0] < sigma_range[1] < math.inf:
             raise ParameterError(f"sigma_range is a pair of noise levels, low to high; got {sigma_range}.")
+        if isinstance(network, Pyramid) and network.phases and field != "complex":
+            raise ParameterError("Phases are those of complex images: Pyramid(..., phases=False) for others.")
         self.sigma_data, self.sigma_range = float(sigma_data), (float(sigma_range[0]), float(sigma_range[1]))
         self.positioned, self.classes = positioned, as_count(classes, "classes", least=0)
         if image_shape is not None and len(image_shape) == 3:
@@ -194,10 +199,10 @@ class Diffusion(Learned, Denoising):
 
     def _networks(self) -> dict[str, nn.Module]:
         network = self._network.module
-        if not isinstance(network, EDM):
+        if not isinstance(network, EDM | Pyramid):
             raise CapabilityError(
-                f"Files hold EDM(network) with a network of {', '.join(ARCHITECTURES)}; this one is "
-                f"{type(network).__name__}."
+                f"Files hold EDM(network) or Pyramid(network) with a network of {', '.join(ARCHITECTURES)}; "
+                f"this one is {type(network).__name__}."
             )
         return {"network": network.network}
 
@@ -207,7 +212,11 @@ class Diffusion(Learned, Denoising):
 
     def _parameters(self) -> dict[str, Any]:
         names = ("positioned", "classes", "sigma_data", "sigma_range")
-        return {name: getattr(self, name) for name in names}
+        network = self._network.module
+        grids = _GRIDS if isinstance(network, Pyramid) else ()
+        return {name: getattr(self, name) for name in names} | {
+            name: getattr(network, name) for name in grids
+        }
 
     @classmethod
     def _built(cls, contents: Contents) -> Diffusion:
@@ -216,8 +225,9 @@ class Diffusion(Learned, Denoising):
         inputs = getattr(network, "config", {}).get("inputs", seen)
         if inputs != seen:
             raise ValueError(f"its network takes {inputs} channels, and its images have {seen}")
+        grids = {name: header[name] for name in _GRIDS if name in header}
         return cls(
-            EDM(network, header["sigma_data"]),
+            (Pyramid if grids else EDM)(network, header["sigma_data"], **grids),
             images.shape,
             channels=images.channels,
             value_range=header["value_range"],

@@ -9,6 +9,7 @@ from invgen.priors.nets.masked import GatedMaskedCNN
 from invgen.priors.nets.mlp import MLP
 from invgen.priors.nets.multiscale import MultiscaleFlow
 from invgen.priors.nets.perceptron import Perceptron
+from invgen.priors.nets.pyramid import Pyramid
 from invgen.priors.nets.unet import UNet
 from invgen.priors.nets.vector_quantization import VectorQuantizedAutoencoder
 
@@ -22,6 +23,7 @@ __all__ = [
     "ImageEnergy",
     "MultiscaleFlow",
     "Perceptron",
+    "Pyramid",
     "UNet",
     "VariationalAutoencoder",
     "VectorEnergy",

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
 from invgen.core.errors import ParameterError, ShapeError
 from invgen.priors.nets import EDM, UNet
@@ -133,20 +134,41 @@ def test_noise_without_a_level():
         Noise2Self(images, noise_std=0.1, grid=5)
 
 
+class Watched(nn.Module):
+    """Returns what it gets, and keeps the noise levels."""
+
+    def forward(self, x, sigma, label=None, extra=None):
+        self.seen = sigma
+        return x
+
+    def weight(self, sigma):
+        return torch.ones_like(sigma)
+
+
+def test_levels_stay_in_their_range(gaussian):
+    """Those within are the same as without; the error of what gets no denoising is the noise."""
+    free, bounded = Watched(), Watched()
+    for module, more in ((free, {}), (bounded, {"sigma_range": (0.3, 0.6)})):
+        loss = objective(ScoreMatching, gaussian, 0.5, std=1.0, **more)(
+            module, torch.Generator().manual_seed(0)
+        )
+    assert torch.equal(bounded.seen, free.seen.clamp(0.3, 0.6))
+    assert bounded.seen.unique().numel() > 3
+    assert float(loss) == pytest.approx(float(bounded.seen.square().mean()), rel=0.1)
+    for pair in ((0.6, 0.3), (-0.1, 0.3), (math.nan, 1.0)):
+        with pytest.raises(ParameterError, match="sigma_range is a pair"):
+            objective(ScoreMatching, gaussian, 0.5, sigma_range=pair)
+
+
 def test_a_network_may_get_a_level_that_is_wrong(gaussian):
     """Within the stated error, whatever the level: the noise itself stays that of the level."""
-
-    class Watched(gaussian.Filter):
-        def forward(self, x, sigma, label=None, extra=None):
-            self.seen = sigma
-            return super().forward(x, sigma)
 
     certain, misled = Watched(), Watched()
     losses = [
         objective(ScoreMatching, gaussian, 0.5, uncertainty=u)(module, torch.Generator().manual_seed(0))
         for module, u in ((certain, 0.0), (misled, 0.3))
     ]
-    assert torch.equal(*losses)  # of a filter that does not depend on the level
+    assert torch.equal(*losses)  # of what does not depend on the level
     errors = (misled.seen / certain.seen).log()
     assert 0.2 < float(errors.abs().max()) <= 0.3 + 1e-6
     assert abs(float(errors.mean())) < 4 * 0.3 / (3 * len(errors)) ** 0.5

@@ -19,8 +19,8 @@ SMALL = ["--steps", "1", "--batch", "2", "--widths", "8", "8", "--output", "prio
 ARGUMENTS = {
     "ct_phantoms.py": ["--objects", "3", "--size", "32"],
     "brain_mr.py": [
-        *("heads/g_flair.nii.gz", "heads/i_t1_tumour.nii.gz", "--slices", "3"),
-        *("--shape", "64", "48", "--pixel", "3.6", "--patch", "16"),
+        *("heads/g_flair.nii.gz", "heads/i_t1_tumour.nii.gz", "--slices", "3", "--coarse-slices", "3"),
+        *("--shape", "64", "48", "--pixel", "3.6", "--patch", "16", "--grid-steps", "1"),
     ],
     "chest_ct.py": ["ct_slices/tcga_chest_train_0.npz"],
 }
@@ -36,7 +36,7 @@ def test_a_training_script_writes_a_prior_and_what_it_was_made_of(name, tmp_path
     assert "dB" in done.stdout
     header = ig.priors.about(tmp_path / "prior.safetensors")
     assert header["data"]
-    assert header["training"] == {"steps": 1, "batch": 2, "seed": 0}
+    assert header["training"].items() >= {"steps": 1, "batch": 2, "seed": 0}.items()
     assert header["quality"]
     prior = ig.priors.load(tmp_path / "prior.safetensors")
     assert prior.image_format.field == ("complex" if name == "brain_mr.py" else "real")
