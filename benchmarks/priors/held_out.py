@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 import invgen as ig
 from benchmarks.priors.baselines import non_local_means, psnr, total_variation
+from benchmarks.priors.heads import solidity, vortices
 from benchmarks.priors.sources import chests, head, prior
 from benchmarks.report import Report
 
@@ -32,7 +33,7 @@ HEADS = {
 
 
 def brain_mr(report: Report) -> None:
-    """Slices of two heads, with a smooth phase."""
+    """Slices of two heads, with a smooth phase, and samples without data beside those of the first."""
     model = prior(report, "brain-mr")
     if model is None:
         return
@@ -46,6 +47,21 @@ def brain_mr(report: Report) -> None:
         phase = 1.5 * torch.cos(2 * rows[:, None] + columns) + math.pi * columns * rows[:, None]
         truth = torch.polar(seen, phase.expand_as(seen).contiguous())
         _beside(report, f"slices of {name}, complex", model, truth, (0.025, 0.05, 0.1))
+        if name == "the patient held out":
+            _like_heads(report, f"slices of {name}", truth)
+    _like_heads(report, "samples without data", model.sample(32, seed=0, image_shape=(256, 192)))
+
+
+def _like_heads(report: Report, what: str, images: Tensor) -> None:
+    """Outlines and phases."""
+    found = torch.tensor([solidity(image) for image in images])
+    report.row(
+        f"{len(images)} {what}: solidity of the outline",
+        f"median {found.median():.3f}, least {found.min():.3f}",
+    )
+    turned = [vortices(image) for image in images]
+    measured = f"{sum(turned)}, in {sum(n > 0 for n in turned)} of them"
+    report.row(f"{len(images)} {what}: vortices of the phase", measured, "none", not any(turned))
 
 
 def chest_ct(report: Report) -> None:

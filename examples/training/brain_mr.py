@@ -3,8 +3,9 @@
 python examples/training/brain_mr.py heads/[abfgi]_*.nii.gz --test i --output brain-mr.safetensors
 
 Learns from random slices of several heads, at random places, angles, sizes and contrasts, with random smooth
-phases and brightness: first by patches with their positions, then whole. One person is held out for testing.
-A run that is stopped is resumed when it is started again with the same folder.
+phases and brightness: first by patches with their positions, then whole, and last on the coarser grid of high
+noise levels, which decide on outline and phase. One person is held out for testing. A run that is stopped is
+resumed when it is started again with the same folder.
 """
 
 import argparse
@@ -18,8 +19,9 @@ from scipy.ndimage import map_coordinates, spline_filter
 from scipy.spatial.transform import Rotation
 
 import invgen as ig
-from invgen.priors.nets import EDM, UNet
+from invgen.priors.nets import EDM, Pyramid, UNet
 from invgen.priors.nets.positions import CHANNELS
+from invgen.priors.nets.pyramid import low_pass
 from invgen.priors.training import ScoreMatching, Training, random_phases
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -28,15 +30,24 @@ parser.add_argument(
 )
 parser.add_argument("--test", default="i", help="the person who is held out")
 parser.add_argument("--slices", type=int, default=2400, help="to learn from")
+parser.add_argument("--coarse-slices", type=int, default=10000, help="to learn from on the coarser grid")
 parser.add_argument("--shape", type=int, nargs=2, default=[256, 192], help="of the slices")
 parser.add_argument("--pixel", type=float, default=0.9, help="its side in mm")
 parser.add_argument("--patch", type=int, default=64)
 parser.add_argument("--steps", type=int, default=4000, help="with patches; whole slices take as many again")
-parser.add_argument("--batch", type=int, default=32, help="patches; of whole slices an eighth")
+parser.add_argument("--grid-steps", type=int, default=2300, help="with slices on coarser grids")
+parser.add_argument(
+    "--batch", type=int, default=32, help="patches, or coarse slices; of whole slices an eighth"
+)
 parser.add_argument("--widths", type=int, nargs="+", default=[64, 96, 128, 128], help="of the network")
 parser.add_argument("--folder", default="brain-mr", help="of the log, samples, and the state to resume from")
 parser.add_argument("--output", default="brain-mr.safetensors")
 arguments = parser.parse_args()
+
+#: Sides of coarser pixels, and the noise levels above which these are used: at least five times the root mean
+#: square of what they leave out. HIGHEST is four times the standard deviation of what slices have most of,
+#: their mean: samples start from noise.
+GRIDS, HIGHEST = ((4, 0.4), (8, 1.2), (16, 2.5)), 200.0
 
 #: Directions down and to the right on a slice: of right, front and up.
 PLANES = {
@@ -65,12 +76,16 @@ class Head:
             return ["axial", "axial", "axial", "coronal", "sagittal"]
         return [["sagittal", "coronal", "axial"][self.across]]
 
-    def slice(self, plane, index, angles=(0.0, 0.0, 0.0), size=1.0, shift=(0.0, 0.0)):
-        """One slice at a voxel along its normal, turned by angles in degrees, the last one in its plane."""
+    def slice(self, plane, index, angles=(0.0, 0.0, 0.0), size=1.0, shift=(0.0, 0.0), step=1):
+        """One slice at a voxel along its normal, turned by angles in degrees, the last one in its plane.
+
+        Of pixels of `step` times the side.
+        """
         down, right = np.array(PLANES[plane], dtype=float)
         normal = np.cross(down, right)
         turn = Rotation.from_rotvec(np.deg2rad(angles) @ np.stack([down, right, normal]))
-        rows, columns = ((np.arange(n) - (n - 1) / 2) * arguments.pixel * size for n in arguments.shape)
+        pixel = arguments.pixel * size * step
+        rows, columns = ((np.arange(n) - (n - 1) / 2) * pixel for n in np.array(arguments.shape) // step)
         rows, columns = rows[:, None, None] + shift[0], columns[None, :, None] + shift[1]
         center = self.center.copy()
         center[np.argmax(np.abs(normal))] = index
@@ -84,7 +99,7 @@ class Head:
         return [i for i in range(self.shape[axis]) if (self.slice(plane, i) > 0.2).float().mean() > 0.1]
 
 
-def random_slice(generator):
+def random_slice(generator, step=1):
     """Any slice of any head that is learned from, in a pose and a size that another head could have."""
     head = heads[int(generator.integers(len(heads)))]
     plane = str(generator.choice(head.planes()))
@@ -92,8 +107,25 @@ def random_slice(generator):
     angles = generator.normal(0, (tilt, tilt, 6.0))
     # from front to back a head is longer than from side to side
     size = math.exp(generator.normal(0, 0.06)) * (1.2 if plane == "sagittal" else 1.0)
-    image = head.slice(plane, generator.choice(seen[head, plane]), angles, size, generator.normal(0, 4.0, 2))
+    index, shift = generator.choice(seen[head, plane]), generator.normal(0, 4.0, 2)
+    image = head.slice(plane, index, angles, size, shift, step)
     return image if generator.random() < 0.5 else image.flip(-1)
+
+
+def whole_slice(generator):
+    """One that shows much of a head, and not where its scan ends; with twice the side of the pixels."""
+    while True:
+        image = random_slice(generator, 2)
+        bright = (image > 0.2).float()
+        ends = [bright[0], bright[:, 0], bright[:, -1]]
+        if bright.mean() > 0.15 and max(float(end.mean()) for end in ends) < 0.1:
+            return image
+
+
+def coarser(image, side):
+    """The local means over squares of pixels, as `Pyramid` sees them."""
+    down, across = (low_pass(n // side, n, image) for n in image.shape[-2:])
+    return down @ image @ across.mT / side
 
 
 def as_received(images, generator):
@@ -114,6 +146,8 @@ apart = [Head(path) for path, person in files.items() if person == arguments.tes
 seen = {(head, plane): head.indices(plane) for head in heads for plane in set(head.planes())}
 generator = np.random.default_rng(0)
 images = [random_slice(generator)[None] for _ in range(arguments.slices)]
+generator = np.random.default_rng(1)
+whole_slices = torch.stack([whole_slice(generator)[None] for _ in range(arguments.coarse_slices)])
 held_out = torch.stack([x.slice(p, i) for x in apart for p in x.planes()[:1] for i in x.indices(p)[1::3]])
 held_out = held_out.to(torch.complex64)
 
@@ -124,9 +158,17 @@ noise = ig.noise.Gaussian(0.05)
 noisy = noise.sample(held_out, seed=0)
 
 
+def pyramid(module):
+    return Pyramid(module.network, sigma_data, GRIDS, phases=True)
+
+
 def prior(module):
     return ig.priors.Diffusion(
-        module, field="complex", positioned=True, sigma_data=sigma_data, sigma_range=(0.002, 20.0)
+        pyramid(module),
+        field="complex",
+        positioned=True,
+        sigma_data=sigma_data,
+        sigma_range=(0.002, HIGHEST),
     )
 
 
@@ -136,32 +178,71 @@ def quality(module):
 
 def show(module, step):
     """Slices drawn from the prior, and the PSNR of the head held out that it denoises."""
-    samples = prior(module).sample(6, seed=0, image_shape=tuple(arguments.shape), steps=18)
-    ig.figures.save_grid(samples.abs(), f"{arguments.folder}/step-{step}.png", columns=6)
+    samples = prior(module).sample(8, seed=0, image_shape=tuple(arguments.shape), steps=24)
+    ig.figures.save_grid(samples.abs(), f"{arguments.folder}/step-{step}.png", columns=8)
     return {"psnr": quality(module)}
 
 
-# edges and textures by many patches; then what belongs together, by whole slices at higher noise levels
-draws = {"positioned": True, "transform": as_received}
-patches = ScoreMatching(images, arguments.batch, arguments.patch, **draws, mean=-2.2, std=1.6)
-whole = ScoreMatching(images, max(1, arguments.batch // 8), **draws, mean=-1.2, std=1.9)
-training = Training(arguments.steps, learning_rate=8e-4, precision="bf16")
-module = training(network, patches, f"{arguments.folder}/patches", progress=True)
-training = Training(
-    arguments.steps,
-    learning_rate=5e-4,
-    warmup=100,
-    precision="bf16",
-    validate_every=min(1000, arguments.steps),
-    seed=1,
+def matching(images, batch, patch=None, **levels):
+    return ScoreMatching(images, max(1, batch), patch, positioned=True, transform=as_received, **levels)
+
+
+def on_grid(number, batch):
+    """Of slices on a coarser grid, whose pixels are local means times their side; noise of its levels."""
+    side, low = GRIDS[number]
+    high = GRIDS[number + 1][1] if number + 1 < len(GRIDS) else HIGHEST
+    # the highest levels, which hide everything, are seldom needed
+    ends = math.log(low), math.log(min(high, 10 * low))
+    return ScoreMatching(
+        coarser(whole_slices, side // 2),
+        batch,
+        positioned=True,
+        transform=lambda images, generator: side * as_received(images, generator),
+        mean=sum(ends) / 2,
+        std=0.45 * (ends[1] - ends[0]),
+        sigma_range=(low, high),
+    )
+
+
+def on_all_grids(module, generator):
+    """The loss of each coarser grid, and of either patches or whole slices at the noise levels below."""
+    fine = below[int(torch.randint(2, (), generator=generator))](module, generator)
+    denoisers = pyramid(module).denoisers[1:]
+    return fine + sum(loss(each, generator) for loss, each in zip(above, denoisers, strict=True))
+
+
+# edges and textures by many patches; what belongs together by whole slices; outline and phase by coarse ones
+patch, batch = arguments.patch, arguments.batch
+patches = matching(images, batch, patch, mean=-2.2, std=1.6)
+whole = matching(images, batch // 8, mean=-1.2, std=1.9)
+low = (0.0, GRIDS[0][1])
+below = (
+    matching(images, batch // 4, patch, mean=-2.4, std=1.2, sigma_range=low),
+    matching(images, batch // 32, mean=-1.8, std=1.0, sigma_range=low),
 )
-module = training(module, whole, f"{arguments.folder}/whole", show, progress=True)
+above = [on_grid(number, size) for number, size in enumerate((batch, 2 * batch, 4 * batch))]
+stages = {
+    "patches": (patches, arguments.steps, 8e-4, None),
+    "whole": (whole, arguments.steps, 5e-4, None),
+    "grids": (on_all_grids, arguments.grid_steps, 8e-4, show),
+}
+module = network
+for seed, (stage, (objective, steps, rate, validate)) in enumerate(stages.items()):
+    training = Training(
+        steps,
+        learning_rate=rate,
+        warmup=100 if seed else 500,
+        precision="bf16",
+        validate_every=min(1150, steps),
+        seed=seed,
+    )
+    module = training(module, objective, f"{arguments.folder}/{stage}", validate, progress=True)
 found = quality(module)
 prior(module).save(
     arguments.output,
     dtype=torch.float16,
     data=[Path(path).name for path, person in files.items() if person != arguments.test],
-    training={"steps": arguments.steps, "batch": arguments.batch, "seed": 0},
+    training={name: vars(arguments)[name] for name in ("steps", "grid_steps", "batch")} | {"seed": 0},
     quality={"PSNR of slices of another head at sigma 0.05 of either part (noisy: 23.0 dB)": round(found, 2)},
 )
 print(f"slices of another head at sigma 0.05: {found:.2f} dB")
