@@ -143,10 +143,13 @@ def test_those_that_draw_images_draw_images(name):
         pytest.skip("a prior of patches draws no images")
     images = prior.image_format
     # those that know places in an image know the size of its pixels
-    size = (128, 96) if getattr(prior, "positioned", False) else (40, 48)
+    positioned = getattr(prior, "positioned", False)
+    size = (256, 192) if positioned else (40, 48)
     shape = images.shape or (*(() if images.channels is None else (images.channels,)), *size)
     # a few steps are enough to leave the noise of the highest level behind
-    settings = {"image_shape": shape, "steps": 6} if isinstance(prior, Diffusion) else {}
+    settings = (
+        {"image_shape": shape, "steps": 12 if positioned else 6} if isinstance(prior, Diffusion) else {}
+    )
     x = prior.sample(2, seed=0, **settings)
     assert x.shape == (2, *shape)
     assert x.is_complex() == (images.field == "complex")
