@@ -43,11 +43,10 @@ def competitors(
     named = dict.fromkeys(each.name for each in suite.entries) if methods is None else methods
     found: dict[tuple[str, str], Entry] = {}
     for name in named:
-        for prior in priors or (None,):
-            entry = suite.entry(name, prior)
-            found.setdefault((entry.name, entry.prior), entry)
-    if methods is None and not priors:
-        return list(suite.entries)
+        own = [each for each in suite.entries if each.name == name]
+        if priors or not own:
+            own = [suite.entry(name, prior) for prior in priors or (None,)]
+        found |= {(each.name, each.prior): each for each in own}
     return list(found.values())
 
 

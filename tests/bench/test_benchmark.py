@@ -72,6 +72,8 @@ def test_methods_are_those_of_the_suite_else_of_the_table(inpainting):
     assert tv in inpainting.entries
     (red,) = competitors(inpainting, ["red"])
     assert (red.name, red.prior) == ("red", "denoiser-gray")
+    both = competitors(inpainting, ["pnp-hqs"])
+    assert [entry.prior for entry in both] == ["non-local-means", "denoiser-gray"]
     two = competitors(inpainting, ["tv", "diffpir"], ["denoiser-gray", "patches-gray"])
     assert [(entry.name, entry.prior) for entry in two] == [
         ("tv", ""),
@@ -100,6 +102,7 @@ def test_quick_forms_have_a_name_of_their_own(inpainting):
     assert quick.quick() is quick
 
 
+@pytest.mark.slow
 def test_records_of_other_versions_are_counted_and_left_out(toy, tmp_path, monkeypatch):
     suite = replace(toy.tiny(None), entries=(toy.GOOD[2],))  # one that is not installed: nothing runs
     assert ig.bench.run(None, suite, output=tmp_path, workers=1).outdated == 0
