@@ -84,7 +84,6 @@ IMAGING = {
         "complex": lambda: LinearScattering(waves(3).conj(), waves(4), field="complex"),
         "volume": lambda: LinearScattering(normal(2, 2, 3, 2), normal(3, 2, 3, 2, dtype=torch.complex128)),
         "float32": lambda: LinearScattering(waves(2).to(torch.complex64), waves(4).to(torch.complex64)),
-        "without svd": lambda: LinearScattering(normal(2, 20000), normal(8, 20000)),
     },
     "DCT": {
         "even": lambda: DCT((6, 8)),
