@@ -311,8 +311,25 @@ def gather(results: Results, version: str | None = None, suites: Sequence[str] =
     own: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         own[record.cell.suite].append(record)
-    infos = results.suites()
+    trials = results.records(*suites, version=version, split="tuning")
+    infos = {name: _seen(name, info, [*records, *trials]) for name, info in results.suites().items()}
     return Report(tuple(_suite(name, infos[name], group) for name, group in own.items()), results.runs())
+
+
+def _seen(name: str, info: SuiteInfo, records: Sequence[Record]) -> SuiteInfo:
+    """A suite with those of the images of its tasks that were run."""
+    ran = {(r.cell.task, r.cell.split, r.cell.image) for r in records if r.cell.suite == name}
+    tasks = {
+        task: {
+            **about,
+            **{
+                split: [image for image in about.get(split, ()) if (task, split, image) in ran]
+                for split in ("test", "tuning")
+            },
+        }
+        for task, about in info.tasks.items()
+    }
+    return replace(info, tasks=tasks)
 
 
 def _suite(name: str, info: SuiteInfo, records: Sequence[Record]) -> SuiteReport:

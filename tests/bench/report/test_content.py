@@ -131,3 +131,15 @@ def test_figures_keep_their_size_however_small(name, value, text):
     from invgen.bench.measures import MEASURES
 
     assert Column(name, MEASURES[name]).text(value) == text
+
+
+def test_only_images_that_were_run_are_named(tmp_path):
+    results = make(tmp_path, {"tv": [30.0, 31.0]})
+    splits = {"test": ["image 0", "image 1", "image 2"], "tuning": ["a", "b"]}
+    results.describe_suite("s", SuiteInfo("about", "psnr", {"t": {"axes": {}, **splits}}))
+    results.add(
+        Record("trial", Cell("s", "t", "b", "tuning", "tv", 0, "tuning"), {"psnr": 20.0}, version="1")
+    )
+    suite, _ = only(results)
+    assert suite.info.tasks["t"]["test"] == ["image 0", "image 1"]
+    assert suite.info.tasks["t"]["tuning"] == ["b"]
