@@ -96,7 +96,8 @@ def test_another_process_has_the_same_problems():
         with contextlib.suppress(FileError):
             found[name] = problems(name)
     code = (
-        "import importlib.util, sys; spec = importlib.util.spec_from_file_location('suites', sys.argv[1]); "
+        "import importlib.util, sys, torch; torch.set_num_threads(1); "  # the number of this process
+        "spec = importlib.util.spec_from_file_location('suites', sys.argv[1]); "
         "module = importlib.util.module_from_spec(spec); spec.loader.exec_module(module); "
         "[print(*module.problems(name)) for name in sys.argv[2:]]"
     )
