@@ -10,16 +10,20 @@ import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from invgen.certification.measures import rank
 from invgen.core.errors import DataError, ShapeError
+from invgen.core.fingerprint import fingerprint
+from invgen.metrics import ssim
 from invgen.problem import Problem
 from invgen.reconstruction import Reconstruction
 
-__all__ = ["MEASURES", "Instance", "Measure", "as_reconstruction", "measure"]
+__all__ = ["MEASURES", "Instance", "Measure", "as_reconstruction", "measure", "shown"]
 
 
 @dataclass(frozen=True)
@@ -246,7 +250,7 @@ def measure(result: Reconstruction, instance: Instance, seed: int) -> dict[str, 
     DataError
         Where one is not finite, other than the PSNR of an image without error.
     """
-    x, truth = _shown(result.x), _shown(instance.truth)
+    x, truth = shown(result.x), shown(instance.truth)
     kept = (
         torch.ones_like(truth, dtype=torch.bool) if instance.mask is None else instance.mask.expand_as(truth)
     )
@@ -258,8 +262,8 @@ def measure(result: Reconstruction, instance: Instance, seed: int) -> dict[str, 
         "nmse": square / energy if energy > 0 else math.nan,
     }
     if min(truth.shape[-2:]) >= 11:
-        found["ssim"] = _ssim(x, truth, instance.data_range, gaussian=True)
-        found["ssim_fastmri"] = _ssim(x, truth, instance.volume_peak, gaussian=False)
+        found["ssim"] = float(ssim(x, truth, data_range=instance.data_range).mean())
+        found["ssim_fastmri"] = _ssim_fastmri(x, truth, instance.volume_peak)
     expected = instance.problem.expected_misfit()
     if expected is not None:
         found["consistency"] = math.sqrt(float(instance.problem.misfit(result.x)) / float(expected))
@@ -275,19 +279,19 @@ def measure(result: Reconstruction, instance: Instance, seed: int) -> dict[str, 
 
 def _of_samples(result: Reconstruction, instance: Instance, kept: Tensor, seed: int) -> dict[str, float]:
     assert result.samples is not None
-    drawn, truth = _shown(result.samples)[:, kept], _shown(instance.truth)[kept]
-    n, generator = len(drawn), torch.Generator().manual_seed(seed)
+    drawn, truth = shown(result.samples)[:, kept], shown(instance.truth)[kept]
+    # whose numbers have nothing to do with those of the same seed that the samples came from
+    generator = torch.Generator().manual_seed(int(fingerprint("line and reference", seed)[:12], 16))
+    n = len(drawn)
     error = (drawn.mean(0) - truth).square().mean().sqrt()
     spread = (drawn.var(0).mean() * (1 + 1 / n)).sqrt()
-    line = torch.randn(len(truth), generator=generator, dtype=torch.float64)
-    below = (drawn @ line < truth @ line).sum()
     reference = instance.data_range * torch.rand(len(truth), generator=generator, dtype=torch.float64)
     closer = ((drawn - reference).norm(dim=1) < (truth - reference).norm()).double().mean()
     return {
         **{f"coverage_{level:.0f}": _coverage(result, instance, kept, level / 100) for level in (50, 90)},
         "crps": _crps(drawn, truth),
         "spread": float(spread / error),
-        "rank": float((below + torch.rand((), generator=generator)) / (n + 1)),
+        "rank": rank(drawn, truth, generator),
         "tarp": float(closer),
     }
 
@@ -304,7 +308,7 @@ def _crps(drawn: Tensor, truth: Tensor) -> float:
     return float(((drawn - truth).abs().mean(0) - pairs / 2).mean())
 
 
-def _shown(image: Tensor) -> Tensor:
+def shown(image: Tensor) -> Tensor:
     """What is compared: the modulus of complex images, in double precision."""
     return (image.abs() if image.is_complex() else image).detach().cpu().double()
 
@@ -313,20 +317,12 @@ def _decibel(peak: float, square: float) -> float:
     return math.inf if square == 0 else 10 * math.log10(peak / square)
 
 
-def _ssim(x: Tensor, truth: Tensor, peak: float, gaussian: bool) -> float:
+def _ssim_fastmri(x: Tensor, truth: Tensor, peak: float) -> float:
     """Mean over the channels."""
     from skimage.metrics import structural_similarity
 
-    window: dict[str, Any] = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
-    values = [
-        float(structural_similarity(t, e, data_range=peak, **(window if gaussian else {})))
-        for t, e in zip(_planes(truth), _planes(x), strict=True)
-    ]
-    return sum(values) / len(values)
-
-
-def _planes(image: Tensor) -> Any:
-    return image.reshape(-1, *image.shape[-2:]).numpy()
+    planes = (image.reshape(-1, *image.shape[-2:]).numpy() for image in (truth, x))
+    return fmean(float(structural_similarity(*pair, data_range=peak)) for pair in zip(*planes, strict=True))
 
 
 @functools.cache

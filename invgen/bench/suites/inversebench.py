@@ -37,15 +37,16 @@ from torch import Tensor
 
 from invgen.bench.entries import entry, wavelets
 from invgen.bench.image_suite import ImageSuite
-from invgen.bench.measures import Instance
+from invgen.bench.measures import Instance, shown
 from invgen.bench.peers import peers
-from invgen.bench.record import Outcome
 from invgen.bench.suite import Entry, Task
 from invgen.bench.suites import data
 from invgen.core.errors import CapabilityError, DataError, FileError
+from invgen.metrics import ssim
 from invgen.noise import Gaussian
 from invgen.operators import MRI, Fourier, LinearScattering, cylindrical_waves
 from invgen.problem import Problem
+from invgen.reconstruction import Reconstruction
 
 __all__ = ["Acquisition", "InverseBench", "KneeMRI", "Scattering", "lines"]
 
@@ -108,23 +109,22 @@ class InverseBench(ImageSuite):
         every = (self.from_table(name, str(converted), **more.get(name, {})) for name in names)
         return tuple(replace(each, missing=missing) for each in every)
 
-    def judge(
-        self, entry: Entry, settings: Mapping[str, float], task: Task, image: str, seed: int
-    ) -> Outcome:
+    def measures(self, result: Reconstruction, given: Instance, seed: int) -> dict[str, float]:
         """As of any image, but PSNR and SSIM of images that are clipped to the range."""
-        from skimage.metrics import structural_similarity
-
-        outcome = super().judge(entry, settings, task, image, seed)
-        found, truth = (_modulus(outcome.arrays[name]) for name in ("image", "truth"))
-        data_range = self.instance(task, image, seed).data_range
-        pair = [(x.clamp(0, data_range) / data_range).numpy() for x in (truth, found)]
-        square = float(np.square(pair[0] - pair[1]).mean())
-        window: dict[str, Any] = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+        x, truth = (shown(y).clamp(0, given.data_range) / given.data_range for y in (result.x, given.truth))
         own = {
-            "psnr": -10 * math.log10(square + _PIQ),
-            "ssim": float(structural_similarity(*pair, data_range=1.0, **window)),
+            "psnr": -10 * math.log10(float((x - truth).square().mean()) + _PIQ),
+            "ssim": float(ssim(x, truth, data_range=1.0)),
         }
-        return replace(outcome, measures={**outcome.measures, **own})
+        return {**super().measures(result, given, seed), **own}
+
+    def split(self, place: str, tuning: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Names of the test images, and of this number of validation images to tune on, of two LMDBs."""
+        test, val = (
+            tuple(f"{name}/{i}" for i in range(min(most, _count(self.data, place.format(name)))))
+            for name, most in (("test", self.images), ("val", tuning))
+        )
+        return test, val
 
 
 @dataclass(frozen=True)
@@ -157,13 +157,8 @@ class Scattering(InverseBench):
         CapabilityError
             Where the package lmdb is not installed.
         """
-        split = {
-            name: tuple(f"{name}/{i}" for i in range(min(most, _count(self.data, f"inv-scatter-{name}"))))
-            for name, most in (("test", self.images), ("val", 3))
-        }
-        return tuple(
-            Task(f"{n} receivers", split["test"], split["val"], {"receivers": n}) for n in self.receivers
-        )
+        test, tuning = self.split("inv-scatter-{}", 3)
+        return tuple(Task(f"{n} receivers", test, tuning, {"receivers": n}) for n in self.receivers)
 
     @property
     def entries(self) -> tuple[Entry, ...]:
@@ -210,7 +205,12 @@ class Acquisition:
     @property
     def name(self) -> str:
         """As tasks are called."""
-        return f"R = {self.acceleration}, {'simulated' if self.simulated else 'measured'}"
+        return f"R = {self.acceleration}, {self.axes['k-space']}"
+
+    @property
+    def axes(self) -> dict[str, float | str]:
+        """Of the task."""
+        return {"acceleration": self.acceleration, "k-space": "simulated" if self.simulated else "measured"}
 
 
 @dataclass(frozen=True)
@@ -246,22 +246,8 @@ class KneeMRI(InverseBench):
         CapabilityError
             Where the package lmdb is not installed.
         """
-        split = {
-            name: tuple(f"{name}/{i}" for i in range(min(most, _count(self.data, f"knee_{name}_lmdb/mvue"))))
-            for name, most in (("test", self.images), ("val", 6))
-        }
-        return tuple(
-            Task(
-                each.name,
-                split["test"],
-                split["val"],
-                {
-                    "acceleration": each.acceleration,
-                    "k-space": "simulated" if each.simulated else "measured",
-                },
-            )
-            for each in self.acquisitions
-        )
+        test, tuning = self.split("knee_{}_lmdb/mvue", 6)
+        return tuple(Task(each.name, test, tuning, each.axes) for each in self.acquisitions)
 
     @property
     def entries(self) -> tuple[Entry, ...]:
@@ -402,7 +388,3 @@ def _stored(
     if not bool(torch.isfinite(found).all()):
         raise DataError(f"inversebench/{name} has NaN or infinite values by the key {key}.")
     return found
-
-
-def _modulus(image: Tensor) -> Tensor:
-    return (image.abs() if image.is_complex() else image).double()
