@@ -17,7 +17,7 @@ from invgen.core.space import Space
 from invgen.operators.base import Operator
 from invgen.operators.linear import SVD, LinearOperator
 
-__all__ = ["FunctionOperator", "Identity", "Map", "MatrixOperator", "from_scipy"]
+__all__ = ["LARGEST_SVD", "FunctionOperator", "Identity", "Map", "MatrixOperator", "from_scipy"]
 
 
 class Identity(LinearOperator):
@@ -60,7 +60,7 @@ class Identity(LinearOperator):
 
 
 #: Largest cost ``m n min(m, n)`` of a singular value decomposition that is computed by default: some seconds.
-_LARGEST_SVD = 1e10
+LARGEST_SVD = 1e10
 
 #: Batch elements that a dense matrix multiplies at once.
 _ROWS = 16
@@ -114,7 +114,7 @@ class MatrixOperator(LinearOperator):
     def has_closed_form_solve(self) -> bool:
         """Through the SVD, unless that would take minutes."""
         m, n = self._matrix.value.shape
-        return m * n * min(m, n) <= _LARGEST_SVD
+        return m * n * min(m, n) <= LARGEST_SVD
 
     def _solve(self, b: torch.Tensor, shift: float | torch.Tensor) -> torch.Tensor:
         _, s, Vh = (factor.like(b) for factor in self._factors)

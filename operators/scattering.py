@@ -14,13 +14,10 @@ from invgen.core.batching import each_alone
 from invgen.core.errors import ParameterError, ShapeError
 from invgen.core.frozen import Constant
 from invgen.core.space import Space, as_shape
-from invgen.operators.basic import MatrixOperator
+from invgen.operators.basic import LARGEST_SVD, MatrixOperator
 from invgen.operators.linear import SVD, LinearOperator
 
 __all__ = ["LinearScattering", "cylindrical_waves"]
-
-#: Cost ``m n min(m, n)`` of the largest singular value decomposition: some tens of seconds.
-_LARGEST_SVD = 1e10
 
 
 class LinearScattering(LinearOperator):
@@ -76,7 +73,7 @@ class LinearScattering(LinearOperator):
         """The matrix, of real images that of the real and imaginary parts of data; None where it is large."""
         real = self.domain.field == "real"
         m, n = (2 if real else 1) * self.range.size, self.domain.size
-        if m * n * min(m, n) > _LARGEST_SVD:
+        if m * n * min(m, n) > LARGEST_SVD:
             return None
         u, g = (fields.value.to(torch.complex128) for fields in (self._incident, self._receivers))
         matrix = (u[:, None] * g).flatten(0, 1)

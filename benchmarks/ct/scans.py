@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,10 +11,11 @@ from skimage.filters import threshold_otsu
 
 import invgen as ig
 from benchmarks.report import Report, relative
+from invgen.bench.suites.data import folder
 from invgen.priors import TotalVariation
 from invgen.solvers import FBP, FISTA, PDHG
 
-_DATA = Path(os.environ.get("INVGEN_DATA", Path(__file__).parents[3] / "shared" / "data")) / "ct"
+_DATA = folder() / "ct"
 _SKIPPED = "skipped: set INVGEN_DATA to the folder of sample data"
 
 

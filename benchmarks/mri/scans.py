@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +10,12 @@ import torch
 
 import invgen as ig
 from benchmarks.report import Report, race, relative
+from invgen.bench.suites.data import folder
 from invgen.operators import MRI, Fourier, NonCartesianMRI, coils
 from invgen.priors import TotalVariation
 from invgen.solvers import CG, PDHG, POCS, Gridding, Homodyne, ZeroFilled
 
-_DATA = Path(os.environ.get("INVGEN_DATA", Path(__file__).parents[3] / "shared" / "data")) / "mri"
+_DATA = folder() / "mri"
 _BRAIN = _DATA / "sigpy_cartesian_ksp.npy"
 _IMAGE = _DATA / "pysap_example_mri_ref_image_2d.npy"
 _SPIRAL = _DATA / "octopus_acrph_noncart_ksp.mat"

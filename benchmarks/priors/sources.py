@@ -15,7 +15,7 @@ from benchmarks.report import Report
 from invgen.bench.suites import data as sources
 from invgen.priors.files import checkpoints
 
-_DATA = Path(os.environ.get("INVGEN_DATA", Path(__file__).parents[3] / "shared" / "data"))
+_DATA = sources.folder()
 
 
 def prior(report: Report, name: str) -> Any:

@@ -92,11 +92,9 @@ class _Runner:
     """What is under way in one run of a grid."""
 
     def __init__(
-        self, grid: Grid, results: Results, executor: Executor, limits: Limits, advance: Advance | None
+        self, grid: Grid, results: Results, submit: Callable[[Job], Future[Reply]], advance: Advance | None
     ) -> None:
-        self.grid, self.results, self.advance = grid, results, advance
-        self.executor, self.limits = executor, limits
-        self.work = run_here if isinstance(executor, Here) else run_job
+        self.grid, self.results, self.submit, self.advance = grid, results, submit, advance
         self.plans = deque(grid.plans())
         self.done, self.total = 0, sum(plan.size for plan in self.plans)
         self.suites = {suite.name: pickled(suite) for suite, _ in grid.entries}
@@ -112,7 +110,7 @@ class _Runner:
         self.submitted: set[Future[Reply]] = set()
 
     def _submit(self, job: Job) -> Future[Reply]:
-        future = self.executor.submit(self.work, job, self.limits)
+        future = self.submit(job)
         self.submitted.add(future)
         return future
 
@@ -251,7 +249,8 @@ def run_grid(
     """
     count = (os.cpu_count() or 1) if workers is None else as_count(workers, "workers", least=0)
     own = ThreadPoolExecutor(count) if count else Here()
-    runner = _Runner(grid, results, executor or own, limits, advance)
+    work = run_here if executor is None and not count else run_job
+    runner = _Runner(grid, results, lambda job: (executor or own).submit(work, job, limits), advance)
     for suite, _ in grid.entries:
         tasks = {
             task.name: {"axes": dict(task.axes), "test": task.test, "tuning": task.tuning}

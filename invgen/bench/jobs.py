@@ -88,22 +88,22 @@ class _Worker:
         new: dict[str, bytes] = {}
         suite, entry = self._name(job.suite, new), None if job.entry is None else self._name(job.entry, new)
         request = Request(suite, entry, job.settings, job.task, job.image, job.seed, new)
-        answer: list[Reply] = []
+        replies: list[Reply] = []
 
         def ask() -> None:
             assert self._process.stdin is not None
             assert self._process.stdout is not None
             try:
                 send(self._process.stdin, request)
-                answer.append(receive(self._process.stdout))
+                replies.append(receive(self._process.stdout))
             except (EOFError, OSError):
                 pass  # the process is gone
 
         asking = threading.Thread(target=ask, daemon=True)
         asking.start()
         verdict = self._watch(asking, limits)
-        if verdict is None and answer:
-            return answer[0]
+        if verdict is None and replies:
+            return replies[0]
         self._process.kill()
         asking.join()
         reply = Reply(error=verdict or self._death(), traceback=self._said())

@@ -184,17 +184,16 @@ class Results:
 
     def records(self, *suites: str, version: str | None = None, split: str = "test") -> list[Record]:
         """Records of these suites, or of all, in an order that does not depend on when they finished."""
+        conditions, values = ["TRUE"], list(suites)
+        if suites:
+            conditions.append(f"suite IN ({', '.join('?' * len(suites))})")
+        if version is not None:
+            conditions.append("version = ?")
+            values.append(version)
+        query = f"SELECT {_COLUMNS} FROM records WHERE {' AND '.join(conditions)} ORDER BY cell, identity"
         with self._guarded():
-            rows = self._database.execute(f"SELECT {_COLUMNS} FROM records").fetchall()
-        found = [_record(row) for row in rows]
-        kept = [
-            record
-            for record in found
-            if (not suites or record.cell.suite in suites)
-            and (version is None or record.version == version)
-            and record.cell.split == split
-        ]
-        return sorted(kept, key=lambda record: (record.cell.json(), record.identity))
+            rows = self._database.execute(query, values).fetchall()
+        return [record for record in map(_record, rows) if record.cell.split == split]
 
     def arrays(self, identity: str) -> dict[str, Tensor]:
         """Images of a record; empty where it has none."""

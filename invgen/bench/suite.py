@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from invgen.bench.names import require_name
 from invgen.bench.record import Outcome
 
-__all__ = ["Entry", "Kind", "Knob", "QuickForm", "Suite", "Task", "find_entry"]
+__all__ = ["Entry", "Kind", "Knob", "QuickForm", "Suite", "Task", "find_entry", "named"]
 
 Kind = Literal["baseline", "learned", "peer", "own"]
 
@@ -203,6 +203,11 @@ class QuickForm(Suite):
     def entry(self, method: str, prior: str | None) -> Entry:
         """Of the quick form."""
         return self._form.entry(method, prior)
+
+
+def named(entries: Iterable[Entry], names: Collection[str]) -> tuple[Entry, ...]:
+    """Entries of these names; all, where there are no names."""
+    return tuple(entry for entry in entries if not names or entry.name in names)
 
 
 def find_entry(entries: tuple[Entry, ...], method: str, prior: str | None) -> Entry:

@@ -15,7 +15,7 @@ def fields(*shape, seed):
 @pytest.fixture
 def large(monkeypatch):
     """An operator whose singular value decomposition would take too long."""
-    monkeypatch.setattr(scattering, "_LARGEST_SVD", 0)
+    monkeypatch.setattr(scattering, "LARGEST_SVD", 0)
     return LinearScattering(fields(2, 3, 4, seed=0), fields(5, 3, 4, seed=1))
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from invgen.bench.peers.common import WEIGHT, other, relative_weight
-from invgen.bench.peers.deepinverse import import_deepinv, minimized
+from invgen.bench.peers.deepinverse import channels, from_channels, minimized, multicoil
 from invgen.bench.suite import Knob
 from invgen.core.errors import CapabilityError
 from invgen.operators import MRI
@@ -61,14 +61,9 @@ def _sigpy_tv(problem: Problem, settings: Settings, seed: int) -> Tensor:
 
 def _deepinv_tv(problem: Problem, settings: Settings, seed: int) -> Tensor:
     A, maps = _operator(problem)
-    shape = A.domain.shape
-    physics = import_deepinv().physics.MultiCoilMRI(
-        mask=A.mask.float()[None, None], coil_maps=maps[None], img_size=(2, *shape)
-    )
-    kspace = torch.view_as_real(problem.measurement).movedim(-1, 0)[None].contiguous()
-    weight = relative_weight(problem, settings)
-    found = minimized(physics.A, physics.A_adjoint, kspace, (1, 2, *shape), weight)
-    return torch.view_as_complex(found[0].movedim(0, -1).contiguous())
+    physics, kspace = multicoil(A, maps), channels(problem.measurement)
+    shape, weight = (1, 2, *A.domain.shape), relative_weight(problem, settings)
+    return from_channels(minimized(physics.A, physics.A_adjoint, kspace, shape, weight))
 
 
 #: Entries on Cartesian k-space.

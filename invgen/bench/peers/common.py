@@ -15,7 +15,7 @@ from invgen.core.errors import CapabilityError
 from invgen.noise import Gaussian
 from invgen.problem import Problem
 
-__all__ = ["WEIGHT", "other", "precision", "relative_weight"]
+__all__ = ["WEIGHT", "other", "precision", "relative_weight", "why_missing"]
 
 Solve = Callable[[Problem, Mapping[str, float], int], Any]
 
@@ -27,10 +27,20 @@ _MODULES = {
     "algotom": "algotom",
     "astra-toolbox": "astra",
     "deepinv": "deepinv",
+    "finufft": "finufft",
+    "invgen": "invgen",
     "odl": "odl",
+    "pillow": "PIL",
     "scikit-image": "skimage",
+    "scipy": "scipy",
     "sigpy": "sigpy",
 }
+
+
+def why_missing(*packages: str) -> str | None:
+    """What to install, where one of these distributions is not there; None where all are."""
+    absent = [package for package in packages if find_spec(_MODULES[package]) is None]
+    return f"needs {' and '.join(absent)}: pip install {' '.join(absent)}" if absent else None
 
 
 def other(
@@ -41,9 +51,7 @@ def other(
     has_default: bool = False,
 ) -> Entry:
     """An entry of the first of these distributions, which needs all of them."""
-    absent = [package for package in packages if find_spec(_MODULES[package]) is None]
-    missing = f"needs {' and '.join(absent)}: pip install {' '.join(absent)}" if absent else None
-    return Entry(name, solve, "peer", "", knob, has_default, packages[0], missing)
+    return Entry(name, solve, "peer", "", knob, has_default, packages[0], why_missing(*packages))
 
 
 def relative_weight(problem: Problem, settings: Mapping[str, float]) -> float:

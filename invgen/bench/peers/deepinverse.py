@@ -13,7 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["channels", "import_deepinv", "minimized"]
+from invgen.operators import MRI
+
+__all__ = ["channels", "from_channels", "import_deepinv", "minimized", "multicoil"]
 
 _ITERATIONS = 20
 
@@ -40,6 +42,18 @@ def channels(x: Tensor) -> Tensor:
     if x.is_complex():
         return torch.view_as_real(x).movedim(-1, 0)[None].contiguous()
     return x.reshape(1, -1, *x.shape[-2:])
+
+
+def from_channels(x: Tensor) -> Tensor:
+    """The complex image or data of a batch of one with two real channels, as `channels` makes them."""
+    return torch.view_as_complex(x[0].movedim(0, -1).contiguous())
+
+
+def multicoil(A: MRI, maps: Tensor) -> Any:
+    """Its Cartesian MRI with the mask of ours, and maps of the coils."""
+    return import_deepinv().physics.MultiCoilMRI(
+        mask=A.mask.float()[None, None], coil_maps=maps[None], img_size=(2, *A.domain.shape)
+    )
 
 
 def minimized(

@@ -23,6 +23,7 @@ from invgen.bench.peers.deepinverse import import_deepinv, minimized
 from invgen.bench.suite import Knob
 from invgen.core.errors import CapabilityError
 from invgen.operators import Radon
+from invgen.operators.tomography.divergent import FanGeometry
 from invgen.operators.tomography.geometry import PlanarGeometry
 from invgen.problem import Problem
 
@@ -51,20 +52,24 @@ def _geometry(problem: Problem, unit_bins: bool = False) -> PlanarGeometry:
     return g
 
 
-def _astra_geometries(g: PlanarGeometry) -> tuple[Any, Any]:
-    """ASTRA's volume and its parallel beams."""
+def astra_geometries(g: PlanarGeometry) -> tuple[Any, Any]:
+    """ASTRA's volume, and its parallel beams or those of a fan on a flat detector."""
     import astra
 
     half = [n * g.pixel_size / 2 for n in g.image_shape]
     volume = astra.create_vol_geom(*g.image_shape, -half[1], half[1], -half[0], half[0])
-    return volume, astra.create_proj_geom("parallel", g.detector_spacing, g.detector_count, g.angles.numpy())
+    bins = (g.detector_spacing, g.detector_count, g.angles.numpy())
+    if isinstance(g, FanGeometry):
+        distances = (g.source_origin, g.source_detector - g.source_origin)
+        return volume, astra.create_proj_geom("fanflat", *bins, *distances)
+    return volume, astra.create_proj_geom("parallel", *bins)
 
 
 def _astra(problem: Problem, name: str, iterations: int = 1, **options: Any) -> Tensor:
     """An algorithm of ASTRA on its linear-interpolation projector."""
     import astra
 
-    volume, detector = _astra_geometries(_geometry(problem))
+    volume, detector = astra_geometries(_geometry(problem))
     projector = astra.create_projector("linear", detector, volume)
     image = astra.data2d.create("-vol", volume)
     sinogram = astra.data2d.create("-sino", detector, problem.measurement.numpy())

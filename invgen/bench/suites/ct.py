@@ -20,7 +20,7 @@ from invgen.bench.entries import entry, wavelets
 from invgen.bench.image_suite import ImageSuite
 from invgen.bench.measures import Instance
 from invgen.bench.peers import peers
-from invgen.bench.suite import Entry, Task
+from invgen.bench.suite import Entry, Task, named
 from invgen.bench.suites import data
 from invgen.noise import Gaussian, Transmission
 from invgen.operators import Radon
@@ -243,7 +243,7 @@ class CT(ImageSuite):
             add("predictor-corrector", prior),
             *peers(self.use),
         )
-        return tuple(each for each in every if not self.methods or each.name in self.methods)
+        return named(every, self.methods)
 
     def quick(self) -> CT:
         """One image at a coarse resolution in one task, few levels and samples, without the slowest peers."""

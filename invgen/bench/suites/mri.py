@@ -24,7 +24,7 @@ from invgen.bench.entries import wavelets
 from invgen.bench.image_suite import ImageSuite
 from invgen.bench.measures import Instance
 from invgen.bench.peers import peers
-from invgen.bench.suite import Entry, Task
+from invgen.bench.suite import Entry, Task, named
 from invgen.bench.suites import data
 from invgen.noise import Gaussian
 from invgen.operators import MRI, Fourier, sampling
@@ -147,7 +147,7 @@ class CartesianMRI(ImageSuite):
             add("annealed-langevin", prior),
             *peers(self.use),
         )
-        return tuple(each for each in every if not self.methods or each.name in self.methods)
+        return named(every, self.methods)
 
     def quick(self) -> CartesianMRI:
         """One phantom at a coarse resolution in one task, few levels and samples."""

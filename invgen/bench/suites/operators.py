@@ -7,7 +7,6 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from invgen.bench.peers.common import why_missing
 from invgen.bench.record import Outcome
 from invgen.bench.suite import Entry, Suite, Task
 from invgen.bench.suites.data import own_seed
@@ -167,17 +167,17 @@ _CASES: dict[str, tuple[Callable[[int, int], Any], int, int]] = {
     "Gaussian matrix": (_matrix, 64, 32),
 }
 
-#: Distribution and module of each package.
+#: Distribution of each package.
 _PACKAGES = {
-    "invgen": ("invgen", "invgen"),
-    "invgen, Joseph": ("invgen", "invgen"),
-    "ASTRA": ("astra-toolbox", "astra"),
-    "scikit-image": ("scikit-image", "skimage"),
-    "DeepInverse": ("deepinv", "deepinv"),
-    "SigPy": ("sigpy", "sigpy"),
-    "FINUFFT": ("finufft", "finufft"),
-    "SciPy": ("scipy", "scipy"),
-    "Pillow": ("pillow", "PIL"),
+    "invgen": "invgen",
+    "invgen, Joseph": "invgen",
+    "ASTRA": "astra-toolbox",
+    "scikit-image": "scikit-image",
+    "DeepInverse": "deepinv",
+    "SigPy": "sigpy",
+    "FINUFFT": "finufft",
+    "SciPy": "scipy",
+    "Pillow": "pillow",
 }
 
 
@@ -234,10 +234,9 @@ class Operators(Suite):
     def entries(self) -> tuple[Entry, ...]:
         """The packages."""
         found = []
-        for name, (distribution, module) in _PACKAGES.items():
-            kind: Any = "baseline" if distribution == "invgen" else "peer"
-            missing = None if find_spec(module) else f"pip install {distribution}: it is not installed"
-            found.append(Entry(name, _Package(name), kind, package=distribution, missing=missing))
+        for name, package in _PACKAGES.items():
+            kind: Any = "baseline" if package == "invgen" else "peer"
+            found.append(Entry(name, _Package(name), kind, package=package, missing=why_missing(package)))
         return tuple(found)
 
     def takes(self, entry: Entry, task: Task) -> bool:

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from invgen.bench.peers.deepinverse import import_deepinv
+from invgen.bench.peers.deepinverse import channels, from_channels, import_deepinv, multicoil
+from invgen.bench.peers.parallel import astra_geometries
 from invgen.core.frozen import Constant
 from invgen.operators import (
     MRI,
@@ -128,15 +129,7 @@ class Astra:
         import astra
 
         self._astra = astra
-        g = A.geometry
-        half = [n * g.pixel_size / 2 for n in g.image_shape]
-        volume = astra.create_vol_geom(*g.image_shape, -half[1], half[1], -half[0], half[0])
-        bins = (g.detector_spacing, g.detector_count, g.angles.numpy())
-        if isinstance(A, FanBeam):
-            distances = (g.source_origin, g.source_detector - g.source_origin)
-            detector = astra.create_proj_geom("fanflat", *bins, *distances)
-        else:
-            detector = astra.create_proj_geom("parallel", *bins)
+        volume, detector = astra_geometries(A.geometry)
         self._projector = astra.create_projector(kind, detector, volume)
         self._image = astra.data2d.create("-vol", volume)
         self._sinogram = astra.data2d.create("-sino", detector)
@@ -254,17 +247,8 @@ def _deepinv_mri(case: Case) -> Implementation:
     A = case.operator
     assert isinstance(A, MRI)
     assert A.coils is not None
-    physics = import_deepinv().physics.MultiCoilMRI(
-        mask=A.mask.float()[None, None], coil_maps=A.coils[None], img_size=(2, *A.domain.shape)
-    )
-
-    def real(x: Tensor) -> Tensor:
-        return torch.view_as_real(x).movedim(-1, 0)[None].contiguous()
-
-    def complex_(x: Tensor) -> Tensor:
-        return torch.view_as_complex(x[0].movedim(0, -1).contiguous())
-
-    return _of_deepinv(physics, (real, complex_), (real, complex_))
+    parts = (channels, from_channels)
+    return _of_deepinv(multicoil(A, A.coils), parts, parts)
 
 
 @_implements("DeepInverse", "blur")

@@ -39,7 +39,7 @@ def test_every_implementation_is_of_an_entry_and_a_task(quick):
 
 def test_what_is_not_installed_says_so(quick, monkeypatch):
     monkeypatch.setattr(
-        "invgen.bench.suites.operators.find_spec", lambda name: None if name == "sigpy" else find_spec(name)
+        "invgen.bench.peers.common.find_spec", lambda name: None if name == "sigpy" else find_spec(name)
     )
     missing = {e.name: e.missing for e in quick.entries if e.missing}
     assert "pip install sigpy" in missing["SigPy"]
