@@ -15,7 +15,8 @@ from invgen.cli.console import err, out, say
 if TYPE_CHECKING:
     from invgen.bench.grid import Advance
     from invgen.bench.record import Record
-    from invgen.bench.report.content import Column, Report
+    from invgen.bench.report.columns import Column
+    from invgen.bench.report.content import Report
     from invgen.bench.summary import Line
 
 __all__ = ["progress", "show_tables"]

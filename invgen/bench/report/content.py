@@ -5,19 +5,18 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from invgen.bench.measures import MEASURES, Measure
 from invgen.bench.record import Cell, Record
+from invgen.bench.report.columns import Column, columns_of, measure_of
 from invgen.bench.store import Results, SuiteInfo
 from invgen.bench.summary import Comparison, Line, by_image, compare, corrected, lines
 from invgen.core.errors import ParameterError
 
 __all__ = [
     "LEVEL",
-    "Column",
     "Failure",
     "Report",
     "Row",
@@ -30,74 +29,6 @@ __all__ = [
 
 #: Probability under which a difference is called one.
 LEVEL = 0.05
-
-_COSTS = {
-    "seconds": Measure(
-        "time / s", "wall-clock time of one solve, what is prepared for it included", "lower", 2
-    ),
-    "network_evaluations": Measure("network evaluations", "images given to the network", "lower"),
-    "network_derivatives": Measure(
-        "derivatives", "those of the network's evaluations that were differentiated", "lower"
-    ),
-    "operator_calls": Measure(
-        "operator calls", "applications of the forward operator, its adjoint or its gram", "lower"
-    ),
-    "peak_memory": Measure("peak memory / MiB", "largest memory in use while solving", "lower"),
-}
-_UNITS = {"peak_memory": 2.0**20}  # records hold bytes
-
-
-@dataclass(frozen=True)
-class Column:
-    """A measure or cost, as tables show it.
-
-    Attributes
-    ----------
-    name : str
-    measure : Measure
-    is_cost : bool
-    """
-
-    name: str
-    measure: Measure
-    is_cost: bool = False
-
-    @property
-    def title(self) -> str:
-        """As tables head it."""
-        return self.measure.title
-
-    @property
-    def unit(self) -> str:
-        """The unit in the title, "" without one."""
-        return self.title.partition(" / ")[2]
-
-    @property
-    def is_uniform(self) -> bool:
-        """Whether values say something only together: from 0 to 1, uniform for a sampler that is right."""
-        return self.measure.better == "uniform"
-
-    @property
-    def scale(self) -> float:
-        """What values of records are divided by to be shown."""
-        return _UNITS.get(self.name, 1.0)
-
-    @property
-    def arrow(self) -> str:
-        """Which values are better: an arrow, or the value that is right."""
-        better = self.measure.better
-        return {"higher": "↑", "lower": "↓", "one": "→ 1", "uniform": "", "": ""}.get(better, f"→ {better}")
-
-    def text(self, value: float) -> str:
-        """A value as it is shown."""
-        value /= self.scale
-        if not math.isfinite(value):
-            return "∞" if value > 0 else "-∞"
-        if self.is_cost:
-            return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
-        fixed = f"{value:.{self.measure.digits}f}"
-        is_lost = value != 0 and abs(value) < 5 * 10.0 ** -(self.measure.digits + 1)
-        return f"{value:.1e}" if is_lost or abs(value) >= 1e7 else fixed
 
 
 @dataclass(frozen=True)
@@ -333,8 +264,8 @@ def _seen(name: str, info: SuiteInfo, records: Sequence[Record]) -> SuiteInfo:
 
 
 def _suite(name: str, info: SuiteInfo, records: Sequence[Record]) -> SuiteReport:
-    columns = tuple(_columns(records))
-    primary = Column(info.primary, _measure(info.primary))
+    columns = tuple(columns_of(records))
+    primary = Column(info.primary, measure_of(info.primary))
     groups: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         groups[record.cell.task].append(record)
@@ -343,22 +274,6 @@ def _suite(name: str, info: SuiteInfo, records: Sequence[Record]) -> SuiteReport
     compared = compare(records, info.primary)
     tasks = tuple(_task(task, groups[task], columns, primary, compared) for task in order)
     return SuiteReport(name, info, primary, columns, tasks, tuple(records))
-
-
-def _columns(records: Iterable[Record]) -> Iterable[Column]:
-    measured = dict.fromkeys(name for record in records for name in record.measures)
-    spent = dict.fromkeys(name for record in records for name in record.costs)
-    for name in [
-        *(name for name in MEASURES if name in measured),
-        *sorted(measured.keys() - MEASURES.keys()),
-    ]:
-        yield Column(name, _measure(name))
-    for name in [*(name for name in _COSTS if name in spent), *sorted(spent.keys() - _COSTS.keys())]:
-        yield Column(name, _COSTS.get(name, Measure(name, "", "lower")), is_cost=True)
-
-
-def _measure(name: str) -> Measure:
-    return MEASURES.get(name, Measure(name, "", ""))
 
 
 def _task(

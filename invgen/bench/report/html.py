@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from invgen.bench.record import Record
-from invgen.bench.report.content import LEVEL, Column, Report, Row, SuiteReport, label, plain
+from invgen.bench.report.columns import Column
+from invgen.bench.report.content import LEVEL, Report, Row, SuiteReport, label, plain
 from invgen.bench.report.pictures import CONTRAST, Pictures, collect
 from invgen.bench.store import Results
 

@@ -8,7 +8,8 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from invgen.bench.report.content import LEVEL, Column, Report, Row, SuiteReport, TaskReport
+from invgen.bench.report.columns import Column
+from invgen.bench.report.content import LEVEL, Report, Row, SuiteReport, TaskReport
 
 __all__ = ["as_csv", "as_latex", "as_markdown"]
 

@@ -5,7 +5,8 @@ import math
 import pytest
 
 from invgen.bench.record import Cell, Record
-from invgen.bench.report.content import Column, gather
+from invgen.bench.report.columns import Column
+from invgen.bench.report.content import gather
 from invgen.bench.store import Results, SuiteInfo
 from invgen.core.errors import ParameterError
 
