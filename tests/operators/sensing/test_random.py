@@ -55,7 +55,7 @@ def test_closed_forms_are_those_of_the_matrix(field):
 
 
 def test_a_matrix_too_large_for_its_svd_is_solved_by_iteration(monkeypatch):
-    monkeypatch.setattr(basic, "_LARGEST_SVD", 100)
+    monkeypatch.setattr(basic, "LARGEST_SVD", 100)
     A, small = GaussianMatrix((4, 5), 9, seed=0), MatrixOperator(normal(4, 5))
     assert small.has_closed_form_solve
     assert not A.has_closed_form_solve
