@@ -123,12 +123,17 @@ class _Worker:
         import psutil
 
         began = time.monotonic()
+        try:
+            process = psutil.Process(self._process.pid)
+        except psutil.Error:  # it has just ended
+            asking.join()
+            return None
         while asking.is_alive():
             asking.join(_INTERVAL)
             if time.monotonic() - began > limits.seconds:
                 return f"TimeLimit: took longer than {limits.seconds:g} s"
             try:
-                memory = psutil.Process(self._process.pid).memory_info().rss
+                memory = process.memory_info().rss
             except psutil.Error:
                 memory = 0
             if memory > limits.memory:

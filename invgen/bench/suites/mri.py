@@ -75,6 +75,7 @@ class Acquisition:
         lines = ", lines" if self.pattern == "lines" else ""
         return f"{self.anatomy}, R = {self.acceleration}{lines}"
 
+    @functools.lru_cache(maxsize=64)  # noqa: B019 (acquisitions are few)
     def mask(self, shape: tuple[int, int]) -> Tensor:
         """Where k-space is sampled."""
         if self.pattern == "lines":
