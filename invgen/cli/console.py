@@ -13,8 +13,9 @@ from rich.text import Text
 from typer.core import TyperCommand, TyperGroup
 
 from invgen.core.errors import InvgenError, InvgenWarning
+from invgen.core.text import escaped
 
-__all__ = ["Command", "Group", "err", "out", "say"]
+__all__ = ["Command", "Group", "err", "note", "out", "say", "show"]
 
 out = Console()
 err = Console(stderr=True)
@@ -22,7 +23,17 @@ err = Console(stderr=True)
 
 def say(label: str, style: str, message: object) -> None:
     """Print a message on stderr, its label in color; the terminal wraps it, so that paths stay whole."""
-    err.print(Text.assemble((f"{label}: ", style), str(message)), soft_wrap=True)
+    err.print(Text.assemble((f"{label}: ", style), escaped(message)), soft_wrap=True)
+
+
+def show(text: object) -> None:
+    """Print a line on stdout as it is: names of files can look like markup, or move the cursor."""
+    out.print(Text(escaped(text)), soft_wrap=True)
+
+
+def note(text: object) -> None:
+    """Print a line on stderr as it is."""
+    err.print(Text(escaped(text)), soft_wrap=True)
 
 
 class Command(TyperCommand):

@@ -9,10 +9,11 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from invgen.cli.console import out, say
+from invgen.cli.console import out, say, show
 from invgen.cli.drawing import draw
 from invgen.cli.options import ScanFile, typed
 from invgen.cli.sampling import draw_sampling
+from invgen.core.text import escaped
 from invgen.pipeline import Reading
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def info(
             facts["quantiles"] = f"{_in_one_line(quantiles)}, by {facts.pop('estimator')}"
         _print(facts)
         if command is not None:  # in one piece, to be copied
-            out.print(f"made by: {command}", highlight=False, markup=False, soft_wrap=True)
+            show(f"made by: {command}")
     else:
         _print(_mri_in_words(facts) if facts.get("kind") == "mri" else _scan_in_words(facts))
         drawing = _drawing(described)
@@ -229,12 +230,9 @@ def _print(lines: dict[str, Any]) -> None:
     out.print(table)
 
 
-def _flattened(name: str, value: Any) -> list[tuple[str, Text]]:
+def _flattened(name: str, value: Any) -> list[tuple[Text, Text]]:
     """Rows of a value: one for each entry of a list, those of a dict on one line."""
-    if isinstance(value, list):
-        return [(name if i == 0 else "", Text(str(entry))) for i, entry in enumerate(value)]
     if isinstance(value, dict):
-        return [
-            (name, Text(", ".join(f"{key} {entry}" for key, entry in value.items() if entry is not None)))
-        ]
-    return [(name, Text(str(value)))]
+        value = ", ".join(f"{key} {entry}" for key, entry in value.items() if entry is not None)
+    entries = value if isinstance(value, list) else [value]
+    return [(Text(escaped(name if i == 0 else "")), Text(escaped(entry))) for i, entry in enumerate(entries)]

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from invgen.cli.console import Command, err, out
+from invgen.cli.console import Command, err, note, out, show
 from invgen.cli.options import ScanFile, typed
 from invgen.pipeline import Reading, Recipe, Summary
 from invgen.pipeline.run import run
@@ -78,7 +78,7 @@ def with_progress(
 
     def notice(text: str) -> None:
         if not quiet:
-            err.print(text, highlight=False)
+            note(text)
 
     with _progress(recipe.solver or "recon", quiet) as advance:
         return run(scan, output, reading, recipe, notice, advance)
@@ -123,7 +123,7 @@ def _show(summary: Summary) -> None:
     }
     for name, value in lines.items():
         if value:
-            out.print(f"{name:>10}  {value}", highlight=False, markup=False, soft_wrap=True)
+            show(f"{name:>10}  {value}")
 
 
 def _methods() -> Panel:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from invgen.cli.console import out
+from invgen.cli.console import show
 from invgen.cli.options import reader
 from invgen.pipeline.values import Slices
 
@@ -65,4 +65,4 @@ def view(
     from invgen.pipeline.panels import draw_slices
 
     draw_slices(reconstruction, output, slices=slices, window=window, compare=compare, phase=phase)
-    out.print(f"Wrote {output}.", highlight=False, soft_wrap=True)
+    show(f"Wrote {output}.")

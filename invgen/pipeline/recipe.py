@@ -366,11 +366,6 @@ class Recipe:
         method.check(rest)
         return replace(self, **moved, settings=rest)
 
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """The file of the prior, where it is one."""
-        return (Path(self.prior),) if self.prior is not None and Path(self.prior).is_file() else ()
-
     def located(self) -> Recipe:
         """The same with the whole path of a prior that is a file, so that it is found from any folder."""
         from invgen.pipeline.posterior import located

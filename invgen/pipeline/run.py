@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from invgen.pipeline.options import taking
-from invgen.pipeline.outputs import refuse_to_overwrite
+from invgen.pipeline.outputs import check_output
 from invgen.pipeline.reading import Reading
 from invgen.pipeline.recipe import Recipe
 from invgen.pipeline.values import select
@@ -129,13 +129,16 @@ def run(
     from invgen.pipeline.jobs import jobs_of, run_here, work_on
     from invgen.pipeline.sinks import Memory, Sink, check_name, file_for, require_room_for
 
+    if output is not None:
+        check_output(output, path, reading, recipe)
     with ExitStack() as stack:
         scan = reading.open(path)
         stack.callback(scan.close)
+        if output is not None:
+            check_output(output, *scan.files)
         work = work_on(scan, reading, recipe)
         slices = select(recipe.slices, work.count, "slices")
         if output is not None:
-            refuse_to_overwrite(output, *scan.files, *reading.files.values(), *recipe.files)
             check_name(output, work, len(slices))
         memory: Memory | None = None
         began, count, middle = time.perf_counter(), len(slices), slices[len(slices) // 2]
