@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from rich.text import Text
 from typer.core import TyperCommand, TyperGroup
 
 from invgen.core.errors import InvgenError, InvgenWarning
-from invgen.core.text import escaped
+from invgen.core.text import brief, escaped
 
 __all__ = ["Command", "Group", "err", "note", "out", "say", "show"]
 
@@ -70,8 +71,13 @@ class Group(TyperGroup):
 def _unexpected(error: Exception) -> str:
     # torch has errors of its own, for the CPU a plain RuntimeError
     if isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error):
-        return "There is not enough memory. Choose a smaller --size, a larger --bin or another --device."
-    what = f"{type(error).__name__}: {error}".splitlines()[0].rstrip(".")
+        asked = re.search(r"(\d[\d.]* ?(?:[KMGTP]i?B|bytes))", str(error))
+        much = "" if asked is None else f": {asked[1]} were asked for at once"
+        return (
+            f"There is not enough memory{much}. Choose fewer slices, a smaller --size, a larger --bin or "
+            "another --device."
+        )
+    what = f"{type(error).__name__}: {brief(error)}"
     return f"{what}. This was not foreseen: run the command again with --debug, and report what it shows."
 
 

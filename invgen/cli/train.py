@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from invgen.cli.console import Command, note, show
-from invgen.cli.options import typed
+from invgen.cli.options import limited, typed
 from invgen.pipeline.learning import FAMILIES, Learning
 from invgen.pipeline.training import Stopped, learn
 
@@ -52,7 +52,7 @@ def add_family(name: str, table: type[Learning]) -> None:
     examples = " and ".join(f"`invgen train {name} {words}`" for words in table.examples)
     kind = "Example" if len(table.examples) == 1 else "Examples"
     add = train.command(name, cls=Command, no_args_is_help=True, epilog=f"{kind}: {examples}")
-    add(_command(table))
+    add(limited(_command(table)))
 
 
 def _command(table: type[Learning]) -> Callable[..., None]:

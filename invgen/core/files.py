@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from invgen.core.errors import FileError
-from invgen.core.text import reason
+from invgen.core.text import brief
 
 if TYPE_CHECKING:
     import h5py
@@ -198,7 +198,7 @@ def _publish(beside: Path, target: Path) -> None:
 def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and (error.errno == errno.ENOSPC or "No space left" in str(error)):
         return "the disk is full"
-    return getattr(error, "strerror", None) or reason(error)
+    return getattr(error, "strerror", None) or brief(error)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 
 from invgen.core.errors import FileError
 
-__all__ = ["escaped", "parse_json", "quoted", "read_text", "reason"]
+__all__ = ["brief", "escaped", "parse_json", "quoted", "read_text"]
 
 _LONGEST = 80  # characters of the text of a file that a message quotes
 _REASON = 160  # and of what a library says
@@ -31,9 +31,9 @@ def quoted(value: object, most: int = _LONGEST) -> str:
     return f"'{_cut(escaped(_string(value, most + 1)), most)}'"
 
 
-def reason(error: object, most: int = _REASON) -> str:
+def brief(error: object, most: int = _REASON) -> str:
     """What a library says went wrong, in one line without its last stop; its kind, where it says nothing."""
-    return _cut(escaped(str(error).strip().rstrip(".")), most) or type(error).__name__
+    return _cut(escaped(" ".join(str(error).split()).rstrip(".")), most) or type(error).__name__
 
 
 def _string(text: object, most: int | None = None) -> str:
@@ -63,7 +63,7 @@ def parse_json(text: str | bytes, what: object) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError, TypeError) as error:  # also of an encoding, and what is no text
-        raise FileError(f"{escaped(what)} is no JSON that can be read: {reason(error)}.") from error
+        raise FileError(f"{escaped(what)} is no JSON that can be read: {brief(error)}.") from error
 
 
 def read_text(path: Path, what: str, limit: int = _TEXT_LIMIT) -> str:
@@ -89,6 +89,6 @@ def read_text(path: Path, what: str, limit: int = _TEXT_LIMIT) -> str:
             raise FileError(f"{escaped(path)} is no {what.removeprefix('a ')}: it is over {limit:,} bytes.")
         return content.decode("utf-8-sig")
     except OSError as error:
-        raise FileError(f"{escaped(path)} cannot be read: {error.strerror or reason(error)}.") from error
+        raise FileError(f"{escaped(path)} cannot be read: {error.strerror or brief(error)}.") from error
     except UnicodeDecodeError as error:
         raise FileError(f"{escaped(path)} is not {what}: it is no text in UTF-8.") from error

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from invgen.core.errors import ParameterError
+from invgen.core.memory import require_memory
 from invgen.io import (
     STRIPE_FILTERS,
     CenterEstimate,
@@ -258,7 +259,9 @@ class SliceBySlice(_CT):
             if (few := self._few(projections.quanta)) is not None:
                 projections = projections.assumed(few)
             self._assumptions = projections.assumptions
-            operator = to_operator(projections, image_shape=self._grid(projections), fov=self.recipe.fov)
+            grid = self._grid(projections)
+            _require_images(grid)
+            operator = to_operator(projections, image_shape=grid, fov=self.recipe.fov)
             if self._operator is None:
                 self._operator = operator
             # a slice in which frames were lost, or whose axis is elsewhere, has its own operator
@@ -317,7 +320,9 @@ class Volume(_CT):
                 panel, row=panel.row.assumed(few), reports=tuple((*said, few) for said in panel.reports)
             )
         self._assumptions = panel.row.assumptions
-        operator = to_volume_operator(panel, (self.count, *self._grid(panel.row)), self.recipe.fov)
+        grid = (self.count, *self._grid(panel.row))
+        _require_images(grid)
+        operator = to_volume_operator(panel, grid, self.recipe.fov)
         counts = few is not None and self._takes_counts
         problem = self._on_device(to_volume_problem(panel, operator, counts=counts))
         return problem, panel, self._start_of_counts(problem, panel.rows()) if counts else None
@@ -326,6 +331,12 @@ class Volume(_CT):
     def _panel(self) -> Panel:
         """The rows of the detector, with the recipe's center."""
         return self._scan.panel(**self._choice)
+
+
+def _require_images(shape: tuple[int, ...]) -> None:
+    """Refuse images of which there is no memory for three: the iterate, its gradient and the next one."""
+    words = " x ".join(map(str, shape))
+    require_memory(12 * math.prod(shape), f"An image of {words}", "choose a smaller --size")
 
 
 def _stalling(result: Reconstruction) -> tuple[str, ...]:

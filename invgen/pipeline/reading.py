@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from invgen.core.errors import FileError, ParameterError
+from invgen.core.text import brief, read_text
 from invgen.pipeline.measuring import Measuring, Operators, measuring, operators_in_words
 from invgen.pipeline.options import given, option, validate
-from invgen.pipeline.quantities import Angles, KspaceCenter, Lengths, Sizes
+from invgen.pipeline.quantities import Angles, Entries, KspaceCenter, Lengths, Sizes
 from invgen.pipeline.values import Choice, Flag, Name
 
 if TYPE_CHECKING:
@@ -45,6 +46,19 @@ class Reading:
         "What the file is, if not what it looks like: dataexchange, nxtomo, fastmri, ismrmrd, hdf5, npy, mat "
         "or tiff.",
         panel=_ANY,
+    )
+    index: tuple[int, ...] | None = option(
+        Entries(),
+        "Entry of an array that holds several scans along a further axis, energy, echo, time, contrast or "
+        "phase, as in --axes energy,angle,row,column.",
+        panel=_ANY,
+    )
+    follow_links: bool = option(
+        Flag(),
+        "Follow links of HDF5 files, and virtual datasets, out of the folder of the scan; within it they are "
+        "followed anyway.",
+        panel=_ANY,
+        default=False,
     )
     angles: str | tuple[float, ...] | None = option(
         Angles(),
@@ -197,13 +211,15 @@ def _angles(value: str | tuple[float, ...] | None, unit: str | None) -> np.ndarr
 def _angles_of_file(path: Path, unit: str | None) -> np.ndarray:
     import numpy as np
 
+    from invgen.io.arrays import load_npy
     from invgen.io.ct.angles import angles_in_radians
 
-    try:
-        if path.suffix == ".npy":
-            values = np.load(path, allow_pickle=False)
-        else:
-            values = np.array(re.split(r"[\s,;]+", path.read_text().strip()), dtype=np.float64)
-    except (OSError, ValueError) as error:  # also text that is no UTF-8, and a pickle
-        raise FileError(f"{path} is no list of angles: {error}") from error
+    if path.suffix == ".npy":
+        values = np.asarray(load_npy(path))
+    else:
+        text = read_text(path, "a list of angles")
+        try:
+            values = np.array(re.split(r"[\s,;]+", text.strip()), dtype=np.float64)
+        except ValueError as error:
+            raise FileError(f"{path} is no list of angles: {brief(error)}.") from error
     return angles_in_radians(values, stated=None, option=unit, what=str(path))

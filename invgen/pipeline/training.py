@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from invgen.core.errors import FileError, InvgenError, InvgenWarning, ParameterError
 from invgen.core.files import atomic_path, sweep
-from invgen.core.text import parse_json, quoted, read_text
+from invgen.core.text import brief, parse_json, read_text
 from invgen.pipeline.learning import FAMILIES, Learning
 from invgen.pipeline.options import recorded
 from invgen.pipeline.outputs import check_output
@@ -156,7 +156,7 @@ def _claim(folder: Path, settings: dict[str, Any]) -> None:
     if differing:
         # another family has other options, and is the only one worth mentioning
         differing = ["family"] if "family" in differing else differing
-        others = ", ".join(f"{name} {quoted(kept.get(name))}, not {settings[name]}" for name in differing)
+        others = ", ".join(f"{name} {brief(kept.get(name), 40)}, not {settings[name]}" for name in differing)
         raise ParameterError(
             f"{folder} holds a run of other options ({others}): go on with the same ones, or give another "
             "--folder."

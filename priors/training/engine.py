@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from invgen.core.checks import as_count
 from invgen.core.errors import DivergenceError, DtypeError, FileError, InvgenWarning, ParameterError
 from invgen.core.files import atomic_path, check_regular
-from invgen.core.text import reason
+from invgen.core.text import brief
 from invgen.priors.training.bar import Bar, Quiet
 from invgen.priors.training.log import write_row
 
@@ -406,6 +406,6 @@ class _Run:
             raise
         except Exception as error:  # torch raises whatever it runs into
             raise FileError(
-                f"{path} is not the state of this training: {reason(error)}. "
+                f"{path} is not the state of this training: {brief(error)}. "
                 "Give another folder, or delete that one to begin anew."
             ) from error

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from invgen.core.errors import FileError
-from invgen.core.text import escaped, parse_json, quoted, read_text, reason
+from invgen.core.text import brief, escaped, parse_json, quoted, read_text
 
 HOSTILE = ["a\nb", "\x1b[31mred", "\r\x00", "\u202eback", "\ud800", "x" * 10_000, b"\xff\xfe\n" * 1000]
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 def test_what_is_quoted_is_one_printable_line(text):
-    for shown in (quoted(text), reason(ValueError(text))):
+    for shown in (quoted(text), brief(ValueError(text))):
         assert shown.isprintable()
         assert len(shown) <= 170
     assert escaped(text).isprintable()
@@ -29,7 +29,7 @@ def test_values_of_any_depth_are_quoted():
         deep = [deep]
     assert len(quoted(deep)) <= 80
     assert quoted(dict.fromkeys(range(1000))).isprintable()
-    assert reason(KeyError()) == "KeyError"
+    assert brief(KeyError()) == "KeyError"
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from invgen.core.errors import DataError, InvgenError
+from invgen.core.memory import require_memory
 from invgen.io.ct.contents import Contents
 from invgen.io.ct.contradictions import check_turn, clipped_at, of_angles, of_projections
 from invgen.io.ct.preprocess import (
@@ -128,6 +129,11 @@ class RawScan(ScanFile):
         row = self._index(slice, self.slices, "slice")
         counts = self.stored == "counts"
         check_turn(self.angles)
+        # as stored, in single precision, and one array of work
+        rays = self.columns * sum(
+            map(len, filter(None, (self._frames, self.contents.flats, self.contents.darks)))
+        )
+        require_memory((self.dtype.itemsize + 8) * rays, f"A slice of {self.path}", "choose fewer views")
 
         def read(frames: Frames | None) -> torch.Tensor | None:
             return None if frames is None or not counts else _tensor(frames.read(row))
