@@ -78,7 +78,7 @@ def check_png(path: Path) -> None:
     """
     with path.open("rb") as file:
         if file.read(8) != _PNG:
-            raise FileError(f"{path} is no PNG file, or its beginning is damaged.")
+            raise FileError(f"{path} cannot be read as a picture: its beginning is not that of a PNG file.")
         kind = b""
         while kind != b"IEND":
             head = file.read(8)
@@ -88,9 +88,9 @@ def check_png(path: Path) -> None:
                 found, left = zlib.crc32(block, found), left - len(block)
             stated = file.read(4)
             if len(stated) < 4:
-                raise FileError(f"{path} is truncated: the picture ends before its end.")
+                raise FileError(f"{path} cannot be read as a picture: it is truncated.")
             if int.from_bytes(stated, "big") != found:
-                raise FileError(f"{path} is damaged: a checksum of the picture does not fit.")
+                raise FileError(f"{path} cannot be read as a picture: a checksum does not fit its content.")
 
 
 def read_npz(path: Path, name: str) -> np.ndarray:
