@@ -181,6 +181,7 @@ def _settings(folder: Path) -> list[Path]:
     Image.fromarray(np.zeros((20, 24), np.uint8)).save(place / "a.png")
     (place / "leaves.toml").write_text(_SUITE)
     (place / "angles.txt").write_text(" ".join(map(str, range(0, 180, 15))))
+    np.save(place / "scan.npy", np.ones((12, 2, 16), "f4"))
     run = {"family": "diffusion", "data": "images.npy", "seed": 0, "widths": [8], "noise": None}
     (place / "run.json").write_text(json.dumps(run))
     return [place / "leaves.toml", place / "angles.txt", place / "run.json"]

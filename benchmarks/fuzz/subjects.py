@@ -84,9 +84,9 @@ def _settings(path: Path) -> Numbers:
     elif path.suffix == ".json":
         _claim(path.parent, {"family": "diffusion", "seed": 0})
     else:
-        from invgen.pipeline.reading import _angles_of_file
-
-        _angles_of_file(path, "deg")
+        reading = Reading(angles=str(path), angle_unit="deg", axes="angle,row,column")
+        with reading.open(path.with_name("scan.npy")) as scan:
+            scan.info()
     return []
 
 

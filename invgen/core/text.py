@@ -9,7 +9,7 @@ from typing import Any
 
 from invgen.core.errors import FileError
 
-__all__ = ["brief", "escaped", "parse_json", "quoted", "read_text"]
+__all__ = ["brief", "escaped", "parse_json", "printable", "quoted", "read_text"]
 
 _LONGEST = 80  # characters of the text of a file that a message quotes
 _REASON = 160  # and of what a library says
@@ -29,6 +29,11 @@ def quoted(value: object, most: int = _LONGEST) -> str:
     if not isinstance(value, str | bytes | Path):
         return _cut(escaped(_short.repr(value)), most)
     return f"'{_cut(escaped(_string(value, most + 1)), most)}'"
+
+
+def printable(name: str | bytes, most: int = 200) -> str:
+    """A name in a file without quotes, in one line: escaped, and cut where it is longer."""
+    return _cut(escaped(_string(name, most + 1)), most)
 
 
 def brief(error: object, most: int = _REASON) -> str:

@@ -70,7 +70,7 @@ def _files(values: Iterable[object]) -> Iterator[Path]:
     """Files and folders that are there, of values that may name them."""
     for value in values:
         if isinstance(value, Path):
-            yield value
+            yield from [value] if value.exists() else _named(str(value))
         elif is_dataclass(value):
             yield from _files(getattr(value, field.name) for field in fields(value))
         elif isinstance(value, Mapping):

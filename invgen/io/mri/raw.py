@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 from invgen.core.errors import ShapeError
 from invgen.io.mri.contents import Contents, KSpace, central
 from invgen.io.scanfile import ScanFile
+from invgen.io.source import Source
 
 __all__ = ["RawMRIScan"]
 
@@ -51,8 +51,8 @@ class RawMRIScan(ScanFile):
         What the reader found.
     """
 
-    def __init__(self, path: Path, contents: Contents, close: Callable[[], None]):
-        super().__init__(path, close)
+    def __init__(self, path: Path, contents: Contents, source: Source):
+        super().__init__(path, source)
         self.contents = contents
         self.format, self.notes, self.dtype = contents.format, contents.notes, contents.dtype
         self.slices, self.repetitions = contents.slices, len(contents.frames)
