@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -15,7 +16,7 @@ from invgen.core.errors import FileError
 if TYPE_CHECKING:
     import h5py
 
-__all__ = ["Guard", "atomic_hdf5", "atomic_path", "check_regular", "guarded_hdf5"]
+__all__ = ["Guard", "atomic_folder", "atomic_hdf5", "atomic_path", "check_regular", "guarded_hdf5"]
 
 
 @contextmanager
@@ -53,12 +54,21 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 def _publish(beside: Path, target: Path) -> None:
+    _settle(beside)
+    os.replace(beside, target)
+
+
+def _settle(path: Path) -> None:
+    """Flush a file to the disk; temporary ones are private, and an output has the usual permissions."""
+    os.chmod(path, 0o666 & ~_mask())
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _mask() -> int:
     mask = os.umask(0)
     os.umask(mask)
-    os.chmod(beside, 0o666 & ~mask)  # temporary files are private; an output has the usual permissions
-    with beside.open("rb") as file:
-        os.fsync(file.fileno())
-    os.replace(beside, target)
+    return mask
 
 
 def _reason(error: OSError) -> str:
@@ -77,6 +87,37 @@ def atomic_hdf5(path: str | Path) -> Iterator[h5py.File]:
     """
     with atomic_path(path) as beside, guarded_hdf5(beside) as (file, _):
         yield file
+
+
+@contextmanager
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary folder to write to, which is renamed to `path` on success and removed on failure.
+
+    Raises
+    ------
+    FileError
+        When there is something of that name, it cannot be written, or the disk is full.
+    """
+    target = Path(os.path.realpath(path))
+    if target.exists():
+        raise FileError(f"{path} exists; give the name of a new folder to write.")
+    try:
+        beside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
+    except OSError as error:
+        raise FileError(f"{path} cannot be written: {error.strerror or error}.") from error
+    try:
+        yield beside
+        for each in beside.iterdir():
+            _settle(each)
+        os.chmod(beside, 0o777 & ~_mask())
+        os.rename(beside, target)
+    except BaseException as error:
+        shutil.rmtree(beside, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise FileError(
+                f"{path} cannot be written: {_reason(error)}. Nothing is left under that name."
+            ) from error
+        raise
 
 
 class Guard(io.RawIOBase):

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 
 from invgen.core.errors import DataError, ParameterError
-from invgen.io import KSpace, MRIScan
+from invgen.io import KSpace, MRIScan, Placement
 from invgen.io.mri.problems import to_problem
+from invgen.io.placement import centered
 from invgen.operators import MRI, NonCartesianMRI
 from invgen.operators.mri.partial_fourier import partial_axes
 from invgen.pipeline.recipe import Recipe
@@ -34,7 +35,7 @@ _OF_MAPS = ("solver", "maps", "compress", "weight", "iterations")
 class Images(Work):
     """Slices or slabs one at a time, each with coil maps of its own."""
 
-    complex = True
+    complex, modality = True, "MR"
 
     def __init__(self, scan: MRIScan, recipe: Recipe) -> None:
         cartesian = scan.trajectory == "cartesian"
@@ -95,6 +96,12 @@ class Images(Work):
         """Height and width of a pixel."""
         height, width = self._scan.pixel_size[-2:]
         return height, width
+
+    def placement(self, slices: range) -> Placement:
+        """Slices where the scan has them, else around the origin."""
+        thickness = self._scan.pixel_size[-1]
+        offsets = [(row - (self.count - 1) / 2) * thickness for row in slices]
+        return centered(self.image_shape, self.pixel_size, offsets, thickness, self.unit)
 
     @property
     def about(self) -> dict[str, Any]:
