@@ -118,7 +118,7 @@ class SliceWriter(ABC):
         self._dtype = np.dtype("<c8" if volume.complex and self.holds_complex else "<f4")
         self._written: set[int] = set()
 
-    @classmethod  # noqa: B027
+    @classmethod
     def check(cls, path: Path, slices: int) -> None:  # noqa: B027 (most formats take any number)
         """Refuse a name, or a number of images, before there is anything to write.
 
@@ -131,7 +131,7 @@ class SliceWriter(ABC):
     def _open(self, stack: ExitStack) -> tuple[BinaryIO, int]:
         """Open the file, which `stack` closes, write what precedes the numbers; and where they begin."""
 
-    def _finish(self) -> None:  # noqa: B027 (most formats have nothing more to do)
+    def _finish(self) -> None:  # noqa: B027 (most formats need no more)
         """Complete the file, once all numbers are there."""
 
     def _beside(self, stack: ExitStack) -> BinaryIO:
