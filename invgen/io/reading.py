@@ -79,6 +79,8 @@ def open_scan(
     remove_oversampling: ReadoutAxis | None = None,
     kspace_center: Literal["middle", "corner"] | Sequence[int] | None = None,
     image_center: Literal["middle", "corner"] | None = None,
+    index: int | Sequence[int] | None = None,
+    follow_links: bool = False,
     format: str | None = None,
 ) -> Scan | MRIScan:
     """Open a scan: metadata are read; projections and k-space stay in the file until they are asked for.
@@ -140,6 +142,11 @@ def open_scan(
     image_center : {"middle", "corner"}, optional
         Where the image's origin is in plain arrays of Cartesian k-space: "corner" as ``fft2`` has it, without
         ``ifftshift``. By default the middle, unless the object then lies at the borders.
+    index : int or sequence of int, optional
+        Which entry is read of an array that has more axes than one scan: energy, echo, time, contrast or
+        phase, as in ``axes="energy,angle,row,column"``; counted from 0, one number for each such axis.
+    follow_links : bool
+        Whether links of HDF5 files and virtual datasets are followed out of the folder of the scan, too.
     format : str, optional
         What the file is, where that is not recognized: a format ("dataexchange", "nxtomo", "fastmri",
         "ismrmrd", "htc"), or plain arrays in a container ("hdf5", "npy", "mat", "tiff").
@@ -176,6 +183,8 @@ def open_scan(
         remove_oversampling=remove_oversampling,
         kspace_center=kspace_center,
         image_center=image_center,
+        index=index,
+        follow_links=follow_links,
     )
     if format is not None and format not in FORMATS:
         raise ParameterError(f"format should be one of {', '.join(FORMATS)}; got {format!r}.")

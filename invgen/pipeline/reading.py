@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from invgen.core.errors import FileError, ParameterError
 from invgen.pipeline.measuring import Measuring, Operators, measuring, operators_in_words
 from invgen.pipeline.options import given, option, validate
-from invgen.pipeline.quantities import Angles, KspaceCenter, Lengths, Sizes
+from invgen.pipeline.quantities import Angles, Entries, KspaceCenter, Lengths, Sizes
 from invgen.pipeline.values import Choice, Flag, Name
 
 if TYPE_CHECKING:
@@ -45,6 +45,19 @@ class Reading:
         "What the file is, if not what it looks like: dataexchange, nxtomo, fastmri, ismrmrd, hdf5, npy, mat "
         "or tiff.",
         panel=_ANY,
+    )
+    index: tuple[int, ...] | None = option(
+        Entries(),
+        "Entry of an array that holds several scans along a further axis, energy, echo, time, contrast or "
+        "phase, as in --axes energy,angle,row,column.",
+        panel=_ANY,
+    )
+    follow_links: bool = option(
+        Flag(),
+        "Follow links of HDF5 files, and virtual datasets, out of the folder of the scan; within it they are "
+        "followed anyway.",
+        panel=_ANY,
+        default=False,
     )
     angles: str | tuple[float, ...] | None = option(
         Angles(),

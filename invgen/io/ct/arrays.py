@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from invgen.core.errors import FileError, ParameterError
 from invgen.io.ct.angles import named_angles
 from invgen.io.ct.contents import Contents, given_frames
 from invgen.io.ct.stack import Frames, Stack, parse_axes
+from invgen.io.entries import chosen_entry, split_axes
 from invgen.io.hdf5 import describe_datasets
 from invgen.io.matlab import mat_variables
 from invgen.io.options import Options
@@ -38,9 +40,11 @@ def read(source: Source, options: Options) -> Contents:
         )
     if array.dtype.kind not in "uif":
         raise FileError(f"{name!r} should hold real numbers; it holds {array.dtype}.")
-    axes = parse_axes(options.axes, array.shape, repr(name))
+    named, index = split_axes(options.axes), options.index
     if source.is_reversed:
-        axes = axes[::-1]
+        named, index = named[::-1], index[::-1] if isinstance(index, Sequence) else index
+    array, named = chosen_entry(array, named, index, repr(name))
+    axes = parse_axes(",".join(named), array.shape, repr(name))
     return Contents(
         format=f"{source.container.upper()} array",
         dataset=name,

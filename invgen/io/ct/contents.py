@@ -15,7 +15,7 @@ from invgen.io.ct.stack import Frames, Stack, parse_axes
 __all__ = ["Contents", "given_frames"]
 
 #: What the caller can state about projections, beside the array and its axes.
-_OPTIONS = ("angles", "angles_dataset", "angle_unit", "flats", "darks", "quantity", "rotation")
+_OPTIONS = ("angles", "angles_dataset", "angle_unit", "flats", "darks", "quantity", "rotation", "index")
 
 
 @dataclass(frozen=True)

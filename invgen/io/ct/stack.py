@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from invgen.core.errors import DataError, ParameterError
+from invgen.io.entries import split_axes
 
 __all__ = ["Frames", "Stack", "parse_axes"]
 
@@ -38,9 +39,7 @@ def parse_axes(axes: str, shape: tuple[int, ...], what: str) -> tuple[str, ...]:
         When a name is unknown or repeated, or when the names do not fit the shape.
     """
     _check_shape(shape, what)
-    names = tuple(
-        _NAMES.get(part.strip().lower(), part.strip()) for part in axes.replace(":", ",").split(",")
-    )
+    names = tuple(_NAMES.get(name, name) for name in split_axes(axes))
     expected = {"angle", "column"} if len(shape) == 2 else {"angle", "row", "column"}
     if len(names) != len(shape) or set(names) != expected:
         raise ParameterError(
