@@ -118,8 +118,8 @@ class SliceWriter(ABC):
         self._dtype = np.dtype("<c8" if volume.complex and self.holds_complex else "<f4")
         self._written: set[int] = set()
 
-    @classmethod
-    def check(cls, path: Path, slices: int) -> None:  # noqa: B027 (most formats take any number)
+    @classmethod  # noqa: B027 (most formats take any name and number)
+    def check(cls, path: Path, slices: int) -> None:
         """Refuse a name, or a number of images, before there is anything to write.
 
         Raises
