@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Placement", "centered"]
+__all__ = ["Orientation", "Placement", "centered"]
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,27 @@ class Placement:
         matrix = np.eye(4)
         matrix[:3] = np.stack([width * self.right, height * self.down, self.step, self.positions[0]], axis=1)
         return matrix
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """Where a file states that slices or slabs are, in mm and DICOM's coordinates LPS.
+
+    Attributes
+    ----------
+    centers : array, shape (slices, 3)
+        Origin of the image of each slice or slab.
+    directions : array, shape (3, 3)
+        Rows are unit vectors along which the image's columns, its rows, and slices are counted.
+    """
+
+    centers: np.ndarray
+    directions: np.ndarray
+
+    @classmethod
+    def axial(cls, count: int, distance: float) -> Orientation:
+        """Axial slices around the origin, where a file states nothing."""
+        return cls((np.arange(count) - (count - 1) / 2)[:, None] * [0, 0, distance], np.eye(3))
 
 
 def centered(

@@ -12,7 +12,6 @@ import torch
 from invgen.core.errors import DataError, ParameterError
 from invgen.io import KSpace, MRIScan, Placement
 from invgen.io.mri.problems import to_problem
-from invgen.io.placement import centered
 from invgen.operators import MRI, NonCartesianMRI
 from invgen.operators.mri.partial_fourier import partial_axes
 from invgen.pipeline.recipe import Recipe
@@ -74,6 +73,7 @@ class Images(Work):
             problem, report = self._problem(slab)
             notice(f"Root sum of squares: no coil maps can be made. {error}")
         self._ready = {slab: (problem, report)}
+        self._grid = tuple(problem.operator.domain.shape[-len(scan.image_shape) :])
         height, width = scan.crop(problem.zeros()).shape[-2:]
         self._shape = height, width
         if self._takes_coils and isinstance(problem.operator, MRI):
@@ -99,9 +99,8 @@ class Images(Work):
 
     def placement(self, slices: range) -> Placement:
         """Slices where the scan has them, else around the origin."""
-        thickness = self._scan.pixel_size[-1]
-        offsets = [(row - (self.count - 1) / 2) * thickness for row in slices]
-        return centered(self.image_shape, self.pixel_size, offsets, thickness, self.unit)
+        whole = self._scan.placement(self._grid)
+        return replace(whole, positions=whole.positions[slices.start : slices.stop : slices.step])
 
     @property
     def about(self) -> dict[str, Any]:
