@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Guard",
+    "atomic_folder",
     "atomic_hdf5",
     "atomic_path",
     "check_regular",
@@ -134,17 +135,17 @@ def temporary_folder() -> Iterator[Path]:
     """Yield a folder that is removed in the end, as those of processes that were killed are."""
     prefix, suffix = ".invgen-", ".part"
     _sweep(Path(tempfile.gettempdir()), prefix, suffix)
-
-    def make() -> tuple[int, str]:
-        name = tempfile.mkdtemp(prefix=prefix, suffix=suffix)
-        return os.open(name, os.O_RDONLY), name
-
-    folder, lock = _locked(make)
+    folder, lock = _locked(partial(_make_folder, prefix, suffix, None))
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
+
+
+def _make_folder(prefix: str, suffix: str, place: Path | None) -> tuple[int, str]:
+    name = tempfile.mkdtemp(prefix=prefix, suffix=suffix, dir=place)
+    return os.open(name, os.O_RDONLY), name
 
 
 def _locked(make: Callable[[], tuple[int, str]]) -> tuple[Path, int]:
@@ -187,12 +188,21 @@ def _remove_unlocked(path: str) -> None:
 
 
 def _publish(beside: Path, target: Path) -> None:
+    _settle(beside)
+    os.replace(beside, target)
+
+
+def _settle(path: Path) -> None:
+    """Flush a file to the disk; temporary ones are private, and an output has the usual permissions."""
+    os.chmod(path, 0o666 & ~_mask())
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _mask() -> int:
     mask = os.umask(0)
     os.umask(mask)
-    os.chmod(beside, 0o666 & ~mask)  # temporary files are private; an output has the usual permissions
-    with beside.open("rb") as file:
-        os.fsync(file.fileno())
-    os.replace(beside, target)
+    return mask
 
 
 def _reason(error: Exception) -> str:
@@ -212,6 +222,41 @@ def atomic_hdf5(path: str | Path) -> Iterator[h5py.File]:
     """
     with atomic_path(path) as beside, guarded_hdf5(beside) as (file, _):
         yield file
+
+
+@contextmanager
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary folder to write to, which is renamed to `path` on success and removed on failure.
+
+    Raises
+    ------
+    FileError
+        When there is something of that name, it cannot be written, or the disk is full.
+    """
+    target = Path(os.path.realpath(path))
+    if os.path.lexists(target):
+        raise FileError(f"{path} exists; give the name of a new folder to write.")
+    prefix, suffix = _affixes(target)
+    _sweep(target.parent, prefix, suffix)
+    try:
+        beside, lock = _locked(partial(_make_folder, prefix, suffix, target.parent))
+    except OSError as error:
+        raise FileError(f"{path} cannot be written: {_reason(error)}.") from error
+    try:
+        yield beside
+        for each in beside.iterdir():
+            _settle(each)
+        os.chmod(beside, 0o777 & ~_mask())
+        os.rename(beside, target)
+    except BaseException as error:
+        shutil.rmtree(beside, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise FileError(
+                f"{path} cannot be written: {_reason(error)}. Nothing is left under that name."
+            ) from error
+        raise
+    finally:
+        os.close(lock)
 
 
 class Guard(io.RawIOBase):

@@ -35,11 +35,12 @@ from invgen.io.measured import MeasuredImages, open_images
 from invgen.io.mri.contents import KSpace
 from invgen.io.mri.scan import MRIScan
 from invgen.io.output import Reconstructed, ReconstructionWriter, bytes_per_pixel, read_reconstruction
-from invgen.io.pictures import PICTURES, PictureWriter
+from invgen.io.placement import Placement
 from invgen.io.reading import open_scan
+from invgen.io.writing import IMAGE_FORMATS, format_of
 
 __all__ = [
-    "PICTURES",
+    "IMAGE_FORMATS",
     "STRIPE_FILTERS",
     "Air",
     "Beam",
@@ -58,7 +59,7 @@ __all__ = [
     "MinusLog",
     "Paganin",
     "Panel",
-    "PictureWriter",
+    "Placement",
     "Projections",
     "Reconstructed",
     "ReconstructionWriter",
@@ -74,6 +75,7 @@ __all__ = [
     "coverage",
     "default_steps",
     "find_center",
+    "format_of",
     "is_picture",
     "open_images",
     "open_scan",

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import platform
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +15,8 @@ import torch
 from invgen.core.checks import as_count, is_count
 from invgen.core.errors import FileError, ParameterError
 from invgen.core.files import atomic_path, guarded_hdf5
+from invgen.core.text import parse_json
+from invgen.io.formats.volume import provenance
 from invgen.io.hdf5 import (
     Dataset,
     attribute,
@@ -31,6 +29,7 @@ from invgen.io.hdf5 import (
     text_attribute,
     text_entry,
 )
+from invgen.io.placement import Placement
 from invgen.io.uncertainty import Posterior, PosteriorWriter
 
 __all__ = ["Reconstructed", "ReconstructionWriter", "bytes_per_pixel", "read_reconstruction"]
@@ -79,6 +78,11 @@ class ReconstructionWriter:
         Of a CT scan, in radians.
     center : float, optional
         Of a CT scan: detector column of the rotation axis, before binning.
+    placement : Placement, optional
+        Where the slices are in space. The attribute ``affine``, (4, 4), takes (column, row, slice, 1) to
+        (x, y, z, 1) in `unit`, in DICOM's coordinates LPS (x to the patient's left, y to the back, z to the
+        head); ``/positions``, (slices, 3), are those of the first pixel of each slice, which may be unevenly
+        apart.
 
     Raises
     ------
@@ -102,26 +106,24 @@ class ReconstructionWriter:
         samples: int | None = None,
         angles: np.ndarray | None = None,
         center: float | None = None,
+        placement: Placement | None = None,
     ):
         self._path, self._slices = Path(path), as_count(slices, "slices")
         self._image_shape = tuple(as_count(n, "image_shape") for n in image_shape)
         self._samples = None if samples is None else as_count(samples, "samples")
         self._complex, self._angles = complex, angles
         self._written: set[int] = set()
-        self._attributes = {
+        self._attributes: dict[str, Any] = {
             "format": _COMPLEX if complex else _REAL,
-            "source": str(source),
-            "settings": json.dumps(dict(settings)),
-            "versions": json.dumps(
-                {"python": platform.python_version()}
-                | {name: version(name) for name in ("invgen", "torch", "numpy", "h5py")}
-            ),
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            **provenance(source, settings),
             "pixel_size": pixel_size,
             "unit": unit,
         }
         if center is not None:
             self._attributes["center"] = float(center)
+        if placement is not None:
+            self._attributes["affine"] = placement.affine
+        self._placement = placement
         self._stack = ExitStack()
 
     def __enter__(self) -> ReconstructionWriter:
@@ -132,6 +134,8 @@ class ReconstructionWriter:
             if self._angles is not None:
                 angles = file.create_dataset("geometry/angles", data=self._angles, dtype="f8")
                 angles.attrs["units"] = "rad"
+            if self._placement is not None:
+                file.create_dataset("positions", data=self._placement.positions, dtype="f8")
             layout = {"shape": (self._slices, *self._image_shape), "chunks": (1, *self._image_shape)}
             self._volume = file.create_dataset(
                 "reconstruction", dtype="c8" if self._complex else "f4", **layout
@@ -207,6 +211,8 @@ class Reconstructed:
     source : str
     settings, versions : dict
     created : str
+    affine : array, shape (4, 4), or None
+        Takes (column, row, slice, 1) to coordinates LPS in `unit`, where the file has it.
     """
 
     volume: Dataset
@@ -220,6 +226,7 @@ class Reconstructed:
     settings: dict[str, Any]
     versions: dict[str, str]
     created: str
+    affine: np.ndarray | None = None
 
     @property
     def is_complex(self) -> bool:
@@ -277,10 +284,16 @@ def read_reconstruction(path: str | Path) -> Reconstructed:
                 center=float(attribute(file, "center")) if of_ct else None,
                 posterior=Posterior.of(file, volume),
                 source=text("source"),
-                settings=json.loads(text("settings")),
-                versions=json.loads(text("versions")),
+                settings=parse_json(text("settings"), f"the settings of {path}"),
+                versions=parse_json(text("versions"), f"the versions of {path}"),
                 created=text("created"),
+                affine=_affine(attribute(file, "affine")),
             )
     except BaseException:
         file.close()
         raise
+
+
+def _affine(value: Any) -> np.ndarray | None:
+    """Of a file that has it, which those of before have not."""
+    return None if value is None else np.asarray(value, dtype=np.float64).reshape(4, 4)

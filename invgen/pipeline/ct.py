@@ -18,6 +18,7 @@ from invgen.io import (
     CenterEstimate,
     Paganin,
     Panel,
+    Placement,
     Projections,
     Scan,
     default_steps,
@@ -29,6 +30,7 @@ from invgen.io import (
 from invgen.io.ct.coverage import Coverage, determined, shown, widened
 from invgen.io.ct.geometry import planar_geometry
 from invgen.io.ct.quanta import Quanta
+from invgen.io.placement import centered
 from invgen.operators import FanBeam, Radon
 from invgen.operators.tomography.geometry import PlanarGeometry
 from invgen.operators.tomography.projection import Projection
@@ -46,6 +48,8 @@ _DIRECT = (FBP, FDK)
 
 class _CT(Work):
     """What slices and volumes share."""
+
+    modality = "CT"
 
     def __init__(self, scan: Scan, recipe: Recipe) -> None:
         super().__init__(recipe, scan.geometry, scan.unit, "fbp")
@@ -204,6 +208,23 @@ class _CT(Work):
         return self.geometry.pixel_size
 
     @property
+    def slice_distance(self) -> float:
+        """Distance of the slices, that of the detector's rows at the rotation axis."""
+        return self._scan.row_size
+
+    def placement(self, slices: range) -> Placement:
+        """Slices around the rotation axis, and the middle of the detector's rows.
+
+        They lie in the scanner's coordinates as axial slices do in a patient's: x of the geometry is to the
+        left of the patient, y to the front, and later rows of the detector are nearer to the head. Viewers
+        then show each slice with its first row at the top, and the object is not mirrored where the sense
+        of rotation is as seen from the side of the first slice.
+        """
+        distance = self.slice_distance
+        offsets = [(row - (self.count - 1) / 2) * distance for row in slices]
+        return centered(self.image_shape, self.pixel_size, offsets, distance, self.unit, stated=True)
+
+    @property
     def about(self) -> dict[str, Any]:
         """Angles, and center of rotation."""
         return {"angles": self.geometry.angles.numpy(), "center": self.recipe.center}
@@ -291,6 +312,11 @@ class Volume(_CT):
     def geometry(self) -> PlanarGeometry:
         """Of a slice."""
         return self._whole[0].operator.geometry.fan  # type: ignore[attr-defined]
+
+    @property
+    def slice_distance(self) -> float:
+        """Distance of the slices: the side of a voxel."""
+        return self.pixel_size
 
     def groups(self, slices: range) -> Iterator[range]:
         """All of them."""

@@ -280,6 +280,14 @@ class Recipe:
         panel=_POSTERIOR,
         default=0,
     )
+    image_format: str | None = option(
+        Choice(("hdf5", "nifti", "dicom", "tiff", "npy", "png"), "FORMAT"),
+        "Format of the output: hdf5, which holds everything; nifti, dicom (a folder of a file for each "
+        "slice), tiff, npy, or of images png; by default what its suffix says, else hdf5. Of complex images "
+        "all but hdf5 and npy hold the modulus. Samples stay in hdf5; others have their standard deviation "
+        "beside the image, in NAME_std.",
+        panel=_DATA,
+    )
     settings: Mapping[str, Any] = option(
         Settings(),
         "Hyper-parameters of the method, such as zeta=0.3 of dps.",

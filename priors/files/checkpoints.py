@@ -84,8 +84,8 @@ def read(path: str | PathLike[str]) -> tuple[dict[str, Any], dict[str, Tensor]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
         raise FileError(
-            f"{path} is no safetensors file: {brief(error)}. Pickles (.pt, .pth, .pkl, .ckpt) can run any program "
-            "when they are opened, and are refused: where you trust one, convert it by "
+            f"{path} is no safetensors file: {brief(error)}. Pickles (.pt, .pth, .pkl, .ckpt) can run any "
+            "program when they are opened, and are refused: where you trust one, convert it by "
             "safetensors.torch.save_file of its state_dict(), on a machine where it opens."
         ) from None
     if not isinstance(header, dict) or not isinstance(header.get("family"), str):

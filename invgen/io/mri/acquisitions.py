@@ -46,6 +46,8 @@ _NUMBERS = (
     "sample_time_us",
 )
 
+_VECTORS = ("position", "read_dir", "phase_dir", "slice_dir")
+
 # numbers of the flags in the ISMRMRD standard, which counts bits from one
 NOISE, CALIBRATION, CALIBRATION_AND_IMAGING, REVERSE = 19, 20, 21, 22
 NO_IMAGING = {
@@ -106,6 +108,7 @@ class Acquisitions:
             raise FileError(f"{self.what} lacks {', '.join(sorted(missing))} in its headers.")
         self._numbers = {name: _integers(head[name]) for name in _NUMBERS if name != "sample_time_us"}
         self._numbers |= {name: _integers(head["idx"][name]) for name in _COUNTERS}
+        self._vectors = {name: _vectors(head, name) for name in _VECTORS}
         self.dwell = np.asarray(head["sample_time_us"], dtype=np.float64)
 
     def __len__(self) -> int:
@@ -114,6 +117,10 @@ class Acquisitions:
     def __getitem__(self, name: str) -> np.ndarray:
         """A number of all headers, int64."""
         return self._numbers[name]
+
+    def vectors(self, name: str) -> np.ndarray:
+        """A vector of all headers, float64 (n, 3)."""
+        return self._vectors[name]
 
     def flagged(self, *numbers: int) -> np.ndarray:
         """Which readouts have one of these flags."""
@@ -165,3 +172,11 @@ def _integers(values: np.ndarray) -> np.ndarray:
             f"a counter of the readouts is {values.dtype} of shape {values.shape}, no whole number."
         )
     return values.astype(np.int64)
+
+
+def _vectors(head: np.ndarray, name: str) -> np.ndarray:
+    """Vectors of the headers; zero where they have none that is finite."""
+    values = head[name] if name in (head.dtype.names or ()) else np.zeros(0)
+    if values.shape != (len(head), 3) or values.dtype.kind != "f":
+        return np.zeros((len(head), 3))
+    return np.where(np.isfinite(values), values, 0).astype(np.float64)

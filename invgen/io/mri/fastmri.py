@@ -103,6 +103,7 @@ def read(source: Source, options: Options) -> Contents:
         read=read_slice,
         reference=read_reference,
         pixel_size=pixel_size if min(pixel_size) > 0 else None,
+        thickness=encoding.recon.pixel(2) or None,
         oversampling=rows / image_shape[0],
         notes=notes,
         contradictions=origin.found,

@@ -45,7 +45,7 @@ def read(source: Source, options: Options) -> Contents:
 
     Axes are (z,) y, x: readouts lie along x, ``kspace_encode_step_1`` along y and step 2 along z. Readouts
     that differ in repetition, contrast, phase or set are of separate images; averages are averaged, and
-    segments joined.
+    segments joined. Slices are in the order of their positions, where those are stated.
 
     Raises
     ------
@@ -85,6 +85,8 @@ def read(source: Source, options: Options) -> Contents:
         read=reader.read,
         frames=measurement.frame_names,
         pixel_size=pixel_size if min(pixel_size) > 0 else None,
+        thickness=encoding.recon.pixel(2) or None,
+        orientation=measurement.orientation,
         oversampling=grid[-1] / image_shape[-1],
         has_noise_scan=measurement.has_noise,
         has_calibration=bool(measurement.calibration.any()) and isinstance(reader, Lines),
