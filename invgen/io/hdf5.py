@@ -5,6 +5,7 @@ Whatever is asked of a damaged file raises `FileError`; where links lead is the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from functools import cached_property
@@ -15,6 +16,7 @@ import h5py
 import numpy as np
 
 from invgen.core.errors import FileError
+from invgen.core.memory import require_memory
 from invgen.core.text import printable
 from invgen.io.filters import require_filters
 from invgen.io.links import Found, Links, reading
@@ -159,12 +161,25 @@ class Dataset(_Object):
         return np.asarray(self[()], dtype)
 
     def _read(self, raw: Any, index: Any) -> Any:
-        require_filters(self._found.filters, f"{self.file.filename}: {self.name}")
+        what = f"{self.file.filename}: {self.name}"
+        require_filters(self._found.filters, what)
+        counts = [_selected(self.shape, index), *([] if self.chunks is None else [math.prod(self.chunks)])]
+        require_memory(max(counts) * self.dtype.itemsize, what)
         with reading(self.file.filename, self.name, passing=(IndexError,)):  # iteration ends by it
             return raw[index]
 
     def _reading(self) -> AbstractContextManager[None]:
         return reading(self.file.filename, self.name)
+
+
+def _selected(shape: tuple[int, ...] | None, index: Any) -> int:
+    """The number of values that an index selects, of an array of any size; all, where it cannot be told."""
+    if not shape:
+        return 1
+    try:
+        return int(np.broadcast_to(np.uint8(0), shape)[index].size)
+    except (ValueError, IndexError, TypeError):  # of another dimension: that is said where it is read
+        return math.prod(shape)
 
 
 class _Fields:
@@ -323,10 +338,11 @@ def text_entry(dataset: Dataset, index: int) -> str:
     FileError
         When it holds anything else.
     """
-    text = _text(dataset[index])
+    text = _text(dataset[index]) if dataset.ndim == 1 and 0 <= index < len(dataset) else None
     if text is None:
         raise FileError(
-            f"{dataset.file.filename}: {dataset.name} should hold text; it holds {dataset.dtype}."
+            f"{dataset.file.filename}: {dataset.name} should hold a text of number {index}; it holds "
+            f"{dataset.shape} {dataset.dtype}."
         )
     return text
 
