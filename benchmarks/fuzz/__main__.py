@@ -9,7 +9,7 @@ import sys
 import time
 import warnings
 from collections import Counter, defaultdict
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from benchmarks.fuzz.mutations import KINDS
 from benchmarks.fuzz.runner import FAILURES, Mutant, Verdict, choose, run_mutant
 from benchmarks.fuzz.seeds import write_seeds
 from benchmarks.fuzz.subjects import SUBJECTS
-from invgen.core.errors import InvgenError
+from invgen.core.errors import FileError
 from invgen.core.files import temporary_folder
 
 
@@ -45,7 +45,8 @@ def main() -> int:
         seeds = write_seeds(place / "seeds")
         for subject, paths in seeds.items():
             for path in paths:
-                with suppress(InvgenError):  # of weights that nothing says the network of
+                nothing = suppress(FileError) if path.suffix == ".pt" else nullcontext()
+                with nothing:  # weights of which nothing says the network are refused
                     SUBJECTS[subject](path)  # what is imported late is there then
         number = given.first
         while (

@@ -27,11 +27,11 @@ __all__ = ["write_seeds"]
 
 _SUITE = """\
 name = "leaves"
-about = "Test: a; tuning: a."
+about = "Test: a; tuning: b."
 
 [images]
 test = ["a.png"]
-tuning = "a.png"
+tuning = "b.png"
 size = 16
 
 [measurement]
@@ -178,7 +178,8 @@ def network() -> torch.nn.Module:
 def _settings(folder: Path) -> list[Path]:
     place = folder / "suite"
     place.mkdir(exist_ok=True)
-    Image.fromarray(np.zeros((20, 24), np.uint8)).save(place / "a.png")
+    for name, value in (("a", 1), ("b", 2)):
+        Image.fromarray(np.full((20, 24), value, np.uint8)).save(place / f"{name}.png")
     (place / "leaves.toml").write_text(_SUITE)
     (place / "angles.txt").write_text(" ".join(map(str, range(0, 180, 15))))
     np.save(place / "scan.npy", np.ones((12, 2, 16), "f4"))
@@ -205,12 +206,11 @@ def _reconstructions(folder: Path, rng: np.random.Generator) -> list[Path]:
 
 def _results(folder: Path) -> list[Path]:
     with Results(folder / "results") as results:
-        results.describe_suite(
-            "s", SuiteInfo("about", "psnr", {"t": {"axes": {}, "test": ["a"], "tuning": []}})
-        )
+        tasks = {"t": {"axes": {}, "test": ["t"], "tuning": []}}
+        results.describe_suite("s", SuiteInfo("about", "psnr", tasks))
         results.describe_run("2026-01-01T00:00:00", command="invgen bench", versions={"invgen": "0"})
         names = Cell.__dataclass_fields__
-        values = {"axes": {}, "settings": {}, "seed": 0, "split": "test", "prior": None, "run": 0}
+        values = {"axes": {}, "settings": {}, "seed": 0, "split": "test", "prior": "", "run": "default"}
         cell = Cell(**{name: values.get(name, "s" if name == "suite" else "t") for name in names})
         results.add(
             Record(

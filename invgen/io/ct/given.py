@@ -106,7 +106,7 @@ def given_angles(source: Source, options: Options, views: int, frames: int | Non
     if name is None:
         return None
     if not source.holds(name) and (text := _text_file(name)) is not None:
-        return Angles(_numbers(source.beside(text)), None, str(text), False)
+        return Angles(_numbers(source.beside(text)), None, str(text))
     place, array = source.located(name)
     if place.is_hdf5 and array is None:
         return _own_angles(place.hdf5, {views, frames or views})
