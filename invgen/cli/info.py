@@ -44,8 +44,10 @@ def info(
     Of a file that `invgen recon` wrote, show how it was made and the command to repeat it; of a prior, by its
     file or name, what it is of, how it was trained, and how well.
     """
+    from invgen.io.probe import probe
     from invgen.pipeline.description import describe
 
+    probe(scan)
     described = describe(scan, reading)
     facts = described.facts
     if as_json:

@@ -6,10 +6,11 @@ import os
 import resource
 import signal
 import warnings
-from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from invgen.core.errors import FileError
+from invgen.io.hdf5 import Dataset, attribute, open_hdf5, walk
 
 __all__ = ["probe"]
 
@@ -18,16 +19,11 @@ _SECONDS = 60
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
-def probe(path: Path, read: Callable[[], object]) -> None:
-    """Read the metadata of an HDF5 file in a child of this process, and then no more of it where that hangs.
+def probe(path: Path) -> None:
+    """Read all metadata of an HDF5 file in a child of this process, and refuse the file where that hangs.
 
     It is for programs of one thread, as the command line is before it computes: a child has but one. It
-    takes about as long as `read` itself and 20 ms. Errors of `read` are nothing: it raises them again here.
-
-    Parameters
-    ----------
-    path : Path
-    read : callable()
+    takes 20 ms, and as long as reading the metadata does. What is wrong otherwise is said when it is read.
 
     Raises
     ------
@@ -40,7 +36,11 @@ def probe(path: Path, read: Callable[[], object]) -> None:
         warnings.simplefilter("ignore")  # of threads, which newer versions of Python suspect
         child = os.fork()
     if child == 0:
-        _read_and_end(read)
+        try:
+            _limit()
+            _read_metadata(path)
+        finally:
+            os._exit(0)  # whatever it raised: nothing of this process is cleaned up twice
     try:
         _, status = os.waitpid(child, 0)
     except BaseException:
@@ -48,25 +48,30 @@ def probe(path: Path, read: Callable[[], object]) -> None:
         os.waitpid(child, 0)
         raise
     if os.WIFSIGNALED(status):
-        ended = "takes for ever" if os.WTERMSIG(status) == signal.SIGXCPU else "ends the process"
-        raise FileError(f"{path} cannot be read, the file is damaged: reading its metadata {ended}.")
+        ends = "takes for ever" if os.WTERMSIG(status) == signal.SIGXCPU else "ends the process"
+        raise FileError(f"{path} cannot be read, the file is damaged: reading its metadata {ends}.")
 
 
-def _read_and_end(read: Callable[[], object]) -> None:
-    try:
-        with open(os.devnull, "r+b") as nowhere:
-            for descriptor in (1, 2):
-                os.dup2(nowhere.fileno(), descriptor)
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        used = resource.getrusage(resource.RUSAGE_SELF)
-        seconds = int(used.ru_utime + used.ru_stime) + _SECONDS
-        _, most = resource.getrlimit(resource.RLIMIT_CPU)
-        resource.setrlimit(resource.RLIMIT_CPU, (seconds, most))
-        signal.signal(signal.SIGXCPU, signal.SIG_DFL)
-        warnings.simplefilter("ignore")
-        read()
-    finally:
-        os._exit(0)  # whatever it raised: nothing of this process is cleaned up twice
+def _limit() -> None:
+    with open(os.devnull, "r+b") as nowhere:
+        for descriptor in (1, 2):
+            os.dup2(nowhere.fileno(), descriptor)
+    warnings.simplefilter("ignore")
+    signal.signal(signal.SIGXCPU, signal.SIG_DFL)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    _, most = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime) + _SECONDS, most))
+
+
+def _read_metadata(path: Path) -> None:
+    with open_hdf5(path) as file:
+        for item in (file, *walk(file)):
+            with suppress(Exception):
+                for name in item._found.raw.attrs:
+                    attribute(item, name)
+                if isinstance(item, Dataset):
+                    _ = item.shape, item.dtype, item.chunks
 
 
 def _is_hdf5(path: Path) -> bool:
