@@ -19,7 +19,7 @@ from invgen.io.tiffs import TiffSeries, is_pattern, tiff_files
 
 __all__ = ["Container", "Source", "container_of", "is_series", "named_file"]
 
-Container = Literal["hdf5", "npy", "mat", "tiff"]
+Container = Literal["hdf5", "npy", "mat", "tiff", "xtekct"]
 
 _TIFF = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 
@@ -43,10 +43,13 @@ def container_of(path: Path) -> Container:
         return "mat"
     if head.startswith(_TIFF):
         return "tiff"
+    if b"[xtekct]" in head.lower():
+        return "xtekct"
     if h5py.is_hdf5(path):
         return "hdf5"
     raise FileError(
-        f"{path} is no HDF5, NPY, MAT or TIFF file that can be read; its beginning is {head[:8]!r}."
+        f"{path} is no HDF5, NPY, MAT or TIFF file that can be read, nor a .xtekct text; its beginning "
+        f"is {head[:8]!r}."
     )
 
 
@@ -85,7 +88,7 @@ class Source:
     ----------
     path : Path
         The file; of TIFF files also a folder of them, or a pattern of their names.
-    container : {"hdf5", "npy", "mat", "tiff"}
+    container : {"hdf5", "npy", "mat", "tiff", "xtekct"}
         What the file is written as, whatever it holds.
     follow_links : bool
         Whether links of an HDF5 file may lead out of its folder.

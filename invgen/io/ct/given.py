@@ -101,7 +101,7 @@ def given_angles(source: Source, options: Options, views: int, frames: int | Non
         When there is no such array or file, or the file has several arrays that could be meant.
     """
     if options.angles is not None:
-        return Angles(check_angles(np.asarray(options.angles), "angles"), "rad", "angles", False)
+        return Angles(check_angles(np.asarray(options.angles), "angles"), "rad", "angles", is_given=True)
     name = options.angles_dataset
     if name is None:
         return None
