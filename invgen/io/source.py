@@ -15,7 +15,7 @@ from invgen.io.matlab import mat_variables
 
 __all__ = ["Container", "Source", "container_of"]
 
-Container = Literal["hdf5", "npy", "mat", "tiff"]
+Container = Literal["hdf5", "npy", "mat", "tiff", "bart"]
 
 _TIFF = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 
@@ -28,6 +28,8 @@ def container_of(path: Path) -> Container:
     FileError
         When it is none of those that are read.
     """
+    if path.suffix == ".cfl":  # numbers alone
+        return "bart"
     with path.open("rb") as file:
         head = file.read(128)
     if head.startswith(b"\x93NUMPY"):

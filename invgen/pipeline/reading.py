@@ -41,9 +41,9 @@ class Reading:
         panel=_ANY,
     )
     format: str | None = option(
-        Choice(("dataexchange", "nxtomo", "hdf5", "npy", "mat", "tiff", "fastmri", "ismrmrd")),
-        "What the file is, if not what it looks like: dataexchange, nxtomo, fastmri, ismrmrd, hdf5, npy, mat "
-        "or tiff.",
+        Choice(("dataexchange", "nxtomo", "hdf5", "npy", "mat", "tiff", "fastmri", "ismrmrd", "bart")),
+        "What the file is, if not what it looks like: dataexchange, nxtomo, fastmri, ismrmrd, bart, hdf5, "
+        "npy, mat or tiff.",
         panel=_ANY,
     )
     index: tuple[int, ...] | None = option(

@@ -162,7 +162,7 @@ def test_oversampling_of_what_is_no_readout(save):
     [
         ("coil,y", "does not fit .* 3 axes"),
         ("coil,y,y", "does not fit"),
-        ("coil,y,phase", "does not fit"),
+        ("coil,y,wave", "does not fit"),
         ("coil,slice,y", "is no k-space"),
         ("coil,y,sample", "is no k-space"),
         ("shot,y,x", "is no k-space"),
