@@ -17,7 +17,19 @@ from invgen.core.checks import as_count, is_count
 from invgen.core.errors import FileError, ParameterError
 from invgen.core.files import atomic_path, guarded_hdf5
 from invgen.io.formats.volume import provenance
-from invgen.io.hdf5 import find_object, get_dataset, open_hdf5, read_all, text_attribute
+from invgen.io.hdf5 import (
+    Dataset,
+    File,
+    attribute,
+    find_object,
+    get_dataset,
+    has_link,
+    open_hdf5,
+    read_all,
+    reading,
+    text_attribute,
+    text_entry,
+)
 from invgen.io.placement import Placement
 from invgen.io.uncertainty import Posterior, PosteriorWriter
 
@@ -186,7 +198,7 @@ class Reconstructed:
 
     Attributes
     ----------
-    volume : h5py.Dataset, shape (slices, H, W), of color images (slices, 3, H, W), float32 or complex64
+    volume : Dataset, shape (slices, H, W), of color images (slices, 3, H, W), float32 or complex64
     pixel_size : float
         Width of a pixel.
     pixel_height : float
@@ -204,7 +216,7 @@ class Reconstructed:
         Takes (column, row, slice, 1) to coordinates LPS in `unit`, where the file has it.
     """
 
-    volume: h5py.Dataset
+    volume: Dataset
     pixel_size: float
     pixel_height: float
     unit: str
@@ -224,7 +236,8 @@ class Reconstructed:
 
     def report(self, slice: int) -> tuple[str, ...]:
         """What preprocessing did to a slice, one sentence each."""
-        return tuple(get_dataset(self.volume.file, "report").asstr()[slice].splitlines())
+        report = text_entry(get_dataset(self.volume.file, "report"), slice)
+        return tuple(report.splitlines())
 
     def close(self) -> None:
         """Close the file."""
@@ -246,38 +259,43 @@ def read_reconstruction(path: str | Path) -> Reconstructed:
         When the file is damaged, or is no reconstruction.
     """
     file = open_hdf5(Path(path))
+
+    def text(name: str) -> str:
+        found = text_attribute(file, name)
+        if found is None:
+            raise FileError(f"{path} is damaged: it has no attribute {name!r}, which is a text.")
+        return found
+
     try:
         form, volume = text_attribute(file, "format"), find_object(file, "reconstruction")
-        if form not in (_REAL, _COMPLEX) or not isinstance(volume, h5py.Dataset):
+        if form not in (_REAL, _COMPLEX) or not isinstance(volume, Dataset):
             raise FileError(f"{path} is no reconstruction of invgen recon.")
-        if volume.dtype.kind != ("f" if form == _REAL else "c"):
-            raise ValueError(f"its images are of type {volume.dtype}")
-        height, width = np.broadcast_to(np.asarray(file.attrs["pixel_size"], dtype=np.float64), 2).tolist()
-        of_ct = "geometry" in file
-        return Reconstructed(
-            volume=get_dataset(file, "reconstruction"),
-            pixel_size=width,
-            pixel_height=height,
-            unit=str(file.attrs["unit"]),
-            angles=read_all(get_dataset(file, "geometry/angles")) if of_ct else None,
-            center=float(file.attrs["center"]) if of_ct else None,
-            posterior=Posterior.of(file, volume),
-            source=str(file.attrs["source"]),
-            settings=json.loads(file.attrs["settings"]),
-            versions=json.loads(file.attrs["versions"]),
-            created=str(file.attrs["created"]),
-            affine=_affine(file),
-        )
-    except FileError:
+        with reading(path, "the reconstruction"):  # whatever its attributes hold that they should not
+            if volume.dtype.kind != ("f" if form == _REAL else "c"):
+                raise ValueError(f"its images are of type {volume.dtype}")
+            size = np.asarray(attribute(file, "pixel_size"), dtype=np.float64)
+            height, width = np.broadcast_to(size, 2).tolist()
+            of_ct = has_link(file, "geometry")
+            return Reconstructed(
+                volume=volume,
+                pixel_size=width,
+                pixel_height=height,
+                unit=text("unit"),
+                angles=read_all(get_dataset(file, "geometry/angles")) if of_ct else None,
+                center=float(attribute(file, "center")) if of_ct else None,
+                posterior=Posterior.of(file, volume),
+                source=text("source"),
+                settings=json.loads(text("settings")),
+                versions=json.loads(text("versions")),
+                created=text("created"),
+                affine=_affine(file),
+            )
+    except BaseException:
         file.close()
         raise
-    except (KeyError, ValueError, OSError, TypeError) as error:
-        file.close()
-        raise FileError(f"{path} is damaged: {error}") from error
 
 
-def _affine(file: h5py.File) -> np.ndarray | None:
+def _affine(file: File) -> np.ndarray | None:
     """Of a file that has it, which those of before have not."""
-    if "affine" not in file.attrs:
-        return None
-    return np.asarray(file.attrs["affine"], dtype=np.float64).reshape(4, 4)
+    found = attribute(file, "affine")
+    return None if found is None else np.asarray(found, dtype=np.float64).reshape(4, 4)

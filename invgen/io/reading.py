@@ -19,6 +19,7 @@ from typing import Any, Literal, Protocol, get_args
 
 from invgen.core.errors import FileError, InvgenError, ParameterError
 from invgen.core.files import check_regular
+from invgen.core.text import brief
 from invgen.io.ct import arrays as ct_arrays
 from invgen.io.ct import dataexchange, htc, nxtomo
 from invgen.io.ct.contents import Contents as CTContents
@@ -30,7 +31,7 @@ from invgen.io.mri.contents import Contents as MRIContents
 from invgen.io.mri.named import names_kspace
 from invgen.io.mri.scan import MRIScan
 from invgen.io.options import AngleUnit, Divided, Options, ReadoutAxis, Rotation, TrajectoryUnit
-from invgen.io.source import Container, Source, container_of
+from invgen.io.source import Container, Source, container_of, is_series
 
 __all__ = ["FORMATS", "READERS", "open_scan"]
 
@@ -96,7 +97,8 @@ def open_scan(
     Parameters
     ----------
     path : str or Path
-        The file.
+        The file; of TIFF files also a folder of one image each, or a pattern of their names such as
+        ``"proj/proj_*.tif"``, in their natural order.
     dataset : str, optional
         Array of the projections or of k-space, for files that do not state it; of an ISMRMRD file with
         several scans, the group.
@@ -108,12 +110,14 @@ def open_scan(
     angles : array, shape (views,), optional
         Angles of the projections in radians, in the order of the file. They replace those of the file.
     angles_dataset : str, optional
-        Array of the angles in the file (for NPY and TIFF, another such file), in its `angle_unit`.
+        Angles in their `angle_unit`: an array of the file, else another file, ``"FILE"`` or
+        ``"FILE:DATASET"``, or a text of numbers.
     angle_unit : {"deg", "rad"}, optional
         Unit of the angles of the file; needed where neither a ``units`` attribute nor the format states it.
     flats, darks : str or array, optional
-        Flat and dark fields: an array of the file (for NPY and TIFF, another such file) with axes as the
-        projections have, or numbers of shape (k, rows, columns), or (k, columns) for one slice.
+        Flat and dark fields: an array of the file, else another file of any format that scans have,
+        ``"FILE"`` or ``"FILE:DATASET"``, or numbers: of shape (k, rows, columns), or (k, columns) for one
+        slice, or one frame. Their axes are in the order of the projections'.
     quantity : {"transmission", "absorption"}, optional
         What the numbers are when they need no flat fields: ``I / I0``, or line integrals ``-log(I / I0)``.
         Plain arrays without flats are absorption unless this states otherwise.
@@ -191,8 +195,7 @@ def open_scan(
     )
     if format is not None and format not in FORMATS:
         raise ParameterError(f"format should be one of {', '.join(FORMATS)}; got {format!r}.")
-    check_regular(path)
-    source = Source(path, _container(path, format))
+    source = Source(path, _container(path, format), follow_links)
     try:
         contents = _contents(source, options, format)
         if stated := options.beyond(contents.options):
@@ -200,26 +203,26 @@ def open_scan(
                 f"{path} is {contents.kind}, to which {', '.join(stated)} does not apply; leave it out."
             )
         if isinstance(contents, MRIContents):
-            return MRIScan(path, contents, source.close)
+            return MRIScan(path, contents, source)
         return Scan(
             path,
             contents,
             options.quantity,
-            source.close,
+            source,
             rotation=options.rotation,
             angle_unit=options.angle_unit,
         )
-    except InvgenError:
+    except BaseException:
         source.close()
         raise
 
 
 def _container(path: Path, format: str | None) -> Container:
     """What the file is written as: as stated, else as recognized."""
-    if format in READERS:
-        return READERS[format].CONTAINER
+    stated = READERS[format].CONTAINER if format in READERS else format
     for container in get_args(Container):
-        if format == container:
+        if stated == container and not is_series(path):
+            check_regular(path)
             return container
     return container_of(path)
 
@@ -241,6 +244,5 @@ def _contents(source: Source, options: Options, format: str | None) -> CTContent
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         if not source.is_hdf5:
             raise
-        # damage that h5py meets
-        source.close()
-        raise FileError(f"{source.path} cannot be read, the file is damaged: {error}") from error
+        # numbers that contradict each other
+        raise FileError(f"{source.path} cannot be read, the file is damaged: {brief(error)}") from error

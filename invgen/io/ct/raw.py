@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -25,6 +24,7 @@ from invgen.io.ct.preprocess import (
 from invgen.io.ct.stack import Frames
 from invgen.io.options import AngleUnit, Divided, Rotation
 from invgen.io.scanfile import ScanFile
+from invgen.io.source import Source
 
 __all__ = ["RawScan"]
 
@@ -67,11 +67,11 @@ class RawScan(ScanFile):
         path: Path,
         contents: Contents,
         quantity: Divided | None,
-        close: Callable[[], None],
+        source: Source,
         rotation: Rotation = "counterclockwise",
         angle_unit: AngleUnit | None = None,
     ):
-        super().__init__(path, close)
+        super().__init__(path, source)
         self.format, self.notes = contents.format, contents.notes
         stack = contents.projections.stack
         self.views, self.slices, self.columns = len(contents.projections), stack.rows, stack.columns

@@ -25,6 +25,7 @@ from invgen.io.ct.raw import RawScan
 from invgen.io.ct.selection import ALL, Selection
 from invgen.io.ct.volume import Panel, panel, refuse_slices, to_volume_operator, to_volume_problem
 from invgen.io.options import AngleUnit, Divided, Rotation
+from invgen.io.source import Source
 
 if TYPE_CHECKING:
     from invgen.problem import Problem
@@ -52,11 +53,11 @@ class Scan(RawScan):
         path: Path,
         contents: Contents,
         quantity: Divided | None,
-        close: Callable[[], None],
+        source: Source,
         rotation: Rotation = "counterclockwise",
         angle_unit: AngleUnit | None = None,
     ):
-        super().__init__(path, contents, quantity, close, rotation, angle_unit)
+        super().__init__(path, contents, quantity, source, rotation, angle_unit)
         self._centers: dict[int, CenterEstimate] = {}
         self._axis: Axis | None = None
         self._warned = False

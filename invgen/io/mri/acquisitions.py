@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 
 from invgen.core.errors import DataError, FileError
+from invgen.io.hdf5 import Dataset
 from invgen.io.mri.contents import read_block
 
 __all__ = [
@@ -76,7 +77,7 @@ class Acquisitions:
 
     Parameters
     ----------
-    dataset : h5py.Dataset
+    dataset : Dataset
         Of compounds with ``head``, ``traj`` and ``data``.
 
     Raises
@@ -85,7 +86,7 @@ class Acquisitions:
         When it is of another type, or damaged.
     """
 
-    def __init__(self, dataset: h5py.Dataset):
+    def __init__(self, dataset: Dataset):
         self.what = f"{dataset.file.filename}: {dataset.name}"
         self._dataset = dataset
         dtype = dataset.dtype
@@ -154,7 +155,7 @@ class Acquisitions:
 
 def is_table(dataset: object) -> bool:
     """Whether this is a list of compounds with a head and data, as ISMRMRD's readouts are."""
-    return isinstance(dataset, h5py.Dataset) and {"head", "data"} <= set(dataset.dtype.names or ())
+    return isinstance(dataset, Dataset) and {"head", "data"} <= set(dataset.dtype.names or ())
 
 
 def _element(dtype: np.dtype, part: str) -> np.dtype | None:

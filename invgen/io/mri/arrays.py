@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
 from invgen.core.errors import FileError, ParameterError
 from invgen.io.arrays import load_mat, load_npy
 from invgen.io.entries import chosen_entry, split_axes
+from invgen.io.hdf5 import Dataset
 from invgen.io.matlab import mat_variables
 from invgen.io.mri.array_grid import ArrayGrid
 from invgen.io.mri.array_path import ArrayPath
@@ -159,7 +159,7 @@ def load_file(name: str) -> np.ndarray:
 class _Reversed:
     """An array of an HDF5 file that MATLAB wrote, its axes in MATLAB's order."""
 
-    def __init__(self, dataset: h5py.Dataset):
+    def __init__(self, dataset: Dataset):
         self._dataset, self.shape, self.dtype = dataset, dataset.shape[::-1], dataset.dtype
 
     def __getitem__(self, index: tuple[Any, ...]) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from invgen.core.errors import DataError, ParameterError
 from invgen.io.entries import chosen_entry
 from invgen.io.mri.arrays import contents_of, load_file
-from invgen.io.mri.cfl import DIMENSIONS, load_cfl
+from invgen.io.mri.cfl import DIMENSIONS, data_file, load_cfl
 from invgen.io.mri.contents import Contents
 from invgen.io.mri.named import NamedArray, named
 from invgen.io.options import Options
@@ -49,6 +50,7 @@ def read(source: Source, options: Options) -> Contents:
         )
     along_path, what = options.trajectory is not None, source.path.name
     array = load_cfl(source.path)
+    source.beside(source.path.with_suffix(".hdr"))
     sizes = array.shape + (1,) * (len(DIMENSIONS) - array.ndim)
     if along_path != (sizes[0] == 1):
         raise ParameterError(
@@ -72,6 +74,8 @@ def read(source: Source, options: Options) -> Contents:
     kspace = named(entry, ",".join(axes), what)
 
     def given(value: Any) -> np.ndarray:
+        if isinstance(value, str):
+            source.beside(data_file(Path(value)))
         values = _real(value)
         if along_path:
             return values.reshape(values.shape + (1,) * (3 - values.ndim))

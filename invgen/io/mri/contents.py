@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from invgen.core.errors import DataError, FileError
+from invgen.core.text import brief
 from invgen.io.placement import Orientation
 from invgen.operators import sampling
 
@@ -126,8 +127,8 @@ def read_block(dataset: Any, index: Any, what: str) -> np.ndarray:
     """
     try:
         return np.asarray(dataset[index])
-    except (OSError, RuntimeError, ValueError, TypeError, KeyError, MemoryError) as error:
-        raise FileError(f"{what} cannot be read, the file is damaged: {error}") from error
+    except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
+        raise FileError(f"{what} cannot be read, the file is damaged: {brief(error)}") from error
 
 
 def samples_of(block: np.ndarray, what: str) -> torch.Tensor:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import h5py
 import numpy as np
 
 from invgen.core.errors import FileError
-from invgen.io.hdf5 import find_object, link_type, walk
+from invgen.io.hdf5 import Dataset, Group, find_object, walk
 from invgen.io.mri.acquisitions import Acquisitions, is_table
 from invgen.io.mri.cartesian import Lines
 from invgen.io.mri.contents import Contents, pixels
@@ -26,21 +25,19 @@ def recognize(source: Source, options: Options) -> bool:
     return _group(source, options) is not None
 
 
-def _group(source: Source, options: Options) -> h5py.Group | None:
+def _group(source: Source, options: Options) -> Group | None:
     """The first group with readouts or a header, or the one that is named; None where there is none."""
     file, name = source.hdf5, options.dataset
     groups = [find_object(file, name)] if name is not None else [file, *walk(file)]
     for group in groups:
-        if isinstance(group, h5py.Group) and (_has(group, "data") or _has(group, "xml")):
+        if isinstance(group, Group) and (_has(group, "data") or _has(group, "xml")):
             return group
     return None
 
 
-def _has(group: h5py.Group, part: str) -> bool:
-    if link_type(group, part) != h5py.h5l.TYPE_HARD:
-        return False
+def _has(group: Group, part: str) -> bool:
     found = find_object(group, part)
-    return is_table(found) if part == "data" else isinstance(found, h5py.Dataset)
+    return is_table(found) if part == "data" else isinstance(found, Dataset)
 
 
 def read(source: Source, options: Options) -> Contents:
@@ -62,7 +59,7 @@ def read(source: Source, options: Options) -> Contents:
         raise FileError(f"{source.path} has no group with the header and the readouts of ISMRMRD.")
     header = read_header(group, "xml")
     data = find_object(group, "data")
-    if not isinstance(data, h5py.Dataset):
+    if not isinstance(data, Dataset):
         raise FileError(f"{source.path}: {group.name} has a header and no readouts, the dataset 'data'.")
     measurement = Measurement(Acquisitions(data), header)
     encoding = measurement.encoding

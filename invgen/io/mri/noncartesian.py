@@ -29,6 +29,7 @@ def axes_of(measurement: Measurement, axes: tuple[int, ...]) -> tuple[tuple[int,
     table = measurement.table
     places = measurement.of(len(measurement.slices) // 2, 0)
     step = table["kspace_encode_step_2"]
+    check_size(measurement.coils, int(table["number_of_samples"][places].sum()), table.what)
     try:
         paths = [
             # of a stack kz is that of the encoding step

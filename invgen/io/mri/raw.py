@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,7 @@ from invgen.core.errors import ShapeError
 from invgen.io.mri.contents import Contents, KSpace, central
 from invgen.io.placement import Orientation, Placement
 from invgen.io.scanfile import ScanFile
+from invgen.io.source import Source
 
 __all__ = ["RawMRIScan"]
 
@@ -53,8 +54,8 @@ class RawMRIScan(ScanFile):
         What the reader found.
     """
 
-    def __init__(self, path: Path, contents: Contents, close: Callable[[], None]):
-        super().__init__(path, close)
+    def __init__(self, path: Path, contents: Contents, source: Source):
+        super().__init__(path, source)
         self.contents = contents
         self.format, self.notes, self.dtype = contents.format, contents.notes, contents.dtype
         self.slices, self.repetitions = contents.slices, len(contents.frames)

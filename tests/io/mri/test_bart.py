@@ -32,6 +32,7 @@ def test_the_grid_is_read_by_each_name(cfl, suffix):
     with open_scan(f"{cfl(kspace)}{suffix}") as scan:
         assert (scan.format, scan.coils, scan.slices, scan.image_shape) == ("bart", 3, 1, (8, 10))
         found = scan.kspace(0).data.numpy()
+        assert {path.name for path in scan.files} == {"scan.cfl", "scan.hdr"}
     assert np.array_equal(found, kspace[:, :, 0].transpose(2, 1, 0))
 
 
