@@ -38,14 +38,17 @@ def recon(
     output: Annotated[
         Path,
         typer.Option(
-            "--output", "-o", metavar="FILE", help="HDF5 file to write; of images also PNG, TIFF or NPY."
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="File to write: HDF5, NIfTI, DICOM, TIFF or NPY; of images also PNG.",
         ),
     ],
     recipe: Recipe,
     reading: Reading,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print warnings and errors only.")] = False,
 ) -> None:
-    """Reconstruct the slices of a scan, CT or MRI, or restore images, into an HDF5 file or a picture.
+    """Reconstruct the slices of a scan, CT or MRI, or restore images, into a file.
 
     CT: raw counts become line integrals (bad frames, dead pixels, flat and dark fields, zingers, logarithm),
     the centre of rotation is found, and each slice is reconstructed with the noise of each ray in mind.
@@ -62,7 +65,7 @@ def recon(
     Samplers draw what the object may be, given the data. The image is then their
     mean; beside it are their standard deviation, quantiles (of MRI those of the modulus), and all of them.
 
-    The output appears under its name when it is complete. It holds `/reconstruction`,
+    The output appears under its name when it is complete. In HDF5 it holds `/reconstruction`,
     axes (slice, y, x), what was done to each slice, and the command that makes it again:
     see `invgen info`.
     """

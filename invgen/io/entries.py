@@ -13,7 +13,7 @@ from invgen.core.errors import ParameterError
 __all__ = ["FURTHER_AXES", "chosen_entry", "split_axes"]
 
 #: Names of axes along which an array holds several scans.
-FURTHER_AXES = ("energy", "echo", "time", "contrast", "phase")
+FURTHER_AXES = ("energy", "echo", "time", "contrast", "phase", "set")
 
 
 def split_axes(axes: str) -> tuple[str, ...]:

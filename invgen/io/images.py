@@ -17,7 +17,15 @@ from invgen.io.arrays import load_npy
 from invgen.io.checksums import BAD, check_png, read_npz, read_rest, require_bytes, unpacked
 from invgen.io.hdf5 import describe_datasets, get_dataset, open_hdf5, read_all
 
-__all__ = ["check_picture", "is_picture", "picture_files", "read_images", "read_labels", "read_vectors"]
+__all__ = [
+    "check_picture",
+    "is_nifti",
+    "is_picture",
+    "picture_files",
+    "read_images",
+    "read_labels",
+    "read_vectors",
+]
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
@@ -104,6 +112,11 @@ def is_picture(path: str | Path) -> bool:
     return suffix in _PICTURES and suffix not in (".tif", ".tiff")
 
 
+def is_nifti(path: str | Path) -> bool:
+    """Whether a file is a NIfTI file by its name."""
+    return Path(path).name.lower().endswith((".nii", ".nii.gz"))
+
+
 def picture_files(folder: Path) -> tuple[Path, ...]:
     """The pictures in a folder and the folders in it, sorted.
 
@@ -120,10 +133,9 @@ def picture_files(folder: Path) -> tuple[Path, ...]:
 
 def _images(path: Path, dataset: str | None) -> list[np.ndarray]:
     """Images of a file, as it stores them."""
-    name = path.name.lower()
     if path.suffix.lower() in _PICTURES:
         return [_picture(path)]
-    if name.endswith((".nii", ".nii.gz")):
+    if is_nifti(path):
         volume = _nifti(path)
         return list(np.moveaxis(volume, -1, 0)) if volume.ndim == 3 else [volume]
     array = _array(path, dataset)

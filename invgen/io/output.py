@@ -19,6 +19,7 @@ from invgen.core.text import parse_json
 from invgen.io.formats.volume import provenance
 from invgen.io.hdf5 import (
     Dataset,
+    File,
     attribute,
     find_object,
     get_dataset,
@@ -287,13 +288,14 @@ def read_reconstruction(path: str | Path) -> Reconstructed:
                 settings=parse_json(text("settings"), f"the settings of {path}"),
                 versions=parse_json(text("versions"), f"the versions of {path}"),
                 created=text("created"),
-                affine=_affine(attribute(file, "affine")),
+                affine=_affine(file),
             )
     except BaseException:
         file.close()
         raise
 
 
-def _affine(value: Any) -> np.ndarray | None:
+def _affine(file: File) -> np.ndarray | None:
     """Of a file that has it, which those of before have not."""
-    return None if value is None else np.asarray(value, dtype=np.float64).reshape(4, 4)
+    found = attribute(file, "affine")
+    return None if found is None else np.asarray(found, dtype=np.float64).reshape(4, 4)

@@ -25,7 +25,8 @@ from invgen.io.ct import dataexchange, htc, nikon, nxtomo
 from invgen.io.ct.contents import Contents as CTContents
 from invgen.io.ct.scan import Scan
 from invgen.io.mri import arrays as mri_arrays
-from invgen.io.mri import fastmri, ismrmrd
+from invgen.io.mri import bart, fastmri, ismrmrd
+from invgen.io.mri.cfl import data_file
 from invgen.io.mri.contents import Contents as MRIContents
 from invgen.io.mri.named import names_kspace
 from invgen.io.mri.scan import MRIScan
@@ -55,13 +56,14 @@ READERS: dict[str, Reader] = {
     "ismrmrd": ismrmrd,
     "htc": htc,
     "nikon": nikon,
+    "bart": bart,
 }
 
 #: Containers of plain arrays.
 _PLAIN: tuple[Container, ...] = ("hdf5", "npy", "mat", "tiff")
 
 #: What a file can be stated to be: one of these formats, or plain arrays in a container.
-FORMATS: tuple[str, ...] = (*READERS, *_PLAIN)
+FORMATS: tuple[str, ...] = tuple(dict.fromkeys((*READERS, *_PLAIN)))
 
 
 def open_scan(
@@ -91,9 +93,10 @@ def open_scan(
     """Open a scan: metadata are read; projections and k-space stay in the file until they are asked for.
 
     Data Exchange and NXtomo files describe themselves, and so do the MAT files of the Helsinki Tomography
-    Challenge 2022, Nikon's ``.xtekct``, and MRI scans of fastMRI and ISMRMRD. Of any other HDF5, NPY, MAT
-    or TIFF file the caller states which array holds the projections, the order of its axes and the angles,
-    or which holds k-space and the order of its axes; nothing is guessed.
+    Challenge 2022, Nikon's ``.xtekct``, and MRI scans of fastMRI, ISMRMRD and BART (``x.cfl`` and ``x.hdr``,
+    by either name or as ``x``). Of any other HDF5, NPY, MAT or TIFF file the caller states which array holds
+    the projections, the order of its axes and the angles, or which holds k-space and the order of its axes;
+    nothing is guessed.
 
     Parameters
     ----------
@@ -157,7 +160,7 @@ def open_scan(
         Whether links of HDF5 files and virtual datasets are followed out of the folder of the scan, too.
     format : str, optional
         What the file is, where that is not recognized: a format ("dataexchange", "nxtomo", "fastmri",
-        "ismrmrd", "htc", "nikon"), or plain arrays in a container ("hdf5", "npy", "mat", "tiff").
+        "ismrmrd", "htc", "nikon", "bart"), or plain arrays in a container ("hdf5", "npy", "mat", "tiff").
 
     Returns
     -------
@@ -172,7 +175,7 @@ def open_scan(
     ParameterError
         When the caller has to state more, or states what does not apply to such a scan.
     """
-    path = Path(path)
+    path = data_file(Path(path))
     options = Options(
         dataset=dataset,
         axes=axes,
@@ -231,7 +234,7 @@ def _container(path: Path, format: str | None) -> Container:
 def _contents(source: Source, options: Options, format: str | None) -> CTContents | MRIContents:
     """Contents of the file, by the reader that it has."""
     try:
-        if options.axes is not None and names_kspace(options.axes):
+        if source.container != "bart" and options.axes is not None and names_kspace(options.axes):
             return mri_arrays.read(source, options)
         if format in READERS:
             return READERS[format].read(source, options)

@@ -19,7 +19,7 @@ from invgen.io.tiffs import TiffSeries, is_pattern, tiff_files
 
 __all__ = ["Container", "Source", "container_of", "is_series", "named_file"]
 
-Container = Literal["hdf5", "npy", "mat", "tiff", "xtekct"]
+Container = Literal["hdf5", "npy", "mat", "tiff", "xtekct", "bart"]
 
 _TIFF = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 
@@ -35,6 +35,8 @@ def container_of(path: Path) -> Container:
     if is_series(path):
         return "tiff"
     check_regular(path)
+    if path.suffix == ".cfl":  # numbers alone
+        return "bart"
     with path.open("rb") as file:
         head = file.read(128)
     if head.startswith(b"\x93NUMPY"):

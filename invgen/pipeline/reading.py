@@ -40,10 +40,22 @@ class Reading:
     )
     format: str | None = option(
         Choice(
-            ("dataexchange", "nxtomo", "hdf5", "npy", "mat", "tiff", "fastmri", "ismrmrd", "htc", "nikon")
+            (
+                "dataexchange",
+                "nxtomo",
+                "hdf5",
+                "npy",
+                "mat",
+                "tiff",
+                "fastmri",
+                "ismrmrd",
+                "htc",
+                "nikon",
+                "bart",
+            )
         ),
-        "What the file is, if not what it looks like: dataexchange, nxtomo, htc, nikon, fastmri, "
-        "ismrmrd, hdf5, npy, mat or tiff.",
+        "What the file is, if not what it looks like: dataexchange, nxtomo, htc, nikon, fastmri, ismrmrd, "
+        "bart, hdf5, npy, mat or tiff.",
         panel=_ANY,
     )
     index: tuple[int, ...] | None = option(

@@ -11,7 +11,7 @@ from invgen.io.mri.cartesian import Lines
 from invgen.io.mri.contents import Contents, pixels
 from invgen.io.mri.header import Encoding, read_header
 from invgen.io.mri.measurement import Measurement
-from invgen.io.mri.noncartesian import Paths
+from invgen.io.mri.noncartesian import Paths, axes_of
 from invgen.io.options import Options
 from invgen.io.source import Container, Source
 
@@ -64,15 +64,19 @@ def read(source: Source, options: Options) -> Contents:
     measurement = Measurement(Acquisitions(data), header)
     encoding = measurement.encoding
     grid = _grid(encoding, int(measurement.table["kspace_encode_step_2"][measurement.imaging].max()))
-    axes = (2, 1, 0)[-len(grid) :]
+    axes: tuple[int, ...] = (2, 1, 0)[-len(grid) :]
+    cartesian, of_axes = encoding.trajectory in ("cartesian", "epi"), tuple[str, ...]()
+    if not cartesian:
+        axes, of_axes = axes_of(measurement, axes)
+        grid = tuple(encoding.encoded.matrix[axis] for axis in axes)
     image_shape = tuple(_wanted(encoding, axis) for axis in axes)
     pixel_size = tuple(encoding.encoded.pixel(axis) for axis in axes)
     reader: Lines | Paths
-    if encoding.trajectory in ("cartesian", "epi"):
+    if cartesian:
         reader = Lines(measurement, grid, image_shape[-1], options.kspace_center)
     else:
         size = tuple(encoding.encoded.field_of_view[axis] / 1000 for axis in axes)
-        reader = Paths(measurement, grid, options.trajectory_unit or "cycles/pixel", size)
+        reader = Paths(measurement, grid, options.trajectory_unit or "cycles/pixel", size, axes)
     return Contents(
         format="ismrmrd",
         dataset=group.name,
@@ -86,11 +90,11 @@ def read(source: Source, options: Options) -> Contents:
         frames=measurement.frame_names,
         pixel_size=pixel_size if min(pixel_size) > 0 else None,
         thickness=encoding.recon.pixel(2) or None,
-        orientation=measurement.orientation,
+        orientation=measurement.orientation if axes[-2:] == (1, 0) else None,
         oversampling=grid[-1] / image_shape[-1],
         has_noise_scan=measurement.has_noise,
         has_calibration=bool(measurement.calibration.any()) and isinstance(reader, Lines),
-        notes=(*measurement.notes, *reader.notes, *_interpolated(encoding, axes)),
+        notes=(*measurement.notes, *of_axes, *reader.notes, *_interpolated(encoding, axes)),
         contradictions=reader.found if isinstance(reader, Lines) else (),
         options=("trajectory_unit", "kspace_center"),
     )

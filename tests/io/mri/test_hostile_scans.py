@@ -110,7 +110,7 @@ def test_numbers_of_samples_that_are_not_there(write_ismrmrd):
 @pytest.mark.parametrize("coils", [1, 60])
 @pytest.mark.parametrize("trajectory", ["cartesian", "radial"])
 def test_absurd_matrices_are_refused_before_memory_is_asked_for(write_ismrmrd, coils, trajectory):
-    k = np.zeros((6, 2))
+    k = np.random.default_rng(0).uniform(-0.5, 0.5, (6, 2))
     one = readout(random_complex((coils, 6)), trajectory=k if trajectory == "radial" else None)
     text = header((65000, 65000), (65000, 65000), steps=((1, 0),), trajectory=trajectory)
     with pytest.raises(DataError, match="more than any scan has"):
