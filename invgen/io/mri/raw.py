@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 
 from invgen.core.errors import ShapeError
+from invgen.core.memory import require_memory
 from invgen.io.mri.contents import Contents, KSpace, central
 from invgen.io.placement import Orientation, Placement
 from invgen.io.scanfile import ScanFile
@@ -91,6 +93,9 @@ class RawMRIScan(ScanFile):
         InvgenWarning
             Once, where the samples contradict what the file states.
         """
+        # as stored, on the encoded grid, and one array of work
+        samples = self.coils * math.prod(self.contents.encoded_shape)
+        require_memory(24 * samples, f"k-space of {self.path}", "choose fewer slices")
         kspace = self.contents.read(
             self._index(slice, self.slices, "slice"),
             self._index(repetition, self.repetitions, "repetition"),
