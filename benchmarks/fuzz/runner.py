@@ -28,7 +28,7 @@ __all__ = ["FAILURES", "Mutant", "Seeds", "Verdict", "run_mutant"]
 FAILURES = ("traceback", "message", "hang", "memory", "crash", "silent")
 
 _SECONDS = 10  # of the processor, for a file of a few kilobytes
-_WALL = 90
+_WALL = 600
 _BOUND = "256M"
 _MOST = 2**30  # that a process may take beside what it has
 _MESSAGE = 600  # characters

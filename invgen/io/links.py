@@ -138,8 +138,13 @@ class Links:
         while hard or linked:
             if hard:
                 here, name = hard.popleft()
+                number, _ = _identity(here, self.path)
                 for part in self._names(here):
                     if self._kind(here, part) == h5py.h5l.TYPE_HARD:
+                        with reading(self.path, f"the link {printable(part)}"):
+                            place = number, here.id.links.get_info(part).u
+                        if place in seen:  # without opening it, of which there may be thousands
+                            continue
                         found = self._hard(here, part)
                         yield from self._new(found, f"{name.rstrip('/')}/{_decoded(part)}", seen, hard)
                     else:
