@@ -6,7 +6,7 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self, TypeVar, get_type_hints
 
@@ -251,7 +251,7 @@ class Results:
         FileError
             When the values are others.
         """
-        hints = {each.name: get_type_hints(kind)[each.name] for each in fields(kind)}
+        hints = get_type_hints(kind)
         known = isinstance(values, dict) and values.keys() <= hints.keys()
         wrong = [name for name, value in values.items() if not has_type(value, hints[name])] if known else []
         if not known or wrong:

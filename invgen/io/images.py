@@ -247,7 +247,7 @@ def _npz(path: Path, dataset: str | None) -> np.ndarray:
             names = file.files
         if dataset is None and len(names) == 1:
             dataset = names[0]
-        if dataset not in names:
+        if dataset is None or dataset not in names:
             listed = quoted(", ".join(names))
             raise ParameterError(f"{path} holds the arrays {listed}: name one of them.")
         return read_npz(path, dataset)
