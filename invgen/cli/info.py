@@ -186,9 +186,7 @@ def _scan_in_words(scan: dict[str, Any]) -> dict[str, Any]:
         "format": f"{scan['format']}, {scan['dataset']}",
         "projections": f"{scan['views']} views, {scan['slices']} slices, {scan['columns']} columns, "
         f"{scan['dtype']}",
-        "values": _VALUES[scan["quantity"]]
-        if not scan["flats"]
-        else "raw counts, to be divided by the flats",
+        "values": _values_in_words(scan),
         "angles": turn,
         "beam": _beam_in_words(scan["geometry"]),
         "detector": _detector_in_words(scan["geometry"]),
@@ -197,6 +195,13 @@ def _scan_in_words(scan: dict[str, Any]) -> dict[str, Any]:
         "flats, darks": f"{scan['flats']}, {scan['darks']}",
         "missing": ", ".join(scan["missing"]) or "nothing",
     }
+
+
+def _values_in_words(scan: dict[str, Any]) -> str:
+    if scan["stored"] != "counts":
+        return _VALUES[scan["quantity"]]
+    flats = "by the flats" if scan["flats"] else "by flats, which are missing"
+    return f"raw counts, to be divided {flats}"
 
 
 def _beam_in_words(beam: dict[str, Any]) -> str:

@@ -185,8 +185,8 @@ class Links:
         if self._left < 0:
             raise _Exhausted(
                 f"{self.path} is not searched any further, after {_MAX_STEPS:,} steps: it holds "
-                "too many links and objects, or links that lead through one another. Name the datasets (command line: "
-                "--dataset, --angles), or copy what is needed into a file of its own."
+                "too many links and objects, or links that lead through one another. Name the datasets "
+                "(command line: --dataset, --angles), or copy what is needed into a file of its own."
             )
 
     def _names(self, group: h5py.Group) -> list[bytes]:

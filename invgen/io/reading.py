@@ -21,7 +21,7 @@ from invgen.core.errors import FileError, InvgenError, ParameterError
 from invgen.core.files import check_regular
 from invgen.core.text import brief
 from invgen.io.ct import arrays as ct_arrays
-from invgen.io.ct import dataexchange, htc, nxtomo
+from invgen.io.ct import dataexchange, htc, nikon, nxtomo
 from invgen.io.ct.contents import Contents as CTContents
 from invgen.io.ct.scan import Scan
 from invgen.io.mri import arrays as mri_arrays
@@ -55,11 +55,15 @@ READERS: dict[str, Reader] = {
     "fastmri": fastmri,
     "ismrmrd": ismrmrd,
     "htc": htc,
+    "nikon": nikon,
     "bart": bart,
 }
 
+#: Containers of plain arrays.
+_PLAIN: tuple[Container, ...] = ("hdf5", "npy", "mat", "tiff")
+
 #: What a file can be stated to be: one of these formats, or plain arrays in a container.
-FORMATS: tuple[str, ...] = tuple(dict.fromkeys((*READERS, *get_args(Container))))
+FORMATS: tuple[str, ...] = tuple(dict.fromkeys((*READERS, *_PLAIN)))
 
 
 def open_scan(
@@ -89,10 +93,10 @@ def open_scan(
     """Open a scan: metadata are read; projections and k-space stay in the file until they are asked for.
 
     Data Exchange and NXtomo files describe themselves, and so do the MAT files of the Helsinki Tomography
-    Challenge 2022, and MRI scans of fastMRI, ISMRMRD and BART
-    (``x.cfl`` and ``x.hdr``, by either name or as ``x``). Of any other HDF5, NPY, MAT or TIFF file the caller
-    states which array holds the projections, the order of its axes and the angles, or which holds k-space
-    and the order of its axes; nothing is guessed.
+    Challenge 2022, Nikon's ``.xtekct``, and MRI scans of fastMRI, ISMRMRD and BART (``x.cfl`` and ``x.hdr``,
+    by either name or as ``x``). Of any other HDF5, NPY, MAT or TIFF file the caller states which array holds
+    the projections, the order of its axes and the angles, or which holds k-space and the order of its axes;
+    nothing is guessed.
 
     Parameters
     ----------
@@ -156,7 +160,7 @@ def open_scan(
         Whether links of HDF5 files and virtual datasets are followed out of the folder of the scan, too.
     format : str, optional
         What the file is, where that is not recognized: a format ("dataexchange", "nxtomo", "fastmri",
-        "ismrmrd", "htc", "bart"), or plain arrays in a container ("hdf5", "npy", "mat", "tiff").
+        "ismrmrd", "htc", "nikon", "bart"), or plain arrays in a container ("hdf5", "npy", "mat", "tiff").
 
     Returns
     -------

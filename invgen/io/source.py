@@ -14,12 +14,12 @@ from invgen.core.files import check_regular
 from invgen.core.text import quoted
 from invgen.io.arrays import load_mat, load_npy, load_tiff
 from invgen.io.hdf5 import File, describe_datasets, find_object, get_dataset, open_hdf5
-from invgen.io.matlab import mat_variables
+from invgen.io.matlab import describe_variables, mat_variables
 from invgen.io.tiffs import TiffSeries, is_pattern, tiff_files
 
 __all__ = ["Container", "Source", "container_of", "is_series", "named_file"]
 
-Container = Literal["hdf5", "npy", "mat", "tiff", "bart"]
+Container = Literal["hdf5", "npy", "mat", "tiff", "xtekct", "bart"]
 
 _TIFF = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 
@@ -45,10 +45,13 @@ def container_of(path: Path) -> Container:
         return "mat"
     if head.startswith(_TIFF):
         return "tiff"
+    if b"[xtekct]" in head.lower():
+        return "xtekct"
     if h5py.is_hdf5(path):
         return "hdf5"
     raise FileError(
-        f"{path} is no HDF5, NPY, MAT or TIFF file that can be read; its beginning is {head[:8]!r}."
+        f"{path} is no HDF5, NPY, MAT or TIFF file that can be read, nor a .xtekct text; its beginning "
+        f"is {head[:8]!r}."
     )
 
 
@@ -87,7 +90,7 @@ class Source:
     ----------
     path : Path
         The file; of TIFF files also a folder of them, or a pattern of their names.
-    container : {"hdf5", "npy", "mat", "tiff"}
+    container : {"hdf5", "npy", "mat", "tiff", "xtekct"}
         What the file is written as, whatever it holds.
     follow_links : bool
         Whether links of an HDF5 file may lead out of its folder.
@@ -204,13 +207,13 @@ class Source:
             there = describe_datasets(self.hdf5)
             return f"{self.path} has no dataset {quoted(name)}, and there is no such file. {there}"
         if self.container == "mat":
-            there = ", ".join(mat_variables(self.path))
+            there = describe_variables(self.path)
             return f"{self.path} has no array {quoted(name)}, and there is no such file. It holds {there}."
         return f"{quoted(name)} does not exist; {self.path} has one array, so that others are in files."
 
     def _only_variable(self) -> str:
         variables = mat_variables(self.path)
         if len(variables) != 1:
-            names = ", ".join(f"{name} {shape}" for name, shape in variables.items())
+            names = describe_variables(self.path)
             raise FileError(f"{self.path} holds several variables ({names}): name one, as in FILE:NAME.")
         return next(iter(variables))

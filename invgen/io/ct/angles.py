@@ -74,19 +74,19 @@ class Angles:
         The unit that their file, or the definition of its format, states.
     what : str
         What they are, for messages.
-    has_unit : bool
-        Whether the caller's statement of a unit is about them; numbers of callers are in radians.
+    is_given : bool
+        Whether they are numbers of the caller, whose statement of a unit is not about them.
     """
 
     values: np.ndarray
     stated: str | None
     what: str
-    has_unit: bool = True
+    is_given: bool = False
 
     def radians(self, option: AngleUnit | None, used: np.ndarray | None = None) -> np.ndarray:
         """In radians: all of them, or those that are used, which alone have to be finite."""
         values = self.values if used is None else as_list(self.values, self.what)[used]
-        unit = option if self.has_unit else None
+        unit = None if self.is_given else option
         return angles_in_radians(values, stated=self.stated, option=unit, what=self.what)
 
 

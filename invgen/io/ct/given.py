@@ -101,12 +101,12 @@ def given_angles(source: Source, options: Options, views: int, frames: int | Non
         When there is no such array or file, or the file has several arrays that could be meant.
     """
     if options.angles is not None:
-        return Angles(check_angles(np.asarray(options.angles), "angles"), "rad", "angles", False)
+        return Angles(check_angles(np.asarray(options.angles), "angles"), "rad", "angles", is_given=True)
     name = options.angles_dataset
     if name is None:
         return None
     if not source.holds(name) and (text := _text_file(name)) is not None:
-        return Angles(_numbers(source.beside(text)), None, str(text), False)
+        return Angles(_numbers(source.beside(text)), None, str(text))
     place, array = source.located(name)
     if place.is_hdf5 and array is None:
         return _own_angles(place.hdf5, {views, frames or views})

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from invgen.core.errors import DataError, FileError, ParameterError
-from invgen.core.text import printable
+from invgen.core.text import printable, quoted
 from invgen.io.entries import chosen_entry, split_axes
 
 __all__ = ["Frames", "Stack", "fitting", "parse_axes", "stacked"]
@@ -45,7 +45,7 @@ def parse_axes(axes: str, shape: tuple[int, ...], what: str) -> tuple[str, ...]:
     expected = {"angle", "column"} if len(shape) == 2 else {"angle", "row", "column"}
     if len(names) != len(shape) or set(names) != expected:
         raise ParameterError(
-            f"axes={axes!r} does not fit {what}, which has {len(shape)} axes of lengths {shape}. "
+            f"axes={quoted(axes)} does not fit {what}, which has {len(shape)} axes of lengths {shape}. "
             f"Name each of {', '.join(sorted(expected))} once, in the order of the file, "
             f'as in "{"angle,column" if len(shape) == 2 else "angle,row,column"}" (command line: --axes).'
         )
@@ -88,7 +88,7 @@ def fitting(array: Any, like: Stack, what: str) -> Stack:
     sizes = [dict(zip(axes, array.shape, strict=True)) for axes in orders]
     for axes, size in zip(orders, sizes, strict=True):
         if (size.get("row", 1), size["column"]) == (like.rows, like.columns):
-            return Stack(array, axes, what)
+            return Stack(array, axes, what, mirrored=like.mirrored)
     found = f"has the shape {tuple(array.shape)}"
     if array.ndim == 3:
         found = (
@@ -118,17 +118,21 @@ class Stack:
         The names of its axes, from `parse_axes`; without "angle" it is one frame.
     what : str
         What the array is, for messages.
+    mirrored : bool
+        Whether columns are counted from the other end.
     stated : (tuple of str, int or sequence of int or None), optional
         All axes of the array in the file, and the entry that was chosen along those that one scan does not
         have.
     """
 
-    def __init__(self, array: Any, axes: tuple[str, ...], what: str, stated: Any = None):
+    def __init__(
+        self, array: Any, axes: tuple[str, ...], what: str, stated: Any = None, mirrored: bool = False
+    ):
         if array.dtype.kind not in "uif":
             raise DataError(f"{what} should hold real numbers; it holds {array.dtype}.")
         if 0 in array.shape:
             _check_shape(array.shape, what)
-        self.stated = (axes, None) if stated is None else stated
+        self.stated, self.mirrored = (axes, None) if stated is None else stated, mirrored
         size = dict(zip(axes, array.shape, strict=True))
         self.frames, self.rows, self.columns = size.get("angle", 1), size.get("row", 1), size["column"]
         if self.frames * self.columns > _MAX_RAYS:
@@ -159,9 +163,8 @@ class Stack:
 
     def _in_order(self, block: np.ndarray) -> np.ndarray:
         axes = [name for name in self.axes if name != "row"]
-        if "angle" not in axes:  # one frame
-            return block[None]
-        return block if axes[0] == "angle" else block.T
+        frames = block[None] if "angle" not in axes else block if axes[0] == "angle" else block.T
+        return frames[:, ::-1] if self.mirrored else frames
 
     def _rows_per_read(self) -> int:
         """Rows of one chunk, as far as memory allows: each read of a row would unpack the whole chunk."""
