@@ -20,9 +20,9 @@ ScanFile = Annotated[
     Path,
     typer.Argument(
         metavar="SCAN",
-        help="File of the scan. CT: Data Exchange, NXtomo, HTC 2022, Nikon's .xtekct; MRI: fastMRI, ISMRMRD; "
-        "or any HDF5, NPY, MAT or TIFF array, or a folder of TIFF files. Or a picture, a folder of them "
-        "or an array of images, with --operator.",
+        help="File of the scan. CT: Data Exchange, NXtomo, HTC 2022, Nikon's .xtekct; MRI: fastMRI, ISMRMRD, "
+        "BART; or any HDF5, NPY, MAT or TIFF array, or a folder of TIFF files. Or a picture, a folder "
+        "of them or an array of images, with --operator.",
     ),
 ]
 

@@ -43,6 +43,12 @@ __all__ = [
 ]
 
 
+#: Characters of the list of a file's arrays.
+_MAX_LISTED = 800
+#: Characters of the name of a unit.
+_MAX_UNIT = 30
+
+
 class _Object:
     """What groups and datasets have in common.
 
@@ -246,19 +252,20 @@ def get_dataset(file: Group, name: str) -> Dataset:
 
 
 def describe_datasets(file: File, limit: int = 20) -> str:
-    """One sentence: the numeric arrays of the file and their shapes."""
+    """One sentence: the numeric arrays of the file and their shapes, as many as a message takes."""
     arrays: list[str] = []
     try:
         for each in walk(file):
             if isinstance(each, Dataset) and each.shape and each.dtype.kind in "uifc":
-                arrays.append(f"{each.name.lstrip('/')} {each.shape}")
-            if len(arrays) > limit:
+                arrays.append(f"{printable(each.name.lstrip('/'), 80)} {each.shape}")
+            if len(arrays) > limit or sum(map(len, arrays)) > _MAX_LISTED:
                 break
     except FileError:  # what is listed explains another error
         pass
     if not arrays:
         return "It has no numeric array."
-    return f"Its arrays: {', '.join(arrays[:limit])}{', ...' if len(arrays) > limit else ''}."
+    whole = len(arrays) <= limit and sum(map(len, arrays)) <= _MAX_LISTED
+    return f"Its arrays: {', '.join(arrays[:limit])}{'' if whole else ', ...'}."
 
 
 def walk(group: Group, seen: set[tuple[int, int]] | None = None) -> Iterator[Group | Dataset]:
@@ -300,7 +307,7 @@ def length_value(root: Group, name: str, default: str | None = None) -> Length |
     if value is None:
         return None
     unit = text_attribute(get_dataset(root, name), "units") or default
-    return None if unit is None else (value, unit)
+    return None if unit is None else (value, printable(unit, _MAX_UNIT))
 
 
 def attribute(item: Group | Dataset, name: str) -> Any:

@@ -14,7 +14,7 @@ from invgen.core.files import check_regular
 from invgen.core.text import quoted
 from invgen.io.arrays import load_mat, load_npy, load_tiff
 from invgen.io.hdf5 import File, describe_datasets, find_object, get_dataset, open_hdf5
-from invgen.io.matlab import mat_variables
+from invgen.io.matlab import describe_variables, mat_variables
 from invgen.io.tiffs import TiffSeries, is_pattern, tiff_files
 
 __all__ = ["Container", "Source", "container_of", "is_series", "named_file"]
@@ -207,13 +207,13 @@ class Source:
             there = describe_datasets(self.hdf5)
             return f"{self.path} has no dataset {quoted(name)}, and there is no such file. {there}"
         if self.container == "mat":
-            there = ", ".join(mat_variables(self.path))
+            there = describe_variables(self.path)
             return f"{self.path} has no array {quoted(name)}, and there is no such file. It holds {there}."
         return f"{quoted(name)} does not exist; {self.path} has one array, so that others are in files."
 
     def _only_variable(self) -> str:
         variables = mat_variables(self.path)
         if len(variables) != 1:
-            names = ", ".join(f"{name} {shape}" for name, shape in variables.items())
+            names = describe_variables(self.path)
             raise FileError(f"{self.path} holds several variables ({names}): name one, as in FILE:NAME.")
         return next(iter(variables))

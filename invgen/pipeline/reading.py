@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -181,9 +182,10 @@ class Reading:
             return open_images(path, dataset=self.dataset, vectors=measured.vectors and not self.simulate)
         if self.simulate:
             raise ParameterError(f"--simulate measures an image by --operator, {operators_in_words()}.")
-        if is_picture(path):
+        if is_picture(path) or (path.is_dir() and any(map(is_picture, path.iterdir()))):
+            kind = "a folder of pictures" if path.is_dir() else "a picture"
             raise ParameterError(
-                f"{path} is a picture: how it was measured is stated by --operator, {operators_in_words()}."
+                f"{path} is {kind}: how it was measured is stated by --operator, {operators_in_words()}."
             )
         stated = {each.name: getattr(self, each.name) for each in given(self)}
         if isinstance(self.angles, str):
@@ -201,12 +203,21 @@ class Reading:
             found["operator"] = Path(self.measuring.file)
         return {name: path for name, path in found.items() if path.exists()}
 
-    def located(self) -> Reading:
-        """Return the same with whole paths for names of files, so that they are found from any folder."""
+    def located(self, scan: Path | None = None) -> Reading:
+        """Return the same with whole paths for names of files, so that they are found from any folder.
+
+        A name that is one of an array in the file of the scan, too, means the array.
+        """
+        from invgen.io.source import Source, container_of
+
         whole: dict[str, Any] = {}
         for name in _FILES:
             value = getattr(self, name)
             if isinstance(value, str) and (file := _named(value)) is not None:
+                if scan is not None:
+                    with closing(Source(scan, container_of(scan), self.follow_links)) as source:
+                        if source.holds(value):
+                            continue
                 path, array = file
                 whole[name] = ":".join([os.path.abspath(path), *([] if array is None else [array])])
         if self.measuring is not None:

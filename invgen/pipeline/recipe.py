@@ -405,7 +405,7 @@ def command_line(path: Path, output: Path, reading: Reading, recipe: Recipe) -> 
 
 def settings_of(path: Path, output: Path, reading: Reading, recipe: Recipe, slices: range) -> dict[str, Any]:
     """Collect what a repetition needs: the command, and the same by name; paths are whole."""
-    reading, recipe = reading.located(), recipe.located()
+    reading, recipe = reading.located(path), recipe.located()
     choices = recorded(recipe)
     if not recipe.settings:
         del choices["settings"]

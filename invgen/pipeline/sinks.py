@@ -94,11 +94,16 @@ def outputs_of(output: Path, work: Work) -> tuple[Path, ...]:
     """All files that are written under a name; the first is that of the images."""
     form = format_of(output, work.recipe.image_format)
     found: tuple[Path, ...] = (output,)
-    if form not in _ALONE and (work.recipe.samples or 1) > 1:
+    if _has_deviation(form, work):
         found += (deviation_of(output),)
     if form == "npy" and not isinstance(work, Restoration):
         found += tuple(map(aside, found))
     return found
+
+
+def _has_deviation(form: str | None, work: Work) -> bool:
+    """Whether the standard deviation of samples is in a file of its own."""
+    return form not in _ALONE and (work.recipe.samples or 1) > 1
 
 
 def deviation_of(output: Path) -> Path:
@@ -129,8 +134,13 @@ def check_name(output: Path, work: Work, count: int) -> None:
 
 def require_room_for(output: Path, work: Work, count: int) -> None:
     """Fail before the work where the disk has no room for the slices; see `require_room`."""
-    pixels = count * math.prod(work.image_shape)
-    require_room(output, bytes_per_pixel(work.complex, work.recipe.samples) * pixels)
+    form = format_of(output, work.recipe.image_format)
+    writer = IMAGE_FORMATS[form or "hdf5"].writer
+    if writer is None:
+        needed = bytes_per_pixel(work.complex, work.recipe.samples)
+    else:
+        needed = writer.bytes_per_value(output, work.complex) * (1 + _has_deviation(form, work))
+    require_room(output, needed * count * math.prod(work.image_shape))
 
 
 def file_for(
@@ -139,8 +149,9 @@ def file_for(
     """The file of slices of a scan, or of images, with what a repetition needs where the format holds it."""
     recipe, placement = work.recipe, work.placement(slices)
     settings = settings_of(path, output, reading, recipe, slices)
-    form = IMAGE_FORMATS[format_of(output, recipe.image_format) or "hdf5"]
-    if form.writer is None:
+    form = format_of(output, recipe.image_format)
+    writer = IMAGE_FORMATS[form or "hdf5"].writer
+    if writer is None:
         return ReconstructionWriter(
             output,
             slices=len(slices),
@@ -162,8 +173,8 @@ def file_for(
         work.complex,
         provenance(path.resolve(), settings),
     )
-    images = form.writer(output, volume)
-    if len(outputs_of(output, work)) == 1 or (recipe.samples or 1) == 1:
+    images = writer(output, volume)
+    if not _has_deviation(form, work):
         return images
     deviation = replace(volume, complex=False, quantity="standard deviation")
-    return _WithDeviation(images, form.writer(deviation_of(output), deviation))
+    return _WithDeviation(images, writer(deviation_of(output), deviation))

@@ -12,7 +12,7 @@ from invgen.io.ct.given import given_angles, given_frames
 from invgen.io.ct.stack import Frames, stacked
 from invgen.io.entries import split_axes
 from invgen.io.hdf5 import describe_datasets
-from invgen.io.matlab import mat_variables
+from invgen.io.matlab import describe_variables
 from invgen.io.options import Options
 from invgen.io.source import Source
 from invgen.io.tiffs import series_name
@@ -89,8 +89,8 @@ def _name(source: Source, options: Options) -> str:
             "of projections or k-space and give the order of its axes, dataset=... and axes=... (command "
             f"line: --dataset, --axes). {describe_datasets(source.hdf5)}"
         )
-    names = ", ".join(f"{name} {shape}" for name, shape in mat_variables(source.path).items())
     raise FileError(
-        f"{source.path} holds several variables ({names}). Name the one of projections and give the order of "
-        "its axes, dataset=... and axes=... (command line: --dataset, --axes)."
+        f"{source.path} holds several variables ({describe_variables(source.path)}). Name the one of "
+        "projections and give the order of its axes, dataset=... and axes=... (command line: --dataset, "
+        "--axes)."
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from invgen.core.errors import DataError, FileError
+from invgen.core.text import quoted
 from invgen.io.ct.angles import Angles
 from invgen.io.ct.beam import Beam
 from invgen.io.ct.contents import Contents
@@ -61,7 +62,7 @@ def read(source: Source, options: Options) -> Contents:
     parameters = scan.struct("parameters")
     unit = parameters.text("distanceUnit")
     if converted((1.0, unit), "m") is None:
-        raise DataError(f"{parameters.name}/distanceUnit is {unit!r}, which is no unit of length known here.")
+        raise DataError(f"{parameters.name}/distanceUnit is {quoted(unit)}, which is no unit of length.")
     beam = Beam("fan", parameters.length("distanceSourceOrigin"), parameters.length("distanceSourceDetector"))
     spacing = parameters.length("pixelSizePost")
     pixel_size = spacing / beam.magnification

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from invgen.core.errors import DataError, FileError, ParameterError
-from invgen.core.text import printable
+from invgen.core.text import printable, quoted
 from invgen.io.entries import chosen_entry, split_axes
 
 __all__ = ["Frames", "Stack", "fitting", "parse_axes", "stacked"]
@@ -45,7 +45,7 @@ def parse_axes(axes: str, shape: tuple[int, ...], what: str) -> tuple[str, ...]:
     expected = {"angle", "column"} if len(shape) == 2 else {"angle", "row", "column"}
     if len(names) != len(shape) or set(names) != expected:
         raise ParameterError(
-            f"axes={axes!r} does not fit {what}, which has {len(shape)} axes of lengths {shape}. "
+            f"axes={quoted(axes)} does not fit {what}, which has {len(shape)} axes of lengths {shape}. "
             f"Name each of {', '.join(sorted(expected))} once, in the order of the file, "
             f'as in "{"angle,column" if len(shape) == 2 else "angle,row,column"}" (command line: --axes).'
         )

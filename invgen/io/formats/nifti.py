@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import shutil
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -31,6 +32,11 @@ class NiftiWriter(SliceWriter):
     """
 
     holds_color = False
+
+    @classmethod
+    def bytes_per_value(cls, path: Path, complex: bool) -> int:
+        """Of float32, twice where it is yet to be compressed."""
+        return 8 if path.suffix.lower() == ".gz" else 4
 
     def _open(self, stack: ExitStack) -> tuple[BinaryIO, int]:
         self._target = None

@@ -127,6 +127,11 @@ class SliceWriter(ABC):
         FileError, CapabilityError
         """
 
+    @classmethod
+    def bytes_per_value(cls, path: Path, complex: bool) -> int:
+        """Room that a value takes on the disk until the file is complete."""
+        return 8 if complex and cls.holds_complex else 4
+
     @abstractmethod
     def _open(self, stack: ExitStack) -> tuple[BinaryIO, int]:
         """Open the file, which `stack` closes, write what precedes the numbers; and where they begin."""

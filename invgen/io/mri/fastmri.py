@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from invgen.core.errors import DataError, FileError, InvgenError
+from invgen.core.text import printable
 from invgen.io.hdf5 import Dataset, File, describe_datasets, find_object, get_dataset, text_attribute
 from invgen.io.mri.contents import Contents, KSpace, central, check_size, read_block, samples_of
 from invgen.io.mri.header import Limit, read_header
@@ -67,7 +68,7 @@ def read(source: Source, options: Options) -> Contents:
     columns_measured, notes = _measured_columns(file, columns, encoding.limits)
     acquisition = text_attribute(file, "acquisition")
     if acquisition:
-        notes += (f"acquisition {acquisition}",)
+        notes += (f"acquisition {printable(acquisition, 40)}",)
 
     def stored(slice: int) -> KSpace:
         block = read_block(dataset, slice, f"{what}, slice {slice},")
