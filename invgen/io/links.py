@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import h5py
 
@@ -354,13 +354,14 @@ class Links:
                     last = space.get_select_bounds()[1]
             series = unlimited and "%b" in (file + path).replace("%%", "")
             block = 0
-            while True:  # of a series, up to the first that is not there, as libhdf5 does
+            while True:  # of a series, up to the first that is not there, as libhdf5 does, if it is the last
                 source = _block(file, block), _block(path, block)
                 try:
                     if source not in extents:
                         extents[source] = self._source(raw, source, chain, filters, files)
                 except Missing:
-                    if block == 0:
+                    following = _block(file, block + 1), _block(path, block + 1)
+                    if block == 0 or self._is_there(raw, following, chain, filters, files):
                         raise
                     break
                 extent = extents[source]
@@ -383,6 +384,13 @@ class Links:
                 f"open at a time. Allow more: ulimit -n {len(files) + 2 * _SPARE_FILES}."
             )
         return filters
+
+    def _is_there(self, raw: h5py.Dataset, source: tuple[str, str], *known: Any) -> bool:
+        try:
+            self._source(raw, source, *known)
+        except Missing:
+            return False
+        return True
 
     def _source(
         self,

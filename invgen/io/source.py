@@ -158,6 +158,8 @@ class Source:
             return get_dataset(self.hdf5, name)
         if self.container == "mat":
             return load_mat(self.path, self._only_variable() if name is None else name)
+        if name is not None:
+            raise FileError(f"{self.path} holds one array, which has no name such as {quoted(name)}.")
         if self.is_series:
             return self.series
         return (load_npy if self.container == "npy" else load_tiff)(self.path)

@@ -187,6 +187,15 @@ def test_a_virtual_dataset_whose_source_was_cut_short(data_exchange, tmp_path):
         open_scan(scan)
 
 
+def test_a_series_of_sources_has_no_gap(data_exchange, tmp_path):
+    """Without one of the files libhdf5 ends the series before it."""
+    scan = data_exchange()
+    link(scan, "exchange/data", "series", tmp_path / "frames.h5")
+    (tmp_path / "frames_7.h5").unlink()
+    with pytest.raises(FileError, match=r"frames_7\.h5.*missing"):
+        open_scan(scan)
+
+
 def test_a_soft_link_to_nothing_is_named(data_exchange):
     scan = data_exchange(data=None)
     with h5py.File(scan, "a") as file:
