@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         testing,
     )
     from invgen.core import errors
+    from invgen.core.memory import memory_limit
     from invgen.pipeline import reconstruct
     from invgen.problem import Problem
     from invgen.reconstruction import Reconstruction
@@ -43,6 +44,7 @@ _ELSEWHERE = {
     "Problem": "invgen.problem",
     "Reconstruction": "invgen.reconstruction",
     "errors": "invgen.core",
+    "memory_limit": "invgen.core.memory",
     "reconstruct": "invgen.pipeline",
 }
 
@@ -55,6 +57,7 @@ __all__ = [
     "errors",
     "figures",
     "io",
+    "memory_limit",
     "metrics",
     "noise",
     "operators",

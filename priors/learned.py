@@ -12,8 +12,9 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from invgen.core.errors import FileError, InvgenError
+from invgen.core.errors import FileError
 from invgen.core.frozen import Frozen
+from invgen.core.text import brief
 from invgen.priors.files.checkpoints import read, write
 from invgen.priors.image_format import ImageFormat
 from invgen.priors.nets.architectures import architecture_of, build
@@ -156,10 +157,10 @@ class Learned(Frozen):
             prior = cls._built(_contents(header, tensors))
             own = ("format", "family", *prior._header())
             return prior.with_card(**{name: value for name, value in header.items() if name not in own})
-        except InvgenError:
+        except MemoryError:
             raise
-        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-            raise FileError(f"{path} does not fit its own header: {error}") from error
+        except Exception as error:  # a header can state anything
+            raise FileError(f"{path} does not fit its own header: {brief(error, 300)}.") from error
 
 
 def _prefix(name: str) -> str:

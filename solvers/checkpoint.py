@@ -10,6 +10,7 @@ import torch
 
 from invgen.core.errors import FileError
 from invgen.core.files import atomic_path
+from invgen.core.text import brief
 
 __all__ = ["Checkpoint"]
 
@@ -43,8 +44,10 @@ class Checkpoint:
         try:
             saved = torch.load(self._path, map_location=device, weights_only=True)
             identity = saved.pop("identity")
+        except MemoryError:
+            raise
         except Exception as error:
-            raise FileError(f"{self._path} is not a checkpoint that can be read: {error}.") from error
+            raise FileError(f"{self._path} is not a checkpoint that can be read: {brief(error)}.") from error
         if identity != self._identity:
             raise FileError(
                 f"{self._path} belongs to another solver, prior or problem; remove it, or name another file."

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from invgen.core.errors import ParameterError
+from invgen.core.text import quoted
 
 __all__ = ["imported", "require_name"]
 
@@ -25,7 +26,7 @@ def require_name(name: str, known: Iterable[str], what: str) -> str:
         return name
     near = get_close_matches(name, listed, n=3, cutoff=0.5)
     offer = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(listed)}."
-    raise ParameterError(f"There is no {what} {name!r}; {offer}")
+    raise ParameterError(f"There is no {what} {quoted(name)}; {offer}")
 
 
 def imported(name: str) -> Any:

@@ -8,16 +8,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar, get_type_hints
 
 import torch
 from torch import Tensor
 
 from invgen.bench.record import Cell, Record
+from invgen.core.checks import has_type
 from invgen.core.errors import FileError
 from invgen.core.files import atomic_hdf5
+from invgen.core.text import brief, parse_json, quoted
 
 __all__ = ["Results", "SuiteInfo"]
+
+Kind = TypeVar("Kind")
 
 #: Of the tables below; a folder of another one is refused.
 _SCHEMA = 1
@@ -59,7 +63,7 @@ class SuiteInfo:
 
     about: str
     primary: str
-    tasks: Mapping[str, Mapping[str, Any]]
+    tasks: Mapping[str, Mapping[str, Mapping[str, Any] | Sequence[str]]]
     brief: Sequence[str] = field(default_factory=list)
 
 
@@ -97,8 +101,8 @@ class Results:
         found = self._get("about", "schema")
         if found != _SCHEMA:
             raise FileError(
-                f"{folder} holds results in format {found}; this version of invgen writes format {_SCHEMA}. "
-                "Give another folder by --output."
+                f"{folder} holds results in format {quoted(found)}; this version of invgen writes format "
+                f"{_SCHEMA}. Give another folder by --output."
             )
 
     @contextmanager
@@ -106,10 +110,10 @@ class Results:
         try:
             with self._database:
                 yield
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeError) as error:
             raise FileError(
-                f"{self.folder} cannot be written or read: {error}. What has finished is kept: the same "
-                "command goes on from there."
+                f"{self.folder} cannot be written or read: {brief(error)}. What has finished is kept: the "
+                "same command goes on from there."
             ) from error
 
     def _set(self, table: str, name: str, value: Any) -> None:
@@ -121,7 +125,7 @@ class Results:
     def _get(self, table: str, name: str) -> Any:
         with self._guarded():
             row = self._database.execute(f"SELECT value FROM {table} WHERE name = ?", (name,)).fetchone()
-        return None if row is None else json.loads(row[0])
+        return None if row is None else self._parsed(row[0])
 
     def describe_suite(self, name: str, info: SuiteInfo) -> None:
         """Keep what a report says of a suite."""
@@ -132,7 +136,7 @@ class Results:
         """What is known of each suite, by name."""
         with self._guarded():
             rows = self._database.execute("SELECT name, value FROM suites ORDER BY name").fetchall()
-        return {name: SuiteInfo(**json.loads(value)) for name, value in rows}
+        return {name: self._made(SuiteInfo, self._parsed(value)) for name, value in rows}
 
     def describe_run(self, started: str, **facts: Any) -> None:
         """Keep what reproduces a run: command, versions, hardware, seeds, seconds."""
@@ -143,7 +147,10 @@ class Results:
         """What is known of each run, by when it started."""
         with self._guarded():
             rows = self._database.execute("SELECT started, value FROM runs ORDER BY started").fetchall()
-        return {started: json.loads(value) for started, value in rows}
+        found = {started: self._parsed(value) for started, value in rows}
+        if not has_type(found, Mapping[str, Mapping[str, Any]]):
+            raise self._damaged("its runs are not described")
+        return found
 
     def find(self, identity: str) -> Record | None:
         """The record of a cell, or None where it has not been run."""
@@ -151,7 +158,7 @@ class Results:
             row = self._database.execute(
                 f"SELECT {_COLUMNS} FROM records WHERE identity = ?", (identity,)
             ).fetchone()
-        return None if row is None else _record(row)
+        return None if row is None else self._record(row)
 
     def add(self, record: Record, arrays: Mapping[str, Tensor] | None = None) -> None:
         """Keep a record and its images: the images first, so that a record that is there has them.
@@ -193,7 +200,7 @@ class Results:
         query = f"SELECT {_COLUMNS} FROM records WHERE {' AND '.join(conditions)} ORDER BY cell, identity"
         with self._guarded():
             rows = self._database.execute(query, values).fetchall()
-        return [record for record in map(_record, rows) if record.cell.split == split]
+        return [record for record in map(self._record, rows) if record.cell.split == split]
 
     def arrays(self, identity: str) -> dict[str, Tensor]:
         """Images of a record; empty where it has none."""
@@ -223,6 +230,41 @@ class Results:
                     added += 1
         return added
 
+    def _record(self, row: tuple[Any, ...]) -> Record:
+        names = [name.strip() for name in _COLUMNS.split(",")]
+        found = dict(zip(names, row, strict=True))
+        del found["suite"]  # it is the cell's
+        found["cell"] = self._made(Cell, self._parsed(found["cell"]))
+        return self._made(Record, found | {name: self._parsed(found[name]) for name in _MAPPINGS})
+
+    def _parsed(self, text: Any) -> Any:
+        try:
+            return parse_json(text, "an entry")
+        except FileError as error:
+            raise self._damaged(str(error).rstrip(".")) from error
+
+    def _made(self, kind: type[Kind], values: Any) -> Kind:
+        """A dataclass of values of the types that it states.
+
+        Raises
+        ------
+        FileError
+            When the values are others.
+        """
+        hints = get_type_hints(kind)
+        known = isinstance(values, dict) and values.keys() <= hints.keys()
+        wrong = [name for name, value in values.items() if not has_type(value, hints[name])] if known else []
+        if not known or wrong:
+            what = f": {', '.join(wrong)}" if wrong else ""
+            raise self._damaged(f"an entry has not what describes a {kind.__name__.lower()}{what}")
+        try:
+            return kind(**values)
+        except TypeError as error:
+            raise self._damaged(brief(error)) from error
+
+    def _damaged(self, reason: str) -> FileError:
+        return FileError(f"{self.folder} holds results that are damaged: {reason}.")
+
     def close(self) -> None:
         """Close the database."""
         self._database.close()
@@ -232,12 +274,3 @@ class Results:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _record(row: tuple[Any, ...]) -> Record:
-    names = [name.strip() for name in _COLUMNS.split(",")]
-    found = dict(zip(names, row, strict=True))
-    del found["suite"]  # it is the cell's
-    cell = Cell.of(found.pop("cell"))
-    mappings = {name: json.loads(found.pop(name)) for name in _MAPPINGS}
-    return Record(cell=cell, **mappings, **found)

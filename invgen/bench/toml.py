@@ -45,9 +45,13 @@ from invgen.bench.names import require_name
 from invgen.bench.suite import Entry
 from invgen.bench.suites.own import Measurement, OwnSuite, operator_classes
 from invgen.core.errors import FileError, InvgenError
+from invgen.core.text import brief, printable, quoted, read_text
 from invgen.pipeline.measuring import measuring
 
 __all__ = ["read_suite"]
+
+#: Bytes of a file of a suite.
+_MOST = 2**20
 
 #: Keys of each table, and those of them that have to be there.
 _KEYS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -112,10 +116,10 @@ class _File:
     def __init__(self, path: Path) -> None:
         self.path, self.folder = path, path.resolve().parent
         try:
-            self.text = path.read_text(encoding="utf-8")
+            self.text = read_text(path, "a suite", _MOST)
             self.content = tomllib.loads(self.text)
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise FileError(f"{path} is no suite: {error}.") from error
+        except (ValueError, RecursionError) as error:  # a number of thousands of digits, tables without end
+            raise FileError(f"{path} is no suite: {brief(error)}.") from error
 
     def suite(self) -> OwnSuite:
         self._check("", self.content)
@@ -155,11 +159,12 @@ class _File:
             self._guarded(table, key, functools.partial(require_name, key, known, what), number)
             types, expected = _TYPES[key]
             if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
-                raise self._error(table, key, f"should be {expected}; it is {value!r}", number)
+                raise self._error(table, key, f"should be {expected}; it is {quoted(value)}", number)
         for key in needed:
             if key not in found:
                 place = f"[{table}]" if table else "the file"
-                raise FileError(f"{self.path}: {place} lacks {key}; it has {', '.join(found) or 'nothing'}.")
+                held = printable(", ".join(found)) or "nothing"
+                raise FileError(f"{self.path}: {place} lacks {key}; it has {held}.")
 
     def _images(self, table: Mapping[str, Any]) -> tuple[dict[str, Path], dict[str, Path]]:
         test, tuning = (self._matching(kind, table.get(kind, [])) for kind in ("test", "tuning"))
@@ -174,10 +179,12 @@ class _File:
         found: dict[str, Path] = {}
         for pattern in [patterns] if isinstance(patterns, str) else patterns:
             if not isinstance(pattern, str) or Path(pattern).is_absolute():
-                raise self._error("images", kind, f"has {pattern!r}: patterns are relative to {self.folder}")
+                raise self._error(
+                    "images", kind, f"has {quoted(pattern)}: patterns are relative to {self.folder}"
+                )
             paths = sorted(path for path in self.folder.glob(pattern) if path.is_file())
             if not paths:
-                raise self._error("images", kind, f"has {pattern!r}: no file in {self.folder} is that")
+                raise self._error("images", kind, f"has {quoted(pattern)}: no file in {self.folder} is that")
             found |= {path.relative_to(self.folder).as_posix(): path for path in paths}
         return found
 
@@ -189,7 +196,7 @@ class _File:
             except ValueError as error:
                 near = ", ".join(operator_classes())
                 raise self._error(
-                    "measurement", "operator", f"is {name!r}: {error} Classes: {near}"
+                    "measurement", "operator", f"is {quoted(name)}: {brief(error)}. Classes: {near}"
                 ) from error
             if arguments:
                 raise self._error(
@@ -202,7 +209,7 @@ class _File:
         for level in levels:
             if isinstance(level, bool) or not isinstance(level, int | float) or not 0 < level < math.inf:
                 raise self._error(
-                    "measurement", "noise", f"is a positive standard deviation; it is {level!r}"
+                    "measurement", "noise", f"is a positive standard deviation; it is {quoted(level)}"
                 )
         if not levels:
             raise self._error("measurement", "noise", "has no level")
@@ -229,12 +236,12 @@ class _File:
         try:
             return call()
         except InvgenError as error:
-            raise self._error(table, key, f"is at fault: {error}".removesuffix("."), number) from error
+            raise self._error(table, key, f"is at fault: {brief(error, 400)}", number) from error
 
     def _error(self, table: str, key: str, what: str, number: int = 0) -> FileError:
         line = self._line(table, key, number)
-        place = "" if line is None else f", line {line[0]} ({line[1]})"
-        return FileError(f"{self.path}{place}: {key} {what}.")
+        place = "" if line is None else f", line {line[0]} ({printable(line[1], 80)})"
+        return FileError(f"{self.path}{place}: {printable(key, 40)} {what}.")
 
     def _line(self, table: str, key: str, number: int) -> tuple[int, str] | None:
         """Number and text of the line that has a key of a table, the `number`-th of its name."""

@@ -12,6 +12,7 @@ from invgen.cli.certify import certify
 from invgen.cli.console import Command, Group, out
 from invgen.cli.demo import demo
 from invgen.cli.info import info
+from invgen.cli.options import limited
 from invgen.cli.recon import Recon, recon
 from invgen.cli.sample import sample
 from invgen.cli.simulate import simulate
@@ -65,7 +66,7 @@ for command, example in (
 ):
     kind = Recon if command is recon else Command
     app.command(cls=kind, no_args_is_help=command not in (certify, demo), epilog=f"Example: `{example}`")(
-        command
+        command if command is bench else limited(command)  # its own bound is for each cell
     )
 app.add_typer(simulate)
 app.add_typer(train)

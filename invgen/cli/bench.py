@@ -7,9 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from invgen.cli.console import out, say
+from invgen.cli.console import out, say, show
 from invgen.cli.tables import progress, show_tables
 from invgen.core.errors import CapabilityError, ParameterError
+from invgen.pipeline.outputs import check_output
 
 __all__ = ["bench"]
 
@@ -99,6 +100,9 @@ def bench(
         return
     if not suites and not merge and export is None:
         raise ParameterError("Name a suite, such as ct-sparse; `invgen bench --list` shows them.")
+    for name in _REPORTS:
+        if output.is_dir():
+            check_output(output / name, suites, data)
     _merge(output, merge or [])
     if suites:
         with progress() as advance, _executor(dask) as executor:
@@ -131,7 +135,7 @@ def bench(
             if curve_axis(suite) is not None:
                 written.append(output / f"{suite.name}.png")
                 save(curves(suite), written[-1])
-        out.print(f"Wrote {', '.join(map(str, written))}.", highlight=False, soft_wrap=True)
+        show(f"Wrote {', '.join(map(str, written))}.")
     if export is not None:
         _export(output, export)
 
@@ -157,7 +161,7 @@ def _merge(output: Path, others: list[Path]) -> None:
 
     for other in others:
         with Results(output) as results, Results(other, create=False) as more:
-            out.print(f"Added {results.merge(more)} records of {other}.", highlight=False)
+            show(f"Added {results.merge(more)} records of {other}.")
 
 
 def _export(folder: Path, kind: str) -> None:
@@ -169,7 +173,7 @@ def _export(folder: Path, kind: str) -> None:
     path = folder / "records.parquet"
     with Results(folder, create=False) as results:
         write_parquet(results, path)
-    out.print(f"Wrote {path}.", highlight=False, soft_wrap=True)
+    show(f"Wrote {path}.")
 
 
 def _executor(address: str | None) -> Any:

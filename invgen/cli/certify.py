@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import typer
 
-from invgen.cli.console import out, say
+from invgen.cli.console import say, show
 from invgen.cli.options import read_settings
 from invgen.cli.tables import progress, show_tables
 from invgen.core.errors import ParameterError
-from invgen.pipeline.outputs import require_room
+from invgen.core.files import temporary_folder
+from invgen.pipeline.outputs import check_output
 from invgen.pipeline.values import Settings
 
 __all__ = ["certify"]
@@ -83,14 +83,14 @@ def certify(
         chosen["samples"] = samples
     suite = Certify(folder(), tuple(dict.fromkeys(solver or ())), settings=given, seeds=(seed,), **chosen)
     if output is not None:
+        check_output(output)
         require_format(output)
-        require_room(output, 0)
     if full and not problem and "digits" not in [task.name for task in suite.tasks]:
         say("Note", "blue", "digits are left out: INVGEN_DATA names no folder with them.")
-    with TemporaryDirectory() as results:
+    with temporary_folder() as results:
         with progress() as advance:
             found = run(None, suite, output=results, workers=0, advance=advance)
         show_tables(found.report)
         if output is not None:
             found.write(output)
-            out.print(f"Wrote {output}.", highlight=False, soft_wrap=True)
+            show(f"Wrote {output}.")

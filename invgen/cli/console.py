@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +14,9 @@ from rich.text import Text
 from typer.core import TyperCommand, TyperGroup
 
 from invgen.core.errors import InvgenError, InvgenWarning
+from invgen.core.text import brief, escaped
 
-__all__ = ["Command", "Group", "err", "out", "say"]
+__all__ = ["Command", "Group", "err", "note", "out", "say", "show"]
 
 out = Console()
 err = Console(stderr=True)
@@ -22,7 +24,17 @@ err = Console(stderr=True)
 
 def say(label: str, style: str, message: object) -> None:
     """Print a message on stderr, its label in color; the terminal wraps it, so that paths stay whole."""
-    err.print(Text.assemble((f"{label}: ", style), str(message)), soft_wrap=True)
+    err.print(Text.assemble((f"{label}: ", style), escaped(message)), soft_wrap=True)
+
+
+def show(text: object) -> None:
+    """Print a line on stdout as it is: names of files can look like markup, or move the cursor."""
+    out.print(Text(escaped(text)), soft_wrap=True)
+
+
+def note(text: object) -> None:
+    """Print a line on stderr as it is."""
+    err.print(Text(escaped(text)), soft_wrap=True)
 
 
 class Command(TyperCommand):
@@ -59,8 +71,13 @@ class Group(TyperGroup):
 def _unexpected(error: Exception) -> str:
     # torch has errors of its own, for the CPU a plain RuntimeError
     if isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error):
-        return "There is not enough memory. Choose a smaller --size, a larger --bin or another --device."
-    what = f"{type(error).__name__}: {error}".splitlines()[0].rstrip(".")
+        asked = re.search(r"(\d[\d.]* ?(?:[KMGTP]i?B|bytes))", str(error))
+        much = "" if asked is None else f": {asked[1]} were asked for at once"
+        return (
+            f"There is not enough memory{much}. Choose fewer slices, a smaller --size, a larger --bin or "
+            "another --device."
+        )
+    what = f"{type(error).__name__}: {brief(error)}"
     return f"{what}. This was not foreseen: run the command again with --debug, and report what it shows."
 
 

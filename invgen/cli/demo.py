@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from invgen.cli.console import err, out
+from invgen.cli.console import note, out, show
 from invgen.cli.recon import with_progress
 
 __all__ = ["demo"]
@@ -34,9 +34,7 @@ def demo(
     """
     from invgen.pipeline.demonstration import demonstrate
 
-    made = demonstrate(
-        output_dir, with_progress, lambda text: err.print(text, highlight=False), mri=mri, size=size
-    )
+    made = demonstrate(output_dir, with_progress, note, mri=mri, size=size)
     table = Table("method", title=f"{made.about}, {made.shape[0]} x {made.shape[1]} pixels")
     for column in ("PSNR (dB)", "SSIM", "seconds"):
         table.add_column(column, justify="right")
@@ -45,7 +43,8 @@ def demo(
     out.print(table)
     *others, best = (str(score.path) for score in made.scores.values())
     listed = f"{', '.join(others)} and {best}"
-    out.print(f"\nThe picture is {made.picture}, the reconstructions are {listed}.", soft_wrap=True)
-    out.print("The same, step by step:")
+    out.print()
+    show(f"The picture is {made.picture}, the reconstructions are {listed}.")
+    show("The same, step by step:")
     for command in made.commands:
-        out.print(f"  {command}", highlight=False, soft_wrap=True)
+        show(f"  {command}")

@@ -9,10 +9,11 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from invgen.cli.console import out, say
+from invgen.cli.console import out, say, show
 from invgen.cli.drawing import draw
 from invgen.cli.options import ScanFile, typed
 from invgen.cli.sampling import draw_sampling
+from invgen.core.text import escaped
 from invgen.pipeline import Reading
 
 if TYPE_CHECKING:
@@ -43,8 +44,10 @@ def info(
     Of a file that `invgen recon` wrote, show how it was made and the command to repeat it; of a prior, by its
     file or name, what it is of, how it was trained, and how well.
     """
+    from invgen.io.probe import probe
     from invgen.pipeline.description import describe
 
+    probe(scan)
     described = describe(scan, reading)
     facts = described.facts
     if as_json:
@@ -59,7 +62,7 @@ def info(
             facts["quantiles"] = f"{_in_one_line(quantiles)}, by {facts.pop('estimator')}"
         _print(facts)
         if command is not None:  # in one piece, to be copied
-            out.print(f"made by: {command}", highlight=False, markup=False, soft_wrap=True)
+            show(f"made by: {command}")
     else:
         _print(_mri_in_words(facts) if facts.get("kind") == "mri" else _scan_in_words(facts))
         drawing = _drawing(described)
@@ -186,9 +189,7 @@ def _scan_in_words(scan: dict[str, Any]) -> dict[str, Any]:
         "format": f"{scan['format']}, {scan['dataset']}",
         "projections": f"{scan['views']} views, {scan['slices']} slices, {scan['columns']} columns, "
         f"{scan['dtype']}",
-        "values": _VALUES[scan["quantity"]]
-        if not scan["flats"]
-        else "raw counts, to be divided by the flats",
+        "values": _values_in_words(scan),
         "angles": turn,
         "beam": _beam_in_words(scan["geometry"]),
         "detector": _detector_in_words(scan["geometry"]),
@@ -197,6 +198,13 @@ def _scan_in_words(scan: dict[str, Any]) -> dict[str, Any]:
         "flats, darks": f"{scan['flats']}, {scan['darks']}",
         "missing": ", ".join(scan["missing"]) or "nothing",
     }
+
+
+def _values_in_words(scan: dict[str, Any]) -> str:
+    if scan["stored"] != "counts":
+        return _VALUES[scan["quantity"]]
+    flats = "by the flats" if scan["flats"] else "by flats, which are missing"
+    return f"raw counts, to be divided {flats}"
 
 
 def _beam_in_words(beam: dict[str, Any]) -> str:
@@ -229,12 +237,9 @@ def _print(lines: dict[str, Any]) -> None:
     out.print(table)
 
 
-def _flattened(name: str, value: Any) -> list[tuple[str, Text]]:
+def _flattened(name: str, value: Any) -> list[tuple[Text, Text]]:
     """Rows of a value: one for each entry of a list, those of a dict on one line."""
-    if isinstance(value, list):
-        return [(name if i == 0 else "", Text(str(entry))) for i, entry in enumerate(value)]
     if isinstance(value, dict):
-        return [
-            (name, Text(", ".join(f"{key} {entry}" for key, entry in value.items() if entry is not None)))
-        ]
-    return [(name, Text(str(value)))]
+        value = ", ".join(f"{key} {entry}" for key, entry in value.items() if entry is not None)
+    entries = value if isinstance(value, list) else [value]
+    return [(Text(escaped(name if i == 0 else "")), Text(escaped(entry))) for i, entry in enumerate(entries)]

@@ -10,17 +10,19 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from invgen.core.memory import memory_limit
 from invgen.pipeline.options import Option, gathered, options
 from invgen.pipeline.values import Flag, Settings, Value
 
-__all__ = ["ScanFile", "parameter", "read_settings", "reader", "typed"]
+__all__ = ["ScanFile", "limited", "parameter", "read_settings", "reader", "typed"]
 
 ScanFile = Annotated[
     Path,
     typer.Argument(
         metavar="SCAN",
-        help="File of the scan. CT: Data Exchange, NXtomo, HTC 2022; MRI: fastMRI, ISMRMRD; or any HDF5, "
-        "NPY, MAT or TIFF array. Or a picture, a folder of them or an array of images, with --operator.",
+        help="File of the scan. CT: Data Exchange, NXtomo, HTC 2022, Nikon's .xtekct; MRI: fastMRI, ISMRMRD, "
+        "BART; or any HDF5, NPY, MAT or TIFF array, or a folder of TIFF files. Or a picture, a folder "
+        "of them or an array of images, with --operator.",
     ),
 ]
 
@@ -52,6 +54,31 @@ def typed(*tables: type) -> Callable[[Callable[..., None]], Callable[..., None]]
         return run
 
     return decorate
+
+
+def limited(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the option of the memory that it may ask for."""
+    hints = get_type_hints(command, include_extras=True)
+    own = [
+        each.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY)
+        for name, each in inspect.signature(command).parameters.items()
+    ]
+    about = "Memory to ask for at most, such as 8G; by default 60% of what is free."
+    added = inspect.Parameter(
+        "max_memory",
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[str | None, typer.Option(metavar="SIZE|SHARE", help=about)],
+    )
+
+    @functools.wraps(command)
+    def run(max_memory: str | None = None, **values: Any) -> None:
+        with memory_limit(max_memory):
+            command(**values)
+
+    run.__signature__ = inspect.Signature([*own, added])  # type: ignore[attr-defined]
+    run.__annotations__ = {each.name: each.annotation for each in (*own, added)}
+    return run
 
 
 def parameter(option: Option) -> inspect.Parameter:

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from invgen.cli.console import Command, err, out
+from invgen.cli.console import Command, err, note, out, show
 from invgen.cli.options import ScanFile, typed
 from invgen.pipeline import Reading, Recipe, Summary
 from invgen.pipeline.run import run
@@ -38,14 +38,17 @@ def recon(
     output: Annotated[
         Path,
         typer.Option(
-            "--output", "-o", metavar="FILE", help="HDF5 file to write; of images also PNG, TIFF or NPY."
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="File to write: HDF5, NIfTI, DICOM, TIFF or NPY; of images also PNG.",
         ),
     ],
     recipe: Recipe,
     reading: Reading,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print warnings and errors only.")] = False,
 ) -> None:
-    """Reconstruct the slices of a scan, CT or MRI, or restore images, into an HDF5 file or a picture.
+    """Reconstruct the slices of a scan, CT or MRI, or restore images, into a file.
 
     CT: raw counts become line integrals (bad frames, dead pixels, flat and dark fields, zingers, logarithm),
     the centre of rotation is found, and each slice is reconstructed with the noise of each ray in mind.
@@ -62,10 +65,13 @@ def recon(
     Samplers draw what the object may be, given the data. The image is then their
     mean; beside it are their standard deviation, quantiles (of MRI those of the modulus), and all of them.
 
-    The output appears under its name when it is complete. It holds `/reconstruction`,
+    The output appears under its name when it is complete. In HDF5 it holds `/reconstruction`,
     axes (slice, y, x), what was done to each slice, and the command that makes it again:
     see `invgen info`.
     """
+    from invgen.io.probe import probe
+
+    probe(scan)
     summary = with_progress(scan, output, reading, recipe, quiet=quiet)
     if not quiet:
         _show(summary)
@@ -78,7 +84,7 @@ def with_progress(
 
     def notice(text: str) -> None:
         if not quiet:
-            err.print(text, highlight=False)
+            note(text)
 
     with _progress(recipe.solver or "recon", quiet) as advance:
         return run(scan, output, reading, recipe, notice, advance)
@@ -123,7 +129,7 @@ def _show(summary: Summary) -> None:
     }
     for name, value in lines.items():
         if value:
-            out.print(f"{name:>10}  {value}", highlight=False, markup=False, soft_wrap=True)
+            show(f"{name:>10}  {value}")
 
 
 def _methods() -> Panel:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from invgen.cli.console import err, out
+from invgen.cli.console import err, show
 from invgen.cli.options import reader
 from invgen.pipeline.quantities import Sizes
 
@@ -77,4 +77,4 @@ def sample(
             temperature=temperature,
             advance=lambda drawn: bar.update(task, advance=drawn),
         )
-    out.print(f"Wrote {output}.", highlight=False, soft_wrap=True)
+    show(f"Wrote {output}.")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from invgen.cli.console import out
-from invgen.pipeline.outputs import refuse_to_overwrite
+from invgen.cli.console import show
+from invgen.pipeline.outputs import check_output
 
 if TYPE_CHECKING:
     from invgen.simulate import Source
@@ -130,7 +130,7 @@ def ct(
     from invgen.pipeline.sources import read_image
     from invgen.simulate import simulate_ct
 
-    refuse_to_overwrite(output, Path(source))
+    check_output(output, source)
     simulate_ct(
         output,
         cast("Source", source)
@@ -157,9 +157,7 @@ def ct(
     with h5py.File(output) as file:
         depth, height, width = file["truth/image"].shape
         _, rows, columns = file["exchange/data"].shape
-    out.print(
+    show(
         f"Wrote {output}: {views} views of {rows} x {columns} pixels, {geometry} beam; truth: {depth} x "
         f"{height} x {width}.",
-        highlight=False,
-        soft_wrap=True,
     )

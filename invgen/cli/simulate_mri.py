@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from invgen.cli.console import out
-from invgen.pipeline.outputs import refuse_to_overwrite
+from invgen.cli.console import show
+from invgen.pipeline.outputs import check_output
 
 if TYPE_CHECKING:
     from invgen.simulate import MRISource
@@ -99,7 +99,7 @@ def mri(
     from invgen.pipeline.sources import read_image
     from invgen.simulate import simulate_mri
 
-    refuse_to_overwrite(output, Path(source))
+    check_output(output, source)
     named = source in ("head", "shepp-logan")
     simulate_mri(
         output,
@@ -118,9 +118,7 @@ def mri(
     )
     with h5py.File(output) as file:
         readouts = len(file["dataset/data"])
-    out.print(
+    show(
         f"Wrote {output}: {readouts} readouts of {coils} coils, {sampling}; truth: {slices} x {size} x "
         f"{size}.",
-        highlight=False,
-        soft_wrap=True,
     )

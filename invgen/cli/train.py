@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from invgen.cli.console import Command, err, out
-from invgen.cli.options import typed
+from invgen.cli.console import Command, note, show
+from invgen.cli.options import limited, typed
 from invgen.pipeline.learning import FAMILIES, Learning
 from invgen.pipeline.training import Stopped, learn
 
@@ -52,26 +52,22 @@ def add_family(name: str, table: type[Learning]) -> None:
     examples = " and ".join(f"`invgen train {name} {words}`" for words in table.examples)
     kind = "Example" if len(table.examples) == 1 else "Examples"
     add = train.command(name, cls=Command, no_args_is_help=True, epilog=f"{kind}: {examples}")
-    add(_command(table))
+    add(limited(_command(table)))
 
 
 def _command(table: type[Learning]) -> Callable[..., None]:
     @typed(table)
     def command(data: _Data, output: _Output, folder: _Folder = None, **options: Any) -> None:
         """Train, and print how well the prior does."""
-
-        def notice(text: object) -> None:
-            err.print(text, highlight=False, soft_wrap=True)
-
         (learning,) = options.values()
         try:
-            measured = learn(data, output, learning, folder, notice=notice, progress=True)
+            measured = learn(data, output, learning, folder, notice=note, progress=True)
         except Stopped as stopped:
-            notice(stopped)
+            note(stopped)
             raise typer.Exit(130) from None
         if measured is not None:
             numbers = ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in measured.items())
-            out.print(f"Wrote {output}: {numbers}.", highlight=False, soft_wrap=True)
+            show(f"Wrote {output}: {numbers}.")
 
     command.__doc__ = f"{inspect.getdoc(table)}\n\n{_ALL}"
     return command

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from invgen.cli.console import out
+from invgen.cli.console import show
 from invgen.cli.options import reader
 from invgen.pipeline.values import Slices
 
@@ -62,7 +62,10 @@ def view(
     With --compare each row is one slice: this file, the other, and the truth, or reference, where the scan
     has one and is still in its place; the titles then have PSNR (dB) and SSIM, of MRI of the magnitude.
     """
+    from invgen.io.probe import probe
     from invgen.pipeline.panels import draw_slices
 
+    for path in (reconstruction, *([compare] if compare else [])):
+        probe(path)
     draw_slices(reconstruction, output, slices=slices, window=window, compare=compare, phase=phase)
-    out.print(f"Wrote {output}.", highlight=False, soft_wrap=True)
+    show(f"Wrote {output}.")

@@ -10,6 +10,7 @@ __all__ = [
     "FileError",
     "InvgenError",
     "InvgenWarning",
+    "MemoryLimitError",
     "ParameterError",
     "ShapeError",
 ]
@@ -45,6 +46,10 @@ class DivergenceError(InvgenError, ArithmeticError):
 
 class FileError(InvgenError):
     """A file cannot be read as what it is said to be, or cannot be written."""
+
+
+class MemoryLimitError(InvgenError, MemoryError):
+    """More memory is needed than may be asked for; it says nothing of a file."""
 
 
 class InvgenWarning(UserWarning):

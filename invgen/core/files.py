@@ -2,46 +2,109 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import hashlib
 import io
 import os
+import re
+import shutil
+import stat
 import tempfile
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from invgen.core.errors import FileError
+from invgen.core.text import brief
 
 if TYPE_CHECKING:
     import h5py
 
-__all__ = ["Guard", "atomic_hdf5", "atomic_path", "check_regular", "guarded_hdf5"]
+__all__ = [
+    "Guard",
+    "atomic_folder",
+    "atomic_hdf5",
+    "atomic_path",
+    "check_regular",
+    "check_target",
+    "guarded_hdf5",
+    "sweep",
+    "temporary_folder",
+]
+
+_LONGEST_NAME = 200  # bytes; of longer names temporary files have a digest, as names have at most 255
+_TEMPORARY = re.compile(r"\..+[.-][a-z0-9_]{8}\.part(\.[^.]*)?", re.DOTALL)
+
+
+def check_target(path: str | Path) -> Path:
+    """Refuse to write where something else than an ordinary file is, or one that is read-only.
+
+    What is looked at is the file itself, whatever links and names lead to it: ``/dev/fd/1`` can be a pipe.
+
+    Returns
+    -------
+    Path
+        Of the file behind the links.
+
+    Raises
+    ------
+    FileError
+    """
+    try:
+        target = Path(os.path.realpath(path))
+        found = os.stat(path)
+        if stat.S_ISDIR(found.st_mode):
+            raise FileError(f"{path} is a folder; give the name of a file to write.")
+        if not stat.S_ISREG(found.st_mode):
+            kind = next(kind for test, kind in _KINDS if test(found.st_mode))
+            raise FileError(f"{path} is {kind}, which an output does not replace; give the name of a file.")
+        if not target.exists() or not os.path.samestat(found, target.stat()):
+            raise FileError(f"{path} leads to an open file without a name; give the name of a file to write.")
+        if not (found.st_mode & 0o222 and os.access(path, os.W_OK)):
+            raise FileError(f"{path} is there and is read-only; give another name, or make it writable.")
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:  # a name that the system does not take, a loop of links
+        raise FileError(f"{path} cannot be written: {_reason(error)}.") from error
+    return target
+
+
+_KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (lambda mode: True, "no regular file"),
+)
 
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path to write to, which is renamed to `path` on success and removed on failure.
 
-    An existing file of that name is left unchanged until then, also at Ctrl-C.
+    An existing file of that name is left unchanged until then, also at Ctrl-C. What a process that was killed
+    has left beside is removed by the next one that writes to that name.
 
     Raises
     ------
     FileError
-        When the folder cannot be written to, or the disk is full.
+        When the folder cannot be written to, the disk is full, or `path` is no ordinary file; see
+        `check_target`.
     """
-    target = Path(os.path.realpath(path))
-    if target.is_dir():
-        raise FileError(f"{path} is a folder; give the name of a file to write.")
+    target = check_target(path)
+    prefix, suffix = _affixes(target)
+    _sweep(target.parent, prefix, suffix)
+    make = partial(tempfile.mkstemp, prefix=prefix, suffix=suffix, dir=target.parent)
     try:
-        handle, name = tempfile.mkstemp(
-            prefix=f".{target.name}.", suffix=".part" + target.suffix, dir=target.parent
-        )
+        beside, lock = _locked(make)
     except OSError as error:
-        raise FileError(f"{path} cannot be written: {error.strerror or error}.") from error
-    os.close(handle)
-    beside = Path(name)
+        raise FileError(f"{path} cannot be written: {_reason(error)}.") from error
     try:
         yield beside
+        check_target(path)
         _publish(beside, target)
     except BaseException as error:
         beside.unlink(missing_ok=True)
@@ -50,20 +113,102 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
                 f"{path} cannot be written: {_reason(error)}. Nothing is left under that name."
             ) from error
         raise
+    finally:
+        os.close(lock)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what processes that were killed have left in a folder that holds our files alone."""
+    _sweep(folder, ".", "")
+
+
+def _affixes(target: Path) -> tuple[str, str]:
+    """What the names of temporary files beside a file begin and end with."""
+    name = target.name
+    if len(os.fsencode(name)) > _LONGEST_NAME:
+        name = hashlib.sha256(os.fsencode(name)).hexdigest()
+    return f".{name}.", f".part{target.suffix if len(target.suffix) < 16 else ''}"
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Yield a folder that is removed in the end, as those of processes that were killed are."""
+    prefix, suffix = ".invgen-", ".part"
+    _sweep(Path(tempfile.gettempdir()), prefix, suffix)
+    folder, lock = _locked(partial(_make_folder, prefix, suffix, None))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def _make_folder(prefix: str, suffix: str, place: Path | None) -> tuple[int, str]:
+    name = tempfile.mkdtemp(prefix=prefix, suffix=suffix, dir=place)
+    return os.open(name, os.O_RDONLY), name
+
+
+def _locked(make: Callable[[], tuple[int, str]]) -> tuple[Path, int]:
+    """A temporary file or folder, and its open descriptor, whose lock keeps it from being swept."""
+    while True:
+        handle, name = make()
+        with suppress(OSError):  # a file system without locks, on which nothing is swept
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.path.exists(name):
+            return Path(name), handle
+        os.close(handle)  # swept before it was locked
+
+
+def _sweep(folder: Path, prefix: str, suffix: str) -> None:
+    """Remove temporary files and folders whose process is gone, and with it their lock."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            name = entry.name
+            if name.startswith(prefix) and name.endswith(suffix) and _TEMPORARY.fullmatch(name):
+                _remove_unlocked(entry.path)
+
+
+def _remove_unlocked(path: str) -> None:
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:  # another process has removed it, or it is none of ours
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(handle).st_uid != os.geteuid():
+            return
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            os.unlink(path)
+    except OSError:  # its process is at work
+        pass
+    finally:
+        os.close(handle)
 
 
 def _publish(beside: Path, target: Path) -> None:
-    mask = os.umask(0)
-    os.umask(mask)
-    os.chmod(beside, 0o666 & ~mask)  # temporary files are private; an output has the usual permissions
-    with beside.open("rb") as file:
-        os.fsync(file.fileno())
+    _settle(beside)
     os.replace(beside, target)
 
 
-def _reason(error: OSError) -> str:
-    text = error.strerror or str(error)
-    return "the disk is full" if error.errno == 28 or "No space left" in str(error) else text
+def _settle(path: Path) -> None:
+    """Flush a file to the disk; temporary ones are private, and an output has the usual permissions."""
+    os.chmod(path, 0o666 & ~_mask())
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _mask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and (error.errno == errno.ENOSPC or "No space left" in str(error)):
+        return "the disk is full"
+    return getattr(error, "strerror", None) or brief(error)
 
 
 @contextmanager
@@ -77,6 +222,41 @@ def atomic_hdf5(path: str | Path) -> Iterator[h5py.File]:
     """
     with atomic_path(path) as beside, guarded_hdf5(beside) as (file, _):
         yield file
+
+
+@contextmanager
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary folder to write to, which is renamed to `path` on success and removed on failure.
+
+    Raises
+    ------
+    FileError
+        When there is something of that name, it cannot be written, or the disk is full.
+    """
+    target = Path(os.path.realpath(path))
+    if os.path.lexists(target):
+        raise FileError(f"{path} exists; give the name of a new folder to write.")
+    prefix, suffix = _affixes(target)
+    _sweep(target.parent, prefix, suffix)
+    try:
+        beside, lock = _locked(partial(_make_folder, prefix, suffix, target.parent))
+    except OSError as error:
+        raise FileError(f"{path} cannot be written: {_reason(error)}.") from error
+    try:
+        yield beside
+        for each in beside.iterdir():
+            _settle(each)
+        os.chmod(beside, 0o777 & ~_mask())
+        os.rename(beside, target)
+    except BaseException as error:
+        shutil.rmtree(beside, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise FileError(
+                f"{path} cannot be written: {_reason(error)}. Nothing is left under that name."
+            ) from error
+        raise
+    finally:
+        os.close(lock)
 
 
 class Guard(io.RawIOBase):

@@ -30,16 +30,17 @@ from invgen.io.ct.scan import Scan
 from invgen.io.ct.selection import Selection
 from invgen.io.ct.truncation import Truncation, truncation
 from invgen.io.ct.volume import Panel, to_volume_operator, to_volume_problem
-from invgen.io.images import is_picture, read_images, read_labels
+from invgen.io.images import is_nifti, is_picture, read_images, read_labels
 from invgen.io.measured import MeasuredImages, open_images
 from invgen.io.mri.contents import KSpace
 from invgen.io.mri.scan import MRIScan
 from invgen.io.output import Reconstructed, ReconstructionWriter, bytes_per_pixel, read_reconstruction
-from invgen.io.pictures import PICTURES, PictureWriter
+from invgen.io.placement import Placement
 from invgen.io.reading import open_scan
+from invgen.io.writing import IMAGE_FORMATS, format_of
 
 __all__ = [
-    "PICTURES",
+    "IMAGE_FORMATS",
     "STRIPE_FILTERS",
     "Air",
     "Beam",
@@ -58,7 +59,7 @@ __all__ = [
     "MinusLog",
     "Paganin",
     "Panel",
-    "PictureWriter",
+    "Placement",
     "Projections",
     "Reconstructed",
     "ReconstructionWriter",
@@ -74,6 +75,8 @@ __all__ = [
     "coverage",
     "default_steps",
     "find_center",
+    "format_of",
+    "is_nifti",
     "is_picture",
     "open_images",
     "open_scan",

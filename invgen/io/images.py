@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import math
 import struct
 from pathlib import Path
@@ -10,20 +9,28 @@ from typing import Any
 
 import numpy as np
 
-from invgen.core.errors import DataError, FileError, ParameterError, ShapeError
+from invgen.core.errors import DataError, FileError, InvgenError, ParameterError, ShapeError
 from invgen.core.files import check_regular
+from invgen.core.memory import require_memory
+from invgen.core.text import brief, quoted
 from invgen.io.arrays import load_npy
+from invgen.io.checksums import BAD, check_png, read_npz, read_rest, require_bytes, unpacked
 from invgen.io.hdf5 import describe_datasets, get_dataset, open_hdf5, read_all
 
-__all__ = ["is_picture", "picture_files", "read_images", "read_labels", "read_vectors"]
+__all__ = [
+    "check_picture",
+    "is_nifti",
+    "is_picture",
+    "picture_files",
+    "read_images",
+    "read_labels",
+    "read_vectors",
+]
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
 #: Types of the numbers in an IDX file, LeCun's format.
 _IDX = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
-
-#: No collection of images is larger, in bytes, unpacked.
-_LIMIT = 2**34
 
 
 def read_images(path: str | Path, *, dataset: str | None = None, gray: bool = False) -> list[np.ndarray]:
@@ -49,7 +56,12 @@ def read_images(path: str | Path, *, dataset: str | None = None, gray: bool = Fa
         When the file is of another kind, or holds no images, or NaN.
     """
     path = Path(path)
-    arrays = [_picture(p) for p in picture_files(path)] if path.is_dir() else _images(path, dataset)
+    if path.is_dir():
+        files = picture_files(path)
+        require_memory(sum(map(check_picture, files)), f"All of {path}")
+        arrays = list(map(_picture, files))
+    else:
+        arrays = _images(path, dataset)
     images = [_channels(_unit(image), gray) for image in arrays]
     for i, image in enumerate(images):
         if not np.isfinite(image).all():
@@ -100,6 +112,11 @@ def is_picture(path: str | Path) -> bool:
     return suffix in _PICTURES and suffix not in (".tif", ".tiff")
 
 
+def is_nifti(path: str | Path) -> bool:
+    """Whether a file is a NIfTI file by its name."""
+    return Path(path).name.lower().endswith((".nii", ".nii.gz"))
+
+
 def picture_files(folder: Path) -> tuple[Path, ...]:
     """The pictures in a folder and the folders in it, sorted.
 
@@ -116,10 +133,9 @@ def picture_files(folder: Path) -> tuple[Path, ...]:
 
 def _images(path: Path, dataset: str | None) -> list[np.ndarray]:
     """Images of a file, as it stores them."""
-    name = path.name.lower()
     if path.suffix.lower() in _PICTURES:
         return [_picture(path)]
-    if name.endswith((".nii", ".nii.gz")):
+    if is_nifti(path):
         volume = _nifti(path)
         return list(np.moveaxis(volume, -1, 0)) if volume.ndim == 3 else [volume]
     array = _array(path, dataset)
@@ -134,7 +150,8 @@ def _array(path: Path, dataset: str | None) -> np.ndarray:
     """The numbers in a file that is no picture, as it stores them."""
     name = path.name.lower()
     if name.endswith(".npy"):
-        array = np.asarray(load_npy(path))
+        array = load_npy(path)
+        require_memory(array.size * 4, str(path))
     elif name.endswith(".npz"):
         array = _npz(path, dataset)
     elif name.endswith((".h5", ".hdf5")):
@@ -151,14 +168,56 @@ def _array(path: Path, dataset: str | None) -> np.ndarray:
     return array
 
 
-def _picture(path: Path) -> np.ndarray:
-    from skimage.io import imread
+def check_picture(path: Path) -> int:
+    """Test the checksums of a picture, and that there is memory for it, before it is read.
+
+    Returns
+    -------
+    int
+        Bytes of the image in single precision.
+
+    Raises
+    ------
+    FileError, MemoryLimitError
+        When it is damaged, is no picture, or is too large.
+    """
+    import tifffile
+    from PIL import Image
 
     check_regular(path)
     try:
-        return np.asarray(imread(path))
+        if path.suffix.lower() in (".tif", ".tiff"):
+            with tifffile.TiffFile(path) as pages:
+                count, stored = pages.series[0].size, pages.series[0].dtype.itemsize
+        else:
+            if path.suffix.lower() == ".png":
+                check_png(path)
+            with Image.open(path) as picture:
+                count = math.prod(picture.size) * getattr(picture, "n_frames", 1)
+                count *= len(picture.getbands()) if picture.mode != "P" else 4
+                stored = 4 if picture.mode in "IF" else 1
+    except InvgenError:
+        raise
     except Exception as error:  # the readers raise whatever they meet
-        raise FileError(f"{path} cannot be read as a picture: {error}") from error
+        raise _no_picture(path, error) from error
+    require_memory((stored + 4) * count, f"The picture {path}")
+    return 4 * count
+
+
+def _no_picture(path: Path, error: Exception) -> FileError:
+    return FileError(f"{path} cannot be read as a picture: {brief(error)}.")
+
+
+def _picture(path: Path) -> np.ndarray:
+    from skimage.io import imread
+
+    check_picture(path)
+    try:
+        return np.asarray(imread(path))
+    except MemoryError:
+        raise
+    except Exception as error:  # the readers raise whatever they meet
+        raise _no_picture(path, error) from error
 
 
 def _unit(image: np.ndarray) -> np.ndarray:
@@ -186,15 +245,16 @@ def _npz(path: Path, dataset: str | None) -> np.ndarray:
     try:
         with np.load(path, allow_pickle=False) as file:
             names = file.files
-            if dataset is None and len(names) == 1:
-                dataset = names[0]
-            if dataset not in names:
-                raise ParameterError(f"{path} holds the arrays {', '.join(names)}: name one of them.")
-            return file[dataset]
-    except ParameterError:
+        if dataset is None and len(names) == 1:
+            dataset = names[0]
+        if dataset is None or dataset not in names:
+            listed = quoted(", ".join(names))
+            raise ParameterError(f"{path} holds the arrays {listed}: name one of them.")
+        return read_npz(path, dataset)
+    except InvgenError:
         raise
-    except Exception as error:
-        raise FileError(f"{path} cannot be read as a NPZ file of numbers: {error}") from error
+    except (*BAD, AttributeError, SyntaxError, TypeError, NotImplementedError, RuntimeError) as error:
+        raise FileError(f"{path} cannot be read as a NPZ file of numbers: {brief(error)}.") from error
 
 
 def _hdf5(path: Path, dataset: str | None) -> np.ndarray:
@@ -203,7 +263,10 @@ def _hdf5(path: Path, dataset: str | None) -> np.ndarray:
             raise ParameterError(
                 f"Name the dataset of {path} that holds the images. {describe_datasets(file)}"
             )
-        return read_all(get_dataset(file, dataset), _LIMIT)
+        found = get_dataset(file, dataset)
+        size = found.size or 0
+        require_memory(size * (found.dtype.itemsize + 4), f"{quoted(dataset)} of {path}")
+        return read_all(found, size * found.dtype.itemsize)
 
 
 def _nifti(path: Path) -> np.ndarray:
@@ -212,28 +275,38 @@ def _nifti(path: Path) -> np.ndarray:
     check_regular(path)
     try:
         image: Any = nibabel.load(path)
-        if math.prod(image.shape) * 4 > _LIMIT or len(image.shape) not in (2, 3):
-            raise ShapeError(f"{path} holds {image.shape}; a volume has three axes.")
-        return np.asarray(image.get_fdata(dtype=np.float32))
-    except ShapeError:
+        shape, stored = image.shape, image.get_data_dtype().itemsize
+        if len(shape) not in (2, 3) or min(shape) < 1:
+            raise ShapeError(f"{path} holds {shape}; a volume has three axes.")
+        end = int(image.dataobj.offset) + math.prod(shape) * stored
+        require_bytes(path, end, 8 * math.prod(shape))
+        with unpacked(path) as file:
+            content = file.read(end)
+            read_rest(path, file, max(end, 2**20))
+        return np.asarray(type(image).from_bytes(content).get_fdata(dtype=np.float32))
+    except InvgenError:
         raise
-    except Exception as error:
-        raise FileError(f"{path} cannot be read as a NIfTI file: {error}") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # the reader raises whatever it meets
+        raise FileError(f"{path} cannot be read as a NIfTI file: {brief(error)}.") from error
 
 
 def _idx(path: Path) -> np.ndarray:
     check_regular(path)
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        with unpacked(path) as file:
             zero, kind, axes = struct.unpack(">HBB", file.read(4))
             shape = struct.unpack(f">{axes}I", file.read(4 * axes))
             dtype = np.dtype(_IDX[kind])
             count = math.prod(shape) * dtype.itemsize
-            if zero != 0 or not 1 <= axes <= 4 or count > _LIMIT:
+            if zero != 0 or not 1 <= axes <= 4:
                 raise ValueError("its header makes no sense")
+            require_bytes(path, count, 4 * math.prod(shape))
             content = file.read(count)
-    except (OSError, EOFError, KeyError, ValueError, struct.error) as error:
-        raise FileError(f"{path} cannot be read as an IDX file: {error}") from error
+            read_rest(path, file, 0)
+    except BAD as error:
+        raise FileError(f"{path} cannot be read as an IDX file: {brief(error)}.") from error
     if len(content) != count:
         raise FileError(f"{path} is truncated: {len(content)} of {count} bytes of {shape} are there.")
     return np.frombuffer(content, dtype).reshape(shape)

@@ -15,8 +15,9 @@ from typing import BinaryIO, Literal
 import numpy as np
 
 from invgen.core.errors import FileError
+from invgen.core.text import printable
 
-__all__ = ["Value", "mat_variable", "mat_variables"]
+__all__ = ["Value", "describe_variables", "mat_variable", "mat_variables"]
 
 Value = np.ndarray | str | dict[str, "Value"] | None  # None: a cell, an object, a struct array, ...
 
@@ -48,6 +49,18 @@ def mat_variables(path: Path) -> dict[str, tuple[int, ...]]:
     """
     with path.open("rb") as file:
         return {name: shape for name, shape, _ in _walk(path, file)}
+
+
+def describe_variables(path: Path, limit: int = 20) -> str:
+    """Names and shapes of the variables, as many as a message takes.
+
+    Raises
+    ------
+    FileError
+        When the file is damaged.
+    """
+    found = [f"{printable(name, 40)} {shape}" for name, shape in mat_variables(path).items()]
+    return ", ".join([*found[:limit], *(["..."] if len(found) > limit else [])])
 
 
 def mat_variable(path: Path, name: str) -> Value:

@@ -32,7 +32,7 @@ class MeasuredImages(ScanFile):
     """
 
     def __init__(self, path: Path, files: tuple[Path, ...], arrays: list[np.ndarray] | None):
-        super().__init__(path, lambda: None)
+        super().__init__(path)
         self._files, self._arrays = files, arrays
         self.slices = len(files) if arrays is None else len(arrays)
 

@@ -16,6 +16,9 @@ Rotation = Literal["counterclockwise", "clockwise"]
 TrajectoryUnit = Literal["cycles/pixel", "rad/pixel", "1/m", "cycles/fov"]
 ReadoutAxis = Literal["x", "y", "z"]
 
+#: What applies to any file.
+_OF_ALL = ("dataset", "axes", "follow_links")
+
 
 @dataclass(frozen=True)
 class Options:
@@ -44,6 +47,8 @@ class Options:
     remove_oversampling: ReadoutAxis | None = None
     kspace_center: Any = None
     image_center: Literal["middle", "corner"] | None = None
+    index: Any = None
+    follow_links: bool = False
 
     def __post_init__(self) -> None:
         if self.angles is not None and self.angles_dataset is not None:
@@ -65,10 +70,10 @@ class Options:
             )
 
     def beyond(self, known: Collection[str]) -> list[str]:
-        """Names of what is stated, other than the array and its axes, and not among those that are known."""
-        rest = [field for field in fields(self) if field.name not in ("dataset", "axes", *known)]
+        """Names of what is stated, beside what applies to any array, and not among those that are known."""
+        rest = [field for field in fields(self) if field.name not in (*_OF_ALL, *known)]
         return [field.name for field in rest if not _is_default(getattr(self, field.name), field.default)]
 
 
 def _is_default(value: Any, default: Any) -> bool:
-    return value is None or (isinstance(value, str) and value == default)
+    return value is None or value is default or (isinstance(value, str) and value == default)

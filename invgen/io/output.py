@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import platform
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +15,22 @@ import torch
 from invgen.core.checks import as_count, is_count
 from invgen.core.errors import FileError, ParameterError
 from invgen.core.files import atomic_path, guarded_hdf5
-from invgen.io.hdf5 import find_object, get_dataset, open_hdf5, read_all, text_attribute
+from invgen.core.text import parse_json
+from invgen.io.formats.volume import provenance
+from invgen.io.hdf5 import (
+    Dataset,
+    File,
+    attribute,
+    find_object,
+    get_dataset,
+    has_link,
+    open_hdf5,
+    read_all,
+    reading,
+    text_attribute,
+    text_entry,
+)
+from invgen.io.placement import Placement
 from invgen.io.uncertainty import Posterior, PosteriorWriter
 
 __all__ = ["Reconstructed", "ReconstructionWriter", "bytes_per_pixel", "read_reconstruction"]
@@ -68,6 +79,11 @@ class ReconstructionWriter:
         Of a CT scan, in radians.
     center : float, optional
         Of a CT scan: detector column of the rotation axis, before binning.
+    placement : Placement, optional
+        Where the slices are in space. The attribute ``affine``, (4, 4), takes (column, row, slice, 1) to
+        (x, y, z, 1) in `unit`, in DICOM's coordinates LPS (x to the patient's left, y to the back, z to the
+        head); ``/positions``, (slices, 3), are those of the first pixel of each slice, which may be unevenly
+        apart.
 
     Raises
     ------
@@ -91,26 +107,24 @@ class ReconstructionWriter:
         samples: int | None = None,
         angles: np.ndarray | None = None,
         center: float | None = None,
+        placement: Placement | None = None,
     ):
         self._path, self._slices = Path(path), as_count(slices, "slices")
         self._image_shape = tuple(as_count(n, "image_shape") for n in image_shape)
         self._samples = None if samples is None else as_count(samples, "samples")
         self._complex, self._angles = complex, angles
         self._written: set[int] = set()
-        self._attributes = {
+        self._attributes: dict[str, Any] = {
             "format": _COMPLEX if complex else _REAL,
-            "source": str(source),
-            "settings": json.dumps(dict(settings)),
-            "versions": json.dumps(
-                {"python": platform.python_version()}
-                | {name: version(name) for name in ("invgen", "torch", "numpy", "h5py")}
-            ),
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            **provenance(source, settings),
             "pixel_size": pixel_size,
             "unit": unit,
         }
         if center is not None:
             self._attributes["center"] = float(center)
+        if placement is not None:
+            self._attributes["affine"] = placement.affine
+        self._placement = placement
         self._stack = ExitStack()
 
     def __enter__(self) -> ReconstructionWriter:
@@ -121,6 +135,8 @@ class ReconstructionWriter:
             if self._angles is not None:
                 angles = file.create_dataset("geometry/angles", data=self._angles, dtype="f8")
                 angles.attrs["units"] = "rad"
+            if self._placement is not None:
+                file.create_dataset("positions", data=self._placement.positions, dtype="f8")
             layout = {"shape": (self._slices, *self._image_shape), "chunks": (1, *self._image_shape)}
             self._volume = file.create_dataset(
                 "reconstruction", dtype="c8" if self._complex else "f4", **layout
@@ -182,7 +198,7 @@ class Reconstructed:
 
     Attributes
     ----------
-    volume : h5py.Dataset, shape (slices, H, W), of color images (slices, 3, H, W), float32 or complex64
+    volume : Dataset, shape (slices, H, W), of color images (slices, 3, H, W), float32 or complex64
     pixel_size : float
         Width of a pixel.
     pixel_height : float
@@ -196,9 +212,11 @@ class Reconstructed:
     source : str
     settings, versions : dict
     created : str
+    affine : array, shape (4, 4), or None
+        Takes (column, row, slice, 1) to coordinates LPS in `unit`, where the file has it.
     """
 
-    volume: h5py.Dataset
+    volume: Dataset
     pixel_size: float
     pixel_height: float
     unit: str
@@ -209,6 +227,7 @@ class Reconstructed:
     settings: dict[str, Any]
     versions: dict[str, str]
     created: str
+    affine: np.ndarray | None = None
 
     @property
     def is_complex(self) -> bool:
@@ -217,7 +236,8 @@ class Reconstructed:
 
     def report(self, slice: int) -> tuple[str, ...]:
         """What preprocessing did to a slice, one sentence each."""
-        return tuple(get_dataset(self.volume.file, "report").asstr()[slice].splitlines())
+        report = text_entry(get_dataset(self.volume.file, "report"), slice)
+        return tuple(report.splitlines())
 
     def close(self) -> None:
         """Close the file."""
@@ -239,30 +259,43 @@ def read_reconstruction(path: str | Path) -> Reconstructed:
         When the file is damaged, or is no reconstruction.
     """
     file = open_hdf5(Path(path))
+
+    def text(name: str) -> str:
+        found = text_attribute(file, name)
+        if found is None:
+            raise FileError(f"{path} is damaged: it has no attribute {name!r}, which is a text.")
+        return found
+
     try:
         form, volume = text_attribute(file, "format"), find_object(file, "reconstruction")
-        if form not in (_REAL, _COMPLEX) or not isinstance(volume, h5py.Dataset):
+        if form not in (_REAL, _COMPLEX) or not isinstance(volume, Dataset):
             raise FileError(f"{path} is no reconstruction of invgen recon.")
-        if volume.dtype.kind != ("f" if form == _REAL else "c"):
-            raise ValueError(f"its images are of type {volume.dtype}")
-        height, width = np.broadcast_to(np.asarray(file.attrs["pixel_size"], dtype=np.float64), 2).tolist()
-        of_ct = "geometry" in file
-        return Reconstructed(
-            volume=get_dataset(file, "reconstruction"),
-            pixel_size=width,
-            pixel_height=height,
-            unit=str(file.attrs["unit"]),
-            angles=read_all(get_dataset(file, "geometry/angles")) if of_ct else None,
-            center=float(file.attrs["center"]) if of_ct else None,
-            posterior=Posterior.of(file, volume),
-            source=str(file.attrs["source"]),
-            settings=json.loads(file.attrs["settings"]),
-            versions=json.loads(file.attrs["versions"]),
-            created=str(file.attrs["created"]),
-        )
-    except FileError:
+        with reading(path, "the reconstruction"):  # whatever its attributes hold that they should not
+            if volume.dtype.kind != ("f" if form == _REAL else "c"):
+                raise ValueError(f"its images are of type {volume.dtype}")
+            size = np.asarray(attribute(file, "pixel_size"), dtype=np.float64)
+            height, width = np.broadcast_to(size, 2).tolist()
+            of_ct = has_link(file, "geometry")
+            return Reconstructed(
+                volume=volume,
+                pixel_size=width,
+                pixel_height=height,
+                unit=text("unit"),
+                angles=read_all(get_dataset(file, "geometry/angles")) if of_ct else None,
+                center=float(attribute(file, "center")) if of_ct else None,
+                posterior=Posterior.of(file, volume),
+                source=text("source"),
+                settings=parse_json(text("settings"), f"the settings of {path}"),
+                versions=parse_json(text("versions"), f"the versions of {path}"),
+                created=text("created"),
+                affine=_affine(file),
+            )
+    except BaseException:
         file.close()
         raise
-    except (KeyError, ValueError, OSError, TypeError) as error:
-        file.close()
-        raise FileError(f"{path} is damaged: {error}") from error
+
+
+def _affine(file: File) -> np.ndarray | None:
+    """Of a file that has it, which those of before have not."""
+    found = attribute(file, "affine")
+    return None if found is None else np.asarray(found, dtype=np.float64).reshape(4, 4)

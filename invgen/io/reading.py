@@ -19,17 +19,19 @@ from typing import Any, Literal, Protocol, get_args
 
 from invgen.core.errors import FileError, InvgenError, ParameterError
 from invgen.core.files import check_regular
+from invgen.core.text import brief
 from invgen.io.ct import arrays as ct_arrays
-from invgen.io.ct import dataexchange, htc, nxtomo
+from invgen.io.ct import dataexchange, htc, nikon, nxtomo
 from invgen.io.ct.contents import Contents as CTContents
 from invgen.io.ct.scan import Scan
 from invgen.io.mri import arrays as mri_arrays
-from invgen.io.mri import fastmri, ismrmrd
+from invgen.io.mri import bart, fastmri, ismrmrd
+from invgen.io.mri.cfl import data_file
 from invgen.io.mri.contents import Contents as MRIContents
 from invgen.io.mri.named import names_kspace
 from invgen.io.mri.scan import MRIScan
 from invgen.io.options import AngleUnit, Divided, Options, ReadoutAxis, Rotation, TrajectoryUnit
-from invgen.io.source import Container, Source, container_of
+from invgen.io.source import Container, Source, container_of, is_series
 
 __all__ = ["FORMATS", "READERS", "open_scan"]
 
@@ -53,10 +55,15 @@ READERS: dict[str, Reader] = {
     "fastmri": fastmri,
     "ismrmrd": ismrmrd,
     "htc": htc,
+    "nikon": nikon,
+    "bart": bart,
 }
 
+#: Containers of plain arrays.
+_PLAIN: tuple[Container, ...] = ("hdf5", "npy", "mat", "tiff")
+
 #: What a file can be stated to be: one of these formats, or plain arrays in a container.
-FORMATS: tuple[str, ...] = (*READERS, *get_args(Container))
+FORMATS: tuple[str, ...] = tuple(dict.fromkeys((*READERS, *_PLAIN)))
 
 
 def open_scan(
@@ -79,19 +86,23 @@ def open_scan(
     remove_oversampling: ReadoutAxis | None = None,
     kspace_center: Literal["middle", "corner"] | Sequence[int] | None = None,
     image_center: Literal["middle", "corner"] | None = None,
+    index: int | Sequence[int] | None = None,
+    follow_links: bool = False,
     format: str | None = None,
 ) -> Scan | MRIScan:
     """Open a scan: metadata are read; projections and k-space stay in the file until they are asked for.
 
     Data Exchange and NXtomo files describe themselves, and so do the MAT files of the Helsinki Tomography
-    Challenge 2022, and MRI scans of fastMRI and ISMRMRD. Of any other HDF5, NPY, MAT or TIFF file the caller
-    states which array holds the projections, the order of its axes and the angles, or which holds k-space
-    and the order of its axes; nothing is guessed.
+    Challenge 2022, Nikon's ``.xtekct``, and MRI scans of fastMRI, ISMRMRD and BART (``x.cfl`` and ``x.hdr``,
+    by either name or as ``x``). Of any other HDF5, NPY, MAT or TIFF file the caller states which array holds
+    the projections, the order of its axes and the angles, or which holds k-space and the order of its axes;
+    nothing is guessed.
 
     Parameters
     ----------
     path : str or Path
-        The file.
+        The file; of TIFF files also a folder of one image each, or a pattern of their names such as
+        ``"proj/proj_*.tif"``, in their natural order.
     dataset : str, optional
         Array of the projections or of k-space, for files that do not state it; of an ISMRMRD file with
         several scans, the group.
@@ -103,12 +114,14 @@ def open_scan(
     angles : array, shape (views,), optional
         Angles of the projections in radians, in the order of the file. They replace those of the file.
     angles_dataset : str, optional
-        Array of the angles in the file (for NPY and TIFF, another such file), in its `angle_unit`.
+        Angles in their `angle_unit`: an array of the file, else another file, ``"FILE"`` or
+        ``"FILE:DATASET"``, or a text of numbers.
     angle_unit : {"deg", "rad"}, optional
         Unit of the angles of the file; needed where neither a ``units`` attribute nor the format states it.
     flats, darks : str or array, optional
-        Flat and dark fields: an array of the file (for NPY and TIFF, another such file) with axes as the
-        projections have, or numbers of shape (k, rows, columns), or (k, columns) for one slice.
+        Flat and dark fields: an array of the file, else another file of any format that scans have,
+        ``"FILE"`` or ``"FILE:DATASET"``, or numbers: of shape (k, rows, columns), or (k, columns) for one
+        slice, or one frame. Their axes are in the order of the projections'.
     quantity : {"transmission", "absorption"}, optional
         What the numbers are when they need no flat fields: ``I / I0``, or line integrals ``-log(I / I0)``.
         Plain arrays without flats are absorption unless this states otherwise.
@@ -140,9 +153,14 @@ def open_scan(
     image_center : {"middle", "corner"}, optional
         Where the image's origin is in plain arrays of Cartesian k-space: "corner" as ``fft2`` has it, without
         ``ifftshift``. By default the middle, unless the object then lies at the borders.
+    index : int or sequence of int, optional
+        Which entry is read of an array that has more axes than one scan: energy, echo, time, contrast or
+        phase, as in ``axes="energy,angle,row,column"``; counted from 0, one number for each such axis.
+    follow_links : bool
+        Whether links of HDF5 files and virtual datasets are followed out of the folder of the scan, too.
     format : str, optional
         What the file is, where that is not recognized: a format ("dataexchange", "nxtomo", "fastmri",
-        "ismrmrd", "htc"), or plain arrays in a container ("hdf5", "npy", "mat", "tiff").
+        "ismrmrd", "htc", "nikon", "bart"), or plain arrays in a container ("hdf5", "npy", "mat", "tiff").
 
     Returns
     -------
@@ -157,7 +175,7 @@ def open_scan(
     ParameterError
         When the caller has to state more, or states what does not apply to such a scan.
     """
-    path = Path(path)
+    path = data_file(Path(path))
     options = Options(
         dataset=dataset,
         axes=axes,
@@ -176,11 +194,12 @@ def open_scan(
         remove_oversampling=remove_oversampling,
         kspace_center=kspace_center,
         image_center=image_center,
+        index=index,
+        follow_links=follow_links,
     )
     if format is not None and format not in FORMATS:
         raise ParameterError(f"format should be one of {', '.join(FORMATS)}; got {format!r}.")
-    check_regular(path)
-    source = Source(path, _container(path, format))
+    source = Source(path, _container(path, format), follow_links)
     try:
         contents = _contents(source, options, format)
         if stated := options.beyond(contents.options):
@@ -188,26 +207,26 @@ def open_scan(
                 f"{path} is {contents.kind}, to which {', '.join(stated)} does not apply; leave it out."
             )
         if isinstance(contents, MRIContents):
-            return MRIScan(path, contents, source.close)
+            return MRIScan(path, contents, source)
         return Scan(
             path,
             contents,
             options.quantity,
-            source.close,
+            source,
             rotation=options.rotation,
             angle_unit=options.angle_unit,
         )
-    except InvgenError:
+    except BaseException:
         source.close()
         raise
 
 
 def _container(path: Path, format: str | None) -> Container:
     """What the file is written as: as stated, else as recognized."""
-    if format in READERS:
-        return READERS[format].CONTAINER
+    stated = READERS[format].CONTAINER if format in READERS else format
     for container in get_args(Container):
-        if format == container:
+        if stated == container and not is_series(path):
+            check_regular(path)
             return container
     return container_of(path)
 
@@ -215,7 +234,7 @@ def _container(path: Path, format: str | None) -> Container:
 def _contents(source: Source, options: Options, format: str | None) -> CTContents | MRIContents:
     """Contents of the file, by the reader that it has."""
     try:
-        if options.axes is not None and names_kspace(options.axes):
+        if source.container != "bart" and options.axes is not None and names_kspace(options.axes):
             return mri_arrays.read(source, options)
         if format in READERS:
             return READERS[format].read(source, options)
@@ -229,6 +248,5 @@ def _contents(source: Source, options: Options, format: str | None) -> CTContent
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         if not source.is_hdf5:
             raise
-        # damage that h5py meets
-        source.close()
-        raise FileError(f"{source.path} cannot be read, the file is damaged: {error}") from error
+        # numbers that contradict each other
+        raise FileError(f"{source.path} cannot be read, the file is damaged: {brief(error)}") from error

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
 from invgen.core.checks import is_count
 from invgen.core.errors import FileError, InvgenWarning, ParameterError
+from invgen.io.source import Source
 
 __all__ = ["ScanFile"]
 
@@ -19,18 +19,18 @@ class ScanFile:
     Parameters
     ----------
     path : Path
-    close : callable
-        Closes the file.
+    source : Source, optional
+        What it is read from, which is closed with it.
     """
 
-    def __init__(self, path: Path, close: Callable[[], None]):
-        self.path, self._close, self._open = path, close, True
+    def __init__(self, path: Path, source: Source | None = None):
+        self.path, self._source, self._open = path, source, True
         self._doubted = False
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The files that it is read from."""
-        return (self.path,)
+        """The files that it is read from, those among them that links lead to."""
+        return (self.path,) if self._source is None else self._source.files
 
     @property
     def contradictions(self) -> tuple[str, ...]:
@@ -67,7 +67,8 @@ class ScanFile:
     def close(self) -> None:
         """Close the file."""
         self._open = False
-        self._close()
+        if self._source is not None:
+            self._source.close()
 
     def __enter__(self) -> Self:
         return self

@@ -8,7 +8,7 @@ import h5py
 import torch
 
 from invgen.core.errors import ParameterError
-from invgen.io.hdf5 import find_object, get_dataset, text_attribute
+from invgen.io.hdf5 import Dataset, File, find_object, get_dataset, text_attribute
 from invgen.reconstruction import Reconstruction
 
 __all__ = ["QUANTILES", "Posterior", "PosteriorWriter"]
@@ -86,22 +86,22 @@ class Posterior:
 
     Attributes
     ----------
-    samples : h5py.Dataset, shape (n, slices, H, W)
-    std : h5py.Dataset, shape (slices, H, W), or None
+    samples : Dataset, shape (n, slices, H, W)
+    std : Dataset, shape (slices, H, W), or None
         None for a single sample.
-    quantiles : dict from float to h5py.Dataset of shape (slices, H, W)
+    quantiles : dict from float to Dataset of shape (slices, H, W)
         Empty for a single sample.
     estimator : str or None
         How the outer quantiles were estimated.
     """
 
-    samples: h5py.Dataset
-    std: h5py.Dataset | None
-    quantiles: dict[float, h5py.Dataset]
+    samples: Dataset
+    std: Dataset | None
+    quantiles: dict[float, Dataset]
     estimator: str | None
 
     @classmethod
-    def of(cls, file: h5py.File, volume: h5py.Dataset) -> Posterior | None:
+    def of(cls, file: File, volume: Dataset) -> Posterior | None:
         """Samples and statistics beside the volume; None where it has no samples.
 
         Raises
@@ -121,5 +121,6 @@ class Posterior:
             if image.shape != volume.shape or image.dtype.kind != "f":
                 raise ValueError(f"its {image.name} is {image.shape} of {image.dtype}")
         std, *quantiles = images
-        estimator = text_attribute(find_object(file, "quantiles"), "estimator")
+        quantiles_ = find_object(file, "quantiles")
+        estimator = None if quantiles_ is None else text_attribute(quantiles_, "estimator")
         return cls(samples, std, dict(zip(QUANTILES, quantiles, strict=True)), estimator)

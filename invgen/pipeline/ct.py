@@ -12,11 +12,13 @@ from typing import Any
 import torch
 
 from invgen.core.errors import ParameterError
+from invgen.core.memory import require_memory
 from invgen.io import (
     STRIPE_FILTERS,
     CenterEstimate,
     Paganin,
     Panel,
+    Placement,
     Projections,
     Scan,
     default_steps,
@@ -28,6 +30,7 @@ from invgen.io import (
 from invgen.io.ct.coverage import Coverage, determined, shown, widened
 from invgen.io.ct.geometry import planar_geometry
 from invgen.io.ct.quanta import Quanta
+from invgen.io.placement import centered
 from invgen.operators import FanBeam, Radon
 from invgen.operators.tomography.geometry import PlanarGeometry
 from invgen.operators.tomography.projection import Projection
@@ -45,6 +48,8 @@ _DIRECT = (FBP, FDK)
 
 class _CT(Work):
     """What slices and volumes share."""
+
+    modality = "CT"
 
     def __init__(self, scan: Scan, recipe: Recipe) -> None:
         super().__init__(recipe, scan.geometry, scan.unit, "fbp")
@@ -203,6 +208,23 @@ class _CT(Work):
         return self.geometry.pixel_size
 
     @property
+    def slice_distance(self) -> float:
+        """Distance of the slices, that of the detector's rows at the rotation axis."""
+        return self._scan.row_size
+
+    def placement(self, slices: range) -> Placement:
+        """Slices around the rotation axis, and the middle of the detector's rows.
+
+        They lie in the scanner's coordinates as axial slices do in a patient's: x of the geometry is to the
+        left of the patient, y to the front, and later rows of the detector are nearer to the head. Viewers
+        then show each slice with its first row at the top, and the object is not mirrored where the sense
+        of rotation is as seen from the side of the first slice.
+        """
+        distance = self.slice_distance
+        offsets = [(row - (self.count - 1) / 2) * distance for row in slices]
+        return centered(self.image_shape, self.pixel_size, offsets, distance, self.unit, stated=True)
+
+    @property
     def about(self) -> dict[str, Any]:
         """Angles, and center of rotation."""
         return {"angles": self.geometry.angles.numpy(), "center": self.recipe.center}
@@ -258,7 +280,9 @@ class SliceBySlice(_CT):
             if (few := self._few(projections.quanta)) is not None:
                 projections = projections.assumed(few)
             self._assumptions = projections.assumptions
-            operator = to_operator(projections, image_shape=self._grid(projections), fov=self.recipe.fov)
+            grid = self._grid(projections)
+            _require_images(grid)
+            operator = to_operator(projections, image_shape=grid, fov=self.recipe.fov)
             if self._operator is None:
                 self._operator = operator
             # a slice in which frames were lost, or whose axis is elsewhere, has its own operator
@@ -289,6 +313,11 @@ class Volume(_CT):
         """Of a slice."""
         return self._whole[0].operator.geometry.fan  # type: ignore[attr-defined]
 
+    @property
+    def slice_distance(self) -> float:
+        """Distance of the slices: the side of a voxel."""
+        return self.pixel_size
+
     def groups(self, slices: range) -> Iterator[range]:
         """All of them."""
         yield slices
@@ -317,7 +346,9 @@ class Volume(_CT):
                 panel, row=panel.row.assumed(few), reports=tuple((*said, few) for said in panel.reports)
             )
         self._assumptions = panel.row.assumptions
-        operator = to_volume_operator(panel, (self.count, *self._grid(panel.row)), self.recipe.fov)
+        grid = (self.count, *self._grid(panel.row))
+        _require_images(grid)
+        operator = to_volume_operator(panel, grid, self.recipe.fov)
         counts = few is not None and self._takes_counts
         problem = self._on_device(to_volume_problem(panel, operator, counts=counts))
         return problem, panel, self._start_of_counts(problem, panel.rows()) if counts else None
@@ -326,6 +357,12 @@ class Volume(_CT):
     def _panel(self) -> Panel:
         """The rows of the detector, with the recipe's center."""
         return self._scan.panel(**self._choice)
+
+
+def _require_images(shape: tuple[int, ...]) -> None:
+    """Refuse images of which there is no memory for three: the iterate, its gradient and the next one."""
+    words = " x ".join(map(str, shape))
+    require_memory(12 * math.prod(shape), f"An image of {words}", "choose a smaller --size")
 
 
 def _stalling(result: Reconstruction) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import torch
 from invgen import figures, metrics
 from invgen.core.errors import FileError
 from invgen.io import MRIScan, Scan, open_scan, read_reconstruction
+from invgen.pipeline.outputs import check_output
 from invgen.pipeline.reading import Reading
 from invgen.pipeline.recipe import Recipe, command_line
 from invgen.pipeline.run import Summary
@@ -21,6 +22,7 @@ __all__ = ["Demonstration", "Score", "demonstrate"]
 
 _VIEWS = 60
 _COILS, _ACCELERATION = 8, 4
+_CT_SOLVERS, _MRI_SOLVERS = ("fbp", "tv"), ("zero-filled", "cg-sense", "tv")
 
 #: Reconstructs a scan into a file by a recipe.
 Run = Callable[[Path, Path, Reading, Recipe], Summary]
@@ -96,20 +98,26 @@ def demonstrate(
     except OSError as error:
         raise FileError(f"{folder} cannot be made: {error.strerror or error}.") from error
     scan, picture = folder / "scan.h5", folder / "demo.png"
+    for path in (
+        scan,
+        picture,
+        *(folder / f"{solver}.h5" for solver in (_MRI_SOLVERS if mri else _CT_SOLVERS)),
+    ):
+        check_output(path)
     if mri:
         size = size or 256
         about = f"{_COILS} coils, {_ACCELERATION}-fold accelerated"
         notice(f"Simulating a raw MRI scan, {about} ...")
         simulate_mri(scan, "head", size=size, coils=_COILS, acceleration=_ACCELERATION)
         words = f"mri head -o {scan} --size {size} --coils {_COILS} --acceleration {_ACCELERATION}"
-        recipes = [Recipe(solver=solver) for solver in ("zero-filled", "cg-sense", "tv")]
+        recipes = [Recipe(solver=solver) for solver in _MRI_SOLVERS]
     else:
         size = size or 512
         about = f"{_VIEWS} views"
         notice(f"Simulating a raw CT scan of {about} ...")
         simulate_ct(scan, "foam", size=size, views=_VIEWS)
         words = f"ct foam -o {scan} --size {size} --views {_VIEWS}"
-        recipes = [Recipe(solver=solver, size=size) for solver in ("fbp", "tv")]
+        recipes = [Recipe(solver=solver, size=size) for solver in _CT_SOLVERS]
 
     with Truth(scan) as truths:
         truth = truths[0]

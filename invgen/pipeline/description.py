@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from invgen.core.errors import FileError, InvgenError
-from invgen.io import KSpace, MeasuredImages, MRIScan, Reconstructed, is_picture, open_images
+from invgen.io import KSpace, MeasuredImages, MRIScan, Reconstructed, is_nifti, is_picture, open_images
 from invgen.pipeline.measuring import WORDS
 from invgen.pipeline.outputs import open_reconstruction
 from invgen.pipeline.reading import Reading
@@ -44,7 +44,7 @@ def describe(path: Path, reading: Reading) -> Description:
     facts = _prior(path) or _reconstruction(path)
     if facts is not None:
         return Description(facts)
-    if reading.operator is None and is_picture(path):
+    if reading.operator is None and (is_picture(path) or is_nifti(path)):
         return Description(_images(path))
     with reading.open(path) as scan:
         if isinstance(scan, MeasuredImages):

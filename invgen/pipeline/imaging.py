@@ -11,7 +11,8 @@ import torch
 
 from invgen import metrics
 from invgen.core.errors import DataError, ParameterError, ShapeError
-from invgen.io import MeasuredImages
+from invgen.io import MeasuredImages, Placement
+from invgen.io.placement import centered
 from invgen.noise import Gaussian
 from invgen.operators import LinearOperator
 from invgen.operators.imaging.noise_level import white_noise_level
@@ -34,6 +35,7 @@ class Restoration(Work):
 
     kept = ", chosen on image {} and kept for all"
     pixel_size = 1.0
+    modality = "image"
 
     def __init__(self, images: MeasuredImages, reading: Reading, recipe: Recipe) -> None:
         super().__init__(recipe, "imaging", "pixel", "tv")
@@ -83,6 +85,10 @@ class Restoration(Work):
         """Of an image: (H, W), or in color (3, H, W)."""
         assert self._operator is not None, "there has been a first problem"
         return self._operator.domain.shape
+
+    def placement(self, slices: range) -> Placement:
+        """Images are one behind another, in pixels."""
+        return centered(self.image_shape, 1.0, slices, 1.0, self.unit)
 
     @property
     def about(self) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def run_here(jobs: Iterable[Job], work: Work, advance: Advance) -> Iterator[Solv
 
 def jobs_of(path: Path, reading: Reading, work: Work, slices: range) -> list[Job]:
     """The jobs of slices of a scan, on which all is chosen."""
-    whole, located, recipe = path.resolve(), reading.located(), work.recipe.located()
+    whole, located, recipe = path.resolve(), reading.located(path), work.recipe.located()
     return [Job(whole, located, recipe, group) for group in work.groups(slices)]
 
 

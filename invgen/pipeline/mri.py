@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from invgen.core.errors import DataError, ParameterError
-from invgen.io import KSpace, MRIScan
+from invgen.io import KSpace, MRIScan, Placement
 from invgen.io.mri.problems import to_problem
 from invgen.operators import MRI, NonCartesianMRI
 from invgen.operators.mri.partial_fourier import partial_axes
@@ -34,7 +34,7 @@ _OF_MAPS = ("solver", "maps", "compress", "weight", "iterations")
 class Images(Work):
     """Slices or slabs one at a time, each with coil maps of its own."""
 
-    complex = True
+    complex, modality = True, "MR"
 
     def __init__(self, scan: MRIScan, recipe: Recipe) -> None:
         cartesian = scan.trajectory == "cartesian"
@@ -73,6 +73,7 @@ class Images(Work):
             problem, report = self._problem(slab)
             notice(f"Root sum of squares: no coil maps can be made. {error}")
         self._ready = {slab: (problem, report)}
+        self._grid = tuple(problem.operator.domain.shape[-len(scan.image_shape) :])
         height, width = scan.crop(problem.zeros()).shape[-2:]
         self._shape = height, width
         if self._takes_coils and isinstance(problem.operator, MRI):
@@ -95,6 +96,11 @@ class Images(Work):
         """Height and width of a pixel."""
         height, width = self._scan.pixel_size[-2:]
         return height, width
+
+    def placement(self, slices: range) -> Placement:
+        """Slices where the scan has them, else around the origin."""
+        whole = self._scan.placement(self._grid)
+        return replace(whole, positions=whole.positions[slices.start : slices.stop : slices.step])
 
     @property
     def about(self) -> dict[str, Any]:

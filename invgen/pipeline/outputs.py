@@ -3,30 +3,46 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import fields, is_dataclass
+from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from invgen.core.errors import FileError
+from invgen.core.files import check_target
 
 if TYPE_CHECKING:
     from invgen.io import Reconstructed
 
-__all__ = ["open_reconstruction", "refuse_to_overwrite", "require_room"]
+__all__ = ["check_output", "open_reconstruction", "require_room"]
 
 
-def refuse_to_overwrite(output: Path, *inputs: Path) -> None:
-    """Keep a command from replacing what it reads.
+def check_output(output: Path, *read: object) -> None:
+    """Fail before the work where its output would destroy something, or cannot be written.
+
+    Parameters
+    ----------
+    output : Path
+    *read : path, str, dataclass of options, or None
+        What the command reads: files, folders of them, and values that may name such, as options do.
 
     Raises
     ------
     FileError
-        When the output is one of the inputs, under whatever name.
+        When the output is one of the files that are read, under whatever name, or is a folder, a device, a
+        pipe or a read-only file, or its folder cannot be written to.
     """
-    for path in inputs:
-        if path.exists() and output.exists() and os.path.samefile(path, output):
-            raise FileError(f"{output} is what the command reads; give another name for the output.")
+    target = check_target(output)
+    if target.exists():
+        for path in _files(read):
+            if _is_in(target, path):
+                raise FileError(f"{output} is what the command reads; give another name for the output.")
+    require_room(output, 0)
 
 
 def require_room(output: Path, needed: int) -> None:
@@ -35,10 +51,8 @@ def require_room(output: Path, needed: int) -> None:
     Raises
     ------
     FileError
-        When the output is a folder, its folder cannot be written to, or the disk is too full.
+        When its folder cannot be written to, or the disk is too full.
     """
-    if output.is_dir():
-        raise FileError(f"{output} is a folder; give the name of a file to write.")
     folder = Path(os.path.realpath(output)).parent
     try:
         with tempfile.TemporaryFile(dir=folder):
@@ -50,6 +64,49 @@ def require_room(output: Path, needed: int) -> None:
             f"{output} cannot be written: it needs {needed / 1e9:.3g} GB and the disk has "
             f"{free / 1e9:.3g} GB left. Choose fewer slices, larger bins, or another disk."
         )
+
+
+def _files(values: Iterable[object]) -> Iterator[Path]:
+    """Files and folders that are there, of values that may name them."""
+    for value in values:
+        if isinstance(value, Path):
+            yield from [value] if value.exists() else _named(str(value))
+        elif is_dataclass(value):
+            yield from _files(getattr(value, field.name) for field in fields(value))
+        elif isinstance(value, Mapping):
+            yield from _files(value.values())
+        elif isinstance(value, tuple | list):
+            yield from _files(value)
+        elif isinstance(value, str):
+            yield from _named(value)
+
+
+def _named(text: str) -> Iterator[Path]:
+    """Files that a text names: whole, as a pattern, or as one of its parts, as in ``inpaint:mask.png,2``."""
+    ends = [found.start() for found in re.finditer("[:,]", text)]
+    for first in [0, *(end + 1 for end in ends)]:
+        for last in [*ends, len(text)]:
+            part = text[first:last]
+            with suppress(OSError, ValueError):  # too long for a name
+                if part and os.path.exists(part):
+                    yield Path(part)
+                elif any(sign in part for sign in "*?["):
+                    yield from map(Path, glob(part, recursive=True))
+
+
+def _is_in(target: Path, path: Path) -> bool:
+    """Whether a file is another one, or in a folder, by its identity."""
+    found = target.stat()
+    with suppress(OSError, ValueError):
+        if os.path.samestat(found, path.stat()):
+            return True
+        if path.is_dir():
+            for folder, _, names in os.walk(path):
+                for name in names:
+                    with suppress(OSError):
+                        if os.path.samestat(found, os.stat(os.path.join(folder, name))):
+                            return True
+    return False
 
 
 def open_reconstruction(path: Path) -> Reconstructed:

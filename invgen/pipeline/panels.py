@@ -12,7 +12,7 @@ import torch
 from invgen import figures, metrics
 from invgen.core.errors import FileError, ParameterError, ShapeError
 from invgen.io import Reconstructed
-from invgen.pipeline.outputs import open_reconstruction, refuse_to_overwrite
+from invgen.pipeline.outputs import check_output, open_reconstruction
 from invgen.pipeline.truth import Truth
 from invgen.pipeline.values import select
 
@@ -60,8 +60,9 @@ def draw_slices(
     FileError, ParameterError, ShapeError
         For what cannot be shown so.
     """
-    refuse_to_overwrite(output, path, *([compare] if compare else []))
+    check_output(output, path, compare)
     with open_reconstruction(path) as file:
+        check_output(output, file.source)  # of the truth beside a comparison
         if phase and (compare is not None or not file.is_complex):
             raise ParameterError(
                 "--phase shows the phase of an MRI reconstruction; leave out --compare."

@@ -12,7 +12,7 @@ from typing import Any
 
 from invgen.core.checks import as_count, is_count
 from invgen.core.errors import ParameterError
-from invgen.pipeline.values import Value, are_numbers
+from invgen.pipeline.values import LOWEST, Value, are_numbers
 
 __all__ = [
     "Angle",
@@ -21,6 +21,7 @@ __all__ = [
     "Columns",
     "Counts",
     "Degrees",
+    "Entries",
     "FieldOfView",
     "KspaceCenter",
     "Lengths",
@@ -204,6 +205,30 @@ class Counts(Value):
         if min(counts) < 1:
             raise ValueError(f"{text!r} is no list of numbers such as 64,128.")
         return counts
+
+    def write(self, value: tuple[int, ...]) -> str:
+        """Numbers with commas between them."""
+        return ",".join(map(str, value))
+
+
+class Entries(Value):
+    """An entry along an axis, or along several: whole numbers; negative ones count from the end."""
+
+    metavar = "N"
+    syntax = "Counted from 0; 2,0 for two such axes."
+    python = "int, or tuple of int"
+
+    def check(self, value: Any, name: str) -> tuple[int, ...]:
+        """A tuple of int."""
+        values = value if isinstance(value, Sequence) and not isinstance(value, str) else (value,)
+        return tuple(as_count(part, name, least=LOWEST) for part in values)
+
+    def read(self, text: str) -> tuple[int, ...]:
+        """Numbers with commas between them."""
+        try:
+            return tuple(int(part) for part in text.split(","))
+        except ValueError:
+            raise ValueError(f"{text!r} is neither a whole number nor several, such as 2,0.") from None
 
     def write(self, value: tuple[int, ...]) -> str:
         """Numbers with commas between them."""

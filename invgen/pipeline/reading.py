@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import re
+import os
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from invgen.core.errors import FileError, ParameterError
+from invgen.core.errors import ParameterError
 from invgen.pipeline.measuring import Measuring, Operators, measuring, operators_in_words
 from invgen.pipeline.options import given, option, validate
-from invgen.pipeline.quantities import Angles, KspaceCenter, Lengths, Sizes
+from invgen.pipeline.quantities import Angles, Entries, KspaceCenter, Lengths, Sizes
 from invgen.pipeline.values import Choice, Flag, Name
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from invgen.io import MeasuredImages, MRIScan, Scan
 
 __all__ = ["Reading"]
@@ -41,26 +40,54 @@ class Reading:
         panel=_ANY,
     )
     format: str | None = option(
-        Choice(("dataexchange", "nxtomo", "hdf5", "npy", "mat", "tiff", "fastmri", "ismrmrd")),
-        "What the file is, if not what it looks like: dataexchange, nxtomo, fastmri, ismrmrd, hdf5, npy, mat "
-        "or tiff.",
+        Choice(
+            (
+                "dataexchange",
+                "nxtomo",
+                "hdf5",
+                "npy",
+                "mat",
+                "tiff",
+                "fastmri",
+                "ismrmrd",
+                "htc",
+                "nikon",
+                "bart",
+            )
+        ),
+        "What the file is, if not what it looks like: dataexchange, nxtomo, htc, nikon, fastmri, ismrmrd, "
+        "bart, hdf5, npy, mat or tiff.",
         panel=_ANY,
+    )
+    index: tuple[int, ...] | None = option(
+        Entries(),
+        "Entry of an array that holds several scans along a further axis, energy, echo, time, contrast or "
+        "phase, as in --axes energy,angle,row,column.",
+        panel=_ANY,
+    )
+    follow_links: bool = option(
+        Flag(),
+        "Follow links of HDF5 files, and virtual datasets, out of the folder of the scan; within it they are "
+        "followed anyway.",
+        panel=_ANY,
+        default=False,
     )
     angles: str | tuple[float, ...] | None = option(
         Angles(),
-        "Angles of the projections, in the file's order: a text or NPY file, in --angle-unit; or an array of "
-        "the scan's file.",
+        "Angles of the projections, in the file's order and in --angle-unit: an array of the scan's file, "
+        "else FILE[:DATASET], or a text.",
         panel=_CT,
     )
     angle_unit: str | None = option(
         Choice(("deg", "rad")), "Unit of the angles in files that do not state it: deg or rad.", panel=_CT
     )
     flats: str | None = option(
-        Name(),
-        "Array of the frames without object (open beam); of NPY and TIFF scans, another such file.",
+        Name("NAME|FILE"),
+        "The frames without object (open beam): an array of the scan's file, else FILE[:DATASET] of any "
+        "format that scans have.",
         panel=_CT,
     )
-    darks: str | None = option(Name(), "Likewise, of the frames without beam.", panel=_CT)
+    darks: str | None = option(Name("NAME|FILE"), "Likewise, the frames without beam.", panel=_CT)
     quantity: str | None = option(
         Choice(("transmission", "absorption"), "WHAT"),
         "What projections without flats are: transmission, I / I0; or absorption, line integrals "
@@ -138,6 +165,8 @@ class Reading:
 
     def open(self, path: Path) -> Scan | MRIScan | MeasuredImages:
         """Open the scan, or the images."""
+        import numpy as np
+
         from invgen.io import is_picture, open_images, open_scan
 
         measured = self.measuring
@@ -153,57 +182,51 @@ class Reading:
             return open_images(path, dataset=self.dataset, vectors=measured.vectors and not self.simulate)
         if self.simulate:
             raise ParameterError(f"--simulate measures an image by --operator, {operators_in_words()}.")
-        if is_picture(path):
+        if is_picture(path) or (path.is_dir() and any(map(is_picture, path.iterdir()))):
+            kind = "a folder of pictures" if path.is_dir() else "a picture"
             raise ParameterError(
-                f"{path} is a picture: how it was measured is stated by --operator, {operators_in_words()}."
+                f"{path} is {kind}: how it was measured is stated by --operator, {operators_in_words()}."
             )
         stated = {each.name: getattr(self, each.name) for each in given(self)}
-        angles = _angles(self.angles, self.angle_unit)
-        if angles is not None:
-            stated["angles"] = angles
-        elif self.angles is not None:
+        if isinstance(self.angles, str):
             stated["angles_dataset"] = stated.pop("angles")
+        elif self.angles is not None:
+            stated["angles"] = np.array(self.angles)
         return open_scan(path, **stated)
 
     @property
     def files(self) -> dict[str, Path]:
-        """Files that are read beside the scan, by the names of their options."""
-        named: dict[str, Any] = {name: getattr(self, name) for name in _FILES}
-        if self.measuring is not None:
-            named["operator"] = self.measuring.file
-        return {name: Path(value) for name, value in named.items() if _is_file(value)}
+        """Files that may be read beside the scan, by the names of their options."""
+        named = {name: value for name in _FILES if isinstance(value := getattr(self, name), str)}
+        found = {name: file[0] for name, value in named.items() if (file := _named(value)) is not None}
+        if self.measuring is not None and self.measuring.file is not None:
+            found["operator"] = Path(self.measuring.file)
+        return {name: path for name, path in found.items() if path.exists()}
 
-    def located(self) -> Reading:
-        """Return the same with whole paths for names of files, so that they are found from any folder."""
-        whole: dict[str, Any] = {name: str(path.resolve()) for name, path in self.files.items()}
+    def located(self, scan: Path | None = None) -> Reading:
+        """Return the same with whole paths for names of files, so that they are found from any folder.
+
+        A name that is one of an array in the file of the scan, too, means the array.
+        """
+        from invgen.io.source import Source, container_of
+
+        whole: dict[str, Any] = {}
+        for name in _FILES:
+            value = getattr(self, name)
+            if isinstance(value, str) and (file := _named(value)) is not None:
+                if scan is not None:
+                    with closing(Source(scan, container_of(scan), self.follow_links)) as source:
+                        if source.holds(value):
+                            continue
+                path, array = file
+                whole[name] = ":".join([os.path.abspath(path), *([] if array is None else [array])])
         if self.measuring is not None:
             whole["operator"] = self.measuring.located().text
         return replace(self, **whole)
 
 
-def _is_file(value: Any) -> bool:
-    return isinstance(value, str) and Path(value).is_file()
+def _named(value: str) -> tuple[Path, str | None] | None:
+    """The file that a value means, if it is one."""
+    from invgen.io.source import named_file
 
-
-def _angles(value: str | tuple[float, ...] | None, unit: str | None) -> np.ndarray | None:
-    """Angles in radians that are given as numbers or in a file; None for an array of the scan's file."""
-    import numpy as np
-
-    if isinstance(value, tuple):
-        return np.array(value)
-    return _angles_of_file(Path(value), unit) if value is not None and Path(value).is_file() else None
-
-
-def _angles_of_file(path: Path, unit: str | None) -> np.ndarray:
-    import numpy as np
-
-    from invgen.io.ct.angles import angles_in_radians
-
-    try:
-        if path.suffix == ".npy":
-            values = np.load(path, allow_pickle=False)
-        else:
-            values = np.array(re.split(r"[\s,;]+", path.read_text().strip()), dtype=np.float64)
-    except (OSError, ValueError) as error:  # also text that is no UTF-8, and a pickle
-        raise FileError(f"{path} is no list of angles: {error}") from error
-    return angles_in_radians(values, stated=None, option=unit, what=str(path))
+    return named_file(value)

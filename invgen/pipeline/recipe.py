@@ -280,6 +280,14 @@ class Recipe:
         panel=_POSTERIOR,
         default=0,
     )
+    image_format: str | None = option(
+        Choice(("hdf5", "nifti", "dicom", "tiff", "npy", "png"), "FORMAT"),
+        "Format of the output: hdf5, which holds everything; nifti, dicom (a folder of a file for each "
+        "slice), tiff, npy, or of images png; by default what its suffix says, else hdf5. Of complex images "
+        "all but hdf5 and npy hold the modulus. Samples stay in hdf5; others have their standard deviation "
+        "beside the image, in NAME_std.",
+        panel=_DATA,
+    )
     settings: Mapping[str, Any] = option(
         Settings(),
         "Hyper-parameters of the method, such as zeta=0.3 of dps.",
@@ -366,11 +374,6 @@ class Recipe:
         method.check(rest)
         return replace(self, **moved, settings=rest)
 
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """The file of the prior, where it is one."""
-        return (Path(self.prior),) if self.prior is not None and Path(self.prior).is_file() else ()
-
     def located(self) -> Recipe:
         """The same with the whole path of a prior that is a file, so that it is found from any folder."""
         from invgen.pipeline.posterior import located
@@ -402,7 +405,7 @@ def command_line(path: Path, output: Path, reading: Reading, recipe: Recipe) -> 
 
 def settings_of(path: Path, output: Path, reading: Reading, recipe: Recipe, slices: range) -> dict[str, Any]:
     """Collect what a repetition needs: the command, and the same by name; paths are whole."""
-    reading, recipe = reading.located(), recipe.located()
+    reading, recipe = reading.located(path), recipe.located()
     choices = recorded(recipe)
     if not recipe.settings:
         del choices["settings"]

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from invgen.core.errors import ParameterError
 from invgen.pipeline.options import taking
-from invgen.pipeline.outputs import refuse_to_overwrite
+from invgen.pipeline.outputs import check_output
 from invgen.pipeline.reading import Reading
 from invgen.pipeline.recipe import Recipe
 from invgen.pipeline.values import select
@@ -90,8 +91,8 @@ def reconstruct(
     scan : path
         Of a scan; of a picture, a folder of them or an array of images, with `operator`.
     output : path, optional
-        HDF5 file to write, or of images also a PNG, TIFF or NPY file; it appears when all slices are in it.
-        Without it the images are in the result.
+        File to write, in HDF5, or as `image_format` or its suffix says in NIfTI, DICOM, TIFF, NPY or, of
+        images, PNG; it appears when all slices are in it. Without it the images are in the result.
     notice : callable(str), optional
         Called with a sentence on each automatic choice.
     advance : callable(done, total), optional
@@ -127,16 +128,23 @@ def run(
 ) -> Summary:
     """Reconstruct slices of a scan; see `reconstruct`."""
     from invgen.pipeline.jobs import jobs_of, run_here, work_on
-    from invgen.pipeline.sinks import Memory, Sink, check_name, file_for, require_room_for
+    from invgen.pipeline.sinks import Memory, Sink, check_name, file_for, outputs_of, require_room_for
 
+    if output is not None:
+        check_output(output, path, reading, recipe)
     with ExitStack() as stack:
         scan = reading.open(path)
         stack.callback(scan.close)
+        if output is not None:
+            check_output(output, *scan.files)
         work = work_on(scan, reading, recipe)
         slices = select(recipe.slices, work.count, "slices")
         if output is not None:
-            refuse_to_overwrite(output, *scan.files, *reading.files.values(), *recipe.files)
+            for each in outputs_of(output, work):
+                check_output(each, path, reading, recipe, *scan.files)
             check_name(output, work, len(slices))
+        elif recipe.image_format is not None:
+            raise ParameterError("image_format is of a file that is written; give output=...")
         memory: Memory | None = None
         began, count, middle = time.perf_counter(), len(slices), slices[len(slices) // 2]
         advance(0, count)

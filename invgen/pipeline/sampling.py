@@ -14,7 +14,7 @@ from invgen import priors
 from invgen.core.checks import as_count
 from invgen.core.errors import CapabilityError, ParameterError
 from invgen.figures import save_grid
-from invgen.pipeline.outputs import refuse_to_overwrite, require_room
+from invgen.pipeline.outputs import check_output
 
 __all__ = ["draw", "draw_samples", "window_of"]
 
@@ -68,7 +68,7 @@ def draw_samples(
     """
     count = as_count(count, "--count")
     steps = None if steps is None else as_count(steps, "--steps", least=2)
-    refuse_to_overwrite(output, Path(name))
+    check_output(output, name)
     prior = priors.load(name)
     if not isinstance(prior, priors.Sampler):
         raise CapabilityError(f"{name} is a {type(prior).__name__}, which draws no images.")
@@ -84,7 +84,6 @@ def draw_samples(
         if option not in known:
             typed = "size" if option == "image_shape" else option
             raise ParameterError(f"{name} is a {type(prior).__name__}: leave out --{typed}.")
-    require_room(output, 0)
     save_grid(_drawn(prior, count, seed, given, advance), output, window=window_of(prior))
 
 

@@ -1,25 +1,29 @@
-"""Where reconstructed slices go: a file, or memory."""
+"""Where reconstructed slices go: files, or memory."""
 
 from __future__ import annotations
 
 import math
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 import torch
 
 from invgen.core.errors import FileError
-from invgen.io import PICTURES, PictureWriter, ReconstructionWriter, bytes_per_pixel
+from invgen.io import IMAGE_FORMATS, ReconstructionWriter, bytes_per_pixel, format_of
+from invgen.io.formats.npy import aside
+from invgen.io.formats.volume import SliceWriter, Volume, provenance
 from invgen.pipeline.imaging import Restoration
 from invgen.pipeline.outputs import require_room
 from invgen.pipeline.reading import Reading
 from invgen.pipeline.recipe import settings_of
 from invgen.pipeline.work import Work
 
-__all__ = ["Memory", "Sink", "check_name", "file_for", "require_room_for"]
+__all__ = ["Memory", "Sink", "check_name", "file_for", "outputs_of", "require_room_for"]
 
-_HDF5 = (".h5", ".hdf5")
+#: Formats of which one file has all.
+_ALONE = (None, "hdf5", "png")
 
 
 class Sink(Protocol):
@@ -61,45 +65,116 @@ class Memory:
             self.samples[:, index] = samples
 
 
+class _WithDeviation:
+    """Images in one file, and the standard deviation of their samples in another."""
+
+    def __init__(self, images: SliceWriter, deviation: SliceWriter) -> None:
+        self._images, self._deviation = images, deviation
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            stack.enter_context(self._deviation)
+            stack.enter_context(self._images)
+            self._stack = stack.pop_all()
+        return self
+
+    def write(
+        self, index: int, image: torch.Tensor, report: tuple[str, ...], samples: torch.Tensor | None
+    ) -> None:
+        """Write an image, and the deviation of its samples from their mean."""
+        assert samples is not None, "the method draws them"
+        self._images.write(index, image)
+        self._deviation.write(index, samples.std(0))
+
+    def __exit__(self, kind, error, traceback) -> None:
+        self._stack.__exit__(kind, error, traceback)
+
+
+def outputs_of(output: Path, work: Work) -> tuple[Path, ...]:
+    """All files that are written under a name; the first is that of the images."""
+    form = format_of(output, work.recipe.image_format)
+    found: tuple[Path, ...] = (output,)
+    if _has_deviation(form, work):
+        found += (deviation_of(output),)
+    if form == "npy" and not isinstance(work, Restoration):
+        found += tuple(map(aside, found))
+    return found
+
+
+def _has_deviation(form: str | None, work: Work) -> bool:
+    """Whether the standard deviation of samples is in a file of its own."""
+    return form not in _ALONE and (work.recipe.samples or 1) > 1
+
+
+def deviation_of(output: Path) -> Path:
+    """Name of the standard deviation beside images: ``image_std.nii.gz`` of ``image.nii.gz``."""
+    name, dot, suffixes = output.name.partition(".")
+    return output.with_name(f"{name}_std{dot}{suffixes}")
+
+
 def check_name(output: Path, work: Work, count: int) -> None:
-    """Refuse a name whose suffix is of no file that this work is written to.
+    """Refuse a name, or a format, to which this work is not written.
 
     Raises
     ------
-    FileError
+    FileError, ParameterError, CapabilityError
     """
-    if not isinstance(work, Restoration):
-        return
-    suffix = output.suffix.lower()
-    if suffix not in (*_HDF5, *PICTURES):
+    form = format_of(output, work.recipe.image_format)
+    if form is None and isinstance(work, Restoration):
+        suffixes = ", ".join(suffix for each in IMAGE_FORMATS.values() for suffix in each.suffixes)
+        raise FileError(f"{output} ends with none of {suffixes}, which images are written to.")
+    if form == "png" and not isinstance(work, Restoration):
         raise FileError(
-            f"{output} ends with none of {', '.join((*_HDF5, *PICTURES))}, which images are written to."
+            f"{output}: the values of a scan's image are not those of a picture. Write them to a .h5 file, "
+            "and draw that by invgen view."
         )
-    if suffix in PICTURES:
-        PictureWriter(output, count)
+    if form is not None and (writer := IMAGE_FORMATS[form].writer) is not None:
+        writer.check(output, count)
 
 
 def require_room_for(output: Path, work: Work, count: int) -> None:
     """Fail before the work where the disk has no room for the slices; see `require_room`."""
-    pixels = count * math.prod(work.image_shape)
-    require_room(output, bytes_per_pixel(work.complex, work.recipe.samples) * pixels)
+    form = format_of(output, work.recipe.image_format)
+    writer = IMAGE_FORMATS[form or "hdf5"].writer
+    if writer is None:
+        needed = bytes_per_pixel(work.complex, work.recipe.samples)
+    else:
+        needed = writer.bytes_per_value(output, work.complex) * (1 + _has_deviation(form, work))
+    require_room(output, needed * count * math.prod(work.image_shape))
 
 
 def file_for(
     output: Path, path: Path, reading: Reading, work: Work, slices: range
 ) -> AbstractContextManager[Sink]:
-    """The file of slices of a scan, with all that a repetition needs; of images, also a picture of these."""
-    if isinstance(work, Restoration) and output.suffix.lower() not in _HDF5:
-        return PictureWriter(output, len(slices))
-    return ReconstructionWriter(
-        output,
-        slices=len(slices),
-        image_shape=work.image_shape,
-        pixel_size=work.pixel_size,
-        unit=work.unit,
-        source=path.resolve(),
-        settings=settings_of(path, output, reading, work.recipe, slices),
-        complex=work.complex,
-        samples=work.recipe.samples,
-        **work.about,
+    """The file of slices of a scan, or of images, with what a repetition needs where the format holds it."""
+    recipe, placement = work.recipe, work.placement(slices)
+    settings = settings_of(path, output, reading, recipe, slices)
+    form = format_of(output, recipe.image_format)
+    writer = IMAGE_FORMATS[form or "hdf5"].writer
+    if writer is None:
+        return ReconstructionWriter(
+            output,
+            slices=len(slices),
+            image_shape=work.image_shape,
+            pixel_size=work.pixel_size,
+            unit=work.unit,
+            source=path.resolve(),
+            settings=settings,
+            complex=work.complex,
+            samples=recipe.samples,
+            placement=placement,
+            **work.about,
+        )
+    volume = Volume(
+        len(slices),
+        work.image_shape,
+        placement,
+        work.modality,
+        work.complex,
+        provenance(path.resolve(), settings),
     )
+    images = writer(output, volume)
+    if not _has_deviation(form, work):
+        return images
+    deviation = replace(volume, complex=False, quantity="standard deviation")
+    return _WithDeviation(images, writer(deviation_of(output), deviation))

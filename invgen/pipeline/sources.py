@@ -8,8 +8,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from invgen.core.errors import FileError, ShapeError
+from invgen.core.errors import FileError, InvgenError, ShapeError
 from invgen.core.files import check_regular
+from invgen.core.memory import require_memory
+from invgen.core.text import brief
+from invgen.io.arrays import load_npy
+from invgen.io.images import check_picture
 
 __all__ = ["read_image"]
 
@@ -38,12 +42,16 @@ def read_image(path: Path, named: str) -> torch.Tensor:
     check_regular(path)
     try:
         if path.suffix == ".npy":
-            values = np.load(path, allow_pickle=False)
+            values = load_npy(path)
+            require_memory(12 * values.size, str(path))
         else:
+            check_picture(path)
             with Image.open(path) as image:
                 values = np.asarray(image if image.mode in ("L", "F", "I", "I;16") else image.convert("L"))
+    except (InvgenError, MemoryError):
+        raise
     except Exception as error:  # what the parsers of many formats run into
-        raise FileError(f"{path} cannot be read as an image: {error}") from error
+        raise FileError(f"{path} cannot be read as an image: {brief(error)}.") from error
     if values.dtype.kind not in "buif":
         raise ShapeError(f"{path} should hold real numbers; it holds {values.dtype}.")
     return torch.from_numpy(values.astype(np.float64))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from invgen.core.errors import FileError, InvgenError, ParameterError
-from invgen.core.files import atomic_path
+from invgen.core.errors import FileError, InvgenError, InvgenWarning, ParameterError
+from invgen.core.files import atomic_path, sweep
+from invgen.core.text import brief, parse_json, read_text
 from invgen.pipeline.learning import FAMILIES, Learning
 from invgen.pipeline.options import recorded
-from invgen.pipeline.outputs import refuse_to_overwrite, require_room
+from invgen.pipeline.outputs import check_output
 
 if TYPE_CHECKING:
     from invgen.priors import Learned
@@ -20,6 +23,9 @@ __all__ = ["Stopped", "learn"]
 
 #: The number of times that pictures are drawn in a run.
 _SHOWS = 10
+
+#: Files of a run.
+_OF_RUN = ("run.json", "state.pt", "log.csv")
 
 #: What may change from one start of a run to the next.
 _APART = ("steps", "precision")
@@ -71,9 +77,12 @@ def learn(
     from invgen.pipeline.fits import Data, fit
     from invgen.priors.training import Training
 
-    refuse_to_overwrite(output, data)
-    require_room(output, 0)
+    check_output(output, data, options)
     folder = folder or output.with_suffix(".run")
+    kept = [folder, *(folder / name for name in _OF_RUN)]
+    if os.path.realpath(output) in map(os.path.realpath, kept):
+        raise ParameterError(f"{output} is where the run keeps its state: give another name for the prior.")
+    check_output(output, *kept[1:])
     known = Data.read(data, options)
     fitted = fit(options, known)
     training = Training(
@@ -92,7 +101,10 @@ def learn(
         notice(f"Learning from {len(known.images)} images, {parts}; the log and pictures are in {folder}.")
 
     def show(prior: Learned, step: int) -> None:
-        fitted.show(prior, folder / f"step-{step:06d}.png")
+        try:
+            fitted.show(prior, folder / f"step-{step:06d}.png")
+        except FileError as error:  # no reason to lose what has been learned
+            warnings.warn(f"There is no picture of step {step}: {error}", InvgenWarning, stacklevel=2)
 
     try:
         prior = fitted.train(folder=folder, training=training, show=show, progress=progress)
@@ -127,19 +139,24 @@ def _claim(folder: Path, settings: dict[str, Any]) -> None:
     path = folder / "run.json"
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        sweep(folder)
         if not path.exists():
             if any(entry != path for entry in folder.iterdir()):
-                raise FileError(f"{folder} holds something other than a run: give another --folder.")
+                raise FileError("it holds something other than a run.")
             with atomic_path(path) as beside:
                 beside.write_text(json.dumps(settings, indent=2))
-        kept = json.loads(path.read_text())
-        differing = [name for name, value in settings.items() if kept.get(name) != value]
-    except (OSError, ValueError, AttributeError) as error:
-        raise FileError(f"{folder} cannot be used for the run: {error}.") from error
+        kept = parse_json(read_text(path, "the settings of a run"), path.name)
+        if not isinstance(kept, dict):
+            raise FileError(f"{path.name} holds no settings.")
+    except OSError as error:
+        raise FileError(f"{folder} cannot be used for the run: {error.strerror or error}.") from error
+    except FileError as error:
+        raise FileError(f"{folder} cannot be used for the run, give another --folder: {error}") from error
+    differing = [name for name, value in settings.items() if kept.get(name) != value]
     if differing:
         # another family has other options, and is the only one worth mentioning
         differing = ["family"] if "family" in differing else differing
-        others = ", ".join(f"{name} {kept.get(name)}, not {settings[name]}" for name in differing)
+        others = ", ".join(f"{name} {brief(kept.get(name), 40)}, not {settings[name]}" for name in differing)
         raise ParameterError(
             f"{folder} holds a run of other options ({others}): go on with the same ones, or give another "
             "--folder."
@@ -159,7 +176,7 @@ def _write(
     from invgen import __version__
     from invgen.priors.training import read_log
 
-    last = read_log(folder)[-1]
+    last = ([{}, *read_log(folder)])[-1]
     names = {key: Path(settings[key]).name for key in ("data", "labels") if settings.get(key)}
     measured = {
         name: float(value) for name, value in last.items() if value and name not in ("step", "seconds")
@@ -168,7 +185,7 @@ def _write(
         output,
         data={"file": names["data"], "images": learned, "held_out": held_out},
         training=settings | names,  # folders are nobody else's business
-        seconds=round(float(last["seconds"])),
+        seconds=round(float(last.get("seconds") or 0)),
         quality=measured,
         made_with=f"invgen {__version__}",
     )

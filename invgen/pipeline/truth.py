@@ -5,12 +5,11 @@ from __future__ import annotations
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-import h5py
 import torch
 
 from invgen.core.errors import FileError, InvgenError
 from invgen.io import MeasuredImages, MRIScan, is_picture, open_images, open_scan
-from invgen.io.hdf5 import find_object, get_dataset, open_hdf5, text_attribute
+from invgen.io.hdf5 import Dataset, File, find_object, get_dataset, open_hdf5, text_attribute
 
 __all__ = ["Truth"]
 
@@ -41,14 +40,14 @@ class Truth:
             self.shape: tuple[int, ...]
             if _holds_pictures(Path(path)):
                 pictures = stack.enter_context(open_images(path))
-                self._images: h5py.Dataset | MRIScan | MeasuredImages = pictures
+                self._images: Dataset | MRIScan | MeasuredImages = pictures
                 self.label, self._first, self._count = "truth", 0, pictures.slices
                 self.shape = pictures.measured(0).shape
                 self._path, self._stack = path, stack.pop_all()
                 return
             file = stack.enter_context(open_hdf5(Path(path)))
             images = find_object(file, "truth/image")
-            if isinstance(images, h5py.Dataset) and images.ndim == 3:
+            if isinstance(images, Dataset) and images.ndim == 3:
                 self._images = images
                 self.label, self._first, self._count = "truth", _first_row(file, images), len(images)
                 self.shape = images.shape[1:]
@@ -95,9 +94,10 @@ def _holds_pictures(path: Path) -> bool:
     return path.is_dir() or is_picture(path) or path.suffix.lower() in (".npy", ".tif", ".tiff")
 
 
-def _first_row(file: h5py.File, images: h5py.Dataset) -> int:
+def _first_row(file: File, images: Dataset) -> int:
     """Slice of the scan that the first image is of."""
-    if text_attribute(images.parent, "geometry") != "cone":
+    truth = find_object(file, "truth")
+    if truth is None or text_attribute(truth, "geometry") != "cone":
         return 0
     # the rows of a cone-beam camera see its slices and as much above and below, see simulate_ct
     return (get_dataset(file, "exchange/data").shape[1] - len(images)) // 2

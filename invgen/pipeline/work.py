@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from invgen import priors
 from invgen.core.errors import DataError, ParameterError
+from invgen.io.placement import Placement
 from invgen.pipeline.options import options
 from invgen.pipeline.posterior import check_prior
 from invgen.pipeline.recipe import Recipe, kind_of
@@ -96,6 +97,8 @@ class Work(ABC):
 
     count: int
     remarks: tuple[str, ...] = ()
+    #: What DICOM calls such scans; "image" of images.
+    modality: Literal["CT", "MR", "image"]
     #: Reconstructions are complex numbers.
     complex = False
     #: The scan is reconstructed as a volume.
@@ -132,6 +135,10 @@ class Work(ABC):
     def channels(self) -> int | None:
         """Number of channels of a slice, along its first axis; None where it has no such axis."""
         return None
+
+    @abstractmethod
+    def placement(self, slices: range) -> Placement:
+        """Where the pixels of slices are in space."""
 
     @property
     @abstractmethod

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Collection
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from invgen.core.errors import CapabilityError, DataError, DtypeError, ShapeError
+from invgen.core.files import temporary_folder
 from invgen.noise import Gaussian
 from invgen.operators import Radon
 from invgen.phantoms import disc
@@ -246,8 +245,8 @@ def _check_resume(full: _Recorded, checks: Checks) -> None:
     first, second = next(states), next(states)
     again = next(full.solver.iterate(full.problem, first, **full.arguments))
     checks.true("resume: state", same_bits(again.x, second.x), "iterate from a state gives other images")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "checkpoint"
+    with temporary_folder() as folder:
+        path = folder / "checkpoint"
         with contextlib.suppress(_Interruption):
             full.run(callback=interrupt, checkpoint=path)
         checks.true("resume: saved", path.exists(), "an interruption left no checkpoint")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from contextlib import nullcontext
 from typing import Any, Self
 
@@ -13,6 +12,7 @@ from torch.nn import functional as F
 
 from invgen.core.checks import as_count
 from invgen.core.errors import DataError, ParameterError, ShapeError
+from invgen.core.files import temporary_folder
 from invgen.priors.densities.points import as_points, format_of_points, uniforms
 from invgen.priors.learned import Contents, Learned
 from invgen.priors.nets.following import Following
@@ -204,7 +204,7 @@ class NeuralCDF(Learned):
         network.center.copy_(points.mean(0))
         network.scale.copy_(points.std(0))
         objective = _objective(points, method, min(batch_size, len(points)))
-        with nullcontext(folder) if folder is not None else tempfile.TemporaryDirectory() as place:
+        with nullcontext(folder) if folder is not None else temporary_folder() as place:
             trained = training(network, objective, place)
         assert isinstance(trained, MonotoneCDF)
         return cls(trained.cpu())

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from invgen.core.errors import FileError, ParameterError
 from invgen.core.files import atomic_path, check_regular
+from invgen.core.text import brief, parse_json, quoted
 
 __all__ = ["about", "is_ours", "located", "read", "shipped", "write"]
 
@@ -79,12 +80,12 @@ def read(path: str | PathLike[str]) -> tuple[dict[str, Any], dict[str, Tensor]]:
     check_regular(path)
     try:
         with safe_open(path, "pt") as file:
-            header = json.loads((file.metadata() or {}).get(_KEY, "null"))
+            header = parse_json((file.metadata() or {}).get(_KEY, "null"), f"the header of {path}")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
         raise FileError(
-            f"{path} is no safetensors file: {error}. Pickles (.pt, .pth, .pkl, .ckpt) can run any program "
-            "when they are opened, and are refused: where you trust one, convert it by "
+            f"{path} is no safetensors file: {brief(error)}. Pickles (.pt, .pth, .pkl, .ckpt) can run any "
+            "program when they are opened, and are refused: where you trust one, convert it by "
             "safetensors.torch.save_file of its state_dict(), on a machine where it opens."
         ) from None
     if not isinstance(header, dict) or not isinstance(header.get("family"), str):
@@ -92,7 +93,9 @@ def read(path: str | PathLike[str]) -> tuple[dict[str, Any], dict[str, Tensor]]:
             f"{path} does not say which prior it holds; the method save of a prior writes such files."
         )
     if header.get("format") != 1:
-        raise FileError(f"{path} has the format {header.get('format')}; this version reads 1. Update invgen.")
+        raise FileError(
+            f"{path} has the format {quoted(header.get('format'))}; this version reads 1. Update invgen."
+        )
     return header, tensors
 
 

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from invgen.core.errors import FileError
+from invgen.core.text import brief
 
 __all__ = ["tensors_of"]
 
@@ -36,15 +37,17 @@ def tensors_of(path: Path) -> dict[str, Tensor]:
         try:
             return load_file(path)
         except (SafetensorError, OSError, ValueError) as error:
-            raise FileError(f"{path} is no safetensors file: {error}. {_CONVERT}") from None
+            raise FileError(f"{path} is no safetensors file: {brief(error)}. {_CONVERT}") from None
     if tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 6):
         raise FileError(
             f"{path}: files other than safetensors are read safely by torch 2.6 or later. {_CONVERT}"
         )
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
     except Exception as error:  # damaged archives and refused pickles come as errors of many kinds
-        reason = str(error).split(".")[0].strip()
+        reason = brief(str(error).split(".")[0])
         raise FileError(f"{path} holds more than tensors, and is not opened: {reason}. {_CONVERT}") from None
     return _flat(content, path)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from invgen.core.errors import CapabilityError
 from invgen.priors.nets.autoencoders import VariationalAutoencoder
@@ -69,6 +71,40 @@ def build(architecture: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> nn.
         Where there is no such network, or the tensors are not its parameters.
     """
     config = dict(architecture)
-    network = ARCHITECTURES[config.pop("name")](**config)
+    kind = ARCHITECTURES[config.pop("name")]
+    _check_sizes(kind, config, tensors)
+    network = kind(**config)
     network.load_state_dict({name: value.float() for name, value in tensors.items()})
     return network
+
+
+class _Counted(TorchDispatchMode):
+    """An end to networks of which a file states more layers than it has parameters for."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self._steps = steps
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self._steps -= 1
+        if self._steps < 0:
+            raise RuntimeError("the network has many more parameters than the file")
+        return func(*args, **(kwargs or {}))
+
+
+def _check_sizes(kind: type[nn.Module], config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    """Compare the sizes of a network with those of its parameters, before it has any memory.
+
+    Raises
+    ------
+    RuntimeError
+    """
+    try:
+        with torch.device("meta"), _Counted(10_000 + 100 * len(tensors)):
+            sizes = {name: value.shape for name, value in kind(**config).state_dict().items()}
+    except NotImplementedError:  # of a network that looks at its own numbers while it is made
+        return
+    for name, size in sizes.items():
+        if name not in tensors or tensors[name].shape != size:
+            found = tuple(tensors[name].shape) if name in tensors else "missing"
+            raise RuntimeError(f"the parameter {name} is of shape {tuple(size)}, and in the file {found}")

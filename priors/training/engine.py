@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +21,9 @@ import torch
 from torch import Tensor, nn
 
 from invgen.core.checks import as_count
-from invgen.core.errors import DivergenceError, DtypeError, FileError, ParameterError
+from invgen.core.errors import DivergenceError, DtypeError, FileError, InvgenWarning, ParameterError
+from invgen.core.files import atomic_path, check_regular
+from invgen.core.text import brief
 from invgen.priors.training.bar import Bar, Quiet
 from invgen.priors.training.log import write_row
 
@@ -201,6 +204,8 @@ class Training:
                     run.report(losses, validate)
                     if interrupted():
                         raise KeyboardInterrupt
+                if run.unreported and run.step == self.steps:  # it was killed between its end and its report
+                    run.report(run.unreported.pop(), validate)
         except KeyboardInterrupt:
             if run.whole:
                 run.save()
@@ -226,6 +231,15 @@ def _between_steps() -> Iterator[Callable[[], bool]]:
         yield lambda: bool(asked)
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _optional(what: str) -> Iterator[None]:
+    """Warn of a file that cannot be written, rather than lose what has been learned."""
+    try:
+        yield
+    except FileError as error:
+        warnings.warn(f"{what} could not be kept, and the training goes on: {error}", InvgenWarning, 3)
 
 
 class _Part:
@@ -274,7 +288,7 @@ class _Run:
         self.step, self.seconds = 0, 0.0
         self.whole = True  # but in the middle of a step
         self.resumed = self.saved = time.monotonic()
-        self.losses: list[dict[str, float]] = []  # since the last row of the log
+        self.unreported: list[dict[str, float]] = []  # losses since the last row of the log
 
     @property
     def averages(self) -> dict[str, nn.Module]:
@@ -338,37 +352,41 @@ class _Run:
 
     def report(self, losses: dict[str, float], validate: JointValidation | None) -> None:
         """Write a row of the log, validate, and save, each when it is due."""
-        self.losses.append(losses)
+        self.unreported.append(losses)
         if not self.engine.is_main_process:
             return
         training, last = self.training, self.step == self.training.steps
+        if last:
+            self.save()  # what is learned, before anything that can fail
         found: dict[str, float] = {}
         if validate is not None and (self.step % training.validate_every == 0 or last):
             with torch.no_grad():
                 found = validate(self.averages, self.step)
         if self.step % training.log_every == 0 or found or last:
-            means = {name: sum(each[name] for each in self.losses) / len(self.losses) for name in losses}
+            means = {
+                name: sum(each[name] for each in self.unreported) / len(self.unreported) for name in losses
+            }
             row = {"step": self.step, **means, "seconds": self._elapsed(), **found}
-            write_row(self.folder, row)
-            self.losses = []
-        if time.monotonic() - self.saved > training.save_seconds:
+            with _optional("The log"):
+                write_row(self.folder, row)
+            self.unreported = []
+        if not last and time.monotonic() - self.saved > training.save_seconds:
             self.save()
 
     def _elapsed(self) -> float:
         return self.seconds + time.monotonic() - self.resumed
 
     def save(self) -> None:
-        """Write the state beside the last one, and rename."""
+        """Write the state beside the last one, and rename; where that fails, the last one stays."""
         if self.engine.is_main_process:
             state = {
                 "step": self.step,
                 "seconds": self._elapsed(),
-                "losses": self.losses,
+                "losses": self.unreported,
                 "modules": {name: part.state() for name, part in self.parts.items()},
             }
-            beside = self.folder / "state.part"
-            torch.save(state, beside)
-            beside.replace(self.folder / "state.pt")
+            with _optional("The state"), atomic_path(self.folder / "state.pt") as beside:
+                torch.save(state, beside)
         self.saved = time.monotonic()
 
     def restore(self) -> None:
@@ -376,15 +394,18 @@ class _Run:
         path = self.folder / "state.pt"
         if not path.exists():
             return
+        check_regular(path)
         try:
             state = torch.load(path, map_location=self.engine.device, weights_only=True)
             if list(state["modules"]) != list(self.parts):
                 raise ValueError(f"It has the modules {', '.join(state['modules'])}.")
             for name, part in self.parts.items():
                 part.restore(state["modules"][name])
-            self.step, self.seconds, self.losses = state["step"], state["seconds"], state["losses"]
+            self.step, self.seconds, self.unreported = state["step"], state["seconds"], state["losses"]
+        except MemoryError:
+            raise
         except Exception as error:  # torch raises whatever it runs into
             raise FileError(
-                f"{path} is not the state of this training: {str(error).splitlines()[0]} "
+                f"{path} is not the state of this training: {brief(error)}. "
                 "Give another folder, or delete that one to begin anew."
             ) from error

@@ -175,7 +175,7 @@ def test_each_family_has_the_options_that_apply_to_it(name, invgen):
     assert FAMILIES[name].__doc__.split(":")[0].split(".")[0] in result.output
     offered = set(re.findall(r"--[a-z-]+", result.output))
     own = {option.typed for option in options(FAMILIES[name])}
-    common = {"--output", "--folder", "--help"}
+    common = {"--output", "--folder", "--max-memory", "--help"}
     assert offered - {"--gpus"} == own | common
     if name not in ("diffusion", "denoiser"):
         assert not offered & {"--labels", "--phases", "--positions", "--patch"}

@@ -1,13 +1,16 @@
 """Files appear under their name when they are whole; a limit on the size of files stands for a full disk."""
 
+import os
+import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 
 import pytest
 
 from invgen.core.errors import FileError
-from invgen.core.files import atomic_hdf5, atomic_path, check_regular
+from invgen.core.files import atomic_hdf5, atomic_path, check_regular, sweep, temporary_folder
 
 WRITERS = {
     "reconstruction of a scan": """
@@ -91,3 +94,53 @@ def test_what_is_no_file_is_refused_in_words(tmp_path):
 def test_importing_the_package_does_not_import_hdf5():
     script = "import sys, invgen, invgen.simulate, invgen.reconstruction; sys.exit('h5py' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script]).returncode == 0
+
+
+KILLED = """
+import os, signal, sys
+from invgen.core.files import atomic_path, temporary_folder
+with temporary_folder() as folder, atomic_path(sys.argv[1]) as beside:
+    beside.write_text("half")
+    (folder / "half").touch()
+    print(flush=True)
+    if len(sys.argv) > 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    signal.pause()
+"""
+
+
+def test_what_killed_processes_leave_is_removed_by_the_next(tmp_path, monkeypatch):
+    """Not what a process that is at work has, nor the files of others."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    environment = {**os.environ, "TMPDIR": str(tmp_path / "temporary")}
+    outputs, place = tmp_path / "outputs", tmp_path / "temporary"
+    outputs.mkdir(), place.mkdir()
+    path = outputs / "out [1].h5"
+    others = {".out [1].h5.part", ".out [1].h5.12345678.txt", ".out.h5.12345678.part.h5", "note.part"}
+    for name in others:
+        (outputs / name).write_text("of others")
+    (place / "invgen-12345678.part").mkdir()
+    command = [sys.executable, "-c", KILLED, str(path)]
+    for _ in range(2):
+        run = subprocess.run([*command, "killed"], env=environment, stdout=subprocess.PIPE)
+        assert run.returncode == -signal.SIGKILL
+        assert len(list(outputs.iterdir())) == len(others) + 1  # the one before is gone
+        assert len(list(place.iterdir())) == 2
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as at_work:
+        try:
+            at_work.stdout.readline()
+            with atomic_path(path) as beside, temporary_folder() as folder:
+                beside.write_text("whole")
+                assert len(list(outputs.iterdir())) == len(others) + 2
+                assert len(list(place.iterdir())) == 3
+                assert folder.is_dir()
+            sweep(outputs)
+            assert len(list(outputs.iterdir())) == len(others) + 1
+        finally:
+            at_work.kill()
+    sweep(outputs)
+    assert {entry.name for entry in outputs.iterdir()} == {path.name} | others - {".out.h5.12345678.part.h5"}
+    assert path.read_text() == "whole"
+    with temporary_folder():
+        pass
+    assert [entry.name for entry in place.iterdir()] == ["invgen-12345678.part"]

@@ -76,34 +76,17 @@ def test_damaged_chunk_is_an_error_of_its_own(data_exchange, raw):
         scan.projections(0)
 
 
-def test_external_links_and_storage_are_refused(data_exchange, tmp_path):
+def test_external_storage_is_refused(data_exchange, tmp_path):
     secret = tmp_path / "secret"
     secret.write_bytes(bytes(2 * 40 * 3 * 64))
-    linked = data_exchange("linked.h5", data=None)
-    with h5py.File(linked, "a") as file:
-        file["exchange/data"] = h5py.ExternalLink(str(data_exchange("other.h5")), "/exchange/data")
-    stored = data_exchange("stored.h5", data=None)
-    with h5py.File(stored, "a") as file:
+    path = data_exchange(data=None)
+    with h5py.File(path, "a") as file:
         file.create_dataset(
             "exchange/data", (40, 3, 64), "u2", external=[(str(secret), 0, h5py.h5f.UNLIMITED)]
         )
-    hidden = data_exchange("hidden.h5", data=None)
-    with h5py.File(hidden, "a") as file:
-        file["away"] = h5py.ExternalLink(str(data_exchange("other.h5")), "/exchange")
-        file["exchange/data"] = h5py.SoftLink("/away/data")
-    virtual = data_exchange("virtual.h5", data=None)
-    with h5py.File(virtual, "a") as file:
-        layout = h5py.VirtualLayout((40, 3, 64), "u2")
-        layout[:] = h5py.VirtualSource(str(data_exchange("other.h5")), "exchange/data", (40, 3, 64))
-        file.create_virtual_dataset("exchange/data", layout)
-    for path, words in {
-        linked: "external link",
-        stored: "another file",
-        hidden: "external link",
-        virtual: "virtual dataset",
-    }.items():
-        with pytest.raises(FileError, match=words):
-            open_scan(path)
+    for follow in (False, True):
+        with pytest.raises(FileError, match=r"values in another file, '.*secret'"):
+            open_scan(path, follow_links=follow)
 
 
 def test_a_link_to_a_pipe_is_not_even_looked_at(nxtomo, tmp_path):
@@ -113,7 +96,7 @@ def test_a_link_to_a_pipe_is_not_even_looked_at(nxtomo, tmp_path):
     with h5py.File(path, "a") as file:
         del file["entry/instrument/detector/image_key"]
         file["entry/instrument/detector/image_key"] = h5py.ExternalLink(str(tmp_path / "pipe.h5"), "/key")
-    with pytest.raises(FileError, match="external link"):
+    with pytest.raises(FileError, match=r"image_key.*pipe\.h5 is no regular file"):
         open_scan(path)
 
 

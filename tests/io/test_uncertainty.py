@@ -116,5 +116,5 @@ def test_files_that_contradict_themselves(tmp_path, name):
             del file[dataset]
             if value is not None:
                 file[dataset] = value
-    with pytest.raises(FileError, match=r"damaged|no dataset|external link"):
+    with pytest.raises(FileError, match=r"damaged|no dataset|missing"):
         read_reconstruction(path)

@@ -13,7 +13,8 @@ from invgen.bench.record import Cell, Record
 from invgen.bench.report.columns import Column, columns_of, measure_of
 from invgen.bench.store import Results, SuiteInfo
 from invgen.bench.summary import Comparison, Line, by_image, compare, corrected, lines
-from invgen.core.errors import ParameterError
+from invgen.core.errors import FileError, ParameterError
+from invgen.core.text import quoted
 
 __all__ = [
     "LEVEL",
@@ -230,6 +231,8 @@ def gather(results: Results, version: str | None = None, suites: Sequence[str] =
     ------
     ParameterError
         Where there are no records of that version or those suites.
+    FileError
+        Where they are damaged.
     """
     records = results.records(*suites, version=version)
     if not records:
@@ -244,6 +247,8 @@ def gather(results: Results, version: str | None = None, suites: Sequence[str] =
         own[record.cell.suite].append(record)
     trials = results.records(*suites, version=version, split="tuning")
     infos = {name: _seen(name, info, [*records, *trials]) for name, info in results.suites().items()}
+    if missing := own.keys() - infos.keys():
+        raise FileError(f"{results.folder} is damaged: it does not describe {quoted(sorted(missing)[0])}.")
     return Report(tuple(_suite(name, infos[name], group) for name, group in own.items()), results.runs())
 
 

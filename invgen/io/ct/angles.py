@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-import h5py
 import numpy as np
 
 from invgen.core.errors import DataError, ParameterError
-from invgen.io.hdf5 import read_all, text_attribute
-from invgen.io.options import AngleUnit, Options
+from invgen.core.text import quoted
+from invgen.io.hdf5 import Dataset, read_all, text_attribute
+from invgen.io.options import AngleUnit
 
-__all__ = ["angles_in_radians", "check_angles", "dataset_angles", "given_angles", "named_angles", "within"]
+__all__ = ["Angles", "angles_in_radians", "as_list", "as_stored", "check_angles", "within"]
 
 _ROUNDING = 1e-9
 _ANGLES = {
@@ -56,45 +56,59 @@ def angles_in_radians(values: np.ndarray, *, stated: str | None, option: str | N
     if scale is None:
         known = ParameterError if option is not None else DataError
         raise known(
-            f"{what} is in {unit!r}, which is no unit of angle known here (deg, rad). "
+            f"{what} is in {quoted(unit)}, which is no unit of angle known here (deg, rad). "
             'Say angle_unit="deg" or angle_unit="rad" (command line: --angle-unit).'
         )
     return check_angles(values, what) * scale
 
 
-def given_angles(options: Options) -> np.ndarray | None:
-    """Angles in radians that the caller gives as numbers; None where there are none."""
-    return None if options.angles is None else check_angles(np.asarray(options.angles), "angles")
+@dataclass(frozen=True)
+class Angles:
+    """Angles as they are stored, of all frames or of some.
+
+    Attributes
+    ----------
+    values : array
+        Numbers, as stored.
+    stated : str or None
+        The unit that their file, or the definition of its format, states.
+    what : str
+        What they are, for messages.
+    is_given : bool
+        Whether they are numbers of the caller, whose statement of a unit is not about them.
+    """
+
+    values: np.ndarray
+    stated: str | None
+    what: str
+    is_given: bool = False
+
+    def radians(self, option: AngleUnit | None, used: np.ndarray | None = None) -> np.ndarray:
+        """In radians: all of them, or those that are used, which alone have to be finite."""
+        values = self.values if used is None else as_list(self.values, self.what)[used]
+        unit = None if self.is_given else option
+        return angles_in_radians(values, stated=self.stated, option=unit, what=self.what)
 
 
-def dataset_angles(
-    dataset: h5py.Dataset, options: Options, by_definition: AngleUnit | None = None
-) -> np.ndarray:
-    """Angles of a dataset, in radians; the unit is the caller's, else the stated one, else the format's."""
-    stated = text_attribute(dataset, "units") or by_definition
-    return angles_in_radians(read_all(dataset), stated=stated, option=options.angle_unit, what=dataset.name)
+def as_stored(array: Any, what: str, by_definition: AngleUnit | None = None) -> Angles:
+    """Angles of an array; the unit is the one that a dataset states, else that of the format."""
+    if isinstance(array, Dataset):
+        return Angles(read_all(array), text_attribute(array, "units") or by_definition, array.name)
+    return Angles(np.asarray(array), by_definition, what)
 
 
-def named_angles(load: Callable[[str], Any], options: Options) -> np.ndarray | None:
-    """Angles in radians that the caller gives as numbers, or by the name of an array; None without either."""
-    if options.angles is not None:
-        return given_angles(options)
-    if options.angles_dataset is None:
-        return None
-    array = load(options.angles_dataset)
-    if isinstance(array, h5py.Dataset):
-        return dataset_angles(array, options)
-    return angles_in_radians(array, stated=None, option=options.angle_unit, what=repr(options.angles_dataset))
-
-
-def check_angles(values: np.ndarray, what: str) -> np.ndarray:
-    """Angles as a vector of finite float64; a column or a row counts as a vector."""
-    values = np.asarray(values)
+def as_list(values: np.ndarray, what: str) -> np.ndarray:
+    """Real numbers as a vector; a column or a row counts as a vector."""
     if values.dtype.kind not in "uif":
         raise DataError(f"{what} should hold real numbers; it holds {values.dtype}.")
     if values.ndim == 0 or values.size != max(values.shape):
         raise DataError(f"{what} should be a list of angles; it has the shape {values.shape}.")
-    values = values.reshape(-1).astype(np.float64)
+    return values.reshape(-1)
+
+
+def check_angles(values: np.ndarray, what: str) -> np.ndarray:
+    """Angles as a vector of finite float64; a column or a row counts as a vector."""
+    values = as_list(np.asarray(values), what).astype(np.float64)
     bad = np.flatnonzero(~np.isfinite(values))
     if bad.size:
         raise DataError(

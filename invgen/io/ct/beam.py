@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from invgen.core.errors import DataError
+from invgen.core.text import quoted
 from invgen.io.units import Length, converted, is_length
 
 __all__ = ["Beam", "stated_beam"]
@@ -90,7 +91,10 @@ def stated_beam(
         return None, ()
     notes: tuple[str, ...] = ()
     if stated not in (None, "fan", "cone"):
-        stated, notes = None, (f"the geometry {kind!r} is none of parallel, fan and cone, and is not used",)
+        stated, notes = (
+            None,
+            (f"the geometry {quoted(kind)} is none of parallel, fan and cone, and is not used",),
+        )
     lengths = [_distance(source, pixel[1]), _distance(detector, pixel[1])]
     if None in lengths:
         if stated is not None:

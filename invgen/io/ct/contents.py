@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from invgen.core.errors import DataError
 from invgen.io.ct.beam import Beam
-from invgen.io.ct.stack import Frames, Stack, parse_axes
+from invgen.io.ct.stack import Frames
 
-__all__ = ["Contents", "given_frames"]
+__all__ = ["Contents"]
 
 #: What the caller can state about projections, beside the array and its axes.
-_OPTIONS = ("angles", "angles_dataset", "angle_unit", "flats", "darks", "quantity", "rotation")
+_OPTIONS = ("angles", "angles_dataset", "angle_unit", "flats", "darks", "quantity", "rotation", "index")
 
 
 @dataclass(frozen=True)
@@ -57,18 +56,3 @@ class Contents:
                 f"there are {len(self.angles)} angles for {len(self.projections)} projections; "
                 "give one per projection."
             )
-
-
-def given_frames(given: Any, load: Callable[[str], Any], axes: tuple[str, ...], what: str) -> Frames | None:
-    """Flat or dark fields from the caller: the name of an array, or numbers of shape (frame, row, column)."""
-    if given is None:
-        return None
-    if isinstance(given, str):
-        array = load(given)
-        if array.ndim == len(axes) - 1:  # one frame
-            array, axes = np.asarray(array)[None], ("angle", *(name for name in axes if name != "angle"))
-        elif array.ndim != len(axes):
-            parse_axes(",".join(axes), array.shape, what)
-        return Frames(Stack(array, axes, f"{what} {given!r}"))
-    array = np.atleast_2d(np.asarray(given))
-    return Frames(Stack(array, ("angle", "row", "column") if array.ndim == 3 else ("angle", "column"), what))

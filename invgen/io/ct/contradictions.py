@@ -87,7 +87,7 @@ def clipped_at(counts: np.ndarray, flats: np.ndarray) -> float | None:
     largest = float(every.max())
     if largest not in _CAMERAS:
         below = flats[:, ~(flats == largest).any(0)]
-        if not (below != below[:1]).any(0).mean() > 0.5:  # also where no column is below
+        if not below.size or not (below != below[:1]).any(0).mean() > 0.5:
             return None
         every = every[:, (every != every[:1]).any(0)]  # a stuck pixel is not the camera's range
     numbers, piles = np.unique(every, return_counts=True)

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from invgen.core.errors import DataError, FileError
-from invgen.io.ct.angles import angles_in_radians, named_angles
+from invgen.core.text import quoted
+from invgen.io.ct.angles import Angles
 from invgen.io.ct.beam import Beam
-from invgen.io.ct.contents import Contents, given_frames
+from invgen.io.ct.contents import Contents
+from invgen.io.ct.given import given_angles, given_frames
 from invgen.io.ct.stack import Frames, Stack, parse_axes
 from invgen.io.matlab import Value, mat_variable, mat_variables
 from invgen.io.options import Options
@@ -60,7 +62,7 @@ def read(source: Source, options: Options) -> Contents:
     parameters = scan.struct("parameters")
     unit = parameters.text("distanceUnit")
     if converted((1.0, unit), "m") is None:
-        raise DataError(f"{parameters.name}/distanceUnit is {unit!r}, which is no unit of length known here.")
+        raise DataError(f"{parameters.name}/distanceUnit is {quoted(unit)}, which is no unit of length.")
     beam = Beam("fan", parameters.length("distanceSourceOrigin"), parameters.length("distanceSourceDetector"))
     spacing = parameters.length("pixelSizePost")
     pixel_size = spacing / beam.magnification
@@ -82,19 +84,16 @@ def read(source: Source, options: Options) -> Contents:
             f"{what} has {stack.columns} columns, and {parameters.name}/numDetectorsPost says {columns:g}."
         )
 
-    angles = named_angles(source.array, options)
+    angles = given_angles(source, options, stack.frames)
     if angles is None:
-        stated = parameters.array("angles")
-        angles = angles_in_radians(
-            stated, stated="deg", option=options.angle_unit, what=f"{parameters.name}/angles"
-        )
+        angles = Angles(parameters.array("angles"), "deg", f"{parameters.name}/angles")
     return Contents(
         format="HTC 2022",
         dataset=what,
         projections=Frames(stack),
-        flats=given_frames(options.flats, source.array, axes, "flats"),
-        darks=given_frames(options.darks, source.array, axes, "darks"),
-        angles=angles,
+        flats=given_frames(options.flats, source, stack, "flats"),
+        darks=given_frames(options.darks, source, stack, "darks"),
+        angles=angles.radians(options.angle_unit),
         counts=False,
         line_integrals=True,
         pixel_size=pixel_size,

@@ -28,6 +28,7 @@ def describe(scan: RawScan) -> dict[str, Any]:
         "format": scan.format,
         "dataset": contents.dataset,
         "quantity": scan.quantity,
+        "stored": scan.stored,
         "views": scan.views,
         "slices": scan.slices,
         "columns": scan.columns,

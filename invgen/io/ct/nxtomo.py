@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
-import h5py
 import numpy as np
 
 from invgen.core.errors import DataError, FileError, ParameterError
-from invgen.io.ct.angles import dataset_angles, given_angles
+from invgen.core.text import quoted
+from invgen.io.ct.angles import Angles, as_stored
 from invgen.io.ct.beam import stated_beam
-from invgen.io.ct.contents import Contents, given_frames
-from invgen.io.ct.stack import Frames, Stack, parse_axes
+from invgen.io.ct.contents import Contents
+from invgen.io.ct.given import given_angles, given_frames
+from invgen.io.ct.image_key import DARK, FLAT, PROJECTION, image_key, keyed
+from invgen.io.ct.stack import Frames, parse_axes, stacked
 from invgen.io.hdf5 import (
+    Dataset,
+    File,
+    Group,
+    attribute,
     describe_datasets,
     find_object,
     get_dataset,
+    has_link,
     length_value,
-    link_type,
     number_value,
-    read_all,
     text_attribute,
     text_value,
     walk,
@@ -31,8 +37,6 @@ from invgen.io.units import Length, converted, is_length
 __all__ = ["CONTAINER", "read", "recognize"]
 
 CONTAINER: Container = "hdf5"
-
-_PROJECTION, _FLAT, _DARK = 0, 1, 2  # and 3, invalid
 
 
 def recognize(source: Source, options: Options) -> bool:
@@ -47,17 +51,17 @@ def read(source: Source, options: Options) -> Contents:
     if entry is None:
         raise FileError(f"{source.path} has no entry of NXtomo. {describe_datasets(file)}")
     detector = _detector(entry)
-    data, key = get_dataset(file, f"{detector.name}/data"), _key(detector)
+    data, key = get_dataset(detector, "data"), image_key(detector)
     notes: list[str] = []
     axes = _axes(data, len(key), options, notes)
-    stack = Stack(data, axes, data.name)
+    stack = stacked(data, axes, options.index, data.name)
     if stack.frames != len(key):
         raise DataError(
             f"{detector.name}/image_key has {len(key)} entries for {stack.frames} frames; it should have "
             'one per frame. If the axes are in another order, say it: axes="angle,row,column" (--axes).'
         )
-    groups = {value: np.flatnonzero(key == value) for value in (_PROJECTION, _FLAT, _DARK)}
-    if not groups[_PROJECTION].size:
+    groups = {value: np.flatnonzero(key == value) for value in (PROJECTION, FLAT, DARK)}
+    if not groups[PROJECTION].size:
         raise DataError(f"{detector.name}/image_key marks no frame as a projection (0).")
     aligning = int((key < 0).sum())
     if aligning:
@@ -69,8 +73,8 @@ def read(source: Source, options: Options) -> Contents:
     if invalid:
         notes.append(f"{invalid} of {len(key)} frames are marked invalid and left out")
 
-    def frames(value: int, given: object, what: str) -> Frames | None:
-        found = given_frames(given, source.array, axes, what)
+    def frames(value: int, given: object, what: Literal["flats", "darks"]) -> Frames | None:
+        found = given_frames(given, source, stack, what)
         return found or (Frames(stack, groups[value]) if groups[value].size else None)
 
     pixel_size, unit = _pixel_size(detector, "x", notes) or (1.0, "pixel")
@@ -90,10 +94,10 @@ def read(source: Source, options: Options) -> Contents:
     return Contents(
         format="NXtomo",
         dataset=data.name.lstrip("/"),
-        projections=Frames(stack, groups[_PROJECTION]),
-        flats=frames(_FLAT, options.flats, "flats"),
-        darks=frames(_DARK, options.darks, "darks"),
-        angles=_angles(entry, len(key), groups[_PROJECTION], options),
+        projections=Frames(stack, groups[PROJECTION]),
+        flats=frames(FLAT, options.flats, "flats"),
+        darks=frames(DARK, options.darks, "darks"),
+        angles=_angles(source, entry, key, options),
         counts=True,
         pixel_size=pixel_size / magnification,
         unit=unit,
@@ -102,31 +106,25 @@ def read(source: Source, options: Options) -> Contents:
         half=half,
         saturation=number_value(detector, "saturation_value"),
         # frames are in the order in which they were recorded
-        times=None if options.flats is not None else (groups[_PROJECTION], groups[_FLAT]),
+        times=None if options.flats is not None else (groups[PROJECTION], groups[FLAT]),
         notes=(*notes, *remarks),
     )
 
 
-def _entries(file: h5py.File) -> Iterator[h5py.Group]:
+def _entries(file: File) -> Iterator[Group]:
     """Entries (or subentries) whose definition is NXtomo, or that have frames with an image key."""
-    groups = [group for group in walk(file) if isinstance(group, h5py.Group)]
+    groups = [group for group in walk(file) if isinstance(group, Group)]
     for group in groups:
-        definition = find_object(group, "definition")
-        if text_value(definition) == "NXtomo":
+        if has_link(group, "definition") and text_value(find_object(group, "definition")) == "NXtomo":
             yield group
+    seen: set[tuple[int, int]] = set()  # below entries without a detector, which is looked for once
     for group in groups:
-        if text_attribute(group, "NX_class") == "NXentry" and next(_detectors(group), None) is not None:
+        if text_attribute(group, "NX_class") == "NXentry" and next(keyed(group, seen), None) is not None:
             yield group
 
 
-def _detectors(entry: h5py.Group) -> Iterator[h5py.Group]:
-    for group in walk(entry):
-        if isinstance(group, h5py.Group) and link_type(group, "image_key") is not None:
-            yield group
-
-
-def _detector(entry: h5py.Group) -> h5py.Group:
-    found = list(_detectors(entry))
+def _detector(entry: Group) -> Group:
+    found = list(keyed(entry))
     for group in found:
         if text_attribute(group, "NX_class") == "NXdetector":
             return group
@@ -138,42 +136,23 @@ def _detector(entry: h5py.Group) -> h5py.Group:
     return found[0]
 
 
-def _key(detector: h5py.Group) -> np.ndarray:
-    """What each frame is: ``image_key``, or ``image_key_control`` where that is negative.
-
-    Of alignment frames, which the ESRF takes after a scan to see whether the object has moved, the former
-    says projection.
-    """
-    key = read_all(get_dataset(detector.file, f"{detector.name}/image_key")).reshape(-1)
-    control = find_object(detector, "image_key_control")
-    if not isinstance(control, h5py.Dataset):
-        return key
-    controls = read_all(control).reshape(-1)
-    if len(controls) != len(key):
-        raise DataError(
-            f"{control.name} has {len(controls)} entries for the {len(key)} of image_key; it should have one "
-            "for each."
-        )
-    return np.where(controls < 0, controls, key)
-
-
-def _axes(data: h5py.Dataset, frames: int, options: Options, notes: list[str]) -> tuple[str, ...]:
+def _axes(data: Dataset, frames: int, options: Options, notes: list[str]) -> str:
     """Order of the axes: as given, as the data state, or from the axis of the image key's length.
 
     The definition prints (frame, x, y) and files in practice hold (frame, y, x); the shape does not
     distinguish them, so that the other two axes are taken as rows and columns unless stated otherwise.
     """
     if options.axes is not None:
-        return parse_axes(options.axes, data.shape, data.name)
-    stated = data.attrs.get("axes")
+        return options.axes
+    stated = _stated_axes(data)
     if stated is not None:
-        names = stated if isinstance(stated, str | bytes) else ",".join(map(str, np.atleast_1d(stated)))
         try:
-            return parse_axes(names.decode() if isinstance(names, bytes) else names, data.shape, data.name)
-        except (ParameterError, UnicodeDecodeError):
+            parse_axes(stated, data.shape, data.name)
+            return stated
+        except ParameterError:
             notes.append(f"the axes attribute of {data.name} names no order and is not used")
     if len(data.shape) == 2:
-        return ("angle", "column") if data.shape[0] == frames else ("column", "angle")
+        return "angle,column" if data.shape[0] == frames else "column,angle"
     fitting = [axis for axis, length in enumerate(data.shape) if length == frames]
     frame_axis = fitting[0] if fitting else 0
     if len(fitting) > 1:
@@ -183,34 +162,57 @@ def _axes(data: h5py.Dataset, frames: int, options: Options, notes: list[str]) -
         )
     order = ["row", "column"]
     order.insert(frame_axis, "angle")
-    return tuple(order)
+    return ",".join(order)
 
 
-def _angles(entry: h5py.Group, frames: int, projections: np.ndarray, options: Options) -> np.ndarray | None:
-    """Angles of the projections, in radians; ``rotation_angle`` has one for every frame, flats included."""
-    if options.angles is not None:
-        return given_angles(options)
-    if options.angles_dataset is not None:
-        dataset = get_dataset(entry.file, options.angles_dataset)
-    else:
-        found = (
-            item
-            for item in walk(entry)
-            if isinstance(item, h5py.Dataset) and item.name.rsplit("/", 1)[1] == "rotation_angle"
-        )
-        dataset = next(found, None)
-        if dataset is None:
-            return None
-        dataset = get_dataset(entry.file, dataset.name)
-    angles = dataset_angles(dataset, options)
-    if len(angles) != frames:
-        raise DataError(
-            f"{dataset.name} has {len(angles)} angles for {frames} frames; it should have one per frame."
-        )
-    return angles[projections]
+def _stated_axes(data: Dataset) -> str | None:
+    """The attribute ``axes``: one text, or a list of them; None where there is none."""
+    text = text_attribute(data, "axes")
+    if text is not None:
+        return text
+    try:
+        found = attribute(data, "axes")
+    except FileError:  # of a type that h5py cannot read
+        return None
+    return None if found is None else ",".join(map(str, np.atleast_1d(found)))
 
 
-def _pixel_size(detector: h5py.Group, axis: str, notes: list[str]) -> Length | None:
+def _angles(source: Source, entry: Group, key: np.ndarray, options: Options) -> np.ndarray | None:
+    """Angles of the projections, in radians; ``rotation_angle`` has one for every frame, flats included.
+
+    Only those of projections have to be finite.
+    """
+    projections = np.flatnonzero(key == PROJECTION)
+    angles = given_angles(source, options, len(projections), len(key)) or _rotation_angle(entry)
+    if angles is None:
+        return None
+    if angles.values.size == len(key):
+        return angles.radians(options.angle_unit, projections)
+    if options.angles is not None or angles.values.size == len(projections):
+        return angles.radians(options.angle_unit)
+    raise DataError(
+        f"{angles.what} has {angles.values.size} angles for {len(key)} frames; it should have one per frame."
+    )
+
+
+def _rotation_angle(entry: Group) -> Angles | None:
+    """``rotation_angle`` of the sample as a rule, or wherever it is, behind links too."""
+    failure: FileError | None = None
+    for group in (entry, *walk(entry)):
+        if isinstance(group, Group) and has_link(group, "rotation_angle"):
+            try:
+                angles = find_object(group, "rotation_angle")
+            except FileError as error:  # there can be another link to them
+                failure = failure or error
+                continue
+            if isinstance(angles, Dataset):
+                return as_stored(angles, angles.name)
+    if failure is not None:
+        raise failure
+    return None
+
+
+def _pixel_size(detector: Group, axis: str, notes: list[str]) -> Length | None:
     name = f"{axis}_pixel_size"
     size = number_value(detector, name)
     if size is None:
@@ -219,16 +221,16 @@ def _pixel_size(detector: h5py.Group, axis: str, notes: list[str]) -> Length | N
     if length is None or not is_length(size):
         unit = None if length is None else length[1]
         notes.append(
-            f"{detector.name}/{name} is {size} in the unit {unit!r}, which is no length, and is not used"
+            f"{detector.name}/{name} is {size} in the unit {quoted(unit)}, no length, and is not used"
         )
         return None
     return length
 
 
-def _source(entry: h5py.Group) -> h5py.Group | None:
+def _source(entry: Group) -> Group | None:
     """Find the group of the source, by its class or where the definition has it."""
     for group in walk(entry):
-        if isinstance(group, h5py.Group) and text_attribute(group, "NX_class") == "NXsource":
+        if isinstance(group, Group) and text_attribute(group, "NX_class") == "NXsource":
             return group
     found = find_object(entry, "instrument/source")
-    return found if isinstance(found, h5py.Group) else None
+    return found if isinstance(found, Group) else None

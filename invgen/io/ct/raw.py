@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 
 from invgen.core.errors import DataError, InvgenError
+from invgen.core.memory import require_memory
 from invgen.io.ct.contents import Contents
 from invgen.io.ct.contradictions import check_turn, clipped_at, of_angles, of_projections
 from invgen.io.ct.preprocess import (
@@ -25,6 +25,7 @@ from invgen.io.ct.preprocess import (
 from invgen.io.ct.stack import Frames
 from invgen.io.options import AngleUnit, Divided, Rotation
 from invgen.io.scanfile import ScanFile
+from invgen.io.source import Source
 
 __all__ = ["RawScan"]
 
@@ -67,11 +68,11 @@ class RawScan(ScanFile):
         path: Path,
         contents: Contents,
         quantity: Divided | None,
-        close: Callable[[], None],
+        source: Source,
         rotation: Rotation = "counterclockwise",
         angle_unit: AngleUnit | None = None,
     ):
-        super().__init__(path, close)
+        super().__init__(path, source)
         self.format, self.notes = contents.format, contents.notes
         stack = contents.projections.stack
         self.views, self.slices, self.columns = len(contents.projections), stack.rows, stack.columns
@@ -128,6 +129,11 @@ class RawScan(ScanFile):
         row = self._index(slice, self.slices, "slice")
         counts = self.stored == "counts"
         check_turn(self.angles)
+        # as stored, in single precision, and one array of work
+        rays = self.columns * sum(
+            map(len, filter(None, (self._frames, self.contents.flats, self.contents.darks)))
+        )
+        require_memory((self.dtype.itemsize + 8) * rays, f"A slice of {self.path}", "choose fewer views")
 
         def read(frames: Frames | None) -> torch.Tensor | None:
             return None if frames is None or not counts else _tensor(frames.read(row))

@@ -25,6 +25,7 @@ from invgen.io.ct.raw import RawScan
 from invgen.io.ct.selection import ALL, Selection
 from invgen.io.ct.volume import Panel, panel, refuse_slices, to_volume_operator, to_volume_problem
 from invgen.io.options import AngleUnit, Divided, Rotation
+from invgen.io.source import Source
 
 if TYPE_CHECKING:
     from invgen.problem import Problem
@@ -52,11 +53,11 @@ class Scan(RawScan):
         path: Path,
         contents: Contents,
         quantity: Divided | None,
-        close: Callable[[], None],
+        source: Source,
         rotation: Rotation = "counterclockwise",
         angle_unit: AngleUnit | None = None,
     ):
-        super().__init__(path, contents, quantity, close, rotation, angle_unit)
+        super().__init__(path, contents, quantity, source, rotation, angle_unit)
         self._centers: dict[int, CenterEstimate] = {}
         self._axis: Axis | None = None
         self._warned = False
@@ -111,7 +112,7 @@ class Scan(RawScan):
             else:
                 line = line_of(dict(self._of_some_rows(self._certain_center)), self.slices)
                 if line is not None:
-                    self._axis = Axis(line[0], math.atan(line[1] * self.pixel_size / self._row_size))
+                    self._axis = Axis(line[0], math.atan(line[1] * self.pixel_size / self.row_size))
         return self._axis
 
     def _certain_center(self, row: int) -> tuple[int, CenterEstimate]:
@@ -124,7 +125,8 @@ class Scan(RawScan):
                 raise DataError(str(doubt)) from None
 
     @property
-    def _row_size(self) -> float:
+    def row_size(self) -> float:
+        """Distance of the detector's rows at the rotation axis, in `unit`."""
         return self.contents.row_size or self.pixel_size
 
     def line_integrals(self, slice: int, selection: Selection = ALL, **fields: Any) -> Projections:
@@ -171,7 +173,7 @@ class Scan(RawScan):
         projections = selection.of_views(projections, self.angles)
         # before Bin, which maps the center; found from all views, whatever the choice of views
         axis = self._axis_of(selection)
-        shift = math.tan(axis.tilt) * self._row_size / self.pixel_size * (row - (self.slices - 1) / 2)
+        shift = math.tan(axis.tilt) * self.row_size / self.pixel_size * (row - (self.slices - 1) / 2)
         center = axis.center
         if shift and isinstance(center, CenterEstimate):
             center = CenterEstimate(center + shift, center.uncertainty)
@@ -195,12 +197,12 @@ class Scan(RawScan):
         alpha = phase.alpha(self.unit, 1.0 if self.beam is None else self.beam.magnification)
         if self._around is None or self._around[0] != selection:
 
-            @lru_cache(maxsize=phase.rows(alpha, self._row_size, self.slices))
+            @lru_cache(maxsize=phase.rows(alpha, self.row_size, self.slices))
             def read(row: int) -> Cosines:
                 return Cosines.of(self._prepared(row, selection))
 
             self._around = selection, read
-        return phase(projections, row, self.slices, self._around[1], alpha, self._row_size)
+        return phase(projections, row, self.slices, self._around[1], alpha, self.row_size)
 
     def _axis_of(self, selection: Selection) -> Axis:
         """The axis as it is selected, found where it is not."""
@@ -275,7 +277,7 @@ class Scan(RawScan):
         def read(row: int) -> Projections:
             return self.line_integrals(row, level)
 
-        return panel(read, self.views, self.slices, self.pixel_size, self._row_size).leveled(axis.tilt)
+        return panel(read, self.views, self.slices, self.pixel_size, self.row_size).leveled(axis.tilt)
 
     def volume_problem(
         self,

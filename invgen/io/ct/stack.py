@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from invgen.core.errors import DataError, ParameterError
+from invgen.core.errors import DataError, FileError, ParameterError
+from invgen.core.text import printable, quoted
+from invgen.io.entries import chosen_entry, split_axes
 
-__all__ = ["Frames", "Stack", "parse_axes"]
+__all__ = ["Frames", "Stack", "fitting", "parse_axes", "stacked"]
 
 _NAMES = {
     "angle": "angle",
@@ -38,17 +41,63 @@ def parse_axes(axes: str, shape: tuple[int, ...], what: str) -> tuple[str, ...]:
         When a name is unknown or repeated, or when the names do not fit the shape.
     """
     _check_shape(shape, what)
-    names = tuple(
-        _NAMES.get(part.strip().lower(), part.strip()) for part in axes.replace(":", ",").split(",")
-    )
+    names = tuple(_NAMES.get(name, name) for name in split_axes(axes))
     expected = {"angle", "column"} if len(shape) == 2 else {"angle", "row", "column"}
     if len(names) != len(shape) or set(names) != expected:
         raise ParameterError(
-            f"axes={axes!r} does not fit {what}, which has {len(shape)} axes of lengths {shape}. "
+            f"axes={quoted(axes)} does not fit {what}, which has {len(shape)} axes of lengths {shape}. "
             f"Name each of {', '.join(sorted(expected))} once, in the order of the file, "
             f'as in "{"angle,column" if len(shape) == 2 else "angle,row,column"}" (command line: --axes).'
         )
     return names
+
+
+def stacked(array: Any, axes: str, index: int | Sequence[int] | None, what: str) -> Stack:
+    """Frames behind an array whose axes are stated, at an entry of those that one scan does not have.
+
+    Raises
+    ------
+    DataError, ParameterError
+        As `parse_axes` and `invgen.io.entries.chosen_entry` do.
+    """
+    every = split_axes(axes)
+    entry, rest = chosen_entry(array, every, index, what)
+    return Stack(entry, parse_axes(",".join(rest), entry.shape, what), what, (every, index))
+
+
+def fitting(array: Any, like: Stack, what: str) -> Stack:
+    """Frames of the same detector as those of another stack, whatever axes of them are left out.
+
+    An array of three axes has them in the order of the other, or is (frame, row, column); one of two axes is
+    one frame, in that order, or several of a detector of one row; one axis is one frame of such a detector.
+    An array with further axes has them as the other array has.
+
+    Raises
+    ------
+    DataError
+        When the array does not have the rows and columns.
+    """
+    every, index = like.stated
+    if array.ndim == len(every) > len(like.axes):
+        array, _ = chosen_entry(array, every, index, what)
+    frame = tuple(name for name in like.axes if name != "angle")
+    orders: list[tuple[str, ...]] = [like.axes, ("angle", "row", "column"), frame]
+    if like.rows == 1:
+        orders += [("angle", "column"), ("column",), ("row", "column")]
+    orders = [axes for axes in orders if len(axes) == array.ndim]
+    sizes = [dict(zip(axes, array.shape, strict=True)) for axes in orders]
+    for axes, size in zip(orders, sizes, strict=True):
+        if (size.get("row", 1), size["column"]) == (like.rows, like.columns):
+            return Stack(array, axes, what, mirrored=like.mirrored)
+    found = f"has the shape {tuple(array.shape)}"
+    if array.ndim == 3:
+        found = (
+            f"have {sizes[0]['row']} rows and {sizes[0]['column']} columns" if "row" in sizes[0] else found
+        )
+    raise DataError(
+        f"the {what} {found}, the projections {like.rows} rows and {like.columns} columns: give frames of "
+        f"the same detector, {'(k, columns)' if like.rows == 1 else '(k, rows, columns)'}, or one of them."
+    )
 
 
 def _check_shape(shape: tuple[int, ...], what: str) -> None:
@@ -63,20 +112,29 @@ class Stack:
 
     Parameters
     ----------
-    array : h5py.Dataset, memory map or array, two or three axes
+    array : Dataset, memory map or array, up to three axes
         Anything with ``shape``, ``dtype`` and basic slicing.
     axes : tuple of str
-        The names of its axes, from `parse_axes`.
+        The names of its axes, from `parse_axes`; without "angle" it is one frame.
     what : str
         What the array is, for messages.
+    mirrored : bool
+        Whether columns are counted from the other end.
+    stated : (tuple of str, int or sequence of int or None), optional
+        All axes of the array in the file, and the entry that was chosen along those that one scan does not
+        have.
     """
 
-    def __init__(self, array: Any, axes: tuple[str, ...], what: str):
+    def __init__(
+        self, array: Any, axes: tuple[str, ...], what: str, stated: Any = None, mirrored: bool = False
+    ):
         if array.dtype.kind not in "uif":
             raise DataError(f"{what} should hold real numbers; it holds {array.dtype}.")
-        _check_shape(array.shape, what)
+        if 0 in array.shape:
+            _check_shape(array.shape, what)
+        self.stated, self.mirrored = (axes, None) if stated is None else stated, mirrored
         size = dict(zip(axes, array.shape, strict=True))
-        self.frames, self.rows, self.columns = size["angle"], size.get("row", 1), size["column"]
+        self.frames, self.rows, self.columns = size.get("angle", 1), size.get("row", 1), size["column"]
         if self.frames * self.columns > _MAX_RAYS:
             raise DataError(
                 f"{what} claims {self.frames} frames of {self.columns} columns, more than any scan has: "
@@ -100,12 +158,13 @@ class Stack:
     def _read(self, index: tuple[slice, ...]) -> np.ndarray:
         try:
             return np.asarray(self._array[index])
-        except (OSError, RuntimeError) as error:  # a chunk that does not decompress, a file cut short
-            raise DataError(f"the projections cannot be read, the file is damaged: {error}") from error
+        except (FileError, OSError, RuntimeError) as error:  # a chunk that does not unpack, a file cut short
+            raise DataError(f"the projections cannot be read: {printable(str(error), 400)}") from error
 
     def _in_order(self, block: np.ndarray) -> np.ndarray:
         axes = [name for name in self.axes if name != "row"]
-        return block if axes[0] == "angle" else block.T
+        frames = block[None] if "angle" not in axes else block if axes[0] == "angle" else block.T
+        return frames[:, ::-1] if self.mirrored else frames
 
     def _rows_per_read(self) -> int:
         """Rows of one chunk, as far as memory allows: each read of a row would unpack the whole chunk."""

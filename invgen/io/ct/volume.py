@@ -13,6 +13,7 @@ import torch
 from torch.nn.functional import grid_sample
 
 from invgen.core.errors import CapabilityError, DataError, ParameterError
+from invgen.core.memory import require_memory
 from invgen.io.ct.beam import Beam
 from invgen.io.ct.coverage import Coverage, coverage, widened, widest
 from invgen.io.ct.geometry import detector_offset
@@ -133,6 +134,8 @@ def panel(
     if bin > rows:
         raise ParameterError(f"{bin} columns are averaged, and there are {rows} rows: choose a smaller bin.")
     kept = torch.ones(views, dtype=torch.bool)
+    rays = views * rows * row.data.shape[-1]
+    require_memory(8 * rays, f"A panel of {views} views of {rows} rows", "average columns by a larger bin")
     few = row.quanta is not None and row.quanta.are_few  # else the memory of three panels is saved
     data, stds, counted, reports = [], [], [], []
     for first in range(0, rows // bin * bin, bin):

@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 
 from invgen.core.errors import DataError, FileError
+from invgen.io.hdf5 import Dataset
 from invgen.io.mri.contents import read_block
 
 __all__ = [
@@ -45,6 +46,8 @@ _NUMBERS = (
     "sample_time_us",
 )
 
+_VECTORS = ("position", "read_dir", "phase_dir", "slice_dir")
+
 # numbers of the flags in the ISMRMRD standard, which counts bits from one
 NOISE, CALIBRATION, CALIBRATION_AND_IMAGING, REVERSE = 19, 20, 21, 22
 NO_IMAGING = {
@@ -74,7 +77,7 @@ class Acquisitions:
 
     Parameters
     ----------
-    dataset : h5py.Dataset
+    dataset : Dataset
         Of compounds with ``head``, ``traj`` and ``data``.
 
     Raises
@@ -83,7 +86,7 @@ class Acquisitions:
         When it is of another type, or damaged.
     """
 
-    def __init__(self, dataset: h5py.Dataset):
+    def __init__(self, dataset: Dataset):
         self.what = f"{dataset.file.filename}: {dataset.name}"
         self._dataset = dataset
         dtype = dataset.dtype
@@ -105,6 +108,7 @@ class Acquisitions:
             raise FileError(f"{self.what} lacks {', '.join(sorted(missing))} in its headers.")
         self._numbers = {name: _integers(head[name]) for name in _NUMBERS if name != "sample_time_us"}
         self._numbers |= {name: _integers(head["idx"][name]) for name in _COUNTERS}
+        self._vectors = {name: _vectors(head, name) for name in _VECTORS}
         self.dwell = np.asarray(head["sample_time_us"], dtype=np.float64)
 
     def __len__(self) -> int:
@@ -113,6 +117,10 @@ class Acquisitions:
     def __getitem__(self, name: str) -> np.ndarray:
         """A number of all headers, int64."""
         return self._numbers[name]
+
+    def vectors(self, name: str) -> np.ndarray:
+        """A vector of all headers, float64 (n, 3)."""
+        return self._vectors[name]
 
     def flagged(self, *numbers: int) -> np.ndarray:
         """Which readouts have one of these flags."""
@@ -147,7 +155,7 @@ class Acquisitions:
 
 def is_table(dataset: object) -> bool:
     """Whether this is a list of compounds with a head and data, as ISMRMRD's readouts are."""
-    return isinstance(dataset, h5py.Dataset) and {"head", "data"} <= set(dataset.dtype.names or ())
+    return isinstance(dataset, Dataset) and {"head", "data"} <= set(dataset.dtype.names or ())
 
 
 def _element(dtype: np.dtype, part: str) -> np.dtype | None:
@@ -164,3 +172,11 @@ def _integers(values: np.ndarray) -> np.ndarray:
             f"a counter of the readouts is {values.dtype} of shape {values.shape}, no whole number."
         )
     return values.astype(np.int64)
+
+
+def _vectors(head: np.ndarray, name: str) -> np.ndarray:
+    """Vectors of the headers; zero where they have none that is finite."""
+    values = head[name] if name in (head.dtype.names or ()) else np.zeros(0)
+    if values.shape != (len(head), 3) or values.dtype.kind != "f":
+        return np.zeros((len(head), 3))
+    return np.where(np.isfinite(values), values, 0).astype(np.float64)

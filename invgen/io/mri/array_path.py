@@ -13,7 +13,7 @@ from invgen.core.checks import is_count
 from invgen.core.errors import DataError, ParameterError
 from invgen.io.mri.contents import KSpace, check_size, read_block
 from invgen.io.mri.named import NamedArray, joined
-from invgen.io.mri.trajectory import cycles_per_pixel, default_matrix
+from invgen.io.mri.trajectory import cycles_per_pixel, default_matrix, moving_axes
 from invgen.io.options import TrajectoryUnit
 
 __all__ = ["ArrayPath"]
@@ -45,11 +45,13 @@ class ArrayPath:
     ):
         self._array = array
         k = _trajectory(array, trajectory)
-        self.oversampling = 1.0
-        self.notes: tuple[str, ...] = ()
+        moving, self.notes = moving_axes(k.numpy(), ("kz", "ky", "kx")[-k.shape[-1] :])
+        matrix, field_of_view = (_of(moving, value, k.shape[-1]) for value in (matrix, field_of_view))
+        k = k[..., moving]
+        self.oversampling, self.field_of_view = 1.0, field_of_view
         if matrix is None:
             matrix, note = default_matrix(k, unit, field_of_view)
-            self.notes = (note,)
+            self.notes += (note,)
         axes = k.shape[-1]
         if not isinstance(matrix, Sequence) or len(matrix) != axes or not all(map(is_count, matrix)):
             raise ParameterError(
@@ -65,6 +67,11 @@ class ArrayPath:
         data = self._array.read(slice, repetition)
         report = (f"{math.prod(data.shape[1:])} samples along a trajectory",)
         return KSpace(data, self.image_shape, trajectory=self._trajectory, report=report)
+
+
+def _of(axes: list[int], given: Any, count: int) -> Any:
+    """Of a number for each of `count` axes, those of some; anything else is returned unchanged."""
+    return tuple(given[i] for i in axes) if isinstance(given, Sequence) and len(given) == count else given
 
 
 def _trajectory(array: NamedArray, given: Any) -> torch.Tensor:

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 
 from invgen.core.errors import DataError, FileError
+from invgen.core.text import brief
+from invgen.io.placement import Orientation
 from invgen.operators import sampling
 
 __all__ = ["Contents", "KSpace", "central", "check_size", "pixels", "read_block", "samples_of"]
@@ -86,6 +88,8 @@ class Contents:
     reference: Callable[[int], torch.Tensor | None] = lambda _: None
     frames: tuple[str, ...] = ("repetition 0",)  # one for each measurement of a slice
     pixel_size: tuple[float, ...] | None = None  # in mm
+    thickness: float | None = None  # of slices, in mm
+    orientation: Orientation | None = None  # of slices or slabs
     oversampling: float = 1.0  # of the readout, in the file
     has_noise_scan: bool = False
     has_calibration: bool = False
@@ -123,8 +127,8 @@ def read_block(dataset: Any, index: Any, what: str) -> np.ndarray:
     """
     try:
         return np.asarray(dataset[index])
-    except (OSError, RuntimeError, ValueError, TypeError, KeyError, MemoryError) as error:
-        raise FileError(f"{what} cannot be read, the file is damaged: {error}") from error
+    except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
+        raise FileError(f"{what} cannot be read, the file is damaged: {brief(error)}") from error
 
 
 def samples_of(block: np.ndarray, what: str) -> torch.Tensor:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import h5py
 import numpy as np
 import torch
 
 from invgen.core.errors import DataError, FileError, InvgenError
-from invgen.io.hdf5 import describe_datasets, find_object, get_dataset, text_attribute
+from invgen.core.text import printable
+from invgen.io.hdf5 import Dataset, File, describe_datasets, find_object, get_dataset, text_attribute
 from invgen.io.mri.contents import Contents, KSpace, central, check_size, read_block, samples_of
 from invgen.io.mri.header import Limit, read_header
 from invgen.io.mri.origin import Origin, find_origin, given_center
@@ -25,7 +25,7 @@ _REFERENCES = ("reconstruction_rss", "reconstruction_esc")
 
 def recognize(source: Source, options: Options) -> bool:
     """Whether the file has k-space under the name that fastMRI gives it, and no array is named."""
-    return options.dataset is None and isinstance(find_object(source.hdf5, _KSPACE), h5py.Dataset)
+    return options.dataset is None and isinstance(find_object(source.hdf5, _KSPACE), Dataset)
 
 
 def read(source: Source, options: Options) -> Contents:
@@ -68,7 +68,7 @@ def read(source: Source, options: Options) -> Contents:
     columns_measured, notes = _measured_columns(file, columns, encoding.limits)
     acquisition = text_attribute(file, "acquisition")
     if acquisition:
-        notes += (f"acquisition {acquisition}",)
+        notes += (f"acquisition {printable(acquisition, 40)}",)
 
     def stored(slice: int) -> KSpace:
         block = read_block(dataset, slice, f"{what}, slice {slice},")
@@ -104,6 +104,7 @@ def read(source: Source, options: Options) -> Contents:
         read=read_slice,
         reference=read_reference,
         pixel_size=pixel_size if min(pixel_size) > 0 else None,
+        thickness=encoding.recon.pixel(2) or None,
         oversampling=rows / image_shape[0],
         notes=notes,
         contradictions=origin.found,
@@ -112,7 +113,7 @@ def read(source: Source, options: Options) -> Contents:
 
 
 def _measured_columns(
-    file: h5py.File, columns: int, limits: dict[str, Limit]
+    file: File, columns: int, limits: dict[str, Limit]
 ) -> tuple[torch.Tensor, tuple[str, ...]]:
     """Columns that are neither padding nor left out by the mask of a test file; and remarks."""
     measured = torch.ones(columns, dtype=torch.bool)
@@ -130,7 +131,7 @@ def _measured_columns(
                 "it is not followed: what is not zero is taken as measured",
             )
     mask = find_object(file, "mask")
-    if isinstance(mask, h5py.Dataset):
+    if isinstance(mask, Dataset):
         if mask.size != columns or mask.dtype.kind not in "uifb":
             raise DataError(
                 f"{file.filename}: the mask is {mask.dtype} of shape {mask.shape}; k-space has {columns} "
@@ -141,15 +142,10 @@ def _measured_columns(
     return measured, notes
 
 
-def _reference(file: h5py.File, slices: int) -> h5py.Dataset | None:
+def _reference(file: File, slices: int) -> Dataset | None:
     for name in _REFERENCES:
         found = find_object(file, name)
-        if (
-            isinstance(found, h5py.Dataset)
-            and found.ndim == 3
-            and len(found) == slices
-            and 0 not in found.shape
-        ):
+        if isinstance(found, Dataset) and found.ndim == 3 and len(found) == slices and 0 not in found.shape:
             return found if found.dtype.kind == "f" else None
     return None
 

@@ -6,10 +6,8 @@ import math
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 
-import h5py
-
 from invgen.core.errors import FileError
-from invgen.io.hdf5 import find_object, text_value
+from invgen.io.hdf5 import Dataset, Group, find_object, text_value
 
 __all__ = ["Encoding", "Grid", "Header", "Limit", "parse_header", "read_header"]
 
@@ -57,7 +55,7 @@ class Header:
     noise_bandwidth: float | None  # relativeReceiverNoiseBandwidth
 
 
-def read_header(file: h5py.Group, name: str) -> Header:
+def read_header(file: Group, name: str) -> Header:
     """Read the header in a dataset of a file.
 
     Raises
@@ -67,14 +65,11 @@ def read_header(file: h5py.Group, name: str) -> Header:
     """
     what = f"{file.file.filename}: the header {name!r}"
     dataset = find_object(file, name)
-    if not isinstance(dataset, h5py.Dataset):
+    if not isinstance(dataset, Dataset):
         raise FileError(f"{what} is missing: without it the matrix and the field of view are not known.")
     if dataset.dtype.itemsize > _MAX_BYTES:
         raise FileError(f"{what} claims {dataset.dtype.itemsize} bytes.")
-    try:
-        text = text_value(dataset)
-    except (OSError, RuntimeError, MemoryError) as error:
-        raise FileError(f"{what} cannot be read, the file is damaged: {error}") from error
+    text = text_value(dataset)
     if text is None:
         raise FileError(f"{what} should be one text; it holds {dataset.dtype} of shape {dataset.shape}.")
     return parse_header(text, what)

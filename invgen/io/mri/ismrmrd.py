@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import h5py
 import numpy as np
 
 from invgen.core.errors import FileError
-from invgen.io.hdf5 import find_object, link_type, walk
+from invgen.io.hdf5 import Dataset, Group, find_object, walk
 from invgen.io.mri.acquisitions import Acquisitions, is_table
 from invgen.io.mri.cartesian import Lines
 from invgen.io.mri.contents import Contents, pixels
 from invgen.io.mri.header import Encoding, read_header
 from invgen.io.mri.measurement import Measurement
-from invgen.io.mri.noncartesian import Paths
+from invgen.io.mri.noncartesian import Paths, axes_of
 from invgen.io.options import Options
 from invgen.io.source import Container, Source
 
@@ -26,21 +25,19 @@ def recognize(source: Source, options: Options) -> bool:
     return _group(source, options) is not None
 
 
-def _group(source: Source, options: Options) -> h5py.Group | None:
+def _group(source: Source, options: Options) -> Group | None:
     """The first group with readouts or a header, or the one that is named; None where there is none."""
     file, name = source.hdf5, options.dataset
     groups = [find_object(file, name)] if name is not None else [file, *walk(file)]
     for group in groups:
-        if isinstance(group, h5py.Group) and (_has(group, "data") or _has(group, "xml")):
+        if isinstance(group, Group) and (_has(group, "data") or _has(group, "xml")):
             return group
     return None
 
 
-def _has(group: h5py.Group, part: str) -> bool:
-    if link_type(group, part) != h5py.h5l.TYPE_HARD:
-        return False
+def _has(group: Group, part: str) -> bool:
     found = find_object(group, part)
-    return is_table(found) if part == "data" else isinstance(found, h5py.Dataset)
+    return is_table(found) if part == "data" else isinstance(found, Dataset)
 
 
 def read(source: Source, options: Options) -> Contents:
@@ -48,7 +45,7 @@ def read(source: Source, options: Options) -> Contents:
 
     Axes are (z,) y, x: readouts lie along x, ``kspace_encode_step_1`` along y and step 2 along z. Readouts
     that differ in repetition, contrast, phase or set are of separate images; averages are averaged, and
-    segments joined.
+    segments joined. Slices are in the order of their positions, where those are stated.
 
     Raises
     ------
@@ -62,20 +59,24 @@ def read(source: Source, options: Options) -> Contents:
         raise FileError(f"{source.path} has no group with the header and the readouts of ISMRMRD.")
     header = read_header(group, "xml")
     data = find_object(group, "data")
-    if not isinstance(data, h5py.Dataset):
+    if not isinstance(data, Dataset):
         raise FileError(f"{source.path}: {group.name} has a header and no readouts, the dataset 'data'.")
     measurement = Measurement(Acquisitions(data), header)
     encoding = measurement.encoding
     grid = _grid(encoding, int(measurement.table["kspace_encode_step_2"][measurement.imaging].max()))
-    axes = (2, 1, 0)[-len(grid) :]
+    axes: tuple[int, ...] = (2, 1, 0)[-len(grid) :]
+    cartesian, of_axes = encoding.trajectory in ("cartesian", "epi"), tuple[str, ...]()
+    if not cartesian:
+        axes, of_axes = axes_of(measurement, axes)
+        grid = tuple(encoding.encoded.matrix[axis] for axis in axes)
     image_shape = tuple(_wanted(encoding, axis) for axis in axes)
     pixel_size = tuple(encoding.encoded.pixel(axis) for axis in axes)
     reader: Lines | Paths
-    if encoding.trajectory in ("cartesian", "epi"):
+    if cartesian:
         reader = Lines(measurement, grid, image_shape[-1], options.kspace_center)
     else:
         size = tuple(encoding.encoded.field_of_view[axis] / 1000 for axis in axes)
-        reader = Paths(measurement, grid, options.trajectory_unit or "cycles/pixel", size)
+        reader = Paths(measurement, grid, options.trajectory_unit or "cycles/pixel", size, axes)
     return Contents(
         format="ismrmrd",
         dataset=group.name,
@@ -88,10 +89,12 @@ def read(source: Source, options: Options) -> Contents:
         read=reader.read,
         frames=measurement.frame_names,
         pixel_size=pixel_size if min(pixel_size) > 0 else None,
+        thickness=encoding.recon.pixel(2) or None,
+        orientation=measurement.orientation if axes[-2:] == (1, 0) else None,
         oversampling=grid[-1] / image_shape[-1],
         has_noise_scan=measurement.has_noise,
         has_calibration=bool(measurement.calibration.any()) and isinstance(reader, Lines),
-        notes=(*measurement.notes, *reader.notes, *_interpolated(encoding, axes)),
+        notes=(*measurement.notes, *of_axes, *reader.notes, *_interpolated(encoding, axes)),
         contradictions=reader.found if isinstance(reader, Lines) else (),
         options=("trajectory_unit", "kspace_center"),
     )

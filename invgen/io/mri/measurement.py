@@ -11,11 +11,14 @@ from invgen.core.errors import DataError, FileError
 from invgen.io.mri import acquisitions as flags
 from invgen.io.mri.acquisitions import Acquisitions
 from invgen.io.mri.header import Encoding, Header
+from invgen.io.placement import Orientation
 from invgen.operators.mri.coils import noise_covariance
 
 __all__ = ["Measurement"]
 
 _FRAME = ("repetition", "contrast", "phase", "set")
+_ROUNDING = 1e-3  # of unit vectors, and of positions in mm
+_SHOWN = 12  # numbers in a note
 _MAX_NOISE = 2**26  # samples, all coils: enough for any covariance
 
 
@@ -31,7 +34,10 @@ class Measurement:
         Which readouts are of images, and which of coil calibration; some belong to both.
     coils : int
     slices : array
-        Values of the counter of slices that occur.
+        Values of the counter of slices that occur, in the order of the slices' positions where these are
+        stated.
+    orientation : Orientation or None
+        As the headers state it.
     frames : array, shape (frames, 4)
         Values of the counters of repetition, contrast, phase and set that occur.
     has_noise : bool
@@ -71,8 +77,39 @@ class Measurement:
         self._noise = noise & (table["active_channels"] == self.coils)
         self.has_noise = bool(self._noise.any())
         self._note(noise & ~self._noise, f"of noise are left out: they have other channels than {self.coils}")
-        self.slices = np.unique(table["slice"][self.imaging])
+        self.slices, firsts = np.unique(table["slice"][self.imaging], return_index=True)
+        self.orientation = self._oriented(np.flatnonzero(self.imaging)[firsts])
         self.frames = np.unique(np.stack([table[n][self.imaging] for n in _FRAME], axis=-1), axis=0)
+
+    def _oriented(self, firsts: np.ndarray) -> Orientation | None:
+        """Orientation by a readout of each slice, and `slices` in the order of their positions."""
+        names = ("read_dir", "phase_dir", "slice_dir")
+        axes = np.stack([self.table.vectors(name)[firsts] for name in names], axis=1)
+        gram = axes[:, :2] @ axes[:, :2].transpose(0, 2, 1)
+        if np.abs(gram - np.eye(2)).max() > _ROUNDING:
+            return None
+        if np.abs(axes - axes[:1]).max() > _ROUNDING:
+            self.notes += ("slices have several orientations, which images of one stack cannot state",)
+            return None
+        read, phase, across = axes[0]
+        normal = np.cross(read, phase)
+        normal *= -1 if across @ normal < 0 else 1
+        directions = np.stack([read, phase, normal])
+        directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+        centers = self.table.vectors("position")[firsts]
+        places = centers @ directions[2]
+        order = np.argsort(places)
+        if len(places) > 1 and np.diff(places[order]).min() < _ROUNDING:
+            self.notes += ("several slices have one position, which is not followed",)
+            return None
+        if (order != np.arange(len(order))).any():
+            self.notes += (
+                "slices are in the order of their positions, in which the file counts them "
+                + ", ".join(map(str, self.slices[order][:_SHOWN].tolist()))
+                + (", ..." if len(order) > _SHOWN else ""),
+            )
+            self.slices = self.slices[order]
+        return Orientation(centers[order], directions)
 
     def _leave_out(self, noise: np.ndarray) -> np.ndarray:
         """Readouts that belong to no image, noise included."""

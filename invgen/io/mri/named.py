@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from invgen.core.errors import DataError, ParameterError
+from invgen.io.entries import FURTHER_AXES, split_axes
 from invgen.io.mri.contents import read_block, samples_of
 
 __all__ = ["NamedArray", "is_pair", "joined", "named", "names_kspace"]
@@ -24,12 +25,8 @@ _ON_GRID = {name for grid in _GRIDS for name in grid}
 
 def names_kspace(order: str) -> bool:
     """Whether an order of axes is one of k-space; projections have angles, and neither coils nor slices."""
-    names = set(_split(order))
+    names = set(split_axes(order)) - set(FURTHER_AXES)
     return bool(names & (_NAMES.keys() - {"x", "y"})) or names == {"x", "y"}
-
-
-def _split(order: str) -> list[str]:
-    return [part.strip().lower() for part in order.replace(":", ",").split(",")]
 
 
 @dataclass(frozen=True)
@@ -108,7 +105,7 @@ def named(array: Any, order: str, what: str) -> NamedArray:
     DataError
         When the numbers are not complex, or the array is empty.
     """
-    names = tuple(_NAMES.get(name, name) for name in _split(order))
+    names = tuple(_NAMES.get(name, name) for name in split_axes(order))
     shape = tuple(array.shape or ())
     grid = set(names) & _ON_GRID
     allowed = set(_NAMES.values())

@@ -7,13 +7,48 @@ import math
 import numpy as np
 import torch
 
-from invgen.core.errors import DataError
+from invgen.core.errors import DataError, InvgenError
 from invgen.io.mri.contents import KSpace, check_size, samples_of
 from invgen.io.mri.measurement import Measurement
-from invgen.io.mri.trajectory import cycles_per_pixel
+from invgen.io.mri.trajectory import cycles_per_pixel, moving_axes
 from invgen.io.options import TrajectoryUnit
 
-__all__ = ["Paths"]
+__all__ = ["Paths", "axes_of"]
+
+
+def axes_of(measurement: Measurement, axes: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """Axes of the image of a trajectory, x, y or z as 0, 1 or 2, of those of the header; and remarks.
+
+    A coordinate that is the same in all samples of the middle slice, as kz of spirals in a plane, is no axis.
+
+    Raises
+    ------
+    DataError
+        When fewer than two are left.
+    """
+    table = measurement.table
+    places = measurement.of(len(measurement.slices) // 2, 0)
+    step = table["kspace_encode_step_2"]
+    check_size(measurement.coils, int(table["number_of_samples"][places].sum()), table.what)
+    try:
+        paths = [
+            # of a stack kz is that of the encoding step
+            np.column_stack([each.trajectory, np.full(len(each.trajectory), step[each.index])])
+            if each.trajectory.shape[1] == 2
+            else each.trajectory
+            for each in table.read(places)
+        ]
+        k = np.concatenate(paths).astype(np.float64)
+    except (InvgenError, ValueError):  # it is said where the slice is used
+        return axes, ()
+    if not len(k) or k.shape[1] < 3 or not np.isfinite(k).all():
+        return axes, ()
+    coordinates = axes[::-1]
+    moving, notes = moving_axes(k[:, coordinates], [f"k{'xyz'[axis]}" for axis in coordinates])
+    given = int(table["trajectory_dimensions"][places[0]])
+    if given > len(axes) and np.ptp(k[:, -1]):
+        notes += ("the trajectory's last coordinate is taken as a density, and left out",)
+    return tuple(coordinates[i] for i in reversed(moving)), notes
 
 
 class Paths:
@@ -31,6 +66,8 @@ class Paths:
     unit : str
     field_of_view : tuple of float
         In m; zero where it is not stated.
+    axes : tuple of int
+        What the axes of the grid are: x, y or z, as 0, 1 or 2.
 
     Raises
     ------
@@ -44,6 +81,7 @@ class Paths:
         grid: tuple[int, ...],
         unit: TrajectoryUnit,
         field_of_view: tuple[float, ...],
+        axes: tuple[int, ...],
     ):
         self._measurement, self._grid, self._unit = measurement, grid, unit
         self._field_of_view = field_of_view if min(field_of_view) > 0 else None
@@ -57,14 +95,11 @@ class Paths:
                 "Write the trajectory to the file, or k-space and trajectory to plain arrays, with "
                 'axes="coil,shot,sample" and trajectory=...'
             )
-        given, needed = int(dimensions[0]), len(grid)
-        self._stacked = given == 2 and needed == 3
+        self._stacked = dimensions[0] == 2 and 2 in axes
+        self._columns = [axis for axis in axes if axis < dimensions[0]]
         self.notes: tuple[str, ...] = ()
         if self._stacked:
             self.notes += ("kz of each readout is that of its encoding step 2",)
-        if given > needed:
-            self.notes += ("the trajectory's last coordinate is taken as a density, and left out",)
-        self._coordinates = min(given, needed)
 
     def read(self, slice: int, frame: int) -> KSpace:
         """Samples of an image: (coils, shots, samples) if readouts have one length, else (coils, n)."""
@@ -74,8 +109,7 @@ class Paths:
         samples, paths = [], []
         for readout in self._table.read(places):
             samples.append(readout.samples)
-            # in the order of the image's axes
-            paths.append(readout.trajectory[:, : self._coordinates][:, ::-1].astype(np.float64))
+            paths.append(readout.trajectory[:, self._columns].astype(np.float64))
         if not sum(len(path) for path in paths):
             raise DataError(
                 f"{self._table.what}: nothing is left of the readouts but what is to be discarded."

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 
 from invgen.core.errors import ShapeError
+from invgen.core.memory import require_memory
 from invgen.io.mri.contents import Contents, KSpace, central
+from invgen.io.placement import Orientation, Placement
 from invgen.io.scanfile import ScanFile
+from invgen.io.source import Source
 
 __all__ = ["RawMRIScan"]
 
@@ -51,8 +56,8 @@ class RawMRIScan(ScanFile):
         What the reader found.
     """
 
-    def __init__(self, path: Path, contents: Contents, close: Callable[[], None]):
-        super().__init__(path, close)
+    def __init__(self, path: Path, contents: Contents, source: Source):
+        super().__init__(path, source)
         self.contents = contents
         self.format, self.notes, self.dtype = contents.format, contents.notes, contents.dtype
         self.slices, self.repetitions = contents.slices, len(contents.frames)
@@ -88,6 +93,9 @@ class RawMRIScan(ScanFile):
         InvgenWarning
             Once, where the samples contradict what the file states.
         """
+        # as stored, on the encoded grid, and one array of work
+        samples = self.coils * math.prod(self.contents.encoded_shape)
+        require_memory(24 * samples, f"k-space of {self.path}", "choose fewer slices")
         kspace = self.contents.read(
             self._index(slice, self.slices, "slice"),
             self._index(repetition, self.repetitions, "repetition"),
@@ -105,10 +113,43 @@ class RawMRIScan(ScanFile):
             raise ShapeError(f"images have {dimensions} axes; got the shape {tuple(image.shape)}.")
         for axis, m in zip(range(-dimensions, 0), self.image_shape, strict=True):
             n = image.shape[axis]
-            if n > m:
-                start = (n - m) // 2 if self.format == "fastmri" else central(n, m).start
-                image = image.narrow(axis, start, m)
+            image = image.narrow(axis, self._first(n, m), min(n, m))
         return image
+
+    def placement(self, grid: Sequence[int]) -> Placement:
+        """Where the slices of the scan, or of all its slabs, are in space, when cropped.
+
+        Where the file does not state it, they are axial slices around the origin.
+
+        Parameters
+        ----------
+        grid : sequence of int
+            Shape of the operator's images.
+        """
+        known = self.unit == "mm" and self.contents.orientation is not None
+        size = (1, *self.pixel_size)[-3:]
+        middle = (0, *(n // 2 - self._first(n, m) for n, m in zip(grid, self.image_shape, strict=True)))[-3:]
+        if len(self.image_shape) == 3:
+            depth, size_across = min(grid[0], self.image_shape[0]), size[0]
+            distance = depth * size_across
+        else:
+            depth = 1
+            distance = size_across = (self.unit == "mm" and self.contents.thickness) or size[-1]
+        orientation = self.contents.orientation if known else None
+        orientation = orientation or Orientation.axial(self.slices, distance)
+        across = (np.arange(depth) - middle[0]) * size_across
+        right, down, normal = orientation.directions
+        corners = orientation.centers - middle[2] * size[2] * right - middle[1] * size[1] * down
+        positions = corners[:, None] + across[:, None] * normal
+        return Placement(
+            positions.reshape(-1, 3), right, down, (size[1], size[2]), size_across, self.unit, known
+        )
+
+    def _first(self, n: int, m: int) -> int:
+        """Of n entries along an axis, the first that is wanted, of m."""
+        if n <= m:
+            return 0
+        return (n - m) // 2 if self.format == "fastmri" else central(n, m).start
 
     def reference(self, slice: int = 0) -> torch.Tensor | None:
         """Reconstruction of the slice that the file itself holds, float32; None where it has none."""

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from invgen.core.errors import DataError, ParameterError
 from invgen.io.options import TrajectoryUnit
 from invgen.operators.mri.trajectories import to_cycles_per_pixel
 
-__all__ = ["cycles_per_pixel", "default_matrix"]
+__all__ = ["cycles_per_pixel", "default_matrix", "moving_axes"]
 
 #: Excess over half a cycle per pixel that rounding in single precision can cause.
 _ROUNDING = 1e-5
+#: Extent of a coordinate, relative to the largest one, that is rounding in single precision.
+_STILL = 1e-5
 _MAX_SIZE = 2**14
 
 
@@ -51,6 +55,38 @@ def cycles_per_pixel(
             "(times the size of a pixel, field_of_view in m over N). Give trajectory_unit, or more pixels."
         )
     return k.clamp(-0.5, 0.5)
+
+
+def moving_axes(k: np.ndarray, names: Sequence[str]) -> tuple[list[int], tuple[str, ...]]:
+    """Axes along which a trajectory moves; along others its image has one pixel, and no axis.
+
+    A coordinate that stays the same, whatever it is, gives the image a phase at most.
+
+    Parameters
+    ----------
+    k : array, shape (*samples, axes)
+    names : sequence of str
+        Of the axes.
+
+    Returns
+    -------
+    axes, notes
+        Indices of those that are left, and a remark on the others.
+
+    Raises
+    ------
+    DataError
+        When fewer than two are left.
+    """
+    extent = np.ptp(k.reshape(-1, k.shape[-1]), axis=0)
+    moving = extent > _STILL * extent.max()
+    axes, still = (np.flatnonzero(where).tolist() for where in (moving, ~moving))
+    if len(axes) < 2:
+        raise DataError(
+            f"the trajectory moves along {len(axes)} of the axes {', '.join(names)}, and an image takes two."
+        )
+    constant = ", ".join(f"{names[i]} is {k[..., i].flat[0]:.4g}" for i in still)
+    return axes, (f"{constant} everywhere: images have {len(axes)} axes",) if still else ()
 
 
 def default_matrix(k: torch.Tensor, unit: TrajectoryUnit, field_of_view: Any) -> tuple[tuple[int, ...], str]:

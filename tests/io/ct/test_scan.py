@@ -300,3 +300,37 @@ def test_truncation_is_said_once_and_in_info(tmp_path, raw, sinogram):
 def test_projections_that_are_no_stack_of_frames_are_refused_by_their_shape(data_exchange, array):
     with pytest.raises(DataError, match="should be a stack of frames"):
         open_scan(data_exchange(data=array))
+
+
+def test_an_array_of_several_energies_is_read_one_at_a_time(tmp_path):
+    """Each energy is the scan that it is alone; which one is stated, never guessed."""
+    counts = np.random.default_rng(0).random((4, 20, 3, 16)).astype(np.float32)
+    angles = np.linspace(0, np.pi, 20, endpoint=False)
+    np.save(tmp_path / "all.npy", counts)
+    np.save(tmp_path / "last.npy", counts.transpose(1, 2, 3, 0))
+    with h5py.File(tmp_path / "all.h5", "w") as file:
+        file.create_dataset("data", data=counts, chunks=(1, 20, 2, 16))
+    scipy.io.savemat(tmp_path / "all.mat", {"data": counts})
+    first = {"axes": "energy,angle,row,column", "angles": angles}
+    for name, given in {
+        "all.npy": first,
+        "last.npy": {"axes": "angle,row,column,energy", "angles": angles},
+        "all.h5": {**first, "dataset": "data"},
+        "all.mat": {**first, "dataset": "data"},
+    }.items():
+        for energy in (0, 2, -1):
+            with open_scan(tmp_path / name, index=energy, **given) as scan:
+                assert (scan.views, scan.slices, scan.columns) == (20, 3, 16)
+                assert np.array_equal(scan.projections(1).data, counts[energy, :, 1])
+        with pytest.raises(ParameterError, match=r"energy has 4 entries.*--index"):
+            open_scan(tmp_path / name, **given)
+        with pytest.raises(ParameterError, match="no entry 4 of the axis energy"):
+            open_scan(tmp_path / name, index=4, **given)
+    np.save(tmp_path / "one.npy", counts[0])
+    with pytest.raises(ParameterError, match="leave it out"):
+        open_scan(tmp_path / "one.npy", axes="angle,row,column", angles=angles, index=0)
+    np.save(tmp_path / "five.npy", np.stack([counts, counts + 1]))
+    with open_scan(
+        tmp_path / "five.npy", axes="time,energy,angle,row,column", angles=angles, index=(1, 2)
+    ) as scan:
+        assert np.array_equal(scan.projections(0).data, counts[2, :, 0] + 1)

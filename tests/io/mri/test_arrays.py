@@ -162,7 +162,7 @@ def test_oversampling_of_what_is_no_readout(save):
     [
         ("coil,y", "does not fit .* 3 axes"),
         ("coil,y,y", "does not fit"),
-        ("coil,y,phase", "does not fit"),
+        ("coil,y,wave", "does not fit"),
         ("coil,slice,y", "is no k-space"),
         ("coil,y,sample", "is no k-space"),
         ("shot,y,x", "is no k-space"),
@@ -311,3 +311,15 @@ def test_spiral_of_a_phantom_is_read_with_the_field_of_view_that_it_had(measured
     magnitude = image.H(weights * read.data.to(torch.complex128)).abs().square().sum(0).sqrt()
     bright = magnitude > 0.25 * magnitude.flatten().kthvalue(int(0.98 * magnitude.numel())).values
     assert float(bright.double().mean()) == pytest.approx(0.19, abs=0.04)
+
+
+@pytest.mark.parametrize("kind", ["npy", "h5", "mat", "mat73"])
+def test_an_echo_is_chosen_by_its_index(save, kind):
+    whole = random_complex((2, 3, 4, 6, 8))  # echo, set, coil, y, x
+    path, name = save(kind, kspace=whole)
+    given = {"dataset": name, "axes": "echo,set,coil,y,x"}
+    with open_scan(path, **given, index=(1, -1)) as scan:
+        assert (scan.coils, scan.slices) == (4, 1)
+        assert np.array_equal(scan.kspace().data.numpy(), whole[1, 2])
+    with pytest.raises(ParameterError, match=r"echo has 2, set has 3 entries\. Choose one, index="):
+        open_scan(path, **given)

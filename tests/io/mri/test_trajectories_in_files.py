@@ -92,8 +92,13 @@ def test_stack_of_stars_has_kz_of_its_second_step(write_ismrmrd, unit):
 
 def test_planes_outside_of_a_stack_are_refused(write_ismrmrd):
     text = header((6, *GRID), GRID, steps=((7, 0), (4, 1)), trajectory="radial")
-    path = write_ismrmrd(readouts(radial(3), random_complex((1, 3, 16)), kspace_encode_step_2=4), text)
-    with open_scan(path) as scan, pytest.raises(DataError, match="planes 6 to 6 of k-space, which has 6"):
+    planes = [
+        one
+        for step in (3, 4)
+        for one in readouts(radial(3), random_complex((1, 3, 16)), kspace_encode_step_2=step)
+    ]
+    path = write_ismrmrd(planes, text)
+    with open_scan(path) as scan, pytest.raises(DataError, match="planes 5 to 6 of k-space, which has 6"):
         scan.kspace()
 
 
@@ -135,8 +140,60 @@ def test_damaged_or_missing_trajectories(write_ismrmrd):
 
 def test_a_trajectory_in_rounded_single_precision_may_touch_the_edge(write_ismrmrd):
     k = np.full((1, 4, 2), 0.5 * (1 + 2e-6))
+    k[:, 1:] = np.random.default_rng(0).uniform(-0.5, 0.5, (3, 2))
     with open_scan(
         write_ismrmrd(readouts(k, random_complex((1, 1, 4))), header(GRID, GRID, trajectory="other"))
     ) as scan:
         assert float(scan.kspace().trajectory.max()) == 0.5
         assert isinstance(scan.problem().measurement, torch.Tensor)
+
+
+class TestConstantAxes:
+    """A coordinate that stays the same is no axis of the image."""
+
+    @pytest.mark.parametrize("kz", [0.0, 0.25])
+    @pytest.mark.parametrize("depth", [1, 6])
+    def test_spirals_with_three_coordinates_are_plane(self, write_ismrmrd, depth, kz):
+        k, samples = radial(), random_complex((1, 7, 16))
+        text = header((depth, *GRID), GRID, trajectory="spiral", steps=((7, 0),))
+        path = write_ismrmrd(readouts(k, samples, np.full((7, 16, 1), kz)), text)
+        with open_scan(path) as scan:
+            assert scan.image_shape == GRID
+            assert not any("density" in note for note in scan.notes)
+            assert any(note.startswith(f"kz is {kz:g} everywhere") for note in scan.notes) == (depth > 1)
+            np.testing.assert_allclose(scan.kspace().trajectory.numpy(), k, atol=1e-6)
+
+    @pytest.mark.parametrize("still", [0, 1, 2])
+    def test_of_arrays_the_other_two_are_left(self, tmp_path, still):
+        """Along kx, ky or kz."""
+        moving = [axis for axis in (0, 1, 2) if axis != still]
+        k = np.full((5, 40, 3), 0.125)
+        k[..., moving] = np.random.default_rng(0).uniform(-0.5, 0.5, (5, 40, 2))
+        np.save(tmp_path / "y.npy", random_complex((5, 40)))
+        given = {"axes": "shot,sample", "trajectory": k}
+        shape = [16, 14, 12]  # z, y, x
+        fov = [0.16, 0.28, 0.36]
+        expected = [2 - axis for axis in reversed(moving)]
+        with open_scan(tmp_path / "y.npy", **given, matrix=tuple(shape), field_of_view=fov) as scan:
+            assert scan.image_shape == tuple(shape[i] for i in expected)
+            assert scan.pixel_size == pytest.approx([1000 * fov[i] / shape[i] for i in expected])
+            assert f"k{'xyz'[still]} is 0.125 everywhere: images have 2 axes" in scan.notes
+            np.testing.assert_array_equal(scan.kspace().trajectory.numpy(), k[..., moving[::-1]])
+        with open_scan(tmp_path / "y.npy", **given, matrix=(8, 10)) as scan:
+            assert scan.image_shape == (8, 10)
+
+    @pytest.mark.parametrize("moving", [[], [0]])
+    def test_one_axis_is_no_image(self, tmp_path, moving):
+        k = np.zeros((3, 20, 2))
+        k[..., moving] = np.linspace(-0.5, 0.5, 20)[None, :, None]
+        np.save(tmp_path / "y.npy", random_complex((3, 20)))
+        with pytest.raises(
+            DataError, match=f"moves along {len(moving)} of the axes ky, kx, and an image takes two"
+        ):
+            open_scan(tmp_path / "y.npy", axes="shot,sample", trajectory=k, matrix=(8, 8))
+
+    def test_a_volume_stays_one(self, tmp_path):
+        k = np.random.default_rng(0).uniform(-0.5, 0.5, (3, 20, 3))
+        np.save(tmp_path / "y.npy", random_complex((3, 20)))
+        with open_scan(tmp_path / "y.npy", axes="shot,sample", trajectory=k, matrix=(4, 6, 8)) as scan:
+            assert (scan.image_shape, scan.notes) == ((4, 6, 8), ())

@@ -1,12 +1,13 @@
 """The loop of training: resumed, averaged, logged, stopped."""
 
+import errno
 import math
 
 import pytest
 import torch
 from torch import nn
 
-from invgen.core.errors import DivergenceError, FileError, ParameterError
+from invgen.core.errors import DivergenceError, FileError, InvgenWarning, ParameterError
 from invgen.priors.nets import EDM, UNet
 from invgen.priors.training import ScoreMatching, Training, read_log
 
@@ -190,3 +191,65 @@ def test_what_training_gave_can_be_trained_further(tmp_path):
     first = Training(2, precision="no")(network(), OBJECTIVE, tmp_path / "first")
     second = Training(2, precision="no", seed=1)(first, OBJECTIVE, tmp_path / "second")
     assert not torch.equal(weights(second), weights(first))
+
+
+DAMAGE = {
+    "missing": None,
+    "empty": b"",
+    "cut": b"step,loss,seconds\n1,0.5,0.1\n2,0.",
+    "no text": b"\xff\xfe\x00\x00\n\x00,,,\n",
+    "no columns": b"a\nb\n",
+    "long": b"step,loss,seconds\n1,0.5,0.1,9,9,9\n2,x,0.1\n" + b"9" * 200_000,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_log_is_no_obstacle(tmp_path, damage):
+    training = Training(steps=6, warmup=3, log_every=1)
+    with pytest.raises(KeyboardInterrupt):
+        training(network(), killed_at(3, KeyboardInterrupt), tmp_path)
+    path = tmp_path / "log.csv"
+    path.unlink()
+    if DAMAGE[damage] is not None:
+        path.write_bytes(DAMAGE[damage])
+    undisturbed = training(network(), OBJECTIVE, tmp_path / "whole")
+    assert torch.equal(weights(training(network(), OBJECTIVE, tmp_path)), weights(undisturbed))
+    assert [int(row["step"]) for row in read_log(tmp_path)][-3:] == [4, 5, 6]
+
+
+def test_a_full_disk_does_not_stop_a_training(tmp_path, monkeypatch):
+    """Neither the state nor the log can be written; the weights are there."""
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    training = Training(steps=4, warmup=2, log_every=1, save_seconds=0.0)
+    undisturbed = training(network(), OBJECTIVE, tmp_path / "whole")
+    monkeypatch.setattr("os.replace", full)
+    with pytest.warns(InvgenWarning, match="the disk is full"):
+        trained = training(network(), OBJECTIVE, tmp_path / "full")
+    assert torch.equal(weights(trained), weights(undisturbed))
+    assert not list((tmp_path / "full").iterdir())
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"\x80\x04N.", b"\0" * 1000])
+def test_a_state_that_is_none_is_refused_in_a_line(tmp_path, content):
+    (tmp_path / "state.pt").write_bytes(content)
+    with pytest.raises(FileError, match=r"state.pt is (empty|not the state)") as raised:
+        Training(steps=2)(network(), OBJECTIVE, tmp_path)
+    assert str(raised.value).isprintable()
+
+
+def test_what_is_learned_is_kept_before_it_is_judged(tmp_path):
+    """A run that is killed in its last validation has its weights, and is judged when it goes on."""
+    training = Training(steps=3, warmup=2, log_every=2, save_seconds=math.inf)
+
+    def killed(module, step):
+        raise Killed
+
+    with pytest.raises(Killed):
+        training(network(), OBJECTIVE, tmp_path, killed)
+    trained = training(network(), killed_at(0, Killed), tmp_path, lambda module, step: {"quality": 1.0})
+    row = read_log(tmp_path)[-1]
+    assert (row["step"], row["quality"]) == ("3", "1.0")
+    assert torch.equal(weights(trained), weights(training(network(), OBJECTIVE, tmp_path / "whole")))
