@@ -19,7 +19,7 @@ from invgen.io.tiffs import TiffSeries, is_pattern, tiff_files
 
 __all__ = ["Container", "Source", "container_of", "is_series", "named_file"]
 
-Container = Literal["hdf5", "npy", "mat", "tiff", "xtekct", "bart"]
+Container = Literal["hdf5", "npy", "mat", "tiff", "nikon", "bart"]
 
 _TIFF = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 
@@ -46,7 +46,7 @@ def container_of(path: Path) -> Container:
     if head.startswith(_TIFF):
         return "tiff"
     if b"[xtekct]" in head.lower():
-        return "xtekct"
+        return "nikon"
     if h5py.is_hdf5(path):
         return "hdf5"
     raise FileError(
@@ -90,7 +90,7 @@ class Source:
     ----------
     path : Path
         The file; of TIFF files also a folder of them, or a pattern of their names.
-    container : {"hdf5", "npy", "mat", "tiff", "xtekct"}
+    container : {"hdf5", "npy", "mat", "tiff", "nikon"}
         What the file is written as, whatever it holds.
     follow_links : bool
         Whether links of an HDF5 file may lead out of its folder.

@@ -28,7 +28,7 @@ from invgen.io.units import is_length
 
 __all__ = ["CONTAINER", "read", "recognize"]
 
-CONTAINER: Container = "xtekct"
+CONTAINER: Container = "nikon"
 
 _MAX_BYTES = 2**20  # of the text
 _LARGEST = 2**16 - 1  # of the counts
