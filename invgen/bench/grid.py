@@ -252,7 +252,7 @@ def run_grid(
     work = run_here if executor is None and not count else run_job
     runner = _Runner(grid, results, lambda job: (executor or own).submit(work, job, limits), advance)
     for suite, _ in grid.entries:
-        tasks = {
+        tasks: dict[str, dict[str, Mapping[str, object] | Sequence[str]]] = {
             task.name: {"axes": dict(task.axes), "test": task.test, "tuning": task.tuning}
             for task in suite.tasks
         }

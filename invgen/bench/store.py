@@ -63,7 +63,7 @@ class SuiteInfo:
 
     about: str
     primary: str
-    tasks: Mapping[str, Mapping[str, Mapping[str, Any] | Sequence[str]]]
+    tasks: Mapping[str, Mapping[str, Mapping[str, object] | Sequence[str]]]
     brief: Sequence[str] = field(default_factory=list)
 
 
