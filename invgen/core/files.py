@@ -57,7 +57,7 @@ def check_target(path: str | Path) -> Path:
         target = Path(os.path.realpath(path))
         found = os.stat(path)
         if stat.S_ISDIR(found.st_mode):
-            raise FileError(f"{path} is a folder; give the name of a file to write.")
+            raise FileError(f"{path} is a folder; give another name for the output.")
         if not stat.S_ISREG(found.st_mode):
             kind = next(kind for test, kind in _KINDS if test(found.st_mode))
             raise FileError(f"{path} is {kind}, which an output does not replace; give the name of a file.")

@@ -185,7 +185,7 @@ def test_an_image_that_no_memory_holds(refused, scan, tmp_path, monkeypatch):
         "invgen.pipeline.outputs.shutil.disk_usage", lambda folder: type("Usage", (), {"free": 1e20})()
     )
     message = refused("recon", scan, "-o", tmp_path / "out.h5", "--size", 10**7)
-    assert "not enough memory" in message
+    assert "of memory, more than" in message
 
 
 def test_debug_shows_the_error_itself(invgen, tmp_path):

@@ -94,7 +94,6 @@ def test_bad_input_is_refused_before_the_work(refused, tmp_path):
     assert "did you mean ddrm" in refused("certify", "ddrmm")
     assert "dense-2" in refused("certify", "dds", "--problem", "dense-3")
     assert ".html, .md, .csv, .tex" in refused("certify", "dds", "-o", tmp_path / "table.json")
-    assert ".html, .md, .csv, .tex" in refused("certify", "dds", "-o", tmp_path)
     folder = tmp_path / "folder.md"
     folder.mkdir()
     assert "is a folder" in refused("certify", "dds", "-o", folder)

@@ -43,7 +43,7 @@ def test_a_source_that_is_none(refused, tmp_path):
     (tmp_path / "text.png").write_text("no picture")
     for source, reported in (
         ("teapot", "foam, shepp-logan or an image"),
-        (tmp_path / "text.png", "as an image"),
+        (tmp_path / "text.png", "as a picture"),
     ):
         assert reported in refused("simulate", "ct", source, "-o", tmp_path / "scan.h5")
     assert not (tmp_path / "scan.h5").exists()

@@ -282,6 +282,18 @@ class TestPartialFourier:
         assert "--maps none is for homodyne and pocs" in refused(*words)
 
 
+def test_which_of_several_measurements_of_a_slice_is_taken_is_said(invgen, mri, tmp_path):
+    as_array(mri, tmp_path / "k.npy")
+    once = np.load(tmp_path / "k.npy")
+    np.save(tmp_path / "k.npy", np.stack([once, 2 * once]))
+    words = ("recon", tmp_path / "k.npy", "--axes", "repetition,coil,y,x", "--solver", "rss")
+    results = [invgen(*words, "-o", tmp_path / f"{chosen}.h5", "--repetition", chosen) for chosen in (0, 1)]
+    for chosen, result in enumerate(results):
+        assert result.exit_code == 0, result.output
+        assert f"measured 2 times: repetition {chosen}" in result.output
+    np.testing.assert_allclose(volume(tmp_path / "1.h5"), 2 * volume(tmp_path / "0.h5"), rtol=1e-6)
+
+
 class TestRefused:
     @pytest.mark.parametrize(
         ("words", "reported"),

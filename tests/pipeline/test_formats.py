@@ -149,7 +149,7 @@ class TestRefused:
             ("x.png", None, "are not those of a picture"),
             ("x.dcm", None, "would hold 4 slices, and a DICOM file has one"),
             ("x.h5", "nifti", r"its name should end with \.nii or \.nii\.gz"),
-            ("old", "dicom", "old exists; a DICOM series is written to a new folder"),
+            ("old", "dicom", "old is a folder; give another name"),
         ],
     )
     def test_names(self, scans, tmp_path, name, form, message):
