@@ -139,9 +139,9 @@ SOLVERS = {
         "fan": (SIRT(**FEW), fan, ()),
     },
     "OSSART": {
+        "weighted data": (OSSART(subsets=4, **FEW), weighted, ()),
         "defaults": (OSSART(), None, ()),
         "non-negative": (OSSART(subsets=3, nonnegative=True, relaxation=0.5), None, ()),
-        "weighted data": (OSSART(subsets=4, **FEW), weighted, ()),
         "fan": (OSSART(), fan, ()),
         "cone": (OSSART(subsets=4), cone, ()),
     },
@@ -150,12 +150,12 @@ SOLVERS = {
         "counts": (MLEM(), counts, {"scale"}),
     },
     "FISTA": {
+        "closed form": (FISTA(Wavelet(), **FEW), resonance, ()),
         "defaults": (FISTA(TotalVariation(), iterations=30), None, ()),
         "non-negative": (FISTA(TotalVariation(0.5, nonnegative=True), **FEW), None, {"scale"}),
         "complex": (FISTA(TotalVariation(0.5), **FEW), deblurring, {"scale"}),
         "weighted data": (FISTA(TotalVariation(0.5), **FEW), weighted, {"scale"}),
         "fan": (FISTA(TotalVariation(0.5, nonnegative=True), **FEW), fan, {"scale"}),
-        "closed form": (FISTA(Wavelet(), **FEW), resonance, ()),
         "by trial": (FISTA(L1(0.5), backtracking=True, **FEW), weighted, {"scale"}),
         "monotone": (FISTA(L1(0.5), monotone=True, **FEW), None, {"scale"}),
         "monotone composite": (FISTA(TotalVariation(0.5), monotone=True, **FEW), None, {"scale"}),
@@ -198,8 +198,8 @@ SOLVERS = {
         "image": (CondatVu(L1(0.5), **FEW), resonance, {"scale"}),
     },
     "ISTA": {
-        "defaults": (ISTA(TotalVariation(), **FEW), None, ()),
         "closed form": (ISTA(L1(0.5), **FEW), resonance, {"scale"}),
+        "defaults": (ISTA(TotalVariation(), **FEW), None, ()),
         "by trial": (ISTA(L1(0.5), backtracking=True, **FEW), weighted, {"scale"}),
     },
     "PnPHQS": {
