@@ -108,7 +108,8 @@ def answer(request: Request, known: dict[str, Any]) -> Reply:
         _forget_peak()
         outcome = suite.judge(known[request.entry], request.settings, *problem)
         memory = _peak()
-        arrays = {name: image.detach().cpu() for name, image in outcome.arrays.items()}
+        # copied, as the pickle of a view holds all of what it is a view of
+        arrays = {name: image.detach().cpu().clone() for name, image in outcome.arrays.items()}
         costs = {**outcome.costs, **({} if memory is None else {"peak_memory": memory})}
         return Reply(replace(outcome, costs=costs, arrays=arrays))
     except Exception as error:  # whatever a method raises is a row of the table

@@ -1,5 +1,6 @@
 """A run from the first cell to the last: what fails is a record, what is known is not run again."""
 
+import pickle
 import signal
 import subprocess
 import sys
@@ -8,10 +9,12 @@ from dataclasses import replace
 
 import psutil
 import pytest
+import torch
 
 from invgen.bench.grid import Grid
 from invgen.bench.jobs import Limits
 from invgen.bench.store import Results
+from invgen.bench.worker import Request, answer
 from invgen.core.errors import FileError, ParameterError
 
 
@@ -146,6 +149,7 @@ from invgen.bench.jobs import Limits
 from invgen.bench.grid import Grid
 from invgen.bench.grid import Grid, run_grid
 from invgen.bench.store import Results
+from invgen.bench.worker import Request, answer
 suite = toy.Toy(images=2)
 with Results({folder!r}) as results:
     run_grid(Grid([(suite, suite.entries)], trials=3), results, Limits(60.0, 8 * 2**30), workers=1)
@@ -255,3 +259,16 @@ def test_a_full_disk_stops_the_run_and_what_has_finished_is_kept(toy, benchmark,
     assert [plain(r) for r in benchmark(toy.Toy(images=2), trials=3)] == [
         plain(r) for r in benchmark(toy.Toy(images=2), "other", trials=3)
     ]
+
+
+def test_of_images_that_are_views_a_worker_sends_no_more_than_is_seen(toy, monkeypatch):
+    """One image of a thousand that were read."""
+    suite = toy.Toy()
+    thousand = torch.rand(1000, 16, 16)
+    found = replace(suite.instance(suite.tasks[0], "test 0", 0), truth=thousand[7])
+    monkeypatch.setattr(toy.Toy, "instance", lambda *_: found)
+    request = Request("suite", "entry", {}, suite.tasks[0], "test 0", 0)
+    reply = answer(request, {"suite": suite, "entry": suite.entries[0]})
+    assert reply.error is None, reply.traceback
+    assert torch.equal(reply.outcome.arrays["truth"], thousand[7])
+    assert len(pickle.dumps(reply)) < 10 * 16 * 16 * 4
