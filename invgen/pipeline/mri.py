@@ -73,8 +73,8 @@ class Images(Work):
             problem, report = self._problem(slab)
             notice(f"Root sum of squares: no coil maps can be made. {error}")
         if scan.repetitions > 1:
-            chosen = scan.frames[self.recipe.repetition]
-            notice(f"Each slice was measured {scan.repetitions} times: {chosen} (--repetition says otherwise).")
+            times, chosen = scan.repetitions, scan.frames[self.recipe.repetition]
+            notice(f"Each slice was measured {times} times: {chosen} (--repetition says otherwise).")
         self._ready = {slab: (problem, report)}
         self._grid = tuple(problem.operator.domain.shape[-len(scan.image_shape) :])
         height, width = scan.crop(problem.zeros()).shape[-2:]
