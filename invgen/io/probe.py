@@ -15,7 +15,7 @@ from invgen.io.hdf5 import Dataset, attribute, open_hdf5, walk
 __all__ = ["probe"]
 
 #: Of the processor, for what takes milliseconds in files that are not damaged.
-_SECONDS = 60
+_SECONDS = 20
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
