@@ -75,7 +75,9 @@ def _read_metadata(path: Path) -> None:
 
 
 def _is_hdf5(path: Path) -> bool:
-    """Whether a file begins as HDF5 does, maybe after a block of the user's."""
+    """Whether a file begins as HDF5 does, maybe after a block of the user's; a pipe would be waited for."""
+    if not path.is_file():
+        return False
     try:
         with path.open("rb") as file:
             for start in (0, *(2**n for n in range(9, 14))):

@@ -32,6 +32,20 @@ def test_files_that_are_not_damaged_pass_at_little_cost(path, tmp_path):
     probe(tmp_path / "no.h5")
 
 
+def test_a_pipe_is_not_waited_for(tmp_path):
+    def waited(*_):
+        raise TimeoutError
+
+    os.mkfifo(tmp_path / "pipe.h5")
+    before = signal.signal(signal.SIGALRM, waited)
+    signal.alarm(5)
+    try:
+        probe(tmp_path / "pipe.h5")
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def test_errors_are_left_to_who_reads(path):
     path.write_bytes(path.read_bytes()[:1200])
     probe(path)
