@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from invgen.core.errors import FileError
 from invgen.core.frozen import Frozen
-from invgen.core.text import brief
+from invgen.core.text import brief, quoted
 from invgen.priors.files.checkpoints import read, write
 from invgen.priors.image_format import ImageFormat
 from invgen.priors.nets.architectures import architecture_of, build
@@ -139,7 +139,7 @@ class Learned(Frozen):
         """
         header, tensors = read(path)
         if header["family"] != cls.family:
-            raise FileError(f"{path} holds a {header['family']!r}, and not a {cls.family!r}.")
+            raise FileError(f"{path} holds a {quoted(header['family'])}, and not a {cls.family!r}.")
         return cls.restored(path, header, tensors)
 
     @classmethod

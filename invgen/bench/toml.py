@@ -178,7 +178,7 @@ class _File:
     def _matching(self, kind: str, patterns: str | Sequence[Any]) -> dict[str, Path]:
         found: dict[str, Path] = {}
         for pattern in [patterns] if isinstance(patterns, str) else patterns:
-            if not isinstance(pattern, str) or Path(pattern).is_absolute():
+            if not isinstance(pattern, str) or not pattern or Path(pattern).is_absolute():
                 raise self._error(
                     "images", kind, f"has {quoted(pattern)}: patterns are relative to {self.folder}"
                 )

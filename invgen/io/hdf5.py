@@ -17,7 +17,7 @@ import numpy as np
 
 from invgen.core.errors import FileError
 from invgen.core.memory import require_memory
-from invgen.core.text import printable
+from invgen.core.text import brief, printable
 from invgen.io.filters import require_filters
 from invgen.io.links import Found, Links, reading
 from invgen.io.units import Length
@@ -287,7 +287,7 @@ def read_all(dataset: Dataset, limit: int = 2**27) -> np.ndarray:
     """Read a small dataset (angles, keys) whole; `limit` is in bytes."""
     what = f"{dataset.file.filename}: {dataset.name}"
     if dataset.dtype.kind not in "uif":
-        raise FileError(f"{what} should hold numbers; it holds {dataset.dtype}.")
+        raise FileError(f"{what} should hold numbers; it holds {brief(dataset.dtype)}.")
     if dataset.shape is None or dataset.size * dataset.dtype.itemsize > limit:
         raise FileError(f"{what} has an absurd size, {dataset.shape}.")
     return np.asarray(dataset[()])

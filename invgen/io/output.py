@@ -281,7 +281,7 @@ def read_reconstruction(path: str | Path) -> Reconstructed:
                 pixel_size=width,
                 pixel_height=height,
                 unit=text("unit"),
-                angles=read_all(get_dataset(file, "geometry/angles")) if of_ct else None,
+                angles=read_all(get_dataset(file, "geometry/angles")).reshape(-1) if of_ct else None,
                 center=float(attribute(file, "center")) if of_ct else None,
                 posterior=Posterior.of(file, volume),
                 source=text("source"),

@@ -53,5 +53,5 @@ def read_image(path: Path, named: str) -> torch.Tensor:
     except Exception as error:  # what the parsers of many formats run into
         raise FileError(f"{path} cannot be read as an image: {brief(error)}.") from error
     if values.dtype.kind not in "buif":
-        raise ShapeError(f"{path} should hold real numbers; it holds {values.dtype}.")
+        raise ShapeError(f"{path} should hold real numbers; it holds {brief(values.dtype)}.")
     return torch.from_numpy(values.astype(np.float64))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from invgen.core.errors import CapabilityError, FileError, ParameterError
+from invgen.core.text import quoted
 from invgen.priors.diffusion.model import Diffusion
 from invgen.priors.diffusion.parametrizations import (
     DiscreteTimes,
@@ -72,7 +73,9 @@ def read(
     folder = source / "unet" if whole else source
     config = _config(folder / "config.json")
     if config.get("_class_name", "UNet2DModel") != "UNet2DModel":
-        raise FileError(f"{folder} holds a {config['_class_name']}; what can be read is a UNet2DModel.")
+        raise FileError(
+            f"{folder} holds a {quoted(config['_class_name'])}; what can be read is a UNet2DModel."
+        )
     if not list(folder.glob("*.safetensors")):
         raise FileError(
             f"{folder} has no safetensors file. Weights as pickles (.bin) are not opened: where you trust "

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from invgen.core.errors import FileError, ParameterError
+from invgen.core.text import quoted
 from invgen.priors.autoregressive.context_table import ContextTable
 from invgen.priors.autoregressive.model import Autoregressive
 from invgen.priors.denoisers.autoencoder import DenoisingAutoencoder
@@ -84,5 +85,7 @@ def load(name_or_path: str | PathLike[str], *, family: str | None = None, **sett
             raise ParameterError(f"{path} describes itself, and takes no {', '.join(given)}.")
         kind = FAMILIES.get(header["family"])
         if kind is None:
-            raise FileError(f"{path} holds a {header['family']!r}; this version reads {sorted(FAMILIES)}.")
+            raise FileError(
+                f"{path} holds a {quoted(header['family'])}; this version reads {sorted(FAMILIES)}."
+            )
         return kind.restored(path, header, tensors)

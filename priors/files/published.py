@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from invgen.core.errors import CapabilityError, FileError, InvgenError, ParameterError
+from invgen.core.text import printable
 from invgen.priors.diffusion.model import Diffusion
 from invgen.priors.files import diffusers_folder, edm, guided_diffusion, score_sde
 from invgen.priors.files.tensors import tensors_of
@@ -96,8 +97,8 @@ def _family(tensors: Iterable[str], path: Path) -> str:
         if any(re.fullmatch(rf"(module\.|model\.)*{mark}", name) for name in names):
             return family
     raise FileError(
-        f"{path} holds tensors of no network known here ({', '.join(names[:3])}...): known are those of "
-        f"{', '.join(_READERS)}."
+        f"{path} holds tensors of no network known here ({printable(', '.join(names[:3]))}...): known are "
+        f"those of {', '.join(_READERS)}."
     )
 
 

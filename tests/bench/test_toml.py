@@ -126,6 +126,7 @@ def test_it_is_loaded_by_its_path_from_any_folder(write, tmp_path, monkeypatch):
         ('"blur:1.6"', '"Blur"', 10, "kernel"),
         ("[0.05, 0.01]", "[0.05, -1]", 11, "positive"),
         ('test = ["test', 'test = ["tests', 5, "no file"),
+        ('test = ["test', 'test = ["", "test', 5, "patterns are relative to"),
         ('tuning = "tuning', 'tuning = "test', 6, "test/a.png"),
         ('about = "Test', 'primary = "psnrr" # "', 2, "did you mean psnr"),
     ],

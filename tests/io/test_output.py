@@ -56,6 +56,16 @@ def test_an_interrupted_run_leaves_the_old_output_and_nothing_else(tmp_path, abo
     assert (tmp_path / "out.h5").read_text() == "the old one"
 
 
+def test_one_angle_by_itself_is_a_list_of_one(tmp_path, about):
+    with ReconstructionWriter(tmp_path / "out.h5", **about | {"slices": 1}) as writer:
+        writer.write(0, torch.zeros(8, 6))
+    with h5py.File(tmp_path / "out.h5", "a") as file:
+        del file["geometry/angles"]
+        file["geometry/angles"] = 0.5
+    with read_reconstruction(tmp_path / "out.h5") as found:
+        assert found.angles.tolist() == [0.5]
+
+
 def test_missing_slices_are_an_error_and_no_file(tmp_path, about):
     with (
         pytest.raises(FileError, match="2 of 3 slices are missing"),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from invgen.core.errors import DataError, ParameterError
-from invgen.core.text import quoted
+from invgen.core.text import brief, quoted
 from invgen.io.hdf5 import Dataset, read_all, text_attribute
 from invgen.io.options import AngleUnit
 
@@ -100,7 +100,7 @@ def as_stored(array: Any, what: str, by_definition: AngleUnit | None = None) -> 
 def as_list(values: np.ndarray, what: str) -> np.ndarray:
     """Real numbers as a vector; a column or a row counts as a vector."""
     if values.dtype.kind not in "uif":
-        raise DataError(f"{what} should hold real numbers; it holds {values.dtype}.")
+        raise DataError(f"{what} should hold real numbers; it holds {brief(values.dtype)}.")
     if values.ndim == 0 or values.size != max(values.shape):
         raise DataError(f"{what} should be a list of angles; it has the shape {values.shape}.")
     return values.reshape(-1)

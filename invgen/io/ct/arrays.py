@@ -7,6 +7,7 @@ from glob import glob
 from typing import Any
 
 from invgen.core.errors import FileError, ParameterError
+from invgen.core.text import brief
 from invgen.io.ct.contents import Contents
 from invgen.io.ct.given import given_angles, given_frames
 from invgen.io.ct.stack import Frames, stacked
@@ -45,7 +46,7 @@ def read(source: Source, options: Options) -> Contents:
             'axes="coil,y,x" (command line: --axes).'
         )
     if array.dtype.kind not in "uif":
-        raise FileError(f"{name!r} should hold real numbers; it holds {array.dtype}.")
+        raise FileError(f"{name!r} should hold real numbers; it holds {brief(array.dtype)}.")
     index = options.index
     if source.is_reversed:
         axes, index = ",".join(split_axes(axes)[::-1]), index[::-1] if isinstance(index, Sequence) else index

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from invgen.core.errors import DataError, FileError, ParameterError
-from invgen.core.text import printable, quoted
+from invgen.core.text import brief, printable, quoted
 from invgen.io.entries import chosen_entry, split_axes
 
 __all__ = ["Frames", "Stack", "fitting", "parse_axes", "stacked"]
@@ -129,7 +129,7 @@ class Stack:
         self, array: Any, axes: tuple[str, ...], what: str, stated: Any = None, mirrored: bool = False
     ):
         if array.dtype.kind not in "uif":
-            raise DataError(f"{what} should hold real numbers; it holds {array.dtype}.")
+            raise DataError(f"{what} should hold real numbers; it holds {brief(array.dtype)}.")
         if 0 in array.shape:
             _check_shape(array.shape, what)
         self.stated, self.mirrored = (axes, None) if stated is None else stated, mirrored

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from invgen.core.errors import DataError, InvgenError, ParameterError
+from invgen.core.text import brief
 from invgen.io.mri.contents import KSpace, read_block
 from invgen.io.mri.named import NamedArray
 from invgen.io.mri.origin import Origin, find_origin, given_center
@@ -106,7 +107,7 @@ class ArrayGrid:
 def _mask(array: NamedArray, mask: Any) -> torch.Tensor:
     """The mask in the order of k-space, or with one entry for each column."""
     if mask.dtype.kind not in "uifb":
-        raise DataError(f"the mask should hold real numbers; it holds {mask.dtype}.")
+        raise DataError(f"the mask should hold real numbers; it holds {brief(mask.dtype)}.")
     own, shape = tuple(mask.shape), tuple(array.size[name] for name in array.stored)
     columns = array.samples[-1]
     if own not in (shape, (columns,)):

@@ -11,6 +11,7 @@ import torch
 
 from invgen.core.checks import is_count
 from invgen.core.errors import DataError, ParameterError
+from invgen.core.text import brief
 from invgen.io.mri.contents import KSpace, check_size, read_block
 from invgen.io.mri.named import NamedArray, joined
 from invgen.io.mri.trajectory import cycles_per_pixel, default_matrix, moving_axes
@@ -89,7 +90,7 @@ def _trajectory(array: NamedArray, given: Any) -> torch.Tensor:
             raise DataError(f"the trajectory has one number for each sample, {values.dtype} and not complex.")
         values = np.stack([values.real, values.imag], axis=-1)
     elif values.dtype.kind not in "uif":
-        raise DataError(f"the trajectory should hold real numbers, (kx, ky); it holds {values.dtype}.")
+        raise DataError(f"the trajectory should hold real numbers, (kx, ky); it holds {brief(values.dtype)}.")
     elif own[:-1] != shape:
         values = np.moveaxis(values, 0, -1)
     values = array.ordered(values)

@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 
 from invgen.core.errors import FileError
+from invgen.core.text import brief
 from invgen.io.hdf5 import Dataset, Group, find_object, text_value
 
 __all__ = ["Encoding", "Grid", "Header", "Limit", "parse_header", "read_header"]
@@ -71,7 +72,9 @@ def read_header(file: Group, name: str) -> Header:
         raise FileError(f"{what} claims {dataset.dtype.itemsize} bytes.")
     text = text_value(dataset)
     if text is None:
-        raise FileError(f"{what} should be one text; it holds {dataset.dtype} of shape {dataset.shape}.")
+        raise FileError(
+            f"{what} should be one text; it holds {brief(dataset.dtype)} of shape {dataset.shape}."
+        )
     return parse_header(text, what)
 
 

@@ -128,6 +128,15 @@ def test_absurd_shapes_of_fastmri(tmp_path):
         open_scan(tmp_path / "a.h5")
 
 
+def test_a_header_of_a_long_type_is_refused_in_a_short_line(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["dataset/data"] = np.zeros(2)
+        file["dataset/xml"] = np.zeros(1, [(f"field {i}", "f4") for i in range(200)])
+    with pytest.raises(FileError, match="should be one text; it holds") as refused:
+        open_scan(tmp_path / "a.h5", format="ismrmrd")
+    assert len(str(refused.value)) < 600
+
+
 def test_readouts_of_another_type(tmp_path):
     for i, (dtype, words) in enumerate(
         [
