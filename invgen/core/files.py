@@ -95,19 +95,31 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         `check_target`.
     """
     target = check_target(path)
+    with _beside(path, target, tempfile.mkstemp) as beside:
+        yield beside
+        check_target(path)
+        _settle(beside)
+        os.replace(beside, target)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what processes that were killed have left in a folder that holds our files alone."""
+    _sweep(folder, ".", "")
+
+
+@contextmanager
+def _beside(path: str | Path, target: Path, make: Callable[..., tuple[int, str]]) -> Iterator[Path]:
+    """Yield what `make` makes beside the target, to be renamed in the block; removed where that fails."""
     prefix, suffix = _affixes(target)
     _sweep(target.parent, prefix, suffix)
-    make = partial(tempfile.mkstemp, prefix=prefix, suffix=suffix, dir=target.parent)
     try:
-        beside, lock = _locked(make)
+        beside, lock = _locked(partial(make, prefix=prefix, suffix=suffix, dir=target.parent))
     except OSError as error:
         raise FileError(f"{path} cannot be written: {_reason(error)}.") from error
     try:
         yield beside
-        check_target(path)
-        _publish(beside, target)
     except BaseException as error:
-        beside.unlink(missing_ok=True)
+        _remove(beside)
         if isinstance(error, OSError):
             raise FileError(
                 f"{path} cannot be written: {_reason(error)}. Nothing is left under that name."
@@ -117,9 +129,11 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         os.close(lock)
 
 
-def sweep(folder: Path) -> None:
-    """Remove what processes that were killed have left in a folder that holds our files alone."""
-    _sweep(folder, ".", "")
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _affixes(target: Path) -> tuple[str, str]:
@@ -135,7 +149,7 @@ def temporary_folder() -> Iterator[Path]:
     """Yield a folder that is removed in the end, as those of processes that were killed are."""
     prefix, suffix = ".invgen-", ".part"
     _sweep(Path(tempfile.gettempdir()), prefix, suffix)
-    folder, lock = _locked(partial(_make_folder, prefix, suffix, None))
+    folder, lock = _locked(partial(_make_folder, prefix, suffix))
     try:
         yield folder
     finally:
@@ -143,8 +157,8 @@ def temporary_folder() -> Iterator[Path]:
         os.close(lock)
 
 
-def _make_folder(prefix: str, suffix: str, place: Path | None) -> tuple[int, str]:
-    name = tempfile.mkdtemp(prefix=prefix, suffix=suffix, dir=place)
+def _make_folder(prefix: str, suffix: str, dir: Path | None = None) -> tuple[int, str]:
+    name = tempfile.mkdtemp(prefix=prefix, suffix=suffix, dir=dir)
     return os.open(name, os.O_RDONLY), name
 
 
@@ -185,11 +199,6 @@ def _remove_unlocked(path: str) -> None:
         pass
     finally:
         os.close(handle)
-
-
-def _publish(beside: Path, target: Path) -> None:
-    _settle(beside)
-    os.replace(beside, target)
 
 
 def _settle(path: Path) -> None:
@@ -236,27 +245,12 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     target = Path(os.path.realpath(path))
     if os.path.lexists(target):
         raise FileError(f"{path} exists; give the name of a new folder to write.")
-    prefix, suffix = _affixes(target)
-    _sweep(target.parent, prefix, suffix)
-    try:
-        beside, lock = _locked(partial(_make_folder, prefix, suffix, target.parent))
-    except OSError as error:
-        raise FileError(f"{path} cannot be written: {_reason(error)}.") from error
-    try:
+    with _beside(path, target, _make_folder) as beside:
         yield beside
         for each in beside.iterdir():
             _settle(each)
         os.chmod(beside, 0o777 & ~_mask())
         os.rename(beside, target)
-    except BaseException as error:
-        shutil.rmtree(beside, ignore_errors=True)
-        if isinstance(error, OSError):
-            raise FileError(
-                f"{path} cannot be written: {_reason(error)}. Nothing is left under that name."
-            ) from error
-        raise
-    finally:
-        os.close(lock)
 
 
 class Guard(io.RawIOBase):
