@@ -8,7 +8,9 @@ import numpy as np
 
 from invgen.core.errors import FileError
 from invgen.core.files import check_regular
+from invgen.core.memory import require_memory
 from invgen.io.matlab import mat_variable
+from invgen.io.tiffs import parsing
 
 __all__ = ["load_mat", "load_npy", "load_tiff"]
 
@@ -45,18 +47,15 @@ def load_tiff(path: str | Path) -> np.ndarray:
 
     path = Path(path)
     check_regular(path)
-    try:
-        with tifffile.TiffFile(path) as file:
-            series = file.series[0]
-            if series.size * series.dtype.itemsize > 64 * max(path.stat().st_size, 2**20):
-                raise FileError(f"{path} claims an absurd shape, {series.shape}, for a file of its size.")
-            if series.dataoffset is not None:
-                return tifffile.memmap(path, mode="r")
-            return series.asarray()
-    except FileError:
-        raise
-    except Exception as error:  # its parser raises whatever it meets
-        raise _damaged(path, "a TIFF file", error) from error
+    with parsing(path), tifffile.TiffFile(path) as file:
+        series = file.series[0]
+        size = series.size * series.dtype.itemsize
+        if size > 64 * max(path.stat().st_size, 2**20):
+            raise FileError(f"{path} claims an absurd shape, {series.shape}, for a file of its size.")
+        if series.dataoffset is not None:
+            return tifffile.memmap(path, mode="r")
+        require_memory(size, f"{path}, which is compressed,")
+        return series.asarray()
 
 
 def load_mat(path: Path, name: str) -> np.ndarray:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from glob import glob, has_magic
 from pathlib import Path
@@ -11,13 +12,29 @@ from typing import Any
 
 import numpy as np
 
-from invgen.core.errors import FileError
+from invgen.core.errors import FileError, InvgenError
 from invgen.core.files import check_regular
 from invgen.core.text import brief, quoted
 
-__all__ = ["TiffSeries", "is_pattern", "natural", "series_name", "tiff_files"]
+__all__ = ["TiffSeries", "is_pattern", "natural", "parsing", "series_name", "tiff_files"]
 
 _SUFFIXES = (".tif", ".tiff")
+
+
+@contextmanager
+def parsing(path: Path) -> Iterator[None]:
+    """Translate whatever tifffile raises at damage; a shortage of memory is none.
+
+    Raises
+    ------
+    FileError
+    """
+    try:
+        yield
+    except (InvgenError, MemoryError):
+        raise
+    except Exception as error:
+        raise FileError(f"{path} cannot be read as a TIFF file, it is damaged: {brief(error)}") from error
 
 
 def natural(path: Path) -> tuple[tuple[bool, int, str], ...]:
@@ -134,34 +151,23 @@ class TiffSeries:
         import tifffile
 
         path, image = self.files[place], self._images[place]
-        try:
+        with parsing(path):  # also a file that was cut short
             if image.offset is None:
                 return np.array(tifffile.imread(path)[index])
             values = np.memmap(path, image.dtype, "r", image.offset, image.shape)
             return np.array(values[index])
-        except MemoryError:
-            raise
-        except Exception as error:  # its parser raises whatever it meets; and a file that was cut short
-            raise FileError(f"{path} cannot be read as a TIFF file, it is damaged: {brief(error)}") from error
 
 
 def _image(path: Path) -> _Image:
     import tifffile
 
     check_regular(path)
-    try:
-        with tifffile.TiffFile(path) as file:
-            series, size = file.series[0], path.stat().st_size
-            if len(file.series) > 1 or series.size * series.dtype.itemsize > 64 * max(size, 2**20):
-                raise FileError(
-                    f"{path} holds {len(file.series)} images, or claims an absurd {series.shape}."
-                )
-            offset = series.dataoffset
-            dtype = np.dtype(file.byteorder + series.dtype.char)
-            if offset is not None and offset + series.size * dtype.itemsize > size:
-                raise FileError(f"{path} is truncated: its values end after the file; copy it again.")
-            return _Image(tuple(series.shape), dtype, offset)
-    except (FileError, MemoryError):
-        raise
-    except Exception as error:  # its parser raises whatever it meets
-        raise FileError(f"{path} cannot be read as a TIFF file, it is damaged: {brief(error)}") from error
+    with parsing(path), tifffile.TiffFile(path) as file:
+        series, size = file.series[0], path.stat().st_size
+        if len(file.series) > 1 or series.size * series.dtype.itemsize > 64 * max(size, 2**20):
+            raise FileError(f"{path} holds {len(file.series)} images, or claims an absurd {series.shape}.")
+        offset = series.dataoffset
+        dtype = np.dtype(file.byteorder + series.dtype.char)
+        if offset is not None and offset + series.size * dtype.itemsize > size:
+            raise FileError(f"{path} is truncated: its values end after the file; copy it again.")
+        return _Image(tuple(series.shape), dtype, offset)

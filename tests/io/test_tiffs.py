@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import tifffile
 
-from invgen.core.errors import FileError, ParameterError
+import invgen as ig
+from invgen.core.errors import FileError, MemoryLimitError, ParameterError
 from invgen.io import open_scan
+from invgen.io.arrays import load_tiff
 from invgen.io.tiffs import TiffSeries, tiff_files
 
 ANGLES = np.linspace(0, np.pi, 12, endpoint=False)
@@ -88,3 +90,17 @@ def test_one_file_of_a_series_is_one_image(folder):
     path = folder()
     with pytest.raises(ParameterError, match=r"one image of 5 x 16 pixels\. Of 12 files.*p_\*\.tif"):
         open_scan(path / "p_3.tif", axes="angle,row,column", angles=ANGLES)
+
+
+def test_pages_that_are_compressed_are_unpacked_below_the_bound_of_memory(tmp_path, monkeypatch):
+    path = tmp_path / "pages.tif"
+    tifffile.imwrite(path, np.zeros((20, 64, 64), "f4"), compression="zlib", photometric="minisblack")
+    with ig.memory_limit("100K"), pytest.raises(MemoryLimitError, match="which is compressed, needs 320 KiB"):
+        load_tiff(path)
+
+    def exhausted(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(tifffile.TiffPageSeries, "asarray", exhausted)
+    with pytest.raises(MemoryError):  # no damage
+        load_tiff(path)
