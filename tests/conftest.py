@@ -8,6 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
+# Without a GPU, Triton's kernels are tested in its interpreter: chosen before Triton is imported.
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
+
 # Tests are of small tensors, for which threads only wait; those about threads choose their number. Operators
 # that are built while tests are collected keep the number of then.
 torch.set_num_threads(1)

@@ -1,24 +1,36 @@
 """Which implementation serves a tensor: compiled for the CPU, written for GPUs, or plain PyTorch.
 
 Kernels lie beside their reference: what `fan_torch.py` computes in plain PyTorch on any device, `fan_cpu.py`
-has compiled, by the same names and to the same results. A kernel for GPUs is a third file, `fan_gpu.py`, that
-the `Kernels` beside it names.
+has compiled, and `fan_gpu.py` written in Triton, by the same names and to the same results.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
 import torch
 
-__all__ = ["Kernels"]
+from invgen.core.errors import InvgenWarning
+
+__all__ = ["KernelWarning", "Kernels"]
 
 T = TypeVar("T")
+
+#: Largest difference of a GPU's results in single precision from those of plain PyTorch, over the largest.
+_AGREE = 1e-5
+
+
+class KernelWarning(InvgenWarning):
+    """Plain PyTorch serves instead of kernels written for GPUs, exact but slower."""
 
 
 class Kernels(Generic[T]):
     """The implementations of one computation.
+
+    Kernels for GPUs are compared with plain PyTorch on each device before their first use there, once. Where
+    they differ, or Triton is missing, plain PyTorch serves, and a `KernelWarning` says why.
 
     Parameters
     ----------
@@ -27,15 +39,48 @@ class Kernels(Generic[T]):
     cpu, gpu : function without arguments, optional
         Imports and returns the implementation for tensors of that device, with the names of `plain`. It is
         called when such a tensor comes: compilers are slow to import.
+    trial : function of an implementation and a device, optional
+        Returns tensors of small results in single precision, by which the GPU's kernels are compared.
     """
 
     def __init__(
-        self, plain: T, *, cpu: Callable[[], T] | None = None, gpu: Callable[[], T] | None = None
+        self,
+        plain: T,
+        *,
+        cpu: Callable[[], T] | None = None,
+        gpu: Callable[[], T] | None = None,
+        trial: Callable[[T, torch.device], tuple[torch.Tensor, ...]] | None = None,
     ) -> None:
-        self._plain = plain
-        self._compiled = {"cpu": cpu, "cuda": gpu}
+        if (gpu is None) != (trial is None):
+            raise TypeError("Kernels for GPUs need a trial, by which they are compared with plain PyTorch.")
+        self._plain, self._cpu, self._gpu, self._trial = plain, cpu, gpu, trial
+        self._on_device: dict[torch.device, T] = {}
 
     def serving(self, x: torch.Tensor) -> T:
         """The implementation for tensors like `x`."""
-        load = self._compiled.get(x.device.type)
-        return self._plain if load is None else load()
+        if x.device.type == "cpu":
+            return self._plain if self._cpu is None else self._cpu()
+        if x.device.type == "cuda" and self._gpu is not None:
+            if x.device not in self._on_device:
+                self._on_device[x.device] = self._proven(x.device)
+            return self._on_device[x.device]
+        return self._plain
+
+    def _proven(self, device: torch.device) -> T:
+        assert self._gpu is not None
+        assert self._trial is not None
+        try:
+            written = self._gpu()
+        except ImportError as error:
+            why = f"Triton cannot be imported ({error}; pip install triton)"
+        else:
+            with torch.no_grad():
+                results, references = (self._trial(each, device) for each in (written, self._plain))
+            pairs = zip(results, references, strict=True)
+            distances = [float((a - b).abs().max() / b.abs().max()) for a, b in pairs]
+            if all(distance <= _AGREE for distance in distances):  # NaN is not
+                return written
+            differences = ", ".join(f"{distance:.1e}" for distance in distances)
+            why = f"its kernels differ from plain PyTorch by {differences}"
+        warnings.warn(f"{self._trial.__module__} on {device}: {why}.", KernelWarning, stacklevel=3)
+        return self._plain

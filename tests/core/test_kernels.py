@@ -1,6 +1,7 @@
 """The implementation that serves a tensor, and what kernels and their references have in common."""
 
 import importlib
+import math
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 
 import invgen as ig
-from invgen.core.kernels import Kernels
+from invgen.core.kernels import Kernels, KernelWarning
 from invgen.operators import MRI, ConeBeam, FanBeam, Gradient, Radon, Wavelet
 
 PACKAGE = Path(ig.operators.__file__).parent
@@ -19,7 +20,10 @@ def tensor_on(device):
 
 
 def test_each_device_has_its_implementation_or_plain_pytorch():
-    kernels = Kernels("plain", cpu=lambda: "compiled", gpu=lambda: "written for GPUs")
+    def trial(implementation, device):
+        return (torch.ones(3),)
+
+    kernels = Kernels("plain", cpu=lambda: "compiled", gpu=lambda: "written for GPUs", trial=trial)
     assert kernels.serving(torch.ones(3)) == "compiled"
     assert kernels.serving(tensor_on("cuda:1")) == "written for GPUs"
     assert kernels.serving(tensor_on("mps")) == "plain"
@@ -31,8 +35,36 @@ def test_what_no_tensor_needs_is_not_loaded():
     def fail():
         raise AssertionError("loaded")
 
-    kernels = Kernels("plain", cpu=lambda: "compiled", gpu=fail)
+    kernels = Kernels("plain", cpu=lambda: "compiled", gpu=fail, trial=lambda written, device: fail())
     assert kernels.serving(torch.ones(3)) == "compiled"
+
+
+@pytest.mark.parametrize("error", [1e-3, math.nan])
+def test_kernels_that_differ_from_plain_pytorch_do_not_serve(error):
+    def trial(scale, device):
+        tried.append((scale, device))
+        return torch.ones(2), torch.tensor([3.0, 5.0]) * scale
+
+    tried, device = [], tensor_on("cuda:0").device
+    kernels = Kernels(1.0, gpu=lambda: 1.0 + error, trial=trial)
+    with pytest.warns(KernelWarning, match=r"cuda:0: its kernels differ from plain PyTorch by"):
+        assert kernels.serving(tensor_on("cuda:0")) == 1.0
+    assert kernels.serving(tensor_on("cuda:0")) == 1.0
+    assert tried == [(pytest.approx(1.0 + error, nan_ok=True), device), (1.0, device)]  # once
+
+
+def test_rounding_is_no_difference():
+    kernels = Kernels(1.0, gpu=lambda: 1.0 + 1e-6, trial=lambda scale, device: (torch.ones(3) * scale,))
+    assert kernels.serving(tensor_on("cuda")) == 1.0 + 1e-6
+
+
+def test_without_triton_plain_pytorch_serves():
+    def load():
+        raise ModuleNotFoundError("No module named 'triton'")
+
+    kernels = Kernels("plain", gpu=load, trial=lambda written, device: ())
+    with pytest.warns(KernelWarning, match="pip install triton"):
+        assert kernels.serving(tensor_on("cuda")) == "plain"
 
 
 FILES = sorted(PACKAGE.rglob("*_cpu.py"))
