@@ -91,7 +91,7 @@ class _Command:
 
 
 _LEARNING = ("train", "diffusion", "images.npy", "--steps", 40, "--widths", 4, "--batch", 4)
-_SAMPLING = ("certify", "dds", "--problem", "mixture-8-1", "--samples", 40, "--iterations", 2)
+_SAMPLING = ("certify", "dds", "--problem", "mixture-8-1", "--samples", 100, "--iterations", 2)
 _SUITE = """\
 name = "noise"
 images = {test = "picture.png"}
