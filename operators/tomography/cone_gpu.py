@@ -82,9 +82,9 @@ def _length(rays: DivergentRays, like: torch.Tensor) -> torch.Tensor:
 
 @kernel(
     {"COLUMNS": 16, "ROWS": 32},
-    {"COLUMNS": 8, "ROWS": 64},
-    {"COLUMNS": 4, "ROWS": 128},
-    {"COLUMNS": 2, "ROWS": 128},
+    {"COLUMNS": 1, "ROWS": 256, "num_warps": 2},
+    {"COLUMNS": 2, "ROWS": 128, "num_warps": 1},
+    {"COLUMNS": 4, "ROWS": 64, "num_warps": 1},
     key=("columns", "rows", "depth", "height", "width", "LANES"),
 )
 def _project(
@@ -124,9 +124,9 @@ def _project(
     climb = rise[:, None] + widening[:, None] * row
     layer = begin[:, None] + step[:, None] * row + climb * first
 
-    stack, size = depth * LANES, tl.cast(height, tl.int64) * width * depth * LANES
+    stack = tl.cast(depth, tl.int64) * LANES
     next_line, next_place = tl.where(steep, width, 1) * stack, tl.where(steep, 1, width) * stack
-    line = x + tl.program_id(1) * size + (first.to(tl.int64) * next_line)[:, None] + lane
+    line = x + tl.program_id(1) * height * width * stack + first * next_line
     total = tl.zeros((COLUMNS, ROWS), x.dtype.element_ty)
     for i in range(first, last):
         j, right = split(place, BITS, x.dtype.element_ty)
@@ -135,19 +135,19 @@ def _project(
         there = ((i < lines) & (j >= -1) & (j + 1 < places))[:, None]
         low = (row < rows) & (k >= 0) & (k < depth)
         high = (row < rows) & (k >= -1) & (k + 1 < depth)
-        left = line + (j.to(tl.int64) * next_place)[:, None] + k * LANES
-        other = left + next_place[:, None]
-        lower, lower_right = tl.load(left, here & low, other=0), tl.load(other, there & low, other=0)
-        upper, upper_right = (
-            tl.load(left + LANES, here & high, other=0),
-            tl.load(other + LANES, there & high, other=0),
+        near, far, voxel = line + j * next_place, line + (j + 1) * next_place, k * LANES + lane
+        near, far = near[:, None] + voxel, far[:, None] + voxel
+        lower, beside = tl.load(near, here & low, other=0), tl.load(far, there & low, other=0)
+        lower += right[:, None] * (beside - lower)
+        upper, beside = (
+            tl.load(near + LANES, here & high, other=0),
+            tl.load(far + LANES, there & high, other=0),
         )
-        lower += right[:, None] * (lower_right - lower)
-        upper += right[:, None] * (upper_right - upper)
+        upper += right[:, None] * (beside - upper)
         total += lower + above * (upper - lower)
         place += pace
         layer += climb
-        line += next_line[:, None]
+        line += next_line
     element = tl.program_id(1) * LANES + lane
     out = y + ((element.to(tl.int64) * views + view) * rows + row) * columns + column[:, None]
     tl.store(out, total, mask=exists[:, None] & (row < rows) & (element < batch))
@@ -194,7 +194,7 @@ def _backproject(
     part = tl.program_id(0) // plane * LAYERS + tl.arange(0, LAYERS)
     k, lane = (part // LANES)[None, :], (part % LANES)[None, :]
 
-    panel = y + tl.program_id(1).to(tl.int64) * views * columns * rows * LANES + lane
+    panel = y + tl.program_id(1).to(tl.int64) * views * columns * rows * LANES
     total = tl.zeros((ROWS * COLUMNS, LAYERS), y.dtype.element_ty)
     for view in range(views):
         nearest, number, apart = candidates(
@@ -216,17 +216,18 @@ def _backproject(
             if tl.max(weight) > 0:
                 begin, rise, step, widening = tangents(climbs, track, seen, views, columns)
                 begin, step = (begin + rise * line)[:, None], (step + widening * line)[:, None]
-                scale = 2.0**-CLIMB_BITS
-                from_begin = k - begin.to(tl.float32) * scale
-                middle_row = from_begin / tl.maximum(step.to(tl.float32) * scale, 1e-30)
+                # the row whose ray passes through a voxel's middle
+                density = 1 / tl.maximum(step.to(tl.float32) * 2.0**-CLIMB_BITS, 1e-30)
+                middle_row = k * density - begin.to(tl.float32) * 2.0**-CLIMB_BITS * density
                 lowest = tl.ceil(tl.minimum(tl.maximum(middle_row, -reach - 1), rows + reach) - reach)
                 lowest = tl.where(heights == rows, 0, lowest).to(tl.int32)
-                column = panel + (track.to(tl.int64) * rows * LANES)[:, None]
+                value = panel + (track.to(tl.int64) * rows * LANES)[:, None] + lowest * LANES + lane
+                layer = begin + step * lowest
                 for m in range(heights):
-                    row = lowest + m
-                    close = share(begin + step * row, k, CLIMB_BITS, y.dtype.element_ty)
-                    hit = (weight > 0)[:, None] & (row >= 0) & (row < rows) & (close > 0)
-                    total += weight[:, None] * close * tl.load(column + row * LANES, mask=hit, other=0)
+                    close = share(layer, k, CLIMB_BITS, y.dtype.element_ty)
+                    hit = (weight > 0)[:, None] & (lowest + m >= 0) & (lowest + m < rows) & (close > 0)
+                    total += weight[:, None] * close * tl.load(value + m * LANES, mask=hit, other=0)
+                    layer += step
     element = tl.program_id(1) * LANES + lane
     out = x + ((element.to(tl.int64) * depth + k) * height + i[:, None]) * width + j[:, None]
     inside = ((i < height) & (j < width))[:, None]

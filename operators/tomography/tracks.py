@@ -39,6 +39,8 @@ def split(place, BITS: tl.constexpr, DTYPE: tl.constexpr):
         part = ((place << (52 - BITS)) & 0xFFFFFFFFFFFFF).to(tl.float64) * 2.0**-52
     else:
         part = ((place >> (BITS - 24)) & 0xFFFFFF).to(tl.int32).to(tl.float32) * 2.0**-24
+    if BITS >= 32:  # comparisons then are of 32 bits
+        return (place >> 32).to(tl.int32) >> (BITS - 32), part
     return (place >> BITS).to(tl.int32), part
 
 
