@@ -77,9 +77,10 @@ def _compile(
     kernel: Kernel, choice: triton.Config, arguments: tuple[object, ...], target: int, precision: str
 ) -> None:
     names = kernel.compiled.arg_names
-    constants = {name: choice.kwargs[name] for name in names if name in choice.kwargs}
-    types = iter(_type(argument, precision) for argument in arguments)
-    signature = {name: "constexpr" if name in constants else next(types) for name in names}
+    given = dict(zip((name for name in names if name not in choice.kwargs), arguments, strict=True))
+    constants = {p.name: given[p.name] for p in kernel.compiled.params if p.is_constexpr and p.name in given}
+    constants |= choice.kwargs
+    signature = {n: "constexpr" if n in constants else _type(given[n], precision) for n in names}
     source = triton.compiler.ASTSource(fn=kernel.compiled, signature=signature, constexprs=constants)
     options = {"num_warps": choice.num_warps, "num_stages": choice.num_stages}
     made = triton.compile(source, target=GPUTarget("cuda", target, 32), options=options)
