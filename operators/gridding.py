@@ -30,18 +30,17 @@ def _trial(kernels: ModuleType, device: torch.device) -> tuple[torch.Tensor, ...
     """A volume, and an image with more points in a tile than one program sums."""
     results: list[torch.Tensor] = []
     for shape, count in (((18, 32, 16), 40), ((32, 48), 600)):
-        layout = lay_out(_halton(count, len(shape)) / 3, shape, 6, torch.float32).to(device)
+        layout = lay_out(_points(count, len(shape)) / 3, shape, 6, torch.float32).to(device)
         values = torch.polar(torch.ones(2, count), torch.arange(2.0 * count).reshape(2, count)).to(device)
         grid = kernels.spread(layout, values)
         results += [torch.view_as_real(each) for each in (grid, kernels.interpolate(layout, grid))]
     return tuple(results)
 
 
-def _halton(count: int, dimensions: int) -> torch.Tensor:
-    """Points that fill the cube from -1/2 to 1/2 evenly, float64 (count, dimensions)."""
-    from scipy.stats import qmc
-
-    return torch.from_numpy(qmc.Halton(dimensions, scramble=False).random(count)) - 0.5
+def _points(count: int, dimensions: int) -> torch.Tensor:
+    """Points that fill the cube from -1/2 to 1/2 evenly: multiples of irrational numbers, modulo one."""
+    steps = torch.tensor([2.0, 3.0, 5.0], dtype=torch.float64).sqrt()[:dimensions]
+    return torch.arange(count)[:, None] * steps % 1 - 0.5
 
 
 _KERNELS = Kernels(nufft_torch, gpu=_gpu, trial=_trial)
