@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from invgen.operators.nufft_cpu import ACCURACY, SIGN
+from invgen.operators.nonuniform.finufft import ACCURACY, SIGN
 
 __all__ = ["Cufinufft"]
 
