@@ -38,17 +38,17 @@ def spread(layout: Layout, values: torch.Tensor) -> torch.Tensor:
     """Transpose of `interpolate`: values at the points, (batch, M), to grids (batch, *layout.grid)."""
     grid = values.new_empty(len(values), *layout.grid)
     parts = values.new_empty(len(values), layout.parts, TILE, TILE)
-    targets = torch.view_as_real(grid), torch.view_as_real(parts)
+    cells, sums = torch.view_as_real(grid), torch.view_as_real(parts)
     _spread(
         lambda blocks: (len(layout.pieces), len(values)),
         *(torch.view_as_real(values.contiguous()), layout.first, layout.offset, layout.order),
-        *(layout.listed, layout.pieces, *targets, len(layout.order), layout.parts, *layout.grid),
+        *(layout.listed, layout.pieces, cells, sums, len(layout.order), layout.parts, *layout.grid),
         *(layout.reach[0], layout.reach[2], TILE),
     )
     if layout.parts:
         _collect(
             lambda blocks: (len(layout.crowded), len(values)),
-            *(*reversed(targets), layout.crowded),
+            *(sums, cells, layout.crowded),
             *(layout.parts, math.prod(layout.grid), *layout.grid[1:], TILE),
         )
     return grid

@@ -10,6 +10,7 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 
@@ -35,9 +36,9 @@ class Layout:
     """
 
     #: Cells along depth, rows and columns.
-    grid: tuple[int, int, int]
+    grid: tuple[int, ...]
     #: Cells that a point reaches along each axis: 1 along the depth of images.
-    reach: tuple[int, int, int]
+    reach: tuple[int, ...]
     #: First cell that each point reaches, int32 (3, M), and how far it lies from the point, (3, M).
     first: torch.Tensor
     offset: torch.Tensor
@@ -55,8 +56,8 @@ class Layout:
 
     def to(self, device: torch.device) -> Layout:
         """The same on a device."""
-        values = (getattr(self, field.name) for field in fields(self))
-        return Layout(*(v.to(device) if isinstance(v, torch.Tensor) else v for v in values))
+        values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        return Layout(**{n: v.to(device) if isinstance(v, torch.Tensor) else v for n, v in values.items()})
 
 
 def lay_out(points: torch.Tensor, grid: tuple[int, ...], width: int, dtype: torch.dtype) -> Layout:
@@ -124,7 +125,7 @@ def lay_out(points: torch.Tensor, grid: tuple[int, ...], width: int, dtype: torc
 
 
 def _by_columns(
-    first: torch.Tensor, sizes: tuple[int, int, int], reach: tuple[int, int, int]
+    first: torch.Tensor, sizes: tuple[int, ...], reach: tuple[int, ...]
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Points by column of tiles and first depth, in all columns that they reach, and what sorts them.
 
