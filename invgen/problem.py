@@ -89,6 +89,12 @@ class Problem(Frozen):
         return torch.zeros(*self.batch_shape, *space.shape, dtype=dtype, device=y.device)
 
     @cached_property
+    def probe(self) -> torch.Tensor:
+        """A random image, the same for each batch element: where estimates of spectra start."""
+        like = self.zeros()
+        return self.operator.domain.random(seed=0, dtype=like.dtype.to_real()).to(like).expand(like.shape)
+
+    @cached_property
     def uniform_weight(self) -> float | torch.Tensor | None:
         """``1 / std^2`` where it is one number for each batch element: the data term runs on the gram."""
         if isinstance(self.operator.range, ProductSpace):  # whose noise is unknown
@@ -105,7 +111,7 @@ class Problem(Frozen):
         if w is not None:
             w = torch.as_tensor(w, dtype=like.dtype.to_real(), device=like.device)
             return w.expand(self.batch_shape)
-        v = space.random(seed=0, dtype=like.dtype.to_real()).to(like).expand(like.shape)
+        v = self.probe
         weighted, plain = (space.inner(v, normal(v)).real for normal in (self.normal, A.gram))
         return torch.where(plain > 0, weighted / plain, 0)  # nothing is measured by an operator that is zero
 
@@ -220,10 +226,8 @@ class Problem(Frozen):
         A, w = self.linear_operator, self.uniform_weight
         if w is not None:
             return torch.as_tensor(w, dtype=torch.float64) * A.norm_bound() ** 2
-        space, like = A.domain, self.zeros()
-        start = space.random(seed=0, dtype=like.dtype.to_real()).to(like).expand(like.shape)
         # the largest Ritz value comes from below; the margin covers what is still to come at 1e-4
-        return largest_eigenvalue(self.majorant, start, space, tolerance=1e-4) * 1.001
+        return largest_eigenvalue(self.majorant, self.probe, A.domain, tolerance=1e-4) * 1.001
 
     def lipschitz(self) -> torch.Tensor:
         """Lipschitz constant of `gradient`, shape of the batch, in the measurement's precision."""

@@ -206,17 +206,20 @@ class _Backtracking(_ClosedForm):
     ) -> tuple[torch.Tensor, list[torch.Tensor]]:
         problem, space = self.problem, self.problem.operator.domain
         L, slope, at_z = memory[0], problem.gradient(z), problem.negative_log_likelihood(z)
-        if not bool(torch.isfinite(at_z).all()):
-            raise CapabilityError(
-                "Momentum has led to an image of which the data are impossible. Use ISTA with backtracking."
-            )
         rounding = 10 * torch.finfo(L.dtype).eps * at_z.abs()
         for _ in range(self._DOUBLINGS):
             step = space.per_sample(1 / L)
             x = self.prior.prox(z - step * slope, step)
             model = at_z + space.inner(slope, x - z).real + L / 2 * space.norm(x - z).square()
             enough = problem.negative_log_likelihood(x) <= model + rounding
-            if bool(enough.all()):
+            # what comes next depends on this trial: a GPU is waited for, once for each
+            possible, suffices = torch.stack([torch.isfinite(at_z).all(), enough.all()]).tolist()
+            if not possible:
+                raise CapabilityError(
+                    "Momentum has led to an image of which the data are impossible. Use ISTA with "
+                    "backtracking."
+                )
+            if suffices:
                 return x, [L]
             L = torch.where(enough, L, 2 * L)
         raise DivergenceError(
