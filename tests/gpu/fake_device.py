@@ -266,6 +266,8 @@ class FakeDevice(TorchFunctionMode):
         if function in _LOOKS and _is_on_device(args[0]):
             self.note("reads")
             return function(to_cpu(args[0]), *args[1:], **kwargs)
+        if function in _MAKES and _is_on_device(args[0]):
+            return _wrapped(function(to_cpu(args[0]), *args[1:], **kwargs))
         device = kwargs.get("device")
         if device is None:
             return function(*args, **kwargs)
@@ -339,4 +341,6 @@ _MOVES = {
 #: What a copy holds before it has come: for flags what nobody hopes for, else NaN.
 _NOT_YET = {True: torch.nan, False: True}
 _LOOKS = {torch.Tensor.numpy, torch.Tensor.tolist, torch.Tensor.__array__}
+#: These make tensors where PyTorch takes their argument to be: on the CPU.
+_MAKES = {torch.nn.functional.one_hot}
 _FROM_HOST = {torch.tensor, torch.as_tensor, torch.from_numpy, torch.Tensor.new_tensor}

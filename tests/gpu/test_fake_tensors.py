@@ -17,7 +17,6 @@ import torch
 import invgen as ig
 from invgen.core.kernels import Kernels
 from invgen.core.launch import Kernel
-from invgen.core.space import map_parts
 from invgen.operators import LinearOperator, ProductSpace
 from invgen.operators.nufft import NUFFT
 from invgen.priors import format_of
@@ -118,9 +117,7 @@ def kernels_of_the_cpu(monkeypatch):
 def kernels_interpreted(monkeypatch):
     """Triton's interpreter runs kernels on the values of the device's tensors."""
     launch = Kernel.launch
-    monkeypatch.setattr(
-        Kernel, "launch", lambda self, grid, arguments: launch(self, grid, to_cpu(arguments))
-    )
+    monkeypatch.setattr(Kernel, "launch", lambda self, grid, arguments: launch(self, grid, to_cpu(arguments)))
 
 
 def quietly(device, allowed, function, *arguments):
@@ -161,6 +158,14 @@ def test_operator_computes_on_the_device_and_does_not_wait(name, case, request):
             assert torch.autograd.grad(values, at)[0].device == CUDA
         for got, want in zip(found, on_cpu, strict=True):
             assert_same(got, want)
+
+
+def resolved(prior, x, space):
+    """The prior with a number for its weight, as solvers take it."""
+    if not isinstance(prior, Prior):
+        return prior
+    A = ig.operators.Identity(space.shape, space.field)
+    return prior.resolve(ig.Problem(A, x, ig.noise.Gaussian(0.3)))
 
 
 def methods_of(prior, space):
@@ -229,25 +234,26 @@ def test_prior_computes_on_the_device_and_does_not_wait(name, prior, options):
     shape = options.get("image_shape") or own.shape or (12, 13)
     field = options.get("field") or own.field or "real"
     space = ig.operators.Space(shape, field)
-    if isinstance(prior, Prior):
-        prior = prior.resolve(ig.Problem(ig.operators.Identity(shape, field), noisy(space), ig.noise.Gaussian(0.3)))
     x = prior.sample(2, 0, **options.get("sampling", {})).double() if only_samples(prior) else noisy(space)
-    methods = [(methods_of(prior, space), x)]
+    kinds = [(lambda x: methods_of(resolved(prior, x, space), space), x)]
     if isinstance(prior, Generator):
         generator = torch.Generator().manual_seed(0)
         z = torch.randn(2, *prior.latent_shape, generator=generator, dtype=torch.float64)
-        methods.append((latent_methods_of(prior), z))
-    assert methods[0][0] or methods[1:]
-    for functions, argument in methods:
-        for method, function in functions.items():
-            expected = function(argument)
-            with FakeDevice() as device:
-                there = to_device(argument)
-                assert_same(quietly(device, waits.PRIORS, function, there), expected)
-    if isinstance(prior, Sampler) and "device" in inspect.signature(prior.sample).parameters:
+        kinds.append((lambda z: latent_methods_of(prior), z))
+    compared = 0
+    for methods, x in kinds:
+        expected = {method: function(x) for method, function in methods(x).items()}
         with FakeDevice() as device:
-            drawn = prior.sample(2, 0, device=CUDA, **options.get("sampling", {}))
-            assert drawn.device == CUDA
+            x = to_device(x)
+            for method, function in methods(x).items():
+                assert_same(quietly(device, waits.PRIORS, function, x), expected[method])
+                compared += 1
+    assert compared
+    parameters = inspect.signature(prior.sample).parameters if isinstance(prior, Sampler) else {}
+    if "device" in parameters:
+        wanted = options.get("sampling", {}) | ({"image_shape": shape} if "image_shape" in parameters else {})
+        with FakeDevice():
+            assert prior.sample(2, 0, device=CUDA, **wanted).device == CUDA
 
 
 def only_samples(prior):

@@ -26,7 +26,16 @@ OPERATORS = [
 ]
 
 #: The second call of a prior's method.
-PRIORS: list[Wait] = []
+PRIORS = [
+    Wait(
+        "priors/denoisers/classical.py", "_Library._denoise", 3, "scikit-image and bm3d compute on the host"
+    ),
+    Wait("priors/densities/nearest_neighbors.py", "", 2, "SciPy searches its tree on the host"),
+    Wait("priors/autoregressive/context_table.py", "", 2, "whole numbers of coders are added on the host"),
+    Wait("priors/diffusion/reverse.py", "flow_log_prob", 200, "a fixed number of steps by torchdiffeq"),
+    Wait("invgen/noise/gaussian.py", "Gaussian.__init__", 1, "the noise model that ProxDenoiser runs on"),
+    Wait("priors/denoisers/proximal.py", "ProxDenoiser._iterated", 10, "of a run: every twenty iterations"),
+]
 
 #: Before and in the first iteration of a solver: what is found once for a problem.
 FIRST: list[Wait] = []
