@@ -45,8 +45,8 @@ from ..contracts.test_solvers import SOLVERS
 from . import waits
 from .fake_device import CUDA, FakeDevice, to_cpu, to_device
 
-#: Results in double precision may differ by what sums in another order differ by.
-ROUNDING = 1e-9
+#: Results in double precision may differ by what sums in another order differ by, which solvers amplify.
+ROUNDING, AMPLIFIED = 1e-9, 1e-6
 
 
 def cases(registry):
@@ -62,13 +62,13 @@ def parts(x):
     return x if isinstance(x, tuple) else (x,)
 
 
-def assert_same(found, expected):
+def assert_same(found, expected, tolerance=ROUNDING):
     for got, want in zip(parts(found), parts(expected), strict=True):
         assert got.device == CUDA
         assert got.dtype == want.dtype
         values = to_cpu(got)
         size = torch.linalg.vector_norm(want.flatten())
-        assert torch.linalg.vector_norm((values - want).flatten()) <= ROUNDING * size
+        assert torch.linalg.vector_norm((values - want).flatten()) <= tolerance * size
 
 
 class OnInner:
@@ -292,9 +292,9 @@ def test_solver_gives_the_cpu_s_result_and_no_iteration_waits(name, case):
         followed = Followed(device)
         result = solver(there, seed=3, callback=followed, **samples)
         # a fake generator draws what the CPU's draws
-        assert_same(result.x, expected.x)
+        assert_same(result.x, expected.x, AMPLIFIED)
         for key, values in expected.history.items():
-            torch.testing.assert_close(to_cpu(result.history[key]), values, rtol=1e-6, atol=1e-9)
+            torch.testing.assert_close(to_cpu(result.history[key]), values, rtol=AMPLIFIED, atol=ROUNDING)
         for key in ("iterations", "converged"):
             torch.testing.assert_close(to_cpu(result.stats[key]), expected.stats[key])
         end = device.reads
