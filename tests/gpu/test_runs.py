@@ -15,7 +15,7 @@ from .fake_device import FakeDevice, to_cpu, to_device
 
 @dataclass(frozen=True)
 class Landweber(Solver):
-    """Gradient steps of a length that may be too large; it notes how far it was asked to go."""
+    """Gradient steps of a length that may be too large."""
 
     length: float = 1.0
     iterations: int = 40
