@@ -124,10 +124,6 @@ class OnDevice(torch.Tensor):
     def __deepcopy__(self, memo: Any) -> OnDevice:
         return memo.setdefault(id(self), OnDevice(self.inner.clone()))
 
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        FakeDevice.note("reads")
-        return OnDevice, (self.inner,)
-
 
 def _is_mask(index: Any) -> bool:
     return isinstance(index, torch.Tensor) and index.dtype in (torch.bool, torch.uint8)
