@@ -11,12 +11,16 @@ import torch
 from torch import nn
 
 from invgen.core.errors import CapabilityError
+from invgen.core.memory import release_device_memory
 from invgen.priors.nets.evaluation import Evaluation, evaluating
 
 __all__ = ["Following", "in_parts"]
 
 #: Numbers of all images that a network sees at once; its activations take about a hundred times as many.
 _NUMBERS = 2**20
+
+#: Bytes of a GPU for each of these numbers: more than activations take, at most a third of all memory.
+_BYTES = 3 * 1024
 
 
 class Following:
@@ -92,7 +96,8 @@ def in_parts(
 ) -> torch.Tensor:
     """Apply a network to a batch, some images at a time: all slices of a volume would fill the memory.
 
-    Where a graph is recorded they are taken together, as it keeps everything anyway.
+    Where derivatives are wanted they are taken together, as their graph keeps everything anyway. Where memory
+    runs out, the parts are halved.
 
     Parameters
     ----------
@@ -104,10 +109,29 @@ def in_parts(
     numbers : int, optional
         Of one image, where `images` are latent variables of images.
     """
-    each = max(1, _NUMBERS // (numbers or images[0].numel()))
-    if len(images) <= each or images.requires_grad:
+    each = max(1, _at_once(images.device) // (numbers or images[0].numel()))
+    if images.requires_grad:
         return network(images, *others)
-    parts = [slice(first, first + each) for first in range(0, len(images), each)]
-    return torch.cat(
-        [network(*(None if t is None else t[part] for t in (images, *others))) for part in parts]
-    )
+    while True:
+        try:
+            return _in_parts(network, (images, *others), each)
+        except torch.OutOfMemoryError:
+            each = min(each, len(images)) // 2
+            if not each:
+                raise
+        release_device_memory()
+
+
+def _in_parts(network: Callable[..., torch.Tensor], inputs: tuple[Any, ...], each: int) -> torch.Tensor:
+    count = len(inputs[0])
+    if count <= each:
+        return network(*inputs)
+    parts = [slice(first, first + each) for first in range(0, count, each)]
+    return torch.cat([network(*(None if t is None else t[part] for t in inputs)) for part in parts])
+
+
+def _at_once(device: torch.device) -> int:
+    """Numbers of images at a time: by the size of a GPU, not by what is free, so that parts stay the same."""
+    if device.type != "cuda":
+        return _NUMBERS
+    return max(_NUMBERS, torch.cuda.get_device_properties(device).total_memory // _BYTES)
