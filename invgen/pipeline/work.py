@@ -6,7 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.util import find_spec
+from itertools import pairwise
 from typing import Any, Literal
 
 import torch
@@ -14,6 +16,8 @@ import torch
 from invgen import priors
 from invgen.core.errors import DataError, ParameterError
 from invgen.io.placement import Placement
+from invgen.pipeline.devices import at_once, chosen, devices_of
+from invgen.pipeline.evaluation import evaluated
 from invgen.pipeline.options import options
 from invgen.pipeline.posterior import check_prior
 from invgen.pipeline.recipe import Recipe, kind_of
@@ -22,7 +26,7 @@ from invgen.reconstruction import Reconstruction
 from invgen.solvers.base import Solver, State
 from invgen.solvers.methods import Method, find
 
-__all__ = ["Notice", "Part", "Solved", "Work", "named"]
+__all__ = ["Notice", "Part", "Read", "Solved", "Work", "named"]
 
 #: Called with the part of a piece of work that is done, from 0 to 1.
 Part = Callable[[float], None]
@@ -32,6 +36,26 @@ Notice = Callable[[str], None]
 
 #: Options of a recipe that are hyper-parameters of methods, or of the prior of total variation.
 _HYPERPARAMETERS = ("weight", "iterations", "window", "nonnegative", "scale")
+
+
+@dataclass(frozen=True)
+class Read:
+    """Slices that are reconstructed together, as they were read.
+
+    Attributes
+    ----------
+    slices : range
+    problem : Problem
+    reports : tuple of tuples of str
+        Of each slice, what was done to its data.
+    extra : tensor, or None
+        What else a kind of work needs of them, on the CPU.
+    """
+
+    slices: range
+    problem: Problem
+    reports: tuple[tuple[str, ...], ...]
+    extra: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -109,7 +133,7 @@ class Work(ABC):
     def __init__(self, recipe: Recipe, geometry: str, unit: str, default: str) -> None:
         self.recipe, self.unit, self._geometry = recipe.fitting(geometry, default), unit, geometry
         # before anything is computed: the name may be wrong
-        self._prior = None if self.recipe.prior is None else priors.load(self.recipe.prior)
+        self._prior = None if self.recipe.prior is None else evaluated(self.recipe.prior, self.recipe)
         self._solver: Solver | None = None
 
     @property
@@ -155,8 +179,36 @@ class Work(ABC):
         """Slices that are reconstructed together, in their order."""
 
     @abstractmethod
+    def read(self, slices: range) -> Read:
+        """Read one of the groups of slices, on the CPU."""
+
+    @abstractmethod
+    def compute(self, read: Read, part: Part) -> Reconstruction:
+        """Reconstruct what was read."""
+
+    @abstractmethod
+    def finished(self, read: Read, result: Reconstruction) -> Solved:
+        """The reconstructed slices, on the CPU."""
+
     def solve(self, slices: range, part: Part) -> Solved:
         """Reconstruct one of the groups of slices."""
+        read = self.read(slices)
+        return self.finished(read, self.compute(read, part))
+
+    def sent(self, read: Read) -> Read:
+        """What was read, on the device of this work; a GPU computes meanwhile."""
+        (device,) = self.devices
+        problem = read.problem
+        if device.type != "cuda":
+            return read
+        beside = torch.cuda.Stream(device)
+        with torch.cuda.stream(beside):
+            measurement = problem.measurement.pin_memory().to(device, non_blocking=True)
+            moved = Problem(problem.operator, measurement, problem.noise)
+        beside.synchronize()  # of this thread, which has nothing else to do
+        for each in {measurement, moved.measurement}:  # their memory is not used again before this is through
+            each.record_stream(torch.cuda.default_stream(device))
+        return replace(read, problem=moved)
 
     def settle(self, problem: Problem, row: int, notice: Notice) -> None:
         """Choose what the method takes from the data, on the first problem, and keep it."""
@@ -199,17 +251,28 @@ class Work(ABC):
 
     def _solved(self, problem: Problem, part: Part, start: torch.Tensor | None = None) -> Reconstruction:
         """Solve a problem, from an image to start at, or draw samples of its posterior."""
-        solver, samples, done = self.solver(problem), self.recipe.samples, 0
-        whole = solver.iterations * (samples or 1) + 1
-
-        def callback(iteration: int, state: State) -> bool:
-            nonlocal done
-            done += 1 if samples is None else len(state.x)
-            part(done / whole)
-            return self._enough(problem, iteration, state)
-
+        solver, samples, seed = self.solver(problem), self.recipe.samples or 1, self.recipe.seed
+        draws, done = self.recipe.samples is not None, [0] * len(self.devices)
+        whole = solver.iterations * samples + 1
         start = self._start(problem) if start is None else start
-        return solver(problem, x0=start, samples=samples or 1, seed=self.recipe.seed, callback=callback)
+
+        def drawn(place: int, own: Problem, seeds: range) -> Reconstruction:
+            def callback(iteration: int, state: State) -> bool:
+                done[place] += len(state.x) if draws else 1
+                part(min(sum(done) / whole, 1.0))  # where memory runs out samples begin again
+                return self._enough(own, iteration, state)
+
+            x0 = None if start is None else start.to(own.measurement.device)
+            return solver(own, x0=x0, samples=len(seeds), seed=seeds.start, callback=callback)
+
+        shares = _shares(range(seed, seed + samples), len(self.devices) if solver.fewer(2) else 1)
+        if len(shares) == 1:
+            return drawn(0, problem, shares[0])
+        calls = [
+            (device, partial(drawn, place, _moved(problem, device), seeds))
+            for place, (device, seeds) in enumerate(zip(self.devices, shares, strict=False))
+        ]
+        return _joined(at_once(calls))
 
     def _start(self, problem: Problem) -> torch.Tensor | None:
         """Where to start, if not where the solver would."""
@@ -221,20 +284,36 @@ class Work(ABC):
 
     def _settle_device(self, needs_cufinufft: bool) -> None:
         """Replace "auto", and refuse a device that is not there."""
-        self.recipe = replace(self.recipe, device=_device(self.recipe.device, needs_cufinufft))
+        usable = not needs_cufinufft or find_spec("cufinufft") is not None
+        self.recipe = replace(self.recipe, device=chosen(self.recipe.device, usable))
+        if self.recipe.graphs and self.devices[0].type != "cuda":
+            raise ParameterError("--graphs is for CUDA devices, and this computes on the CPU: leave it out.")
+
+    @property
+    def devices(self) -> tuple[torch.device, ...]:
+        """Where to compute; samples of a slice are drawn on all of them."""
+        return devices_of(self.recipe.device)
 
     def _on_device(self, problem: Problem) -> Problem:
-        return Problem(problem.operator, problem.measurement.to(self.recipe.device), problem.noise)
+        return _moved(problem, self.devices[0])
 
 
-def _device(name: str, needs_cufinufft: bool) -> str:
-    present = torch.cuda.is_available()
-    usable = not needs_cufinufft or find_spec("cufinufft") is not None
-    if name == "cuda" and not present:
-        raise ParameterError("--device cuda: PyTorch finds no CUDA device here; leave it out, or say cpu.")
-    if name == "cuda" and not usable:
-        raise ParameterError("--device cuda needs cufinufft: pip install 'invgen[gpu]'; or say cpu.")
-    return ("cuda" if present and usable else "cpu") if name == "auto" else name
+def _moved(problem: Problem, device: torch.device) -> Problem:
+    return Problem(problem.operator, problem.measurement.to(device), problem.noise)
+
+
+def _shares(seeds: range, count: int) -> list[range]:
+    """The seeds in at most `count` parts of about one size, none of them empty."""
+    ends = [len(seeds) * k // count for k in range(count + 1)]
+    return [seeds[low:high] for low, high in pairwise(ends) if low < high]
+
+
+def _joined(parts: list[Reconstruction]) -> Reconstruction:
+    """All samples, which were drawn in parts on several devices, on the first."""
+    first = parts[0]
+    assert first.samples is not None, "samplers draw them"
+    samples = torch.cat([part.samples.to(first.x.device) for part in parts if part.samples is not None])
+    return replace(first, x=samples.mean(0), samples=samples, std=samples.std(0))
 
 
 @contextmanager
