@@ -1,9 +1,9 @@
 """Devices: which are asked for, and slices or samples that are reconstructed on several of them at once.
 
 Each device has a thread that computes, and one that reads what is next and copies it there meanwhile. They
-are threads and no processes: PyTorch lets go of the lock of Python while it starts kernels and waits for them,
-what a script reads is in memory once, and one that calls `invgen.reconstruct` needs no guard against being
-imported again. What comes of a slice, or a sample, follows from its data and seed, wherever it is computed.
+are threads and no processes: PyTorch lets go of Python's lock while it starts kernels and waits for them, all
+start at once, and a script that calls `invgen.reconstruct` needs no guard against being imported again.
+What comes of a slice, or a sample, follows from its data and seed, wherever it is computed.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import copy_context
+from functools import partial
 from threading import Event
 from typing import Any, TypeVar
 
@@ -20,7 +21,7 @@ import torch
 
 from invgen.core.errors import ParameterError
 
-__all__ = ["Stopped", "Worker", "at_once", "beside", "chosen", "devices_of", "in_order", "reached"]
+__all__ = ["Stopped", "Worker", "at_once", "beside", "chosen", "devices_of", "in_order", "reached", "within"]
 
 T = TypeVar("T")
 
@@ -188,10 +189,15 @@ def beside(device: torch.device, event: torch.cuda.Event | None) -> Iterator[Non
 def at_once(calls: Sequence[tuple[torch.device, Callable[[], T]]]) -> list[T]:
     """What calls return that each run on a device of their own; the first error is raised after all end."""
     with ThreadPoolExecutor(len(calls)) as threads:
-        futures = [threads.submit(copy_context().run, _within, *each) for each in calls]
+        futures = [threads.submit(copy_context().run, partial(_called, *each)) for each in calls]
     return [each.result() for each in futures]
 
 
-def _within(device: torch.device, call: Callable[[], T]) -> T:
-    with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
+def _called(device: torch.device, call: Callable[[], T]) -> T:
+    with within(device):
         return call()
+
+
+def within(device: torch.device) -> AbstractContextManager[Any]:
+    """Kernels of this thread, PyTorch's and others', are started on the device."""
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()

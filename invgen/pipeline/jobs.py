@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,7 +12,7 @@ import torch
 
 from invgen.io import MeasuredImages, MRIScan, Scan
 from invgen.pipeline import ct, imaging, mri
-from invgen.pipeline.devices import Worker, beside, in_order, reached
+from invgen.pipeline.devices import Worker, beside, in_order, reached, within
 from invgen.pipeline.reading import Reading
 from invgen.pipeline.recipe import Recipe
 from invgen.pipeline.work import Part, Read, Solved, Work
@@ -45,10 +45,12 @@ class Job:
     def __call__(self) -> Solved:
         """Open the scan, and reconstruct the slices."""
         with self.reading.open(self.path) as scan:
-            return work_on(scan, self.reading, self.recipe).solve(self.slices, lambda part: None)
+            work = work_on(scan, self.reading, self.recipe)
+            with within(work.devices[0]):
+                return work.solve(self.slices, lambda part: None)
 
 
-def run_jobs(jobs: Sequence[Job], work: Work, advance: Advance) -> Iterator[Solved]:
+def run_jobs(jobs: Sequence[Job], work: Work, advance: Advance) -> Generator[Solved, None, None]:
     """Run jobs on one scan in this process, on the devices of its recipe.
 
     This is the one place that maps jobs to what comes of them, in their order; another may send them to
@@ -64,7 +66,9 @@ def run_jobs(jobs: Sequence[Job], work: Work, advance: Advance) -> Iterator[Solv
     return _run_apart([str(device) for device in devices[: len(jobs)]], jobs, advance)
 
 
-def _run_apart(devices: Sequence[str], jobs: Sequence[Job], advance: Advance) -> Iterator[Solved]:
+def _run_apart(
+    devices: Sequence[str], jobs: Sequence[Job], advance: Advance
+) -> Generator[Solved, None, None]:
     """Run jobs, each on the next of several devices, which have the scan open each for itself."""
     with ExitStack() as stack:
         works = []
@@ -76,7 +80,7 @@ def _run_apart(devices: Sequence[str], jobs: Sequence[Job], advance: Advance) ->
         yield from run_on(works, jobs, advance)
 
 
-def run_on(works: Sequence[Work], jobs: Sequence[Job], advance: Advance) -> Iterator[Solved]:
+def run_on(works: Sequence[Work], jobs: Sequence[Job], advance: Advance) -> Generator[Solved, None, None]:
     """Run jobs on devices, each with work of its own on it: while it computes, the next slices are read.
 
     What comes of them is copied back, and taken, while the next slices are computed.
@@ -101,7 +105,7 @@ def _worker(work: Work) -> Worker:
     return Worker(device, read, compute)
 
 
-def run_here(jobs: Iterable[Job], work: Work, advance: Advance) -> Iterator[Solved]:
+def run_here(jobs: Iterable[Job], work: Work, advance: Advance) -> Generator[Solved, None, None]:
     """Run jobs on one scan one after another: with the scan open, and what it has prepared."""
     done = 0
     for job in jobs:

@@ -127,6 +127,7 @@ def run(
     advance: Callable[[float, int], None],
 ) -> Summary:
     """Reconstruct slices of a scan; see `reconstruct`."""
+    from invgen.pipeline.devices import within
     from invgen.pipeline.jobs import jobs_of, run_jobs, work_on
     from invgen.pipeline.sinks import Memory, Sink, check_name, file_for, outputs_of, require_room_for
 
@@ -151,6 +152,7 @@ def run(
         first = work.first(middle, notice)
         if output is not None:
             require_room_for(output, work, count)
+        stack.enter_context(within(work.devices[0]))
         work.settle(first, middle, notice)
         solver = work.solver(first)
         del first

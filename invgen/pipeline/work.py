@@ -205,9 +205,8 @@ class Work(ABC):
         with torch.cuda.stream(beside):
             measurement = problem.measurement.pin_memory().to(device, non_blocking=True)
             moved = Problem(problem.operator, measurement, problem.noise)
-        beside.synchronize()  # of this thread, which has nothing else to do
-        for each in {measurement, moved.measurement}:  # their memory is not used again before this is through
-            each.record_stream(torch.cuda.default_stream(device))
+        # of this thread, which has nothing else to do; what it returns is kept until the result is on the CPU
+        beside.synchronize()
         return replace(read, problem=moved)
 
     def settle(self, problem: Problem, row: int, notice: Notice) -> None:

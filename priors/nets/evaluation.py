@@ -265,9 +265,9 @@ class Graphs:
                     self._known.popitem(last=False)
             self._known.move_to_end(key)
             own, replay, found = self._known[key]
-            for t, given in zip(own, inputs, strict=True):
-                if given is not None:
-                    t.copy_(given)
+            for kept, given in zip(own, inputs, strict=True):
+                if kept is not None and given is not None:
+                    kept.copy_(given)
             replay()
             return found.clone()
 

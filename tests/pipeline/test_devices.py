@@ -70,6 +70,7 @@ CASES = {
 }
 
 
+@pytest.mark.cases_are_slow
 @pytest.mark.parametrize("name", CASES)
 def test_slices_are_the_same_on_one_device_and_on_two(scans, two_devices, name):
     alone = ig.reconstruct(scans[name], device="cpu", **CASES[name])
@@ -79,6 +80,7 @@ def test_slices_are_the_same_on_one_device_and_on_two(scans, two_devices, name):
     assert apart.recipe.device == two_devices
 
 
+@pytest.mark.cases_are_slow
 @pytest.mark.parametrize("slices", [slice(1, 2), slice(0, 3)])
 def test_samples_are_the_same_on_one_device_and_on_two(scans, prior, two_devices, slices):
     """Of one slice they are drawn on both, by their seeds: a network rounds by the number of its images."""
