@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import copy_context
-from functools import partial
 from threading import Event
 from typing import Any, TypeVar
 
@@ -21,7 +20,7 @@ import torch
 
 from invgen.core.errors import ParameterError
 
-__all__ = ["Stopped", "Worker", "at_once", "beside", "chosen", "devices_of", "in_order", "reached", "within"]
+__all__ = ["Stopped", "Worker", "beside", "chosen", "devices_of", "in_order", "reached", "within"]
 
 T = TypeVar("T")
 
@@ -184,18 +183,6 @@ def beside(device: torch.device, event: torch.cuda.Event | None) -> Iterator[Non
     stream.wait_event(event)
     with torch.cuda.stream(stream):
         yield
-
-
-def at_once(calls: Sequence[tuple[torch.device, Callable[[], T]]]) -> list[T]:
-    """What calls return that each run on a device of their own; the first error is raised after all end."""
-    with ThreadPoolExecutor(len(calls)) as threads:
-        futures = [threads.submit(copy_context().run, partial(_called, *each)) for each in calls]
-    return [each.result() for each in futures]
-
-
-def _called(device: torch.device, call: Callable[[], T]) -> T:
-    with within(device):
-        return call()
 
 
 def within(device: torch.device) -> AbstractContextManager[Any]:

@@ -16,7 +16,7 @@ import torch
 from invgen import priors
 from invgen.core.errors import DataError, ParameterError
 from invgen.io.placement import Placement
-from invgen.pipeline.devices import at_once, chosen, devices_of
+from invgen.pipeline.devices import Worker, chosen, devices_of, in_order
 from invgen.pipeline.evaluation import evaluated
 from invgen.pipeline.options import options
 from invgen.pipeline.posterior import check_prior
@@ -251,27 +251,27 @@ class Work(ABC):
     def _solved(self, problem: Problem, part: Part, start: torch.Tensor | None = None) -> Reconstruction:
         """Solve a problem, from an image to start at, or draw samples of its posterior."""
         solver, samples, seed = self.solver(problem), self.recipe.samples or 1, self.recipe.seed
-        draws, done = self.recipe.samples is not None, [0] * len(self.devices)
-        whole = solver.iterations * samples + 1
         start = self._start(problem) if start is None else start
 
-        def drawn(place: int, own: Problem, seeds: range) -> Reconstruction:
+        def drawn(device: torch.device, seeds: range, part: Part) -> Reconstruction:
+            own, done = _moved(problem, device), 0
+            whole = solver.iterations * len(seeds) + 1
+
             def callback(iteration: int, state: State) -> bool:
-                done[place] += len(state.x) if draws else 1
-                part(min(sum(done) / whole, 1.0))  # where memory runs out samples begin again
+                nonlocal done
+                done += 1 if self.recipe.samples is None else len(state.x)
+                part(min(done / whole, 1.0))  # where memory runs out samples begin again
                 return self._enough(own, iteration, state)
 
-            x0 = None if start is None else start.to(own.measurement.device)
+            x0 = None if start is None else start.to(device)
             return solver(own, x0=x0, samples=len(seeds), seed=seeds.start, callback=callback)
 
         shares = _shares(range(seed, seed + samples), len(self.devices) if solver.fewer(2) else 1)
         if len(shares) == 1:
-            return drawn(0, problem, shares[0])
-        calls = [
-            (device, partial(drawn, place, _moved(problem, device), seeds))
-            for place, (device, seeds) in enumerate(zip(self.devices, shares, strict=False))
-        ]
-        return _joined(at_once(calls))
+            return drawn(self.devices[0], shares[0], part)
+        workers = [Worker(device, lambda seeds: seeds, partial(drawn, device)) for device in self.devices]
+        found = in_order(shares, workers, lambda done: part(done / samples), len)
+        return _joined([each for _, each in found])
 
     def _start(self, problem: Problem) -> torch.Tensor | None:
         """Where to start, if not where the solver would."""

@@ -135,6 +135,16 @@ def test_a_keyboard_interrupt_ends_what_computes_and_leaves_no_file(scans, two_d
     assert not list(tmp_path.iterdir())
 
 
+def test_a_keyboard_interrupt_ends_samples_of_one_slice_on_two_devices(scans, prior, two_devices):
+    def interrupt(done, total):
+        if done > 0:
+            raise KeyboardInterrupt
+
+    recipe = {"solver": "dds", "prior": prior, "samples": 2, "iterations": 1_000_000, "slices": 1}
+    with pytest.raises(KeyboardInterrupt):
+        ig.reconstruct(scans["parallel"], device=two_devices, advance=interrupt, **recipe)
+
+
 def test_threads_that_read_have_the_callers_bound_of_memory(scans, two_devices, monkeypatch):
     plain, bounds = SliceBySlice.read, []
 
