@@ -24,6 +24,8 @@ from invgen.core.errors import CapabilityError, DtypeError, ParameterError, Shap
 from invgen.operators import Space
 from invgen.problem import Problem
 from invgen.reconstruction import Reconstruction
+from invgen.solvers.checkpoint import samples_in
+from invgen.solvers.chunks import in_chunks
 from invgen.solvers.run import Callback, ProgressBar, Run, peak_memory
 from invgen.solvers.state import State
 
@@ -144,6 +146,10 @@ class Solver:
         """Seeds of the samples that each run of a call draws; an estimate is one run, which has none."""
         return [range(1)]
 
+    def fewer(self, samples: int) -> int:
+        """Number of samples to draw at a time where memory ran out with so many; zero where it is fixed."""
+        return 0
+
     def begin(self, problem: Problem, x: torch.Tensor, seeds: range) -> tuple[Problem, State]:
         """The problem and the state that a run begins with, for the samples of these seeds."""
         return problem, State(x=x)
@@ -259,18 +265,33 @@ class Solver:
             x = solver._start(known, x0, samples)
             own_starts = self.draws_samples and x.ndim > known.zeros().ndim
             chunks = solver.chunks(x[0] if own_starts else x, samples, seed)
-            total = self.iterations * len(chunks)
             runs: list[Run] = []
-            with ProgressBar(self.name, total) if progress else nullcontext() as bar:
-                for seeds in chunks:
-                    first = x[seeds.start - seed : seeds.stop - seed] if own_starts else x
+
+            def path(first: int) -> Path:
+                """Of the checkpoint: each chunk of samples has a file of its own."""
+                return Path(f"{checkpoint}-{first - seed}" if runs else f"{checkpoint}")
+
+            def begun(first: int) -> int | None:
+                fixed = checkpoint is None or not solver.fewer(samples)
+                return None if fixed else samples_in(path(first))
+
+            def drawn(seeds: range) -> Run:
+                first = x[seeds.start - seed : seeds.stop - seed] if own_starts else x
+                try:
                     run = Run(solver, *solver.begin(known, first, seeds))
-                    if checkpoint is not None:  # each chunk of samples has a file of its own
-                        later = f"-{seeds.start - seed}" if runs else ""
-                        run.resume(Path(f"{checkpoint}{later}"), seeds)
+                    if checkpoint is not None:
+                        run.resume(path(seeds.start), seeds, samples)
                     run.loop(bar, len(runs) * self.iterations, callback)
-                    if len(chunks) > 1:  # the chunks that follow may still be interrupted
-                        run.save()
+                except torch.OutOfMemoryError:
+                    if checkpoint is not None:  # what follows is a chunk of another size
+                        path(seeds.start).unlink(missing_ok=True)
+                    raise
+                return run
+
+            with ProgressBar(self.name, self.iterations * len(chunks)) if progress else nullcontext() as bar:
+                for seeds, run in in_chunks(chunks, drawn, begun, solver.fewer):
+                    if seeds != range(chunks[0].start, chunks[-1].stop):
+                        run.save()  # the chunks that follow may still be interrupted
                     runs.append(run)
             for run in runs:
                 run.forget()

@@ -12,7 +12,7 @@ from invgen.core.errors import FileError
 from invgen.core.files import save_state
 from invgen.core.text import brief
 
-__all__ = ["Checkpoint"]
+__all__ = ["Checkpoint", "samples_in"]
 
 _SECONDS = 60.0
 
@@ -67,3 +67,13 @@ class Checkpoint:
     def remove(self) -> None:
         """The run has ended: nothing is left to go on from."""
         self._path.unlink(missing_ok=True)
+
+
+def samples_in(path: Path) -> int | None:
+    """Number of samples in a sampler's checkpoint; None where there is none that can be read."""
+    try:
+        return len(torch.load(path, map_location="meta", weights_only=True)["x"])
+    except MemoryError:
+        raise
+    except Exception:  # what is wrong with it is found, and said, as it is loaded
+        return None

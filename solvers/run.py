@@ -79,9 +79,12 @@ class Run:
         self.records: list[tuple[int, torch.Tensor, torch.Tensor]] = []
         self._reports = Reports(state.x.device)
 
-    def resume(self, path: Path, seeds: range) -> None:
-        """Go on from the checkpoint at the path where there is one, and keep it from now on."""
-        self.checkpoint = Checkpoint(path, fingerprint(self.solver, self.problem, seeds))
+    def resume(self, path: Path, seeds: range, samples: int) -> None:
+        """Go on from the checkpoint at the path where there is one, and keep it from now on.
+
+        It is of the samples of these seeds, of so many in the whole call.
+        """
+        self.checkpoint = Checkpoint(path, fingerprint(self.solver, self.problem, seeds, samples))
         saved = self.checkpoint.load(self.state.x.device)
         if saved is not None:
             self.state = State(x=saved["x"], **saved["variables"])

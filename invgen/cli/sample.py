@@ -10,7 +10,8 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from invgen.cli.console import err, show
-from invgen.cli.options import reader
+from invgen.cli.options import reader, typed
+from invgen.pipeline.evaluation import Evaluating
 from invgen.pipeline.quantities import Sizes
 
 __all__ = ["sample"]
@@ -31,7 +32,9 @@ def _size(text: str) -> tuple[int, ...]:
     return size
 
 
+@typed(Evaluating)
 def sample(
+    evaluating: Evaluating,
     prior: Annotated[
         str,
         typer.Argument(metavar="NAME|FILE", help="A prior that comes with the package, or a file of one."),
@@ -75,6 +78,7 @@ def sample(
             steps=steps,
             method=None if method is None else method.value,
             temperature=temperature,
+            evaluating=evaluating,
             advance=lambda drawn: bar.update(task, advance=drawn),
         )
     show(f"Wrote {output}.")

@@ -1,16 +1,31 @@
-"""Memory is asked for below a bound only: the caller's, or a share of what is free."""
+"""Memory is asked for below a bound only: the caller's, or a share of what is free; also that of a GPU."""
 
 from __future__ import annotations
 
+import gc
 import resource
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from invgen.core.errors import MemoryLimitError, ParameterError
 
-__all__ = ["free_memory", "memory_limit", "parse_memory", "require_memory", "size_in_words"]
+if TYPE_CHECKING:
+    import torch
+
+__all__ = [
+    "free_device_memory",
+    "free_memory",
+    "memory_limit",
+    "parse_memory",
+    "peak_of",
+    "release_device_memory",
+    "require_memory",
+    "room_for",
+    "size_in_words",
+]
 
 #: Of what is free, where no bound is given.
 _SHARE = 0.6
@@ -78,6 +93,37 @@ def free_memory() -> int:
     if limit != resource.RLIM_INFINITY:
         free.append(limit - psutil.Process().memory_info().vms)
     return max(min(free), 0)
+
+
+def free_device_memory(device: torch.device) -> int:
+    """Bytes of a CUDA device that PyTorch can still get: free ones, and those its allocator holds unused."""
+    import torch
+
+    free, _ = torch.cuda.mem_get_info(device)
+    return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+
+
+def peak_of(call: Callable[[], object], device: torch.device) -> int:
+    """Bytes of a CUDA device that a call takes at its peak, beyond those that are taken before."""
+    import torch
+
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device)
+    call()
+    return torch.cuda.max_memory_allocated(device) - before
+
+
+def room_for(needed: int, device: torch.device) -> int:
+    """How many of what takes so many bytes a CUDA device has memory for at once, in 60 % of what is free."""
+    return int(_SHARE * free_device_memory(device)) // max(1, needed)
+
+
+def release_device_memory() -> None:
+    """Give back what PyTorch's allocator holds of tensors that are gone, after memory has run out."""
+    import torch
+
+    gc.collect()  # tracebacks may be part of cycles
+    torch.cuda.empty_cache()
 
 
 def _of_groups() -> Iterator[tuple[int, int]]:

@@ -36,7 +36,7 @@ from invgen.operators.tomography.geometry import PlanarGeometry
 from invgen.operators.tomography.projection import Projection
 from invgen.pipeline.recipe import Recipe
 from invgen.pipeline.values import select
-from invgen.pipeline.work import Notice, Part, Solved, Work, named
+from invgen.pipeline.work import Notice, Part, Read, Solved, Work, named
 from invgen.problem import Problem
 from invgen.reconstruction import Reconstruction
 from invgen.solvers import FBP, FDK
@@ -160,15 +160,18 @@ class _CT(Work):
             return f"{few}; their Poisson likelihood is used, instead of the logarithm"
         return f"{few}, whose logarithm is biased; the solver tv takes their Poisson likelihood instead"
 
-    def _start_of_counts(self, problem: Problem, rows: Iterable[Projections]) -> torch.Tensor | None:
+    def _lines(self, rows: Iterable[Projections]) -> torch.Tensor:
+        """Line integrals of counts."""
+        return torch.stack([row.quanta.line_integrals() for row in rows if row.quanta is not None], 1)
+
+    def _start_of_counts(self, problem: Problem, lines: torch.Tensor | None) -> torch.Tensor | None:
         """Where iterations of counts start: the densest rays, which count least, would be fitted last.
 
-        Methods with a learned prior start where that leads them.
+        None where there are no counts, and for methods with a learned prior, which start where that leads.
         """
-        if self.method.loads_prior:
+        if lines is None or self.method.loads_prior:
             return None
-        lines = [row.quanta.line_integrals() for row in rows if row.quanta is not None]
-        y = torch.stack(lines, 1).reshape(problem.measurement.shape).to(problem.measurement)
+        y = lines.reshape(problem.measurement.shape).to(problem.measurement)
         return (FDK if self.volume else FBP)()(Problem(problem.operator, y)).x.clamp(min=0)
 
     @property
@@ -257,24 +260,28 @@ class SliceBySlice(_CT):
         """Each slice alone."""
         return (slices[i : i + 1] for i in range(len(slices)))
 
-    def solve(self, slices: range, part: Part) -> Solved:
+    def compute(self, read: Read, part: Part) -> Reconstruction:
         """Reconstruct a slice."""
-        (row,) = slices
-        problem, report, start = self._prepared(row)
-        with named(row):
-            result = self._solved(problem, part, start)
+        problem = self._on_device(read.problem)
+        with named(read.slices[0]):
+            return self._solved(problem, part, self._start_of_counts(problem, read.extra))
+
+    def finished(self, read: Read, result: Reconstruction) -> Solved:
+        """The image, and what was done to the slice."""
         samples = None if result.samples is None else self._shown(result.samples)[:, None]
-        return Solved(self._shown(result.x)[None], samples, ((*report, *_stalling(result)),), result.stats)
+        reports = tuple((*report, *_stalling(result)) for report in read.reports)
+        return Solved(self._shown(result.x)[None], samples, reports, result.stats)
 
     def _seen(self, row: int) -> tuple[Coverage, Projections]:
         with named(row):
             return self._scan.coverage(**self._choice), self._scan.line_integrals(row, **self._choice)
 
     def _problem(self, row: int) -> Problem:
-        return self._prepared(row)[0]
+        return self._on_device(self.read(range(row, row + 1)).problem)
 
-    def _prepared(self, row: int) -> tuple[Problem, tuple[str, ...], torch.Tensor | None]:
-        """The problem of a slice, the report of its preprocessing, and where to start."""
+    def read(self, slices: range) -> Read:
+        """The problem of a slice, the report of its preprocessing, and line integrals of few counts."""
+        (row,) = slices
         with named(row):
             projections = self._scan.line_integrals(row, **self._choice)
             if (few := self._few(projections.quanta)) is not None:
@@ -290,9 +297,9 @@ class SliceBySlice(_CT):
             if torch.equal(own.angles, first.angles) and own.detector_offset == first.detector_offset:
                 operator = self._operator
             counts = few is not None and self._takes_counts
-            problem = self._on_device(to_problem(projections, operator, counts=counts))
-            start = self._start_of_counts(problem, [projections]) if counts else None
-            return problem, projections.report, start
+            problem = to_problem(projections, operator, counts=counts)
+            lines = self._lines([projections]) if counts else None
+            return Read(slices, problem, (projections.report,), lines)
 
 
 class Volume(_CT):
@@ -311,7 +318,7 @@ class Volume(_CT):
     @property
     def geometry(self) -> PlanarGeometry:
         """Of a slice."""
-        return self._whole[0].operator.geometry.fan  # type: ignore[attr-defined]
+        return self._whole.problem.operator.geometry.fan  # type: ignore[attr-defined]
 
     @property
     def slice_distance(self) -> float:
@@ -322,24 +329,32 @@ class Volume(_CT):
         """All of them."""
         yield slices
 
-    def solve(self, slices: range, part: Part) -> Solved:
-        """Reconstruct the volume, and keep the chosen slices."""
-        problem, panel, start = self._whole
-        result = self._solved(problem, part, start)
-        chosen = slice(slices.start, slices.stop, slices.step)
+    def read(self, slices: range) -> Read:
+        """The volume, of which the slices are kept."""
+        whole = self._whole
+        return replace(whole, slices=slices, reports=tuple(whole.reports[row] for row in slices))
+
+    def compute(self, read: Read, part: Part) -> Reconstruction:
+        """Reconstruct the volume."""
+        problem = self._on_device(read.problem)
+        return self._solved(problem, part, self._start_of_counts(problem, read.extra))
+
+    def finished(self, read: Read, result: Reconstruction) -> Solved:
+        """The chosen slices."""
+        chosen = slice(read.slices.start, read.slices.stop, read.slices.step)
         samples = None if result.samples is None else self._shown(result.samples[:, chosen])
-        reports = tuple((*panel.reports[row], *_stalling(result)) for row in slices)
+        reports = tuple((*report, *_stalling(result)) for report in read.reports)
         return Solved(self._shown(result.x[chosen]), samples, reports, result.stats)
 
     def _seen(self, row: int) -> tuple[Coverage, Projections]:
         return self._panel.coverage(), self._panel.row
 
     def _problem(self, row: int) -> Problem:
-        return self._whole[0]
+        return self._on_device(self._whole.problem)
 
     @cached_property
-    def _whole(self) -> tuple[Problem, Panel, torch.Tensor | None]:
-        """The problem of the volume, the rows that it is made of, and where to start."""
+    def _whole(self) -> Read:
+        """The problem of the volume, the reports on its rows, and line integrals of few counts."""
         panel = self._panel
         if (few := self._few(panel.quanta)) is not None:
             panel = replace(
@@ -350,8 +365,9 @@ class Volume(_CT):
         _require_images(grid)
         operator = to_volume_operator(panel, grid, self.recipe.fov)
         counts = few is not None and self._takes_counts
-        problem = self._on_device(to_volume_problem(panel, operator, counts=counts))
-        return problem, panel, self._start_of_counts(problem, panel.rows()) if counts else None
+        problem = to_volume_problem(panel, operator, counts=counts)
+        lines = self._lines(panel.rows()) if counts else None
+        return Read(range(self.count), problem, tuple(panel.reports), lines)
 
     @cached_property
     def _panel(self) -> Panel:

@@ -18,8 +18,9 @@ from invgen.operators import LinearOperator
 from invgen.operators.imaging.noise_level import white_noise_level
 from invgen.pipeline.reading import Reading
 from invgen.pipeline.recipe import Recipe
-from invgen.pipeline.work import Notice, Part, Solved, Work, named
+from invgen.pipeline.work import Notice, Part, Read, Solved, Work, named
 from invgen.problem import Problem
+from invgen.reconstruction import Reconstruction
 
 __all__ = ["Restoration"]
 
@@ -78,7 +79,7 @@ class Restoration(Work):
             self.recipe = replace(self.recipe, noise_std=found)
             kept = self.kept.format(row)
             notice(f"Noise of standard deviation {found:.3g}, estimated from the image{kept}.")
-        return self._problem(row)[0]
+        return self._on_device(self.read(range(row, row + 1)).problem)
 
     @property
     def image_shape(self) -> tuple[int, ...]:
@@ -109,13 +110,14 @@ class Restoration(Work):
         """Each image alone."""
         return (slices[i : i + 1] for i in range(len(slices)))
 
-    def solve(self, slices: range, part: Part) -> Solved:
+    def compute(self, read: Read, part: Part) -> Reconstruction:
         """Restore an image."""
-        (row,) = slices
-        problem, truth = self._problem(row)
-        with named(row, "Image"):
-            result = self._solved(problem, part)
-        image = result.x.cpu()
+        with named(read.slices[0], "Image"):
+            return self._solved(self._on_device(read.problem), part)
+
+    def finished(self, read: Read, result: Reconstruction) -> Solved:
+        """The image, and how near it is to the one that was measured, where that is known."""
+        image, truth = result.x.cpu(), read.extra
         samples = None if result.samples is None else result.samples[:, None].cpu()
         report = [
             f"{'simulated: ' if self._simulates else ''}{self._measuring.text}, noise of standard deviation "
@@ -129,9 +131,9 @@ class Restoration(Work):
             report.append(f"PSNR {psnr[0]:.2f} dB")
         return Solved(image[None], samples, (tuple(report),), result.stats, tuple(psnr))
 
-    def _problem(self, row: int) -> tuple[Problem, torch.Tensor | None]:
+    def read(self, slices: range) -> Read:
         """The problem of an image, and the image where the measurement is simulated."""
-        std = self.recipe.noise_std
+        (row,), std = slices, self.recipe.noise_std
         assert std is not None, "it was settled first"
         with named(row, "Image"):
             measured = torch.from_numpy(self._images.measured(row))
@@ -142,7 +144,7 @@ class Restoration(Work):
                 truth, measured = measured, noise.sample(operator(measured), self._noise_seed(row))
             elif not self._vectors:
                 self._check_range(measured)
-            return self._on_device(Problem(operator, measured, noise)), truth
+            return Read(slices, Problem(operator, measured, noise), (), truth)
 
     def _operator_of(self, measured: torch.Tensor) -> LinearOperator:
         """The operator that a measurement, or a simulated one's image, goes with."""

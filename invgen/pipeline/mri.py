@@ -15,8 +15,9 @@ from invgen.io.mri.problems import to_problem
 from invgen.operators import MRI, NonCartesianMRI
 from invgen.operators.mri.partial_fourier import partial_axes
 from invgen.pipeline.recipe import Recipe
-from invgen.pipeline.work import Notice, Part, Solved, Work, named
+from invgen.pipeline.work import Notice, Part, Read, Solved, Work, named
 from invgen.problem import Problem
+from invgen.reconstruction import Reconstruction
 from invgen.solvers.base import State
 from invgen.solvers.partial_fourier import PartialFourierSolver
 
@@ -87,7 +88,7 @@ class Images(Work):
                 notice("No noise scan: the noise level is estimated from the outer part of k-space.")
             else:
                 notice("The noise is unknown: --weight, or --iterations of cg-sense, sets how smooth to be.")
-        return problem
+        return self._on_device(problem)
 
     @property
     def image_shape(self) -> tuple[int, int]:
@@ -134,18 +135,25 @@ class Images(Work):
             yield slices[start:stop]
             start = stop
 
-    def solve(self, slices: range, part: Part) -> Solved:
-        """Reconstruct slices of a slab."""
+    def read(self, slices: range) -> Read:
+        """The slab of which these slices are."""
         slab = slices[0] // self._depth
         problem, report = self._ready.pop(slab) if slab in self._ready else self._problem(slab)
-        with named(slices[0]):
-            result = self._solved(problem, part)
-        first = slab * self._depth
+        return Read(slices, problem, (report,) * len(slices))
+
+    def compute(self, read: Read, part: Part) -> Reconstruction:
+        """Reconstruct a slab."""
+        with named(read.slices[0]):
+            return self._solved(self._on_device(read.problem), part)
+
+    def finished(self, read: Read, result: Reconstruction) -> Solved:
+        """Slices of the slab."""
+        slices, first = read.slices, read.slices[0] // self._depth * self._depth
         chosen = slice(slices.start - first, slices.stop - first, slices.step)
         images = self._slices_of(self._combined(result.x))[chosen].cpu()
         samples = None if result.samples is None else self._slices_of(result.samples)[:, chosen].cpu()
-        report += tuple(map(str, result.stats.get("partial_fourier", ())))
-        return Solved(images, samples, (report,) * len(slices), result.stats)
+        filled = tuple(map(str, result.stats.get("partial_fourier", ())))
+        return Solved(images, samples, tuple(report + filled for report in read.reports), result.stats)
 
     def _slices_of(self, x: torch.Tensor) -> torch.Tensor:
         """The wanted part of a slab, as its slices, or of a slice as the only one."""
@@ -172,16 +180,16 @@ class Images(Work):
         with named(slab * self._depth):
             kspace = self._scan.kspace(slab, recipe.repetition)
             if recipe.solver == "rss":
-                return self._on_device(_of_each_coil(kspace)), kspace.report
+                return _of_each_coil(kspace), kspace.report
             if recipe.maps == "none":
-                return self._on_device(_of_coils_apart(kspace, recipe.compress)), kspace.report
+                return _of_coils_apart(kspace, recipe.compress), kspace.report
             problem = to_problem(
                 kspace,
                 coils=recipe.maps or "espirit",
                 compress=recipe.compress,
                 whiten=recipe.whiten,
             )
-            return self._on_device(problem), kspace.report
+            return problem, kspace.report
 
 
 def _of_each_coil(kspace: KSpace) -> Problem:

@@ -21,6 +21,7 @@ __all__ = [
     "Columns",
     "Counts",
     "Degrees",
+    "Device",
     "Entries",
     "FieldOfView",
     "KspaceCenter",
@@ -29,8 +30,32 @@ __all__ = [
     "Sizes",
 ]
 
+_CUDA = re.compile(r"cuda(:\d+(,\d+)*)?")
+
 #: Significant digits of a number, the fewest first.
 _DIGITS = range(1, 18)
+
+
+class Device(Value):
+    """Where to compute."""
+
+    metavar = "auto|cpu|cuda|cuda:N,..."
+
+    def check(self, value: Any, name: str) -> str:
+        """The name."""
+        try:
+            return self.read(str(value))
+        except ValueError as error:
+            raise ParameterError(f"{name}: {error}") from None
+
+    def read(self, text: str) -> str:
+        """auto, cpu, cuda, or cuda with numbers of devices."""
+        numbers = text.partition(":")[2].split(",")
+        if text in ("auto", "cpu") or (_CUDA.fullmatch(text) and len(set(numbers)) == len(numbers)):
+            return text
+        raise ValueError(
+            f"{text!r} is no device: auto, cpu, cuda, cuda:1, or several as cuda:0,1, each of them once."
+        )
 
 
 class Degrees(Value):

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from invgen.core.errors import ParameterError
+from invgen.pipeline.evaluation import evaluation
 from invgen.pipeline.options import Kind, given, option, options, recorded, validate, words
-from invgen.pipeline.quantities import Angle, Between, Columns, Degrees, FieldOfView, Side
+from invgen.pipeline.quantities import Angle, Between, Columns, Degrees, Device, FieldOfView, Side
 from invgen.pipeline.reading import Reading
 from invgen.pipeline.values import LOWEST, Choice, Count, Flag, Name, Number, Settings, Slices
 
@@ -21,7 +22,7 @@ __all__ = ["Recipe", "command_line", "kind_of", "methods_of", "settings_of"]
 
 #: The panels of the command line's help.
 _DATA, _CT, _MRI, _IMAGES = "Data", "Data of CT scans", "Data of MRI scans", "Data of images"
-_METHOD, _POSTERIOR = "Method", "Samples of the posterior"
+_METHOD, _POSTERIOR, _NETWORK = "Method", "Samples of the posterior", "Network of the prior"
 
 #: The number of samples that are drawn by default.
 _SAMPLES = 8
@@ -267,9 +268,14 @@ class Recipe:
         panel=_METHOD,
         methods=_having("scale"),
     )
+    precision: str | None = evaluation("precision", panel=_NETWORK, methods=_of_learned_priors)
+    channels_last: bool = evaluation("channels_last", panel=_NETWORK, methods=_of_learned_priors)
+    compile: bool = evaluation("compile", panel=_NETWORK, methods=_of_learned_priors)
+    graphs: bool = evaluation("graphs", panel=_NETWORK, methods=_of_learned_priors)
     device: str = option(
-        Choice(("auto", "cpu", "cuda"), "auto|cpu|cuda"),
-        "Where to compute; auto takes a GPU where there is one.",
+        Device(),
+        "Where to compute; auto takes a GPU where there is one. Of several, each reconstructs slices of its "
+        "own; where there are fewer slices, samples.",
         default="auto",
     )
     seed: int = option(

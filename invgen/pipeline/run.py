@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -127,7 +127,8 @@ def run(
     advance: Callable[[float, int], None],
 ) -> Summary:
     """Reconstruct slices of a scan; see `reconstruct`."""
-    from invgen.pipeline.jobs import jobs_of, run_here, work_on
+    from invgen.pipeline.devices import within
+    from invgen.pipeline.jobs import jobs_of, run_jobs, work_on
     from invgen.pipeline.sinks import Memory, Sink, check_name, file_for, outputs_of, require_room_for
 
     if output is not None:
@@ -151,6 +152,7 @@ def run(
         first = work.first(middle, notice)
         if output is not None:
             require_room_for(output, work, count)
+        stack.enter_context(within(work.devices[0]))
         work.settle(first, middle, notice)
         solver = work.solver(first)
         del first
@@ -161,7 +163,9 @@ def run(
             sink = stack.enter_context(file_for(output, path, reading, work, slices))
         index = iterations = 0
         psnr: list[float] = []
-        for solved in run_here(jobs_of(path, reading, work, slices), work, lambda done: advance(done, count)):
+        results = run_jobs(jobs_of(path, reading, work, slices), work, lambda done: advance(done, count))
+        # what still computes ends before an unfinished file goes
+        for solved in stack.enter_context(closing(results)):
             iterations = max(iterations, solved.iterations)
             psnr += solved.psnr
             for image, report, samples in solved.each():

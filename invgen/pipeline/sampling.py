@@ -14,9 +14,12 @@ from invgen import priors
 from invgen.core.checks import as_count
 from invgen.core.errors import CapabilityError, ParameterError
 from invgen.figures import save_grid
+from invgen.pipeline.evaluation import Evaluating, evaluated
 from invgen.pipeline.outputs import check_output
 
 __all__ = ["draw", "draw_samples", "window_of"]
+
+_PLAIN = Evaluating()
 
 #: Samples are drawn in about this number of parts, and of at most this number of pixels at once.
 _PARTS, _PIXELS = 8, 2**20
@@ -33,6 +36,7 @@ def draw_samples(
     steps: int | None = None,
     method: str | None = None,
     temperature: float | None = None,
+    evaluating: Evaluating = _PLAIN,
     advance: Callable[[int], None],
 ) -> None:
     """Draw images from a prior as a picture of all of them; of complex ones the magnitude.
@@ -56,6 +60,8 @@ def draw_samples(
         As of `invgen.priors.Diffusion.sample`.
     temperature : float, optional
         As of the prior's own `sample`.
+    evaluating : Evaluating
+        How the network is evaluated.
     advance : callable(int)
         Called with the number of images that were drawn since the last call.
 
@@ -69,7 +75,7 @@ def draw_samples(
     count = as_count(count, "--count")
     steps = None if steps is None else as_count(steps, "--steps", least=2)
     check_output(output, name)
-    prior = priors.load(name)
+    prior = evaluated(name, evaluating)
     if not isinstance(prior, priors.Sampler):
         raise CapabilityError(f"{name} is a {type(prior).__name__}, which draws no images.")
     if label is not None:

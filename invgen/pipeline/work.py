@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import pairwise
 from typing import Any, Literal
 
 import torch
@@ -13,6 +15,8 @@ import torch
 from invgen import priors
 from invgen.core.errors import DataError, ParameterError
 from invgen.io.placement import Placement
+from invgen.pipeline.devices import Worker, chosen, devices_of, in_order
+from invgen.pipeline.evaluation import evaluated
 from invgen.pipeline.options import options
 from invgen.pipeline.posterior import check_prior
 from invgen.pipeline.recipe import Recipe, kind_of
@@ -21,7 +25,7 @@ from invgen.reconstruction import Reconstruction
 from invgen.solvers.base import Solver, State
 from invgen.solvers.methods import Method, find
 
-__all__ = ["Notice", "Part", "Solved", "Work", "named"]
+__all__ = ["Notice", "Part", "Read", "Solved", "Work", "named"]
 
 #: Called with the part of a piece of work that is done, from 0 to 1.
 Part = Callable[[float], None]
@@ -31,6 +35,26 @@ Notice = Callable[[str], None]
 
 #: Options of a recipe that are hyper-parameters of methods, or of the prior of total variation.
 _HYPERPARAMETERS = ("weight", "iterations", "window", "nonnegative", "scale")
+
+
+@dataclass(frozen=True)
+class Read:
+    """Slices that are reconstructed together, as they were read.
+
+    Attributes
+    ----------
+    slices : range
+    problem : Problem
+    reports : tuple of tuples of str
+        Of each slice, what was done to its data.
+    extra : tensor, or None
+        What else a kind of work needs of them, on the CPU.
+    """
+
+    slices: range
+    problem: Problem
+    reports: tuple[tuple[str, ...], ...]
+    extra: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -108,7 +132,7 @@ class Work(ABC):
     def __init__(self, recipe: Recipe, geometry: str, unit: str, default: str) -> None:
         self.recipe, self.unit, self._geometry = recipe.fitting(geometry, default), unit, geometry
         # before anything is computed: the name may be wrong
-        self._prior = None if self.recipe.prior is None else priors.load(self.recipe.prior)
+        self._prior = None if self.recipe.prior is None else evaluated(self.recipe.prior, self.recipe)
         self._solver: Solver | None = None
 
     @property
@@ -154,8 +178,35 @@ class Work(ABC):
         """Slices that are reconstructed together, in their order."""
 
     @abstractmethod
+    def read(self, slices: range) -> Read:
+        """Read one of the groups of slices, on the CPU."""
+
+    @abstractmethod
+    def compute(self, read: Read, part: Part) -> Reconstruction:
+        """Reconstruct what was read."""
+
+    @abstractmethod
+    def finished(self, read: Read, result: Reconstruction) -> Solved:
+        """The reconstructed slices, on the CPU."""
+
     def solve(self, slices: range, part: Part) -> Solved:
         """Reconstruct one of the groups of slices."""
+        read = self.read(slices)
+        return self.finished(read, self.compute(read, part))
+
+    def sent(self, read: Read) -> Read:
+        """What was read, on the device of this work; a GPU computes meanwhile."""
+        (device,) = self.devices
+        problem = read.problem
+        if device.type != "cuda":
+            return read
+        beside = torch.cuda.Stream(device)
+        with torch.cuda.stream(beside):
+            measurement = problem.measurement.pin_memory().to(device, non_blocking=True)
+            moved = Problem(problem.operator, measurement, problem.noise)
+        # of this thread, which has nothing else to do; what it returns is kept until the result is on the CPU
+        beside.synchronize()
+        return replace(read, problem=moved)
 
     def settle(self, problem: Problem, row: int, notice: Notice) -> None:
         """Choose what the method takes from the data, on the first problem, and keep it."""
@@ -198,17 +249,28 @@ class Work(ABC):
 
     def _solved(self, problem: Problem, part: Part, start: torch.Tensor | None = None) -> Reconstruction:
         """Solve a problem, from an image to start at, or draw samples of its posterior."""
-        solver, samples, done = self.solver(problem), self.recipe.samples, 0
-        whole = solver.iterations * (samples or 1) + 1
-
-        def callback(iteration: int, state: State) -> bool:
-            nonlocal done
-            done += 1 if samples is None else len(state.x)
-            part(done / whole)
-            return self._enough(problem, iteration, state)
-
+        solver, samples, seed = self.solver(problem), self.recipe.samples or 1, self.recipe.seed
         start = self._start(problem) if start is None else start
-        return solver(problem, x0=start, samples=samples or 1, seed=self.recipe.seed, callback=callback)
+
+        def drawn(device: torch.device, seeds: range, part: Part) -> Reconstruction:
+            own, done = _moved(problem, device), 0
+            whole = solver.iterations * len(seeds) + 1
+
+            def callback(iteration: int, state: State) -> bool:
+                nonlocal done
+                done += 1 if self.recipe.samples is None else len(state.x)
+                part(min(done / whole, 1.0))  # where memory runs out samples begin again
+                return self._enough(own, iteration, state)
+
+            x0 = None if start is None else start.to(device)
+            return solver(own, x0=x0, samples=len(seeds), seed=seeds.start, callback=callback)
+
+        shares = _shares(range(seed, seed + samples), len(self.devices) if solver.fewer(2) else 1)
+        if len(shares) == 1:
+            return drawn(self.devices[0], shares[0], part)
+        workers = [Worker(device, lambda seeds: seeds, partial(drawn, device)) for device in self.devices]
+        found = in_order(shares, workers, lambda done: part(done / samples), len)
+        return _joined([each for _, each in found])
 
     def _start(self, problem: Problem) -> torch.Tensor | None:
         """Where to start, if not where the solver would."""
@@ -220,17 +282,35 @@ class Work(ABC):
 
     def _settle_device(self) -> None:
         """Replace "auto", and refuse a device that is not there."""
-        self.recipe = replace(self.recipe, device=_device(self.recipe.device))
+        self.recipe = replace(self.recipe, device=chosen(self.recipe.device))
+        if self.recipe.graphs and self.devices[0].type != "cuda":
+            raise ParameterError("--graphs is for CUDA devices, and this computes on the CPU: leave it out.")
+
+    @property
+    def devices(self) -> tuple[torch.device, ...]:
+        """Where to compute; samples of a slice are drawn on all of them."""
+        return devices_of(self.recipe.device)
 
     def _on_device(self, problem: Problem) -> Problem:
-        return Problem(problem.operator, problem.measurement.to(self.recipe.device), problem.noise)
+        return _moved(problem, self.devices[0])
 
 
-def _device(name: str) -> str:
-    present = torch.cuda.is_available()
-    if name == "cuda" and not present:
-        raise ParameterError("--device cuda: PyTorch finds no CUDA device here; leave it out, or say cpu.")
-    return ("cuda" if present else "cpu") if name == "auto" else name
+def _moved(problem: Problem, device: torch.device) -> Problem:
+    return Problem(problem.operator, problem.measurement.to(device), problem.noise)
+
+
+def _shares(seeds: range, count: int) -> list[range]:
+    """The seeds in at most `count` parts of about one size, none of them empty."""
+    ends = [len(seeds) * k // count for k in range(count + 1)]
+    return [seeds[low:high] for low, high in pairwise(ends) if low < high]
+
+
+def _joined(parts: list[Reconstruction]) -> Reconstruction:
+    """All samples, which were drawn in parts on several devices, on the first."""
+    first = parts[0]
+    assert first.samples is not None, "samplers draw them"
+    samples = torch.cat([part.samples.to(first.x.device) for part in parts if part.samples is not None])
+    return replace(first, x=samples.mean(0), samples=samples, std=samples.std(0))
 
 
 @contextmanager

@@ -11,11 +11,16 @@ import torch
 from torch import nn
 
 from invgen.core.errors import CapabilityError
+from invgen.core.memory import release_device_memory
+from invgen.priors.nets.evaluation import Evaluation, evaluating
 
 __all__ = ["Following", "in_parts"]
 
 #: Numbers of all images that a network sees at once; its activations take about a hundred times as many.
 _NUMBERS = 2**20
+
+#: Bytes of a GPU for each of these numbers: more than activations take, at most a third of all memory.
+_BYTES = 3 * 1024
 
 
 class Following:
@@ -30,7 +35,12 @@ class Following:
             self._module = copy.deepcopy(module).eval().requires_grad_(False)
         except RuntimeError as error:  # of tensors that a graph has made
             raise CapabilityError(f"The network cannot be copied: {error}") from error
+        self._settle(Evaluation())
+
+    def _settle(self, evaluation: Evaluation) -> None:
+        self._evaluation = evaluation
         self._copies: dict[tuple[torch.device, torch.dtype], nn.Module] = {}
+        self._evaluated: dict[tuple[torch.device, torch.dtype, str], nn.Module] = {}
 
     @property
     def module(self) -> nn.Module:
@@ -50,6 +60,23 @@ class Following:
             self._copies.setdefault(key, self._moved(*key))
         return self._copies[key]
 
+    def evaluating(self, x: torch.Tensor, part: str = "") -> Callable[..., torch.Tensor]:
+        """The module, or a part by its name, to be called with tensors such as `x`: see `evaluated`."""
+        if self._evaluation == Evaluation():
+            return getattr(self.like(x), part) if part else self.like(x)
+        key = (x.device, x.dtype, part)
+        if key not in self._evaluated:
+            own = copy.deepcopy(self._module.get_submodule(part)).to(x.device, x.dtype)
+            self._evaluated.setdefault(key, evaluating(own, self._evaluation, x.device))
+        return self._evaluated[key]
+
+    def evaluated(self, evaluation: Evaluation) -> Following:
+        """The same module, which `evaluating` evaluates in a way; `like` does not."""
+        other = copy.copy(self)
+        other._settle(evaluation)
+        other._copies = self._copies
+        return other
+
     def _moved(self, device: torch.device, dtype: torch.dtype) -> nn.Module:
         tensors = chain(self._module.parameters(), self._module.buffers())
         if all(t.device == device and (t.dtype == dtype or not t.is_floating_point()) for t in tensors):
@@ -57,10 +84,11 @@ class Following:
         return copy.deepcopy(self._module).to(device=device, dtype=dtype)
 
     def __getstate__(self) -> Any:
-        return self._module
+        return {"module": self._module, "evaluation": self._evaluation}
 
-    def __setstate__(self, module: Any) -> None:
-        self._module, self._copies = module, {}
+    def __setstate__(self, state: Any) -> None:
+        self._module = state["module"]
+        self._settle(state["evaluation"])
 
 
 def in_parts(
@@ -68,7 +96,8 @@ def in_parts(
 ) -> torch.Tensor:
     """Apply a network to a batch, some images at a time: all slices of a volume would fill the memory.
 
-    Where a graph is recorded they are taken together, as it keeps everything anyway.
+    Where derivatives are wanted they are taken together, as their graph keeps everything anyway. Where memory
+    runs out, the parts are halved.
 
     Parameters
     ----------
@@ -80,10 +109,29 @@ def in_parts(
     numbers : int, optional
         Of one image, where `images` are latent variables of images.
     """
-    each = max(1, _NUMBERS // (numbers or images[0].numel()))
-    if len(images) <= each or images.requires_grad:
+    each = max(1, _at_once(images.device) // (numbers or images[0].numel()))
+    if images.requires_grad:
         return network(images, *others)
-    parts = [slice(first, first + each) for first in range(0, len(images), each)]
-    return torch.cat(
-        [network(*(None if t is None else t[part] for t in (images, *others))) for part in parts]
-    )
+    while True:
+        try:
+            return _in_parts(network, (images, *others), each)
+        except torch.OutOfMemoryError:
+            each = min(each, len(images)) // 2
+            if not each:
+                raise
+        release_device_memory()
+
+
+def _in_parts(network: Callable[..., torch.Tensor], inputs: tuple[Any, ...], each: int) -> torch.Tensor:
+    count = len(inputs[0])
+    if count <= each:
+        return network(*inputs)
+    parts = [slice(first, first + each) for first in range(0, count, each)]
+    return torch.cat([network(*(None if t is None else t[part] for t in inputs)) for part in parts])
+
+
+def _at_once(device: torch.device) -> int:
+    """Numbers of images at a time: by the size of a GPU, not by what is free, so that parts stay the same."""
+    if device.type != "cuda":
+        return _NUMBERS
+    return max(_NUMBERS, torch.cuda.get_device_properties(device).total_memory // _BYTES)

@@ -12,6 +12,7 @@ from invgen.core.checks import as_count
 from invgen.core.counting import record_call
 from invgen.core.draws import Draws
 from invgen.core.errors import CapabilityError, ShapeError
+from invgen.core.memory import peak_of, room_for
 from invgen.operators import LinearOperator
 from invgen.priors.base import Denoiser, require
 from invgen.priors.image_format import format_of
@@ -32,6 +33,9 @@ from invgen.solvers.state import State
 
 __all__ = ["PosteriorSampler"]
 
+#: Images for each sample that a data step holds at a time, in the memory of a GPU.
+_IMAGES = 16
+
 
 @dataclass(frozen=True)
 class PosteriorSampler(Solver):
@@ -48,8 +52,8 @@ class PosteriorSampler(Solver):
         "auto" estimates it from a rough reconstruction; with an operator that is not linear, or noise that is
         not Gaussian, it is that upper end itself. Without effect on priors without a value range.
     chunk_size : int, optional
-        Number of samples that are drawn at a time, by default what takes a moderate amount of memory. The
-        samples are the same.
+        Number of samples that are drawn at a time, by default what takes a moderate amount of memory, or on a
+        GPU 60 % of what is free. Where memory runs out it is halved. The samples are the same.
     """
 
     prior: Any
@@ -145,9 +149,35 @@ class PosteriorSampler(Solver):
     def chunks(self, x: torch.Tensor, samples: int, seed: int) -> list[range]:
         """Seeds of the samples, as many at a time as memory allows."""
         size = self.chunk_size or max(1, self.memory // max(1, x.numel()))
+        if self.chunk_size is None and size < samples and x.device.type == "cuda":
+            size = max(size, self._room(x))
         size = samples if self.together else size
         end = seed + samples
         return [range(first, min(first + size, end)) for first in range(seed, end, size)]
+
+    def fewer(self, samples: int) -> int:
+        """Half of them, unless they are drawn together."""
+        return 0 if self.together or samples == 1 else (samples + 1) // 2
+
+    def _room(self, x: torch.Tensor) -> int:
+        """Number of samples that a GPU has memory for: by the peak of one denoising and its derivative."""
+        if not isinstance(self.prior, Denoiser):
+            return 0
+        _, level = format_of(self.prior).noise_range or (0.0, 1.0)
+
+        def denoise() -> None:
+            with torch.enable_grad():
+                at = torch.zeros_like(x)[None].requires_grad_()
+                found = self.prior.denoise(at, level)
+                if found.requires_grad:
+                    torch.autograd.grad(found, at, torch.ones_like(found))
+
+        try:
+            # and what a data step takes beside, of images
+            needed = peak_of(denoise, x.device) + _IMAGES * x.nbytes
+        except torch.OutOfMemoryError:  # methods without derivative denoise the images in parts
+            return 0
+        return room_for(needed, x.device)
 
     def begin(self, problem: Problem, x: torch.Tensor, seeds: range) -> tuple[Problem, State]:
         """The problem, the image and fresh random numbers, once for each sample.

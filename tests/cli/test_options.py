@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import csv
 import shlex
+from dataclasses import replace
 
 import pytest
+import skimage.io
 import torch
 import typer
 
 import invgen as ig
 from invgen.cli import app
+from invgen.core.fingerprint import fingerprint
 from invgen.io import read_reconstruction
 from invgen.pipeline import Reading, Recipe
-from invgen.pipeline.options import options
+from invgen.pipeline.evaluation import evaluated
+from invgen.pipeline.options import given, options
 from invgen.pipeline.recipe import methods_of
 from invgen.priors.nets import EDM, UNet
 from invgen.solvers.methods import BEAMS, KSPACE, used_for
@@ -51,6 +55,44 @@ def test_help_lists_every_solver_with_what_it_is(invgen):
         assert ("MRI" in line) == (name in used_for(*KSPACE))
         kinds, _, _ = line.partition(method.about[:20])
         assert ("images" in kinds) == (name in used_for("imaging"))
+
+
+class TestNetwork:
+    """How the network of a prior is evaluated."""
+
+    def test_the_command_and_python_give_the_same(self, invgen, scan, prior, tmp_path):
+        path = tmp_path / "image.h5"
+        words = ("--solver", "dds", "--prior", prior, "--samples", 1, "--slices", 2, "--size", 32)
+        how = ("--precision", "bfloat16", "--channels-last", "--iterations", 3)
+        result = invgen("recon", scan, "-o", path, *words, *how)
+        assert result.exit_code == 0, result.output
+        recipe = Recipe("dds", slices=2, size=32, iterations=3, prior=prior, samples=1)
+        recipe = replace(recipe, precision="bfloat16", channels_last=True)
+        same = ig.reconstruct(scan, **{each.name: getattr(recipe, each.name) for each in given(recipe)})
+        with read_reconstruction(path) as file:
+            assert (file.volume[:] == same.images.numpy()).all()
+            assert "--precision bfloat16 --channels-last" in file.settings["command"]
+        half = ig.priors.load(prior).evaluated("bfloat16")
+        assert fingerprint(evaluated(str(prior), recipe)) == fingerprint(half)
+
+    def test_what_does_not_fit_is_refused(self, refused, invgen, scan, prior, tmp_path):
+        words = ("recon", scan, "-o", tmp_path / "image.h5")
+        sampler = (*words, "--solver", "dds", "--prior", prior, "--size", 32)
+        assert "means nothing to the solver tv" in refused(*words, "--solver", "tv", "--compile")
+        assert "--graphs is for CUDA devices" in refused(*sampler, "--device", "cpu", "--graphs")
+        assert invgen(*sampler, "--precision", "float8").exit_code == 2
+        assert "is no device" in invgen(*words, "--device", "cuda:0,0").output
+        flow = ("sample", "digits-flow", "-o", tmp_path / "grid.png", "--precision", "float16")
+        assert "is a Flow" in refused(*flow)
+        assert not list(tmp_path.iterdir())
+
+    def test_samples_of_a_prior(self, invgen, tmp_path):
+        plain, half = tmp_path / "plain.png", tmp_path / "half.png"
+        words = ("sample", "digits-gan", "-n", 2)
+        assert invgen(*words, "-o", plain).exit_code == 0
+        assert invgen(*words, "-o", half, "--precision", "bfloat16", "--channels-last").exit_code == 0
+        images = [skimage.io.imread(path).astype(float) for path in (plain, half)]
+        assert 0 < abs(images[0] - images[1]).max() < 16  # of 255
 
 
 class TestSet:

@@ -9,6 +9,7 @@ import pytest
 import invgen as ig
 from invgen.core.errors import ParameterError
 from invgen.pipeline import Reading, Recipe
+from invgen.pipeline.evaluation import Evaluating
 from invgen.pipeline.options import options
 from invgen.pipeline.recipe import command_line, methods_of, settings_of
 from invgen.solvers.methods import BEAMS, KSPACE, METHODS, used_for
@@ -76,6 +77,7 @@ class TestFitting:
     @pytest.mark.parametrize("method", [m for m in METHODS if {*BEAMS, *KSPACE, "imaging"} & set(m.uses)])
     def test_options_of_a_method_are_hyperparameters_of_its_class_or_of_its_prior(self, method):
         known = set(method.hyperparameters) | {"prior", "samples", "maps", "compress", "whiten"}
+        known |= {each.name for each in options(Evaluating)}  # of the prior
         known |= {"weight", "nonnegative"} if method.penalized else set()
         for option in options(Recipe):
             if option.methods is not None and option.methods(method):
