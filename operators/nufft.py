@@ -7,16 +7,17 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 
 from invgen.core.frozen import Constant, Frozen
-from invgen.core.threads import apart_from_openmp, thread_count
+from invgen.core.threads import apart_from_openmp
+from invgen.operators.fine_grid import FineGrid
 
 __all__ = ["NUFFT"]
 
-#: Relative accuracy requested of FINUFFT. The error against the direct sum is below 1e-4 and 1e-10.
+#: Relative accuracy requested of cuFINUFFT.
 _ACCURACY = {torch.complex64: 1e-5, torch.complex128: 1e-12}
 
 #: Writes the transform of one array to another.
@@ -43,20 +44,13 @@ class NUFFT(Frozen):
     points : float64 tensor, shape (M, len(shape))
         Frequencies in cycles per pixel, one column for each axis of the image, in its order.
 
-    Notes
-    -----
-    In single precision the last bits of `forward` depend on the number of threads that FINUFFT plans for. It
-    is PyTorch's number when the object is built, so that an object gives the same bits in every thread and
-    process.
+    Any number of threads gives the same bits.
     """
-
-    incidental: ClassVar[tuple[str, ...]] = ("_frozen", "_threads")
 
     def __init__(self, shape: tuple[int, ...], points: torch.Tensor) -> None:
         self.shape = tuple(shape)
         # FINUFFT takes radians per pixel and is most accurate in the first period
         self._points = Constant(2 * math.pi * (points - torch.round(points)).T.contiguous())
-        self._threads = thread_count()
         self._plans: dict[int, _Plans] = {}
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -92,20 +86,10 @@ class NUFFT(Frozen):
             on_gpu = cufinufft.Plan(kind, self.shape, 1, eps, sign, dtype)
             on_gpu.setpts(*points)
             return lambda one, out: on_gpu.execute(one, out=out)
-        import finufft
-
-        # In type 1 several threads add their parts to the grid in the order in which they finish, and the
-        # rounding of the sum depends on it: one thread gives the same bits every time, and costs little.
-        threads = 1 if kind == 1 else self._threads
-        # the small grid is the fast one, and accurate enough for images in single precision; of volumes it
-        # magnifies rounding at each of three axes, and saves no time
-        grid = 1.4 if data.dtype == torch.complex64 and len(self.shape) == 2 else 2.0
-        plan = finufft.Plan(kind, self.shape, 1, eps, sign, dtype, nthreads=threads, upsampfac=grid)
-        plan.setpts(*points.numpy())
-        return lambda one, out: plan.execute(one.numpy(), out=out.numpy())
+        return FineGrid(kind, self.shape, points, data.dtype)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"shape": self.shape, "_points": self._points, "_threads": self._threads}
+        return {"shape": self.shape, "_points": self._points}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _plans={}, _frozen=True)
