@@ -21,6 +21,7 @@ import invgen as ig
 from benchmarks.fuzz.mutations import KINDS, mutate
 from benchmarks.fuzz.subjects import SUBJECTS, checked
 from invgen.core.errors import InvgenError
+from invgen.pipeline.inputs import probe_inputs
 
 __all__ = ["FAILURES", "Mutant", "Seeds", "Verdict", "run_mutant"]
 
@@ -156,6 +157,7 @@ def _read(mutant: Mutant, original: Path, path: Path) -> Verdict:
         Path("/proc/self/clear_refs").write_text("5")  # the peak so far is that of making it
     try:
         with ig.memory_limit(_BOUND):
+            probe_inputs(path)
             found = SUBJECTS[mutant.subject](path)
     except InvgenError as error:
         text = str(error).replace(str(path), path.name).replace(str(path.parent), "")

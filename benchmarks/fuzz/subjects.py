@@ -1,4 +1,4 @@
-"""What reads the files, as a user does: each returns the numbers it has read, for those with checksums."""
+"""What reads the files, as a command does: each returns the numbers it has read, for those with checksums."""
 
 from __future__ import annotations
 

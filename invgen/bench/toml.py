@@ -67,7 +67,7 @@ _KEYS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 _Types = tuple[tuple[type, ...], str]
 _TEXT: _Types = ((str,), "a text")
 _TEXTS: _Types = ((str, list), "a text or a list of texts")
-_COUNT: _Types = ((int,), "a whole number")
+_COUNT: _Types = ((int,), "a positive whole number")
 _TABLE: _Types = ((dict,), "a table")
 
 #: Type of the value of each key.
@@ -82,7 +82,7 @@ _TYPES: dict[str, _Types] = {
     "tuning": _TEXTS,
     "size": _COUNT,
     "gray": ((bool,), "true or false"),
-    "data_range": ((int, float), "a number"),
+    "data_range": ((int, float), "a positive number"),
     "operator": _TEXT,
     "arguments": _TABLE,
     "noise": ((int, float, list), "a number or a list of numbers"),
@@ -132,6 +132,8 @@ class _File:
             self._check("methods", method, number)
         primary = self.content.get("primary", "psnr")
         self._guarded("", "primary", lambda: require_name(primary, MEASURES, "measure"))
+        if not self.content["methods"]:
+            raise self._error("methods", "methods", "has no table, each [[methods]]")
         measurement, methods = self._measurement(measured), enumerate(self.content["methods"])
         suite = OwnSuite(
             self.content["name"],
@@ -158,7 +160,8 @@ class _File:
             what = f"key of [{table}]" if table else "key"
             self._guarded(table, key, functools.partial(require_name, key, known, what), number)
             types, expected = _TYPES[key]
-            if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+            fits = isinstance(value, types) and (bool in types or not isinstance(value, bool))
+            if not fits or (expected.startswith("a positive") and not value > 0):
                 raise self._error(table, key, f"should be {expected}; it is {quoted(value)}", number)
         for key in needed:
             if key not in found:
@@ -168,6 +171,8 @@ class _File:
 
     def _images(self, table: Mapping[str, Any]) -> tuple[dict[str, Path], dict[str, Path]]:
         test, tuning = (self._matching(kind, table.get(kind, [])) for kind in ("test", "tuning"))
+        if not test:
+            raise self._error("images", "test", "has no pattern")
         contents = {path.read_bytes(): name for name, path in test.items()}
         for name, path in tuning.items():
             if (same := contents.get(path.read_bytes())) is not None:

@@ -44,10 +44,10 @@ def info(
     Of a file that `invgen recon` wrote, show how it was made and the command to repeat it; of a prior, by its
     file or name, what it is of, how it was trained, and how well.
     """
-    from invgen.io.probe import probe
     from invgen.pipeline.description import describe
+    from invgen.pipeline.inputs import probe_inputs
 
-    probe(scan)
+    probe_inputs(scan, reading)
     described = describe(scan, reading)
     facts = described.facts
     if as_json:

@@ -69,9 +69,9 @@ def recon(
     axes (slice, y, x), what was done to each slice, and the command that makes it again:
     see `invgen info`.
     """
-    from invgen.io.probe import probe
+    from invgen.pipeline.inputs import probe_inputs
 
-    probe(scan)
+    probe_inputs(scan, reading, recipe)
     summary = with_progress(scan, output, reading, recipe, quiet=quiet)
     if not quiet:
         _show(summary)

@@ -59,7 +59,10 @@ def _command(table: type[Learning]) -> Callable[..., None]:
     @typed(table)
     def command(data: _Data, output: _Output, folder: _Folder = None, **options: Any) -> None:
         """Train, and print how well the prior does."""
+        from invgen.pipeline.inputs import probe_inputs
+
         (learning,) = options.values()
+        probe_inputs(data, learning)
         try:
             measured = learn(data, output, learning, folder, notice=note, progress=True)
         except Stopped as stopped:

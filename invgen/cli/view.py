@@ -62,10 +62,9 @@ def view(
     With --compare each row is one slice: this file, the other, and the truth, or reference, where the scan
     has one and is still in its place; the titles then have PSNR (dB) and SSIM, of MRI of the magnitude.
     """
-    from invgen.io.probe import probe
+    from invgen.pipeline.inputs import probe_inputs
     from invgen.pipeline.panels import draw_slices
 
-    for path in (reconstruction, *([compare] if compare else [])):
-        probe(path)
+    probe_inputs(reconstruction, compare)
     draw_slices(reconstruction, output, slices=slices, window=window, compare=compare, phase=phase)
     show(f"Wrote {output}.")

@@ -35,6 +35,7 @@ class Kernel:
     def __init__(
         self, function: Callable[..., None], choices: Sequence[dict[str, int]], key: Sequence[str]
     ) -> None:
+        self.name = function.__name__
         self.compiled = triton.jit(function)
         self.choices = [triton.Config(*_parts(choice)) for choice in choices]
         interpreted = not isinstance(self.compiled, triton.JITFunction)

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import fields, is_dataclass
-from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from invgen.core.errors import FileError
 from invgen.core.files import check_target
+from invgen.pipeline.inputs import named_files
 
 if TYPE_CHECKING:
     from invgen.io import Reconstructed
@@ -39,7 +36,7 @@ def check_output(output: Path, *read: object) -> None:
     """
     target = check_target(output)
     if target.exists():
-        for path in _files(read):
+        for path in named_files(read):
             if _is_in(target, path):
                 raise FileError(f"{output} is what the command reads; give another name for the output.")
     require_room(output, 0)
@@ -64,34 +61,6 @@ def require_room(output: Path, needed: int) -> None:
             f"{output} cannot be written: it needs {needed / 1e9:.3g} GB and the disk has "
             f"{free / 1e9:.3g} GB left. Choose fewer slices, larger bins, or another disk."
         )
-
-
-def _files(values: Iterable[object]) -> Iterator[Path]:
-    """Files and folders that are there, of values that may name them."""
-    for value in values:
-        if isinstance(value, Path):
-            yield from [value] if value.exists() else _named(str(value))
-        elif is_dataclass(value):
-            yield from _files(getattr(value, field.name) for field in fields(value))
-        elif isinstance(value, Mapping):
-            yield from _files(value.values())
-        elif isinstance(value, tuple | list):
-            yield from _files(value)
-        elif isinstance(value, str):
-            yield from _named(value)
-
-
-def _named(text: str) -> Iterator[Path]:
-    """Files that a text names: whole, as a pattern, or as one of its parts, as in ``inpaint:mask.png,2``."""
-    ends = [found.start() for found in re.finditer("[:,]", text)]
-    for first in [0, *(end + 1 for end in ends)]:
-        for last in [*ends, len(text)]:
-            part = text[first:last]
-            with suppress(OSError, ValueError):  # too long for a name
-                if part and os.path.exists(part):
-                    yield Path(part)
-                elif any(sign in part for sign in "*?["):
-                    yield from map(Path, glob(part, recursive=True))
 
 
 def _is_in(target: Path, path: Path) -> bool:

@@ -118,7 +118,7 @@ def test_it_is_loaded_by_its_path_from_any_folder(write, tmp_path, monkeypatch):
     ("old", "new", "line", "said"),
     [
         ("noise = [", "nois = [", 11, "did you mean noise"),
-        ("size = 16", "size = 16.5", 7, "a whole number"),
+        ("size = 16", "size = 16.5", 7, "a positive whole number"),
         ("size = 16", "size = 21", 10, "20 x 24"),
         ('name = "tv"', 'name = "tvv"', 14, "tv"),
         ("iterations = 3", "iteration = 3", 17, "iterations"),
@@ -128,6 +128,10 @@ def test_it_is_loaded_by_its_path_from_any_folder(write, tmp_path, monkeypatch):
         ('test = ["test', 'test = ["tests', 5, "no file"),
         ('test = ["test', 'test = ["", "test', 5, "patterns are relative to"),
         ('tuning = "tuning', 'tuning = "test', 6, "test/a.png"),
+        ('test = ["test/*.png"]', "test = []", 5, "has no pattern"),
+        ("size = 16", "size = -16", 7, "positive whole number; it is -16"),
+        ("size = 16", "data_range = 0.0", 7, "positive number; it is 0.0"),
+        ("noise = [0.05, 0.01]", "noise = 0.05\nseeds = 0", 12, "positive whole number; it is 0"),
         ('about = "Test', 'primary = "psnrr" # "', 2, "did you mean psnr"),
     ],
 )
