@@ -1,0 +1,199 @@
+"""Rows of the GPU's table: measured by CUDA's events where there is a GPU, else expected of an H100."""
+
+from __future__ import annotations
+
+import statistics
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from datetime import date
+from typing import Any
+from unittest import mock
+
+import torch
+
+from benchmarks.gpu.work import Work, counted, in_batches
+from invgen.bench.version import machine, versions
+from invgen.core.launch import Kernel
+from invgen.core.space import Space
+from tests.gpu.fake_device import CUDA, FakeDevice, to_cpu, to_device
+
+__all__ = ["Bench", "Call", "milliseconds"]
+
+Call = Callable[[], object]
+
+#: Seconds after which no further row is begun, so that a run ends within eight minutes.
+_ENOUGH = 420.0
+
+#: Seconds that each call is measured for, and the fewest repetitions.
+_PATIENCE, _FEWEST = 0.4, 5
+
+
+class Bench:
+    """Runs each row and prints it.
+
+    With a GPU calls are measured. Without one they run once, of tiny sizes, kernels in Triton's interpreter
+    on a device that is the CPU in disguise; and what they would do at full size is counted.
+
+    Parameters
+    ----------
+    tiny : bool
+        Whether sizes are tiny: a rehearsal of the run.
+    execute : bool
+        Whether kernels run; else their launches are counted.
+    """
+
+    def __init__(self, tiny: bool, execute: bool) -> None:
+        self.gpu = torch.cuda.is_available()
+        self.tiny, self.execute = tiny, execute or self.gpu
+        self.device = torch.device("cuda") if self.gpu else CUDA
+        self.began, self.failed = time.perf_counter(), 0
+        self._fake = nullcontext() if self.gpu else _interpreted()
+
+    def __enter__(self) -> Bench:
+        self._fake.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._fake.__exit__(*error)
+
+    def title(self) -> None:
+        """Print what runs where, and the head of the table."""
+        where = torch.cuda.get_device_name() if self.gpu else f"no GPU; {machine()}"
+        made_with = ", ".join(f"{name} {version}" for name, version in versions().items())
+        print(f"\n{date.today()}, {where}; {made_with}\n")
+        print("| what | time | wanted | | expected of an H100, by |\n|---|---|---|---|---|", flush=True)
+
+    def pick(self, full: Any, tiny: Any) -> Any:
+        """Sizes of this run."""
+        return tiny if self.tiny else full
+
+    def random(self, space: Space, batch: int, seed: int = 0) -> torch.Tensor:
+        """Standard Gaussian numbers on the device, in single precision."""
+        return self.place(space.random((batch,), seed=seed, dtype=torch.float32))
+
+    def place(self, x: torch.Tensor) -> torch.Tensor:
+        """A tensor on the device."""
+        return x.to(self.device) if self.gpu else to_device(x)
+
+    def row(
+        self,
+        what: str,
+        call: Callable[[int], Call],
+        batch: int,
+        *,
+        cached: float = 0.0,
+        operations: float = 0.0,
+        peers: dict[str, Callable[[], Call | None]] | None = None,
+        wanted: float | None = None,
+    ) -> None:
+        """One row.
+
+        Parameters
+        ----------
+        what : str
+        call : function of a batch size
+            Returns what is timed.
+        batch : int
+        cached, operations : float
+            Of one element, what the package's kernels read from caches in bytes, and compute.
+        peers : dict, optional
+            What it is compared with, by name: functions that return what is timed, or None where a package
+            is not installed.
+        wanted : float, optional
+            How many times as fast as the fastest peer it is to be.
+        """
+        with self.guarded(what):
+            goal = "" if wanted is None else f"{wanted:g} times {' or '.join(peers or {})}"
+            work = self._work(call, batch) + Work(operations=operations, cached=cached) * batch
+            if self.gpu:
+                found, reached = self._measured(call(batch), peers or {}, wanted)
+            else:
+                found, reached = self._rehearsed(work, peers or {}), None
+            self.note(what, found, goal, reached, f"{1e3 * work.seconds:.3g} ms: {work.derivation}")
+
+    @contextmanager
+    def guarded(self, what: str) -> Iterator[None]:
+        """One row that fails does not end the run."""
+        try:
+            yield
+        except Exception as error:
+            traceback.print_exc()
+            self.note(what, f"failed: {type(error).__name__}", reached=False)
+
+    @property
+    def over(self) -> bool:
+        """Whether the time is over that a run may take."""
+        return time.perf_counter() - self.began > _ENOUGH
+
+    def _work(self, call: Callable[[int], Call], batch: int) -> Work:
+        if self.gpu or self.tiny or batch < 2:
+            return counted(call(batch), self.execute)
+        return in_batches(lambda n: counted(call(n), self.execute), batch)
+
+    def _measured(
+        self, ours: Call, peers: dict[str, Callable[[], Call | None]], wanted: float | None
+    ) -> tuple[str, bool | None]:
+        time_of, fastest = milliseconds(ours), None
+        found = [f"measured {time_of:.3g} ms"]
+        for name, make in peers.items():
+            try:
+                peer = make()
+                if peer is None:
+                    found.append(f"{name} is not installed")
+                    continue
+                theirs = milliseconds(peer)
+            except Exception as error:
+                traceback.print_exc()
+                found.append(f"{name} failed: {type(error).__name__}")
+                continue
+            found.append(f"{name} {theirs:.3g} ms, {theirs / time_of:.2f} times")
+            fastest = min(theirs, fastest or theirs)
+        reached = None if wanted is None or fastest is None else fastest >= wanted * time_of
+        return "; ".join(found), reached
+
+    def _rehearsed(self, work: Work, peers: dict[str, Callable[[], Call | None]]) -> str:
+        if self.execute:  # peers that run on any device are rehearsed as well
+            for name, make in peers.items():
+                if not name.startswith("ASTRA"):
+                    peer = make()
+                    if peer is not None:
+                        peer()
+        return f"expected {1e3 * work.seconds:.3g} ms"
+
+    def note(
+        self, what: str, value: str, wanted: str = "", reached: bool | None = None, derivation: str = ""
+    ) -> None:
+        """Print a row."""
+        self.failed += reached is False
+        mark = {True: "yes", False: "**no**", None: ""}[reached]
+        print(f"| {what} | {value} | {wanted} | {mark} | {derivation} |", flush=True)
+
+
+def milliseconds(call: Call) -> float:
+    """Median time of a call on the GPU, by its events, after two that are not counted."""
+    for _ in range(2):
+        call()
+    times: list[float] = []
+    began = time.perf_counter()
+    while len(times) < _FEWEST or time.perf_counter() - began < _PATIENCE:
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        call()
+        end.record()
+        end.synchronize()
+        times.append(start.elapsed_time(end))
+    return statistics.median(times)
+
+
+@contextmanager
+def _interpreted() -> Iterator[None]:
+    """The fake device, on which kernels run in Triton's interpreter."""
+    launch = Kernel.launch
+
+    def on_values(self: Kernel, grid: Any, arguments: tuple[Any, ...]) -> None:
+        launch(self, grid, to_cpu(arguments))
+
+    with FakeDevice(), mock.patch.object(Kernel, "launch", on_values):
+        yield

@@ -1,0 +1,90 @@
+"""Samplers on a GPU: what they take beside their network, and what the ways to evaluate it save."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+import invgen as ig
+from benchmarks.gpu.bench import Bench, milliseconds
+from benchmarks.gpu.work import Work, counted
+from invgen.operators import MRI, LinearOperator, Radon, sampling
+from invgen.solvers import DDS, DiffPIR
+
+__all__ = ["overhead"]
+
+#: What is wanted is of this size, in pixels along a side and images.
+_SIZE, _BATCH = 256, 16
+
+#: From half of white on: from higher levels on the first data steps take longer.
+_SETTINGS: dict[str, Any] = {"scale": 1.0, "sigma_range": (0.005, 0.5)}
+
+
+class _Stub:
+    """A denoiser that takes no time: what is left is the sampler's own."""
+
+    def __init__(self, inner: Any) -> None:
+        self.image_format = replace(inner.image_format, std=inner.image_format.std or 0.5)
+
+    def denoise(self, x: torch.Tensor, sigma: Any) -> torch.Tensor:
+        """The image as it is."""
+        return x
+
+
+def _operators(n: int) -> dict[str, LinearOperator]:
+    maps = torch.ones(8, n, n, dtype=torch.complex64) / 8**0.5
+    return {
+        "Radon, 60 views": Radon((n, n), 60),
+        "MRI, 8 coils": MRI((n, n), sampling.random_lines((n, n), 4, seed=0), maps),
+    }
+
+
+def overhead(bench: Bench) -> None:
+    """256x256, a batch of 16: time of a step outside of the network, over the network's."""
+    n, batch, levels = (_SIZE, _BATCH, 30) if bench.gpu else (16, 2, 2)
+    for what, A in _operators(n).items():
+        prior = ig.priors.load("brain-mr" if A.domain.field == "complex" else "denoiser-gray")
+        x = bench.random(A.domain, batch)
+        problem = ig.Problem(A, A(x), ig.noise.Gaussian(0.02))
+        for make in (DDS, DiffPIR):
+            name = f"`{make.__name__}`, {what}, {_SIZE}x{_SIZE}, batch {_BATCH}: a step outside of the network"
+            with bench.guarded(name):
+                if bench.gpu:
+                    own, network = _measured(make, prior, problem, x, levels)
+                    value = f"measured {own:.3g} ms of {own + network:.3g}"
+                    bench.note(name, f"{value}, {own / network:.1%} of the network", "3 %", own <= 0.03 * network)
+                else:
+                    _expected(bench, name, make, prior, problem, x)
+
+
+def _measured(make: Any, prior: Any, problem: ig.Problem, x: torch.Tensor, levels: int) -> tuple[float, float]:
+    """Milliseconds of a step beside the network's, and of the network."""
+    solver = make(prior, iterations=levels, **_SETTINGS)
+    every = milliseconds(lambda: solver(problem, seed=0)) / levels
+    network = milliseconds(lambda: prior.denoise(x, 0.1))
+    return every - network, network
+
+
+def _expected(bench: Bench, name: str, make: Any, prior: Any, problem: ig.Problem, x: torch.Tensor) -> None:
+    """A step is what three levels do more than two; memory and operations grow with the pixels."""
+    scale = _SIZE**2 * _BATCH / x.numel()
+
+    def levels(count: int) -> Work:
+        solver = make(_Stub(prior), iterations=count, **_SETTINGS)
+        return counted(lambda: solver(problem, seed=0), execute=True)
+
+    own = _scaled(levels(3) - levels(2), scale)
+    network = _scaled(counted(lambda: prior.denoise(x, 0.1), execute=True), scale)
+    ratio = own.seconds / network.seconds
+    bench.note(
+        name,
+        f"expected {1e3 * own.seconds:.3g} ms, {ratio:.1%} of the network's {1e3 * network.seconds:.3g} ms",
+        "3 %",
+        derivation=f"{own.derivation}; of the network: {network.derivation}; counted at {x.shape[-1]}x{x.shape[-1]}",
+    )
+
+
+def _scaled(work: Work, factor: float) -> Work:
+    return replace(work * factor, kernels=work.kernels)
