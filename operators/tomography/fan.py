@@ -17,7 +17,7 @@ from invgen.operators.tomography.fourier import FourierProjector
 from invgen.operators.tomography.geometry import ParallelBeam
 from invgen.operators.tomography.odl import fan_parameters
 from invgen.operators.tomography.projection import Fov, Projection
-from invgen.operators.tomography.projector import Projector, RayProjector
+from invgen.operators.tomography.projector import Projector, RayProjector, both_ways
 from invgen.operators.tomography.rays import DivergentRays
 
 __all__ = ["FanBeam"]
@@ -32,10 +32,21 @@ def _cpu() -> Projector[DivergentRays]:
     return fan_cpu
 
 
+def _gpu() -> Projector[DivergentRays]:
+    from invgen.operators.tomography import fan_gpu
+
+    return fan_gpu
+
+
+def _trial(projector: Projector[DivergentRays], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    geometry = fan_geometry((20, 17), 12, 30.0, 40.0, 31, 1.1, 0.3, True, 1.0)
+    return both_ways(projector, DivergentRays(geometry.as_cone()), (20, 17), (12, 31), device)
+
+
 class FanProjector(RayProjector):
     """Joseph's projector for fans of rays."""
 
-    kernels = Kernels[Projector[DivergentRays]](fan_torch, cpu=_cpu)
+    kernels = Kernels[Projector[DivergentRays]](fan_torch, cpu=_cpu, gpu=_gpu, trial=_trial)
 
 
 class FanBeam(Projection):

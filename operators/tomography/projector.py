@@ -10,7 +10,7 @@ from invgen.core.frozen import Frozen
 from invgen.core.kernels import Kernels
 from invgen.operators.tomography.rays import PixelShadows
 
-__all__ = ["Backprojector", "Projector", "RayProjector"]
+__all__ = ["Backprojector", "Projector", "RayProjector", "both_ways"]
 
 R = TypeVar("R", contravariant=True)
 
@@ -25,6 +25,15 @@ class Projector(Protocol[R]):
     def adjoint(self, y: torch.Tensor, rays: R) -> torch.Tensor:
         """Projections (batch, views, *detector) to images (batch, *image)."""
         ...
+
+
+def both_ways(
+    projector: Projector[R], rays: R, image: tuple[int, ...], data: tuple[int, ...], device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """A projector's results for three random images and projections of given shapes."""
+    generator = torch.Generator().manual_seed(0)
+    x, y = (torch.randn(3, *shape, generator=generator).to(device) for shape in (image, data))
+    return projector.forward(x, rays), projector.adjoint(y, rays)
 
 
 class Backprojector(Protocol):

@@ -17,7 +17,7 @@ from invgen.operators.tomography.fourier import Convolution, FourierProjector, F
 from invgen.operators.tomography.geometry import parallel_beam
 from invgen.operators.tomography.odl import parallel_parameters
 from invgen.operators.tomography.projection import Fov, Projection
-from invgen.operators.tomography.projector import Projector, RayProjector
+from invgen.operators.tomography.projector import Projector, RayProjector, both_ways
 from invgen.operators.tomography.rays import ParallelRays
 
 __all__ = ["Radon"]
@@ -29,10 +29,21 @@ def _cpu() -> Projector[ParallelRays]:
     return joseph_cpu
 
 
+def _gpu() -> Projector[ParallelRays]:
+    from invgen.operators.tomography import joseph_gpu
+
+    return joseph_gpu
+
+
+def _trial(projector: Projector[ParallelRays], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    rays = ParallelRays(parallel_beam((20, 17), 12, 25, 0.9, 0.3, 1.0))
+    return both_ways(projector, rays, (20, 17), (12, 25), device)
+
+
 class JosephProjector(RayProjector):
     """Joseph's projector for parallel rays."""
 
-    kernels = Kernels[Projector[ParallelRays]](joseph_torch, cpu=_cpu)
+    kernels = Kernels[Projector[ParallelRays]](joseph_torch, cpu=_cpu, gpu=_gpu, trial=_trial)
 
 
 class Radon(Projection):

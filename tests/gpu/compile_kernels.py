@@ -76,10 +76,12 @@ def _served(modules: list[object]) -> list[Kernels]:
 def _compile(
     kernel: Kernel, choice: triton.Config, arguments: tuple[object, ...], target: int, precision: str
 ) -> None:
-    names = kernel.compiled.arg_names
-    constants = {name: choice.kwargs[name] for name in names if name in choice.kwargs}
-    types = iter(_type(argument, precision) for argument in arguments)
-    signature = {name: "constexpr" if name in constants else next(types) for name in names}
+    parameters = kernel.compiled.params
+    given = dict(zip((p.name for p in parameters if p.name not in choice.kwargs), arguments, strict=True))
+    constants = {p.name: (given | choice.kwargs)[p.name] for p in parameters if p.is_constexpr}
+    signature = {
+        p.name: "constexpr" if p.is_constexpr else _type(given[p.name], precision) for p in parameters
+    }
     source = triton.compiler.ASTSource(fn=kernel.compiled, signature=signature, constexprs=constants)
     options = {"num_warps": choice.num_warps, "num_stages": choice.num_stages}
     made = triton.compile(source, target=GPUTarget("cuda", target, 32), options=options)

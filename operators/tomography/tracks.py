@@ -1,0 +1,109 @@
+"""What Triton's projectors share: places in whole numbers, and batches that lie side by side in memory."""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+
+__all__ = ["arctangent", "candidates", "crossed", "lanes", "share", "side_by_side", "split"]
+
+#: Elements of a batch that a program works on at most: a line of a GPU's cache in single precision.
+_LANES = 32
+
+
+def lanes(batch: int) -> int:
+    """Number of elements of a batch that a program works on: a power of two."""
+    return min(_LANES, triton.next_power_of_2(batch))
+
+
+def side_by_side(x: torch.Tensor) -> torch.Tensor:
+    """A batch (batch, n) as (groups, n, lanes), filled up with zeros."""
+    width = lanes(len(x))
+    missing = -len(x) % width
+    if missing:
+        x = torch.cat([x, x.new_zeros(missing, x.shape[1])])
+    return x.unflatten(0, (-1, width)).mT
+
+
+@triton.jit
+def split(place, BITS: tl.constexpr, DTYPE: tl.constexpr):
+    """Where a place in whole numbers lies: the grid point before it, and the part of the way to the next."""
+    if DTYPE == tl.float64:
+        part = ((place << (52 - BITS)) & 0xFFFFFFFFFFFFF).to(tl.float64) * 2.0**-52
+    else:
+        part = ((place >> (BITS - 24)) & 0xFFFFFF).to(tl.float32) * 2.0**-24
+    return (place >> BITS).to(tl.int32), part
+
+
+@triton.jit
+def crossed(start, slope, lines, places, BITS: tl.constexpr):
+    """The lines, from the first to before the last, where ``start + slope i`` is between -1 and `places`.
+
+    One more at either end: quotients are rounded towards zero.
+    """
+    one = tl.full(start.shape, 1, tl.int64) << BITS
+    divisor = tl.where(slope == 0, 1, slope)
+    low, high = (-one - start) // divisor, (places * one - start) // divisor
+    first = tl.maximum(tl.minimum(low, high) - 1, 0)
+    last = tl.minimum(tl.maximum(low, high) + 2, lines)
+    return tl.where(slope == 0, 0, first), tl.where(slope == 0, lines, last)
+
+
+@triton.jit
+def arctangent(q):
+    """In the precision of `q`."""
+    # the angle is halved twice, from at most pi / 2 to at most pi / 8; then Taylor's series
+    q = q / (1 + tl.sqrt(1 + q * q))
+    q = q / (1 + tl.sqrt(1 + q * q))
+    s = q * q
+    series = s * 0 + 1.0 / 43
+    for k in tl.static_range(21):
+        series = 1.0 / (41 - 2 * k) - s * series
+    return 4 * q * series
+
+
+@triton.jit
+def share(place, point, BITS: tl.constexpr, DTYPE: tl.constexpr):
+    """Weight of a grid point in linear interpolation at a place: what `split` says, seen from the point."""
+    before, part = split(place, BITS, DTYPE)
+    return tl.where(before == point, 1 - part, tl.where(before + 1 == point, part, 0))
+
+
+@triton.jit
+def candidates(x, y, x_mean, y_mean, radius, view, views, detector, bins, CURVED: tl.constexpr):
+    """The bins whose rays may pass within a pixel of each pixel of a tile, along its row or its column.
+
+    Of pixels (x, y) from the axis, all within `radius` of a mean: the first bins, how many there are, the
+    same for all, and the least distance from the source that the tile's pixels and their neighbors have, in
+    distances of the axis. Bins next to the detector are among them.
+
+    With S the source, P the pixel and E a neighbor, bins of P and E are ``b M / (w_P w_E)`` apart on a flat
+    detector, M being the larger component of P - S; on a curved one the angle between them has the tangent
+    M / (P - S).(E - S) at most. Either is at most ``b M / g^2``, if all distances are at least g.
+    """
+    cos, sin = tl.load(views + 2 * view).to(tl.float32), tl.load(views + 2 * view + 1).to(tl.float32)
+    inverse, scale = tl.load(detector).to(tl.float32), tl.load(detector + 1).to(tl.float32)
+    axis, error = tl.load(detector + 2).to(tl.float32), tl.load(detector + 3).to(tl.float32)
+    nearest = 1 + (y_mean * cos - x_mean * sin) * inverse
+    if CURVED:
+        beside = (x_mean * cos + y_mean * sin) * inverse
+        nearest = tl.sqrt(nearest * nearest + beside * beside)
+    nearest -= (radius + 1) * inverse + 2.0**-19
+    # a tile that touches the source meets all rays
+    apart = tl.maximum(nearest, tl.maximum(0.25 * inverse, 2.0**-19))
+    larger = tl.maximum(tl.abs(x_mean * inverse - sin), tl.abs(y_mean * inverse + cos)) + radius * inverse
+    half = scale * larger / (apart * apart) + error / apart
+    all_bins = (nearest < apart) | (half > bins)
+    half = tl.minimum(half, bins)
+
+    u = x * cos + y * sin
+    w = tl.maximum(1 + (y * cos - x * sin) * inverse, 1e-6)
+    if CURVED:
+        place = axis + scale * arctangent(u / w * inverse) / inverse
+    else:
+        place = axis + scale * (u / w)
+    place = tl.minimum(tl.maximum(place, -half - 1), bins + half)
+    first = tl.where(all_bins, 0, tl.ceil(place - half)).to(tl.int32)
+    number = tl.where(all_bins, bins, (2 * half).to(tl.int32) + 1)
+    return first, number, apart
