@@ -18,10 +18,13 @@ import torch
 from invgen.core.threads import thread_count
 from invgen.operators.toeplitz import fast_length
 
-__all__ = ["FineGrid"]
+__all__ = ["ACCURACY", "SIGN", "FineGrid"]
 
 #: Relative accuracy requested of FINUFFT. The error against the direct sum is below 1e-4 and 1e-10.
-_ACCURACY = {torch.complex64: 1e-5, torch.complex128: 1e-12}
+ACCURACY = {torch.complex64: 1e-5, torch.complex128: 1e-12}
+
+#: Of the exponent, by FINUFFT's number of the transform.
+SIGN = {1: 1, 2: -1}
 
 #: Number of points from which on their spreading takes longer than starting threads.
 _MANY = 1 << 17
@@ -108,9 +111,17 @@ def _plan(
     """FINUFFT's plan to spread to a grid, or to interpolate on it."""
     import finufft
 
-    name, sign = str(dtype).removeprefix("torch."), 1 if kind == 1 else -1
+    name = str(dtype).removeprefix("torch.")
     plan = finufft.Plan(
-        kind, grid, 1, _ACCURACY[dtype], sign, name, nthreads=threads, upsampfac=finer, spreadinterponly=1
+        kind,
+        grid,
+        1,
+        ACCURACY[dtype],
+        SIGN[kind],
+        name,
+        nthreads=threads,
+        upsampfac=finer,
+        spreadinterponly=1,
     )
     plan.setpts(*points.contiguous().numpy())
     return plan

@@ -1,35 +1,28 @@
-"""Non-uniform fast Fourier transform by FINUFFT, with plans that are made once and kept."""
+"""Non-uniform fast Fourier transform: by FINUFFT on the CPU, on a GPU by cuFINUFFT or our own kernels."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from threading import Lock
-from typing import Any
+from importlib.util import find_spec
+from typing import Any, Protocol
 
 import torch
 
 from invgen.core.frozen import Constant, Frozen
-from invgen.core.threads import apart_from_openmp
-from invgen.operators.fine_grid import FineGrid
+from invgen.operators.gridding import Gridding
 
 __all__ = ["NUFFT"]
 
-#: Relative accuracy requested of cuFINUFFT.
-_ACCURACY = {torch.complex64: 1e-5, torch.complex128: 1e-12}
 
-#: Writes the transform of one array to another.
-Plan = Callable[[torch.Tensor, torch.Tensor], None]
+class Transforms(Protocol):
+    """In one precision, on one device."""
 
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Images (batch, *shape) to values at the points, (batch, M)."""
 
-@dataclass
-class _Plans:
-    """Of one process: a forked child makes its own, and shares no lock that may be held in its parent."""
-
-    lock: Lock = field(default_factory=Lock)
-    made: dict[tuple[int, torch.dtype, torch.device], Plan] = field(default_factory=dict)
+    def adjoint(self, y: torch.Tensor) -> torch.Tensor:
+        """Values at the points (batch, M) to images (batch, *shape)."""
 
 
 class NUFFT(Frozen):
@@ -44,52 +37,46 @@ class NUFFT(Frozen):
     points : float64 tensor, shape (M, len(shape))
         Frequencies in cycles per pixel, one column for each axis of the image, in its order.
 
-    Any number of threads gives the same bits.
+    Notes
+    -----
+    The error against the direct sum is below 1e-4 in single and 1e-10 in double precision: by FINUFFT on the
+    CPU, on a GPU by cuFINUFFT where it is installed, and else by `invgen.operators.gridding`.
+    On the CPU any number of threads gives the same bits.
     """
 
     def __init__(self, shape: tuple[int, ...], points: torch.Tensor) -> None:
         self.shape = tuple(shape)
-        # FINUFFT takes radians per pixel and is most accurate in the first period
+        # in radians per pixel, and in the first period, where the transforms are most accurate
         self._points = Constant(2 * math.pi * (points - torch.round(points)).T.contiguous())
-        self._plans: dict[int, _Plans] = {}
+        self._made: dict[tuple[int, torch.dtype, torch.device], Transforms] = {}
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Complex images (batch, H, W) or (batch, D, H, W) to values at the points, (batch, M)."""
-        return self._execute(2, x.contiguous(), (len(x), self._points.value.shape[1]))
+        return self._transforms(x).forward(x.contiguous())
 
     def adjoint(self, y: torch.Tensor) -> torch.Tensor:
         """Values at the points (batch, M) to complex images (batch, H, W) or (batch, D, H, W)."""
-        return self._execute(1, y.contiguous(), (len(y), *self.shape))
+        return self._transforms(y).adjoint(y.contiguous())
 
-    def _execute(self, kind: int, data: torch.Tensor, result_shape: tuple[int, ...]) -> torch.Tensor:
-        result = data.new_empty(result_shape)
+    def _transforms(self, like: torch.Tensor) -> Transforms:
+        # of one process: a forked child makes its own, and shares no lock that may be held in its parent
+        key = os.getpid(), like.dtype, like.device
+        return self._made.get(key) or self._made.setdefault(key, self._make(like))
 
-        def transform() -> None:
-            plans, key = self._plans.setdefault(os.getpid(), _Plans()), (kind, data.dtype, data.device)
-            with plans.lock:  # a plan holds scratch memory
-                if key not in plans.made:
-                    plans.made[key] = self._make_plan(kind, data)
-                # one transform at a time makes a batch equal to its elements to the bit
-                for one, out in zip(data, result, strict=True):
-                    plans.made[key](one, out)
+    def _make(self, like: torch.Tensor) -> Transforms:
+        points = self._points.value
+        if like.device.type == "cpu":
+            from invgen.operators.nufft_cpu import Finufft
 
-        apart_from_openmp(transform)
-        return result
+            return Finufft(self.shape, points, like)
+        if like.device.type == "cuda" and find_spec("cufinufft"):
+            from invgen.operators.nufft_cufinufft import Cufinufft
 
-    def _make_plan(self, kind: int, data: torch.Tensor) -> Plan:
-        eps, sign = _ACCURACY[data.dtype], 1 if kind == 1 else -1
-        dtype = str(data.dtype).removeprefix("torch.")
-        points = self._points.like(data)
-        if data.is_cuda:
-            import cufinufft
-
-            on_gpu = cufinufft.Plan(kind, self.shape, 1, eps, sign, dtype)
-            on_gpu.setpts(*points)
-            return lambda one, out: on_gpu.execute(one, out=out)
-        return FineGrid(kind, self.shape, points, data.dtype)
+            return Cufinufft(self.shape, points, like)
+        return Gridding(self.shape, points.T / (2 * math.pi), like)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"shape": self.shape, "_points": self._points}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _plans={}, _frozen=True)
+        self.__dict__.update(state, _made={}, _frozen=True)

@@ -23,7 +23,9 @@ from benchmarks.gpu.memory import dual, wavelets  # noqa: E402
 from benchmarks.gpu.sampling import overhead  # noqa: E402
 from benchmarks.gpu.tomography import cone, fan, filtered, parallel  # noqa: E402
 
-_SECTIONS = {s.__name__: s for s in (parallel, fan, cone, filtered, cartesian, noncartesian, dual, wavelets, overhead)}
+_SECTIONS = {
+    s.__name__: s for s in (parallel, fan, cone, filtered, cartesian, noncartesian, dual, wavelets, overhead)
+}
 
 
 def main() -> int:

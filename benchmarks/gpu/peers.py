@@ -54,7 +54,7 @@ class _AstraVolumes:
         self._data = astra.data3d.link("-sino", projection, self._y)
 
     def run(self, name: str) -> Call:
-        """"FP3D_CUDA", "BP3D_CUDA" or "FDK_CUDA"."""
+        """ "FP3D_CUDA", "BP3D_CUDA" or "FDK_CUDA"."""
         settings = self._astra.astra_dict(name)
         settings["ProjectionDataId"] = self._data
         settings["VolumeDataId" if name == "FP3D_CUDA" else "ReconstructionDataId"] = self._volume
@@ -75,7 +75,7 @@ class _AstraSlices:
         self._sinogram = astra.data2d.create("-sino", projection)
 
     def run(self, name: str) -> Call:
-        """"FP_CUDA", "BP_CUDA" or "FBP_CUDA"."""
+        """ "FP_CUDA", "BP_CUDA" or "FBP_CUDA"."""
         settings = self._astra.astra_dict(name)
         settings["ProjectorId"], settings["ProjectionDataId"] = self._projector, self._sinogram
         settings["VolumeDataId" if name == "FP_CUDA" else "ReconstructionDataId"] = self._image

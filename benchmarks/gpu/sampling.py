@@ -49,17 +49,23 @@ def overhead(bench: Bench) -> None:
         x = bench.random(A.domain, batch)
         problem = ig.Problem(A, A(x), ig.noise.Gaussian(0.02))
         for make in (DDS, DiffPIR):
-            name = f"`{make.__name__}`, {what}, {_SIZE}x{_SIZE}, batch {_BATCH}: a step outside of the network"
+            name = (
+                f"`{make.__name__}`, {what}, {_SIZE}x{_SIZE}, batch {_BATCH}: a step outside of the network"
+            )
             with bench.guarded(name):
                 if bench.gpu:
                     own, network = _measured(make, prior, problem, x, levels)
                     value = f"measured {own:.3g} ms of {own + network:.3g}"
-                    bench.note(name, f"{value}, {own / network:.1%} of the network", "3 %", own <= 0.03 * network)
+                    bench.note(
+                        name, f"{value}, {own / network:.1%} of the network", "3 %", own <= 0.03 * network
+                    )
                 else:
                     _expected(bench, name, make, prior, problem, x)
 
 
-def _measured(make: Any, prior: Any, problem: ig.Problem, x: torch.Tensor, levels: int) -> tuple[float, float]:
+def _measured(
+    make: Any, prior: Any, problem: ig.Problem, x: torch.Tensor, levels: int
+) -> tuple[float, float]:
     """Milliseconds of a step beside the network's, and of the network."""
     solver = make(prior, iterations=levels, **_SETTINGS)
     every = milliseconds(lambda: solver(problem, seed=0)) / levels

@@ -16,6 +16,9 @@ __all__ = ["chosen", "each_alone", "element_numbers", "leading", "per_element", 
 #: Bytes to whose multiples PyTorch aligns memory. At other addresses the CPU's transforms round differently.
 _ALIGNMENT = 64
 
+#: Bytes of elements that a GPU takes together: enough to keep it busy, and small beside its memory.
+_TOGETHER = 1 << 28
+
 
 def each_alone(
     function: Callable[..., torch.Tensor], x: torch.Tensor, axes: int, *others: torch.Tensor
@@ -23,8 +26,8 @@ def each_alone(
     """Apply a function to each batch element on its own, so that a batch equals its elements to the bit.
 
     The CPU's Fourier transforms and blocked matrix products round differently with the number of elements in
-    a call, and with the alignment of their memory: each element comes alone, and aligned. A GPU takes the
-    batch as one.
+    a call, and with the alignment of their memory: each element comes alone, and aligned. A GPU takes many
+    together, up to a bound of memory.
 
     Parameters
     ----------
@@ -45,16 +48,15 @@ def each_alone(
     batch = x.shape[: x.ndim - axes]
     flat = x.reshape(-1, *x.shape[x.ndim - axes :]).contiguous()
     rest = [_flattened(other, batch, axes) for other in others]
-    if x.is_cuda:
-        result = function(flat, *rest)
-    elif len(flat) == 1:
+    together = max(1, _TOGETHER // (flat[0].numel() * flat.element_size())) if x.is_cuda else 1
+    if len(flat) <= together:
         result = function(_aligned(flat), *rest)
     else:
-        elements = (
-            (_aligned(flat[i : i + 1]), *(o if len(o) == 1 else o[i : i + 1] for o in rest))
-            for i in range(len(flat))
+        parts = (
+            (_aligned(flat[i : i + together]), *(o if len(o) == 1 else o[i : i + together] for o in rest))
+            for i in range(0, len(flat), together)
         )
-        result = torch.cat([function(*element) for element in elements])
+        result = torch.cat([function(*part) for part in parts])
     return result.reshape(*batch, *result.shape[1:])
 
 
@@ -66,6 +68,8 @@ def _flattened(x: torch.Tensor, batch: torch.Size, axes: int) -> torch.Tensor:
 
 def _aligned(x: torch.Tensor) -> torch.Tensor:
     """`x`, or a copy where its memory is not aligned."""
+    if x.is_cuda:
+        return x
     wrapped = _functorch.is_functorch_wrapped_tensor(x)  # which has no address
     return x.clone() if wrapped or x.data_ptr() % _ALIGNMENT else x
 

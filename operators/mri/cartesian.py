@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 from typing import Any
 
@@ -164,6 +165,10 @@ class MRI(LinearOperator):
         """Multiply in k-space; transforms of axes on which the symbol does not depend cancel."""
         if not self._varying:
             return x.mul_(symbol)
+        if x.is_cuda:  # where a scaled transform goes through memory once more
+            symbol = symbol / math.prod(x.shape[axis] for axis in self._varying)
+            z = torch.fft.fftn(x, dim=self._varying).mul_(symbol)
+            return torch.fft.ifftn(z, dim=self._varying, norm="forward")
         z = torch.fft.fftn(x, dim=self._varying, norm="ortho").mul_(symbol)
         return torch.fft.ifftn(z, dim=self._varying, norm="ortho")
 

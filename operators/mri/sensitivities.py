@@ -20,10 +20,27 @@ def _cpu() -> ModuleType:
     return sensitivities_cpu
 
 
-_KERNELS = Kernels(sensitivities_torch, cpu=_cpu)
+def _gpu() -> ModuleType:
+    from invgen.operators.mri import sensitivities_gpu
 
-#: Bytes of coil images that are transformed in one call: enough to keep all threads busy, in little memory.
-_CHUNK = 1 << 25
+    return sensitivities_gpu
+
+
+def _trial(kernels: ModuleType, device: torch.device) -> tuple[torch.Tensor, ...]:
+    """Two small volumes of three coils."""
+    numbers = torch.arange(2.0 * 3 * 4 * 5 * 7, device=device).reshape(2, 3, 4, 5, 7)
+    z = torch.polar(torch.ones_like(numbers), numbers)
+    x, maps, starts = z[:, 0].clone(), z[0], (2, 2, 3)
+    seen = kernels.expand(maps, x, starts)
+    kernels.combine(maps, z, starts, x)
+    return torch.view_as_real(seen), torch.view_as_real(x)
+
+
+_KERNELS = Kernels(sensitivities_torch, cpu=_cpu, gpu=_gpu, trial=_trial)
+
+#: Bytes of coil images that are transformed in one call: on a CPU of one image, enough to keep all threads
+#: busy, in little memory; on a GPU of a batch.
+_CHUNK, _GPU_CHUNK = 1 << 25, 1 << 30
 
 
 class Sensitivities:
@@ -53,31 +70,39 @@ class Sensitivities:
 
         ``transform`` takes images with any leading axes, and may overwrite them.
         """
-        kernels = _KERNELS.serving(x)
-        parts = [transform(kernels.expand(maps, x, self._starts)) for maps in self._chunks(x)]
-        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+        kernels, (images, chunks) = _KERNELS.serving(x), self._chunks(x)
+        return _joined(
+            [
+                _joined([transform(kernels.expand(maps, some, self._starts)) for maps in chunks], 1)
+                for some in x.split(images)
+            ],
+            0,
+        )
 
     def adjoint(self, y: torch.Tensor, inverse: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
         """``sum_c conj(s_c) inverse(y_c)``, shape (batch, *image_shape)."""
         x = y.new_zeros(len(y), *self._shape)
-        kernels, chunks = _KERNELS.serving(y), self._chunks(y)
-        for maps, part in zip(chunks, y.split([len(maps) for maps in chunks], dim=1), strict=True):
-            kernels.combine(maps, inverse(part), self._starts, x)
+        kernels, (images, chunks) = _KERNELS.serving(y), self._chunks(y)
+        for some, sums in zip(y.split(images), x.split(images), strict=True):
+            for maps, part in zip(chunks, some.split([len(maps) for maps in chunks], dim=1), strict=True):
+                kernels.combine(maps, inverse(part), self._starts, sums)
         return x
 
     def gram(self, x: torch.Tensor, convolve: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
         """``sum_c conj(s_c) convolve(s_c x)`` of images (batch, *image_shape); `convolve` may overwrite."""
-        kernels, result = _KERNELS.serving(x), torch.zeros_like(x)
-        for maps in self._chunks(x):
-            seen = kernels.expand(maps, x, self._starts)
-            kernels.combine(maps, convolve(seen), self._starts, result)
+        kernels, result, (images, chunks) = _KERNELS.serving(x), torch.zeros_like(x), self._chunks(x)
+        for some, sums in zip(x.split(images), result.split(images), strict=True):
+            for maps in chunks:
+                seen = kernels.expand(maps, some, self._starts)
+                kernels.combine(maps, convolve(seen), self._starts, sums)
         return result
 
-    def _chunks(self, like: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """The maps in chunks of `_CHUNK` bytes, of at least one coil each; on a GPU in one."""
-        maps = self.maps.like(like)
+    def _chunks(self, like: torch.Tensor) -> tuple[int, tuple[torch.Tensor, ...]]:
+        """Number of images in one call, and the maps in chunks of at least one coil."""
+        maps, bound = self.maps.like(like), _GPU_CHUNK if like.is_cuda else _CHUNK
         size = maps[0].numel() * maps.element_size()
-        return (maps,) if like.is_cuda else maps.split(max(1, _CHUNK // size))
+        chunks = maps.split(max(1, bound // size))
+        return max(1, bound // (size * len(chunks[0]))), chunks
 
     def restrict(self, x: torch.Tensor) -> torch.Tensor:
         """`x`, zero where all sensitivities are zero."""
@@ -90,3 +115,7 @@ class Sensitivities:
             torch.fft.fftn(s.to(torch.complex128), dim=axes, norm="ortho").abs().square()
             for s in self.maps.value
         )
+
+
+def _joined(parts: list[torch.Tensor], axis: int) -> torch.Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=axis)

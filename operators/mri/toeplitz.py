@@ -70,13 +70,14 @@ class ToeplitzGram(LinearOperator):
             for wave in waves:
                 part = wave.conj() * part
             result += part
-        return result
+        return result / self._transfers.value[0].numel() if x.is_cuda else result
 
     def _filter(self, transfer: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         axes = self.domain.axes
         z = torch.fft.fftn(x, s=transfer.shape, dim=axes)
         z *= transfer  # which is real: the operator is exactly self-adjoint
-        z = torch.fft.ifftn(z, dim=axes)
+        # on a GPU a scaled transform goes through memory once more: the sum of the coils is scaled instead
+        z = torch.fft.ifftn(z, dim=axes, norm="forward" if x.is_cuda else "backward")
         for axis, n in zip(axes, self.domain.shape, strict=True):
             z = z.narrow(axis, 0, n)
         return z

@@ -162,6 +162,9 @@ class Convolution(LinearOperator):
         # one axis at a time: the rows that are zero before, or not wanted after, need no transform
         spectrum = torch.fft.fft(torch.fft.rfft(x, n=columns), n=rows, dim=-2)
         spectrum *= self._transfer.like(x)
+        if x.is_cuda:  # where a scaled transform goes through memory once more
+            lines = torch.fft.ifft(spectrum, dim=-2, norm="forward")[..., :height, :]
+            return torch.fft.irfft(lines, n=columns, norm="forward")[..., :width] / (rows * columns)
         lines = torch.fft.ifft(spectrum, dim=-2)[..., :height, :]
         return torch.fft.irfft(lines, n=columns)[..., :width].contiguous()
 
