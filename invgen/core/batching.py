@@ -81,7 +81,7 @@ def per_element(value: Any, axes: int) -> Any:
 
 def chosen(which: torch.Tensor, new: Any, old: Any) -> Any:
     """`new` for the batch elements of `which`, else `old`; of tensors, and of tuples and mappings of them."""
-    if bool(which.all()):
+    if not which.is_cuda and bool(which.all()):
         return new
     if isinstance(new, torch.Tensor):
         return torch.where(per_element(which, new.ndim - which.ndim), new, old)
