@@ -45,7 +45,8 @@ def overhead(bench: Bench) -> None:
     """256x256, a batch of 16: time of a step outside of the network, over the network's."""
     n, batch, levels = (_SIZE, _BATCH, 30) if bench.gpu else (16, 2, 2)
     for what, A in _operators(n).items():
-        prior = ig.priors.load("brain-mr" if A.domain.field == "complex" else "denoiser-gray")
+        with torch._C.DisableTorchFunction():  # what is on no device yet is none of the fake device's
+            prior = ig.priors.load("brain-mr" if A.domain.field == "complex" else "denoiser-gray")
         x = bench.random(A.domain, batch)
         problem = ig.Problem(A, A(x), ig.noise.Gaussian(0.02))
         for make in (DDS, DiffPIR):

@@ -145,7 +145,9 @@ def counting(execute: bool) -> Iterator[_Operations]:
         if not mode.paused:
             mode.work += Work(1, sum(map(_size, _tensors(arguments))))
         if execute:
+            before, mode.paused = mode.paused, True  # Triton's interpreter computes in PyTorch, too
             launch(self, grid, arguments)
+            mode.paused = before
 
     def proven(self: Kernels[Any], device: torch.device) -> Any:
         return prove(self, device) if execute else self._gpu()
