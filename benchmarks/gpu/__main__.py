@@ -17,11 +17,11 @@ import torch
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")  # chosen before Triton is imported
 
-from benchmarks.gpu.bench import Bench  # noqa: E402
-from benchmarks.gpu.magnetic_resonance import cartesian, noncartesian  # noqa: E402
-from benchmarks.gpu.memory import dual, wavelets  # noqa: E402
-from benchmarks.gpu.sampling import overhead  # noqa: E402
-from benchmarks.gpu.tomography import cone, fan, filtered, parallel  # noqa: E402
+from benchmarks.gpu.bench import Bench
+from benchmarks.gpu.magnetic_resonance import cartesian, noncartesian
+from benchmarks.gpu.memory import dual, wavelets
+from benchmarks.gpu.sampling import overhead
+from benchmarks.gpu.tomography import cone, fan, filtered, parallel
 
 _SECTIONS = {
     s.__name__: s for s in (parallel, fan, cone, filtered, cartesian, noncartesian, dual, wavelets, overhead)

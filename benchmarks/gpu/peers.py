@@ -1,4 +1,4 @@
-"""Other packages on the same GPU, on the same tensors: ASTRA without copies where it can, packages on PyTorch."""
+"""Other packages on the same GPU, on the same tensors: ASTRA, without copies where it can, and others."""
 
 from __future__ import annotations
 
@@ -135,8 +135,8 @@ def deepinv_radon(A: Radon, x: Tensor, *directions: str) -> Callable[[], Call | 
     return make
 
 
-def torch_radon(A: Radon, x: Tensor) -> Callable[[], Call | None]:
-    """torch-radon's forward and back, on textures."""
+def torch_radon(A: Radon, x: Tensor, direction: str) -> Callable[[], Call | None]:
+    """torch-radon's "forward" or "backward", on textures."""
 
     def make() -> Call | None:
         if not _installed("torch_radon"):
@@ -145,8 +145,8 @@ def torch_radon(A: Radon, x: Tensor) -> Callable[[], Call | None]:
 
         g = A.geometry
         radon = package.ParallelBeam(g.detector_count, g.angles.numpy().astype(np.float32))
-        y = radon.forward(x)
-        return _together([lambda: radon.forward(x), lambda: radon.backward(y)])
+        given = x if direction == "forward" else radon.forward(x)
+        return lambda: getattr(radon, direction)(given)
 
     return make
 

@@ -17,7 +17,7 @@ from torch.utils.flop_counter import flop_registry
 from invgen.core.kernels import Kernels
 from invgen.core.launch import Kernel
 
-__all__ = ["Work", "counted", "in_batches"]
+__all__ = ["Work", "counted"]
 
 aten = torch.ops.aten
 
@@ -160,16 +160,8 @@ def counting(execute: bool) -> Iterator[_Operations]:
         yield mode
 
 
-def counted(function: Callable[[], object], execute: bool) -> Work:
-    """What a call does, after one that moves constants to the device."""
+def counted(call: Callable[[], object], execute: bool) -> Work:
+    """What a call does, once its constants are on the device."""
     with counting(execute) as mode:
-        function()
-        mode.work = Work()
-        function()
+        call()
     return mode.work
-
-
-def in_batches(work_of: Callable[[int], Work], batch: int) -> Work:
-    """The work of a batch from that of one and of two: kernels are the same, the rest grows evenly."""
-    one, two = work_of(1), work_of(2)
-    return one + (two - one) * (batch - 1)
