@@ -83,16 +83,17 @@ def _si(number: float) -> str:
 class _Operations(TorchDispatchMode):
     """Adds up PyTorch's operations, each a kernel, transforms a kernel for each axis."""
 
-    def __init__(self, zeros: bool) -> None:
+    def __init__(self, zeros: bool, host: bool) -> None:
         super().__init__()
-        self.work, self.paused, self._zeros = Work(), False, zeros
+        self.work, self.paused, self._zeros, self._host = Work(), False, zeros, host
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = function(*args, **(kwargs or {}))
         packet = function.overloadpacket
         if packet in _EMPTY:
             return result.zero_() if self._zeros else result
-        if not self.paused and not function.is_view and packet not in _FREE:
+        counts = not (self.paused or function.is_view or packet in _FREE)
+        if counts and (self._host or any(x.is_cuda for x in _tensors((args, kwargs, result)))):
             self.work += _work(packet, (args, kwargs), result)
         return result
 
@@ -126,7 +127,7 @@ _FILLS = {aten.zero_, aten.fill_, aten.copy_}
 
 
 def _tensors(tree: Any) -> list[torch.Tensor]:
-    return [x for x in tree_leaves(tree) if isinstance(x, torch.Tensor) and x.ndim]
+    return [x for x in tree_leaves(tree) if isinstance(x, torch.Tensor)]
 
 
 def _size(x: torch.Tensor) -> int:
@@ -136,9 +137,8 @@ def _size(x: torch.Tensor) -> int:
 
 
 @contextmanager
-def counting(execute: bool) -> Iterator[_Operations]:
-    """Count what is launched; kernels of the package run, or leave zeros where `execute` is false."""
-    mode = _Operations(zeros=not execute)
+def _counting(execute: bool, host: bool) -> Iterator[_Operations]:
+    mode = _Operations(not execute, host)
     launch, prove = Kernel.launch, Kernels._proven
 
     def counted_launch(self: Kernel, grid: Any, arguments: tuple[Any, ...]) -> None:
@@ -160,8 +160,17 @@ def counting(execute: bool) -> Iterator[_Operations]:
         yield mode
 
 
-def counted(call: Callable[[], object], execute: bool) -> Work:
-    """What a call does, once its constants are on the device."""
-    with counting(execute) as mode:
+def counted(call: Callable[[], object], execute: bool, host: bool = False) -> Work:
+    """What a call does, once its constants are on the device.
+
+    Parameters
+    ----------
+    call : function
+    execute : bool
+        Whether kernels of the package run; else what they write is zero.
+    host : bool
+        Whether what is computed on the host counts as well.
+    """
+    with _counting(execute, host) as mode:
         call()
     return mode.work
