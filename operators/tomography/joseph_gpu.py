@@ -18,7 +18,7 @@ import triton.language as tl
 
 from invgen.core.launch import kernel
 from invgen.operators.tomography.rays import ParallelRays, Tracks
-from invgen.operators.tomography.tracks import candidates, crossed, lanes, share, side_by_side, split
+from invgen.operators.tomography.tracks import candidates, crossed, share, side_by_side, split, spread
 
 __all__ = ["adjoint", "backproject", "forward", "project"]
 
@@ -47,13 +47,14 @@ def project(x: torch.Tensor, tracks: Tracks) -> torch.Tensor:
     for images, out in zip(x.split(size), y.split(size), strict=True):
         # rays along x read the transposed image: neighbors meet neighboring pixels
         both = [side_by_side(part.reshape(len(images), -1)) for part in (images, images.mT)]
+        programs, groups, lanes = spread(len(images))
         _project(
-            lambda blocks: (
+            lambda blocks, programs=programs: (
                 triton.cdiv(views, blocks["VIEWS"]) * triton.cdiv(bins, blocks["BINS"]),
-                triton.cdiv(len(images), lanes(len(images))),
+                programs,
             ),
             *(torch.stack(both, 1).contiguous(), start, slope, out),
-            *(len(images), views, bins, height, width, tracks.bits, lanes(len(images))),
+            *(len(images), views, bins, height, width, tracks.bits, groups, lanes),
         )
     return y.mul_(length)
 
@@ -68,23 +69,24 @@ def backproject(y: torch.Tensor, tracks: Tracks, image_shape: tuple[int, int]) -
     x = y.new_empty(len(y), height, width)
     size = max(32, _COPIED // (views * bins) // 32 * 32)
     for rows, out in zip(y.split(size), x.split(size), strict=True):
+        programs, groups, lanes = spread(len(rows))
         _backproject(
-            lambda blocks: (
+            lambda blocks, programs=programs: (
                 triton.cdiv(height, blocks["ROWS"]) * triton.cdiv(width, blocks["COLUMNS"]),
-                triton.cdiv(len(rows), lanes(len(rows))),
+                programs,
             ),
             *(side_by_side((rows * length).flatten(1)).contiguous(), start, slope, *geometry, out),
-            *(len(rows), views, bins, height, width, tracks.bits, tracks.curved, lanes(len(rows))),
+            *(len(rows), views, bins, height, width, tracks.bits, tracks.curved, groups, lanes),
         )
     return x
 
 
 @kernel(
-    {"VIEWS": 4, "BINS": 16},
+    {"VIEWS": 4, "BINS": 32},
+    {"VIEWS": 1, "BINS": 128},
     {"VIEWS": 4, "BINS": 8},
-    {"VIEWS": 1, "BINS": 64},
-    {"VIEWS": 1, "BINS": 256},
-    key=("bins", "height", "width", "LANES"),
+    {"VIEWS": 1, "BINS": 32},
+    key=("bins", "height", "width", "GROUPS", "LANES"),
 )
 def _project(
     x,
@@ -97,6 +99,7 @@ def _project(
     height,
     width,
     BITS: tl.constexpr,
+    GROUPS: tl.constexpr,
     LANES: tl.constexpr,
     VIEWS: tl.constexpr,
     BINS: tl.constexpr,
@@ -115,31 +118,34 @@ def _project(
     enter, leave = crossed(place, pace, lines, places, BITS)
     first, last = tl.min(tl.where(exists, enter, height + width)), tl.max(tl.where(exists, leave, 0))
 
+    group = tl.program_id(1) * GROUPS + tl.arange(0, GROUPS)[:, None, None]
+    lane = tl.arange(0, LANES)[None, None, :]
     pixels = tl.cast(height, tl.int64) * width
-    image = tl.program_id(1) * 2 * pixels + tl.where(steep, 0, pixels) + first * places
-    line = x + image[:, None] * LANES + tl.arange(0, LANES)
+    line = x + (tl.where(steep, 0, pixels) + first.to(tl.int64) * places)[None, :, None] * LANES
+    line += group.to(tl.int64) * 2 * pixels * LANES + lane
     place += first * pace
-    total = tl.zeros((VIEWS * BINS, LANES), x.dtype.element_ty)
+    total = tl.zeros((GROUPS, VIEWS * BINS, LANES), x.dtype.element_ty)
     for i in range(first, last):
         j, part = split(place, BITS, x.dtype.element_ty)
-        here, there = (i < lines) & (j >= 0) & (j < places), (i < lines) & (j >= -1) & (j + 1 < places)
-        pixel = line + j[:, None] * LANES
-        before = tl.load(pixel, mask=here[:, None], other=0)
-        after = tl.load(pixel + LANES, mask=there[:, None], other=0)
-        total += before + part[:, None] * (after - before)
+        here = (i < lines) & (j >= 0) & (j < places)
+        there = (i < lines) & (j >= -1) & (j + 1 < places)
+        pixel = line + j[None, :, None] * LANES
+        before = tl.load(pixel, mask=here[None, :, None], other=0)
+        after = tl.load(pixel + LANES, mask=there[None, :, None], other=0)
+        total += before + part[None, :, None] * (after - before)
         place += pace
-        line += places[:, None] * LANES
-    element = tl.program_id(1) * LANES + tl.arange(0, LANES)
-    out = y + element.to(tl.int64)[None, :] * views * bins + ray[:, None]
-    tl.store(out, total, mask=exists[:, None] & (element < batch)[None, :])
+        line += places[None, :, None] * LANES
+    element = group * LANES + lane
+    out = y + element.to(tl.int64) * views * bins + ray[None, :, None]
+    tl.store(out, total, mask=exists[None, :, None] & (element < batch))
 
 
 @kernel(
     {"ROWS": 16, "COLUMNS": 16},
+    {"ROWS": 8, "COLUMNS": 16},
     {"ROWS": 8, "COLUMNS": 8},
     {"ROWS": 4, "COLUMNS": 8},
-    {"ROWS": 4, "COLUMNS": 4},
-    key=("bins", "height", "width", "LANES"),
+    key=("bins", "height", "width", "GROUPS", "LANES"),
 )
 def _backproject(
     y,
@@ -155,6 +161,7 @@ def _backproject(
     width,
     BITS: tl.constexpr,
     CURVED: tl.constexpr,
+    GROUPS: tl.constexpr,
     LANES: tl.constexpr,
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
@@ -168,8 +175,10 @@ def _backproject(
     middle = left + (COLUMNS - width) * 0.5, (height - ROWS) * 0.5 - top
     radius = ((ROWS - 1) ** 2 + (COLUMNS - 1) ** 2) ** 0.5 / 2
 
-    row = y + (tl.program_id(1).to(tl.int64) * views * bins * LANES + tl.arange(0, LANES))[None, :]
-    total = tl.zeros((ROWS * COLUMNS, LANES), y.dtype.element_ty)
+    group = tl.program_id(1) * GROUPS + tl.arange(0, GROUPS)[:, None, None]
+    lane = tl.arange(0, LANES)[None, None, :]
+    row = y + (group.to(tl.int64) * views * bins * LANES + lane)
+    total = tl.zeros((GROUPS, ROWS * COLUMNS, LANES), y.dtype.element_ty)
     for view in range(views):
         nearest, number, _ = candidates(
             across, down, middle[0], middle[1], radius, view, directions, detector, bins, CURVED
@@ -182,12 +191,12 @@ def _backproject(
             place = tl.load(start + bin, mask=seen, other=0) + tl.where(steep, i, j) * pace
             weight = share(place, tl.where(steep, j, i), BITS, y.dtype.element_ty)
             hit = seen & (weight > 0)
-            value = tl.load(row + bin[:, None] * LANES, mask=hit[:, None], other=0)
-            total += tl.where(hit, weight, 0)[:, None] * value
+            value = tl.load(row + bin[None, :, None] * LANES, mask=hit[None, :, None], other=0)
+            total += weight[None, :, None] * value
         start += bins
         slope += bins
         row += bins * LANES
-    element = tl.program_id(1) * LANES + tl.arange(0, LANES)
-    out = x + element.to(tl.int64)[None, :] * height * width + (i * width + j)[:, None]
+    element = group * LANES + lane
+    out = x + element.to(tl.int64) * height * width + (i * width + j)[None, :, None]
     inside = (i < height) & (j < width)
-    tl.store(out, total, mask=inside[:, None] & (element < batch)[None, :])
+    tl.store(out, total, mask=inside[None, :, None] & (element < batch))

@@ -6,24 +6,30 @@ import torch
 import triton
 import triton.language as tl
 
-__all__ = ["arctangent", "candidates", "crossed", "lanes", "share", "side_by_side", "split"]
+__all__ = ["arctangent", "candidates", "crossed", "share", "side_by_side", "split", "spread"]
 
-#: Elements of a batch that a program works on at most: a line of a GPU's cache in single precision.
+#: Elements of a batch that lie side by side: a line of a GPU's cache in single precision.
 _LANES = 32
 
 
-def lanes(batch: int) -> int:
-    """Number of elements of a batch that a program works on: a power of two."""
-    return min(_LANES, triton.next_power_of_2(batch))
+def spread(batch: int) -> tuple[int, int, int]:
+    """How programs share a batch: how many programs, groups of each, and elements of a group.
+
+    Both are powers of two. The elements of a group lie side by side in memory; a second group lets each
+    thread use what it finds of a place once more.
+    """
+    lanes = min(_LANES, triton.next_power_of_2(batch))
+    groups = min(2, triton.cdiv(batch, lanes))
+    return triton.cdiv(batch, lanes * groups), groups, lanes
 
 
 def side_by_side(x: torch.Tensor) -> torch.Tensor:
-    """A batch (batch, n) as (groups, n, lanes), filled up with zeros."""
-    width = lanes(len(x))
-    missing = -len(x) % width
+    """A batch (batch, n) as (programs * groups, n, lanes), see `spread`, filled up with zeros."""
+    programs, groups, lanes = spread(len(x))
+    missing = programs * groups * lanes - len(x)
     if missing:
         x = torch.cat([x, x.new_zeros(missing, x.shape[1])])
-    return x.unflatten(0, (-1, width)).mT
+    return x.unflatten(0, (-1, lanes)).mT
 
 
 @triton.jit
@@ -32,7 +38,7 @@ def split(place, BITS: tl.constexpr, DTYPE: tl.constexpr):
     if DTYPE == tl.float64:
         part = ((place << (52 - BITS)) & 0xFFFFFFFFFFFFF).to(tl.float64) * 2.0**-52
     else:
-        part = ((place >> (BITS - 24)) & 0xFFFFFF).to(tl.float32) * 2.0**-24
+        part = ((place >> (BITS - 24)) & 0xFFFFFF).to(tl.int32).to(tl.float32) * 2.0**-24
     return (place >> BITS).to(tl.int32), part
 
 
@@ -45,9 +51,9 @@ def crossed(start, slope, lines, places, BITS: tl.constexpr):
     one = tl.full(start.shape, 1, tl.int64) << BITS
     divisor = tl.where(slope == 0, 1, slope)
     low, high = (-one - start) // divisor, (places * one - start) // divisor
-    first = tl.maximum(tl.minimum(low, high) - 1, 0)
-    last = tl.minimum(tl.maximum(low, high) + 2, lines)
-    return tl.where(slope == 0, 0, first), tl.where(slope == 0, lines, last)
+    first = tl.minimum(tl.maximum(tl.minimum(low, high) - 1, 0), lines)
+    last = tl.minimum(tl.maximum(tl.maximum(low, high) + 2, 0), lines)
+    return tl.where(slope == 0, 0, first).to(tl.int32), tl.where(slope == 0, lines, last).to(tl.int32)
 
 
 @triton.jit
