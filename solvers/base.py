@@ -308,6 +308,7 @@ class Solver:
         """Number of samples and first seed of a call."""
         if not isinstance(problem, Problem):
             raise DtypeError(f"{self.name} expects a Problem; got {type(problem).__name__}.")
+        problem.check_values()
         samples = as_count(samples, "samples")
         if samples != 1 and not self.draws_samples:
             raise CapabilityError(f"{self.name} gives one estimate; for samples use a posterior sampler.")

@@ -148,7 +148,7 @@ def largest_eigenvalue(
         v_old, v = v, w * space.per_sample(torch.where(beta > 0, 1 / beta, 0))
     for _, entries in reports.rest():
         found.settles(entries)
-    return unit * found.value.to(unit)
+    return unit * found.value.to(unit.device, non_blocking=True)
 
 
 class _LargestRitzValue:

@@ -7,7 +7,16 @@ from typing import Any
 
 import torch
 
-__all__ = ["Reports"]
+__all__ = ["Reports", "fails"]
+
+
+def fails(condition: torch.Tensor) -> bool:
+    """Whether it is known that a condition does not hold everywhere.
+
+    Of a GPU's tensor, which the host would have to wait for, nothing is known: this is for what is checked
+    again and again while a solver runs.
+    """
+    return not condition.is_cuda and not bool(condition.all())
 
 
 class Reports:

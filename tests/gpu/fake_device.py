@@ -113,7 +113,7 @@ class OnDevice(torch.Tensor):
         return False
 
     def data_ptr(self) -> int:
-        raise RuntimeError("The address of a tensor on the device is of no use on the host.")
+        return self.inner.data_ptr()
 
     def __repr__(self, **_: Any) -> str:
         return f"OnDevice({self.inner})"
@@ -172,6 +172,23 @@ class _Generator(torch.Generator):
         return self.place
 
 
+class _Stream:
+    """The queue of the fake device; an event of it is what has been copied so far."""
+
+    def __init__(self, device: FakeDevice) -> None:
+        self._device = device
+
+    def record_event(self) -> _Stream:
+        event = _Stream(self._device)
+        event.copies, self._device._coming = self._device._coming, []
+        return event
+
+    def synchronize(self) -> None:
+        """Only now the copies have their values."""
+        for come, values in self.copies:
+            come.copy_(values)
+
+
 class FakeDevice(TorchFunctionMode):
     """While it is entered there is the device `CUDA`.
 
@@ -188,17 +205,20 @@ class FakeDevice(TorchFunctionMode):
         super().__init__()
         self.reads: Counter[tuple[str, str]] = Counter()
         self.uploads: Counter[tuple[str, str]] = Counter()
+        self._coming: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def __enter__(self) -> FakeDevice:
         super().__enter__()
         FakeDevice._entered = self
         self._generator, torch.Generator = torch.Generator, _Generator  # type: ignore[misc]
+        self._stream, torch.cuda.current_stream = torch.cuda.current_stream, lambda _: _Stream(self)
         self._overwrites = torch.__future__.get_overwrite_module_params_on_conversion()
         torch.__future__.set_overwrite_module_params_on_conversion(True)
         return self
 
     def __exit__(self, *error: Any) -> None:
         torch.Generator = self._generator  # type: ignore[misc]
+        torch.cuda.current_stream = self._stream
         torch.__future__.set_overwrite_module_params_on_conversion(self._overwrites)
         FakeDevice._entered = None
         super().__exit__(*error)
@@ -211,6 +231,8 @@ class FakeDevice(TorchFunctionMode):
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if function is torch._C._nn._parse_to:
+            return function(*args, **kwargs)
         if function in _PROPERTIES:
             return _PROPERTIES[function](_is_on_device(args[0]))
         if function in _MOVES:
@@ -233,18 +255,25 @@ class FakeDevice(TorchFunctionMode):
             self.note("uploads")
         return result if _is_on_device(result) else _wrapped(result)
 
-    def _moved(self, x: torch.Tensor, device: Any, dtype: torch.dtype | None, copy: bool) -> torch.Tensor:
+    def _moved(
+        self, x: torch.Tensor, device: Any, dtype: torch.dtype | None, copy: bool, waits: bool
+    ) -> torch.Tensor:
         converted = torch.Tensor.to(x, dtype=x.dtype if dtype is None else dtype, copy=copy)
         device = x.device if device is None else torch.device(device)
         if device == x.device:
             return converted
         if device == CUDA:
-            self.note("uploads")
+            if waits:
+                self.note("uploads")
             return _wrapped(converted.detach().clone())
         if device != _CPU:
             raise RuntimeError(f"There is no device {device}: that of the input, {CUDA}, is to be followed.")
-        self.note("reads")
-        return to_cpu(converted)
+        if waits:
+            self.note("reads")
+            return to_cpu(converted)
+        come = torch.full_like(to_cpu(converted), _NOT_YET[converted.dtype.is_floating_point])
+        self._coming.append((come, to_cpu(converted).clone()))
+        return come
 
 
 def _caller() -> tuple[str, str]:
@@ -261,6 +290,7 @@ def _caller() -> tuple[str, str]:
 def _to(x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
     """What `Tensor.to` is asked for: the tensor, a device, a type, and whether it is copied."""
     device, dtype = kwargs.get("device"), kwargs.get("dtype")
+    waits = not kwargs.get("non_blocking", False)
     for given in (*args, kwargs.get("other")):
         if isinstance(given, torch.Tensor):
             device, dtype = given.device, given.dtype
@@ -268,7 +298,7 @@ def _to(x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
             dtype = given
         elif isinstance(given, str | int | torch.device) and not isinstance(given, bool):
             device = given
-    return x, device, dtype, kwargs.get("copy", False)
+    return x, device, dtype, kwargs.get("copy", False), waits
 
 
 _PROPERTIES = {
@@ -278,9 +308,11 @@ _PROPERTIES = {
 }
 _MOVES = {
     torch.Tensor.to: _to,
-    torch.Tensor.cpu: lambda x, *_, **__: (x, _CPU, None, False),
-    torch.Tensor.cuda: lambda x, device=CUDA, **_: (x, device, None, False),
+    torch.Tensor.cpu: lambda x, *_, **__: (x, _CPU, None, False, True),
+    torch.Tensor.cuda: lambda x, device=CUDA, **_: (x, device, None, False, True),
     torch.Tensor.type_as: lambda x, other: _to(x, other),
 }
+#: What a copy holds before it has come: for flags what nobody hopes for, else NaN.
+_NOT_YET = {True: torch.nan, False: True}
 _LOOKS = {torch.Tensor.numpy, torch.Tensor.tolist, torch.Tensor.__array__}
 _FROM_HOST = {torch.tensor, torch.as_tensor, torch.from_numpy, torch.Tensor.new_tensor}
