@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from invgen.convex import dual_step_torch
 from invgen.convex.functions import GroupL1
 from invgen.core.batching import element_numbers, placed
 from invgen.core.kernels import Kernels
@@ -20,15 +21,29 @@ def _cpu() -> Any:
     return dual_step_cpu.dual_step
 
 
-#: In one pass through memory; without it the formula serves.
-_FUSED = Kernels[Any](None, cpu=_cpu)
+def _gpu() -> Any:
+    from invgen.convex import dual_step_gpu
+
+    return dual_step_gpu.dual_step
+
+
+def _trial(fused: Any, device: torch.device) -> tuple[torch.Tensor, ...]:
+    """Volumes and their slices, some entries within the balls and some without."""
+    y = torch.arange(2.0 * 3 * 4 * 5 * 6, device=device).sin().reshape(2, 3, 4, 5, 6)
+    x, step, weight = y[:, 0].cos(), y.new_tensor([0.3, 0.5]), y.new_tensor([0.7, 0.9])
+    volumes, slices = (fused(part, x, (4, 5, 6), step, weight, True) for part in (y, y[:, :2]))
+    return volumes, slices, fused(y, x, (4, 5, 6), step, weight, False)
+
+
+#: In one pass through memory, where there are kernels.
+_FUSED = Kernels[Any](dual_step_torch.dual_step, cpu=_cpu, gpu=_gpu, trial=_trial)
 
 
 def dual_step(K: LinearOperator, g: Any, y: torch.Tensor, step: Any, x: torch.Tensor) -> torch.Tensor:
     """``prox_{step g*}(y + step K x)``.
 
-    On a CPU the gradient of real images and its norm go through memory once, instead of once for each
-    operation of a formula that memory is the limit of.
+    The gradient of real images and its norm go through memory once, instead of once for each operation of a
+    formula that memory is the limit of.
 
     Parameters
     ----------
@@ -44,9 +59,7 @@ def dual_step(K: LinearOperator, g: Any, y: torch.Tensor, step: Any, x: torch.Te
         simple = groups in (None, (-len(K.range.shape),)) and step_of is not None and weight_of is not None
         differentiated = torch.is_grad_enabled() and (x.requires_grad or y.requires_grad)
         if simple and not x.is_complex() and not differentiated:
-            fused = _FUSED.serving(x)
-            if fused is not None:
-                return fused(y, x, K.domain.shape, step_of, weight_of, groups is not None)
+            return _FUSED.serving(x)(y, x, K.domain.shape, step_of, weight_of, groups is not None)
     return g.conjugate_prox(y + step * K(x), step)
 
 

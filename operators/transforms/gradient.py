@@ -24,7 +24,20 @@ def _cpu() -> ModuleType:
     return gradient_cpu
 
 
-_KERNELS = Kernels(gradient_torch, cpu=_cpu)
+def _gpu() -> ModuleType:
+    from invgen.operators.transforms import gradient_gpu
+
+    return gradient_gpu
+
+
+def _trial(kernels: ModuleType, device: torch.device) -> tuple[torch.Tensor, ...]:
+    """Along three axes of complex volumes, and along two of real images."""
+    y = torch.arange(2.0 * 3 * 4 * 5 * 6, device=device).sin().reshape(2, 3, 4, 5, 6)
+    volumes = kernels.adjoint(torch.complex(y, 2 - y), (4, 5, 6), (-3, -2, -1))
+    return torch.view_as_real(volumes), kernels.adjoint(y[:, :2], (4, 5, 6), (-2, -1))
+
+
+_KERNELS = Kernels(gradient_torch, cpu=_cpu, gpu=_gpu, trial=_trial)
 
 
 class Gradient(LinearOperator):

@@ -26,7 +26,24 @@ def _cpu() -> ModuleType:
     return wavelet_cpu
 
 
-_KERNELS = Kernels(wavelet_torch, cpu=_cpu)
+def _gpu() -> ModuleType:
+    from invgen.operators.transforms import wavelet_gpu
+
+    return wavelet_gpu
+
+
+def _trial(kernels: ModuleType, device: torch.device) -> tuple[torch.Tensor, ...]:
+    """Two levels of complex volumes, and back by another matrix."""
+    taps = torch.arange(12.0).sin().reshape(3, 2, 2)
+    x = torch.arange(2.0 * 8 * 4 * 12, device=device).sin().reshape(2, 8, 4, 12)
+    coefficients = torch.complex(x, 2 - x)
+    kernels.split(coefficients, Circulant(taps, -1), 2)
+    images = coefficients.clone()
+    kernels.merge(images, Circulant(taps.flip(0), 1), 2)
+    return torch.view_as_real(coefficients), torch.view_as_real(images)
+
+
+_KERNELS = Kernels(wavelet_torch, cpu=_cpu, gpu=_gpu, trial=_trial)
 
 #: How far from orthonormal the filters may be: some of PyWavelets' orthogonal ones have 11 digits.
 _ORTHONORMAL = 1e-10

@@ -24,6 +24,9 @@ from invgen.core.launch import Kernel
 #: Compute capabilities: A100 and H100.
 _TARGETS = (80, 90)
 
+#: What has been compiled: trials launch kernels in the same way more than once.
+_DONE: set[tuple[object, ...]] = set()
+
 
 def main() -> int:
     """Compile, and print what was compiled."""
@@ -76,14 +79,18 @@ def _served(modules: list[object]) -> list[Kernels]:
 def _compile(
     kernel: Kernel, choice: triton.Config, arguments: tuple[object, ...], target: int, precision: str
 ) -> None:
-    parameters = kernel.compiled.params
-    given = dict(zip((p.name for p in parameters if p.name not in choice.kwargs), arguments, strict=True))
-    constants = {p.name: (given | choice.kwargs)[p.name] for p in parameters if p.is_constexpr}
-    signature = {
-        p.name: "constexpr" if p.is_constexpr else _type(given[p.name], precision) for p in parameters
-    }
+    names = kernel.compiled.arg_names
+    given = dict(zip((name for name in names if name not in choice.kwargs), arguments, strict=True))
+    constants = {p.name: given[p.name] for p in kernel.compiled.params if p.is_constexpr and p.name in given}
+    constants |= {name: 1 for name, value in given.items() if isinstance(value, int) and value == 1}
+    constants |= choice.kwargs  # numbers that are 1 are constants of a launch, too
+    signature = {n: "constexpr" if n in constants else _type(given[n], precision) for n in names}
     source = triton.compiler.ASTSource(fn=kernel.compiled, signature=signature, constexprs=constants)
     options = {"num_warps": choice.num_warps, "num_stages": choice.num_stages}
+    kind = (kernel, target, str(choice), str(signature), str(constants))
+    if kind in _DONE:
+        return
+    _DONE.add(kind)
     made = triton.compile(source, target=GPUTarget("cuda", target, 32), options=options)
     size = len(made.asm["cubin"])
     print(f"{kernel.name} sm_{target} {precision} {choice.kwargs}: {size} bytes", flush=True)
