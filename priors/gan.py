@@ -15,6 +15,7 @@ from invgen.core.errors import CapabilityError, ParameterError, ShapeError
 from invgen.priors.generators.latents import NormalLatents, as_latent_shape
 from invgen.priors.image_format import ImageFormat
 from invgen.priors.nets.dcgan import DCDiscriminator, DCGenerator
+from invgen.priors.nets.evaluation import Networked
 from invgen.priors.trainable import Lesson, Trainable, seeded
 
 __all__ = ["GAN", "LOSSES", "AdversarialLoss", "LeastSquares", "NonSaturating", "Wasserstein"]
@@ -114,7 +115,7 @@ LOSSES: dict[str, AdversarialLoss] = {
 }
 
 
-class GAN(Trainable, NormalLatents):
+class GAN(Trainable, NormalLatents, Networked):
     """Images that a network makes of normal latent variables, trained against a discriminator.
 
     Goodfellow et al. (2014), with the networks of Radford, Metz and Chintala (2016). A `Generator` and
@@ -243,6 +244,9 @@ class GAN(Trainable, NormalLatents):
     def _decoder(self, like: Tensor) -> nn.Module:
         network: nn.Module = self._network(like, "generator")
         return network
+
+    def _outputs(self, z: Tensor) -> Tensor:
+        return self._evaluating(z, "generator")(z)
 
     def _decoded(self, outputs: Tensor) -> Tensor:
         center, half = self.image_format.unit

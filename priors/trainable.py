@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from invgen.priors.image_format import ImageFormat
 from invgen.priors.learned import Contents, Learned
+from invgen.priors.nets.evaluation import Evaluation
 from invgen.priors.nets.following import Following
 
 __all__ = ["Lesson", "Loss", "Trainable", "seeded"]
@@ -72,6 +73,14 @@ class Trainable(Learned):
     def _network(self, like: Tensor, name: str = "network") -> Any:
         """A network on the device of a tensor, and in its precision."""
         return self._followers[name].like(like)
+
+    def _evaluating(self, like: Tensor, name: str = "network", part: str = "") -> Callable[..., Tensor]:
+        """A network, or a part of it, to be called for images: see `Networked.evaluated`."""
+        return self._followers[name].evaluating(like, part)
+
+    def _evaluated(self, evaluation: Evaluation) -> Self:
+        followers = {name: each.evaluated(evaluation) for name, each in self._followers.items()}
+        return self._changed(_followers=followers)
 
     def _networks(self) -> dict[str, nn.Module]:
         return self.networks()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
@@ -16,6 +16,7 @@ from invgen.core.draws import Draws
 from invgen.core.errors import ParameterError, ShapeError
 from invgen.priors.base import Denoising
 from invgen.priors.image_format import ImageFormat
+from invgen.priors.nets.evaluation import Networked
 from invgen.priors.nets.following import in_parts
 from invgen.priors.nets.perceptron import Perceptron
 from invgen.priors.nets.unet import UNet
@@ -30,7 +31,7 @@ _LEAST = 0.02
 _LEAST_SIDE = 8
 
 
-class DenoisingAutoencoder(Trainable, Denoising):
+class DenoisingAutoencoder(Trainable, Denoising, Networked):
     """A network that reconstructs images from noisy ones, of one noise level.
 
     Vincent et al. (2008); as a generative model Bengio, Yao, Alain and Vincent (2013). It learns the
@@ -114,7 +115,7 @@ class DenoisingAutoencoder(Trainable, Denoising):
             network = seeded(UNet, seed, count, 2 * count, **options)
         return cls(network, images, sigma=sigma, walkback=walkback)
 
-    def reconstruction(self, network: nn.Module, noisy: Tensor) -> tuple[Tensor, Tensor]:
+    def reconstruction(self, network: Callable[..., Tensor], noisy: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of ``P(X | X~)``, in the network's unit.
 
         The standard deviation is ``(0.02 + softplus(h)) sigma`` for the number h of the network.
@@ -126,7 +127,7 @@ class DenoisingAutoencoder(Trainable, Denoising):
     def _denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         images = self.image_format
         seen = images.to_network(x)
-        network = self._network(seen)
+        network = self._evaluating(seen)
         mean = images.from_network(in_parts(lambda part: self.reconstruction(network, part)[0], seen), x)
         return x + (sigma / self.sigma).clamp(max=1).square() * (mean - x)
 
@@ -171,7 +172,7 @@ class DenoisingAutoencoder(Trainable, Denoising):
         if start is not None:
             images.check(start, "DenoisingAutoencoder.sample")
             x = images.to_network(start.to(like).expand(like.shape))
-        network = self._network(x)
+        network = self._evaluating(x)
         for _ in range(steps):
             noise = draws(x[:, None].expand(-1, 2, -1, -1, -1))
             mean, std = self.reconstruction(network, x + self._unit_sigma * noise[:, 0])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from typing import Self
 
 import torch
 from torch import nn
@@ -13,6 +15,7 @@ from invgen.core.frozen import Frozen
 from invgen.core.late import fails
 from invgen.priors.base import Denoising
 from invgen.priors.image_format import ImageFormat
+from invgen.priors.nets.evaluation import Evaluation, Networked
 from invgen.priors.nets.following import Following, in_parts
 
 __all__ = ["NetworkDenoiser"]
@@ -20,7 +23,7 @@ __all__ = ["NetworkDenoiser"]
 _NOISE = ("argument", "channel", "none")
 
 
-class NetworkDenoiser(Denoising, Frozen):
+class NetworkDenoiser(Denoising, Networked, Frozen):
     """Any network that removes white noise from images.
 
     The network is copied once, in evaluation mode, and the copy follows the images' device and precision: the
@@ -87,6 +90,11 @@ class NetworkDenoiser(Denoising, Frozen):
         """Channels, value range and noise levels of its images."""
         return self._image_format
 
+    def _evaluated(self, evaluation: Evaluation) -> Self:
+        other = copy.copy(self)
+        other.__dict__["_network"] = self._network.evaluated(evaluation)
+        return other
+
     def _denoise(self, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
         if x.is_complex():
             # one call for both parts: the network sees them as a batch
@@ -109,7 +117,7 @@ class NetworkDenoiser(Denoising, Frozen):
 
     def _call(self, images: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
         """Denoise (N, C, H, W) of levels (N,)."""
-        network, padded = self._network.like(images), self._padded(images)
+        network, padded = self._network.evaluating(images), self._padded(images)
         if self.noise == "argument":
             result = network(padded, levels)
         elif self.noise == "channel":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from invgen.priors.diffusion.reverse import SAMPLERS, Estimate, flow_log_prob, n
 from invgen.priors.image_format import ImageFormat
 from invgen.priors.learned import Contents, Learned
 from invgen.priors.nets import ARCHITECTURES, EDM, Pyramid
+from invgen.priors.nets.evaluation import Evaluation, Networked
 from invgen.priors.nets.following import Following, in_parts
 from invgen.priors.nets.positions import CHANNELS, fourier_features, positions
 
@@ -26,7 +27,7 @@ __all__ = ["Diffusion"]
 _GRIDS = ("grids", "phases")
 
 
-class Diffusion(Learned, Denoising):
+class Diffusion(Learned, Denoising, Networked):
     """A learned density of images, represented by its denoiser ``D(x, sigma)`` at every noise level.
 
     Sohl-Dickstein et al. (2015), Ho, Jain and Abbeel (2020), Song et al. (2021), in the notation of Karras et
@@ -114,7 +115,7 @@ class Diffusion(Learned, Denoising):
         label = None
         if self.classes:
             label = torch.full((len(seen),), -1 if self.label is None else self.label, device=seen.device)
-        denoised = in_parts(self._network.like(seen), seen, levels, label, extra)
+        denoised = in_parts(self._network.evaluating(seen), seen, levels, label, extra)
         return images.from_network(denoised, x)
 
     def sample(
@@ -196,6 +197,9 @@ class Diffusion(Learned, Denoising):
     def log_prob(self, x: Tensor) -> Tensor:
         """The value of `log_prob_estimate`."""
         return self.log_prob_estimate(x).value
+
+    def _evaluated(self, evaluation: Evaluation) -> Self:
+        return self._changed(_network=self._network.evaluated(evaluation))
 
     def _networks(self) -> dict[str, nn.Module]:
         network = self._network.module

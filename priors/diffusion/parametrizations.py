@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from invgen.core.checks import as_count
 from invgen.core.errors import ParameterError, ShapeError
+from invgen.priors.nets.evaluation import Preconditioned
 
 __all__ = [
     "ContinuousTimes",
@@ -39,7 +40,7 @@ __all__ = [
 ]
 
 
-class Prediction(nn.Module):
+class Prediction(Preconditioned):
     """Base of the formulas: the network, and how it is called."""
 
     def __init__(self, network: nn.Module, time: Callable[[Tensor], Tensor]) -> None:

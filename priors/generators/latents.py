@@ -59,8 +59,13 @@ class LatentGenerator:
         """Images in their own unit, of what the network returns."""
         raise NotImplementedError
 
+    def _outputs(self, z: Tensor) -> Tensor:
+        """What the network returns."""
+        found: Tensor = self._decoder(z)(z)
+        return found
+
     def _decode(self, z: Tensor) -> Tensor:
-        return self._decoded(self._decoder(z)(z))
+        return self._decoded(self._outputs(z))
 
     def stages(self, like: Tensor) -> list[Stage]:
         """Successive maps of batches ``(N, ...)`` whose composition decodes, the last to ``(N, *image)``.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from invgen.core.frozen import Frozen
 from invgen.priors.generators.latents import LatentGenerator, NormalLatents, as_latent_shape
 from invgen.priors.image_format import ImageFormat
 from invgen.priors.learned import Contents, Learned
+from invgen.priors.nets.evaluation import Evaluation, Networked
 from invgen.priors.nets.following import Following
 
 __all__ = ["ModuleGenerator", "from_module"]
@@ -43,8 +45,25 @@ class _Decoder:
         return function.name if isinstance(function, Following) else type(function).__name__
 
     def __call__(self, z: Tensor) -> Tensor:
-        function = self.function.like(z) if isinstance(self.function, Following) else self.function
+        function = self.function.evaluating(z) if isinstance(self.function, Following) else self.function
         return self.images(function(z))
+
+    def evaluated(self, evaluation: Evaluation) -> _Decoder:
+        """The same, with the network evaluated in a way.
+
+        Raises
+        ------
+        CapabilityError
+            Of a function.
+        """
+        if not isinstance(self.function, Following):
+            raise CapabilityError(
+                "This generator decodes by a function, which decides itself how it computes; evaluated() is "
+                "for networks (torch.nn.Module)."
+            )
+        other = copy.copy(self)
+        other.function = self.function.evaluated(evaluation)
+        return other
 
     def images(self, found: Any) -> Tensor:
         """What the function returned, in the unit of the images."""
@@ -58,13 +77,18 @@ class _Decoder:
         return (found - own_center) * (half / own_half) + center
 
 
-class _OfFunction(LatentGenerator):
+class _OfFunction(LatentGenerator, Networked):
     """Base of generators that a function of the user's decodes."""
 
     _decoding: _Decoder
 
     def _decode(self, z: Tensor) -> Tensor:
         return self._decoding(z)
+
+    def _evaluated(self, evaluation: Evaluation) -> Self:
+        other = copy.copy(self)
+        other.__dict__["_decoding"] = self._decoding.evaluated(evaluation)
+        return other
 
     def _decoder(self, like: Tensor) -> nn.Module:
         function = self._decoding.function

@@ -5,10 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from invgen.priors.nets.evaluation import Preconditioned
+
 __all__ = ["EDM"]
 
 
-class EDM(nn.Module):
+class EDM(Preconditioned):
     """The preconditioned denoiser of Karras et al. (2022), eq. 7 and table 1.
 
         D(x, sigma) = c_skip x + c_out F(c_in x, log(sigma) / 4)

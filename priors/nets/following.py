@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from invgen.core.errors import CapabilityError
+from invgen.priors.nets.evaluation import Evaluation, evaluating
 
 __all__ = ["Following", "in_parts"]
 
@@ -30,7 +31,12 @@ class Following:
             self._module = copy.deepcopy(module).eval().requires_grad_(False)
         except RuntimeError as error:  # of tensors that a graph has made
             raise CapabilityError(f"The network cannot be copied: {error}") from error
+        self._settle(Evaluation())
+
+    def _settle(self, evaluation: Evaluation) -> None:
+        self._evaluation = evaluation
         self._copies: dict[tuple[torch.device, torch.dtype], nn.Module] = {}
+        self._evaluated: dict[tuple[torch.device, torch.dtype, str], nn.Module] = {}
 
     @property
     def module(self) -> nn.Module:
@@ -50,6 +56,23 @@ class Following:
             self._copies.setdefault(key, self._moved(*key))
         return self._copies[key]
 
+    def evaluating(self, x: torch.Tensor, part: str = "") -> Callable[..., torch.Tensor]:
+        """The module, or a part by its name, to be called with tensors such as `x`: see `evaluated`."""
+        if self._evaluation == Evaluation():
+            return getattr(self.like(x), part) if part else self.like(x)
+        key = (x.device, x.dtype, part)
+        if key not in self._evaluated:
+            own = copy.deepcopy(self._module.get_submodule(part)).to(x.device, x.dtype)
+            self._evaluated.setdefault(key, evaluating(own, self._evaluation, x.device))
+        return self._evaluated[key]
+
+    def evaluated(self, evaluation: Evaluation) -> Following:
+        """The same module, which `evaluating` evaluates in a way; `like` does not."""
+        other = copy.copy(self)
+        other._settle(evaluation)
+        other._copies = self._copies
+        return other
+
     def _moved(self, device: torch.device, dtype: torch.dtype) -> nn.Module:
         tensors = chain(self._module.parameters(), self._module.buffers())
         if all(t.device == device and (t.dtype == dtype or not t.is_floating_point()) for t in tensors):
@@ -57,10 +80,11 @@ class Following:
         return copy.deepcopy(self._module).to(device=device, dtype=dtype)
 
     def __getstate__(self) -> Any:
-        return self._module
+        return {"module": self._module, "evaluation": self._evaluation}
 
-    def __setstate__(self, module: Any) -> None:
-        self._module, self._copies = module, {}
+    def __setstate__(self, state: Any) -> None:
+        self._module = state["module"]
+        self._settle(state["evaluation"])
 
 
 def in_parts(

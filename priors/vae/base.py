@@ -13,6 +13,7 @@ from invgen.core.checks import as_count
 from invgen.core.errors import ParameterError, ShapeError
 from invgen.priors.generators.latents import LatentGenerator
 from invgen.priors.image_format import ImageFormat
+from invgen.priors.nets.evaluation import Networked
 from invgen.priors.trainable import Trainable
 from invgen.priors.vae.observations import observation_model
 
@@ -22,7 +23,7 @@ __all__ = ["PixelDecoder", "decoded_format"]
 _PIXELS = 2**20
 
 
-class PixelDecoder(Trainable, LatentGenerator):
+class PixelDecoder(Trainable, LatentGenerator, Networked):
     """Base of priors that decode latent variables into a distribution of independent pixels.
 
     A subclass gives `latent_shape`, and ``_decode``.

@@ -132,6 +132,9 @@ class VAE(PixelDecoder, NormalLatents):
         network: nn.Module = self._network(like).decoder
         return network
 
+    def _outputs(self, z: Tensor) -> Tensor:
+        return self._evaluating(z, part="decoder")(z)
+
     def _decoded(self, outputs: Tensor) -> Tensor:
         """Mean images."""
         return self._images(self._observation.mean(outputs), (len(outputs),))
@@ -158,7 +161,7 @@ class VAE(PixelDecoder, NormalLatents):
         def drawn(seeds: Tensor) -> Tensor:
             draws = Draws(seeds.tolist())
             z = draws(torch.empty(len(seeds), *self.latent_shape, device=device))
-            parameters = self._network(z).decoder(z)
+            parameters = self._outputs(z)
             return (
                 self._observation.mean(parameters) if means else self._observation.sample(parameters, draws)
             )

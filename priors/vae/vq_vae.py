@@ -168,7 +168,7 @@ class VQVAE(PixelDecoder):
         """Mean images of the closest vectors; their gradient goes straight through to z, sec. 3.2."""
         network = self._network(z, "autoencoder")
         vectors = network.quantizer.lookup(network.quantizer.nearest(z))
-        parameters = network.decoder(z + (vectors - z).detach())
+        parameters = self._evaluating(z, "autoencoder", "decoder")(z + (vectors - z).detach())
         return self._images(self._observation.mean(parameters), (len(z),))
 
     def latent_log_prob(self, z: Tensor) -> Tensor:
@@ -244,7 +244,8 @@ class VQVAE(PixelDecoder):
             uniforms = Uniforms(seeds.tolist(), (0, height, width))
             codes = continued(self._network(start, "codes"), _Codes, start, 0, uniforms).argmax(1)
             network = self._network(start, "autoencoder")
-            parameters = network.decoder(network.quantizer.lookup(codes))
+            vectors = network.quantizer.lookup(codes)
+            parameters = self._evaluating(start, "autoencoder", "decoder")(vectors)
             if means:
                 return self._observation.mean(parameters)
             return self._observation.sample(parameters, Draws([_further(seed) for seed in seeds.tolist()]))
