@@ -20,11 +20,15 @@ if not torch.cuda.is_available():
 from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.magnetic_resonance import cartesian, noncartesian
 from benchmarks.gpu.memory import dual, wavelets
-from benchmarks.gpu.sampling import overhead
+from benchmarks.gpu.sampling import options, overhead
 from benchmarks.gpu.tomography import cone, fan, filtered, parallel
 
 _SECTIONS = {
-    s.__name__: s for s in (parallel, fan, cone, filtered, cartesian, noncartesian, dual, wavelets, overhead)
+    section.__name__: section
+    for section in (
+        *(parallel, fan, cone, filtered, cartesian, noncartesian),
+        *(dual, wavelets, overhead, options),
+    )
 }
 
 

@@ -14,7 +14,7 @@ from invgen.operators import MRI, LinearOperator, Radon, sampling
 from invgen.solvers import DDS, DiffPIR
 from tests.gpu.fake_device import to_cpu
 
-__all__ = ["overhead"]
+__all__ = ["options", "overhead"]
 
 #: What is wanted is of this size, in pixels along a side and images.
 _SIZE, _BATCH = 256, 16
@@ -94,6 +94,42 @@ def _expected(bench: Bench, name: str, make: Any, prior: Any, problem: ig.Proble
         "3 %",
         derivation=f"{own.derivation}; the network: {network.derivation}; from {tuple(x.shape)}",
     )
+
+
+#: Ways to evaluate a network, from the plain one on: arguments of `evaluated`.
+_WAYS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "bfloat16": {"precision": "bfloat16"},
+    "bfloat16, channels last": {"precision": "bfloat16", "channels_last": True},
+    "bfloat16, channels last, CUDA graphs": {
+        "precision": "bfloat16",
+        "channels_last": True,
+        "graphs": True,
+    },
+    "all, compiled": {"precision": "bfloat16", "channels_last": True, "compile": True, "graphs": True},
+}
+
+
+def options(bench: Bench) -> None:
+    """Samples a second of `DDS` with each way to evaluate the network; all are to be 3 times the plain one."""
+    n, batch, levels = (_SIZE, _BATCH, 30) if bench.gpu else (16, 2, 2)
+    with torch._C.DisableTorchFunction():
+        prior = ig.priors.load("denoiser-gray")
+    A = Radon((n, n), 60)
+    problem = ig.Problem(A, A(bench.random(A.domain, 1)[0]), ig.noise.Gaussian(0.02))
+    plain = 0.0
+    for name, way in _WAYS.items():
+        what = f"`DDS`, Radon, 60 views, {_SIZE}x{_SIZE}, {_BATCH} samples, the network {name}"
+        with bench.guarded(what):
+            solver = DDS(prior.evaluated(**way), iterations=levels, **_SETTINGS)
+            if not bench.gpu:
+                bench.note(what, "expected: see the network's time above" if way else "expected: the loop above")
+                continue
+            rate = 1e3 * batch / milliseconds(lambda s=solver: s(problem, samples=batch, seed=0))
+            plain = plain or rate
+            last = name == list(_WAYS)[-1]
+            value = f"measured {rate:.3g} samples a second, {rate / plain:.2f} times the plain loop"
+            bench.note(what, value, "3 times" if last else "", rate >= 3 * plain if last else None)
 
 
 def _scaled(work: Work, factor: float) -> Work:

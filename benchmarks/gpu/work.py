@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import astuple, dataclass
 from typing import Any
 from unittest import mock
@@ -139,7 +139,7 @@ def _size(x: torch.Tensor) -> int:
 @contextmanager
 def _counting(execute: bool, host: bool) -> Iterator[_Operations]:
     mode = _Operations(not execute, host)
-    launch, prove = Kernel.launch, Kernels._proven
+    launch, serve = Kernel.launch, Kernels.serving
 
     def counted_launch(self: Kernel, grid: Any, arguments: tuple[Any, ...]) -> None:
         if not mode.paused:
@@ -149,14 +149,13 @@ def _counting(execute: bool, host: bool) -> Iterator[_Operations]:
             launch(self, grid, arguments)
             mode.paused = before
 
-    def proven(self: Kernels[Any], device: torch.device) -> Any:
-        return prove(self, device) if execute else self._gpu()
+    def unproven(self: Kernels[Any], x: torch.Tensor) -> Any:
+        if self._gpu is None and self._cpu is not None and x.device.type == "cuda":
+            raise NotImplementedError("There are no kernels for GPUs, and plain PyTorch takes minutes here.")
+        return self._gpu() if self._gpu is not None and x.device.type == "cuda" else serve(self, x)
 
-    with (
-        mock.patch.object(Kernel, "launch", counted_launch),
-        mock.patch.object(Kernels, "_proven", proven),
-        mode,
-    ):
+    serving = nullcontext() if execute else mock.patch.object(Kernels, "serving", unproven)
+    with mock.patch.object(Kernel, "launch", counted_launch), serving, mode:
         yield mode
 
 
