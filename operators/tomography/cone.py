@@ -15,7 +15,7 @@ from invgen.operators.tomography.divergent import FanGeometry, cone_geometry
 from invgen.operators.tomography.fan import fan_kernel
 from invgen.operators.tomography.odl import cone_parameters
 from invgen.operators.tomography.projection import Fov, Projection
-from invgen.operators.tomography.projector import Projector, RayProjector
+from invgen.operators.tomography.projector import Projector, RayProjector, both_ways
 from invgen.operators.tomography.rays import DivergentRays
 
 __all__ = ["ConeBeam"]
@@ -27,10 +27,21 @@ def _cpu() -> Projector[DivergentRays]:
     return cone_cpu
 
 
+def _gpu() -> Projector[DivergentRays]:
+    from invgen.operators.tomography import cone_gpu
+
+    return cone_gpu
+
+
+def _trial(projector: Projector[DivergentRays], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    geometry = cone_geometry((9, 11, 12), 7, 20.0, 31.0, (14, 21), (1.2, 1.1), (0.6, -0.3), 1.0)
+    return both_ways(projector, DivergentRays(geometry), (9, 11, 12), (7, 14, 21), device)
+
+
 class ConeProjector(RayProjector):
     """Joseph's projector for cones of rays."""
 
-    kernels = Kernels[Projector[DivergentRays]](cone_torch, cpu=_cpu)
+    kernels = Kernels[Projector[DivergentRays]](cone_torch, cpu=_cpu, gpu=_gpu, trial=_trial)
 
 
 class ConeBeam(Projection):

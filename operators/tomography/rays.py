@@ -87,6 +87,8 @@ class Climbs(Frozen):
     pace : Constant, float64 (views, columns)
     up : Constant, float64 (rows,)
         Their product is how far a ray climbs between two lines, in the unit of `pixel_size`.
+    apart : Constant, float64 (1,)
+        Distance at the axis of the rays of neighboring rows, in slices.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class Climbs(Frozen):
         begin: torch.Tensor,
         pace: torch.Tensor,
         up: torch.Tensor,
+        apart: float,
         pixel_size: float,
     ) -> None:
         """Take the times (views, columns) of line zero and from line to line, and directions (rows,)."""
@@ -105,6 +108,7 @@ class Climbs(Frozen):
         self.bits = min(52, 62 - (2 * depth + math.ceil(float(largest.max()))).bit_length())
         self.table = Constant(_whole(torch.stack([a, b, c, d]), self.bits))
         self.pace, self.up = Constant(pace * pixel_size), Constant(up)
+        self.apart = Constant(torch.tensor([apart], dtype=torch.float64))
 
 
 def _whole(value: torch.Tensor, bits: int) -> torch.Tensor:
@@ -165,6 +169,8 @@ class DivergentRays(Frozen):
     scale, first : float
         Bins for each radian of the central ray, and the bin that the axis is projected to.
     curved : bool
+    apart : float
+        Distance at the axis of the rays of neighboring rows of the panel.
     pixel_size : float
         The unit of length.
     """
@@ -179,6 +185,7 @@ class DivergentRays(Frozen):
         self.scale = fan.source_detector / fan.detector_spacing
         self.first = -float(fan.bins()[0]) / fan.detector_spacing
         self.curved = fan.curved
+        self.apart = geometry.row_spacing / fan.source_detector * self.radius
         self.pixel_size = fan.pixel_size
 
     @cached_property
@@ -203,9 +210,8 @@ class DivergentRays(Frozen):
         right, down, dx, dy = self._in_plane
         steep = dy.abs() >= dx.abs()
         pace = torch.where(steep, -1 / dy, 1 / dx)  # of time, which is one at the detector
-        return Climbs(
-            self.volume_shape, torch.where(steep, -down, -right) * pace, pace, self.up, self.pixel_size
-        )
+        begin = torch.where(steep, -down, -right) * pace
+        return Climbs(self.volume_shape, begin, pace, self.up, self.apart, self.pixel_size)
 
     @property
     def _in_plane(self) -> tuple[torch.Tensor, ...]:

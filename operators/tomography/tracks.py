@@ -39,6 +39,8 @@ def split(place, BITS: tl.constexpr, DTYPE: tl.constexpr):
         part = ((place << (52 - BITS)) & 0xFFFFFFFFFFFFF).to(tl.float64) * 2.0**-52
     else:
         part = ((place >> (BITS - 24)) & 0xFFFFFF).to(tl.int32).to(tl.float32) * 2.0**-24
+    if BITS >= 32:  # comparisons then are of 32 bits
+        return (place >> 32).to(tl.int32) >> (BITS - 32), part
     return (place >> BITS).to(tl.int32), part
 
 
@@ -82,7 +84,7 @@ def candidates(x, y, x_mean, y_mean, radius, view, views, detector, bins, CURVED
 
     Of pixels (x, y) from the axis, all within `radius` of a mean: the first bins, how many there are, the
     same for all, and the least distance from the source that the tile's pixels and their neighbors have, in
-    distances of the axis. Bins next to the detector are among them.
+    distances of the axis, or zero. Bins next to the detector are among them.
 
     With S the source, P the pixel and E a neighbor, bins of P and E are ``b M / (w_P w_E)`` apart on a flat
     detector, M being the larger component of P - S; on a curved one the angle between them has the tangent
@@ -112,4 +114,4 @@ def candidates(x, y, x_mean, y_mean, radius, view, views, detector, bins, CURVED
     place = tl.minimum(tl.maximum(place, -half - 1), bins + half)
     first = tl.where(all_bins, 0, tl.ceil(place - half)).to(tl.int32)
     number = tl.where(all_bins, bins, (2 * half).to(tl.int32) + 1)
-    return first, number, apart
+    return first, number, tl.where(all_bins, 0, apart)
