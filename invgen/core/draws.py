@@ -53,9 +53,7 @@ class Draws:
         dtype = like.dtype.to_real()
         shape: tuple[int, ...] = like.shape[like.ndim - axes :]
         shape = (*shape, 2) if like.is_complex() else shape
-        each = [
-            torch.randn(shape, generator=g, dtype=dtype, device=self._device) for g in self._generators
-        ]
+        each = [torch.randn(shape, generator=g, dtype=dtype, device=self._device) for g in self._generators]
         drawn = torch.stack(each)
         drawn = (torch.view_as_complex(drawn) if like.is_complex() else drawn).to(like.device)
         between = (1,) * (like.ndim - 1 - axes)

@@ -78,9 +78,7 @@ class MLEM(Solver):
             bound = ratio.amax(problem.operator.domain.axes).clamp(min=1).log()
             yield State(x=x, optimality=bound, ratio=ratio)
 
-    def _ratio(
-        self, problem: Problem, s: torch.Tensor, x: torch.Tensor, reports: Reports
-    ) -> torch.Tensor:
+    def _ratio(self, problem: Problem, s: torch.Tensor, x: torch.Tensor, reports: Reports) -> torch.Tensor:
         """``A.H(y / A x) / s``; zero at pixels that no detector sees."""
         A, y = problem.linear_operator, problem.measurement
         prediction = A(x)

@@ -156,9 +156,7 @@ class ProximalStep(Protocol):
     def start(self, x: torch.Tensor) -> list[Any]:
         """What the first step is handed."""
 
-    def __call__(
-        self, z: torch.Tensor, memory: list[Any]
-    ) -> tuple[torch.Tensor, list[Any]]:
+    def __call__(self, z: torch.Tensor, memory: list[Any]) -> tuple[torch.Tensor, list[Any]]:
         """The next image, and what to hand on."""
 
     def scaled(self, d: torch.Tensor, memory: list[Any]) -> torch.Tensor:
@@ -177,9 +175,7 @@ class _ClosedForm:
     def start(self, x: torch.Tensor) -> list[Any]:
         return [self.problem.lipschitz()]
 
-    def __call__(
-        self, z: torch.Tensor, memory: list[Any]
-    ) -> tuple[torch.Tensor, list[Any]]:
+    def __call__(self, z: torch.Tensor, memory: list[Any]) -> tuple[torch.Tensor, list[Any]]:
         step = self.problem.operator.domain.per_sample(1 / memory[0])
         return self.prior.prox(z - step * self.problem.gradient(z), step), memory
 
@@ -202,9 +198,7 @@ class _Backtracking(_ClosedForm):
         bound = slope / self.problem.misfit(x)
         return [torch.where((bound > 0) & torch.isfinite(bound), bound, 1.0)]
 
-    def __call__(
-        self, z: torch.Tensor, memory: list[Any]
-    ) -> tuple[torch.Tensor, list[Any]]:
+    def __call__(self, z: torch.Tensor, memory: list[Any]) -> tuple[torch.Tensor, list[Any]]:
         problem, space = self.problem, self.problem.operator.domain
         L, slope, at_z = memory[0], problem.gradient(z), problem.negative_log_likelihood(z)
         rounding = 10 * torch.finfo(L.dtype).eps * at_z.abs()
@@ -239,9 +233,7 @@ class _InMetric:
     def start(self, x: torch.Tensor) -> list[Any]:
         return self._prox.start()
 
-    def __call__(
-        self, z: torch.Tensor, memory: list[Any]
-    ) -> tuple[torch.Tensor, list[Any]]:
+    def __call__(self, z: torch.Tensor, memory: list[Any]) -> tuple[torch.Tensor, list[Any]]:
         return self._prox(self._prox.descend(z), memory, self._functions)
 
     def scaled(self, d: torch.Tensor, memory: list[Any]) -> torch.Tensor:
@@ -277,9 +269,7 @@ class _Denoising(_InMetric):
     def start(self, x: torch.Tensor) -> list[Any]:
         return [*super().start(x), self._u, self._u, 1 / self._c, 1.0]
 
-    def __call__(
-        self, z: torch.Tensor, memory: list[Any]
-    ) -> tuple[torch.Tensor, list[Any]]:
+    def __call__(self, z: torch.Tensor, memory: list[Any]) -> tuple[torch.Tensor, list[Any]]:
         *duals, x, ahead, tau, left = memory
         space, u = self._prox.space, self._u
         if left < _SLOW:

@@ -115,6 +115,9 @@ class OnDevice(torch.Tensor):
     def data_ptr(self) -> int:
         return self.inner.data_ptr()
 
+    def untyped_storage(self) -> torch.UntypedStorage:
+        return self.inner.untyped_storage()
+
     def __repr__(self, **_: Any) -> str:
         return f"OnDevice({self.inner})"
 
@@ -147,6 +150,11 @@ def _innermost(x: torch.Tensor) -> torch.Tensor:
 
 def _is_on_device(x: torch.Tensor) -> bool:
     return isinstance(_innermost(x), OnDevice)
+
+
+def _device_of(x: torch.Tensor) -> torch.device:
+    """The device, also of what `torch.func` has wrapped."""
+    return CUDA if _is_on_device(x) else _CPU
 
 
 def to_device(data: Any) -> Any:
@@ -207,11 +215,21 @@ class FakeDevice(TorchFunctionMode):
         self.uploads: Counter[tuple[str, str]] = Counter()
         self._coming: list[tuple[torch.Tensor, torch.Tensor]] = []
 
+    def forget(self) -> None:
+        """Count from zero."""
+        self.reads.clear()
+        self.uploads.clear()
+
     def __enter__(self) -> FakeDevice:
         super().__enter__()
         FakeDevice._entered = self
         self._generator, torch.Generator = torch.Generator, _Generator  # type: ignore[misc]
         self._stream, torch.cuda.current_stream = torch.cuda.current_stream, lambda _: _Stream(self)
+        # PyTorch leaves modes while it differentiates, but not what it calls for that
+        self._backward, torch.autograd._engine_run_backward = (
+            torch.autograd._engine_run_backward,
+            self._differentiated,
+        )
         self._overwrites = torch.__future__.get_overwrite_module_params_on_conversion()
         torch.__future__.set_overwrite_module_params_on_conversion(True)
         return self
@@ -219,9 +237,17 @@ class FakeDevice(TorchFunctionMode):
     def __exit__(self, *error: Any) -> None:
         torch.Generator = self._generator  # type: ignore[misc]
         torch.cuda.current_stream = self._stream
+        torch.autograd._engine_run_backward = self._backward
         torch.__future__.set_overwrite_module_params_on_conversion(self._overwrites)
         FakeDevice._entered = None
         super().__exit__(*error)
+
+    def _differentiated(self, *arguments: Any, **options: Any) -> Any:
+        torch.overrides._push_mode(self)
+        try:
+            return self._backward(*arguments, **options)
+        finally:
+            torch.overrides._pop_mode()
 
     @classmethod
     def note(cls, what: str) -> None:
@@ -240,6 +266,8 @@ class FakeDevice(TorchFunctionMode):
         if function in _LOOKS and _is_on_device(args[0]):
             self.note("reads")
             return function(to_cpu(args[0]), *args[1:], **kwargs)
+        if function in _MAKES and _is_on_device(args[0]):
+            return _wrapped(function(to_cpu(args[0]), *args[1:], **kwargs))
         device = kwargs.get("device")
         if device is None and function is torch.Tensor.new_tensor and _is_on_device(args[0]):
             device = CUDA
@@ -259,8 +287,8 @@ class FakeDevice(TorchFunctionMode):
         self, x: torch.Tensor, device: Any, dtype: torch.dtype | None, copy: bool, waits: bool
     ) -> torch.Tensor:
         converted = torch.Tensor.to(x, dtype=x.dtype if dtype is None else dtype, copy=copy)
-        device = x.device if device is None else torch.device(device)
-        if device == x.device:
+        device = _device_of(x) if device is None else torch.device(device)
+        if device == _device_of(x):
             return converted
         if device == CUDA:
             if waits:
@@ -293,7 +321,7 @@ def _to(x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
     waits = not kwargs.get("non_blocking", False)
     for given in (*args, kwargs.get("other")):
         if isinstance(given, torch.Tensor):
-            device, dtype = given.device, given.dtype
+            device, dtype = _device_of(given), given.dtype
         elif isinstance(given, torch.dtype):
             dtype = given
         elif isinstance(given, str | int | torch.device) and not isinstance(given, bool):
@@ -315,4 +343,6 @@ _MOVES = {
 #: What a copy holds before it has come: for flags what nobody hopes for, else NaN.
 _NOT_YET = {True: torch.nan, False: True}
 _LOOKS = {torch.Tensor.numpy, torch.Tensor.tolist, torch.Tensor.__array__}
+#: These make tensors where PyTorch takes their argument to be: on the CPU.
+_MAKES = {torch.nn.functional.one_hot}
 _FROM_HOST = {torch.tensor, torch.as_tensor, torch.from_numpy, torch.Tensor.new_tensor}
