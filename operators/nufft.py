@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 
 from invgen.core.frozen import Constant, Frozen
-from invgen.operators.gridding import Gridding
+from invgen.operators.nonuniform.gridding import Gridding
 
 __all__ = ["NUFFT"]
 
@@ -40,7 +40,7 @@ class NUFFT(Frozen):
     Notes
     -----
     The error against the direct sum is below 1e-4 in single and 1e-10 in double precision: by FINUFFT on the
-    CPU, on a GPU by cuFINUFFT where it is installed, and else by `invgen.operators.gridding`.
+    CPU, on a GPU by cuFINUFFT where it is installed, and else by `invgen.operators.nonuniform.gridding`.
     On the CPU any number of threads gives the same bits.
     """
 
@@ -66,11 +66,11 @@ class NUFFT(Frozen):
     def _make(self, like: torch.Tensor) -> Transforms:
         points = self._points.value
         if like.device.type == "cpu":
-            from invgen.operators.nufft_cpu import Finufft
+            from invgen.operators.nonuniform.finufft import Finufft
 
             return Finufft(self.shape, points, like)
         if like.device.type == "cuda" and find_spec("cufinufft"):
-            from invgen.operators.nufft_cufinufft import Cufinufft
+            from invgen.operators.nonuniform.cufinufft import Cufinufft
 
             return Cufinufft(self.shape, points, like)
         return Gridding(self.shape, points.T / (2 * math.pi), like)

@@ -58,7 +58,7 @@ class _CT(Work):
     def first(self, row: int, notice: Notice) -> Problem:
         """Problem of a slice, once device and center are settled."""
         scan, recipe = self._scan, self.recipe
-        self._settle_device(needs_cufinufft=scan.geometry == "parallel")
+        self._settle_device()
         if recipe.center is None:
             axis = scan.axis()
             center, remark = axis.center, axis.remark

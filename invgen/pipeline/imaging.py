@@ -64,7 +64,7 @@ class Restoration(Work):
 
     def first(self, row: int, notice: Notice) -> Problem:
         """Problem of an image, once device and noise level are settled."""
-        self._settle_device(needs_cufinufft=False)
+        self._settle_device()
         if self.recipe.noise_std is None:
             if self._simulates:
                 raise ParameterError("--simulate takes the noise to add: --noise-std.")

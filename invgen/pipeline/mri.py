@@ -59,7 +59,7 @@ class Images(Work):
     def first(self, row: int, notice: Notice) -> Problem:
         """Problem of a slice, once device and solver are settled."""
         scan = self._scan
-        self._settle_device(needs_cufinufft=scan.trajectory != "cartesian")
+        self._settle_device()
         slab = row // self._depth
         try:
             problem, report = self._problem(slab)

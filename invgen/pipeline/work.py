@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from typing import Any, Literal
 
 import torch
@@ -219,22 +218,19 @@ class Work(ABC):
         """Whether to stop before the solver would."""
         return False
 
-    def _settle_device(self, needs_cufinufft: bool) -> None:
+    def _settle_device(self) -> None:
         """Replace "auto", and refuse a device that is not there."""
-        self.recipe = replace(self.recipe, device=_device(self.recipe.device, needs_cufinufft))
+        self.recipe = replace(self.recipe, device=_device(self.recipe.device))
 
     def _on_device(self, problem: Problem) -> Problem:
         return Problem(problem.operator, problem.measurement.to(self.recipe.device), problem.noise)
 
 
-def _device(name: str, needs_cufinufft: bool) -> str:
+def _device(name: str) -> str:
     present = torch.cuda.is_available()
-    usable = not needs_cufinufft or find_spec("cufinufft") is not None
     if name == "cuda" and not present:
         raise ParameterError("--device cuda: PyTorch finds no CUDA device here; leave it out, or say cpu.")
-    if name == "cuda" and not usable:
-        raise ParameterError("--device cuda needs cufinufft: pip install 'invgen[gpu]'; or say cpu.")
-    return ("cuda" if present and usable else "cpu") if name == "auto" else name
+    return ("cuda" if present else "cpu") if name == "auto" else name
 
 
 @contextmanager

@@ -60,7 +60,7 @@ def _along(
     # what lies side by side at each place of the axis, and the two axes besides
     inner = parts if axis == 2 else sizes[2] * parts
     planes, rows = (sizes[a] if a != axis else 1 for a in (0, 1))
-    pairs, taps = sizes[axis] // 2, matrix.taps.like(x)
+    pairs, taps = sizes[axis] // 2, matrix.taps.like(x).contiguous()
     lines = len(x) * planes * rows
     _filter(
         lambda blocks: (lines * triton.cdiv(pairs * inner, blocks["BLOCK"]),),

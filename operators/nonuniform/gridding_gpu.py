@@ -14,7 +14,7 @@ import triton
 import triton.language as tl
 
 from invgen.core.launch import kernel
-from invgen.operators.nufft_torch import SHAPE_PER_CELL, TILE, Layout
+from invgen.operators.nonuniform.gridding_torch import SHAPE_PER_CELL, TILE, Layout
 
 __all__ = ["interpolate", "spread"]
 

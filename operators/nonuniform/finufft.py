@@ -7,7 +7,7 @@ from threading import Lock
 import torch
 
 from invgen.core.threads import apart_from_openmp
-from invgen.operators.fine_grid import FineGrid
+from invgen.operators.nonuniform.fine_grid import FineGrid
 
 __all__ = ["Finufft"]
 

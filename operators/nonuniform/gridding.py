@@ -11,8 +11,8 @@ import torch
 
 from invgen.core.frozen import Constant
 from invgen.core.kernels import Kernels
-from invgen.operators import nufft_torch
-from invgen.operators.nufft_torch import SHAPE_PER_CELL, TILE, Layout, lay_out
+from invgen.operators.nonuniform import gridding_torch
+from invgen.operators.nonuniform.gridding_torch import SHAPE_PER_CELL, TILE, Layout, lay_out
 from invgen.operators.toeplitz import fast_length
 
 __all__ = ["Gridding"]
@@ -21,9 +21,9 @@ Transform = Callable[[torch.Tensor], torch.Tensor]
 
 
 def _gpu() -> ModuleType:
-    from invgen.operators import nufft_gpu
+    from invgen.operators.nonuniform import gridding_gpu
 
-    return nufft_gpu
+    return gridding_gpu
 
 
 def _trial(kernels: ModuleType, device: torch.device) -> tuple[torch.Tensor, ...]:
@@ -43,10 +43,10 @@ def _points(count: int, dimensions: int) -> torch.Tensor:
     return torch.arange(count)[:, None] * steps % 1 - 0.5
 
 
-_KERNELS = Kernels(nufft_torch, gpu=_gpu, trial=_trial)
+_KERNELS = Kernels(gridding_torch, gpu=_gpu, trial=_trial)
 
 #: Cells that a point reaches along each axis. The error is near ``10^(1 - width)``: Barnett, Magland and
-#: af Klinteberg (2019), section 4.2; Barnett (2021), Aliasing error of the exp(beta sqrt(1 - z^2)) kernel.
+#: af Klinteberg (2019), section 4; Barnett (2021), Aliasing error of the exp(beta sqrt(1 - z^2)) kernel.
 _WIDTH = {torch.float32: 6, torch.float64: 13}
 
 #: Bytes of padded grids that are transformed in one call, of at least one image.
@@ -60,7 +60,7 @@ class Gridding:
     """The transforms of `invgen.operators.nufft.NUFFT` in one precision, on one device.
 
     Frequencies are sums over a grid of twice the image's size, Barnett, Magland and af Klinteberg (2019),
-    eqs. 3.9 to 3.11: images are divided by the transform of the kernel, padded with zeros and transformed,
+    section 3: images are divided by the transform of the kernel, padded with zeros and transformed,
     and each point is interpolated from the cells around it. The adjoint is the transpose of each step in
     reverse order. Both evaluate the same expression for the weights, at distances that are rounded once.
 
@@ -130,7 +130,7 @@ def _grid_length(n: int, width: int, multiple: int) -> int:
 
 
 def _transform_of_kernel(frequencies: torch.Tensor, width: int) -> torch.Tensor:
-    """Fourier transform of the kernel, in cycles per cell, by Gauss-Legendre quadrature; eq. 3.10."""
+    """Fourier transform of the kernel, in cycles per cell, by Gauss-Legendre quadrature."""
     nodes, weights = (torch.from_numpy(each) for each in np.polynomial.legendre.leggauss(4 * width + 40))
     values = torch.exp(SHAPE_PER_CELL * width * ((1 - nodes.square()).sqrt() - 1)) * weights
     waves = torch.cos(math.pi * width * frequencies[:, None] * nodes)

@@ -18,8 +18,7 @@ __all__ = ["SHAPE_PER_CELL", "TILE", "Layout", "interpolate", "lay_out", "spread
 #: Cells along an edge of the tiles in which a grid is summed. Lengths along rows and columns are multiples.
 TILE = 16
 
-#: Shape parameter of the kernel per cell of its width, for a grid of twice the image's size: Barnett,
-#: Magland and af Klinteberg (2019), eq. 4.5.
+#: Shape parameter of the kernel per cell of its width: FINUFFT's for a grid of twice the image's size.
 SHAPE_PER_CELL = 2.3
 
 #: Points that are summed into a tile by one program, of a GPU: fewer are too little work, and of more the
