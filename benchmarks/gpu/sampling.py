@@ -17,7 +17,10 @@ from tests.gpu.fake_device import to_cpu
 __all__ = ["options", "overhead"]
 
 #: What is wanted is of this size, in pixels along a side and images.
-_SIZE, _BATCH = 256, 16
+_SIZE, _BATCH, _LEVELS = 256, 16, 30
+
+#: Pixels along a side of the images that stand in for them without a GPU.
+_TINY = 16
 
 #: From half of white on: from higher levels on the first data steps take longer.
 _SETTINGS: dict[str, Any] = {"scale": 1.0, "sigma_range": (0.005, 0.5)}
@@ -42,95 +45,119 @@ def _operators(n: int) -> dict[str, LinearOperator]:
     }
 
 
+def _case(bench: Bench, A: LinearOperator) -> tuple[Any, ig.Problem, torch.Tensor]:
+    """A prior for the operator, a problem of several images, and these."""
+    with torch._C.DisableTorchFunction():  # what is on no device yet is none of the fake device's
+        prior = ig.priors.load("brain-mr" if A.domain.field == "complex" else "denoiser-gray")
+    x = bench.random(A.domain, _BATCH if bench.gpu else 2)
+    return prior, ig.Problem(A, A(x), ig.noise.Gaussian(0.02)), x
+
+
 def overhead(bench: Bench) -> None:
     """256x256, a batch of 16: time of a step outside of the network, over the network's."""
-    n, batch, levels = (_SIZE, _BATCH, 30) if bench.gpu else (16, 2, 2)
-    for what, A in _operators(n).items():
-        with torch._C.DisableTorchFunction():  # what is on no device yet is none of the fake device's
-            prior = ig.priors.load("brain-mr" if A.domain.field == "complex" else "denoiser-gray")
-        x = bench.random(A.domain, batch)
-        problem = ig.Problem(A, A(x), ig.noise.Gaussian(0.02))
+    for what, A in _operators(_SIZE if bench.gpu else _TINY).items():
+        prior, problem, x = _case(bench, A)
         for make in (DDS, DiffPIR):
             name = (
-                f"`{make.__name__}`, {what}, {_SIZE}x{_SIZE}, batch {_BATCH}: a step outside of the network"
+                f"`{make.__name__}`, {what}, {_SIZE}x{_SIZE}, batch {_BATCH}: outside of the network, a step"
             )
             with bench.guarded(name):
                 if bench.gpu:
-                    own, network = _measured(make, prior, problem, x, levels)
-                    value = f"measured {own:.3g} ms of {own + network:.3g}"
-                    bench.note(
-                        name, f"{value}, {own / network:.1%} of the network", "3 %", own <= 0.03 * network
-                    )
+                    network = milliseconds(lambda p=prior, x=x: p.denoise(x, 0.1))
+                    own = _step(make(prior, iterations=_LEVELS, **_SETTINGS), problem) - network
+                    value, derivation = f"measured {own:.3g} ms", ""
                 else:
-                    _expected(bench, name, make, prior, problem, x)
+                    own_work, network_work = _own_work(make, prior, problem), _network_work(prior, x)
+                    own, network = 1e3 * own_work.seconds, 1e3 * network_work.seconds
+                    value = f"expected {own:.3g} ms"
+                    derivation = f"{own_work.derivation}; the network: {network_work.derivation}"
+                share = own / network
+                reached = share <= 0.03 if bench.gpu else None
+                bench.note(
+                    name,
+                    f"{value}, {share:.1%} of the network's {network:.3g} ms",
+                    "3 %",
+                    reached,
+                    derivation,
+                )
 
 
-def _measured(
-    make: Any, prior: Any, problem: ig.Problem, x: torch.Tensor, levels: int
-) -> tuple[float, float]:
-    """Milliseconds of a step beside the network's, and of the network."""
-    solver = make(prior, iterations=levels, **_SETTINGS)
-    every = milliseconds(lambda: solver(problem, seed=0)) / levels
-    network = milliseconds(lambda: prior.denoise(x, 0.1))
-    return every - network, network
-
-
-def _expected(bench: Bench, name: str, make: Any, prior: Any, problem: ig.Problem, x: torch.Tensor) -> None:
-    """A step is what four levels do more than three; memory and operations grow with the pixels."""
-    scale = _SIZE**2 * _BATCH / x.numel()
-
-    def levels(count: int) -> Work:
-        solver = make(_Stub(prior), iterations=count, **_SETTINGS)
-        return counted(lambda: solver(problem, seed=0), execute=True)
-
-    levels(2)  # what is computed once is kept from here on
-    own = _scaled(levels(4) - levels(3), scale)
-    with torch._C.DisableTorchFunction():
-        network = _scaled(counted(lambda: prior.denoise(to_cpu(x), 0.1), execute=True, host=True), scale)
-    ratio = own.seconds / network.seconds
-    bench.note(
-        name,
-        f"expected {1e3 * own.seconds:.3g} ms, {ratio:.1%} of the network's {1e3 * network.seconds:.3g} ms",
-        "3 %",
-        derivation=f"{own.derivation}; the network: {network.derivation}; from {tuple(x.shape)}",
-    )
-
-
-#: Ways to evaluate a network, from the plain one on: arguments of `evaluated`.
+#: Ways to evaluate a network: arguments of `evaluated`. The first is the plain loop, the last has all.
 _WAYS: dict[str, dict[str, Any]] = {
-    "plain": {},
-    "bfloat16": {"precision": "bfloat16"},
-    "bfloat16, channels last": {"precision": "bfloat16", "channels_last": True},
-    "bfloat16, channels last, CUDA graphs": {
-        "precision": "bfloat16",
-        "channels_last": True,
-        "graphs": True,
-    },
-    "all, compiled": {"precision": "bfloat16", "channels_last": True, "compile": True, "graphs": True},
+    "as it is": {},
+    "in bfloat16": {"precision": "bfloat16"},
+    "so, channels last": {"precision": "bfloat16", "channels_last": True},
+    "so, as CUDA graphs": {"precision": "bfloat16", "channels_last": True, "graphs": True},
+    "so, compiled": {"precision": "bfloat16", "channels_last": True, "graphs": True, "compile": True},
 }
 
 
 def options(bench: Bench) -> None:
-    """Samples a second of `DDS` with each way to evaluate the network; all are to be 3 times the plain one."""
-    n, batch, levels = (_SIZE, _BATCH, 30) if bench.gpu else (16, 2, 2)
-    with torch._C.DisableTorchFunction():
-        prior = ig.priors.load("denoiser-gray")
-    A = Radon((n, n), 60)
-    problem = ig.Problem(A, A(bench.random(A.domain, 1)[0]), ig.noise.Gaussian(0.02))
+    """Samples a second of `DDS`, by the way that its network is evaluated."""
+    A = Radon((_SIZE if bench.gpu else _TINY,) * 2, 60)
+    prior, problem, x = _case(bench, A)
+    own = Work() if bench.gpu else _own_work(DDS, prior, problem)
     plain = 0.0
     for name, way in _WAYS.items():
-        what = f"`DDS`, Radon, 60 views, {_SIZE}x{_SIZE}, {_BATCH} samples, the network {name}"
+        what = f"`DDS`, Radon, 60 views, {_SIZE}x{_SIZE}, batch {_BATCH}, {_LEVELS} levels, network {name}"
+        last = name == list(_WAYS)[-1]
         with bench.guarded(what):
-            solver = DDS(prior.evaluated(**way), iterations=levels, **_SETTINGS)
-            if not bench.gpu:
-                bench.note(what, "expected: see the network's time above" if way else "expected: the loop above")
+            if bench.gpu:
+                step = _step(DDS(prior.evaluated(**way), iterations=_LEVELS, **_SETTINGS), problem)
+            elif last:
+                bench.note(what, "expected: not counted, what is fused is the compiler's decision", "3 times")
                 continue
-            rate = 1e3 * batch / milliseconds(lambda s=solver: s(problem, samples=batch, seed=0))
-            plain = plain or rate
-            last = name == list(_WAYS)[-1]
-            value = f"measured {rate:.3g} samples a second, {rate / plain:.2f} times the plain loop"
-            bench.note(what, value, "3 times" if last else "", rate >= 3 * plain if last else None)
+            else:
+                step = 1e3 * (own.seconds + _evaluated_work(prior, way, x).seconds)
+            plain = plain or step
+            rate, ratio = 1e3 * _BATCH / _LEVELS / step, plain / step
+            how = "measured" if bench.gpu else "expected"
+            value = f"{how} {rate:.3g} samples a second, {ratio:.2f} times the first"
+            bench.note(what, value, "3 times" if last else "", ratio >= 3 if last else None)
 
 
-def _scaled(work: Work, factor: float) -> Work:
-    return replace(work * factor, kernels=work.kernels)
+def _step(solver: Any, problem: ig.Problem) -> float:
+    """Milliseconds of a noise level."""
+    return milliseconds(lambda: solver(problem, seed=0)) / _LEVELS
+
+
+def _own_work(make: Any, prior: Any, problem: ig.Problem) -> Work:
+    """Of a step at full size, without the network: what four levels do more than three."""
+
+    def step(count: int) -> Work:
+        part = ig.Problem(problem.operator, problem.measurement[:count], problem.noise)
+
+        def levels(number: int) -> Work:
+            solver = make(_Stub(prior), iterations=number, **_SETTINGS)
+            return counted(lambda: solver(part, seed=0), execute=True)
+
+        levels(2)  # what is computed once is kept from here on
+        return levels(4) - levels(3)
+
+    pixels, one, two = _SIZE**2 / problem.operator.domain.size, step(1), step(2)
+    return _at_full_size(one * pixels, two * pixels, two.kernels)
+
+
+def _network_work(prior: Any, x: torch.Tensor) -> Work:
+    """Of an evaluation at full size, counted on the host."""
+
+    def evaluation(some: torch.Tensor) -> Work:
+        prior.denoise(some, 0.1)
+        return counted(lambda: prior.denoise(some, 0.1), execute=True, host=True)
+
+    with torch._C.DisableTorchFunction():
+        one, two = evaluation(to_cpu(x)[:1]), evaluation(to_cpu(x))
+    pixels = _SIZE**2 / x[0].numel()
+    weights = one * 2 - two
+    return _at_full_size(weights + (two - one) * pixels, weights + (two - one) * (2 * pixels), two.kernels)
+
+
+def _at_full_size(one: Work, two: Work, kernels: float) -> Work:
+    """The work of a batch from that of one image and of two."""
+    return replace(one + (two - one) * (_BATCH - 1), kernels=kernels)
+
+
+def _evaluated_work(prior: Any, way: dict[str, Any], x: torch.Tensor) -> Work:
+    """Likewise; a graph is one launch, and the host knows none."""
+    work = _network_work(prior.evaluated(**{**way, "graphs": False}), x)
+    return replace(work, kernels=1) if way.get("graphs") else work
