@@ -8,7 +8,7 @@ from invgen.core.kernels import Kernels
 from invgen.core.space import Space
 from invgen.operators.linear import LinearOperator
 from invgen.operators.tomography import backprojection_torch
-from invgen.operators.tomography.divergent import ConeGeometry, FanGeometry
+from invgen.operators.tomography.divergent import ConeGeometry, FanGeometry, cone_geometry, fan_geometry
 from invgen.operators.tomography.projector import Backprojector
 from invgen.operators.tomography.rays import FINE, PixelShadows
 
@@ -21,7 +21,29 @@ def _cpu() -> Backprojector:
     return backprojection_cpu
 
 
-_KERNELS = Kernels[Backprojector](backprojection_torch, cpu=_cpu)
+def _gpu() -> Backprojector:
+    from invgen.operators.tomography import backprojection_gpu
+
+    return backprojection_gpu
+
+
+def _trial(backprojector: Backprojector, device: torch.device) -> tuple[torch.Tensor, ...]:
+    """Of a curved fan and a cone."""
+    fan = fan_geometry((20, 17), 12, 30.0, 40.0, 31, 1.1, 0.3, True, 1.0)
+    cone = cone_geometry((9, 11, 12), 7, 20.0, 31.0, (14, 21), (1.2, 1.1), (0.6, -0.3), 1.0)
+    flat, deep = PixelShadows(fan.as_cone()), PixelShadows(cone)
+    generator = torch.Generator().manual_seed(0)
+    shapes = (12, _samples(fan)), (20, 17), (7, 14, _samples(cone.fan)), (9, 11, 12)
+    rows, image, panels, volume = (torch.randn(3, *n, generator=generator).to(device) for n in shapes)
+    return (
+        backprojector.fan(rows, flat),
+        backprojector.fan_adjoint(image, flat, rows.shape[2]),
+        backprojector.cone(panels, deep),
+        backprojector.cone_adjoint(volume, deep, (panels.shape[2], panels.shape[3])),
+    )
+
+
+_KERNELS = Kernels[Backprojector](backprojection_torch, cpu=_cpu, gpu=_gpu, trial=_trial)
 
 
 def refined(spectra: torch.Tensor, n: int, count: int) -> torch.Tensor:

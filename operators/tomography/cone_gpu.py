@@ -38,7 +38,7 @@ def forward(x: torch.Tensor, rays: DivergentRays) -> torch.Tensor:
     for volumes, out in zip(x.split(size), y.split(size), strict=True):
         programs, groups, lanes = spread(len(volumes))
         stacks = side_by_side(volumes.permute(0, 2, 3, 1).reshape(len(volumes), -1)).contiguous()
-        _project(
+        _project_cone(
             lambda blocks, number=programs * groups, lanes=lanes: (
                 views * triton.cdiv(columns, blocks["COLUMNS"]) * triton.cdiv(rows * lanes, blocks["ROWS"]),
                 number,
@@ -60,7 +60,7 @@ def adjoint(y: torch.Tensor, rays: DivergentRays) -> torch.Tensor:
     size = max(1, _COPIED // (views * rows * columns))
     for panels, out in zip(y.split(size), x.split(size), strict=True):
         programs, groups, lanes = spread(len(panels))
-        _backproject(
+        _backproject_cone(
             lambda blocks, number=programs * groups, lanes=lanes: (
                 triton.cdiv(height, blocks["ROWS"])
                 * triton.cdiv(width, blocks["COLUMNS"])
@@ -87,7 +87,7 @@ def _length(rays: DivergentRays, like: torch.Tensor) -> torch.Tensor:
     {"COLUMNS": 4, "ROWS": 64, "num_warps": 1},
     key=("columns", "rows", "depth", "height", "width", "LANES"),
 )
-def _project(
+def _project_cone(
     x,
     start,
     slope,
@@ -160,7 +160,7 @@ def _project(
     {"ROWS": 1, "COLUMNS": 1, "LAYERS": 256, "num_warps": 2},
     key=("columns", "rows", "depth", "height", "width", "LANES"),
 )
-def _backproject(
+def _backproject_cone(
     y,
     start,
     slope,

@@ -16,7 +16,7 @@ from invgen.operators.tomography.rays import DivergentRays
 
 __all__ = ["adjoint", "forward"]
 
-#: Samples whose places are held at once: slab by slab, memory stays bounded.
+#: Samples that are held at once, of all elements of a batch: memory stays bounded.
 _BLOCK = 1 << 21
 
 
@@ -59,7 +59,7 @@ def _samples(
         upright = dy.abs() >= dx.abs()
         for steep, lines in ((True, height), (False, width)):
             chosen = (upright == steep).nonzero().squeeze(1)
-            size = max(1, _BLOCK // (lines * len(up)))
+            size = max(1, _BLOCK // (lines * len(up) * len(like)))
             for columns in chosen.split(size):
                 line = torch.arange(lines, device=like.device, dtype=torch.float64)[:, None]
                 if steep:  # rows run against y

@@ -55,7 +55,7 @@ class Tracks(Frozen):
         curved: bool,
         pixel_size: float,
     ) -> None:
-        """Take rays in pixels, (views, bins): columns and rows from the first pixel to a point, directions."""
+        """Take rays in pixels, (views, bins): columns, rows from the first pixel to a point, and directions."""
         size = sum(image_shape)
         steep = dy.abs() >= dx.abs()
         q = torch.where(steep, dx, dy) / torch.where(steep, dy, dx)
@@ -215,7 +215,7 @@ class DivergentRays(Frozen):
 
     @property
     def _in_plane(self) -> tuple[torch.Tensor, ...]:
-        """Columns and rows from the first pixel to the source, (views, 1), and directions (views, columns)."""
+        """Columns, rows from the first pixel to the source, (views, 1), and directions (views, columns)."""
         _, height, width = self.volume_shape
         cos, sin = self.views.T[..., None]
         dx, dy = self.across * cos - self.along * sin, self.across * sin + self.along * cos
@@ -238,6 +238,16 @@ class PixelShadows(Frozen):
         Distance of the source from the axis.
     first, scale, lowest, rise : float
     curved : bool
+    directions : Constant, float64 (views, 2)
+        As `views`.
+    between : Constant, float64 (samples, 3, 2)
+        Directions along the panel's rows and along the central ray, of the ray to each sample and of those
+        between which pixels have a part in it: of its neighbors, or of the detector's edge.
+    numbers : Constant, float64 (8,)
+        For kernels: radius, first, scale, lowest and rise, the least and the greatest w of a voxel's middle,
+        and the error in single precision of where along z the middle of a row is met, in slices.
+    bits : int
+        Fractional bits of places on a column of the panel, of what 64 bits leave beside the largest one.
     """
 
     def __init__(self, geometry: ConeGeometry) -> None:
@@ -250,3 +260,19 @@ class PixelShadows(Frozen):
         self.lowest = -float(geometry.rows()[0]) / geometry.row_spacing
         self.rise = fan.source_detector / geometry.row_spacing
         self.curved = fan.curved
+        self.directions = Constant(self.views)
+        samples = torch.arange(FINE * (fan.detector_count - 1) + 1, dtype=torch.float64)
+        near, far = samples - 1, samples + 1
+        near[0], far[-1] = -FINE / 2, samples[-1] + FINE / 2
+        ratio = (torch.stack([samples, near, far], 1) - self.first) / self.scale
+        self.between = Constant(
+            torch.stack([ratio.sin(), ratio.cos()] if fan.curved else [ratio, torch.ones_like(ratio)], 2)
+        )
+        depth, *plane = self.volume_shape
+        extent = math.hypot(*(n - 1 for n in plane)) / 2
+        least, greatest = self.radius - extent, self.radius + extent
+        error = _SINGLE * (depth + 2 + (geometry.row_count + abs(self.lowest)) * greatest / self.rise)
+        where = self.radius, self.first, self.scale, self.lowest, self.rise, least, greatest, error
+        self.numbers = Constant(torch.tensor(where, dtype=torch.float64))
+        largest = abs(self.lowest) + depth * self.rise / least + geometry.row_count
+        self.bits = min(52, 62 - math.ceil(largest).bit_length())

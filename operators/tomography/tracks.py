@@ -33,9 +33,9 @@ def side_by_side(x: torch.Tensor) -> torch.Tensor:
 
 
 @triton.jit
-def split(place, BITS: tl.constexpr, DTYPE: tl.constexpr):
+def split(place, BITS: tl.constexpr, dtype: tl.constexpr):
     """Where a place in whole numbers lies: the grid point before it, and the part of the way to the next."""
-    if DTYPE == tl.float64:
+    if dtype == tl.float64:
         part = ((place << (52 - BITS)) & 0xFFFFFFFFFFFFF).to(tl.float64) * 2.0**-52
     else:
         part = ((place >> (BITS - 24)) & 0xFFFFFF).to(tl.int32).to(tl.float32) * 2.0**-24
@@ -72,9 +72,9 @@ def arctangent(q):
 
 
 @triton.jit
-def share(place, point, BITS: tl.constexpr, DTYPE: tl.constexpr):
+def share(place, point, BITS: tl.constexpr, dtype: tl.constexpr):
     """Weight of a grid point in linear interpolation at a place: what `split` says, seen from the point."""
-    before, part = split(place, BITS, DTYPE)
+    before, part = split(place, BITS, dtype)
     return tl.where(before == point, 1 - part, tl.where(before + 1 == point, part, 0))
 
 
@@ -107,10 +107,10 @@ def candidates(x, y, x_mean, y_mean, radius, view, views, detector, bins, CURVED
 
     u = x * cos + y * sin
     w = tl.maximum(1 + (y * cos - x * sin) * inverse, 1e-6)
+    ratio = u / w
     if CURVED:
-        place = axis + scale * arctangent(u / w * inverse) / inverse
-    else:
-        place = axis + scale * (u / w)
+        ratio = arctangent(ratio * inverse) / inverse
+    place = axis + scale * ratio
     place = tl.minimum(tl.maximum(place, -half - 1), bins + half)
     first = tl.where(all_bins, 0, tl.ceil(place - half)).to(tl.int32)
     number = tl.where(all_bins, bins, (2 * half).to(tl.int32) + 1)
