@@ -32,12 +32,12 @@ _SECTIONS = {
 }
 
 
-def main() -> int:
+def main(words: list[str] | None = None) -> int:
     """Run the sections that the command line names, or all; 1 where a figure is missed or a row fails."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__.partition("\n")[0])
     parser.add_argument("sections", nargs="*", choices=[[], *_SECTIONS], metavar="section")
     parser.add_argument("--quick", action="store_true", help="tiny sizes")
-    asked = parser.parse_args()
+    asked = parser.parse_args(words)
     there = torch.cuda.is_available()
     passes = [Bench(tiny=asked.quick or not there, execute=True)]
     if not there and not asked.quick:

@@ -111,7 +111,8 @@ class Bench:
                 found, reached = self._measured(call(batch), peers or {}, wanted)
             else:
                 found, reached = f"expected {1e3 * work.seconds:.3g} ms", None
-            self.note(what, found, goal, reached, f"{1e3 * work.seconds:.3g} ms: {work.derivation}")
+            prefix = f"{1e3 * work.seconds:.3g} ms: " if self.gpu else ""
+            self.note(what, found, goal, reached, prefix + work.derivation)
 
     @contextmanager
     def guarded(self, what: str) -> Iterator[None]:
