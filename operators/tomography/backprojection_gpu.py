@@ -194,7 +194,7 @@ def _gather(
 
 @triton.jit
 def _crossing(u, w, steep, cos, sin, radius, height, width):
-    """Where rays along (u, w) cross line zero, and from line to line, as of `Tracks`; directions across lines.
+    """Where rays along (u, w) cross line zero, and from line to line, as of `Tracks`; directions across them.
 
     Of a ray that is nearly parallel to the lines, the direction is zero.
     """

@@ -55,7 +55,7 @@ class Tracks(Frozen):
         curved: bool,
         pixel_size: float,
     ) -> None:
-        """Take rays in pixels, (views, bins): columns, rows from the first pixel to a point, and directions."""
+        """Take rays in pixels, (views, bins): columns and rows from the first pixel, and directions."""
         size = sum(image_shape)
         steep = dy.abs() >= dx.abs()
         q = torch.where(steep, dx, dy) / torch.where(steep, dy, dx)
