@@ -24,7 +24,7 @@ class Reports:
 
     To read a number of a GPU the host waits until all that is queued has been computed, and the GPU is then
     without work. So the copy of a report is queued, too, and read when the next iteration is queued behind
-    it: the loop runs one iteration further than it need have, and must not mind. On a CPU nothing is late.
+    it: the loop runs one iteration further than it need have, and must not mind. Elsewhere nothing is late.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class Reports:
     """
 
     def __init__(self, device: torch.device) -> None:
-        self._late = 0 if device.type == "cpu" else 1
+        self._late = device.type == "cuda"
         self._coming: deque[tuple[Any, torch.Tensor, Any]] = deque()
 
     def after(self, numbers: torch.Tensor, tag: Any = None) -> list[tuple[Any, torch.Tensor]]:
@@ -49,12 +49,9 @@ class Reports:
         -------
         list of (tag, tensor on the CPU)
         """
-        arrived = None
-        if self._late:
-            here = numbers.to("cpu", non_blocking=True)
-            arrived = torch.cuda.current_stream(numbers.device).record_event()
-            numbers = here
-        self._coming.append((tag, numbers, arrived))
+        here = numbers.to("cpu", non_blocking=self._late)
+        arrived = torch.cuda.current_stream(numbers.device).record_event() if self._late else None
+        self._coming.append((tag, here, arrived))
         return self._come(len(self._coming) - self._late)
 
     def rest(self) -> list[tuple[Any, torch.Tensor]]:

@@ -15,6 +15,7 @@ from invgen.convex.momentum import momentum
 from invgen.convex.splitting import ratio_of
 from invgen.core.batching import placed
 from invgen.core.errors import CapabilityError, ParameterError, ShapeError
+from invgen.core.late import fails
 from invgen.operators import Identity, LinearOperator, Space
 from invgen.problem import Problem
 from invgen.solvers.base import Solver
@@ -55,7 +56,7 @@ class Lasso(Solver):
         if isinstance(self.weight, str):
             if self.weight != "auto":
                 raise ParameterError(f"weight is a positive number or 'auto'; got {self.weight!r}.")
-        elif not bool((torch.as_tensor(self.weight) > 0).all()):
+        elif fails(torch.as_tensor(self.weight) > 0):
             raise ParameterError(f"weight must be positive; got {self.weight}.")
         check_orthonormal(self.name, self.transform)
 

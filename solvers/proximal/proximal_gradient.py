@@ -256,8 +256,9 @@ class _Denoising(_InMetric):
         x' = (x + c tau (u - sum K_i.H y_i' / c)) / (1 + c tau)
         theta = 1 / sqrt(1 + 2 c tau),   tau' = theta tau
 
-    with ``tau = 1 / c`` at first, so that ``c tau`` is one known sequence, and ``sigma_i = 1 / (n tau |K_i|^2)`` for n terms. Its steps become shorter
-    and shorter: once they have, the restarts of the other method converge faster.
+    with ``tau = 1 / c`` at first and ``sigma_i = 1 / (n tau |K_i|^2)`` for n terms. Its steps become shorter
+    and shorter, ``c tau`` by a sequence that is the same for all: once they have, the restarts of the other
+    method converge faster.
     """
 
     def __init__(self, problem: Problem, prior: Any, iterations: int) -> None:

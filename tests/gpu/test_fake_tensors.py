@@ -6,7 +6,9 @@ there are refused, and values that the host reads are counted.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import inspect
 from collections import Counter
 from unittest import mock
@@ -15,6 +17,7 @@ import pytest
 import torch
 
 import invgen as ig
+from invgen.core.errors import CapabilityError
 from invgen.core.kernels import Kernels
 from invgen.core.launch import Kernel
 from invgen.operators import LinearOperator, ProductSpace
@@ -29,8 +32,6 @@ from invgen.priors.base import (
     Patchwise,
     Prior,
     Sampler,
-    Staged,
-    Tunable,
     energy_gradient,
     has_closed_form,
 )
@@ -44,8 +45,8 @@ from ..contracts.test_solvers import SOLVERS
 from . import waits
 from .fake_device import CUDA, FakeDevice, to_cpu, to_device
 
-#: Results in double precision may differ by what sums in another order differ by.
-ROUNDING = 1e-9
+#: Results in double precision may differ by what sums in another order differ by, which solvers amplify.
+ROUNDING, AMPLIFIED = 1e-9, 1e-6
 
 
 def cases(registry):
@@ -61,13 +62,13 @@ def parts(x):
     return x if isinstance(x, tuple) else (x,)
 
 
-def assert_same(found, expected):
+def assert_same(found, expected, tolerance=ROUNDING):
     for got, want in zip(parts(found), parts(expected), strict=True):
         assert got.device == CUDA
         assert got.dtype == want.dtype
         values = to_cpu(got)
         size = torch.linalg.vector_norm(want.flatten())
-        assert torch.linalg.vector_norm((values - want).flatten()) <= ROUNDING * size
+        assert torch.linalg.vector_norm((values - want).flatten()) <= tolerance * size
 
 
 class OnInner:
@@ -103,7 +104,7 @@ def _moved_back(result, like):
 
 @pytest.fixture
 def kernels_of_the_cpu(monkeypatch):
-    """A GPU's kernels, which have tests of their own, are Triton's interpreter here: too slow for iterations."""
+    """Stand for those of a GPU, which Triton's interpreter is too slow for in iterations."""
     serving = Kernels.serving
 
     def on_inner(self, x):
@@ -193,19 +194,14 @@ def methods_of(prior, space):
     return found
 
 
-def latent_methods_of(prior):
+def latent_methods_of(prior, z):
     """The same of a generator, functions of latent variables."""
     found = {"decode": prior.decode, "latent_log_prob": prior.latent_log_prob}
-    if isinstance(prior, Tunable):
+    with contextlib.suppress(CapabilityError):  # not all have one network whose layers are known
+        prior.stages(z)
+        found["stages"] = lambda z: functools.reduce(lambda x, stage: stage(x), prior.stages(z), z)
+        prior.weights(z)
         found["decode_with"] = lambda z: prior.decode_with(prior.weights(z), z)
-    if isinstance(prior, Staged):
-
-        def in_stages(z):
-            for stage in prior.stages(z):
-                z = stage(z)
-            return z
-
-        found["stages"] = in_stages
     return found
 
 
@@ -239,7 +235,7 @@ def test_prior_computes_on_the_device_and_does_not_wait(name, prior, options):
     if isinstance(prior, Generator):
         generator = torch.Generator().manual_seed(0)
         z = torch.randn(2, *prior.latent_shape, generator=generator, dtype=torch.float64)
-        kinds.append((lambda z: latent_methods_of(prior), z))
+        kinds.append((lambda z: latent_methods_of(prior, z), z))
     compared = 0
     for methods, x in kinds:
         expected = {method: function(x) for method, function in methods(x).items()}
@@ -286,22 +282,23 @@ SHORT = 12
 @pytest.mark.parametrize(("name", "case"), cases({**SOLVERS, **SAMPLERS}))
 def test_solver_gives_the_cpu_s_result_and_no_iteration_waits(name, case):
     solver, problem, _ = {**SOLVERS, **SAMPLERS}[name][case]
-    solver = dataclasses.replace(solver, iterations=min(solver.iterations, SHORT))
+    if solver.iterations > SHORT:
+        solver = dataclasses.replace(solver, iterations=SHORT)
     problem = _two_discs(0) if problem is None else problem()
     samples = {"samples": 2} if solver.draws_samples else {}
     expected = solver(problem, seed=3, **samples)
-    with FakeDevice() as device, mock.patch("torch.cuda.max_memory_allocated", lambda _: 0):
+    with FakeDevice() as device, mock.patch("torch.cuda.max_memory_allocated", return_value=0):
         there = ig.Problem(problem.operator, to_device(problem.measurement), problem.noise)
         followed = Followed(device)
         result = solver(there, seed=3, callback=followed, **samples)
         # a fake generator draws what the CPU's draws
-        assert_same(result.x, expected.x)
+        assert_same(result.x, expected.x, AMPLIFIED)
         for key, values in expected.history.items():
-            torch.testing.assert_close(to_cpu(result.history[key]), values, rtol=1e-6, atol=1e-9)
+            torch.testing.assert_close(to_cpu(result.history[key]), values, rtol=AMPLIFIED, atol=ROUNDING)
         for key in ("iterations", "converged"):
             torch.testing.assert_close(to_cpu(result.stats[key]), expected.stats[key])
         end = device.reads
-        assert not waits.beyond(followed.reads[0], waits.FIRST)
+        assert not waits.beyond(followed.reads[0], waits.FIRST + waits.LATER)
         for before, after in zip(followed.reads, followed.reads[1:], strict=False):
             assert not waits.beyond(after - before, waits.LATER)
         later = followed.uploads[len(followed.uploads) // 2 :]
