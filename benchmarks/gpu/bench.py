@@ -26,8 +26,8 @@ Call = Callable[[], object]
 #: Seconds after which no further row is begun, so that a run ends within eight minutes.
 _ENOUGH = 420.0
 
-#: Seconds that each call is measured for, and the fewest repetitions.
-_PATIENCE, _FEWEST = 0.4, 5
+#: Seconds that each call is measured for, the repetitions that there shall be, and seconds that end these.
+_PATIENCE, _ENOUGH_TIMES, _IMPATIENCE = 0.4, 7, 3.0
 
 
 class Bench:
@@ -70,7 +70,14 @@ class Bench:
         return tiny if self.tiny else full
 
     def random(self, space: Space, batch: int, seed: int = 0) -> torch.Tensor:
-        """Standard Gaussian numbers on the device, in single precision."""
+        """Standard Gaussian numbers on the device, in single precision; zeros where nothing is computed."""
+        shape = (batch, *space.shape)
+        dtype = torch.float32 if space.field == "real" else torch.complex64
+        if self.gpu:
+            generator = torch.Generator(self.device).manual_seed(seed)
+            return torch.randn(shape, generator=generator, dtype=dtype, device=self.device)
+        if not self.execute:
+            return self.place(torch.zeros(shape, dtype=dtype))
         return self.place(space.random((batch,), seed=seed, dtype=torch.float32))
 
     def place(self, x: torch.Tensor) -> torch.Tensor:
@@ -104,6 +111,9 @@ class Bench:
         wanted : float, optional
             How many times as fast as the first peer it is to be.
         """
+        if self.over:
+            self.note(what, "not run: seven minutes are over")
+            return
         with self.guarded(what):
             goal = "" if wanted is None else f"{wanted:g} times {next(iter(peers or {}))}"
             work = self._work(call, batch) + Work(operations=operations, cached=cached) * batch
@@ -168,9 +178,9 @@ def milliseconds(call: Call) -> float:
     """Median time of a call on the GPU, by its events, after two that are not counted."""
     for _ in range(2):
         call()
+    torch.cuda.synchronize()
     times: list[float] = []
-    began = time.perf_counter()
-    while len(times) < _FEWEST or time.perf_counter() - began < _PATIENCE:
+    while sum(times) < 1e3 * (_PATIENCE if len(times) >= _ENOUGH_TIMES else _IMPATIENCE):
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         start.record()
         call()

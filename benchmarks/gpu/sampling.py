@@ -49,7 +49,11 @@ def _case(bench: Bench, A: LinearOperator) -> tuple[Any, ig.Problem, torch.Tenso
     """A prior for the operator, a problem of several images, and these."""
     with torch._C.DisableTorchFunction():  # what is on no device yet is none of the fake device's
         prior = ig.priors.load("brain-mr" if A.domain.field == "complex" else "denoiser-gray")
-    x = bench.random(A.domain, _BATCH if bench.gpu else 2)
+    x = (
+        bench.random(A.domain, _BATCH)
+        if bench.gpu
+        else bench.place(A.domain.random((2,), seed=0, dtype=torch.float32))
+    )
     return prior, ig.Problem(A, A(x), ig.noise.Gaussian(0.02)), x
 
 
