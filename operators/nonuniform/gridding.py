@@ -62,7 +62,10 @@ class Gridding:
     Frequencies are sums over a grid of twice the image's size, Barnett, Magland and af Klinteberg (2019),
     section 3: images are divided by the transform of the kernel, padded with zeros and transformed,
     and each point is interpolated from the cells around it. The adjoint is the transpose of each step in
-    reverse order. Both evaluate the same expression for the weights, at distances that are rounded once.
+    reverse order. Both evaluate the same expression for the weights, at distances that are computed in double
+    precision and rounded once. Of each point its first cell and its distance along each axis are kept, and
+    its number in the list of each column of tiles that it reaches, 1.7 of them on average in single
+    precision: 35 bytes for an image, and no weights.
 
     Parameters
     ----------

@@ -48,14 +48,8 @@ def spread(layout: Layout, values: torch.Tensor) -> torch.Tensor:
     if layout.parts:
         _collect(
             lambda blocks: (len(layout.crowded), len(values)),
-            *(
-                *reversed(targets),
-                layout.crowded,
-                layout.parts,
-                math.prod(layout.grid),
-                *layout.grid[1:],
-                TILE,
-            ),
+            *(*reversed(targets), layout.crowded),
+            *(layout.parts, math.prod(layout.grid), *layout.grid[1:], TILE),
         )
     return grid
 

@@ -21,8 +21,8 @@ TILE = 16
 #: Shape parameter of the kernel per cell of its width: FINUFFT's for a grid of twice the image's size.
 SHAPE_PER_CELL = 2.3
 
-#: Points that are summed into a tile by one program, of a GPU: fewer are too little work, and of more the
-#: middle of radial trajectories would have too many.
+#: Points that one program sums into a tile: fewer are too little work, and with more the few programs of the
+#: middle of radial trajectories would be the last to end.
 _PIECE = 256
 
 
@@ -99,7 +99,8 @@ def lay_out(points: torch.Tensor, grid: tuple[int, ...], width: int, dtype: torc
     end = torch.searchsorted(keys, lowest + reach[0])
 
     longest = int((end - begin).max())
-    piece = max(_PIECE, TILE * math.isqrt(longest))  # a program sums as many points as a tile has parts
+    # of a tile with very many points the programs have more, so that its parts are few enough to be summed
+    piece = max(_PIECE, TILE * math.isqrt(longest))
     count = ((end - begin + piece - 1) // piece).clamp(min=1)
     tile = tiles.repeat_interleave(count)
     number = torch.arange(len(tile), device=points.device) - (count.cumsum(0) - count)[tile]

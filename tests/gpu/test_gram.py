@@ -80,7 +80,7 @@ def test_the_adjoint_of_coils_is_the_transpose():
 
 
 @pytest.mark.parametrize("elements", [1, 2, 100])
-@pytest.mark.parametrize("name", ["lines", "radial", "parallel beams"])
+@pytest.mark.parametrize("name", ["lines", "parallel beams", pytest.param("radial", marks=pytest.mark.slow)])
 def test_a_batch_in_chunks_is_the_whole_batch(name, elements, monkeypatch):
     A = GRAMS[name]
     x = A.domain.random((3,), seed=0, dtype=torch.float64)
@@ -96,7 +96,8 @@ def test_a_batch_in_chunks_is_the_whole_batch(name, elements, monkeypatch):
             assert_close(A.H(measured), back, torch.float64)
 
 
-@pytest.mark.parametrize("name", ["lines", "no maps", "parallel beams"])
+@pytest.mark.cases_are_slow
+@pytest.mark.parametrize("name", ["no maps", "lines", "parallel beams"])
 def test_first_and_second_derivatives_are_exact(name):
     gram = GRAMS[name].gram
     x = gram.domain.random(seed=0, dtype=torch.float64).requires_grad_()

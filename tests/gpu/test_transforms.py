@@ -70,7 +70,9 @@ def test_the_adjoint_of_complex_differences_is_their_transpose():
 
 
 @DTYPES
-@pytest.mark.parametrize("name", WAVELETS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n == "volume" else n for n in WAVELETS]
+)
 def test_wavelets_are_those_of_plain_pytorch(name, dtype):
     W = WAVELETS[name]
     x, y = W.domain.random((2,), seed=0, dtype=dtype), W.range.random((2,), seed=1, dtype=dtype)
