@@ -106,18 +106,23 @@ def options(bench: Bench) -> None:
         what = f"`DDS`, Radon, 60 views, {_SIZE}x{_SIZE}, batch {_BATCH}, {_LEVELS} levels, network {name}"
         last = name == list(_WAYS)[-1]
         with bench.guarded(what):
+            derivation = ""
             if bench.gpu:
                 step = _step(DDS(prior.evaluated(**way), iterations=_LEVELS, **_SETTINGS), problem)
             elif last:
                 bench.note(what, "expected: not counted, what is fused is the compiler's decision", "3 times")
                 continue
             else:
-                step = 1e3 * (own.seconds + _evaluated_work(prior, way, x).seconds)
+                network = _evaluated_work(prior, way, x)
+                step = 1e3 * (own.seconds + network.seconds)
+                derivation = (
+                    f"outside of the network {1e3 * own.seconds:.3g} ms; the network: {network.derivation}"
+                )
             plain = plain or step
             rate, ratio = 1e3 * _BATCH / _LEVELS / step, plain / step
             how = "measured" if bench.gpu else "expected"
             value = f"{how} {rate:.3g} samples a second, {ratio:.2f} times the first"
-            bench.note(what, value, "3 times" if last else "", ratio >= 3 if last else None)
+            bench.note(what, value, "3 times" if last else "", ratio >= 3 if last else None, derivation)
 
 
 def _step(solver: Any, problem: ig.Problem) -> float:
