@@ -54,7 +54,7 @@ class _AstraVolumes:
         self._data = astra.data3d.link("-sino", projection, self._y)
 
     def run(self, name: str) -> Call:
-        """ "FP3D_CUDA", "BP3D_CUDA" or "FDK_CUDA"."""
+        """One of "FP3D_CUDA", "BP3D_CUDA" and "FDK_CUDA"."""
         settings = self._astra.astra_dict(name)
         settings["ProjectionDataId"] = self._data
         settings["VolumeDataId" if name == "FP3D_CUDA" else "ReconstructionDataId"] = self._volume
@@ -75,7 +75,7 @@ class _AstraSlices:
         self._sinogram = astra.data2d.create("-sino", projection)
 
     def run(self, name: str) -> Call:
-        """ "FP_CUDA", "BP_CUDA" or "FBP_CUDA"."""
+        """One of "FP_CUDA", "BP_CUDA" and "FBP_CUDA"."""
         settings = self._astra.astra_dict(name)
         settings["ProjectorId"], settings["ProjectionDataId"] = self._projector, self._sinogram
         settings["VolumeDataId" if name == "FP_CUDA" else "ReconstructionDataId"] = self._image
@@ -89,32 +89,20 @@ def _together(calls: Iterable[Call]) -> Call:
     return lambda: [call() for call in known]
 
 
-def _installed(*names: str) -> bool:
-    return all(importlib.util.find_spec(name) for name in names)
+def _installed(name: str) -> bool:
+    return importlib.util.find_spec(name) is not None
 
 
 def astra_volumes(A: Radon | ConeBeam, x: Tensor, *names: str) -> Callable[[], Call | None]:
     """Its algorithms one after the other, or None without ASTRA."""
 
-    def make() -> Call | None:
-        if not _installed("astra"):
-            return None
-        peer = _AstraVolumes(A, x.clone())
-        return _together(map(peer.run, names))
-
-    return make
+    return lambda: _together(map(_AstraVolumes(A, x.clone()).run, names)) if _installed("astra") else None
 
 
 def astra_slices(A: Radon | FanBeam, batch: int, *names: str) -> Callable[[], Call | None]:
     """Its algorithms one after the other, or None without ASTRA."""
 
-    def make() -> Call | None:
-        if not _installed("astra"):
-            return None
-        peer = _AstraSlices(A, batch)
-        return _together(map(peer.run, names))
-
-    return make
+    return lambda: _together(map(_AstraSlices(A, batch).run, names)) if _installed("astra") else None
 
 
 def deepinv_radon(A: Radon, x: Tensor, *directions: str) -> Callable[[], Call | None]:
