@@ -15,9 +15,9 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.gpu.__main__ import main  # noqa: E402
 from benchmarks.gpu.bench import Bench  # noqa: E402
-from benchmarks.gpu.peers import deepinv_mri, deepinv_radon  # noqa: E402
+from benchmarks.gpu.peers import _AstraVolumes, deepinv_mri, deepinv_radon  # noqa: E402
 from benchmarks.gpu.work import Work, counted  # noqa: E402
-from invgen.operators import MRI, Gradient, Radon  # noqa: E402
+from invgen.operators import MRI, ConeBeam, Gradient, Radon  # noqa: E402
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU, on which it measures")
 
@@ -101,6 +101,16 @@ def test_the_longest_of_the_limits_is_expected():
     assert Work(kernels=400, moved=3.0e9).seconds == pytest.approx(2e-3)
     assert Work(operations=67e9, products=989e9, cached=33e9).seconds == pytest.approx(1e-3)
     assert "400 kernels" in Work(kernels=400, moved=3.0e9).derivation.partition(";")[0]
+
+
+@pytest.mark.parametrize("A", [Radon((8, 6), 5), ConeBeam((3, 8, 6), 4, 20.0, 30.0)], ids=repr)
+def test_astra_takes_tensors_as_they_are(A):
+    """Slices of a batch are those of a volume; its projections have the rows of the panel first."""
+    pytest.importorskip("astra")
+    peer = _AstraVolumes(A, torch.zeros(3, 8, 6))
+    rows, views, columns = peer._y.shape
+    assert (views, columns) == (A.range.shape[0], A.range.shape[-1])
+    assert rows == (A.range.shape[1] if isinstance(A, ConeBeam) else 3)
 
 
 @pytest.mark.parametrize(
