@@ -10,7 +10,7 @@ import torch
 from invgen.core.errors import CapabilityError, DtypeError
 from invgen.core.frozen import Frozen
 from invgen.core.krylov import largest_eigenvalue
-from invgen.core.space import check_finite
+from invgen.core.space import Data, check_finite
 from invgen.noise import Noise, Unknown
 from invgen.operators import LinearOperator, Map, Operator, ProductSpace
 from invgen.operators.linear import Gram
@@ -184,7 +184,17 @@ class Problem(Frozen):
 
         Both have the shape of the batch, and share the one projection that they cost.
         """
-        prediction, y, space = self.operator(x), self.measurement, self.operator.range
+        return self._fit(self.operator(x))
+
+    def fit_of_zeros(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """`fit` of an image of zeros, which a linear operator need not project."""
+        zeros = self.zeros()
+        if not isinstance(self.operator, LinearOperator):
+            return self.fit(zeros)
+        return self._fit(self.operator.range.zeros(self.batch_shape, zeros))
+
+    def _fit(self, prediction: Data) -> tuple[torch.Tensor, torch.Tensor]:
+        y, space = self.measurement, self.operator.range
         if isinstance(space, ProductSpace):
             residual = space.norm(tuple(p - q for p, q in zip(prediction, y, strict=True)))
             return residual**2 / 2, residual

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 import os
 from importlib.util import find_spec
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import torch
 
 from invgen.core.frozen import Constant, Frozen
-from invgen.core.threads import thread_count
 from invgen.operators.nonuniform.gridding import Gridding
 
 __all__ = ["NUFFT"]
@@ -42,19 +41,13 @@ class NUFFT(Frozen):
     -----
     The error against the direct sum is below 1e-4 in single and 1e-10 in double precision: by FINUFFT on the
     CPU, on a GPU by cuFINUFFT where it is installed, and else by `invgen.operators.nonuniform.gridding`.
-
-    In single precision the last bits of `forward` depend on the number of threads that FINUFFT plans for. It
-    is PyTorch's number when the object is built, so that an object gives the same bits in every thread and
-    process.
+    On the CPU any number of threads gives the same bits.
     """
-
-    incidental: ClassVar[tuple[str, ...]] = ("_frozen", "_threads")
 
     def __init__(self, shape: tuple[int, ...], points: torch.Tensor) -> None:
         self.shape = tuple(shape)
         # in radians per pixel, and in the first period, where the transforms are most accurate
         self._points = Constant(2 * math.pi * (points - torch.round(points)).T.contiguous())
-        self._threads = thread_count()
         self._made: dict[tuple[int, torch.dtype, torch.device], Transforms] = {}
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -75,7 +68,7 @@ class NUFFT(Frozen):
         if like.device.type == "cpu":
             from invgen.operators.nonuniform.finufft import Finufft
 
-            return Finufft(self.shape, points, like, self._threads)
+            return Finufft(self.shape, points, like)
         if like.device.type == "cuda" and find_spec("cufinufft"):
             from invgen.operators.nonuniform.cufinufft import Cufinufft
 
@@ -83,7 +76,7 @@ class NUFFT(Frozen):
         return Gridding(self.shape, points.T / (2 * math.pi), like)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"shape": self.shape, "_points": self._points, "_threads": self._threads}
+        return {"shape": self.shape, "_points": self._points}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _made={}, _frozen=True)

@@ -70,8 +70,9 @@ class Run:
         self.active = torch.ones(batch, dtype=torch.bool, device=state.x.device)
         self.needed = torch.zeros(batch, dtype=torch.long, device=state.x.device)
         # data of zeros are no measure of divergence for a run that starts elsewhere
-        starts = [problem.zeros(), state.x] if bool(state.x.any()) else [state.x]
-        first = torch.stack([problem.residual_norm(x) for x in starts]).amax(0)
+        first = problem.fit_of_zeros()[1]
+        if bool(state.x.any()):
+            first = torch.maximum(first, problem.residual_norm(state.x))
         # nor are they for samples, which vary
         self.first_residual = torch.where(first > 0, first, torch.inf)
         self.changes: list[torch.Tensor] = []

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from invgen.operators.nonuniform.finufft import ACCURACY, SIGN
+from invgen.operators.nonuniform.fine_grid import ACCURACY, SIGN
 
 __all__ = ["Cufinufft"]
 

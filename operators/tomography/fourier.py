@@ -50,7 +50,11 @@ class FourierSlices(LinearOperator):
         # where the detector's first bin is: its centre lies at this s
         first = geometry.detector_offset - (geometry.detector_count - 1) / 2 * self._spacing
         phase = phase - sigma * first
-        self._shift = Constant(torch.polar(torch.ones_like(phase), -2 * math.pi * phase))
+        self._shift, self._shift_back = (
+            Constant(torch.polar(torch.ones_like(phase), sign * 2 * math.pi * phase)) for sign in (-1, 1)
+        )
+        # the conjugate half counts as well
+        self._weights = Constant(torch.where(sigma > 0, 2.0, 1.0).double() / (n * self._spacing))
         self.frequencies = torch.stack([-ky, kx], dim=-1)
         # frequency response of pixels that are boxes
         self.pixel_response = torch.sinc(kx) * torch.sinc(ky) * p**2
@@ -62,7 +66,7 @@ class FourierSlices(LinearOperator):
 
     def _adjoint(self, spectra: torch.Tensor) -> torch.Tensor:
         batch = self.range.batch_shape(spectra)
-        spectra = (spectra * self._shift.like(spectra).conj()).reshape(-1, self._shift.value.numel())
+        spectra = (spectra * self._shift_back.like(spectra)).reshape(-1, self.range.size)
         return self._nufft.adjoint(spectra).real.reshape(*batch, *self.domain.shape)
 
     def to_detector(self, spectra: torch.Tensor) -> torch.Tensor:
@@ -72,8 +76,7 @@ class FourierSlices(LinearOperator):
     def from_detector(self, y: torch.Tensor) -> torch.Tensor:
         """Adjoint of `to_detector` over the real numbers; shorter rows are padded by zeros."""
         spectra = torch.fft.rfft(y, n=self.n, dim=-1)[..., : len(self.sigma)]
-        spectra[..., 1:] *= 2  # for the conjugate half
-        return spectra / (self.n * self._spacing)
+        return spectra * self._weights.like(y)
 
 
 class FourierProjector(Frozen):

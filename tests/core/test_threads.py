@@ -66,10 +66,14 @@ def test_kernels_run_on_as_many_threads_as_pytorch_and_change_no_number(two_thre
         numba.set_num_threads(before)
 
 
-def test_a_pickled_operator_gives_the_same_bits_on_another_number_of_threads(two_threads):
-    A = Radon((128, 120), 60)
-    x = A.domain.random(seed=0, dtype=torch.float32)
-    y = A(x)
+def test_operators_give_the_same_bits_on_another_number_of_threads(two_threads):
+    def results(A):
+        return A(x), A.H(y)
+
+    A = Radon((256, 240), 600)  # points enough for a thread each half
+    x, y = (space.random(seed=0, dtype=torch.float32) for space in (A.domain, A.range))
+    expected = results(A)
     torch.set_num_threads(1)
-    assert torch.equal(A(x), y)
-    assert torch.equal(pickle.loads(pickle.dumps(A))(x), y)
+    for same in (A, pickle.loads(pickle.dumps(A)), Radon((256, 240), 600)):
+        for result, reference in zip(results(same), expected, strict=True):
+            assert torch.equal(result, reference)

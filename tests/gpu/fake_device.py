@@ -265,6 +265,8 @@ class FakeDevice(TorchFunctionMode):
         if function in _MAKES and _is_on_device(args[0]):
             return _wrapped(function(to_cpu(args[0]), *args[1:], **kwargs))
         device = kwargs.get("device")
+        if device is None and function is torch.Tensor.new_tensor and _is_on_device(args[0]):
+            device = CUDA
         if device is None:
             return function(*args, **kwargs)
         device = torch.device(device)
