@@ -45,8 +45,8 @@ from ..contracts.test_solvers import SOLVERS
 from . import waits
 from .fake_device import CUDA, FakeDevice, to_cpu, to_device
 
-#: Results in double precision may differ by what sums in another order differ by. Solvers amplify that: a line
-#: search, which compares values, knows a minimum to the root of the precision.
+#: Results in double precision may differ by what sums in another order differ by. Solvers amplify that: a
+#: line search, which compares values, knows a minimum to the root of the precision.
 ROUNDING, AMPLIFIED = 1e-9, 1e-6
 
 

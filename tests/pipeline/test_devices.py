@@ -45,21 +45,18 @@ def test_without_a_cuda_device_that_is_said(scans):
     for name in ("cuda", "cuda:0,1"):
         with pytest.raises(ParameterError, match=f"--device {name}: PyTorch finds no CUDA device here"):
             ig.reconstruct(scans["parallel"], device=name)
-    assert chosen("auto", cufinufft=True) == "cpu"
+    assert chosen("auto") == "cpu"
 
 
 def test_devices_that_are_not_there_are_told_from_those_that_are(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert chosen("cuda:1,0", cufinufft=True) == "cuda:1,0"
-    assert chosen("auto", cufinufft=True) == "cuda"
-    assert chosen("auto", cufinufft=False) == "cpu"
+    assert chosen("cuda:1,0") == "cuda:1,0"
+    assert chosen("auto") == "cuda"
     with pytest.raises(
         ParameterError, match=r"--device cuda:0,2: the CUDA devices here are cuda:0, cuda:1\."
     ):
-        chosen("cuda:0,2", cufinufft=True)
-    with pytest.raises(ParameterError, match="needs cufinufft"):
-        chosen("cuda:0,1", cufinufft=False)
+        chosen("cuda:0,2")
 
 
 CASES = {
