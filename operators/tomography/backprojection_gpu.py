@@ -17,7 +17,7 @@ import triton.language as tl
 
 from invgen.core.launch import kernel
 from invgen.operators.tomography.rays import FINE, PixelShadows
-from invgen.operators.tomography.tracks import arctangent, share, side_by_side, split, spread
+from invgen.operators.tomography.tracks import arctangent, share, side_by_side, split, spread, tiles
 
 __all__ = ["cone", "cone_adjoint", "fan", "fan_adjoint"]
 
@@ -48,12 +48,7 @@ def cone(filtered: torch.Tensor, shadows: PixelShadows) -> torch.Tensor:
     for panels, out in zip(filtered.split(size), x.split(size), strict=True):
         programs, groups, lanes = spread(len(panels))
         _gather(
-            lambda blocks, number=programs * groups, lanes=lanes: (
-                triton.cdiv(height, blocks["ROWS"])
-                * triton.cdiv(width, blocks["COLUMNS"])
-                * triton.cdiv(depth * lanes, blocks["LAYERS"]),
-                number,
-            ),
+            tiles(programs * groups, ROWS=height, COLUMNS=width, LAYERS=depth * lanes),
             *(
                 side_by_side(panels.mT.reshape(len(panels), -1)).contiguous(),
                 shadows.directions.like(double),
@@ -77,10 +72,7 @@ def cone_adjoint(x: torch.Tensor, shadows: PixelShadows, panel: tuple[int, int])
         programs, groups, lanes = spread(len(volumes))
         stacks = side_by_side(volumes.permute(0, 2, 3, 1).reshape(len(volumes), -1)).contiguous()
         _gather_back(
-            lambda blocks, number=programs * groups, lanes=lanes: (
-                views * triton.cdiv(samples, blocks["SAMPLES"]) * triton.cdiv(rows * lanes, blocks["ROWS"]),
-                number,
-            ),
+            tiles(programs * groups, views, SAMPLES=samples, ROWS=rows * lanes),
             *(
                 stacks,
                 shadows.directions.like(double),

@@ -19,7 +19,7 @@ import triton.language as tl
 
 from invgen.core.launch import kernel
 from invgen.operators.tomography.rays import DivergentRays
-from invgen.operators.tomography.tracks import candidates, crossed, share, side_by_side, split, spread
+from invgen.operators.tomography.tracks import candidates, crossed, share, side_by_side, split, spread, tiles
 
 __all__ = ["adjoint", "forward"]
 
@@ -39,10 +39,7 @@ def forward(x: torch.Tensor, rays: DivergentRays) -> torch.Tensor:
         programs, groups, lanes = spread(len(volumes))
         stacks = side_by_side(volumes.permute(0, 2, 3, 1).reshape(len(volumes), -1)).contiguous()
         _project_cone(
-            lambda blocks, number=programs * groups, lanes=lanes: (
-                views * triton.cdiv(columns, blocks["COLUMNS"]) * triton.cdiv(rows * lanes, blocks["ROWS"]),
-                number,
-            ),
+            tiles(programs * groups, views, COLUMNS=columns, ROWS=rows * lanes),
             *(stacks, *tables, out, len(volumes), views, rows, columns, depth, height, width),
             *(tracks.bits, climbs.bits, lanes),
         )
@@ -61,12 +58,7 @@ def adjoint(y: torch.Tensor, rays: DivergentRays) -> torch.Tensor:
     for panels, out in zip(y.split(size), x.split(size), strict=True):
         programs, groups, lanes = spread(len(panels))
         _backproject_cone(
-            lambda blocks, number=programs * groups, lanes=lanes: (
-                triton.cdiv(height, blocks["ROWS"])
-                * triton.cdiv(width, blocks["COLUMNS"])
-                * triton.cdiv(depth * lanes, blocks["LAYERS"]),
-                number,
-            ),
+            tiles(programs * groups, ROWS=height, COLUMNS=width, LAYERS=depth * lanes),
             *(side_by_side(panels.mT.reshape(len(panels), -1)).contiguous(), *tables),
             *(tracks.views.like(y), tracks.detector.like(y), climbs.apart.like(y), out),
             *(len(panels), views, rows, columns, depth, height, width, tracks.bits, climbs.bits, lanes),

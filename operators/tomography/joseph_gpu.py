@@ -13,12 +13,11 @@ it out; adjoint each ray's value once for each tile of pixels that the ray meets
 from __future__ import annotations
 
 import torch
-import triton
 import triton.language as tl
 
 from invgen.core.launch import kernel
 from invgen.operators.tomography.rays import ParallelRays, Tracks
-from invgen.operators.tomography.tracks import candidates, crossed, share, side_by_side, split, spread
+from invgen.operators.tomography.tracks import candidates, crossed, share, side_by_side, split, spread, tiles
 
 __all__ = ["adjoint", "backproject", "forward", "project"]
 
@@ -49,10 +48,7 @@ def project(x: torch.Tensor, tracks: Tracks) -> torch.Tensor:
         both = [side_by_side(part.reshape(len(images), -1)) for part in (images, images.mT)]
         programs, groups, lanes = spread(len(images))
         _project(
-            lambda blocks, programs=programs: (
-                triton.cdiv(views, blocks["VIEWS"]) * triton.cdiv(bins, blocks["BINS"]),
-                programs,
-            ),
+            tiles(programs, VIEWS=views, BINS=bins),
             *(torch.stack(both, 1).contiguous(), start, slope, out),
             *(len(images), views, bins, height, width, tracks.bits, groups, lanes),
         )
@@ -71,10 +67,7 @@ def backproject(y: torch.Tensor, tracks: Tracks, image_shape: tuple[int, int]) -
     for rows, out in zip(y.split(size), x.split(size), strict=True):
         programs, groups, lanes = spread(len(rows))
         _backproject(
-            lambda blocks, programs=programs: (
-                triton.cdiv(height, blocks["ROWS"]) * triton.cdiv(width, blocks["COLUMNS"]),
-                programs,
-            ),
+            tiles(programs, ROWS=height, COLUMNS=width),
             *(side_by_side((rows * length).flatten(1)).contiguous(), start, slope, *geometry, out),
             *(len(rows), views, bins, height, width, tracks.bits, tracks.curved, groups, lanes),
         )

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import torch
 import triton
 import triton.language as tl
 
-__all__ = ["arctangent", "candidates", "crossed", "share", "side_by_side", "split", "spread"]
+from invgen.core.launch import Grid
+
+__all__ = ["arctangent", "candidates", "crossed", "share", "side_by_side", "split", "spread", "tiles"]
 
 #: Elements of a batch that lie side by side: a line of a GPU's cache in single precision.
 _LANES = 32
@@ -21,6 +26,15 @@ def spread(batch: int) -> tuple[int, int, int]:
     lanes = min(_LANES, triton.next_power_of_2(batch))
     groups = min(2, triton.cdiv(batch, lanes))
     return triton.cdiv(batch, lanes * groups), groups, lanes
+
+
+def tiles(groups: int, times: int = 1, **sizes: int) -> Grid:
+    """Grid of the tiles that cover some sizes, by the names of their blocks, `times` over, for each group."""
+
+    def grid(blocks: dict[str, Any]) -> tuple[int, ...]:
+        return times * math.prod(triton.cdiv(n, blocks[name]) for name, n in sizes.items()), groups
+
+    return grid
 
 
 def side_by_side(x: torch.Tensor) -> torch.Tensor:
