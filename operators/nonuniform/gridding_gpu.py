@@ -42,8 +42,8 @@ def spread(layout: Layout, values: torch.Tensor) -> torch.Tensor:
     _spread(
         lambda blocks: (len(layout.pieces), len(values)),
         *(torch.view_as_real(values.contiguous()), layout.first, layout.offset, layout.order),
-        *(layout.listed, layout.pieces, cells, sums, len(layout.order), layout.parts, *layout.grid),
-        *(layout.reach[0], layout.reach[2], TILE),
+        *(layout.listed, layout.pieces, cells, sums),
+        *(len(layout.order), layout.parts, *layout.grid, layout.reach[0], layout.reach[2], TILE),
     )
     if layout.parts:
         _collect(

@@ -9,8 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -56,8 +55,15 @@ class Layout:
 
     def to(self, device: torch.device) -> Layout:
         """The same on a device."""
-        values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
-        return Layout(**{n: v.to(device) if isinstance(v, torch.Tensor) else v for n, v in values.items()})
+        return replace(
+            self,
+            first=self.first.to(device),
+            offset=self.offset.to(device),
+            order=self.order.to(device),
+            listed=self.listed.to(device),
+            pieces=self.pieces.to(device),
+            crowded=self.crowded.to(device),
+        )
 
 
 def lay_out(points: torch.Tensor, grid: tuple[int, ...], width: int, dtype: torch.dtype) -> Layout:
