@@ -36,7 +36,7 @@ _SAMPLES, _REACH = 32, 8
 class FineGrid:
     """Values at points to an image, type 1, or an image to values, type 2; see `invgen.operators.nufft`.
 
-    Any number of threads gives the same bits.
+    Any number of threads gives the same bits. One call at a time: it holds scratch memory.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ class FineGrid:
         finer = 1.4 if dtype == torch.complex64 and len(shape) == 2 else 2.0
         self._kind = kind
         self._fine = tuple(max(4 * _REACH, 2 * fast_length(math.ceil(finer * n / 2))) for n in shape)
-        self._factor = _deconvolution(shape, self._fine, dtype, finer).to(dtype.to_real())
+        self._factor = _deconvolution(shape, self._fine, dtype, finer).to(dtype)
         # Several threads of FINUFFT add their parts to one grid in the order in which they finish, and the
         # rounding of the sum depends on it. So of images each half of the points has a thread and a grid of
         # its own; of volumes, whose grids are large, one thread spreads all.
@@ -62,6 +62,8 @@ class FineGrid:
         self._counts = [part.shape[1] for part in parts]
         threads = 1 if kind == 1 else thread_count()
         self._parts = [_plan(kind, self._fine, part, dtype, finer, threads) for part in parts]
+        # kept, since memory that is new is slow; of volumes it would be much
+        self._grids = [torch.zeros(self._fine, dtype=dtype) for _ in parts] if len(shape) == 2 else None
         # frequency k of the image is entry k of the transform, counted from the end where it is negative
         places = (
             (
@@ -79,14 +81,14 @@ class FineGrid:
             for own, there in self._quadrants:
                 torch.mul(spectrum[there], self._factor[own], out=out[own])
         else:
-            spectrum = data.new_zeros(self._fine)
+            (spectrum,) = self._grids or [data.new_zeros(self._fine)]  # zero beyond the quadrants
             for own, there in self._quadrants:
                 torch.mul(data[own], self._factor[own], out=spectrum[there])
             self._parts[0].execute(torch.fft.fftn(spectrum).numpy(), out=out.numpy())
 
     def _spread(self, values: torch.Tensor) -> torch.Tensor:
         """The sum of the parts' grids, in their order."""
-        grids = [values.new_empty(self._fine) for _ in self._parts]
+        grids = self._grids or [values.new_empty(self._fine)]
         tasks = [
             partial(part.execute, some.numpy(), out=grid.numpy())
             for part, some, grid in zip(self._parts, values.split(self._counts), grids, strict=True)
