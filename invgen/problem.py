@@ -8,8 +8,9 @@ from typing import Any
 import torch
 
 from invgen.core.errors import CapabilityError, DtypeError
-from invgen.core.frozen import Constant, Frozen
+from invgen.core.frozen import Frozen
 from invgen.core.krylov import largest_eigenvalue
+from invgen.core.space import check_finite
 from invgen.noise import Noise, Unknown
 from invgen.operators import LinearOperator, Map, Operator, ProductSpace
 from invgen.operators.linear import Gram
@@ -31,7 +32,8 @@ class Problem(Frozen):
     Raises
     ------
     ShapeError, DtypeError, DataError
-        Where the measurement does not fit the operator, or holds NaN or Inf.
+        Where the measurement does not fit the operator, or holds NaN or Inf; on a GPU these are looked for by
+        solvers, when they are called.
     """
 
     def __init__(self, operator: Operator, measurement: Any, noise: Noise | None = None) -> None:
@@ -48,7 +50,6 @@ class Problem(Frozen):
         if noise is not None:
             noise.check(measurement)
         self.operator = operator
-        self._observed = None if operator.observed is None else Constant(operator.observed)
         self.measurement = measurement
         if self.observed is not None:
             self.measurement = torch.where(self.observed, measurement, 0)
@@ -76,17 +77,29 @@ class Problem(Frozen):
     @property
     def observed(self) -> torch.Tensor | None:
         """`Operator.observed`, on the measurement's device."""
-        return None if self._observed is None else self._observed.like(self.measurement)
+        return None if self.operator.observing is None else self.operator.observing.like(self.measurement)
 
     @property
     def _first(self) -> torch.Tensor:
         return self.measurement[0] if isinstance(self.operator.range, ProductSpace) else self.measurement
+
+    def check_values(self) -> None:
+        """Raise where a measurement on a GPU holds NaN or Inf: solvers look once, before they begin."""
+        for part in self.measurement if isinstance(self.measurement, tuple) else (self.measurement,):
+            if part.is_cuda:
+                check_finite(part, "Problem's measurement", waits=True)
 
     def zeros(self) -> torch.Tensor:
         """An image of zeros for each batch element, on the measurement's device and in its precision."""
         y, space = self._first, self.operator.domain
         dtype = y.dtype.to_real() if space.field == "real" else y.dtype.to_real().to_complex()
         return torch.zeros(*self.batch_shape, *space.shape, dtype=dtype, device=y.device)
+
+    @cached_property
+    def probe(self) -> torch.Tensor:
+        """A random image, the same for each batch element: where estimates of spectra start."""
+        like = self.zeros()
+        return self.operator.domain.random(seed=0, dtype=like.dtype.to_real()).to(like).expand(like.shape)
 
     @cached_property
     def uniform_weight(self) -> float | torch.Tensor | None:
@@ -105,7 +118,7 @@ class Problem(Frozen):
         if w is not None:
             w = torch.as_tensor(w, dtype=like.dtype.to_real(), device=like.device)
             return w.expand(self.batch_shape)
-        v = space.random(seed=0, dtype=like.dtype.to_real()).to(like).expand(like.shape)
+        v = self.probe
         weighted, plain = (space.inner(v, normal(v)).real for normal in (self.normal, A.gram))
         return torch.where(plain > 0, weighted / plain, 0)  # nothing is measured by an operator that is zero
 
@@ -220,10 +233,8 @@ class Problem(Frozen):
         A, w = self.linear_operator, self.uniform_weight
         if w is not None:
             return torch.as_tensor(w, dtype=torch.float64) * A.norm_bound() ** 2
-        space, like = A.domain, self.zeros()
-        start = space.random(seed=0, dtype=like.dtype.to_real()).to(like).expand(like.shape)
         # the largest Ritz value comes from below; the margin covers what is still to come at 1e-4
-        return largest_eigenvalue(self.majorant, start, space, tolerance=1e-4) * 1.001
+        return largest_eigenvalue(self.majorant, self.probe, A.domain, tolerance=1e-4) * 1.001
 
     def lipschitz(self) -> torch.Tensor:
         """Lipschitz constant of `gradient`, shape of the batch, in the measurement's precision."""

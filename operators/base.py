@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import torch
 
 from invgen.core.errors import ShapeError
-from invgen.core.frozen import Frozen
+from invgen.core.frozen import Constant, Frozen
 from invgen.core.space import Data, ProductSpace, Space, as_space
 
 __all__ = ["Composition", "Operator"]
@@ -54,6 +55,11 @@ class Operator(Frozen):
         Elsewhere `_apply` returns zero whatever the image: pixels that are lost, k-space that is not sampled.
         """
         return None
+
+    @cached_property
+    def observing(self) -> Constant | None:
+        """`observed`, to be moved to a device once."""
+        return None if self.observed is None else Constant(self.observed)
 
     def estimate_noise(self, y: Data) -> torch.Tensor | None:
         """Standard deviation of white noise on `y`, shape of the batch; None where it cannot be estimated."""

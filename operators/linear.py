@@ -14,6 +14,7 @@ from invgen.core.counting import record_call
 from invgen.core.errors import CapabilityError, ParameterError, ShapeError
 from invgen.core.frozen import Constant
 from invgen.core.krylov import conjugate_gradients, largest_eigenvalue
+from invgen.core.late import fails
 from invgen.core.space import Data, ProductSpace, broadcasts, map_parts
 from invgen.operators.autograd import apply_linear
 from invgen.operators.base import Composition, Operator
@@ -356,7 +357,7 @@ class Inverse(LinearOperator):
     ) -> None:
         if isinstance(operator.domain, ProductSpace):
             raise CapabilityError(f"{operator.name} acts on tuples; solve needs a single domain.")
-        if bool(torch.as_tensor(shift).lt(0).any()):
+        if fails(~torch.as_tensor(shift).lt(0)):
             raise ParameterError(f"shift must not be negative; got {shift}.")
         if weights is not None:
             _check_weights(operator, weights)

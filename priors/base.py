@@ -10,6 +10,7 @@ import torch
 from invgen.convex.protocols import Composite, Prior, Proximable, Weight, has_closed_form
 from invgen.core.batching import leading
 from invgen.core.errors import CapabilityError, ParameterError, ShapeError
+from invgen.core.late import fails
 from invgen.priors.image_format import ImageFormat
 
 __all__ = [
@@ -211,6 +212,9 @@ class Denoising:
     def _denoise(self, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
         raise NotImplementedError
 
+    def _check_level(self, level: torch.Tensor) -> None:
+        """Raise where a noise level, as it was given, is none that the denoiser takes."""
+
     def denoise(self, x: torch.Tensor, sigma: float | torch.Tensor) -> torch.Tensor:
         """Posterior mean of x0, or an estimate of it, given ``x = x0 + sigma n`` with white Gaussian n.
 
@@ -244,8 +248,9 @@ class Denoising:
         # a number in double precision, whatever PyTorch's default
         level = sigma if isinstance(sigma, torch.Tensor) else torch.as_tensor(sigma, dtype=torch.float64)
         batch = self._images.batch_shape(x)
-        if level.is_complex() or not bool(((level > 0) & torch.isfinite(level)).all()):
+        if level.is_complex() or fails((level > 0) & torch.isfinite(level)):
             raise ParameterError(f"sigma is a positive number, or one for each batch element; got {sigma}.")
+        self._check_level(level)
         if level.shape != batch[: level.ndim]:
             raise ShapeError(
                 f"sigma of each batch element has the batch's shape {tuple(batch)}; got {tuple(level.shape)}."

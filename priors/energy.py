@@ -193,7 +193,7 @@ class EnergyModel(Trainable, Denoising):
         temperature : float
             At the start, at least one.
         device : torch.device or str, optional
-            The device of the computation; the random numbers are the same on each.
+            Of the computation and of the random numbers, which are others on a GPU.
 
         Returns
         -------
@@ -202,8 +202,9 @@ class EnergyModel(Trainable, Denoising):
         n, steps = as_count(n, "n, the number of images,"), as_count(steps, "steps")
         if not 1 <= temperature < math.inf:
             raise ParameterError(f"The temperature falls from at least one; got {temperature}.")
-        images, draws = self.image_format, Draws(range(seed, seed + n))
+        images = self.image_format
         like = torch.empty(n, *cast(tuple[int, ...], images.shape), device=device)
+        draws = Draws(range(seed, seed + n), device=like.device)
         x = draws(images.to_network(like))
         delta = self._delta
         # a generator draws many numbers as fast as a few

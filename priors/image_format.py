@@ -13,6 +13,7 @@ from torch import Tensor
 
 from invgen.core.checks import as_count
 from invgen.core.errors import DataError, DtypeError, ParameterError, ShapeError
+from invgen.core.late import fails
 from invgen.core.space import check_finite
 
 __all__ = ["ImageFormat", "format_of"]
@@ -200,17 +201,18 @@ class ImageFormat:
         Raises
         ------
         DataError
-            Where a pixel is out of the value range by more than half of the distance of two levels.
+            Where a pixel is out of the value range by more than half of the distance of two levels; on a GPU
+            the nearest level in the range is taken.
         """
         assert self.levels is not None
         found = ((self.to_network(x) + 1) / 2 * (self.levels - 1)).round()
-        if x.numel() and (found.min() < 0 or found.max() > self.levels - 1):
+        if fails(~(found < 0) & ~(found > self.levels - 1)):
             low, high = self.value_range or (0.0, 1.0)
             raise DataError(
                 f"Images of {self.levels} levels from {low:g} to {high:g} are expected; got values from "
                 f"{float(x.min()):g} to {float(x.max()):g}."
             )
-        return found.long()
+        return found.clamp(0, self.levels - 1).long()
 
     def from_levels(self, channels: Tensor, like: Tensor) -> Tensor:
         """The inverse of `to_levels`, in the shape of `like`."""

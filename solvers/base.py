@@ -56,6 +56,10 @@ class Solver:
     #: Whether the image of a call carries the gradient of the measurement, as PyTorch differentiates it.
     differentiable: ClassVar[bool] = False
 
+    #: Variables of a state, one number for each batch element, that are reported: of elements that have
+    #: stopped, those of then.
+    reported: ClassVar[tuple[str, ...]] = ()
+
     #: History costs a projection for each record: it holds these iterations and every tenth.
     recorded: ClassVar[tuple[int, ...]] = (1, 2, 5)
 
@@ -223,7 +227,8 @@ class Solver:
         progress : bool
             Show a progress bar.
         callback : callable(iteration, state), optional
-            Called after each iteration; returning True stops.
+            Called after each iteration; returning True stops. On a GPU, which is not waited for, it may see
+            one iteration more than there are in the history.
         checkpoint : path, optional
             File to save the state to once a minute and at an interruption. Where it exists the run goes on
             from it, with the same result as if it had never stopped; it is removed at the end.
@@ -268,7 +273,7 @@ class Solver:
                         run.save()
                     runs.append(run)
             for run in runs:
-                run.end()
+                run.forget()
         collected = solver.collected(known, runs, samples, seed)
         evaluations = calls.pop("denoiser")
         stats = {
@@ -303,6 +308,7 @@ class Solver:
         """Number of samples and first seed of a call."""
         if not isinstance(problem, Problem):
             raise DtypeError(f"{self.name} expects a Problem; got {type(problem).__name__}.")
+        problem.check_values()
         samples = as_count(samples, "samples")
         if samples != 1 and not self.draws_samples:
             raise CapabilityError(f"{self.name} gives one estimate; for samples use a posterior sampler.")

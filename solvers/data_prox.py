@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from invgen.core.krylov import conjugate_gradients
+from invgen.operators.linear import Inverse
 from invgen.problem import Problem
 
 __all__ = ["SAMPLER_PRECISION", "DataProx"]
@@ -83,9 +84,10 @@ class DataProx:
         if e is not None:
             r = r + problem.backprojected(e)
         if A.has_closed_form_solve:
+            unweighted = Inverse(A, rho / self._weight, None)
 
             def precondition(v: torch.Tensor) -> torch.Tensor:
-                return A.solve(v, rho / self._weight) / w
+                return unweighted(v) / w
         else:
             precondition = A.fourier_preconditioner(r, w, shift)  # type: ignore[assignment]
         # in that norm each direction counts in units of the density's standard deviation

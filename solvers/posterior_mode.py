@@ -37,6 +37,7 @@ class PosteriorMode(Solver):
 
     #: What the prior can do, one of these.
     protocols: ClassVar[tuple[type, ...]]
+    reported: ClassVar[tuple[str, ...]] = ("penalty",)
 
     def __post_init__(self) -> None:
         super().__post_init__()

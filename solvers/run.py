@@ -11,6 +11,7 @@ import torch
 
 from invgen.core.errors import DataError, DivergenceError
 from invgen.core.fingerprint import fingerprint
+from invgen.core.late import Reports
 from invgen.problem import Problem
 from invgen.solvers.checkpoint import Checkpoint
 from invgen.solvers.state import State
@@ -30,6 +31,7 @@ class Iterative(Protocol):
     iterations: int
     tolerance: float
     recorded: ClassVar[tuple[int, ...]]
+    reported: ClassVar[tuple[str, ...]]
 
     @property
     def name(self) -> str:
@@ -50,7 +52,11 @@ class Iterative(Protocol):
 
 
 class Run:
-    """One run of a solver: which batch elements still move, and what is recorded."""
+    """One run of a solver: which batch elements still move, and what is recorded.
+
+    A GPU is not waited for: what an iteration came to is read while the next one is computed. Where all
+    elements have stopped, that one changes nothing of the result, and is no part of what is recorded.
+    """
 
     @torch.no_grad()
     def __init__(self, solver: Iterative, problem: Problem, state: State) -> None:
@@ -59,6 +65,7 @@ class Run:
         self.state, self.result = state, state.x
         self.checkpoint: Checkpoint | None = None
         self.iteration = 0
+        self.end: int | None = None
         batch = problem.batch_shape
         self.active = torch.ones(batch, dtype=torch.bool, device=state.x.device)
         self.needed = torch.zeros(batch, dtype=torch.long, device=state.x.device)
@@ -70,6 +77,7 @@ class Run:
         self.changes: list[torch.Tensor] = []
         self.measures: list[torch.Tensor] = []
         self.records: list[tuple[int, torch.Tensor, torch.Tensor]] = []
+        self._reports = Reports(state.x.device)
 
     def resume(self, path: Path, seeds: range) -> None:
         """Go on from the checkpoint at the path where there is one, and keep it from now on."""
@@ -86,6 +94,7 @@ class Run:
         Of the `bar` so many iterations are `done` before.
         """
         # nothing is prepared for a run that has ended, or an empty batch
+        self.end = None if bool(self.active.any()) else self.iteration
         states = self.solver.states(self.problem, self.state) if self._goes_on else iter(())
         try:
             while self._goes_on:
@@ -102,14 +111,16 @@ class Run:
         except KeyboardInterrupt:
             self.save()
             raise
+        self._settle()
         if not self.records or self.records[-1][0] != self.iteration:
             self._record()
+            self._settle()
 
     @property
     def _goes_on(self) -> bool:
-        return self.iteration < self.solver.iterations and bool(self.active.any())
+        return self.end is None and self.iteration < self.solver.iterations
 
-    def end(self) -> None:
+    def forget(self) -> None:
         """Remove the checkpoint: nothing is left to go on from."""
         if self.checkpoint is not None:
             self.checkpoint.remove()
@@ -117,6 +128,7 @@ class Run:
     def save(self) -> None:
         """Write the checkpoint, where one is kept."""
         if self.checkpoint is not None:
+            self._settle()
             kept = {name: getattr(self, name) for name in _KEPT}
             self.checkpoint.save({"x": self.state.x, "variables": self.state.variables, **kept})
 
@@ -124,7 +136,7 @@ class Run:
         try:
             return next(states, None)
         except DataError as error:  # an operator met NaN within the iteration
-            raise self._divergence() from error
+            raise self._divergence(self.iteration) from error
 
     def _advance(self, state: State) -> None:
         self.iteration += 1
@@ -132,38 +144,59 @@ class Run:
         self.result = torch.where(active, self.solver.confined(self.problem, state.x), x_old)
         found = self.result.detach()  # what is noted of an image takes no part in its derivative
         size = self.space.norm(found)
-        if not bool(torch.isfinite(size).all()):
-            raise self._divergence()
         change = self.space.norm(found - x_old) / size.clamp(min=torch.finfo(size.dtype).tiny)
         self.changes.append(change)
         self.needed += self.active
         measure = change if state.optimality is None else state.optimality
         self.measures.append(measure)
+        for name in self.solver.reported:
+            if name in self.state.variables:
+                state.variables[name] = torch.where(self.active, state[name], self.state[name])
         self.active = self.active & ~(measure <= self.solver.tolerance)
         self.state = state
+        self._report(~torch.isfinite(size).all(), self.active.any())
         if self.iteration in self.solver.recorded or self.iteration % 10 == 0:
             self._record()
 
     @torch.no_grad()
     def _record(self) -> None:
         data_term, residual = self.problem.fit(self.result)
-        # a direct method, of one iterate in whatever scale, goes nowhere: it takes more to diverge
-        if self.iteration > 1 and bool((residual > 1e4 * self.first_residual).any()):
-            raise self._divergence()
         # of latent variables the penalty is none of the image's
         penalty = self.state.get("penalty", lambda: self.solver.penalty(self.problem, self.result))
-        objective = data_term + penalty
-        self.records.append((self.iteration, objective, residual))
+        self.records.append((self.iteration, data_term + penalty, residual))
+        # a direct method, of one iterate in whatever scale, goes nowhere: it takes more to diverge
+        if self.iteration > 1:
+            self._report((residual > 1e4 * self.first_residual).any(), self.active.any())
 
-    def _divergence(self) -> DivergenceError:
-        return DivergenceError(
-            f"{self.solver.name} diverged at iteration {self.iteration}. {self.solver.remedy}"
-        )
+    def _report(self, diverged: torch.Tensor, moves: torch.Tensor) -> None:
+        """Whether an iteration diverged, and whether anything moves on after it."""
+        for iteration, flags in self._reports.after(torch.stack([diverged, moves]), self.iteration):
+            self._learn(iteration, *flags.tolist())
+
+    def _learn(self, iteration: int, diverged: bool, moves: bool) -> None:
+        if self.end is not None and iteration > self.end:
+            return
+        if diverged:
+            raise self._divergence(iteration)
+        if not moves:
+            self.end = iteration
+
+    def _settle(self) -> None:
+        """Learn all that is still to come, and leave out what was computed beyond the end."""
+        for iteration, flags in self._reports.rest():
+            self._learn(iteration, *flags.tolist())
+        if self.end is not None and self.iteration > self.end:
+            self.iteration = self.end
+            self.changes, self.measures = self.changes[: self.end], self.measures[: self.end]
+            self.records = [record for record in self.records if record[0] <= self.end]
+
+    def _divergence(self, iteration: int) -> DivergenceError:
+        return DivergenceError(f"{self.solver.name} diverged at iteration {iteration}. {self.solver.remedy}")
 
     def history(self) -> dict[str, torch.Tensor]:
         """The recorded numbers as tensors."""
         iterations, objective, residual = zip(*self.records, strict=True)
-        none = torch.zeros(0, *self.active.shape)
+        none = torch.zeros(0, *self.active.shape, device=self.active.device)
         return {
             "iteration": torch.tensor(iterations),
             "objective": torch.stack(objective),

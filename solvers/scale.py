@@ -9,6 +9,7 @@ import torch
 from invgen.convex.discrepancy import noise_misfit
 from invgen.core.errors import CapabilityError, ParameterError, ShapeError
 from invgen.core.krylov import conjugate_gradients
+from invgen.core.late import fails
 from invgen.noise import Gaussian
 from invgen.operators import Gradient, LinearOperator
 from invgen.priors.image_format import format_of
@@ -128,7 +129,7 @@ def check_scale(value: Any, name: str) -> None:
     if isinstance(value, str):
         if value != "auto":
             raise ParameterError(f"{name} is 'auto' or positive; got {value!r}.")
-    elif not bool((torch.as_tensor(value) > 0).all()):
+    elif fails(torch.as_tensor(value) > 0):
         raise ParameterError(f"{name} must be positive; got {value}.")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from invgen.convex.functions import GroupL1
-from invgen.core.batching import element_numbers
+from invgen.core.batching import element_numbers, placed
 from invgen.core.kernels import Kernels
 from invgen.operators import Gradient, LinearOperator
 
@@ -52,7 +52,7 @@ def dual_step(K: LinearOperator, g: Any, y: torch.Tensor, step: Any, x: torch.Te
 
 def _each(value: Any, K: LinearOperator, x: torch.Tensor) -> torch.Tensor | None:
     """One number for each batch element, where `value` is no more than that."""
-    value = torch.as_tensor(value, dtype=x.dtype, device=x.device)
+    value = placed(value, x)
     if value.numel() != value.shape[: max(0, value.ndim - K.range.ndim)].numel():
         return None
     return element_numbers(value, K.range.ndim).expand(K.domain.batch_shape(x)).reshape(-1)

@@ -11,6 +11,7 @@ from invgen.convex.dual_step import dual_step
 from invgen.convex.momentum import momentum
 from invgen.convex.protocols import Composite
 from invgen.convex.splitting import total
+from invgen.core.batching import placed
 from invgen.core.krylov import largest_eigenvalue
 from invgen.operators import Identity, LinearOperator
 from invgen.problem import Problem
@@ -42,7 +43,7 @@ class Preconditioned:
         self.penalties: list[torch.Tensor] = [
             self.space.half(K.spectrum.like(like))
             if K.spectrum and not self.pixelwise
-            else like.new_tensor(K.norm() ** 2).real
+            else placed(K.norm() ** 2, like)
             for K in self.maps
         ]
         self.curvature = self._majorant(like, floor)
@@ -59,16 +60,15 @@ class Preconditioned:
         A = self.problem.linear_operator
         if A.spectrum is None or isinstance(A.gram, Identity):
             return self.space.per_sample(self.problem.lipschitz())
-        return self._convolution(self.space.half(A.spectrum.like(like)), like, floor)
+        return self._convolution(self.space.half(A.spectrum.like(like)), floor)
 
-    def _convolution(self, symbol: torch.Tensor, like: torch.Tensor, floor: float) -> torch.Tensor:
+    def _convolution(self, symbol: torch.Tensor, floor: float) -> torch.Tensor:
         """A multiple of `symbol`, raised by the floor, that majorises the Hessian."""
         space, symbol = self.space, symbol + floor * symbol.max()
         root = symbol.rsqrt()
-        start = space.random(seed=0, dtype=like.dtype.to_real()).to(like).expand(like.shape)
         kappa = largest_eigenvalue(
             lambda v: space.filter(root, self._hessian(space.filter(root, v))),
-            start,
+            self.problem.probe,
             space,
             tolerance=1e-2,
         )

@@ -76,9 +76,7 @@ class PrimalDual(Preconditioned):
             return super()._majorant(like, floor)
         spectrum = self.problem.linear_operator.spectrum
         flat = like.real.new_ones((1,) * len(self.space.shape))
-        return self._convolution(
-            flat if spectrum is None else self.space.half(spectrum.like(like)), like, floor
-        )
+        return self._convolution(flat if spectrum is None else self.space.half(spectrum.like(like)), floor)
 
     @cached_property
     def pull(self) -> torch.Tensor:

@@ -20,6 +20,7 @@ from invgen.convex.discrepancy import discrepancy_weight
 from invgen.convex.protocols import Composite, Weight
 from invgen.convex.sure import sure_weight
 from invgen.core.errors import ParameterError
+from invgen.core.late import fails
 from invgen.problem import Problem
 
 __all__ = ["check_weight", "find_weight", "rule_of"]
@@ -34,7 +35,7 @@ def check_weight(weight: Weight) -> None:
             raise ParameterError(
                 f"weight is a positive number, 'auto', 'discrepancy' or 'sure'; got {weight!r}."
             )
-    elif not bool((torch.as_tensor(weight) > 0).all()):
+    elif fails(torch.as_tensor(weight) > 0):
         raise ParameterError(f"weight must be positive; got {weight}.")
 
 

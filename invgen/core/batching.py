@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch._C import _functorch  # the one way to see that a tensor is within a transform of torch.func
 
-__all__ = ["chosen", "each_alone", "element_numbers", "leading", "per_element", "unwrapped"]
+__all__ = ["chosen", "each_alone", "element_numbers", "leading", "per_element", "placed", "unwrapped"]
 
 #: Bytes to whose multiples PyTorch aligns memory. At other addresses the CPU's transforms round differently.
 _ALIGNMENT = 64
@@ -77,7 +77,7 @@ def per_element(value: Any, axes: int) -> Any:
 
 def chosen(which: torch.Tensor, new: Any, old: Any) -> Any:
     """`new` for the batch elements of `which`, else `old`; of tensors, and of tuples and mappings of them."""
-    if bool(which.all()):
+    if not which.is_cuda and bool(which.all()):
         return new
     if isinstance(new, torch.Tensor):
         return torch.where(per_element(which, new.ndim - which.ndim), new, old)
@@ -90,7 +90,20 @@ def leading(value: Any, like: torch.Tensor) -> Any:
     """One number, or one for each entry of the first axes of `like`, to multiply it, in its precision."""
     if not isinstance(value, torch.Tensor):
         return value
-    return per_element(value.to(like.device, like.dtype.to_real()), like.ndim - value.ndim)
+    return per_element(placed(value, like), like.ndim - value.ndim)
+
+
+def placed(value: Any, like: torch.Tensor) -> torch.Tensor:
+    """A number or tensor as a tensor on the device of `like`, in its real precision.
+
+    One number is written there: a copy from the host would wait for what a GPU has still to do.
+    """
+    dtype = like.dtype.to_real()
+    if not isinstance(value, torch.Tensor):
+        value = torch.as_tensor(value, dtype=torch.float64)
+    if like.is_cuda and not value.is_cuda and value.ndim == 0:
+        return torch.full((), value.item(), dtype=dtype, device=like.device)
+    return value.to(like.device, dtype)
 
 
 def element_numbers(value: torch.Tensor, axes: int) -> torch.Tensor:

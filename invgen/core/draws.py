@@ -13,6 +13,9 @@ __all__ = ["Draws"]
 class Draws:
     """Normal numbers for several samples, each of its own generator: what one draws does not move another.
 
+    They are drawn on the device that they are for. Equal seeds give equal numbers on each kind of device, but
+    other ones on GPUs than on CPUs.
+
     Parameters
     ----------
     seeds : sequence of int, or tensor
@@ -20,15 +23,24 @@ class Draws:
     axes : int, optional
         How many of the last axes are the image. Those between them and the samples, a batch of problems, get
         the same numbers: each of them draws what it would draw alone. By default there are none.
+    device : torch.device
+        Of the numbers.
     """
 
-    def __init__(self, seeds: Sequence[int] | Tensor, axes: int | None = None) -> None:
-        if isinstance(seeds, Tensor):
-            self._generators = [torch.Generator() for _ in seeds]
-            for generator, state in zip(self._generators, seeds, strict=True):
-                generator.set_state(state.cpu().clone())  # of a view it crashes
-        else:
-            self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    def __init__(
+        self,
+        seeds: Sequence[int] | Tensor,
+        axes: int | None = None,
+        *,
+        device: torch.device | str | None = None,
+    ) -> None:
+        self._device = torch.device("cpu" if device is None else device)
+        self._generators = [torch.Generator(self._device) for _ in seeds]
+        for generator, seed in zip(self._generators, seeds, strict=True):
+            if isinstance(seed, Tensor):
+                generator.set_state(seed.cpu().clone())  # of a view it crashes
+            else:
+                generator.manual_seed(seed)
         self._axes = axes
 
     def __call__(self, like: Tensor, axes: int | None = None) -> Tensor:
@@ -41,7 +53,8 @@ class Draws:
         dtype = like.dtype.to_real()
         shape: tuple[int, ...] = like.shape[like.ndim - axes :]
         shape = (*shape, 2) if like.is_complex() else shape
-        drawn = torch.stack([torch.randn(shape, generator=g, dtype=dtype) for g in self._generators])
+        each = [torch.randn(shape, generator=g, dtype=dtype, device=self._device) for g in self._generators]
+        drawn = torch.stack(each)
         drawn = (torch.view_as_complex(drawn) if like.is_complex() else drawn).to(like.device)
         between = (1,) * (like.ndim - 1 - axes)
         return drawn.reshape(len(drawn), *between, *drawn.shape[1:]).expand(like.shape)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 
 from invgen.core.errors import InvgenWarning
+from invgen.core.late import Reports
 from invgen.core.space import Space
 
 __all__ = ["conjugate_gradients", "largest_eigenvalue", "power_of_two"]
@@ -32,7 +33,8 @@ def conjugate_gradients(
     """Solve ``apply(x) = b`` for a positive semi-definite `apply`, Hestenes and Stiefel (1952).
 
     Each batch element stops by itself, so that a batch equals its elements. The iteration starts at zero: of
-    a singular consistent system it finds the solution of smallest norm.
+    a singular consistent system it finds the solution of smallest norm. A GPU is not waited for: the host
+    learns that all have stopped when one iteration more is on its way, which changes nothing.
 
     Parameters
     ----------
@@ -68,8 +70,9 @@ def conjugate_gradients(
     target = tolerance * space.norm(b)
     active = space.norm(r) > target
     lowered: list[torch.Tensor] = []
+    reports = Reports(b.device)
     for step in range(1, (iterations or 2000) + 1):
-        if not active.any():
+        if not all(bool(moves) for _, moves in reports.after(active.any())):
             return unit * x
         Ap = apply(p)
         # an element that has converged takes steps of length zero
@@ -85,7 +88,7 @@ def conjugate_gradients(
         active = active & (space.norm(r) > target)
         if enough is not None and step % 10 == 0:
             active = active & ~enough(unit * x)
-    if active.any() and iterations is None:
+    if iterations is None and bool(active.any()):
         reached = float((space.norm(r) / space.norm(b))[active].max())
         warnings.warn(
             f"Conjugate gradients stopped after 2000 iterations at a relative residual of "
@@ -124,10 +127,10 @@ def largest_eigenvalue(
     (Paige 1980). Each batch element stops by itself, when its largest Ritz value has settled to `tolerance`.
     """
     v, v_old = start * space.per_sample(1 / space.norm(start)), torch.zeros_like(start)
-    value = beta = torch.zeros_like(space.norm(start))
-    settled = torch.zeros_like(value, dtype=torch.bool)
+    beta = torch.zeros_like(space.norm(start))
     alphas: list[torch.Tensor] = []
     betas: list[torch.Tensor] = []
+    found, reports = _LargestRitzValue(tolerance), Reports(start.device)
     for step in range(iterations):
         w = apply(v)
         if step == 0:  # in units of the map: the squares of large numbers exceed those of float32
@@ -136,20 +139,40 @@ def largest_eigenvalue(
         alphas.append(space.inner(v, w).real)
         w = w - space.per_sample(alphas[-1]) * v - space.per_sample(beta) * v_old
         if step < 5 or step % 5 == 0:
-            old, value = value, torch.where(settled, value, _largest_ritz_value(alphas, betas))
-            settled = settled | ((value - old).abs() <= tolerance * value)
-            if bool(settled.all()):
+            come = reports.after(torch.stack([*alphas, *betas], -1))
+            if any(found.settles(entries) for _, entries in come):
                 break
         beta = space.norm(w)
         betas.append(beta)
         # where the Krylov space is exhausted beta vanishes, and zero vectors change nothing from there on
         v_old, v = v, w * space.per_sample(torch.where(beta > 0, 1 / beta, 0))
-    return unit * value
+    for _, entries in reports.rest():
+        found.settles(entries)
+    return unit * found.value.to(unit.device, non_blocking=True)
 
 
-def _largest_ritz_value(alphas: list[torch.Tensor], betas: list[torch.Tensor]) -> torch.Tensor:
-    T = torch.diag_embed(torch.stack(alphas, -1).cpu().double())
-    if betas:
-        off = torch.stack(betas, -1).cpu().double()
-        T = T + torch.diag_embed(off, 1) + torch.diag_embed(off, -1)
-    return torch.linalg.eigvalsh(T)[..., -1].to(alphas[0])
+class _LargestRitzValue:
+    """That of Lanczos' method while it goes on, for each batch element, until all have settled."""
+
+    def __init__(self, tolerance: float) -> None:
+        self._tolerance = tolerance
+        self.value = torch.zeros(())
+        self._settled = torch.zeros((), dtype=torch.bool)
+
+    def settles(self, entries: torch.Tensor) -> bool:
+        """Take note of more steps, and return whether all have settled.
+
+        Parameters
+        ----------
+        entries : tensor, shape (*batch, 2 n - 1)
+            Of the tridiagonal matrix, those on its diagonal first.
+        """
+        if bool(self._settled.all()):
+            return True
+        n = (entries.shape[-1] + 1) // 2
+        diagonal, beside = entries.double().split([n, n - 1], -1)
+        T = torch.diag_embed(diagonal) + torch.diag_embed(beside, 1) + torch.diag_embed(beside, -1)
+        new = torch.linalg.eigvalsh(T)[..., -1].to(entries)
+        old, self.value = self.value, torch.where(self._settled, self.value, new)
+        self._settled = self._settled | ((self.value - old).abs() <= self._tolerance * self.value)
+        return bool(self._settled.all())

@@ -155,7 +155,7 @@ class DenoisingAutoencoder(Trainable, Denoising):
         start : tensor, shape (*image) or (n, *image), optional
             Where the chains begin; by default white Gaussian noise over the value range.
         device : torch.device or str, optional
-            The device of the computation; the random numbers are the same on each.
+            Of the computation and of the random numbers, which are others on a GPU.
 
         Returns
         -------
@@ -165,7 +165,8 @@ class DenoisingAutoencoder(Trainable, Denoising):
         n, steps = as_count(n, "n, the number of images,"), as_count(steps, "steps", least=0)
         if shape is None:
             raise ParameterError("This prior is one of images of any size: give image_shape.")
-        like, draws = torch.empty(n, *shape, device=device), Draws(range(seed, seed + n))
+        like = torch.empty(n, *shape, device=device)
+        draws = Draws(range(seed, seed + n), device=like.device)
         x = draws(images.to_network(like))
         if start is not None:
             images.check(start, "DenoisingAutoencoder.sample")

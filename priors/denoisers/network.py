@@ -10,6 +10,7 @@ from torch import nn
 from invgen.core.checks import as_count
 from invgen.core.errors import DtypeError, ParameterError, ShapeError
 from invgen.core.frozen import Frozen
+from invgen.core.late import fails
 from invgen.priors.base import Denoising
 from invgen.priors.image_format import ImageFormat
 from invgen.priors.nets.following import Following, in_parts
@@ -90,18 +91,21 @@ class NetworkDenoiser(Denoising, Frozen):
         if x.is_complex():
             # one call for both parts: the network sees them as a batch
             return torch.complex(*self._denoise(torch.stack([x.real, x.imag]), sigma[None]))
-        images, (low, high) = self._image_format, self.sigma_range
-        # a level at the end of the range, in single precision, may be beyond it by rounding
-        slack = 1e-6 * high
-        if bool(((sigma < low - slack) | (sigma > high + slack)).any()):
-            least, largest = images.value_range or (0.0, 1.0)
-            raise ParameterError(
-                f"The network was trained for sigma from {low:g} to {high:g}, with images from {least:g} to "
-                f"{largest:g}; got sigma from {float(sigma.min()):g} to {float(sigma.max()):g}. Scale images "
-                "and sigma alike, or take another network."
-            )
+        images = self._image_format
         levels = sigma.expand(*images.batch_shape(x), *(1,) * images.axes).reshape(-1)
         return images.as_images(in_parts(self._call, images.as_channels(x), levels), x)
+
+    def _check_level(self, level: torch.Tensor) -> None:
+        low, high = self.sigma_range
+        # a level at the end of the range, in single precision, may be beyond it by rounding
+        slack = 1e-6 * high
+        if fails((level >= low - slack) & (level <= high + slack)):
+            least, largest = self._image_format.value_range or (0.0, 1.0)
+            raise ParameterError(
+                f"The network was trained for sigma from {low:g} to {high:g}, with images from {least:g} to "
+                f"{largest:g}; got sigma from {float(level.min()):g} to {float(level.max()):g}. Scale images "
+                "and sigma alike, or take another network."
+            )
 
     def _call(self, images: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
         """Denoise (N, C, H, W) of levels (N,)."""

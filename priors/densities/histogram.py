@@ -100,10 +100,10 @@ class Histogram(Frozen):
         """
         self.image_format.check(x, "Histogram.log_prob")
         # edges of bins are where they are in double precision, whatever that of the points
-        points = x.detach().cpu().double()
-        inside = ((points >= self.low) & (points <= self.high)).all(-1)
-        cells = _cells(points, self.low, self.high, self.probabilities.shape)
-        p = torch.where(inside, self.probabilities.flatten()[cells], 0.0)
+        points = x.detach().double()
+        low, high, p = (each.like(points) for each in (self._low, self._high, self._probabilities))
+        inside = ((points >= low) & (points <= high)).all(-1)
+        p = torch.where(inside, p.flatten()[_cells(points, low, high, p.shape)], 0.0)
         return (torch.log(p) - torch.log(self.widths).sum()).to(x)
 
     def sample(self, n: int, seed: int) -> Tensor:
@@ -184,10 +184,9 @@ def _counts_of_bins(bins: int | Sequence[int], dimensions: int) -> tuple[int, ..
 
 def _cells(points: Tensor, low: Tensor, high: Tensor, counts: Sequence[int]) -> Tensor:
     """Index of the bin of each point, or of the nearest one, in the flattened histogram."""
-    m = torch.tensor(counts)
-    index = torch.floor((points - low) / (high - low) * m).long()
-    index = torch.minimum(index.clamp(min=0), m - 1)
-    cells = torch.zeros(points.shape[:-1], dtype=torch.long)
+    places = (points - low) / (high - low)
+    cells = torch.zeros(points.shape[:-1], dtype=torch.long, device=points.device)
     for axis, size in enumerate(counts):
-        cells = cells * size + index[..., axis]
+        index = torch.floor(places[..., axis] * size).long()
+        cells = cells * size + index.clamp(0, size - 1)
     return cells

@@ -25,13 +25,13 @@ def patches_of(
     image: torch.Tensor, p: int, stride: int
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
     """Rows and columns of the corners of patches, and the patches as rows (n, p^2), some rows at a time."""
-    rows, columns = (_corners(n, p, stride).to(image.device) for n in image.shape)
+    rows, columns = (_corners(n, p, stride, image.device) for n in image.shape)
     windows = image.unfold(0, p, 1).unfold(1, p, 1)
     for some in rows.split(max(1, _BLOCK // len(columns))):
         yield some, columns, windows[some[:, None], columns].reshape(-1, p * p)
 
 
-def _corners(n: int, p: int, stride: int) -> torch.Tensor:
+def _corners(n: int, p: int, stride: int, device: torch.device) -> torch.Tensor:
     """First pixels of the patches along an axis of n pixels, the last one included: they cover the axis."""
-    corners = torch.arange(0, n - p + 1, stride)
-    return corners if corners[-1] == n - p else torch.cat([corners, torch.tensor([n - p])])
+    last = n - p
+    return (torch.arange(0, last + stride, stride, device=device)).clamp(max=last)

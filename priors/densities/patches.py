@@ -8,9 +8,11 @@ from typing import Any
 
 import torch
 
+from invgen.core.batching import placed
 from invgen.core.checks import as_count
 from invgen.core.errors import DtypeError, ParameterError, ShapeError
 from invgen.core.frozen import Constant
+from invgen.core.late import fails
 from invgen.core.space import check_finite
 from invgen.operators import Space
 from invgen.priors.densities.covariances import Dense
@@ -68,6 +70,7 @@ class PatchMixture(Learned):
             raise ParameterError("Covariances of patches need some variance in each direction but the mean.")
         #: The mixture of the coefficients of patches in the basis.
         self.mixture = GaussianMixture(torch.zeros(k, m, dtype=torch.float64), self._within, weights)
+        self._weights = Constant(self.mixture.weights)
 
     @property
     def components(self) -> int:
@@ -115,8 +118,8 @@ class PatchMixture(Learned):
         self._check(x, "restore")
         if x.is_complex():
             return torch.complex(self.restore(x.real, sigma, stride), self.restore(x.imag, sigma, stride))
-        sigmas = torch.as_tensor(sigma, dtype=x.dtype, device=x.device)
-        if not bool(((sigmas > 0) & torch.isfinite(sigmas)).all()):
+        sigmas = placed(sigma, x)
+        if fails((sigmas > 0) & torch.isfinite(sigmas)):
             raise ParameterError(f"sigma must be positive; got {sigma}.")
         stride = as_count(stride, "stride, in pixels up to a patch's,", most=self.patch)
         variances = sigmas.square().expand(x.shape[:-2]).reshape(-1)
@@ -151,11 +154,7 @@ class PatchMixture(Learned):
         total, count = torch.zeros_like(image), torch.zeros_like(image)
         for rows, columns, patches in patches_of(image, p, stride):
             c = patches @ basis.mT
-            z = torch.empty_like(c)
-            best = self._most_probable(c, factors)
-            for k in best.unique().tolist():
-                chosen = best == k
-                z[chosen] = c[chosen] @ filters[k]
+            z = _filtered(c, self._most_probable(c, factors), filters)
             mean = patches.mean(-1, keepdim=True)
             restored = (z @ basis + mean).reshape(len(rows), len(columns), p, p)
             for i in range(p):
@@ -183,7 +182,7 @@ class PatchMixture(Learned):
     def _clean_factors(self, like: torch.Tensor) -> list[Factor]:
         """Numbers a and matrices G with ``log w N(c; 0, C) = a - |G.T c|^2``."""
         values, vectors = self._eigen(like)
-        constants = torch.log(self.mixture.weights.to(like)) - torch.log(2 * math.pi * values).sum(-1) / 2
+        constants = torch.log(self._weights.like(like)) - torch.log(2 * math.pi * values).sum(-1) / 2
         return list(zip(constants, vectors * (values * 2).rsqrt()[:, None], strict=True))
 
     def _noisy_factors(self, like: torch.Tensor, s: torch.Tensor) -> list[Factor]:
@@ -193,9 +192,11 @@ class PatchMixture(Learned):
         variances l far below s drop out of the second, which saves most of the work.
         """
         values, vectors = self._eigen(like)
-        constants = torch.log(self.mixture.weights.to(like)) - torch.log(values + s).sum(-1) / 2
+        constants = torch.log(self._weights.like(like)) - torch.log(values + s).sum(-1) / 2
         G = vectors * (values / (2 * s * (values + s))).sqrt()[:, None]
         counted = values > _NEGLIGIBLE * s
+        if like.is_cuda:  # the host would wait to learn how many they are
+            return list(zip(constants, torch.where(counted[:, None], G, 0), strict=True))
         return [(a, factor[:, kept]) for a, factor, kept in zip(constants, G, counted, strict=True)]
 
     def _filters(self, like: torch.Tensor, s: torch.Tensor) -> torch.Tensor:
@@ -260,3 +261,16 @@ class PatchMixture(Learned):
         coefficients = random_patches(images, patch, patches, seed) @ basis.float().mT
         covariances, weights = zero_mean_mixture(coefficients, components, iterations, seed)
         return cls(basis.mT @ covariances.double() @ basis, weights)
+
+
+def _filtered(c: torch.Tensor, which: torch.Tensor, filters: torch.Tensor) -> torch.Tensor:
+    """Coefficients (n, m) of patches, each by the filter of its component."""
+    z = torch.zeros_like(c)
+    if c.is_cuda:  # all filters on all patches take less time than to learn on the host which there are
+        for k, symmetric in enumerate(filters):
+            z = torch.where((which == k)[:, None], c @ symmetric, z)
+        return z
+    for k in which.unique().tolist():
+        chosen = which == k
+        z[chosen] = c[chosen] @ filters[k]
+    return z

@@ -141,7 +141,7 @@ class Diffusion(Learned, Denoising):
         method : {"heun", "ancestral", "predictor-corrector"}
             See `invgen.priors.diffusion.reverse`.
         device : torch.device or str, optional
-            The device of the computation; the random numbers are the same on each.
+            Of the computation and of the random numbers, which are others on a GPU.
 
         Returns
         -------
@@ -157,8 +157,8 @@ class Diffusion(Learned, Denoising):
         assert images.noise_range is not None
         levels = noise_levels(steps, *images.noise_range)
         dtype = torch.complex64 if images.field == "complex" else torch.float32
-        draws = Draws(range(seed, seed + n))
         gray = torch.full((n, *shape), images.unit[0], dtype=dtype, device=device)
+        draws = Draws(range(seed, seed + n), device=gray.device)
         with torch.no_grad():
             # at the highest level the denoised image is little else than the mean of all images
             start = self.denoise(gray, levels[0]) + levels[0] * draws(gray)

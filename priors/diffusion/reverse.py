@@ -144,7 +144,8 @@ def flow_log_prob(
             ]
         return (at - denoised).detach(), size - torch.stack(traces)
 
-    times = torch.linspace(math.log(lowest), math.log(highest), steps + 1, dtype=torch.float64)
+    ends_of_time = math.log(lowest), math.log(highest)
+    times = torch.linspace(*ends_of_time, steps + 1, dtype=torch.float64, device=x.device)
     start = x, x.new_zeros(probes, len(x))
     ends, gained = (values[-1] for values in odeint(flow, start, times, method="rk4"))
     variance = highest**2 + std**2

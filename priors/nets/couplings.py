@@ -150,7 +150,7 @@ class InvertibleConv(nn.Module):
 
     def matrix(self) -> Tensor:
         """The matrix, shape (C, C)."""
-        one = torch.eye(len(self.log_scale)).to(self.lower)
+        one = torch.eye(len(self.log_scale), dtype=self.lower.dtype, device=self.lower.device)
         lower = torch.tril(self.lower, -1) + one
         return (lower @ (torch.triu(self.upper, 1) + torch.diag(self.log_scale.exp()))).flip(0)
 
@@ -162,4 +162,5 @@ class InvertibleConv(nn.Module):
 
     def inverse(self, y: Tensor) -> Tensor:
         """The x of y."""
-        return torch.einsum("ij,njhw->nihw", torch.linalg.inv(self.matrix()), y)
+        # never singular; on a GPU the host would wait to make sure
+        return torch.einsum("ij,njhw->nihw", torch.linalg.inv_ex(self.matrix()).inverse, y)

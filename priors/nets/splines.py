@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from invgen.core.frozen import Constant
+
 __all__ = ["Affine", "Gaussianization", "GaussianizingSpline", "Spline"]
 
 #: Least height of a bin, as a fraction of the interval: the probability that is lost where all bins but one
@@ -101,6 +103,10 @@ class Spline:
         widths = [*outer, *[inner] * (k - 2 * len(outer)), *reversed(outer)]
         return torch.tensor(widths, dtype=torch.float64)
 
+    @cached_property
+    def _widths(self) -> Constant:
+        return Constant(self.widths)
+
     def start(self) -> Tensor:
         """Parameters of the identity."""
         # in the softmax, heights are what is above the least
@@ -134,7 +140,7 @@ class Spline:
         k, size = self.bins, 2 * self.bound
         logits, slopes = parameters.split([k, 2 * k], 2)
         fractions = torch.softmax(logits, 2) * (1 - k * _LOWEST) + _LOWEST
-        widths = self.widths.to(at)[:, None, None]
+        widths = self._widths.like(at)[:, None, None]
         with torch.no_grad():
             ends = (fractions if inverse else widths).cumsum(-3) * size - self.bound
             beyond = F.pad((at[:, :, None] >= ends[..., :-1, :, :]).to(at), (0, 0, 0, 0, 1, 1))

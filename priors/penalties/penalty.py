@@ -94,6 +94,9 @@ class Penalty:
                 f"got {tuple(weight.shape)}."
             )
         prior = self.fitted(problem.operator.domain)
+        device = problem.zeros().device
+        if isinstance(weight, torch.Tensor) and weight.device != device:
+            return cast(Any, prior).with_weight(weight.to(device))
         if isinstance(weight, str):
             free = cast(Any, prior.without_constraints())
             prior = prior.with_weight(find_weight(problem, free, weight))

@@ -205,7 +205,7 @@ class VAE(PixelDecoder, NormalLatents):
 
         def bound(part: Tensor) -> Tensor:
             mean, log_var = network.encoder(part)
-            z = mean + (log_var / 2).exp() * Draws([seed], axes=1)(mean[None])[0]
+            z = mean + (log_var / 2).exp() * Draws([seed], axes=1, device=mean.device)(mean[None])[0]
             return -self._observation.nll(part, network.decoder(z)) - _divergence(mean, log_var)
 
         return self._in_parts(bound, seen).reshape(batch) - self._log_unit
@@ -241,7 +241,7 @@ class VAE(PixelDecoder, NormalLatents):
             weights = []
             for first in range(0, samples, at_once):
                 seeds = range(seed, seed + samples)[first : first + at_once]
-                noise = Draws(seeds, axes=1)(mean.expand(len(seeds), *mean.shape))
+                noise = Draws(seeds, axes=1, device=mean.device)(mean.expand(len(seeds), *mean.shape))
                 z = mean + (log_var / 2).exp() * noise
                 images = part.expand(len(seeds), *part.shape).flatten(0, 1)
                 nll = self._observation.nll(images, network.decoder(z.flatten(0, 1))).reshape(len(seeds), -1)

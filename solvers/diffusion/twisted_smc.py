@@ -87,7 +87,7 @@ class TwistedSMC(DiffusionSolver):
 
     def draws(self, problem: Problem, state: State) -> Draws:
         """One stream of random numbers for all particles, from where `state` left it."""
-        return Draws(state["draws"][:1])
+        return Draws(state["draws"][:1], device=state.x.device)
 
     def prepare(self, problem: Problem) -> Crowd:
         """The particles' data steps."""

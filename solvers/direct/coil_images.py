@@ -13,38 +13,44 @@ from invgen.problem import Problem
 from invgen.solvers.base import Solver
 from invgen.solvers.direct.base import DirectSolver
 
-__all__ = ["RootSumOfSquares", "ZeroFilled", "cartesian", "zero_filled"]
+__all__ = ["RootSumOfSquares", "ZeroFilled", "ZeroFilling", "cartesian"]
 
 
-def coil_images(A: MRI, y: torch.Tensor) -> torch.Tensor:
-    """Images of zero-filled k-space (batch, ...), shape (batch, coils, *image_shape).
+class ZeroFilling:
+    """Images of zero-filled k-space: what the operator alone determines is computed once.
 
     Samples that were weighted have their values back, and what is not sampled is none of the data.
-    """
-    mask = A.mask.to(y.device, y.dtype.to_real())
-    images = Fourier(A.domain.shape).H(torch.where(mask > 0, y / torch.where(mask > 0, mask, 1), 0))
-    return images if A.coil_count else images.unsqueeze(1)
-
-
-def zero_filled(A: MRI, y: torch.Tensor) -> torch.Tensor:
-    """Coil images of zero-filled k-space, combined by their sensitivities: see `ZeroFilled`.
 
     Parameters
     ----------
     A : MRI
-    y : tensor, shape (*batch, *A.range.shape)
+    like : tensor
+        With the device and the precision of the data.
     """
-    maps, weights = A.coils, None
-    if maps is not None:
-        maps = maps.to(y.device, torch.complex128)
-        power = maps.abs().square().sum(0)
-        weights = torch.where(power > 0, maps / power, 0).to(y)
 
-    def image(y: torch.Tensor) -> torch.Tensor:
-        images = coil_images(A, y)
+    def __init__(self, A: MRI, like: torch.Tensor) -> None:
+        self._space, self._transform, self._has_coils = A.range, Fourier(A.domain.shape), bool(A.coil_count)
+        mask = A.mask.to(like.device, like.dtype.to_real())
+        self._sampled = mask > 0
+        self._mask = torch.where(self._sampled, mask, 1)
+        maps, self._weights = A.coils, None
+        if maps is not None:
+            maps = maps.to(like.device, torch.complex128)
+            power = maps.abs().square().sum(0)
+            self._weights = torch.where(power > 0, maps / power, 0).to(like)
+
+    def coils(self, y: torch.Tensor) -> torch.Tensor:
+        """Images of each coil, (batch, coils, *image_shape), of data (batch, ...)."""
+        images = self._transform.H(torch.where(self._sampled, y / self._mask, 0))
+        return images if self._has_coils else images.unsqueeze(1)
+
+    def __call__(self, y: torch.Tensor) -> torch.Tensor:
+        """Coil images of data (*batch, ...), combined by their sensitivities: see `ZeroFilled`."""
+        return each_alone(self._combined, y, self._space.ndim)
+
+    def _combined(self, y: torch.Tensor) -> torch.Tensor:
+        images, weights = self.coils(y), self._weights
         return images.squeeze(1) if weights is None else torch.linalg.vecdot(weights, images, dim=1)
-
-    return each_alone(image, y, A.range.ndim)
 
 
 def cartesian(problem: Problem, solver: Solver) -> MRI:
@@ -75,9 +81,10 @@ class RootSumOfSquares(DirectSolver):
     def image(self, problem: Problem) -> torch.Tensor:
         """The image, shape (*batch, *image_shape)."""
         A = cartesian(problem, self)
+        filling = ZeroFilling(A, problem.measurement)
 
         def image(y: torch.Tensor) -> torch.Tensor:
-            return torch.linalg.vector_norm(coil_images(A, y), dim=1).to(y.dtype)
+            return torch.linalg.vector_norm(filling.coils(y), dim=1).to(y.dtype)
 
         return each_alone(image, problem.measurement, A.range.ndim)
 
@@ -97,4 +104,4 @@ class ZeroFilled(DirectSolver):
 
     def image(self, problem: Problem) -> torch.Tensor:
         """The image, shape (*batch, *image_shape)."""
-        return zero_filled(cartesian(problem, self), problem.measurement)
+        return ZeroFilling(cartesian(problem, self), problem.measurement)(problem.measurement)

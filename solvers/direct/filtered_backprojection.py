@@ -150,7 +150,8 @@ class FDK(_Filtered):
         wide = fan if continued is None else continued.geometry
         x = y.new_zeros(len(y), *A.domain.shape)
         views = max(1, _CHUNK // (g.row_count * fan.detector_count))
-        for chosen in torch.arange(len(g.angles)).split(views):
+        for first in range(0, len(g.angles), views):
+            chosen = slice(first, first + views)
             rows = y[:, chosen] if continued is None else continued(y[:, chosen])
             part = replace(g, fan=replace(wide, angles=g.angles[chosen]))
             x += ConeBackprojection(part)._call(self._filtered(wide, rows))

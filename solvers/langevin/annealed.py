@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from invgen.core.draws import Draws
@@ -101,5 +100,4 @@ def data_pull(prox: DataProx, x: Tensor, sigma: float) -> Tensor:
 
     ``sigma^2 A.H (std^2 + sigma^2 A A.H)^-1 (y - A x)``, by the proximal map of the data term.
     """
-    rho = torch.full(prox.batch_shape, sigma**-2, dtype=torch.float64)
-    return prox.move(x, rho.to(x.real))
+    return prox.move(x, x.real.new_full(prox.batch_shape, sigma**-2))

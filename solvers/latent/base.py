@@ -174,7 +174,8 @@ class LatentSolver(PosteriorMode):
         """
         space = self.start_space(problem)
         check_generator(self.prior, self.name, problem)
-        drawn = Draws(seeds, self._axes)(space.zeros((len(seeds), *problem.batch_shape), problem.zeros()))
+        zeros = space.zeros((len(seeds), *problem.batch_shape), problem.zeros())
+        drawn = Draws(seeds, self._axes, device=x.device)(zeros)
         given = x if x.ndim == drawn.ndim else x[None]
         z = torch.cat([given, drawn[len(given) :]])[: len(seeds)].flatten(drawn.ndim - self._axes)
         z, repeated = self.projected(z), problem.repeated(len(seeds))

@@ -114,7 +114,7 @@ def check_generator(prior: Generator, who: str, problem: Problem) -> None:
     """
     name, space, like = type(prior).__name__, problem.operator.domain, problem.zeros()
     zeros = torch.zeros(3, *prior.latent_shape, dtype=like.dtype.to_real(), device=like.device)
-    z = Draws(range(3))(zeros)
+    z = Draws(range(3), device=zeros.device)(zeros)
     with torch.enable_grad():
         found = prior.decode(z[:2].clone().requires_grad_())
     pair, differentiable = found.detach(), found.requires_grad

@@ -119,7 +119,7 @@ class LatentSampler(PosteriorSampler):
 
     def draws(self, problem: Problem, state: State) -> Draws:
         """The random numbers of each sample, from where `state` left them."""
-        return Draws(state["draws"], 1)
+        return Draws(state["draws"], 1, device=state.x.device)
 
     def initial(self, problem: Problem) -> Tensor:
         """Zero: chains start in the latent variables, whatever the image."""

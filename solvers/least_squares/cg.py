@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -48,6 +48,8 @@ class CG(Solver):
     weight: float | str = "auto"
     iterations: int = 200
     tolerance: float = 1e-6
+
+    reported: ClassVar[tuple[str, ...]] = ("above",)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from invgen.core.errors import CapabilityError, DataError
+from invgen.core.late import Reports
 from invgen.noise import Poisson
 from invgen.problem import Problem
 from invgen.solvers.base import Solver
@@ -63,24 +64,25 @@ class MLEM(Solver):
         x = torch.where(s > 0, state.x, 0)  # what no detector sees
         if bool((x < 0).any()):
             raise DataError("MLEM starts from an image without negative pixels; clamp x0.")
-        ratio = state.get("ratio", lambda: self._ratio(problem, s, x))
-        return self._iterates(problem, s, x, ratio)
+        reports = Reports(x.device)
+        ratio = state.get("ratio", lambda: self._ratio(problem, s, x, reports))
+        return self._iterates(problem, s, x, ratio, reports)
 
     def _iterates(
-        self, problem: Problem, s: torch.Tensor, x: torch.Tensor, ratio: torch.Tensor
+        self, problem: Problem, s: torch.Tensor, x: torch.Tensor, ratio: torch.Tensor, reports: Reports
     ) -> Iterator[State]:
         while True:
             x = x * ratio
-            ratio = self._ratio(problem, s, x)
+            ratio = self._ratio(problem, s, x, reports)
             # without counts the image is zero, and the ratio too
             bound = ratio.amax(problem.operator.domain.axes).clamp(min=1).log()
             yield State(x=x, optimality=bound, ratio=ratio)
 
-    def _ratio(self, problem: Problem, s: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    def _ratio(self, problem: Problem, s: torch.Tensor, x: torch.Tensor, reports: Reports) -> torch.Tensor:
         """``A.H(y / A x) / s``; zero at pixels that no detector sees."""
         A, y = problem.linear_operator, problem.measurement
         prediction = A(x)
-        if bool(((prediction <= 0) & (y > 0)).any()):
+        if any(bool(lost) for _, lost in reports.after(((prediction <= 0) & (y > 0)).any())):
             raise DataError(
                 "MLEM: there are counts where the image predicts none. Mask rays that miss the image, "
                 "start from positive pixels, or describe what else was counted in the operator."

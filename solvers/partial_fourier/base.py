@@ -15,7 +15,7 @@ from invgen.operators.mri.partial_fourier import Extent, extents, partial_axes
 from invgen.problem import Problem
 from invgen.reconstruction import Reconstruction
 from invgen.solvers.base import Solver
-from invgen.solvers.direct.coil_images import cartesian, zero_filled
+from invgen.solvers.direct.coil_images import ZeroFilling, cartesian
 from invgen.solvers.run import Run
 
 __all__ = ["PartialFourierSolver", "Prepared"]
@@ -36,12 +36,14 @@ class Prepared(NamedTuple):
         Whether every entry within the extents is sampled.
     phase : complex tensor, shape (*batch, *image)
         ``exp(i phi)``, zero where the image of low resolution is.
+    filling : ZeroFilling
     """
 
     operator: MRI
     partial: tuple[Extent, ...]
     complete: bool
     phase: torch.Tensor
+    filling: ZeroFilling
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,8 +82,9 @@ class PartialFourierSolver(Solver):
                 "cg-sense, tv)."
             )
         within = sampled[tuple(slice(extent.start, extent.stop) for extent in every)]
-        low = zero_filled(A, _window(every, box).to(problem.measurement) * problem.measurement)
-        return Prepared(A, partial, bool(within.all()), torch.sgn(low))
+        y, filling = problem.measurement, ZeroFilling(A, problem.measurement)
+        low = filling(_window(every, box).to(y) * y)
+        return Prepared(A, partial, bool(within.all()), torch.sgn(low), filling)
 
     def collected(self, problem: Problem, runs: list[Run], samples: int, seed: int) -> Reconstruction:
         """Add `partial_fourier` to the statistics: the extent of each axis that is partial."""

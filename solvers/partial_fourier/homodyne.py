@@ -10,7 +10,6 @@ import torch
 from invgen.core.errors import CapabilityError, ParameterError
 from invgen.operators.mri.partial_fourier import Extent
 from invgen.problem import Problem
-from invgen.solvers.direct.coil_images import zero_filled
 from invgen.solvers.partial_fourier.base import PartialFourierSolver, Prepared
 from invgen.solvers.state import State
 
@@ -71,8 +70,8 @@ class Homodyne(PartialFourierSolver):
 
     def steps(self, problem: Problem, prepared: Prepared, state: State) -> Iterator[State]:
         """Yield the one image; the start plays no role."""
-        A, (extent,), _, phase = prepared
-        z = zero_filled(A, self._weights(extent).to(problem.measurement) * problem.measurement)
+        _, (extent,), _, phase, filling = prepared
+        z = filling(self._weights(extent).to(problem.measurement) * problem.measurement)
         yield State(x=(phase.conj() * z).real * phase)
 
     def _weights(self, extent: Extent) -> torch.Tensor:

@@ -9,7 +9,6 @@ from typing import ClassVar
 from invgen.core.errors import CapabilityError
 from invgen.core.krylov import conjugate_gradients
 from invgen.problem import Problem
-from invgen.solvers.direct.coil_images import zero_filled
 from invgen.solvers.partial_fourier.base import PartialFourierSolver, Prepared
 from invgen.solvers.state import State
 
@@ -64,13 +63,13 @@ class POCS(PartialFourierSolver):
 
     def steps(self, problem: Problem, prepared: Prepared, state: State) -> Iterator[State]:
         """Yield the iterates of the algorithm."""
-        A, _, complete, phase = prepared
+        A, _, complete, phase, filling = prepared
         x, y = state.x, problem.measurement
         while True:
             x = x.abs() * phase
             r = y - A(x)
             if complete:
-                x = x + zero_filled(A, r)
+                x = x + filling(r)
             else:
                 x = x + conjugate_gradients(A.gram, A.H(r), A.domain, iterations=self.cg_steps)
             yield State(x=x)

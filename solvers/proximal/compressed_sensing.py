@@ -13,7 +13,9 @@ from invgen.convex.discrepancy import assumed_misfit
 from invgen.convex.functions import GroupL1
 from invgen.convex.momentum import momentum
 from invgen.convex.splitting import ratio_of
+from invgen.core.batching import placed
 from invgen.core.errors import CapabilityError, ParameterError, ShapeError
+from invgen.core.late import fails
 from invgen.operators import Identity, LinearOperator, Space
 from invgen.problem import Problem
 from invgen.solvers.base import Solver
@@ -54,7 +56,7 @@ class Lasso(Solver):
         if isinstance(self.weight, str):
             if self.weight != "auto":
                 raise ParameterError(f"weight is a positive number or 'auto'; got {self.weight!r}.")
-        elif not bool((torch.as_tensor(self.weight) > 0).all()):
+        elif fails(torch.as_tensor(self.weight) > 0):
             raise ParameterError(f"weight must be positive; got {self.weight}.")
         check_orthonormal(self.name, self.transform)
 
@@ -62,8 +64,7 @@ class Lasso(Solver):
         """With a number for the weight."""
         if not isinstance(self.weight, str):
             return self
-        space, like = problem.operator.domain, problem.zeros()
-        v = space.random(seed=0, dtype=like.dtype.to_real()).to(like).expand(like.shape)
+        space, v = problem.operator.domain, problem.probe
         variance = space.inner(v, problem.normal(v)).real / space.norm(v).square()
         if not problem.likelihood.level_known:
             variance = variance * (assumed_misfit(problem) / problem.count()).to(variance)
@@ -82,7 +83,7 @@ class Lasso(Solver):
     def penalty(self, problem: Problem, x: torch.Tensor) -> torch.Tensor:
         """``weight |T x|_1``."""
         T = checked_transform(self.name, self.transform, problem.operator.domain)
-        return torch.as_tensor(self.weight).to(x.real) * T(x).abs().sum(T.range.axes)
+        return placed(self.weight, x) * T(x).abs().sum(T.range.axes)
 
     def prepare(self, problem: Problem) -> LinearOperator:
         """The transform."""
@@ -92,7 +93,7 @@ class Lasso(Solver):
         """Yield the iterates of the algorithm."""
         space, x = problem.operator.domain, state.x
         step = space.per_sample(1 / problem.lipschitz())
-        weight = torch.as_tensor(self.weight).to(x.real)
+        weight = placed(self.weight, x)
         shrink = GroupL1(space.per_sample(weight))
         misfit_at_zero = problem.misfit(problem.zeros())
         largest = T(problem.backprojection).abs().amax(T.range.axes)

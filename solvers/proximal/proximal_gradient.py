@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar, Protocol
@@ -152,15 +153,13 @@ def _relative(problem: Problem, change: torch.Tensor, x: torch.Tensor) -> torch.
 class ProximalStep(Protocol):
     """``x = prox(z - L^-1 grad f(z))``, with what one step hands to the next."""
 
-    def start(self, x: torch.Tensor) -> list[torch.Tensor]:
+    def start(self, x: torch.Tensor) -> list[Any]:
         """What the first step is handed."""
 
-    def __call__(
-        self, z: torch.Tensor, memory: list[torch.Tensor]
-    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    def __call__(self, z: torch.Tensor, memory: list[Any]) -> tuple[torch.Tensor, list[Any]]:
         """The next image, and what to hand on."""
 
-    def scaled(self, d: torch.Tensor, memory: list[torch.Tensor]) -> torch.Tensor:
+    def scaled(self, d: torch.Tensor, memory: list[Any]) -> torch.Tensor:
         """``L d``, the gradient map of a difference."""
 
     def image(self, x: torch.Tensor) -> torch.Tensor:
@@ -173,16 +172,14 @@ class _ClosedForm:
     def __init__(self, problem: Problem, prior: Any) -> None:
         self.problem, self.prior = problem, prior
 
-    def start(self, x: torch.Tensor) -> list[torch.Tensor]:
+    def start(self, x: torch.Tensor) -> list[Any]:
         return [self.problem.lipschitz()]
 
-    def __call__(
-        self, z: torch.Tensor, memory: list[torch.Tensor]
-    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    def __call__(self, z: torch.Tensor, memory: list[Any]) -> tuple[torch.Tensor, list[Any]]:
         step = self.problem.operator.domain.per_sample(1 / memory[0])
         return self.prior.prox(z - step * self.problem.gradient(z), step), memory
 
-    def scaled(self, d: torch.Tensor, memory: list[torch.Tensor]) -> torch.Tensor:
+    def scaled(self, d: torch.Tensor, memory: list[Any]) -> torch.Tensor:
         return self.problem.operator.domain.per_sample(memory[0]) * d
 
     def image(self, x: torch.Tensor) -> torch.Tensor:
@@ -195,28 +192,29 @@ class _Backtracking(_ClosedForm):
     #: From a bound below it, no curvature is further away.
     _DOUBLINGS = 100
 
-    def start(self, x: torch.Tensor) -> list[torch.Tensor]:
+    def start(self, x: torch.Tensor) -> list[Any]:
         # a function that is nowhere below zero has |grad f|^2 <= 2 L f; half of the misfit is one
         slope = self.problem.operator.domain.norm(self.problem.gradient(x)).square()
         bound = slope / self.problem.misfit(x)
         return [torch.where((bound > 0) & torch.isfinite(bound), bound, 1.0)]
 
-    def __call__(
-        self, z: torch.Tensor, memory: list[torch.Tensor]
-    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    def __call__(self, z: torch.Tensor, memory: list[Any]) -> tuple[torch.Tensor, list[Any]]:
         problem, space = self.problem, self.problem.operator.domain
         L, slope, at_z = memory[0], problem.gradient(z), problem.negative_log_likelihood(z)
-        if not bool(torch.isfinite(at_z).all()):
-            raise CapabilityError(
-                "Momentum has led to an image of which the data are impossible. Use ISTA with backtracking."
-            )
         rounding = 10 * torch.finfo(L.dtype).eps * at_z.abs()
         for _ in range(self._DOUBLINGS):
             step = space.per_sample(1 / L)
             x = self.prior.prox(z - step * slope, step)
             model = at_z + space.inner(slope, x - z).real + L / 2 * space.norm(x - z).square()
             enough = problem.negative_log_likelihood(x) <= model + rounding
-            if bool(enough.all()):
+            # what comes next depends on this trial: a GPU is waited for, once for each
+            possible, suffices = torch.stack([torch.isfinite(at_z).all(), enough.all()]).tolist()
+            if not possible:
+                raise CapabilityError(
+                    "Momentum has led to an image of which the data are impossible. Use ISTA with "
+                    "backtracking."
+                )
+            if suffices:
                 return x, [L]
             L = torch.where(enough, L, 2 * L)
         raise DivergenceError(
@@ -232,15 +230,13 @@ class _InMetric:
         self._prox = MetricProx(problem, prior, iterations)
         self._functions = [g for _, g in prior.terms(problem.operator.domain)]
 
-    def start(self, x: torch.Tensor) -> list[torch.Tensor]:
+    def start(self, x: torch.Tensor) -> list[Any]:
         return self._prox.start()
 
-    def __call__(
-        self, z: torch.Tensor, memory: list[torch.Tensor]
-    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    def __call__(self, z: torch.Tensor, memory: list[Any]) -> tuple[torch.Tensor, list[Any]]:
         return self._prox(self._prox.descend(z), memory, self._functions)
 
-    def scaled(self, d: torch.Tensor, memory: list[torch.Tensor]) -> torch.Tensor:
+    def scaled(self, d: torch.Tensor, memory: list[Any]) -> torch.Tensor:
         return self._prox.space.filter(self._prox.curvature, d)
 
     def image(self, x: torch.Tensor) -> torch.Tensor:
@@ -261,7 +257,8 @@ class _Denoising(_InMetric):
         theta = 1 / sqrt(1 + 2 c tau),   tau' = theta tau
 
     with ``tau = 1 / c`` at first and ``sigma_i = 1 / (n tau |K_i|^2)`` for n terms. Its steps become shorter
-    and shorter: once they have, the restarts of the other method converge faster.
+    and shorter, ``c tau`` by a sequence that is the same for all: once they have, the restarts of the other
+    method converge faster.
     """
 
     def __init__(self, problem: Problem, prior: Any, iterations: int) -> None:
@@ -270,17 +267,15 @@ class _Denoising(_InMetric):
         self._u, self._c = self._prox.guess(), problem.lipschitz()
         self._squares = [len(self._maps) * K.norm() ** 2 for K in self._maps]
 
-    def start(self, x: torch.Tensor) -> list[torch.Tensor]:
-        return [*super().start(x), self._u, self._u, 1 / self._c]
+    def start(self, x: torch.Tensor) -> list[Any]:
+        return [*super().start(x), self._u, self._u, 1 / self._c, 1.0]
 
-    def __call__(
-        self, z: torch.Tensor, memory: list[torch.Tensor]
-    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        *duals, x, ahead, tau = memory
+    def __call__(self, z: torch.Tensor, memory: list[Any]) -> tuple[torch.Tensor, list[Any]]:
+        *duals, x, ahead, tau, left = memory
         space, u = self._prox.space, self._u
-        if bool((self._c * tau < _SLOW).all()):
+        if left < _SLOW:
             x, duals = self._prox(u, duals, self._functions)
-            return x, [*duals, x, x, tau]
+            return x, [*duals, x, x, tau, left]
         for _ in range(self._iterations):
             duals = [
                 dual_step(K, g, y, K.range.per_sample(1 / (square * tau)), ahead)
@@ -291,6 +286,6 @@ class _Denoising(_InMetric):
             share = space.per_sample(1 - 1 / (1 + self._c * tau)).to(x.dtype)
             x_old, x = x, torch.lerp(x, target, share)
             theta = (1 + 2 * self._c * tau).rsqrt()
-            tau = theta * tau
+            tau, left = theta * tau, left / math.sqrt(1 + 2 * left)
             ahead = torch.lerp(x_old, x, space.per_sample(1 + theta).to(x.dtype))
-        return x, [*duals, x, ahead, tau]
+        return x, [*duals, x, ahead, tau, left]

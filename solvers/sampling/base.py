@@ -90,7 +90,7 @@ class PosteriorSampler(Solver):
 
     def draws(self, problem: Problem, state: State) -> Draws:
         """The random numbers of each sample, from where `state` left them."""
-        return Draws(state["draws"], len(problem.operator.domain.shape))
+        return Draws(state["draws"], len(problem.operator.domain.shape), device=state.x.device)
 
     def denoised(self, x: torch.Tensor, sigma: float | torch.Tensor) -> torch.Tensor:
         """``D(x, sigma)``, counted as one evaluation of the network for each sample."""
@@ -155,7 +155,7 @@ class PosteriorSampler(Solver):
         The images `x`, where there is one for each sample, have an axis of them before all others.
         """
         repeated = problem.repeated(len(seeds))
-        return repeated, State(x=x.expand_as(repeated.zeros()), draws=Draws(seeds).state)
+        return repeated, State(x=x.expand_as(repeated.zeros()), draws=Draws(seeds, device=x.device).state)
 
     def collected(self, problem: Problem, runs: list[Run], samples: int, seed: int) -> Reconstruction:
         """All samples, their mean and standard deviation."""

@@ -40,5 +40,4 @@ def largest_curvature(problem: Problem, x: Tensor) -> Tensor:
         # a covariance is more than its diagonal
         return A.vjp(x, noise.precision(seen) if noise.quadratic else weights * seen)
 
-    start = A.domain.random(seed=0, dtype=x.dtype.to_real()).to(x).expand(x.shape)
-    return largest_eigenvalue(hessian, start, A.domain, tolerance=1e-2)
+    return largest_eigenvalue(hessian, problem.probe, A.domain, tolerance=1e-2)
