@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from invgen.core.errors import FileError
-from invgen.core.files import atomic_path
+from invgen.core.files import save_state
 from invgen.core.text import brief
 
 __all__ = ["Checkpoint", "samples_in"]
@@ -61,8 +61,7 @@ class Checkpoint:
 
     def save(self, content: dict[str, Any]) -> None:
         """Write the content beside, and rename."""
-        with atomic_path(self._path) as temporary:
-            torch.save({"identity": self._identity, **content}, temporary)
+        save_state({"identity": self._identity, **content}, self._path)
         self._saved = time.monotonic()
 
     def remove(self) -> None:

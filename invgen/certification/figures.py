@@ -173,8 +173,8 @@ def require_enough(samples: int, measurements: int, rounds: int) -> tuple[int, i
     rounds = as_count(rounds, "rounds")
     if samples < 20 * measurements or measurements * rounds < 10:
         raise ParameterError(
-            "Figures take ten measurements in all, and twenty samples for each of a round; got "
-            f"{measurements} measurements in {rounds} rounds, and {samples} samples."
+            "Figures take ten measurements in all, and twenty samples for each measurement of a round, here "
+            f"{20 * measurements}; got {measurements} measurements in {rounds} rounds, and {samples} samples."
         )
     return samples, measurements, rounds
 

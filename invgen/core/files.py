@@ -31,6 +31,7 @@ __all__ = [
     "check_regular",
     "check_target",
     "guarded_hdf5",
+    "save_state",
     "sweep",
     "temporary_folder",
 ]
@@ -100,6 +101,23 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         check_target(path)
         _settle(beside)
         os.replace(beside, target)
+
+
+def save_state(content: dict[str, Any], path: Path) -> None:
+    """Write tensors, numbers and texts for ``torch.load(path, weights_only=True)``, as by `atomic_path`.
+
+    By way of memory: of a full disk PyTorch's own writer says that a position is unexpected.
+
+    Raises
+    ------
+    FileError
+    """
+    import torch  # which takes a second, where a command only looks at files
+
+    whole = io.BytesIO()
+    torch.save(content, whole)
+    with atomic_path(path) as beside:
+        beside.write_bytes(whole.getbuffer())
 
 
 def sweep(folder: Path) -> None:

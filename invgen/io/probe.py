@@ -8,9 +8,11 @@ import signal
 import warnings
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
+
+import h5py
 
 from invgen.core.errors import FileError
-from invgen.io.hdf5 import Dataset, attribute, open_hdf5, walk
 
 __all__ = ["probe"]
 
@@ -65,13 +67,34 @@ def _limit() -> None:
 
 
 def _read_metadata(path: Path) -> None:
-    with open_hdf5(path) as file:
-        for item in (file, *walk(file)):
+    """Open all that hard links lead to, and read its attributes: one that is damaged does not end it."""
+    with h5py.File(path, "r") as file:
+        seen, queue = set(), [file]
+        while queue:
+            item = queue.pop()
             with suppress(Exception):
-                for name in item._found.raw.attrs:
-                    attribute(item, name)
-                if isinstance(item, Dataset):
+                found = h5py.h5o.get_info(item.id)
+                if (found.fileno, found.addr) in seen:
+                    continue
+                seen.add((found.fileno, found.addr))
+            for name in _names(item.attrs):
+                with suppress(Exception):
+                    _ = item.attrs[name]
+            if not isinstance(item, h5py.Group):
+                with suppress(Exception):
                     _ = item.shape, item.dtype, item.chunks
+                continue
+            for name in _names(item):
+                with suppress(Exception):
+                    if isinstance(item.get(name, getlink=True), h5py.HardLink):
+                        queue.append(item[name])
+
+
+def _names(holder: Any) -> list[str]:
+    names: list[str] = []
+    with suppress(Exception):
+        names.extend(iter(holder))
+    return names
 
 
 def _is_hdf5(path: Path) -> bool:

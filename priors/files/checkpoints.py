@@ -65,7 +65,10 @@ def write(
         for name, value in tensors.items()
     }
     with atomic_path(Path(path)) as beside:
-        save_file({name: value.contiguous() for name, value in kept.items()}, beside, {_KEY: text})
+        try:
+            save_file({name: value.contiguous() for name, value in kept.items()}, beside, {_KEY: text})
+        except SafetensorError as error:
+            raise OSError(str(error).rpartition("I/O error: ")[2]) from error
 
 
 def read(path: str | PathLike[str]) -> tuple[dict[str, Any], dict[str, Tensor]]:

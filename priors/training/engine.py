@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from invgen.core.checks import as_count
 from invgen.core.errors import DivergenceError, DtypeError, FileError, InvgenWarning, ParameterError
-from invgen.core.files import atomic_path, check_regular
+from invgen.core.files import check_regular, save_state
 from invgen.core.text import brief
 from invgen.priors.training.bar import Bar, Quiet
 from invgen.priors.training.log import write_row
@@ -385,8 +385,8 @@ class _Run:
                 "losses": self.unreported,
                 "modules": {name: part.state() for name, part in self.parts.items()},
             }
-            with _optional("The state"), atomic_path(self.folder / "state.pt") as beside:
-                torch.save(state, beside)
+            with _optional("The state"):
+                save_state(state, self.folder / "state.pt")
         self.saved = time.monotonic()
 
     def restore(self) -> None:

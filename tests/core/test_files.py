@@ -24,6 +24,15 @@ WRITERS = {
         import invgen
         invgen.Reconstruction(torch.ones(700, 700)).save(path)
     """,
+    "prior": """
+        import invgen
+        invgen.priors.load("ct-phantoms").save(path)
+    """,
+    "checkpoint": """
+        from invgen.solvers.checkpoint import Checkpoint
+        from pathlib import Path
+        Checkpoint(Path(path), "a").save({"x": torch.ones(700, 700)})
+    """,
     "simulated scan": """
         from invgen.simulate import simulate_ct
         simulate_ct(path, size=96, slices=8, views=40)

@@ -64,3 +64,19 @@ def test_what_hangs_or_crashes_is_refused(path, monkeypatch, end):
     reason = {"hangs": "takes for ever", "crashes": "ends the process"}[end]
     with pytest.raises(FileError, match=f"damaged: reading its metadata {reason}"):
         probe(path)
+
+
+def test_what_is_damaged_ends_no_look_at_the_rest(path, monkeypatch):
+    def read(self, name):
+        seen.append(name)
+        raise OSError("damaged")
+
+    seen = []
+    with h5py.File(path, "a") as file:
+        file["a"].attrs.update({"first": 1, "second": 2})
+        file["a/again"] = file["a"]  # a circle
+        file["z"] = np.zeros(3)
+        file["z"].attrs["last"] = 1
+    monkeypatch.setattr(h5py.AttributeManager, "__getitem__", read)
+    module._read_metadata(path)
+    assert sorted(seen) == ["first", "last", "second", "units"]
