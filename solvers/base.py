@@ -25,8 +25,7 @@ from invgen.operators import Space
 from invgen.problem import Problem
 from invgen.reconstruction import Reconstruction
 from invgen.solvers.checkpoint import samples_in
-from invgen.solvers.chunks import in_chunks
-from invgen.solvers.run import Callback, ProgressBar, Run, peak_memory
+from invgen.solvers.run import Callback, ProgressBar, Run, in_chunks, peak_memory
 from invgen.solvers.state import State
 
 __all__ = ["Solver"]

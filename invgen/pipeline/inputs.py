@@ -10,8 +10,6 @@ from dataclasses import fields, is_dataclass
 from glob import glob
 from pathlib import Path
 
-from invgen.io.probe import probe
-
 __all__ = ["named_files", "probe_inputs"]
 
 
@@ -28,6 +26,8 @@ def probe_inputs(*read: object) -> None:
     FileError
         Where reading the metadata of one hangs or crashes.
     """
+    from invgen.io.probe import probe
+
     for path in named_files(read):
         probe(path)
 
