@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -221,6 +222,8 @@ class FakeDevice(TorchFunctionMode):
         FakeDevice._entered = self
         self._generator, torch.Generator = torch.Generator, _Generator  # type: ignore[misc]
         self._stream, torch.cuda.current_stream = torch.cuda.current_stream, lambda _: _Stream(self)
+        self._properties = torch.cuda.get_device_properties
+        torch.cuda.get_device_properties = lambda device: SimpleNamespace(total_memory=80 << 30)
         # PyTorch leaves modes while it differentiates, but not what it calls for that
         self._backward, torch.autograd._engine_run_backward = (
             torch.autograd._engine_run_backward,
@@ -233,6 +236,7 @@ class FakeDevice(TorchFunctionMode):
     def __exit__(self, *error: Any) -> None:
         torch.Generator = self._generator  # type: ignore[misc]
         torch.cuda.current_stream = self._stream
+        torch.cuda.get_device_properties = self._properties
         torch.autograd._engine_run_backward = self._backward
         torch.__future__.set_overwrite_module_params_on_conversion(self._overwrites)
         FakeDevice._entered = None
