@@ -1,4 +1,4 @@
-"""What a loop on a device tells the host, read while the device goes on."""
+"""What a loop on a device reports to the host, read while the device goes on."""
 
 from __future__ import annotations
 
