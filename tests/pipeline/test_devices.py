@@ -22,7 +22,7 @@ CPU = torch.device("cpu")
 def two_devices(monkeypatch):
     """What ``cuda:0,1`` is called is there, and is the CPU twice; afterwards no thread is left."""
     before = threading.active_count()
-    monkeypatch.setattr("invgen.pipeline.work.chosen", lambda name, cufinufft: name)
+    monkeypatch.setattr("invgen.pipeline.work.chosen", lambda name: name)
     monkeypatch.setattr(
         "invgen.pipeline.work.devices_of", lambda name: (CPU, CPU) if name == "cuda:0,1" else (CPU,)
     )
