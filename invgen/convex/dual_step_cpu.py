@@ -25,16 +25,7 @@ def dual_step(
     weight: torch.Tensor,
     isotropic: bool,
 ) -> torch.Tensor:
-    """The projection of ``y + step * gradient(x)`` onto balls of radius `weight`.
-
-    Parameters
-    ----------
-    y : real tensor, shape (*batch, 2 or 3, *shape)
-    x : real tensor, shape (*batch, *shape)
-    step, weight : tensors, shape (elements of the batch,)
-    isotropic : bool
-        Whether the balls are of all directions together, or each direction's.
-    """
+    """The projection of ``y + step * gradient(x)`` onto balls of radius `weight`; see `dual_step_torch`."""
     new, directions = torch.empty(y.shape, dtype=y.dtype), y.shape[-1 - len(shape)]
     before, after = planes(y.contiguous(), shape, directions), planes(new, shape, directions)
     depth = shape[-3] if directions == 3 else 1

@@ -17,7 +17,16 @@ import triton.language as tl
 
 from invgen.core.launch import kernel
 from invgen.operators.tomography.rays import FINE, PixelShadows
-from invgen.operators.tomography.tracks import arctangent, share, side_by_side, split, spread, tiles
+from invgen.operators.tomography.tracks import (
+    arctangent,
+    panel_tile,
+    share,
+    side_by_side,
+    split,
+    spread,
+    tiles,
+    volume_tile,
+)
 
 __all__ = ["cone", "cone_adjoint", "fan", "fan_adjoint"]
 
@@ -149,12 +158,8 @@ def _gather(
     LAYERS: tl.constexpr,
 ):
     """Views `y` (groups, views, samples, rows, lanes) to volumes `x` (batch, D, H, W)."""
-    tiles, plane = tl.cdiv(width, COLUMNS), tl.cdiv(width, COLUMNS) * tl.cdiv(height, ROWS)
-    tile, pixel = tl.program_id(0) % plane, tl.arange(0, ROWS * COLUMNS)
-    i, j = tile // tiles * ROWS + pixel // COLUMNS, tile % tiles * COLUMNS + pixel % COLUMNS
+    _, _, i, j, k, lane = volume_tile(height, width, ROWS, COLUMNS, LAYERS, LANES)
     inside = (i < height) & (j < width)
-    part = tl.program_id(0) // plane * LAYERS + tl.arange(0, LAYERS)
-    k, lane = (part // LANES)[None, :], (part % LANES)[None, :]
     across, down = j.to(tl.float64) - 0.5 * (width - 1), 0.5 * (height - 1) - i.to(tl.float64)
     panel = y + tl.program_id(1).to(tl.int64) * views * samples * rows * LANES
     total = tl.zeros((ROWS * COLUMNS, LAYERS), y.dtype.element_ty)
@@ -225,11 +230,7 @@ def _gather_back(
     ROWS: tl.constexpr,
 ):
     """Stacks `x` (groups, H, W, D, lanes) to views `y` (batch, views, rows, samples)."""
-    tiles, panel = tl.cdiv(samples, SAMPLES), tl.cdiv(samples, SAMPLES) * tl.cdiv(rows * LANES, ROWS)
-    view, tile = tl.program_id(0) // panel, tl.program_id(0) % panel
-    sample = tile % tiles * SAMPLES + tl.arange(0, SAMPLES)
-    part = tile // tiles * ROWS + tl.arange(0, ROWS)
-    row, lane = (part // LANES)[None, :], (part % LANES)[None, :]
+    view, sample, row, lane = panel_tile(samples, rows, SAMPLES, ROWS, LANES)
     exists = sample < samples
     cos, sin = tl.load(directions + 2 * view), tl.load(directions + 2 * view + 1)
 

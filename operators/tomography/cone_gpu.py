@@ -19,7 +19,17 @@ import triton.language as tl
 
 from invgen.core.launch import kernel
 from invgen.operators.tomography.rays import DivergentRays
-from invgen.operators.tomography.tracks import candidates, crossed, share, side_by_side, split, spread, tiles
+from invgen.operators.tomography.tracks import (
+    candidates,
+    crossed,
+    panel_tile,
+    share,
+    side_by_side,
+    split,
+    spread,
+    tiles,
+    volume_tile,
+)
 
 __all__ = ["adjoint", "forward"]
 
@@ -99,11 +109,7 @@ def _project_cone(
     ROWS: tl.constexpr,
 ):
     """Stacks `x` (groups, H, W, D, lanes) to sums `y` (batch, views, rows, columns)."""
-    tiles, panel = tl.cdiv(columns, COLUMNS), tl.cdiv(columns, COLUMNS) * tl.cdiv(rows * LANES, ROWS)
-    view, tile = tl.program_id(0) // panel, tl.program_id(0) % panel
-    column = tile % tiles * COLUMNS + tl.arange(0, COLUMNS)
-    part = tile // tiles * ROWS + tl.arange(0, ROWS)
-    row, lane = (part // LANES)[None, :], (part % LANES)[None, :]
+    view, column, row, lane = panel_tile(columns, rows, COLUMNS, ROWS, LANES)
     exists, track = column < columns, view.to(tl.int64) * columns + column
     pace = tl.load(slope + track, mask=exists, other=0)
     steep = pace & 1 == 1
@@ -176,15 +182,10 @@ def _backproject_cone(
     LAYERS: tl.constexpr,
 ):
     """Values of rays `y` (groups, views, columns, rows, lanes) to volumes `x` (batch, D, H, W)."""
-    tiles, plane = tl.cdiv(width, COLUMNS), tl.cdiv(width, COLUMNS) * tl.cdiv(height, ROWS)
-    tile, pixel = tl.program_id(0) % plane, tl.arange(0, ROWS * COLUMNS)
-    top, left = tile // tiles * ROWS, tile % tiles * COLUMNS
-    i, j = top + pixel // COLUMNS, left + pixel % COLUMNS
+    top, left, i, j, k, lane = volume_tile(height, width, ROWS, COLUMNS, LAYERS, LANES)
     across, down = j - (width - 1) * 0.5, (height - 1) * 0.5 - i
     middle = left + (COLUMNS - width) * 0.5, (height - ROWS) * 0.5 - top
     radius = ((ROWS - 1) ** 2 + (COLUMNS - 1) ** 2) ** 0.5 / 2
-    part = tl.program_id(0) // plane * LAYERS + tl.arange(0, LAYERS)
-    k, lane = (part // LANES)[None, :], (part % LANES)[None, :]
 
     panel = y + tl.program_id(1).to(tl.int64) * views * columns * rows * LANES
     total = tl.zeros((ROWS * COLUMNS, LAYERS), y.dtype.element_ty)

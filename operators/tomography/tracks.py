@@ -11,7 +11,18 @@ import triton.language as tl
 
 from invgen.core.launch import Grid
 
-__all__ = ["arctangent", "candidates", "crossed", "share", "side_by_side", "split", "spread", "tiles"]
+__all__ = [
+    "arctangent",
+    "candidates",
+    "crossed",
+    "panel_tile",
+    "share",
+    "side_by_side",
+    "split",
+    "spread",
+    "tiles",
+    "volume_tile",
+]
 
 #: Elements of a batch that lie side by side: a line of a GPU's cache in single precision.
 _LANES = 32
@@ -35,6 +46,29 @@ def tiles(groups: int, times: int = 1, **sizes: int) -> Grid:
         return times * math.prod(triton.cdiv(n, blocks[name]) for name, n in sizes.items()), groups
 
     return grid
+
+
+@triton.jit
+def panel_tile(columns, rows, COLUMNS: tl.constexpr, ROWS: tl.constexpr, LANES: tl.constexpr):
+    """Of a program's tile of a panel, as of `tiles`: the view, its columns; along it rows and lanes."""
+    tiles, panel = tl.cdiv(columns, COLUMNS), tl.cdiv(columns, COLUMNS) * tl.cdiv(rows * LANES, ROWS)
+    view, tile = tl.program_id(0) // panel, tl.program_id(0) % panel
+    column = tile % tiles * COLUMNS + tl.arange(0, COLUMNS)
+    part = tile // tiles * ROWS + tl.arange(0, ROWS)
+    return view, column, (part // LANES)[None, :], (part % LANES)[None, :]
+
+
+@triton.jit
+def volume_tile(
+    height, width, ROWS: tl.constexpr, COLUMNS: tl.constexpr, LAYERS: tl.constexpr, LANES: tl.constexpr
+):
+    """Of a program's tile of a volume, as of `tiles`: top and left, rows and columns; slices and lanes."""
+    tiles, plane = tl.cdiv(width, COLUMNS), tl.cdiv(width, COLUMNS) * tl.cdiv(height, ROWS)
+    tile, pixel = tl.program_id(0) % plane, tl.arange(0, ROWS * COLUMNS)
+    top, left = tile // tiles * ROWS, tile % tiles * COLUMNS
+    part = tl.program_id(0) // plane * LAYERS + tl.arange(0, LAYERS)
+    i, j = top + pixel // COLUMNS, left + pixel % COLUMNS
+    return top, left, i, j, (part // LANES)[None, :], (part % LANES)[None, :]
 
 
 def side_by_side(x: torch.Tensor) -> torch.Tensor:
