@@ -1,0 +1,13 @@
+"""How plausible data are under a prior: tests of anomalies, purification, compression, classification.
+
+And whether a measurement fits the prior that it is reconstructed with.
+"""
+
+from invgen.plausibility.p_values import (
+    binomial_interval,
+    false_discoveries,
+    least_count,
+    permutation_p_value,
+)
+
+__all__ = ["binomial_interval", "false_discoveries", "least_count", "permutation_p_value"]
