@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import torch
@@ -57,7 +58,7 @@ class Constraint(Penalty):
     def terms(self, space: Space) -> list[tuple[LinearOperator, Any]]:
         """The constraint on the image itself."""
         _check_real(space.field == "complex", self)
-        return [(Identity(space.shape), self._interval)]
+        return [(_identity(space), self._interval)]
 
     def closed_form(self, space: Space) -> bool:
         """Always."""
@@ -121,3 +122,9 @@ class Box(Constraint):
 def _check_real(is_complex: bool, prior: Constraint) -> None:
     if is_complex:
         raise CapabilityError(f"{type(prior).__name__} needs real images; these are complex.")
+
+
+# as the gradient of total variation, for each call of a denoiser
+@lru_cache(maxsize=16)
+def _identity(space: Space) -> Identity:
+    return Identity(space.shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -58,7 +59,7 @@ class TotalVariation(Analysis):
         return -min((*self.axes, self.joint or -1))
 
     def _map(self, space: Space) -> LinearOperator:
-        return Gradient(space.shape, self.axes, space.field)
+        return _gradient(space, self.axes)
 
     def _function(self, weight: float | torch.Tensor, K: LinearOperator) -> GroupL1:
         groups = ((-len(K.range.shape),) if self.isotropic else ()) + ((self.joint,) if self.joint else ())
@@ -78,3 +79,9 @@ class TotalVariation(Analysis):
     def without_constraints(self) -> TotalVariation:
         """Finite for images with negative pixels, too."""
         return replace(self, nonnegative=False)
+
+
+# a denoiser asks for its prior's map in each call, and the map's spectrum is on the device by then
+@lru_cache(maxsize=16)
+def _gradient(space: Space, axes: tuple[int, ...]) -> Gradient:
+    return Gradient(space.shape, axes, space.field)

@@ -28,13 +28,20 @@ OPERATORS = [
 #: The second call of a prior's method.
 PRIORS = [
     Wait(
-        "priors/denoisers/classical.py", "_Library._denoise", 3, "scikit-image and bm3d compute on the host"
+        "priors/denoisers/classical.py",
+        "_Library._denoise",
+        6,
+        "scikit-image and bm3d compute on the host; of complex images both parts",
     ),
     Wait("priors/densities/nearest_neighbors.py", "", 2, "SciPy searches its tree on the host"),
     Wait("priors/autoregressive/context_table.py", "", 2, "whole numbers of coders are added on the host"),
     Wait("priors/diffusion/reverse.py", "flow_log_prob", 200, "a fixed number of steps by torchdiffeq"),
     Wait("invgen/noise/gaussian.py", "Gaussian.__init__", 1, "the noise model that ProxDenoiser runs on"),
     Wait("priors/denoisers/proximal.py", "ProxDenoiser._iterated", 10, "of a run: every twenty iterations"),
+    Wait("invgen/convex/discrepancy.py", "discrepancy_weight", 20, "ProxDenoiser's search of a weight"),
+    Wait("invgen/convex/functions.py", "Function._batch_weight", 1, "the weight that was found"),
+    Wait("invgen/noise/gaussian.py", "Gaussian.", 1, "the noise model of that search"),
+    Wait("invgen/problem.py", "Problem.count", 1, "the data that it counts"),
 ]
 
 #: Before and in the first iteration of a solver: what is found once for a problem.
