@@ -16,7 +16,7 @@ from invgen.solvers.diffusion import (
     TwistedSMC,
 )
 from invgen.solvers.direct import FBP, FDK, Gridding, RootSumOfSquares, ZeroFilled
-from invgen.solvers.langevin import ULA, AnnealedLangevin, PredictorCorrector
+from invgen.solvers.langevin import ULA, AnnealedLangevin, PreconditionedLangevin, PredictorCorrector
 from invgen.solvers.latent import (
     PULSE,
     FlowMAP,
@@ -77,6 +77,7 @@ __all__ = [
     "PnPHQS",
     "PnPPGD",
     "PosteriorSampler",
+    "PreconditionedLangevin",
     "PredictorCorrector",
     "REDdiff",
     "RootSumOfSquares",

@@ -29,7 +29,7 @@ from invgen.solvers.diffusion import (
     TwistedSMC,
 )
 from invgen.solvers.direct import FBP, FDK, Gridding, RootSumOfSquares, ZeroFilled
-from invgen.solvers.langevin import ULA, AnnealedLangevin, PredictorCorrector
+from invgen.solvers.langevin import ULA, AnnealedLangevin, PreconditionedLangevin, PredictorCorrector
 from invgen.solvers.latent import (
     PULSE,
     FlowMAP,
@@ -390,6 +390,7 @@ METHODS = (
     _sampler("split-gibbs", SplitGibbs, "split Gibbs sampling", "differentiable", "smooth"),
     _sampler("red-diff", REDdiff, "variational inference by denoising at random noise levels"),
     _sampler("annealed-langevin", AnnealedLangevin, "annealed Langevin dynamics"),
+    _sampler("preconditioned-langevin", PreconditionedLangevin, "preconditioned Langevin dynamics"),
     _sampler("predictor-corrector", PredictorCorrector, "reverse diffusion and Langevin steps"),
     _sampler("ula", ULA, "unadjusted Langevin algorithm", "differentiable", "smooth"),
     _sampler("twisted-smc", TwistedSMC, "twisted sequential Monte Carlo"),

@@ -14,7 +14,7 @@ from invgen.core.checks import as_count
 from invgen.core.draws import Draws
 from invgen.core.errors import ParameterError
 
-__all__ = ["SAMPLERS", "Estimate", "flow_log_prob", "noise_levels"]
+__all__ = ["SAMPLERS", "Estimate", "flow_log_prob", "geometric_levels", "noise_levels"]
 
 #: ``denoise(x, sigma)``: the posterior mean of an image, given it and white noise of the level sigma.
 Denoise = Callable[[Tensor, float], Tensor]
@@ -29,11 +29,22 @@ class Estimate(NamedTuple):
 
 def noise_levels(steps: int, lowest: float, highest: float, rho: float = 7.0) -> list[float]:
     """Levels from the highest to the lowest, then zero: Karras et al. (2022), eq. 5."""
-    steps = as_count(steps, "The number of noise levels", least=2)
-    if not 0 < lowest < highest:
-        raise ParameterError(f"Noise levels fall from the highest to the lowest; got {highest} to {lowest}.")
+    steps = _checked(steps, lowest, highest)
     ends = highest ** (1 / rho), lowest ** (1 / rho)
     return [(ends[0] + i / (steps - 1) * (ends[1] - ends[0])) ** rho for i in range(steps)] + [0.0]
+
+
+def geometric_levels(steps: int, lowest: float, highest: float) -> list[float]:
+    """Levels from the highest to the lowest, each the last one times the same factor, then zero."""
+    steps = _checked(steps, lowest, highest)
+    return [highest * (lowest / highest) ** (i / (steps - 1)) for i in range(steps)] + [0.0]
+
+
+def _checked(steps: int, lowest: float, highest: float) -> int:
+    """The number of noise levels, where there are such levels."""
+    if not 0 < lowest < highest:
+        raise ParameterError(f"Noise levels fall from the highest to the lowest; got {highest} to {lowest}.")
+    return as_count(steps, "The number of noise levels", least=2)
 
 
 def heun(denoise: Denoise, x: Tensor, levels: Sequence[float], draws: Draws) -> Tensor:

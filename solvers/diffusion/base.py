@@ -54,8 +54,11 @@ class DiffusionSolver(PosteriorSampler):
 
     def levels(self) -> list[float]:
         """The noise levels, from the highest on, and zero."""
-        low, high = self.sigma_range or format_of(self.prior).noise_range  # type: ignore[misc]
-        return noise_levels(self.iterations, low, high)
+        return noise_levels(self.iterations, *self.ends())
+
+    def ends(self) -> tuple[float, float]:
+        """The lowest and the highest noise level."""
+        return self.sigma_range or format_of(self.prior).noise_range  # type: ignore[return-value]
 
     def start(self, problem: Problem, prepared: Any, state: State, sigma: float, draws: Draws) -> State:
         """The state at the highest level, of noise `sigma`, from an image alone."""

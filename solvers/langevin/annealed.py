@@ -10,6 +10,7 @@ from torch import Tensor
 
 from invgen.core.draws import Draws
 from invgen.core.errors import ParameterError
+from invgen.priors.diffusion.reverse import geometric_levels
 from invgen.problem import Problem
 from invgen.solvers.data_prox import SAMPLER_PRECISION, DataProx
 from invgen.solvers.diffusion.base import DiffusionSolver
@@ -74,10 +75,7 @@ class AnnealedLangevin(DiffusionSolver):
 
     def levels(self) -> list[float]:
         """The noise levels, from the highest on by one factor, and zero."""
-        *levels, _ = super().levels()
-        high, low = levels[0], levels[-1]
-        ratio = (low / high) ** (1 / (self.iterations - 1))
-        return [high * ratio**k for k in range(self.iterations)] + [0.0]
+        return geometric_levels(self.iterations, *self.ends())
 
     def step(
         self, problem: Problem, prox: DataProx, state: State, high: float, low: float, draws: Draws

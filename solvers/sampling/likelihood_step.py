@@ -50,11 +50,18 @@ class GaussianStep:
 
     def __call__(self, z: Tensor, rho: Tensor, draws: Draws) -> Tensor:
         """One image for each z, with `rho` of the batch's shape."""
-        A = self._operator
-        width = A.domain.per_sample(rho)
-        centre = z + width * draws(z)
-        e = self._noise.color(draws(self._measurement, len(A.range.shape)))
-        return centre + self._step.move(centre, rho**-2, z, e)
+        width = self._operator.domain.per_sample(rho)
+        return self.around(z + width * draws(z), rho, draws, near=z)
+
+    def around(
+        self, centre: Tensor, rho: Tensor, draws: Draws, *, scale: float = 1.0, near: Tensor | None = None
+    ) -> Tensor:
+        """The maximum for a perturbed centre, and data with noise of their own times `scale`.
+
+        Conjugate gradients start at `near`, by default the centre.
+        """
+        e = scale * self._noise.color(draws(self._measurement, len(self._operator.range.shape)))
+        return centre + self._step.move(centre, rho**-2, near, e)
 
 
 class LangevinStep:

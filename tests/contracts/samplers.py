@@ -16,6 +16,7 @@ from invgen.solvers import (
     LatentHMC,
     LatentLangevin,
     PiGDM,
+    PreconditionedLangevin,
     PredictorCorrector,
     REDdiff,
     SplitGibbs,
@@ -127,6 +128,12 @@ SAMPLERS = {
         "network": (AnnealedLangevin(NETWORK, **LEVELS), lost, ()),
         "complex": (AnnealedLangevin(COMPLEX, **LEVELS), single_coil, ()),
         "weighted data": (AnnealedLangevin(NORMAL_ROWS, **LEVELS), inpainting, ()),
+    },
+    "PreconditionedLangevin": {
+        "defaults": (PreconditionedLangevin(NORMAL_ROWS, **LEVELS), denoising, ()),
+        "network": (PreconditionedLangevin(NETWORK, **LEVELS), lost, ()),
+        "complex": (PreconditionedLangevin(COMPLEX, **LEVELS), single_coil, ()),
+        "weighted data": (PreconditionedLangevin(NORMAL_ROWS, **LEVELS), inpainting, ()),
     },
     "PredictorCorrector": {
         "defaults": (PredictorCorrector(NORMAL_ROWS, **LEVELS), denoising, ()),

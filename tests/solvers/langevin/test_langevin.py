@@ -14,7 +14,7 @@ import torch
 import invgen as ig
 from invgen.noise import Gaussian, Poisson, Transmission
 from invgen.operators import Downsample, Identity, Mask, MatrixOperator, Radon, Saturation
-from invgen.solvers import ULA, AnnealedLangevin, PredictorCorrector, State
+from invgen.solvers import ULA, AnnealedLangevin, PreconditionedLangevin, PredictorCorrector, State
 from invgen.testing.report import distance
 
 from ..sampled import resumed
@@ -372,6 +372,7 @@ def test_energies_without_a_derivative_are_refused_and_annealing_needs_a_denoise
 
 SOLVERS = {
     "annealed": lambda prior: AnnealedLangevin(prior, iterations=15, sigma_range=(0.05, 5.0)),
+    "preconditioned": lambda prior: PreconditionedLangevin(prior, iterations=15, sigma_range=(0.05, 5.0)),
     "predictor-corrector": lambda prior: PredictorCorrector(prior, iterations=15, sigma_range=(0.05, 5.0)),
     "ula": lambda prior: ULA(prior, iterations=30, sigma=0.3, thinning=2),
 }

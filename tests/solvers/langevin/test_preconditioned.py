@@ -1,0 +1,144 @@
+"""Preconditioned Langevin dynamics: the law of its chain, by linear algebra alone."""
+
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+
+import invgen as ig
+from invgen.noise import Gaussian
+from invgen.operators import Mask
+from invgen.solvers import PreconditionedLangevin, State
+
+from .test_langevin import SHAPE, SIZE, correlated, problem_of
+
+
+class Columns:
+    """Zeros for the first rows of a batch; then, of each call, unit vectors for all that it draws."""
+
+    def __init__(self, rows, first):
+        self.rows, self.at = rows, first
+
+    def __call__(self, like, axes=None):
+        count = like[0].numel()
+        drawn = torch.zeros(self.rows, count, dtype=like.dtype)
+        drawn[self.at : self.at + count] = torch.eye(count, dtype=like.dtype)
+        self.at += count
+        return drawn.reshape(like.shape)
+
+
+def law(solver, problem, levels):
+    """Mean and covariance of the images at the end of the levels: with the denoised ones they are a chain."""
+    first = 1 + 2 * SIZE
+    rows = first + SIZE + problem.measurement.numel()
+    repeated = problem.repeated(rows)
+    prepared = solver.prepare(repeated)
+    mean = torch.zeros(2 * SIZE, dtype=torch.float64)
+    # before the first step nothing is denoised: the image itself stands for it, and momentum is left out
+    root = torch.zeros(2 * SIZE, 2 * SIZE, dtype=torch.float64)
+    root[:SIZE, :SIZE] = levels[0] * torch.eye(SIZE)
+    begun = False
+    for high, low in pairwise(levels):
+        both = mean.repeat(rows, 1)
+        both[1:first] += root.T
+        x, before = (part.reshape(rows, *SHAPE) for part in both.split(SIZE, dim=1))
+        state = State(x=x, noisy=x, **({"denoised": before} if begun else {}))
+        state, begun = solver.step(repeated, prepared, state, high, low, Columns(rows, first)), True
+        both = torch.cat([state["noisy"].reshape(rows, SIZE), state["denoised"].reshape(rows, SIZE)], dim=1)
+        mean, moved = both[0], (both - both[0]).T
+        values, vectors = torch.linalg.eigh(moved @ moved.T)
+        root = vectors * values.clamp(min=0).sqrt()
+    covariance = root @ root.T
+    return mean[:SIZE], covariance[:SIZE, :SIZE]
+
+
+@pytest.fixture
+def exactly(monkeypatch):
+    """Systems are solved to rounding."""
+    monkeypatch.setattr("invgen.solvers.sampling.likelihood_step.SAMPLER_PRECISION", 1e-7)
+
+
+def errors(name, iterations):
+    """Of all pixels, the bias of the mean in standard deviations, and the variance's error, relative."""
+    prior = correlated()
+    problem = problem_of(prior, name)
+    solver = PreconditionedLangevin(prior, iterations=iterations, sigma_range=(0.002, 20.0))
+    mean, covariance = law(solver, problem, solver.levels())
+    exact = prior.posterior(problem)
+    variance = exact.covariance().diagonal()
+    bias = (mean - exact.mean().flatten()) / variance.sqrt()
+    return float(bias.square().mean().sqrt()), float((covariance.diagonal() / variance - 1).abs().max())
+
+
+@pytest.mark.usefixtures("exactly")
+@pytest.mark.parametrize("name", ["mask", "dense", "ill-conditioned", "projections"])
+def test_it_ends_at_the_posterior_and_errors_fall_with_the_levels(name):
+    (bias, excess), (half, less) = errors(name, 200), errors(name, 400)
+    assert bias < 0.05
+    assert excess < 0.03
+    # of first order in the distance of two levels
+    assert half < 0.6 * bias
+    assert less < 0.6 * excess
+
+
+@pytest.mark.usefixtures("exactly")
+@pytest.mark.parametrize("step_size", [0.3, 0.75, 1.0])
+@pytest.mark.parametrize("what", ["noise", "data"])
+def test_what_noise_or_the_data_determine_has_the_exact_variance_at_any_step(what, step_size):
+    """At a level that stays: of a prior of hardly any variance, and of one that is hardly any prior."""
+    variance, sigma = {"noise": (1e-8, 0.5), "data": (1e8, 20.0)}[what]
+    prior = ig.priors.Gaussian(torch.zeros(SHAPE, dtype=torch.float64), variance)
+    mask = torch.arange(SIZE).reshape(SHAPE) % 2 == 0
+    std, y = 0.2, torch.zeros(SHAPE, dtype=torch.float64)
+    solver = PreconditionedLangevin(prior, step_size=step_size, sigma_range=(0.1, 1.0))
+    _, covariance = law(solver, ig.Problem(Mask(mask), y, Gaussian(std)), [sigma] * 200)
+    exact = 1 / (mask / std**2 + sigma**-2)
+    found = covariance.diagonal().reshape(SHAPE)
+    chosen = mask if what == "data" else mask | True
+    torch.testing.assert_close(found[chosen], exact.double()[chosen], rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("ratio", [0.05, 0.5, 1.0, 4.0])
+def test_the_stationary_variance_of_a_prior_alone_is_that_of_the_docstring(ratio):
+    prior = ig.priors.Gaussian(torch.zeros(SHAPE, dtype=torch.float64), 1.0)
+    nothing = Mask(torch.zeros(SHAPE, dtype=torch.bool))
+    problem = ig.Problem(nothing, torch.zeros(SHAPE, dtype=torch.float64), Gaussian(1.0))
+    sigma = math.sqrt(ratio)
+    solver = PreconditionedLangevin(prior, step_size=1.0, sigma_range=(0.1, 3.0))
+    _, covariance = law(solver, problem, [sigma] * 400)
+    j = 1 / (1 + ratio)
+    expected = (1 + ratio) * (1 + j / 2) / ((1 - j / 2) * (1 + 2 * j))
+    assert float(covariance[0, 0]) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.usefixtures("exactly")
+@pytest.mark.parametrize("low", [0.7, 0.6])
+def test_a_step_solves_the_equation_of_the_docstring(low):
+    prior, high, gamma, std = correlated(), 0.7, 0.6, 0.5
+    problem = problem_of(prior, "dense").repeated(1)
+    A, y = problem.operator, problem.measurement
+    M = A(torch.eye(SIZE, dtype=torch.float64).reshape(SIZE, *SHAPE)).T
+    x, before, n = (prior.sample(1, seed=seed) for seed in (7, 8, 9))
+    e = torch.linspace(-1, 1, 5, dtype=torch.float64)[None]
+    solver, drawn = PreconditionedLangevin(prior, step_size=gamma, sigma_range=(0.1, 3.0)), iter([n, e])
+    state = State(x=x, noisy=x, denoised=before)
+    found = solver.step(problem, solver.prepare(problem), state, high, low, lambda *_: next(drawn))
+
+    x0 = prior.denoise(x, high)
+    H = M.T @ M / std**2 + torch.eye(SIZE) / low**2
+    moved = x0 + (x0 - before) / 2 * math.sqrt(low / high)
+    pull = (y / std**2) @ M + moved.flatten(1) / low**2
+    expected = (1 - gamma) * x.flatten(1) + gamma * torch.linalg.solve(H, pull.T).T
+    # noise: the level, less what is left of the old; and of variance gamma (2 - gamma), of the data
+    fresh = math.sqrt(low**2 - (1 - gamma) ** 2 * high**2)
+    noise = fresh * n.flatten(1) / low**2 + math.sqrt(gamma * (2 - gamma)) * (e / std) @ M
+    expected = expected + torch.linalg.solve(H, noise.T).T
+    torch.testing.assert_close(found["noisy"].flatten(1), expected, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(found["denoised"], x0)
+
+
+def test_steps_that_make_no_sense_are_refused():
+    for step_size in (0.0, 1.1, math.nan):
+        with pytest.raises(ig.errors.ParameterError, match="step_size"):
+            PreconditionedLangevin(correlated(), step_size=step_size, sigma_range=(0.1, 1.0))
