@@ -63,7 +63,7 @@ def errors(name, iterations):
     """Of all pixels, the bias of the mean in standard deviations, and the variance's error, relative."""
     prior = correlated()
     problem = problem_of(prior, name)
-    solver = PreconditionedLangevin(prior, iterations=iterations, sigma_range=(0.002, 20.0))
+    solver = PreconditionedLangevin(prior, iterations=iterations, step_size=1.0, sigma_range=(0.002, 20.0))
     mean, covariance = law(solver, problem, solver.levels())
     exact = prior.posterior(problem)
     variance = exact.covariance().diagonal()
