@@ -1,0 +1,19 @@
+"""Lossless compression with priors that assign a probability to images.
+
+==================  ====================================================================================
+file                holds
+==================  ====================================================================================
+`codec`             `compress`, `decompress`, and what they need to work through files
+`container`         the format of these files, byte by byte
+`autoregressive`    range codes of `Autoregressive` and of `ContextTable`
+`latent`            bits back for `VAE`, and codes of `VQVAE`
+`frequencies`       whole numbers in place of probabilities
+`exact`, `tables`   networks in arithmetic without any rounding that depends on the machine
+`coders`            the entropy coders of `constriction`
+`tiles`             images of other sizes than the prior's
+==================  ====================================================================================
+"""
+
+from invgen.plausibility.compression.codec import CompressedImages, compress, decompress, write_compressed
+
+__all__ = ["CompressedImages", "compress", "decompress", "write_compressed"]
