@@ -238,8 +238,8 @@ class _Coding:
         build = _CODES.get(type(self.prior))
         if build is None:
             raise CapabilityError(
-                f"compress takes a prior of {', '.join(kind.__name__ for kind in _CODES)}, whose probabilities "
-                f"are computed in whole numbers; got {type(self.prior).__name__}."
+                "compress takes a prior whose probabilities are computed in whole numbers, "
+                f"{', '.join(kind.__name__ for kind in _CODES)}; got {type(self.prior).__name__}."
             )
         images = self.prior.image_format
         if images.levels is not None and images.levels > 256:

@@ -41,8 +41,8 @@ class _Pixels:
         images = prior.image_format
         if images.levels is None:
             raise CapabilityError(
-                f"The pixels of {prior} are real numbers: only images of a number of levels compress, with the "
-                "observation 'logistic' or 'bernoulli'."
+                f"The pixels of {prior} are real numbers: images compress that have a number of levels, with "
+                "the observation 'logistic' or 'bernoulli'."
             )
         self.levels, self._mixtures, self._kind = images.levels, prior.mixtures, prior.observation
         self._channels = images.network_channels
@@ -105,7 +105,7 @@ class VAECode:
             part = slice(last - max(1, count), last)
             latent = (part.stop - part.start) * self._latent
             bins = stack.pop(self._uniform.repeat(latent, axis=0))
-            symbols, rows = _of_coded(images[part], coded[part], self._given(bins))
+            _, rows = _of_coded(images[part], coded[part], self._given(bins))
             _fill(images[part], coded[part], stack.pop(rows))
             posterior = self._posterior(images[part])
             if count:
