@@ -19,8 +19,8 @@ import invgen as ig
 from benchmarks.priors import sources
 from benchmarks.report import Report
 
-#: Figures that were published for MNIST in 8 bits: Townsend et al. (2019), table 2, with a VAE of one layer
-#: of latent variables, and Kingma et al. (2019), table 3, with eight layers.
+#: Figures that were published for MNIST in 8 bits: Townsend et al. (2019) with a VAE of one layer
+#: of latent variables, and Kingma, Abbeel and Ho (2019) with several layers.
 PUBLISHED = {"BB-ANS": 1.41, "Bit-Swap": 1.29}
 
 
