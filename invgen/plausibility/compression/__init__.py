@@ -3,7 +3,8 @@
 ==================  ====================================================================================
 file                holds
 ==================  ====================================================================================
-`codec`             `compress`, `decompress`, and what they need to work through files
+`codec`             `compress`, `decompress`, and the same through files
+`coding`            which code a prior has, and which axes of an array are images
 `container`         the format of these files, byte by byte
 `autoregressive`    range codes of `Autoregressive` and of `ContextTable`
 `latent`            bits back for `VAE`, and codes of `VQVAE`

@@ -11,11 +11,11 @@ offset  bytes    header
 8       2        version of the format: 1
 10      1        type of the pixels: 1, uint8
 11      1        number of axes a of the array, 2 to 8
-12      32       fingerprint of the prior: BLAKE2b of its settings and of its parameters in whole numbers
-44      8 a      shape of the array
-44+8a   1        number of bytes m of the name
-45+8a   m        name of the prior in UTF-8, where it comes with the package, else nothing
-45+8a+m 4        checksum
+12      4        number of bytes m of the name
+16      32       fingerprint of the prior: BLAKE2b of its settings and of its parameters in whole numbers
+48      8 a      shape of the array
+48+8a   m        name of the prior in ASCII, where it comes with the package, else nothing
+48+8a+m 4        checksum
 ======  =======  =======================================================================================
 
 ======  =======  =======================================================================================
@@ -38,9 +38,9 @@ offset  bytes    end
 ======  =======  =======================================================================================
 
 Each checksum is the CRC-32 of all bytes of the file before it, checksums left out. The tiles of an image, of
-the size of the prior's images, follow row by row from the upper left corner; those of the array image by
-image, the last two axes, or three for priors with channels, being those of an image. A chunk has the same
-number of tiles as the one before, but for the last.
+the size of the prior's images, follow row by row from the upper left corner, and those of the array image by
+image. All chunks but the last have one number of tiles. That, and which axes of the array are those of an image, follows from the prior: the last two;
+for images with channels the last three, (C, H, W) where that fits, else (H, W, C).
 """
 
 from __future__ import annotations
@@ -59,11 +59,15 @@ __all__ = ["AXES", "Header", "Reader", "Writer"]
 
 _MAGIC, _VERSION, _UINT8 = b"\x89IVG\r\n\x1a\n", 1, 1
 
+#: Of the header after the magic: version, type, axes, length of the name, fingerprint.
+_HEADER, _LONGEST_NAME = struct.Struct("<HBBI32s"), 255
+
 #: Number of axes of an array, at most.
 AXES = 8
 
-#: Bytes of the code of a pixel, at most (a symbol takes up to 24 bits), and of what stands before.
-_PER_PIXEL, _BEFORE = 4, 2**16
+#: Bytes of the code of a pixel, at most (a symbol takes up to 24 bits), and of what belongs to a tile and to
+#: a chunk beside: latent variables, and the ends of coders.
+_OF_PIXEL, _OF_TILE, _OF_CHUNK = 4, 2**12, 2**16
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ class Header:
     shape : tuple of int
         Of the array.
     name : str
-        Of a prior that comes with the package.
+        Of a prior that comes with the package, or nothing.
     """
 
     fingerprint: bytes
@@ -96,9 +100,9 @@ class Writer:
 
     def __init__(self, file: BinaryIO, header: Header) -> None:
         self._file, self._sum, self._pixels = file, 0, blake2b(digest_size=32)
-        name = header.name.encode()
-        self._put(_MAGIC + struct.pack("<HBB", _VERSION, _UINT8, len(header.shape)) + header.fingerprint)
-        self._put(struct.pack(f"<{len(header.shape)}QB", *header.shape, len(name)) + name)
+        axes, name = len(header.shape), header.name.encode()
+        fixed = _HEADER.pack(_VERSION, _UINT8, axes, len(name), header.fingerprint)
+        self._put(_MAGIC + fixed + struct.pack(f"<{axes}Q", *header.shape) + name)
         self._check()
 
     def chunk(self, tiles: np.ndarray, code: bytes) -> None:
@@ -139,28 +143,29 @@ class Reader:
     def __init__(self, file: BinaryIO) -> None:
         self._file, self._sum, self._pixels = file, 0, blake2b(digest_size=32)
         magic = file.read(len(_MAGIC))
+        if not magic:
+            raise FileError("The file is empty.")
         if magic != _MAGIC:
-            raise FileError(
-                "it is empty." if not magic else "it does not begin as a file of compressed images does."
-            )
+            raise FileError("The file does not begin as one of compressed images does.")
         self._sum = zlib.crc32(magic)
-        version, kind, axes = struct.unpack("<HBB", self._get(4))
+        version, kind, axes, length, fingerprint = _HEADER.unpack(self._get(_HEADER.size))
         if version != _VERSION:
-            raise FileError(f"it has version {version} of the format; this invgen reads version {_VERSION}.")
-        if kind != _UINT8 or not 2 <= axes <= AXES:
-            raise FileError("its header is damaged.")
-        fingerprint = self._get(32)
-        *shape, length = struct.unpack(f"<{axes}QB", self._get(8 * axes + 1))
+            raise FileError(
+                f"The file has version {version} of the format; this invgen reads version {_VERSION}."
+            )
+        if kind != _UINT8 or axes > AXES or length > _LONGEST_NAME:
+            raise FileError("The file is damaged: its header makes no sense.")
+        shape = struct.unpack(f"<{axes}Q", self._get(8 * axes))
         name = self._get(length)
-        self._check("its header")
-        self.header = Header(fingerprint, tuple(shape), name.decode(errors="replace"))
+        self._check("the header")
+        self.header = Header(fingerprint, shape, name.decode(errors="replace"))
 
     def chunk(self, number: int, pixels: int) -> bytes:
         """The code of the next tiles, so many of so many pixels each."""
         found, length = struct.unpack("<II", self._get(8))
         self._check("a chunk")
-        if found != number or length > _BEFORE + number * (1 + _PER_PIXEL * pixels):
-            raise FileError("a chunk of it is damaged.")
+        if found != number or length > _OF_CHUNK + number * (_OF_TILE + _OF_PIXEL * pixels):
+            raise FileError("The file is damaged: it has a chunk that makes no sense.")
         code = self._get(length)
         (self._expected,) = struct.unpack("<I", self._get(4))
         self._check("a chunk")
@@ -172,26 +177,26 @@ class Reader:
         self._pixels.update(pixels)
         if zlib.crc32(pixels) != self._expected:
             raise FileError(
-                "its images do not have their checksum: another version of invgen or constriction wrote it, "
-                "or this machine does not compute by IEEE 754."
+                "The decoded images do not have their checksum: another version of invgen or constriction "
+                "wrote the file, or this machine does not compute by IEEE 754."
             )
 
     def end(self) -> None:
         """Raise unless the file ends here, with the checksum of all images."""
         digest = self._get(32)
-        self._check("its end")
+        self._check("the end")
         if digest != self._pixels.digest():
-            raise FileError("its images do not have their checksum.")
+            raise FileError("The decoded images do not have their checksum.")
         if self._file.read(1):
-            raise FileError("more bytes follow its end.")
+            raise FileError("More bytes follow the end of the file.")
 
     def _get(self, count: int) -> bytes:
         data = self._file.read(count)
         if len(data) != count:
-            raise FileError("it is truncated.")
+            raise FileError("The file is truncated.")
         self._sum = zlib.crc32(data, self._sum)
         return data
 
     def _check(self, what: str) -> None:
         if self._file.read(4) != struct.pack("<I", self._sum):
-            raise FileError(f"{what} is damaged or truncated.")
+            raise FileError(f"The file is damaged or truncated: {what} does not have its checksum.")
