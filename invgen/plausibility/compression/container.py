@@ -24,7 +24,7 @@ offset  bytes    chunk
 0       4        number of tiles
 4       4        number of bytes k of their code
 8       4        checksum
-12      k        code: of autoregressive priors words of 4 bytes of a range coder, of a `VAE` as of
+12      k        code: words of 4 bytes of a range coder; for a `VAE` see
                  `invgen.plausibility.compression.latent.VAECode`
 12+k    4        CRC-32 of the pixels of these tiles, ``(tiles, C, h, w)``, zero outside of the image
 16+k    4        checksum
@@ -39,8 +39,9 @@ offset  bytes    end
 
 Each checksum is the CRC-32 of all bytes of the file before it, checksums left out. The tiles of an image, of
 the size of the prior's images, follow row by row from the upper left corner, and those of the array image by
-image. All chunks but the last have one number of tiles. That, and which axes of the array are those of an image, follows from the prior: the last two;
-for images with channels the last three, (C, H, W) where that fits, else (H, W, C).
+image. All chunks but the last have one number of tiles. It follows from the prior, as does which axes of the
+array are those of an image: the last two; for a prior of images with C channels the last three, (C, H, W)
+where that fits, else (H, W, C).
 """
 
 from __future__ import annotations
