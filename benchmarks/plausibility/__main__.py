@@ -2,12 +2,12 @@
 
     python -m benchmarks.plausibility [section ...]
 
-Needs the folder of sample data (``INVGEN_DATA``).
+Needs the folder of sample data (``INVGEN_DATA``), and for JPEG XL the package pillow-jxl-plugin.
 """
 
 from __future__ import annotations
 
-from benchmarks.plausibility.compression import compression
+from benchmarks.plausibility.compression import compression, pictures
 from benchmarks.report import run
 
-run(compression)
+run(compression, pictures)
