@@ -25,7 +25,7 @@ PUBLISHED = {"BB-ANS": 1.41, "Bit-Swap": 1.29}
 
 
 def compression(report: Report) -> None:
-    """Bits per pixel of 8,000 test digits, whole files with headers, by the priors and by general compressors."""
+    """Bits per pixel of 8,000 test digits, whole files with headers, by priors and by general compressors."""
     digits = _digits(report)
     if digits is None:
         return
@@ -71,7 +71,7 @@ def _with_prior(
     """Bits of the file, and the prior's own, each per pixel."""
     prior = ig.priors.load(name)
     with torch.no_grad():
-        parts = torch.from_numpy(digits).split(250)
+        parts = torch.tensor(digits).split(250)
         own = -sum(float(log_prob(prior, part.float() / 255).double().sum()) for part in parts)
     own /= digits.size * math.log(2)
     report.row(f"`{name}`: {kind}", f"{own:.4f}")

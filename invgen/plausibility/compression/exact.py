@@ -26,14 +26,12 @@ __all__ = ["BITS", "Exact", "exact_copy", "rounded"]
 #: Values and weights are multiples of 2 ** -16.
 BITS = 16
 
-#: What is multiplied by weights is at most so large, and so is the sum of the magnitudes of the weights of
-#: each output: 2 ** 10 times 2 ** 11 in units of 2 ** -32 is the 2 ** 53 of a float64.
-_LARGEST, _LARGEST_SUM = 2.0**10, 2.0**11
+#: What is multiplied by weights is at most so large. Products of up to 2 ** 21, in units of 2 ** -32, are
+#: below the 2 ** 53 of a float64.
+_LARGEST, _LARGEST_SUM = 2.0**10, 2.0**21
 
 #: Above it float64 numbers are multiples of 2 ** -16: to add it rounds.
 _ROUNDER = 1.5 * 2.0 ** (52 - BITS)
-
-_Weighted = nn.Conv2d | nn.ConvTranspose2d | nn.Linear
 
 
 def rounded(x: Tensor) -> Tensor:
@@ -47,23 +45,14 @@ def exact_copy(network: nn.Module) -> nn.Module:
     Raises
     ------
     CapabilityError
-        Where weights are too large for exact sums, or no numbers.
+        Where parameters are no numbers, or absurdly large.
     """
     network = copy.deepcopy(network).double().cpu().eval().requires_grad_(False)
     network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     for tensor in (*network.parameters(), *network.buffers()):
-        if not bool(tensor.isfinite().all()) or float(tensor.abs().max()) > 2**20:
-            raise CapabilityError("A network with weights beyond 2 ** 20 does not compress.")
+        if not bool((tensor.abs() < 2**20).all()):
+            raise CapabilityError("The network has parameters that are not finite, or are above 2 ** 20.")
         rounded(tensor)
-    for layer in network.modules():
-        if isinstance(layer, _Weighted):
-            of_output = (
-                layer.weight.transpose(0, 1) if isinstance(layer, nn.ConvTranspose2d) else layer.weight
-            )
-            if float(of_output.abs().flatten(1).sum(1).max()) > _LARGEST_SUM:
-                raise CapabilityError(
-                    f"The sums of a layer whose weights add up to more than {_LARGEST_SUM:.0f} are not exact."
-                )
     return network
 
 
@@ -73,13 +62,14 @@ class Exact(TorchFunctionMode):
     Raises
     ------
     CapabilityError
-        From the networks, where they call a function of which no exact form is known.
+        From the networks, where they call a function of which no exact form is known, or have weights whose
+        sums would not be exact.
     """
 
     def __torch_function__(
         self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Replace what rounds; let through what moves, adds or compares numbers."""
+        """Replace what computes; let through what moves values."""
         name = function.__name__
         if name in _UNCHANGED:
             return function(*args, **(kwargs or {}))
@@ -88,13 +78,51 @@ class Exact(TorchFunctionMode):
         raise CapabilityError(f"Networks that call {name} are not computed in exact arithmetic.")
 
 
-def _product(function: Callable[..., Tensor], x: Tensor, *others: Any, **options: Any) -> Tensor:
+def _product(
+    function: Callable[..., Tensor],
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    *how: Any,
+    **named: Any,
+) -> Tensor:
     """Convolutions and linear maps."""
-    return rounded(function(x.clamp(-_LARGEST, _LARGEST), *others, **options))
+    outputs = 1 if function.__name__ == "conv_transpose2d" else 0
+    sums = _LARGEST * weight.abs().sum([axis for axis in range(weight.ndim) if axis != outputs])
+    if float((sums if bias is None else sums + bias.abs()).max()) > _LARGEST_SUM:
+        raise CapabilityError(
+            f"The network has weights so large, {float(weight.abs().max()):.3g}, that their products have no "
+            "exact sum."
+        )
+    return rounded(function(x.clamp(-_LARGEST, _LARGEST), weight, bias, *how, **named))
 
 
 def _multiplied(function: Callable[..., Tensor], x: Tensor, y: Any) -> Tensor:
     return rounded(function(x, y))
+
+
+def _added(function: Callable[..., Tensor], x: Tensor, y: Any, alpha: float = 1) -> Tensor:
+    """Sums of two values are exact, but numbers of the code are any."""
+    _only(1, "alpha", alpha)
+    found = function(x, y)
+    return found if isinstance(y, Tensor) else rounded(found)
+
+
+def _summed(function: Callable[..., Tensor], x: Tensor, *axes: Any, **named: Any) -> Tensor:
+    """Of fewer than 2 ** 27 values."""
+    return function(x.clamp(-_LARGEST, _LARGEST), *axes, **named)
+
+
+def _padded(
+    function: Callable[..., Tensor], x: Tensor, sides: Any, mode: str = "constant", value: Any = None
+) -> Tensor:
+    _only(0, "value", value or 0)
+    return function(x, sides, mode)
+
+
+def _only(wanted: float, name: str, given: float) -> None:
+    if given != wanted:
+        raise CapabilityError(f"Networks with {name}={given:g} are not computed in exact arithmetic.")
 
 
 def _sigmoid(_: object, x: Tensor) -> Tensor:
@@ -110,8 +138,7 @@ def _silu(_: object, x: Tensor, inplace: bool = False) -> Tensor:
 
 
 def _elu(_: object, x: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
-    if alpha != 1.0:
-        raise CapabilityError(f"ELU with alpha={alpha} is not computed in exact arithmetic.")
+    _only(1, "alpha", alpha)
     return torch.where(x > 0, x, tables.exponential_minus_one()(x))
 
 
@@ -149,7 +176,10 @@ def _as_it_is(_: object, x: Tensor, *args: Any, **options: Any) -> Tensor:
 
 _REPLACED: dict[str, Callable[..., Tensor]] = {
     **dict.fromkeys(("conv2d", "conv_transpose2d", "linear"), _product),
+    **dict.fromkeys(("add", "sub"), _added),
     "mul": _multiplied,
+    "sum": _summed,
+    "pad": _padded,
     "sigmoid": _sigmoid,
     "tanh": _tanh,
     "silu": _silu,
@@ -158,11 +188,20 @@ _REPLACED: dict[str, Callable[..., Tensor]] = {
     **dict.fromkeys(("to", "contiguous", "dropout"), _as_it_is),
 }
 
-#: Sums of values of a network are exact.
+#: What moves values.
 _UNCHANGED = frozenset(
     (
-        *("add", "sub", "sum", "__getitem__", "__get__", "__len__", "cat", "chunk", "flatten", "movedim"),
-        *("new_zeros", "pad", "permute", "pixel_shuffle", "pixel_unshuffle", "reshape", "split", "stack"),
-        *("transpose", "unbind", "unflatten", "zeros_like"),
+        *("__getitem__", "__get__", "__len__", "cat", "chunk", "flatten", "movedim", "new_zeros", "permute"),
+        *(
+            "pixel_shuffle",
+            "pixel_unshuffle",
+            "reshape",
+            "split",
+            "stack",
+            "transpose",
+            "unbind",
+            "unflatten",
+        ),
+        "zeros_like",
     )
 )

@@ -163,16 +163,42 @@ def test_pixel_by_pixel_is_as_whole_images(network):
             reader.x[..., i, j] = x[..., i, j]
 
 
+def test_numbers_in_code_are_rounded_as_well():
+    x = values(3, 4, largest=2)
+    with Exact():
+        found = [x + 0.1, x - 0.1, x * 0.1, x.sum(0)]
+    for each, expected in zip(found, [x + 0.1, x - 0.1, x * 0.1, x.sum(0)], strict=True):
+        whole(each)
+        assert (each - expected).abs().max() <= 2**-17
+
+
 def test_what_has_no_exact_form_is_refused():
     x = torch.zeros(1)
-    with Exact(), pytest.raises(CapabilityError, match="exp"):
-        torch.exp(x)
-    with Exact(), pytest.raises(CapabilityError, match="alpha"):
-        F.elu(x, 2.0)
-    layer = nn.Linear(2, 2)
-    nn.init.constant_(layer.weight, 1500.0)
-    with pytest.raises(CapabilityError, match="not exact"):
-        exact_copy(layer)
-    nn.init.constant_(layer.weight, math.nan)
-    with pytest.raises(CapabilityError, match="weights"):
+    for function, named in (
+        (torch.exp, "exp"),
+        (lambda x: torch.div(x, 3), "div"),
+        (lambda x: F.elu(x, 2.0), "alpha=2"),
+        (lambda x: torch.add(x, x, alpha=0.3), r"alpha=0\.3"),
+        (lambda x: F.pad(x, (1, 1), value=0.1), r"value=0\.1"),
+    ):
+        with Exact(), pytest.raises(CapabilityError, match=named):
+            function(x)
+
+
+@pytest.mark.parametrize("kind", [nn.Linear, nn.Conv2d, nn.ConvTranspose2d])
+def test_weights_without_exact_sums_are_refused(kind):
+    """Where the magnitudes of the weights of one output add up to 2 ** 11 and more."""
+    layer = exact_copy(kind(2, 2, *[] if kind is nn.Linear else [1]))
+    outputs = layer.weight.transpose(0, 1) if kind is nn.ConvTranspose2d else layer.weight
+    x = torch.zeros(1, 2, *[] if kind is nn.Linear else (3, 3), dtype=torch.float64)
+    layer.weight.zero_()
+    layer.bias.zero_()
+    outputs[1] = 1024.0
+    with Exact():
+        layer(x)
+    layer.bias[1] = 1.0
+    with Exact(), pytest.raises(CapabilityError, match="exact sum"):
+        layer(x)
+    layer.weight.fill_(math.nan)
+    with pytest.raises(CapabilityError, match="not finite"):
         exact_copy(layer)
