@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -14,39 +12,15 @@ from torch import Tensor
 
 from invgen.plausibility.compression import frequencies
 from invgen.plausibility.compression.coders import Decoder, Encoder, less_one
-from invgen.plausibility.compression.exact import BITS, Exact, exact_copy
-from invgen.priors.autoregressive import Autoregressive, ContextTable
-from invgen.priors.autoregressive.contexts import REACH, neighbors
+from invgen.plausibility.compression.exact import Exact, exact_copy
+from invgen.plausibility.compression.fingerprints import fingerprint_of, parameters_of
+from invgen.plausibility.compression.memory import images_at_once, parts
+from invgen.priors.autoregressive import Autoregressive
 from invgen.priors.autoregressive.sampling import Reader
-from invgen.priors.learned import Learned
 from invgen.priors.nets.logistics import LogisticMixture
 from invgen.priors.nets.masked import GatedMaskedCNN
 
-__all__ = ["AutoregressiveCode", "ContextTableCode", "Maps", "fingerprint_of", "images_at_once"]
-
-#: Frequencies of the symbols of all images in a chunk, and of those that are computed at once.
-_KEPT, _COMPUTED = 2**25, 2**22
-
-
-def images_at_once(shape: tuple[int, ...], symbols: int) -> int:
-    """Images whose frequencies fit in the memory of a chunk."""
-    return max(1, _KEPT // (int(np.prod(shape)) * symbols))
-
-
-def fingerprint_of(prior: Learned, **tensors: Tensor) -> bytes:
-    """Hash of all that a code follows from: the prior's settings, and its tensors in whole numbers."""
-    images = prior.image_format
-    settings = {"family": prior.family, "shape": images.shape, "levels": images.levels, **prior._parameters()}
-    digest = blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=32)
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.contiguous().numpy().astype("<i8").tobytes())
-    return digest.digest()
-
-
-def whole(network: torch.nn.Module, prefix: str = "") -> dict[str, Tensor]:
-    """Parameters of an `exact_copy` in units of 2 ** -16, for `fingerprint_of`."""
-    return {prefix + name: tensor * 2**BITS for name, tensor in network.state_dict().items()}
+__all__ = ["AutoregressiveCode", "Maps", "write_in_order"]
 
 
 @dataclass(frozen=True)
@@ -77,15 +51,16 @@ class Maps:
         """Write the pixels where `coded`, bool ``(N, H, W)``, is true: all maps' first one, then the next."""
         n, channels, height, width = maps.shape
         rows = np.empty((height, width, channels, n, self.symbols), dtype=np.float32)
-        part = max(1, _COMPUTED // (height * width * self.symbols))
-        for first in range(0, n, part):
-            seen = self.seen(maps[first : first + part])
+        for some in parts(n, height * width * self.symbols):
+            seen = self.seen(maps[some])
             with Exact():
                 outputs = self.network(seen)
-            for c in range(channels):
-                found = less_one(self.frequencies(outputs, seen, c)).reshape(-1, height, width, self.symbols)
-                rows[:, :, c, first : first + part] = np.moveaxis(found, 0, 2)
-        _write(coder, maps, coded, rows)
+            for lines in parts(height, len(seen) * width * self.symbols):
+                for c in range(channels):
+                    found = self.frequencies(outputs[:, :, lines], seen[:, :, lines], c)
+                    kept = less_one(found).reshape(found.shape)
+                    rows[lines, :, c, some] = np.moveaxis(kept, 0, 2)
+        write_in_order(coder, maps, coded, rows)
 
     def decode(self, decoder: Decoder, maps: Tensor, coded: Tensor) -> None:
         """Fill in the pixels of `maps` that are coded; the others are as they were when it was encoded."""
@@ -110,8 +85,17 @@ class Maps:
                     reader.x[pixel] = self.seen(maps[pixel])
 
 
-def _write(coder: Encoder, maps: Tensor, coded: Tensor, rows: np.ndarray) -> None:
-    """Symbols in the order in which they are decoded, ``(H, W, C, N)``."""
+def write_in_order(coder: Encoder, maps: Tensor, coded: Tensor, rows: np.ndarray) -> None:
+    """Write symbols in the order in which they are decoded: pixel, channel, image.
+
+    Parameters
+    ----------
+    coder : Encoder
+    maps : int64 tensor, shape (N, C, H, W)
+    coded : bool tensor, shape (N, H, W)
+    rows : float32 array, shape (H, W, C, N, symbols)
+        Frequencies less one.
+    """
     symbols = maps.permute(2, 3, 1, 0).numpy().astype(np.int32)
     which = np.broadcast_to(coded.permute(1, 2, 0).numpy()[:, :, None], symbols.shape)
     if which.all():  # without a copy
@@ -144,7 +128,7 @@ class AutoregressiveCode:
             )
 
         self._maps = Maps(network, images.levels, values.__getitem__, of_channel)
-        self.fingerprint = fingerprint_of(prior, **whole(network))
+        self.fingerprint = fingerprint_of(prior, **parameters_of(network))
         self.at_once = images_at_once(images.shape, images.levels)
 
     def encode(self, images: Tensor, coded: Tensor) -> bytes:
@@ -158,56 +142,3 @@ class AutoregressiveCode:
         decoder = Decoder(data)
         self._maps.decode(decoder, images, coded)
         decoder.check_end()
-
-
-class ContextTableCode:
-    """The code of a `ContextTable`, whose probabilities are made of counts: the same on every machine."""
-
-    def __init__(self, prior: ContextTable) -> None:
-        images = prior.image_format
-        assert images.shape is not None
-        assert images.levels is not None
-        self._prior, self._levels = prior, torch.arange(images.levels)
-        self.fingerprint = fingerprint_of(prior, **prior._tensors())
-        self.at_once = images_at_once(images.shape, images.levels)
-
-    def encode(self, images: Tensor, coded: Tensor) -> bytes:
-        """As of `AutoregressiveCode`."""
-        n, channels, height, width = images.shape
-        levels, coder = len(self._levels), Encoder()
-        rows = np.empty((height, width, channels, n, levels), dtype=np.float32)
-        for k, image in enumerate(images):
-            near = neighbors(image)
-            rows[..., k, :] = np.moveaxis(
-                self._rows(lambda down, right, near=near: near(down, right).flatten()[:, None]).reshape(
-                    channels, height, width, levels
-                ),
-                0,
-                2,
-            )
-        _write(coder, images, coded, rows)
-        return coder.bytes()
-
-    def decode(self, data: bytes, images: Tensor, coded: Tensor) -> None:
-        """As of `AutoregressiveCode`."""
-        decoder = Decoder(data)
-        padded = torch.nn.functional.pad(images, (REACH, REACH, REACH, 0))
-        height, width = images.shape[-2:]
-        for i in range(height):
-            for j in range(width):
-                which = coded[:, i, j]
-                if not which.any():
-                    break
-                for c in range(images.shape[1]):
-                    own = padded[which, c]
-                    rows = self._rows(
-                        lambda down, right, own=own: own[:, i + REACH + down, j + REACH + right, None]  # noqa: B023
-                    )
-                    padded[which, c, i + REACH, j + REACH] = torch.from_numpy(decoder.read(rows)).long()
-        images.copy_(padded[..., REACH:, REACH:-REACH])
-        decoder.check_end()
-
-    def _rows(self, near: Callable[..., Tensor]) -> np.ndarray:
-        """Frequencies less one of all levels, by neighbors (n, 1): (n, levels)."""
-        p = self._prior.probabilities(near, self._levels.expand(len(near(0, -1)), -1))
-        return less_one(frequencies.shared((p * 2**28).floor(), frequencies.TOTAL))

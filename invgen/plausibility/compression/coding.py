@@ -12,8 +12,9 @@ from torch import Tensor
 
 from invgen import priors
 from invgen.core.errors import CapabilityError, ShapeError
-from invgen.plausibility.compression.autoregressive import AutoregressiveCode, ContextTableCode
+from invgen.plausibility.compression.autoregressive import AutoregressiveCode
 from invgen.plausibility.compression.container import AXES
+from invgen.plausibility.compression.context_table import ContextTableCode
 from invgen.plausibility.compression.latent import VAECode, VQVAECode
 from invgen.plausibility.compression.tiles import Tiling
 from invgen.priors.files.checkpoints import shipped

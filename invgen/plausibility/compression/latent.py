@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from typing import Any
 
@@ -12,9 +13,11 @@ from torch.nn import functional as F
 
 from invgen.core.errors import CapabilityError, FileError
 from invgen.plausibility.compression import frequencies, tables
-from invgen.plausibility.compression.autoregressive import Maps, fingerprint_of, images_at_once, whole
+from invgen.plausibility.compression.autoregressive import Maps
 from invgen.plausibility.compression.coders import Decoder, Encoder, Stack, less_one
 from invgen.plausibility.compression.exact import BITS, Exact, exact_copy
+from invgen.plausibility.compression.fingerprints import fingerprint_of, parameters_of
+from invgen.plausibility.compression.memory import images_at_once, parts
 from invgen.priors.vae import VAE, VQVAE
 from invgen.priors.vae.base import PixelDecoder
 
@@ -45,7 +48,7 @@ class _Pixels:
                 "the observation 'logistic' or 'bernoulli'."
             )
         self.levels, self._mixtures, self._kind = images.levels, prior.mixtures, prior.observation
-        self._channels = images.network_channels
+        self._channels, self.count = images.network_channels, math.prod(images.shape or ())
         self.values = frequencies.level_values(images.levels)
 
     def frequencies(self, parameters: Tensor) -> Tensor:
@@ -79,8 +82,8 @@ class VAECode:
         self._centers = torch.tensor(centers, dtype=torch.float64) / 2**BITS
         self._uniform = np.full((1, _BINS), frequencies.TOTAL / _BINS - 1, dtype=np.float32)
         self._per_step = min(_AT_ONCE, images_at_once(images.shape, self._pixels.levels))
-        self.fingerprint = fingerprint_of(prior, **whole(self._network))
-        self.at_once = max(1, _PIXELS // int(np.prod(images.shape)))
+        self.fingerprint = fingerprint_of(prior, **parameters_of(self._network))
+        self.at_once = max(1, _PIXELS // math.prod(images.shape))
 
     def encode(self, images: Tensor, coded: Tensor) -> bytes:
         """As of `AutoregressiveCode`."""
@@ -125,7 +128,7 @@ class VAECode:
     def _given(self, bins: np.ndarray) -> Tensor:
         """Frequencies of pixels by the bins of the latent variables, (N latent,)."""
         z = self._centers[torch.from_numpy(bins).long()].reshape(-1, self._latent)
-        return _in_parts(self._network.decoder, z, self._pixels)
+        return _given(self._network.decoder, z, self._pixels)
 
 
 class VQVAECode:
@@ -146,7 +149,7 @@ class VQVAECode:
         )
         self._size = prior.latent_shape[1:]
         self.fingerprint = fingerprint_of(
-            prior, **whole(self._autoencoder, "autoencoder."), **whole(codes, "codes.")
+            prior, **parameters_of(self._autoencoder, "autoencoder."), **parameters_of(codes, "codes.")
         )
         self.at_once = images_at_once(images.shape, self._pixels.levels)
 
@@ -178,18 +181,20 @@ class VQVAECode:
 
     def _given(self, codes: Tensor) -> Tensor:
         """Frequencies of pixels by the codes."""
-        return _in_parts(
+        return _given(
             self._autoencoder.decoder, self._autoencoder.quantizer.lookup(codes[:, 0]), self._pixels
         )
 
 
-def _in_parts(decoder: Any, latent: Tensor, pixels: _Pixels) -> Tensor:
-    """Frequencies of pixels of some images at a time, float32."""
+def _given(decoder: Any, latent: Tensor, pixels: _Pixels) -> Tensor:
+    """Frequencies of pixels, ``(N, C, H, W, levels)``, float32, some of them at a time."""
     found = []
-    for part in latent.split(8):
+    for some in parts(len(latent), pixels.count * pixels.levels):
         with Exact():
-            parameters = decoder(part)
-        found.append(pixels.frequencies(parameters).float())
+            parameters = decoder(latent[some])
+        n, height = len(parameters), parameters.shape[-2]
+        lines = parts(height, n * pixels.count // height * pixels.levels)
+        found.append(torch.cat([pixels.frequencies(parameters[..., each, :]).float() for each in lines], 2))
     return torch.cat(found)
 
 

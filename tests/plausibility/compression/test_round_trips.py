@@ -11,7 +11,7 @@ import invgen as ig
 from invgen import priors
 from invgen.core.errors import CapabilityError, DataError, DtypeError, ShapeError
 from invgen.plausibility import compress, decompress
-from invgen.plausibility.compression import CompressedImages, autoregressive, write_compressed
+from invgen.plausibility.compression import CompressedImages, memory, write_compressed
 
 
 def returns(images, prior):
@@ -100,7 +100,7 @@ def test_digits(measured_file, name, above):
 
 @pytest.mark.parametrize("pixels", [3, 64])  # chunks of parts of an image, and of several images
 def test_files_are_written_and_read_in_blocks(pictures, monkeypatch, pixels):
-    monkeypatch.setattr(autoregressive, "_KEPT", pixels * 16 * 256)
+    monkeypatch.setattr(memory, "_KEPT", pixels * 16 * 256)
     prior = priors.Autoregressive.untrained((4, 4), mixtures=1, width=4, layers=1)
     images = pictures((7, 9), 23)  # 6 tiles each
     file, seen = io.BytesIO(), []
@@ -114,6 +114,14 @@ def test_files_are_written_and_read_in_blocks(pictures, monkeypatch, pixels):
     blocks = list(opened.blocks())
     assert len(blocks) > 2
     assert (np.concatenate(blocks) == images).all()
+
+
+def test_bytes_do_not_depend_on_what_is_computed_at_once(prior, pictures, monkeypatch):
+    images = pictures(prior.image_format.shape, 7)
+    data = compress(images, prior)
+    monkeypatch.setattr(memory, "_COMPUTED", 5000)  # less than an image takes
+    assert compress(images, prior) == data
+    assert (decompress(data, prior) == images).all()
 
 
 def test_what_does_not_fit_is_refused():

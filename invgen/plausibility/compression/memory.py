@@ -1,0 +1,22 @@
+"""How many images, and lines of them, are in memory at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+__all__ = ["images_at_once", "parts"]
+
+#: Frequencies that are kept for a chunk, of 4 bytes, and that are computed at once, of several times 8.
+_KEPT, _COMPUTED = 2**25, 2**22
+
+
+def images_at_once(shape: tuple[int, ...], symbols: int) -> int:
+    """Images in a chunk, of so many symbols for each pixel: a part of the format of files."""
+    return max(1, _KEPT // (math.prod(shape) * symbols))
+
+
+def parts(count: int, each: int) -> Iterator[slice]:
+    """Parts of a number of things, of so many frequencies each, to be computed at once."""
+    step = max(1, _COMPUTED // each)
+    return (slice(first, min(count, first + step)) for first in range(0, count, step))
