@@ -17,7 +17,7 @@ from invgen.plausibility.compression.fingerprints import fingerprint_of, paramet
 from invgen.plausibility.compression.memory import images_at_once, parts
 from invgen.priors.autoregressive import Autoregressive
 from invgen.priors.autoregressive.sampling import Reader
-from invgen.priors.nets.logistics import LogisticMixture
+from invgen.priors.nets.categorical import CategoricalLevels
 from invgen.priors.nets.masked import GatedMaskedCNN
 
 __all__ = ["AutoregressiveCode", "Maps", "write_in_order"]
@@ -51,11 +51,11 @@ class Maps:
         """Write the pixels where `coded`, bool ``(N, H, W)``, is true: all maps' first one, then the next."""
         n, channels, height, width = maps.shape
         rows = np.empty((height, width, channels, n, self.symbols), dtype=np.float32)
-        for some in parts(n, height * width * self.symbols):
+        for some in parts(n, height * width, self.symbols):
             seen = self.seen(maps[some])
             with Exact():
                 outputs = self.network(seen)
-            for lines in parts(height, len(seen) * width * self.symbols):
+            for lines in parts(height, len(seen) * width, self.symbols):
                 for c in range(channels):
                     found = self.frequencies(outputs[:, :, lines], seen[:, :, lines], c)
                     kept = less_one(found).reshape(found.shape)
@@ -117,15 +117,14 @@ class AutoregressiveCode:
         def of_channel(outputs: Tensor, seen: Tensor, channel: int) -> Tensor:
             with Exact():
                 found = prior.predicted(outputs)
-                each = [found.logits]
-                if isinstance(found, LogisticMixture):
-                    each += [found.mean(channel, seen), found.log_scales[:, :, channel]]
-            each = [parameter.movedim(1, -1) for parameter in each]
-            return (
-                frequencies.logistics(*each, levels=found.levels)
-                if isinstance(found, LogisticMixture)
-                else frequencies.softmax(*each)
+            if isinstance(found, CategoricalLevels):
+                return frequencies.softmax(found.logits.movedim(1, -1))
+            with Exact():
+                means = found.mean(channel, seen)
+            logits, means, log_scales = (
+                each.movedim(1, -1) for each in (found.logits, means, found.log_scales[:, :, channel])
             )
+            return frequencies.logistics(logits, means, log_scales, found.levels)
 
         self._maps = Maps(network, images.levels, values.__getitem__, of_channel)
         self.fingerprint = fingerprint_of(prior, **parameters_of(network))

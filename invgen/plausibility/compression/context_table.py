@@ -38,7 +38,7 @@ class ContextTableCode:
         rows = np.empty((height, width, channels, n, levels), dtype=np.float32)
         for k, image in enumerate(images):
             for c, near in enumerate(map(neighbors, image[:, None])):
-                for lines in parts(height, width * levels):
+                for lines in parts(height, width, levels):
                     found = self._rows(partial(_in_lines, near, lines))
                     rows[lines, :, c, k] = found.reshape(-1, width, levels)
         write_in_order(coder, images, coded, rows)

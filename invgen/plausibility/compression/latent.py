@@ -56,7 +56,8 @@ class _Pixels:
         if self._kind == "bernoulli":
             return frequencies.bernoulli(parameters)
         each = parameters.unflatten(1, (3, self._mixtures, self._channels)).movedim(2, -1)
-        return frequencies.logistics(*each.unbind(1), levels=self.levels)
+        logits, means, log_scales = each.unbind(1)
+        return frequencies.logistics(logits, means, log_scales, self.levels)
 
 
 class VAECode:
@@ -69,8 +70,9 @@ class VAECode:
 
     Several images at a time take the bits of the stack, as many as it has bits for. Where there are not
     enough, as for the first image, the most probable latent variables are taken in place of a draw, and no
-    bits are given back: no bits from elsewhere are needed. The code begins with the number of these steps
-    (4 bytes), and the number of images of each (1 byte), or zero for one image without bits back.
+    bits are given back: no bits from elsewhere are needed. A draw that takes more than are there all the same
+    goes on with zeros; to push what was drawn takes them away again. The code begins with the number of these
+    steps (4 bytes), and the number of images of each (1 byte), or zero for one image without bits back.
     """
 
     def __init__(self, prior: VAE) -> None:
@@ -140,7 +142,7 @@ class VQVAECode:
         self._pixels = _Pixels(prior)
         self._autoencoder: Any = exact_copy(networks["autoencoder"])
         codes: Any = exact_copy(networks["codes"])
-        count = int(self._autoencoder.config["codes"])
+        count = int(self._autoencoder.config["codes"])  # type: ignore[index]
         self._maps = Maps(
             codes,
             count,
@@ -189,11 +191,11 @@ class VQVAECode:
 def _given(decoder: Any, latent: Tensor, pixels: _Pixels) -> Tensor:
     """Frequencies of pixels, ``(N, C, H, W, levels)``, float32, some of them at a time."""
     found = []
-    for some in parts(len(latent), pixels.count * pixels.levels):
+    for some in parts(len(latent), pixels.count, pixels.levels):
         with Exact():
             parameters = decoder(latent[some])
         n, height = len(parameters), parameters.shape[-2]
-        lines = parts(height, n * pixels.count // height * pixels.levels)
+        lines = parts(height, n * pixels.count // height, pixels.levels)
         found.append(torch.cat([pixels.frequencies(parameters[..., each, :]).float() for each in lines], 2))
     return torch.cat(found)
 

@@ -95,3 +95,13 @@ def test_the_coder_uses_these_very_integers(made):
     coder = Encoder()
     coder.write(symbols, less_one(rows))
     assert (Decoder(coder.bytes()).read(less_one(rows)) == symbols).all()
+
+
+def test_what_was_drawn_from_a_stack_can_be_pushed_again():
+    """Also where it takes more bits than are there."""
+    rows = less_one(of_normal()[0])
+    for content in (b"", b"\5\0\0\0", bytes(range(1, 13)), bytes(range(1, 201))):
+        stack = Stack(content)
+        drawn = stack.pop(rows)
+        stack.push(drawn, rows)
+        assert stack.bytes() == content
