@@ -68,15 +68,8 @@ def compress_file(
     probe_inputs(images, prior)
     check_output(output, images, prior)
     pixels = read_pixels(images, dataset=dataset)
-    done, total = 0, math.prod(pixels.shape[:1]) if pixels.ndim > 2 else 1
-
-    def advanced(count: int) -> None:
-        nonlocal done
-        done += count
-        advance(done, total)
-
     with atomic_path(output) as beside, beside.open("wb") as file:
-        write_compressed(file, pixels, prior, advance=advanced)
+        write_compressed(file, pixels, prior, advance=advance)
         length = file.tell()
     return Sizes(pixels.shape, length)
 

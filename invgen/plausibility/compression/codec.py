@@ -80,7 +80,7 @@ def decompress(data: bytes, prior: Prior | None = None) -> np.ndarray:
 
 
 def write_compressed(
-    file: BinaryIO, images: np.ndarray, prior: Prior, *, advance: Callable[[int], None] | None = None
+    file: BinaryIO, images: np.ndarray, prior: Prior, *, advance: Callable[[int, int], None] | None = None
 ) -> None:
     """`compress` to a file, some images at a time: an array can be mapped from another file.
 
@@ -89,8 +89,8 @@ def write_compressed(
     file : binary file
     images, prior
         As of `compress`.
-    advance : callable(int), optional
-        Called with the number of images that were compressed since the last call.
+    advance : callable(int, int), optional
+        Called with the number of images that are done, and that of all.
     """
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8:
         kind = getattr(images, "dtype", type(images).__name__)
@@ -116,7 +116,7 @@ def write_compressed(
             writer.chunk(tiles, coding.code.encode(torch.from_numpy(tiles).long(), inside))
             coded += len(tiles)
         if advance is not None:
-            advance(len(block))
+            advance(first + len(block), layout.count)
     writer.end()
 
 

@@ -2,6 +2,7 @@
 
 import io
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -104,9 +105,9 @@ def test_files_are_written_and_read_in_blocks(pictures, monkeypatch, pixels):
     prior = priors.Autoregressive.untrained((4, 4), mixtures=1, width=4, layers=1)
     images = pictures((7, 9), 23)  # 6 tiles each
     file, seen = io.BytesIO(), []
-    write_compressed(file, images, prior, advance=seen.append)
+    write_compressed(file, images, prior, advance=lambda *done: seen.append(done))
     assert file.getvalue() == compress(images, prior)
-    assert sum(seen) == 23
+    assert seen[-1] == (23, 23)
     assert len(seen) > 2
     file.seek(0)
     opened = CompressedImages(file, prior)
@@ -122,6 +123,12 @@ def test_bytes_do_not_depend_on_what_is_computed_at_once(prior, pictures, monkey
     monkeypatch.setattr(memory, "_COMPUTED", 5000)  # less than an image takes
     assert compress(images, prior) == data
     assert (decompress(data, prior) == images).all()
+
+
+def test_a_missing_package_is_named(prior, pictures, monkeypatch):
+    monkeypatch.setitem(sys.modules, "constriction", None)
+    with pytest.raises(CapabilityError, match=r"invgen\[compression\]"):
+        compress(pictures(prior.image_format.shape, 1), prior)
 
 
 def test_what_does_not_fit_is_refused():
