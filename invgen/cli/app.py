@@ -9,6 +9,7 @@ import typer
 
 from invgen.cli.bench import bench
 from invgen.cli.certify import certify
+from invgen.cli.compress import compress, decompress
 from invgen.cli.console import Command, Group, out
 from invgen.cli.demo import demo
 from invgen.cli.info import info
@@ -60,6 +61,8 @@ for command, example in (
     (recon, "invgen recon scan.h5 -o image.h5 --solver tv --slices 100:200"),
     (view, "invgen view image.h5 -o picture.png --slices 0:4"),
     (sample, "invgen sample digits -o digits.png -n 20 --class 3"),
+    (compress, "invgen compress digits.npy -o digits.ivg --prior digits-autoregressive"),
+    (decompress, "invgen decompress digits.ivg -o digits.npy"),
     (certify, "invgen certify dds diffpir --problem mixture-8-1 -o report.html"),
     (bench, "invgen bench ct-sparse --quick -o results"),
     (demo, "invgen demo --output-dir demo"),

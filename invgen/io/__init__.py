@@ -30,7 +30,7 @@ from invgen.io.ct.scan import Scan
 from invgen.io.ct.selection import Selection
 from invgen.io.ct.truncation import Truncation, truncation
 from invgen.io.ct.volume import Panel, to_volume_operator, to_volume_problem
-from invgen.io.images import is_nifti, is_picture, read_images, read_labels
+from invgen.io.images import is_nifti, is_picture, read_images, read_labels, read_pixels
 from invgen.io.measured import MeasuredImages, open_images
 from invgen.io.mri.contents import KSpace
 from invgen.io.mri.scan import MRIScan
@@ -82,6 +82,7 @@ __all__ = [
     "open_scan",
     "read_images",
     "read_labels",
+    "read_pixels",
     "read_reconstruction",
     "to_operator",
     "to_problem",

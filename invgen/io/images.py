@@ -24,6 +24,7 @@ __all__ = [
     "picture_files",
     "read_images",
     "read_labels",
+    "read_pixels",
     "read_vectors",
 ]
 
@@ -67,6 +68,41 @@ def read_images(path: str | Path, *, dataset: str | None = None, gray: bool = Fa
         if not np.isfinite(image).all():
             raise DataError(f"Image {i} of {path} holds NaN or infinities.")
     return images
+
+
+def read_pixels(path: str | Path, *, dataset: str | None = None) -> np.ndarray:
+    """Read images of 8 bits as they are stored: uint8, (H, W), (n, H, W), (H, W, 3) or (n, H, W, 3).
+
+    Parameters
+    ----------
+    path, dataset
+        As of `read_images`, but for NIfTI files. NPY files are mapped into memory. The pictures of a folder
+        have one size.
+
+    Raises
+    ------
+    FileError, ShapeError, DataError
+        When the file is of another kind, or holds other numbers.
+    """
+    path = Path(path)
+    if path.is_dir():
+        files = picture_files(path)
+        require_memory(sum(map(check_picture, files)), f"All of {path}")
+        pictures = [_picture(file) for file in files]
+        for file, picture in zip(files, pictures, strict=True):
+            if (picture.shape, picture.dtype) != (pictures[0].shape, pictures[0].dtype):
+                raise ShapeError(
+                    f"The pictures of {path} are of one size and type; {files[0].name} is "
+                    f"{pictures[0].shape} {pictures[0].dtype}, {file.name} {picture.shape} {picture.dtype}."
+                )
+        array = np.stack(pictures)
+    elif path.suffix.lower() in _PICTURES:
+        array = _picture(path)
+    else:
+        array = load_npy(path) if path.suffix.lower() == ".npy" else _array(path, dataset)
+    if array.dtype != np.uint8:
+        raise DataError(f"{path} holds {array.dtype}; images of 8 bits are expected, uint8.")
+    return array
 
 
 def read_labels(path: str | Path) -> np.ndarray:

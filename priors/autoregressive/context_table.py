@@ -107,12 +107,15 @@ class ContextTable(Learned):
         levels = self.image_format.to_levels(x.detach()).cpu()
         total = []
         for block in _blocks(levels.flatten(0, 1)):
-            p = self._probabilities(neighbors(block), block)
+            p = self.probabilities(neighbors(block), block)
             total.append(p.log().sum((1, 2)))
         return torch.cat(total).reshape(levels.shape[:2]).sum(1).reshape(batch).to(x)
 
-    def _probabilities(self, near: Near, values: Tensor) -> Tensor:
-        """Of values given the neighbors, from the shortest context to the longest, float64."""
+    def probabilities(self, near: Near, values: Tensor) -> Tensor:
+        """Of values given the neighbors, from the shortest context to the longest, float64.
+
+        Products, sums of two numbers and quotients alone, each of a pixel: the same numbers everywhere.
+        """
         p = torch.full(values.shape, 1 / self._levels, dtype=torch.float64)
         for table, escape, context in zip(self._tables, self.escapes, self.contexts, strict=True):
             p = backed_off(table.look_up(number(context, self._bins, near), values), p, escape)
@@ -128,7 +131,7 @@ class ContextTable(Learned):
         values = torch.arange(self._levels).expand(len(rows), -1)
         for i in range(REACH, REACH + height):
             for j in range(REACH, REACH + width):
-                p = self._probabilities(partial(_at, canvas, i, j), values)
+                p = self.probabilities(partial(_at, canvas, i, j), values)
                 total = p.cumsum(1)
                 wanted = rows[:, i - REACH, j - REACH, None] * total[:, -1:]
                 canvas[:, i, j] = torch.searchsorted(total, wanted)[:, 0].clamp(max=self._levels - 1)

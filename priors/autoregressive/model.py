@@ -113,7 +113,7 @@ class Autoregressive(Trainable):
         """Minus the logarithm of the probability of a batch, in bits per dimension."""
         # images of other numbers of levels are rounded, as log_prob does
         x = (((images + 1) / 2 * (self._levels - 1)).round() / (self._levels - 1)) * 2 - 1
-        found = self._predicted(networks["network"](x)).log_prob(x)
+        found = self.predicted(networks["network"](x)).log_prob(x)
         return -found.sum() / (x.numel() * math.log(2))
 
     def log_prob(self, x: Tensor) -> Tensor:
@@ -172,11 +172,11 @@ class Autoregressive(Trainable):
 
     def _energy(self, seen: Tensor) -> Tensor:
         """Of images ``(N, C, H, W)`` in the network's unit."""
-        return -self._predicted(self._network(seen)(seen)).log_density(seen).flatten(1).sum(1)
+        return -self.predicted(self._network(seen)(seen)).log_density(seen).flatten(1).sum(1)
 
     def _log_prob(self, seen: Tensor) -> Tensor:
         """Of images ``(N, C, H, W)`` of levels from -1 to 1."""
-        return self._predicted(self._network(seen)(seen)).log_prob(seen).flatten(1).sum(1)
+        return self.predicted(self._network(seen)(seen)).log_prob(seen).flatten(1).sum(1)
 
     @torch.no_grad()
     def sample(self, n: int, seed: int) -> Tensor:
@@ -187,7 +187,7 @@ class Autoregressive(Trainable):
         shape = self._channels
         start = torch.zeros(as_count(n, "n, the number of images,"), *shape)
         uniforms = Uniforms(range(seed, seed + len(start)), shape)
-        drawn = continued(self._network(start), self._predicted, start, 0, uniforms)
+        drawn = continued(self._network(start), self.predicted, start, 0, uniforms)
         return self._images(drawn)
 
     @torch.no_grad()
@@ -230,7 +230,7 @@ class Autoregressive(Trainable):
         return self._images(
             completed(
                 self._network(seen),
-                self._predicted,
+                self.predicted,
                 seen,
                 known,
                 uniforms,
@@ -243,7 +243,8 @@ class Autoregressive(Trainable):
         images = self.image_format
         return images.from_network(seen, seen.new_empty(len(seen), *(images.shape or ())))
 
-    def _predicted(self, outputs: Tensor) -> LogisticMixture | CategoricalLevels:
+    def predicted(self, outputs: Tensor) -> LogisticMixture | CategoricalLevels:
+        """The distributions of the pixels, by the network's outputs ``(N, numbers, H, W)``."""
         outputs = outputs if outputs.dtype == torch.float64 else outputs.float()
         if self.mixtures == 0:
             return CategoricalLevels(outputs)

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from invgen.priors.nets.masked import GatedMaskedCNN, gated
 
-__all__ = ["Pixels", "Predicted", "Uniforms", "continued"]
+__all__ = ["Pixels", "Predicted", "Reader", "Uniforms", "continued"]
 
 
 class Pixels(Protocol):
@@ -77,7 +77,7 @@ def continued(
     known : bool tensor, shape (H, W), optional
         Later pixels that are kept as well.
     """
-    reader, numbers = _Reader(network, start), uniforms.image(start)
+    reader, numbers = Reader(network, start), uniforms.image(start)
     height, width = start.shape[-2:]
     for i in range(height):
         reader.begin(i)
@@ -91,11 +91,22 @@ def continued(
     return reader.x
 
 
-class _Reader:
+class Reader:
     """A network that reads images pixel by pixel, and computes nothing twice.
 
     The stack of the rows above is found row by row, from the last two rows of each layer's input; that of
     the pixels to the left from the last two pixels.
+
+    Parameters
+    ----------
+    network : GatedMaskedCNN
+    start : tensor, shape (N, C, H, W)
+        In the network's unit.
+
+    Attributes
+    ----------
+    x : tensor, shape (N, C, H, W)
+        The images, to write a pixel to before the next one is read.
     """
 
     def __init__(self, network: GatedMaskedCNN, start: Tensor) -> None:

@@ -102,7 +102,7 @@ class LogisticMixture:
         return self._mixed(x, cell_log_prob)
 
     def _mixed(self, x: Tensor, log_prob: Callable[[Tensor, Tensor, Tensor, int], Tensor]) -> Tensor:
-        means = torch.stack([self._mean(c, x) for c in range(x.shape[1])], dim=2)
+        means = torch.stack([self.mean(c, x) for c in range(x.shape[1])], dim=2)
         each = log_prob(x[:, None], means, self.log_scales, self.levels).sum(2)
         return torch.logsumexp(F.log_softmax(self.logits, dim=1) + each, dim=1)
 
@@ -112,17 +112,15 @@ class LogisticMixture:
         chosen = (uniform[:, :1] > cumulative[:, :-1]).sum(1, keepdim=True)
         x = torch.zeros_like(uniform[:, 1:])
         for c in range(x.shape[1]):
-            mean, log_scale = (
-                t.gather(1, chosen)[:, 0] for t in (self._mean(c, x), self.log_scales[:, :, c])
-            )
+            mean, log_scale = (t.gather(1, chosen)[:, 0] for t in (self.mean(c, x), self.log_scales[:, :, c]))
             u = uniform[:, 1 + c].clamp(1e-7, 1 - 1e-7)
             value = mean + log_scale.clamp(min=_LEAST).exp() * (u.log() - (-u).log1p())
             last = self.levels - 1
             x[:, c] = 2 * ((value + 1) / 2 * last).round().clamp(0, last) / last - 1
         return x
 
-    def _mean(self, channel: int, x: Tensor) -> Tensor:
-        """Means of a channel, ``(N, mixtures, H, W)``, from the channels before it."""
+    def mean(self, channel: int, x: Tensor) -> Tensor:
+        """Means of a channel, ``(N, mixtures, H, W)``, given those before it in images ``(N, C, H, W)``."""
         first = channel * (channel - 1) // 2
         slopes = self.slopes[:, :, first : first + channel]
         return self.means[:, :, channel] + (slopes * x[:, None, :channel]).sum(2)

@@ -10,7 +10,7 @@ import pytest
 from skimage.io import imsave
 
 from invgen.core.errors import DataError, FileError, ParameterError, ShapeError
-from invgen.io import read_images, read_labels
+from invgen.io import read_images, read_labels, read_pixels
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 6, 5), dtype=np.uint8)
 
@@ -117,3 +117,20 @@ def test_complex_images_stay_complex(tmp_path):
     found = read_images(tmp_path / "images.npy")
     assert found[0].dtype == np.complex64
     assert np.array_equal(found, images)
+
+
+@pytest.mark.parametrize("kind", ["folder", "npy", "npz", "h5", "idx"])
+def test_pixels_are_as_they_are_stored(tmp_path, kind):
+    found = read_pixels(write(tmp_path, kind), dataset="scan/images" if kind == "h5" else None)
+    assert found.dtype == np.uint8
+    assert (found == IMAGES).all()
+
+
+def test_pixels_of_other_types_and_sizes_are_refused(tmp_path):
+    np.save(tmp_path / "wide.npy", IMAGES.astype(np.uint16))
+    with pytest.raises(DataError, match="uint16"):
+        read_pixels(tmp_path / "wide.npy")
+    folder = write(tmp_path, "folder")
+    imsave(folder / "other.png", IMAGES[0, :4], check_contrast=False)
+    with pytest.raises(ShapeError, match=r"other\.png"):
+        read_pixels(folder)

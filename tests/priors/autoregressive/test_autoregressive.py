@@ -10,7 +10,7 @@ from torch import nn
 import invgen as ig
 from invgen.core.errors import DataError, DtypeError, ShapeError
 from invgen.priors import Autoregressive
-from invgen.priors.autoregressive.sampling import _Reader
+from invgen.priors.autoregressive.sampling import Reader
 from invgen.priors.training import Training, train
 
 
@@ -72,7 +72,7 @@ def test_each_pixel_depends_on_the_pixels_before_it_and_on_no_other():
 def test_what_is_read_pixel_by_pixel_is_what_the_network_finds():
     network = random_prior((7, 6), 256)._network(torch.zeros(1, dtype=torch.float64))
     x = 2 * torch.rand(2, 1, 7, 6, dtype=torch.float64) - 1
-    reader, whole = _Reader(network, x), network(x)
+    reader, whole = Reader(network, x), network(x)
     for i in range(7):
         reader.begin(i)
         for j in range(6):
