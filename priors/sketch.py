@@ -8,6 +8,7 @@ import hashlib
 import heapq
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -100,9 +101,7 @@ class TrainingData:
             hashes = tuple(
                 int.from_bytes(content[i : i + _BYTES], "big") for i in range(0, len(content), _BYTES)
             )
-            if len(content) != _BYTES * min(count, _KEPT) or any(
-                a >= b for a, b in zip(hashes, hashes[1:], strict=False)
-            ):
+            if len(content) != _BYTES * min(count, _KEPT) or any(a >= b for a, b in pairwise(hashes)):
                 raise ValueError("its hashes are not as many as it says, in increasing order")
         except (KeyError, TypeError, ValueError, binascii.Error) as error:
             raise FileError(

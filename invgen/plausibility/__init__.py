@@ -3,6 +3,7 @@
 And whether a measurement fits the prior that it is reconstructed with.
 """
 
+from invgen.plausibility.anomaly import AnomalyDetector
 from invgen.plausibility.p_values import (
     binomial_interval,
     false_discoveries,
@@ -10,4 +11,4 @@ from invgen.plausibility.p_values import (
     permutation_p_value,
 )
 
-__all__ = ["binomial_interval", "false_discoveries", "least_count", "permutation_p_value"]
+__all__ = ["AnomalyDetector", "binomial_interval", "false_discoveries", "least_count", "permutation_p_value"]
