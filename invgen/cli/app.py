@@ -9,6 +9,7 @@ import typer
 
 from invgen.cli.bench import bench
 from invgen.cli.certify import certify
+from invgen.cli.check import check
 from invgen.cli.console import Command, Group, out
 from invgen.cli.demo import demo
 from invgen.cli.info import info
@@ -60,6 +61,7 @@ for command, example in (
     (recon, "invgen recon scan.h5 -o image.h5 --solver tv --slices 100:200"),
     (view, "invgen view image.h5 -o picture.png --slices 0:4"),
     (sample, "invgen sample digits -o digits.png -n 20 --class 3"),
+    (check, "invgen check images.h5 --prior digits -o p-values.csv --picture worst.png"),
     (certify, "invgen certify dds diffpir --problem mixture-8-1 -o report.html"),
     (bench, "invgen bench ct-sparse --quick -o results"),
     (demo, "invgen demo --output-dir demo"),

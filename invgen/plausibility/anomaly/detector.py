@@ -127,7 +127,11 @@ class AnomalyDetector(Frozen):
         ShapeError, DtypeError, DataError
             For images of another size, type or range than the prior's.
         """
-        return permutation_p_value(self.statistic(x), self.calibration, side=self.kind.side)
+        return self.p_value_of(self.statistic(x))
+
+    def p_value_of(self, values: Tensor) -> Tensor:
+        """`p_value` of images whose statistics are known."""
+        return permutation_p_value(values, self.calibration, side=self.kind.side)
 
     def detect(self, x: Tensor, level: float = 0.05) -> Tensor:
         """Which of many images are anomalous, at most a part `level` of the discoveries being false.
@@ -159,13 +163,8 @@ class AnomalyDetector(Frozen):
 
     def discoveries(self, p_values: Tensor, level: float = 0.05) -> Tensor:
         """`detect` of images whose p-values are known."""
+        self.check_level(level)
         count, side = len(self.calibration), self.kind.side
-        needed = least_count(level, side)
-        if count < needed:
-            raise ParameterError(
-                f"At level {level:g} a {self.kind.name} test needs at least {needed} calibration statistics; "
-                f"there are {count}: give more calibration images, or a larger level."
-            )
         smallest = (2 if side == "both" else 1) / (count + 1)
         fewest = math.ceil(smallest * p_values.numel() / level - 1e-9)
         if fewest > 1:
@@ -177,6 +176,20 @@ class AnomalyDetector(Frozen):
                 stacklevel=2,
             )
         return false_discoveries(p_values.flatten(), level).reshape(p_values.shape)
+
+    def check_level(self, level: float) -> None:
+        """Raise where there are too few calibration images for any p-value to be as small as the level.
+
+        Raises
+        ------
+        ParameterError
+        """
+        count, needed = len(self.calibration), least_count(level, self.kind.side)
+        if count < needed:
+            raise ParameterError(
+                f"At level {level:g} a {self.kind.name} test needs at least {needed} calibration statistics; "
+                f"there are {count}: give more calibration images, or a larger level."
+            )
 
     def header(self, **about: Any) -> dict[str, Any]:
         """The entry of a prior's file by which `AnomalyDetector(prior)` needs no calibration data.
