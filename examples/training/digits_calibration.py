@@ -19,23 +19,23 @@ parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("priors", nargs="+", help="names of priors that come with the package, or files")
 parser.add_argument("--learned", nargs="+", required=True, help="MNIST's training images, IDX files")
 parser.add_argument("--held-out", required=True, help="its test images, an IDX file")
-parser.add_argument("--count", type=int, default=1000, help="test images to calibrate by, from the first")
+parser.add_argument("--every", type=int, default=8, help="calibrate by every n-th of these")
 parser.add_argument(
     "--folder", default=".", help="of the files to write, by the names of those that are read"
 )
 arguments = parser.parse_args()
 
 learned = [torch.from_numpy(x) for path in arguments.learned for x in ig.io.read_images(path)]
-held_out = torch.stack(
-    [torch.from_numpy(x) for x in ig.io.read_images(arguments.held_out)[: arguments.count]]
-)
+# evenly spaced: the later half of MNIST's test digits is by other writers
+digits = ig.io.read_images(arguments.held_out)
+held_out = torch.stack([torch.from_numpy(x) for x in digits[:: arguments.every]])
 
 for name in arguments.priors:
     prior = ig.priors.load(name)
     sketch = TrainingData.of(learned, prior.image_format)
     # so that images which it has learned from are refused here, too
     detector = ig.plausibility.AnomalyDetector(prior.with_card(training_data=sketch.header()), held_out)
-    entry = detector.header(data=f"the first {len(held_out)} of MNIST's test digits")
+    entry = detector.header(data=f"every {arguments.every}th of {len(digits)} test digits of MNIST")
     with located(name) as path:
         header, tensors = read(path)
     family, _ = header.pop("family"), header.pop("format")

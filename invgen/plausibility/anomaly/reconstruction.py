@@ -52,7 +52,7 @@ class ReconstructionError(Statistic):
     name = "reconstruction-error"
     capabilities: ClassVar = (Reconstructing, Generator, Denoiser)
 
-    sigma: float = 1.0
+    sigma: float = 2.0
     draws: int = 4
     starts: int = 4
     steps: int = 100
