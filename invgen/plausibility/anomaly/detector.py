@@ -76,20 +76,13 @@ class AnomalyDetector(Frozen):
         *,
         seed: int = 0,
     ) -> None:
-        chosen = recommended(prior) if statistic is None else statistic
-        if isinstance(chosen, str):
-            if chosen not in STATISTICS:
-                raise ParameterError(
-                    f"There is no statistic {quoted(chosen)}; there are {', '.join(STATISTICS)}."
-                )
-            chosen = STATISTICS[chosen]()
         self.prior = prior
         if calibration is None:
-            self.kind, self.calibration = _from_card(prior, chosen)
+            self.kind, self.calibration = _from_card(prior, statistic)
         else:
-            self.kind, self.calibration = _calibrated(
-                prior, calibration, chosen, as_count(seed, "seed", least=0)
-            )
+            chosen = _chosen(prior, statistic)
+            seed = as_count(seed, "seed", least=0)
+            self.kind, self.calibration = _calibrated(prior, calibration, chosen, seed)
 
     def __repr__(self) -> str:
         return (
@@ -205,6 +198,18 @@ class AnomalyDetector(Frozen):
         return {"settings": self.kind.header(), "values": values, **about}
 
 
+def _chosen(prior: Any, statistic: Statistic | str | None) -> Statistic:
+    """A statistic by its name: where it is the one that is recommended, with the settings of that."""
+    if isinstance(statistic, Statistic):
+        return statistic
+    if statistic is not None and statistic not in STATISTICS:
+        raise ParameterError(f"There is no statistic {quoted(statistic)}; there are {', '.join(STATISTICS)}.")
+    best = recommended(prior)
+    if statistic is None or statistic == best.name:
+        return best
+    return STATISTICS[statistic]()
+
+
 def _calibrated(prior: Any, images: Tensor, statistic: Statistic, seed: int) -> tuple[Statistic, Tensor]:
     """The fitted statistic, and its values of images that it was not fitted to."""
     check_images(images, format_of(prior), "AnomalyDetector's calibration")
@@ -249,8 +254,9 @@ def _check_apart(prior: Any, images: Tensor) -> None:
     warnings.warn(f"{share}: images that are common, or copies?", InvgenWarning, stacklevel=4)
 
 
-def _from_card(prior: Any, statistic: Statistic) -> tuple[Statistic, Tensor]:
+def _from_card(prior: Any, asked: Statistic | str | None) -> tuple[Statistic, Tensor]:
     """A statistic and its values of calibration data in the file of a prior."""
+    statistic = _chosen(prior, asked)
     known = prior.card.get("calibration", {}) if isinstance(prior, Learned) else {}
     if not isinstance(known, Mapping) or statistic.name not in known:
         names = [name for name in STATISTICS if isinstance(known, Mapping) and name in known]
@@ -263,7 +269,7 @@ def _from_card(prior: Any, statistic: Statistic) -> tuple[Statistic, Tensor]:
     if not has_type(entry, Mapping[str, Any]) or not {"settings", "values"} <= set(entry):
         raise FileError(f"The prior's calibration of {statistic.name} has no settings and values.")
     stored = type(statistic).from_header(entry["settings"])
-    if statistic not in (type(statistic)(), stored):
+    if isinstance(asked, Statistic) and asked != stored:
         raise ParameterError(
             f"The file of the prior has statistics of {statistic.name} with other settings: give calibration "
             "images."

@@ -15,7 +15,7 @@ from invgen.core.errors import ParameterError, ShapeError
 from invgen.plausibility.anomaly.base import Side, Statistic, in_parts
 from invgen.priors.base import Approximate, Density, Energy
 
-__all__ = ["BatchTypicality", "LogLikelihood", "Typicality", "minus_log_prob"]
+__all__ = ["BatchTypicality", "LikelihoodStatistic", "LogLikelihood", "Typicality", "minus_log_prob"]
 
 
 def minus_log_prob(prior: Any, images: Tensor) -> Tensor:
@@ -31,8 +31,24 @@ def minus_log_prob(prior: Any, images: Tensor) -> Tensor:
     return -in_parts(log_prob, images, 1 if estimate else None)
 
 
+class LikelihoodStatistic(Statistic):
+    """A statistic that follows from ``-log p`` and the image, so that several can share the former.
+
+    A subclass gives ``given(prior, images, energy)``, the statistic of images whose ``-log p`` is known.
+    """
+
+    capabilities: ClassVar = (Density, Energy)
+
+    def given(self, prior: Any, images: Tensor, energy: Tensor) -> Tensor:
+        """The statistic of images ``(n, *image)`` whose `minus_log_prob` is `energy`, shape (n,)."""
+        raise NotImplementedError
+
+    def _values(self, prior: Any, images: Tensor) -> Tensor:
+        return self.given(prior, images, minus_log_prob(prior, images))
+
+
 @dataclass(frozen=True)
-class LogLikelihood(Statistic):
+class LogLikelihood(LikelihoodStatistic):
     """Minus the log-likelihood, ``-log p(x)`` in nats: Song et al. (2018), "PixelDefend", section 4.1.
 
     Blind to images that are too likely: constant ones have a higher density than most images that a prior has
@@ -46,7 +62,6 @@ class LogLikelihood(Statistic):
     """
 
     name = "log-likelihood"
-    capabilities: ClassVar = (Density, Energy)
 
     side: Side = "high"
 
@@ -54,12 +69,13 @@ class LogLikelihood(Statistic):
         if self.side not in ("high", "both"):
             raise ParameterError(f'side is "high" or "both"; got {self.side!r}.')
 
-    def _values(self, prior: Any, images: Tensor) -> Tensor:
-        return minus_log_prob(prior, images)
+    def given(self, prior: Any, images: Tensor, energy: Tensor) -> Tensor:
+        """-log p itself."""
+        return energy
 
 
 @dataclass(frozen=True)
-class Typicality(Statistic):
+class Typicality(LikelihoodStatistic):
     """Distance of an image from the typical set, ``|-log p(x) - H|``, in nats.
 
     Nalisnick et al. (2019), "Detecting out-of-distribution inputs to deep generative models using
@@ -72,7 +88,6 @@ class Typicality(Statistic):
     """
 
     name = "typicality"
-    capabilities: ClassVar = (Density, Energy)
 
     entropy: float | None = None
 
@@ -87,13 +102,14 @@ class Typicality(Statistic):
     def _fit(self, prior: Any, images: Tensor) -> Self:
         return replace(self, entropy=_entropy(prior, images))
 
-    def _values(self, prior: Any, images: Tensor) -> Tensor:
+    def given(self, prior: Any, images: Tensor, energy: Tensor) -> Tensor:
+        """Its distance from the entropy."""
         assert self.entropy is not None
-        return (minus_log_prob(prior, images) - self.entropy).abs()
+        return (energy - self.entropy).abs()
 
 
 @dataclass(frozen=True)
-class BatchTypicality(Statistic):
+class BatchTypicality(LikelihoodStatistic):
     """Distance of several images together from the typical set, ``|mean of -log p(x_m) - H|``, in nats.
 
     Nalisnick et al. (2019), eq. 3: a hypothesis of M images, that all come from the prior's distribution.
@@ -109,7 +125,6 @@ class BatchTypicality(Statistic):
     """
 
     name = "batch-typicality"
-    capabilities: ClassVar = (Density, Energy)
 
     size: int = 10
     entropy: float | None = None
@@ -131,9 +146,10 @@ class BatchTypicality(Statistic):
     def _fit(self, prior: Any, images: Tensor) -> Self:
         return replace(self, entropy=_entropy(prior, images))
 
-    def _values(self, prior: Any, images: Tensor) -> Tensor:
+    def given(self, prior: Any, images: Tensor, energy: Tensor) -> Tensor:
+        """The distance of its mean over a group from the entropy."""
         assert self.entropy is not None
-        return (minus_log_prob(prior, images).reshape(-1, self.size).mean(1) - self.entropy).abs()
+        return (energy.reshape(-1, self.size).mean(1) - self.entropy).abs()
 
 
 def _check_entropy(entropy: float | None) -> None:

@@ -64,7 +64,7 @@ def roc(inliers: Tensor, outliers: Tensor) -> Roc:
         below = torch.searchsorted(values.sort().values, thresholds, side="left")
         rate = 1 - below.double() / len(values)
         rates.append(torch.cat([rate.new_zeros(1), rate]))
-    return Roc(*rates, torch.cat([thresholds.new_full((1,), math.inf), thresholds]))
+    return Roc(rates[0], rates[1], torch.cat([thresholds.new_full((1,), math.inf), thresholds]))
 
 
 def auroc(inliers: Tensor, outliers: Tensor, confidence: float = 0.95) -> Proportion:

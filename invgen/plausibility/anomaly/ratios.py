@@ -9,7 +9,7 @@ import math
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -17,10 +17,10 @@ from torch import Tensor
 
 from invgen.core.checks import as_count
 from invgen.core.errors import CapabilityError, ParameterError, ShapeError
-from invgen.plausibility.anomaly.base import Side, Statistic
-from invgen.plausibility.anomaly.likelihood import minus_log_prob
+from invgen.plausibility.anomaly.base import Side
+from invgen.plausibility.anomaly.likelihood import LikelihoodStatistic, minus_log_prob
 from invgen.priors.autoregressive import ContextTable
-from invgen.priors.base import Density, Energy
+from invgen.priors.base import Density
 from invgen.priors.image_format import ImageFormat, format_of
 
 __all__ = ["COMPRESSORS", "InputComplexity", "LikelihoodRatio", "code_lengths", "mutated"]
@@ -29,7 +29,7 @@ _LEVELS = 256
 
 
 @dataclass(frozen=True)
-class LikelihoodRatio(Statistic):
+class LikelihoodRatio(LikelihoodStatistic):
     """``log p_background(x) - log p(x)`` in nats: Ren et al. (2019), "Likelihood ratios", eq. 3.
 
     The background model is learned from images of which some pixels are replaced by random ones (their
@@ -48,7 +48,6 @@ class LikelihoodRatio(Statistic):
     """
 
     name = "likelihood-ratio"
-    capabilities: ClassVar = (Density, Energy)
 
     background: Density | None = None
     mutation: float = 0.2
@@ -82,8 +81,9 @@ class LikelihoodRatio(Statistic):
         changed = mutated(images, self.mutation, value_range, levels, self.seed)
         return replace(self, background=ContextTable.fit(changed, levels=levels, value_range=value_range))
 
-    def _values(self, prior: Any, images: Tensor) -> Tensor:
-        return minus_log_prob(prior, images) - minus_log_prob(self.background, images)
+    def given(self, prior: Any, images: Tensor, energy: Tensor) -> Tensor:
+        """The difference from the background's."""
+        return energy - minus_log_prob(self.background, images)
 
     def header(self) -> dict[str, Any]:
         """Refused: a background model is no entry of a header.
@@ -110,7 +110,7 @@ def mutated(
 
 
 @dataclass(frozen=True)
-class InputComplexity(Statistic):
+class InputComplexity(LikelihoodStatistic):
     """``-log2 p(x) - L(x)`` in bits, L being the length of the image, compressed: Serra et al. (2020), eq. 3.
 
     "Input complexity and out-of-distribution detection with likelihood-based generative models". Simple
@@ -128,7 +128,6 @@ class InputComplexity(Statistic):
     """
 
     name = "input-complexity"
-    capabilities: ClassVar = (Density, Energy)
 
     compressors: tuple[str, ...] = ("webp", "xz")
     side: Side = "high"
@@ -140,9 +139,9 @@ class InputComplexity(Statistic):
         if self.side not in ("high", "both"):
             raise ParameterError(f'side is "high" or "both"; got {self.side!r}.')
 
-    def _values(self, prior: Any, images: Tensor) -> Tensor:
-        lengths = code_lengths(images, format_of(prior), self.compressors)
-        return minus_log_prob(prior, images) / math.log(2) - lengths
+    def given(self, prior: Any, images: Tensor, energy: Tensor) -> Tensor:
+        """Its bits, less those of the file."""
+        return energy / math.log(2) - code_lengths(images, format_of(prior), self.compressors)
 
 
 def code_lengths(images: Tensor, image_format: ImageFormat, compressors: tuple[str, ...]) -> Tensor:

@@ -12,7 +12,13 @@ from torch import Tensor
 
 from invgen.core.errors import CapabilityError, DataError, ParameterError, ShapeError
 from invgen.plausibility.anomaly.base import Statistic
-from invgen.plausibility.anomaly.likelihood import BatchTypicality, LogLikelihood, Typicality
+from invgen.plausibility.anomaly.likelihood import (
+    BatchTypicality,
+    LikelihoodStatistic,
+    LogLikelihood,
+    Typicality,
+    minus_log_prob,
+)
 from invgen.plausibility.anomaly.ratios import InputComplexity, LikelihoodRatio
 from invgen.plausibility.anomaly.reconstruction import ReconstructionError
 from invgen.plausibility.anomaly.scores import ScoreNorms
@@ -70,7 +76,7 @@ class DensityOfStates(Statistic):
         if len(images) < 2:
             raise ShapeError(f"A density of states is fitted to at least 2 images; got {len(images)}.")
         fitted = tuple(each.fitted(prior, images) for each in self.statistics)
-        found = [each.values(prior, images) for each in fitted]
+        found = _all_values(fitted, prior, images)
         for each, values in zip(fitted, found, strict=True):
             if not float(values.std()) > 0:
                 raise DataError(f"{each.name} is the same for all images: nothing is unusual by it.")
@@ -80,9 +86,10 @@ class DensityOfStates(Statistic):
 
     def _values(self, prior: Any, images: Tensor) -> Tensor:
         total = torch.zeros(len(images), dtype=torch.float64)
-        for each, points, width in zip(self.statistics, self.points, self._bandwidths(), strict=True):
+        found = _all_values(self.statistics, prior, images)
+        for values, points, width in zip(found, self.points, self._bandwidths(), strict=True):
             known = torch.tensor(points, dtype=torch.float64)
-            away = (each.values(prior, images)[:, None] - known) / width
+            away = (values[:, None] - known) / width
             constant = math.log(len(known)) + math.log(float(width)) + math.log(2 * math.pi) / 2
             total -= torch.logsumexp(-away.square() / 2, 1) - constant
         return total
@@ -95,6 +102,19 @@ class DensityOfStates(Statistic):
         """Its statistics by name and header, and their points."""
         parts = [{"name": each.name, "settings": each.header()} for each in self.statistics]
         return {"statistics": parts, "points": self.points}
+
+
+def _all_values(statistics: Sequence[Statistic], prior: Any, images: Tensor) -> list[Tensor]:
+    """Values of fitted statistics, for which the likelihood is computed once."""
+    if not has_likelihood(prior) or not any(isinstance(each, LikelihoodStatistic) for each in statistics):
+        return [each.values(prior, images) for each in statistics]
+    shared = minus_log_prob(prior, images)
+    return [
+        each.given(prior, images, shared)
+        if isinstance(each, LikelihoodStatistic)
+        else each.values(prior, images)
+        for each in statistics
+    ]
 
 
 #: The statistics by name.

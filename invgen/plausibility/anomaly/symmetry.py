@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from invgen.core.errors import ShapeError
-from invgen.plausibility.anomaly.base import Statistic
-from invgen.plausibility.anomaly.likelihood import minus_log_prob
+from invgen.plausibility.anomaly.likelihood import LikelihoodStatistic, minus_log_prob
 from invgen.plausibility.anomaly.reconstruction import ReconstructionError
 from invgen.priors.base import Approximate, Denoiser, Density, Energy
 from invgen.priors.image_format import format_of
@@ -26,7 +25,7 @@ def has_likelihood(prior: Any) -> bool:
 
 
 @dataclass(frozen=True)
-class SymmetryRatio(Statistic):
+class SymmetryRatio(LikelihoodStatistic):
     """``log mean_g p(g x) - log p(x)`` in nats, over the turns g by quarters of a circle.
 
     A likelihood ratio as that of Ren et al. (2019), eq. 3, whose background model is the prior itself, made
@@ -44,20 +43,26 @@ class SymmetryRatio(Statistic):
     name = "symmetry-ratio"
     capabilities: ClassVar = (Density, Energy, Denoiser)
 
-    def _values(self, prior: Any, images: Tensor) -> Tensor:
+    def given(self, prior: Any, images: Tensor, energy: Tensor) -> Tensor:
+        """The ratio, with the energies of turned images beside that of these."""
         if (format_of(prior).axes or images.ndim - 1) < 2:
             raise ShapeError(f"{self.name} turns images, (H, W) or (C, H, W); got {tuple(images.shape[1:])}.")
-        energy = minus_log_prob if has_likelihood(prior) else _denoising_energy
-        found = torch.stack([energy(prior, turned) for turned in turns(images)])
-        return torch.logsumexp(-found, 0) - math.log(len(found)) + found[0]
+        found = torch.stack([energy, *(_energy(prior, turned) for turned in turns(images))])
+        return torch.logsumexp(-found, 0) - math.log(len(found)) + energy
+
+    def _values(self, prior: Any, images: Tensor) -> Tensor:
+        return self.given(prior, images, _energy(prior, images))
 
 
 def turns(images: Tensor) -> list[Tensor]:
-    """Images turned by quarters of a circle, or by halves where they are not square; first as they are."""
+    """Images turned by one to three quarters of a circle, or by a half where they are not square."""
     square = images.shape[-1] == images.shape[-2]
-    return [images.rot90(k, (-2, -1)).contiguous() for k in range(0, 4, 1 if square else 2)]
+    return [images.rot90(k, (-2, -1)).contiguous() for k in ((1, 2, 3) if square else (2,))]
 
 
-def _denoising_energy(prior: Any, images: Tensor) -> Tensor:
+def _energy(prior: Any, images: Tensor) -> Tensor:
+    """``-log p``, or where there is no density, one term of its bound."""
+    if has_likelihood(prior):
+        return minus_log_prob(prior, images)
     statistic = ReconstructionError()
     return statistic.denoising_error(prior, images) / (2 * statistic.sigma**2)

@@ -53,3 +53,12 @@ def test_the_shipped_calibration_is_that_of_held_out_digits(measured_file):
     noise = torch.rand(3, 28, 28, generator=torch.Generator().manual_seed(0))
     strange = torch.cat([1 - held_out[:4], torch.zeros(1, 28, 28), noise])
     assert bool(detector.detect(strange, 0.05).all())
+
+
+def test_every_prior_is_tested_by_its_file_alone():
+    """By the statistic that suits what it can do."""
+    names = {name: AnomalyDetector(ig.priors.load(name)).kind.name for name in DIGITS}
+    assert names.pop("digits-gan") == "reconstruction-error"
+    assert set(names.values()) == {"density-of-states"}
+    diffusion = AnomalyDetector(ig.priors.load("digits"), statistic="density-of-states")
+    assert [each.name for each in diffusion.kind.statistics] == ["score-norms", "symmetry-ratio"]
