@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from invgen.core.checks import as_count, has_type
-from invgen.core.errors import DataError, FileError, InvgenWarning, ParameterError, ShapeError
+from invgen.core.errors import DataError, DtypeError, FileError, InvgenWarning, ParameterError, ShapeError
 from invgen.core.frozen import Frozen
 from invgen.core.text import quoted
 from invgen.plausibility.anomaly.base import Statistic, check_images
@@ -92,6 +92,8 @@ class AnomalyDetector(Frozen):
 
     def statistic(self, x: Tensor) -> Tensor:
         """The statistic of images, larger for what is more anomalous; see `p_value` for the shapes."""
+        if not isinstance(x, Tensor):
+            raise DtypeError(f"AnomalyDetector takes a torch.Tensor of images; got {type(x).__name__}.")
         axes = format_of(self.prior).axes or x.ndim - 1
         group = self.kind.group > 1
         batch = x.shape[: x.ndim - axes - group]

@@ -3,6 +3,7 @@
 import math
 import warnings
 
+import numpy as np
 import pytest
 import torch
 
@@ -222,6 +223,7 @@ def test_calibration_by_learned_images_finds_anomalies_where_there_are_none():
         (torch.zeros(5, 8, 8, dtype=torch.uint8), DtypeError),
         (torch.full((5, 8, 8), 255.0), DataError),
         (torch.full((5, 8, 8), math.nan), DataError),
+        (np.zeros((5, 8, 8)), DtypeError),
     ],
 )
 def test_images_that_are_not_the_priors_are_refused(images, error):
