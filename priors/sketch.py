@@ -46,7 +46,7 @@ class Overlap(NamedTuple):
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The smallest hashes of a set of images: a bottom-k sketch, Cohen and Kaplan (2007), section 3.
+    """The smallest hashes of a set of images: a bottom-k sketch, Cohen and Kaplan (2007).
 
     Of another set, the images whose hashes are at most the largest that is kept are a random part of it, and
     each of these is in the first set exactly where its hash is kept. Different images have equal hashes of 48

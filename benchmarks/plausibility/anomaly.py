@@ -59,11 +59,11 @@ def anomaly(report: Report) -> None:
     if found is None or clothes is None:
         return
     digits = _Digits.of(found[1].float() / 255)
-    for name in ("digits-autoregressive", "digits-flow", "digits", "digits-vae"):
+    _reverse(report, digits, clothes)
+    for name in ("digits-flow", "digits-vae", "digits-autoregressive", "digits"):
         prior = sources.prior(report, name)
         if prior is not None:
             _digits(report, name, prior, digits, clothes[CLOTHES[0] :])
-    _reverse(report, digits, clothes)
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class _Remembering:
 def _statistics(prior: Any) -> list[Statistic]:
     """Those that a prior of digits is measured by, beside the recommended one."""
     if isinstance(prior, ig.priors.Diffusion):
-        return [ScoreNorms(), SymmetryRatio(), ReconstructionError()]
+        return [ScoreNorms()]
     if isinstance(prior, ig.priors.VAE):
         return [ReconstructionError("both")]
     ratios: list[Statistic] = [LikelihoodRatio(), InputComplexity(), SymmetryRatio()]

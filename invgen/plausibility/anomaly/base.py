@@ -144,7 +144,7 @@ class Statistic:
             if not isinstance(entry, Mapping):
                 raise TypeError("it is no table")
             return cls(**{name: _tuples(value) for name, value in entry.items()})
-        except (TypeError, ValueError, ParameterError, ShapeError) as error:
+        except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:  # a header can state anything
             raise FileError(
                 f"The settings of {cls.name} in the prior's file make no sense: {brief(error)}."
             ) from None

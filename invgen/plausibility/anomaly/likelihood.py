@@ -79,7 +79,7 @@ class Typicality(LikelihoodStatistic):
     """Distance of an image from the typical set, ``|-log p(x) - H|``, in nats.
 
     Nalisnick et al. (2019), "Detecting out-of-distribution inputs to deep generative models using
-    typicality", eq. 3 for one image: the entropy H is estimated by the mean of -log p over data.
+    typicality", section 3, for one image: the entropy H is estimated by the mean of -log p over data.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ class Typicality(LikelihoodStatistic):
 class BatchTypicality(LikelihoodStatistic):
     """Distance of several images together from the typical set, ``|mean of -log p(x_m) - H|``, in nats.
 
-    Nalisnick et al. (2019), eq. 3: a hypothesis of M images, that all come from the prior's distribution.
+    Nalisnick et al. (2019), section 3: a hypothesis of M images, that all come from the prior's distribution.
     The paper finds the threshold by the bootstrap; here calibration data are cut into groups, which are
     exchangeable with a group of inliers, so that the test is exact.
 

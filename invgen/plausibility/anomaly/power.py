@@ -70,9 +70,10 @@ def roc(inliers: Tensor, outliers: Tensor) -> Roc:
 def auroc(inliers: Tensor, outliers: Tensor, confidence: float = 0.95) -> Proportion:
     """Area under the ROC: how often an outlier's statistic is above an inlier's, ties counted half.
 
-    The interval is that of DeLong, DeLong and Clarke-Pearson (1988), eqs. 4 and 5, for the logit of the area,
-    which keeps it within 0 and 1 (Pepe 2003, section 5.2.5). Where all outliers are above all inliers, or
-    below, that variance is zero, and the interval is the binomial one of min(n, m) independent pairs.
+    The interval is that of DeLong, DeLong and Clarke-Pearson (1988), for the logit of the area, which keeps
+    it within 0 and 1 (Pepe 2003, "The statistical evaluation of medical tests for classification and
+    prediction", chapter 5). Where all outliers are above all inliers, or below, that variance is zero, and
+    the interval is the binomial one of min(n, m) independent pairs.
 
     Parameters
     ----------

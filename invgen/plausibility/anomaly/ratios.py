@@ -20,7 +20,7 @@ from invgen.core.errors import CapabilityError, ParameterError, ShapeError
 from invgen.plausibility.anomaly.base import Side
 from invgen.plausibility.anomaly.likelihood import LikelihoodStatistic, minus_log_prob
 from invgen.priors.autoregressive import ContextTable
-from invgen.priors.base import Density
+from invgen.priors.base import Density, Energy, require
 from invgen.priors.image_format import ImageFormat, format_of
 
 __all__ = ["COMPRESSORS", "InputComplexity", "LikelihoodRatio", "code_lengths", "mutated"]
@@ -30,11 +30,11 @@ _LEVELS = 256
 
 @dataclass(frozen=True)
 class LikelihoodRatio(LikelihoodStatistic):
-    """``log p_background(x) - log p(x)`` in nats: Ren et al. (2019), "Likelihood ratios", eq. 3.
+    """``log p_background(x) - log p(x)`` in nats: Ren et al. (2019).
 
-    The background model is learned from images of which some pixels are replaced by random ones (their
-    section 3.2), so that it knows what is common to many kinds of images, and not what is particular to
-    these. What the two share cancels.
+    "Likelihood ratios for out-of-distribution detection", section 3. The background model is learned from
+    images of which some pixels are replaced by random ones, so that it knows what is common to many kinds of
+    images, and not what is particular to these. What the two share cancels.
 
     Parameters
     ----------
@@ -55,6 +55,8 @@ class LikelihoodRatio(LikelihoodStatistic):
     side: Side = "high"
 
     def __post_init__(self) -> None:
+        if self.background is not None:
+            require(self.background, "LikelihoodRatio's background", Density, Energy)
         if not 0 < self.mutation <= 1:
             raise ParameterError(f"mutation is a probability, above 0; got {self.mutation!r}.")
         as_count(self.seed, "seed", least=0)
@@ -111,11 +113,12 @@ def mutated(
 
 @dataclass(frozen=True)
 class InputComplexity(LikelihoodStatistic):
-    """``-log2 p(x) - L(x)`` in bits, L being the length of the image, compressed: Serra et al. (2020), eq. 3.
+    """``-log2 p(x) - L(x)`` in bits, L being the length of the image, compressed: Serra et al. (2020).
 
-    "Input complexity and out-of-distribution detection with likelihood-based generative models". Simple
+    "Input complexity and out-of-distribution detection with likelihood-based generative models", section 3.
+    Simple
     images are likely under any density, and short files: the difference is a likelihood ratio to a universal
-    model. Of several compressors the shortest file counts (their section 3.3).
+    model. Of several compressors the shortest file counts.
 
     Lengths are those of the libraries at hand: another version of a library may compress a little better, and
     calibration is then to be repeated.

@@ -18,6 +18,10 @@ from invgen.priors.image_format import format_of
 __all__ = ["Reconstructing", "ReconstructionError"]
 
 
+#: Largest number of draws, starts and steps: a file may ask for any.
+_MOST = 10_000
+
+
 @runtime_checkable
 class Reconstructing(Protocol):
     """A prior that encodes images and decodes them again."""
@@ -32,9 +36,10 @@ class ReconstructionError(Statistic):
 
     By what the prior can do: an autoencoder encodes and decodes (An and Cho 2015, "Variational autoencoder
     based anomaly detection"); of a generator the nearest image is searched, by Adam from a few latent
-    variables that are the same for all images (Schlegl et al. 2017, "AnoGAN", eq. 3); a denoiser removes
-    noise that is added, the same for all images, and the error is the mean over draws of it (Graham et al.
-    2023, "Denoising diffusion models for out-of-distribution detection", section 3, at one level).
+    variables that are the same for all images (Schlegl et al. 2017, "AnoGAN", without its term of the
+    discriminator); a denoiser removes noise that is added, the same for all images, and the error is the mean
+    over draws of it (Graham et al. 2023, "Denoising diffusion models for out-of-distribution detection", in
+    one step from one level).
 
     Blind to what is simple: constant images are reconstructed well by most priors; ``side="both"``.
 
@@ -60,7 +65,7 @@ class ReconstructionError(Statistic):
 
     def __post_init__(self) -> None:
         for name in ("draws", "starts", "steps"):
-            as_count(getattr(self, name), name)
+            as_count(getattr(self, name), name, most=_MOST)
         if not 0 < self.sigma < float("inf"):
             raise ParameterError(f"sigma is a positive noise level; got {self.sigma!r}.")
         if self.side not in ("high", "both"):

@@ -29,8 +29,8 @@ _LEAST = 1e-6
 class ScoreNorms(Statistic):
     """Norms of the score over noise levels, as a distance from those of other images.
 
-    Mahmood, Oliva and Styner (2021), "Multiscale score matching for out-of-distribution detection", section
-    3.1: the vector of ``sigma |s(x, sigma)|`` over noise levels, here its logarithms, under a density that is
+    Mahmood, Oliva and Styner (2021), "Multiscale score matching for out-of-distribution detection": the
+    vector of ``sigma |s(x, sigma)|`` over noise levels, here its logarithms, under a density that is
     fitted to such vectors of inliers, here one Gaussian where the paper has a mixture of some. It finds what
     has unusual structure at any scale, also where the image is too smooth; the density of the prior is not
     needed, so that one evaluation of the denoiser for each level is all.

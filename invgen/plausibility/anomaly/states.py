@@ -33,10 +33,10 @@ __all__ = ["STATISTICS", "DensityOfStates", "recommended"]
 class DensityOfStates(Statistic):
     """``- sum_j log q_j(T_j(x))``, q_j being the density of the statistic T_j of inliers.
 
-    Morningstar et al. (2021), "Density of states estimation for out-of-distribution detection", eq. 4, with
-    kernel density estimates of each statistic (bandwidth by Scott's rule, ``std n^(-1/5)``). Values that are
-    too small are as unusual as those that are too large, so that images that are too likely are found, and
-    what one statistic does not see another does.
+    Morningstar et al. (2021), "Density of states estimation for out-of-distribution detection", with kernel
+    density estimates of each statistic (bandwidth by Scott's rule, ``std n^(-1/5)``). Values that are too
+    small are as unusual as those that are too large, so that images that are too likely are found, and what
+    one statistic does not see another does.
 
     Parameters
     ----------

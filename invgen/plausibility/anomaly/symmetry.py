@@ -28,16 +28,16 @@ def has_likelihood(prior: Any) -> bool:
 class SymmetryRatio(LikelihoodStatistic):
     """``log mean_g p(g x) - log p(x)`` in nats, over the turns g by quarters of a circle.
 
-    A likelihood ratio as that of Ren et al. (2019), eq. 3, whose background model is the prior itself, made
-    symmetric: strokes and textures, which are the same in any position, cancel, and what is left is how the
-    image lies. Between ``-log 4``, where only the image as it lies is likely, and large values, where turned
-    it would be more likely. Rotated digits have about the likelihood of upright ones, and are found by this
-    alone. Of images that are not square, only the half turn counts. Always small where the prior does not
-    care.
+    A likelihood ratio as that of Ren et al. (2019), `LikelihoodRatio`, whose background model is the prior
+    itself, made symmetric: strokes and textures, which are the same in any position, cancel, and what is left
+    is how the image lies. Between ``-log 4``, where only the image as it lies is likely, and large values,
+    where turned it would be more likely. Rotated digits have about the likelihood of upright ones, and are
+    found by this alone. Of images that are not square, only the half turn counts. About zero where the prior
+    does not care.
 
     Where the prior has no density but denoises, ``-log p`` is replaced by the error of the denoised image
     over ``2 sigma^2`` at one noise level, `ReconstructionError`: one term of the evidence lower bound of
-    diffusion models (Kingma et al. 2021, "Variational diffusion models", eq. 17).
+    diffusion models (Kingma et al. 2021, "Variational diffusion models").
     """
 
     name = "symmetry-ratio"

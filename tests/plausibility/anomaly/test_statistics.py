@@ -176,6 +176,7 @@ def test_an_autoencoder_reconstructs():
     torch.testing.assert_close(ReconstructionError().values(prior, x), wanted, rtol=1e-5, atol=1e-7)
 
 
+NAMED = {"name": "log-likelihood", "settings": {}}
 DENSITY = ContextTable.fit(levels(60, 1))
 CASES = {
     "log-likelihood": (LogLikelihood(), DENSITY),
@@ -292,7 +293,22 @@ def test_headers_hold_settings_and_what_was_estimated(name):
         ("score-norms", {"sigmas": [1.0], "cloud": {"mean": [1.0, 2.0], "covariance": [[1.0]]}}),
         ("score-norms", {"sigmas": [1.0, 2.0], "cloud": {"mean": [1.0], "covariance": [[1.0]]}}),
         ("score-norms", {"sigmas": "high"}),
+        ("score-norms", {"sigmas": [10**400]}),
+        ("typicality", {"entropy": "high"}),
+        ("reconstruction-error", {"draws": 10**9}),
+        ("likelihood-ratio", {"background": 3}),
         ("input-complexity", {"compressors": ["rar"]}),
+        ("density-of-states", {"statistics": []}),
+        ("density-of-states", {"statistics": [{"name": ["log-likelihood"]}]}),
+        (
+            "density-of-states",
+            {"statistics": [NAMED], "points": [[1, 1]]},
+        ),
+        (
+            "density-of-states",
+            {"statistics": [NAMED], "points": [["a"]]},
+        ),
+        ("density-of-states", {"points": [[1.0, 2.0]]}),
     ],
 )
 def test_headers_of_something_else_are_refused(name, entry):
