@@ -35,7 +35,7 @@ for name in arguments.priors:
     sketch = TrainingData.of(learned, prior.image_format)
     # so that images which it has learned from are refused here, too
     detector = ig.plausibility.AnomalyDetector(prior.with_card(training_data=sketch.header()), held_out)
-    entry = detector.header(data=f"every {arguments.every}th of {len(digits)} test digits of MNIST")
+    entry = detector.header(data=f"one in {arguments.every} of {len(digits)} test digits of MNIST")
     with located(name) as path:
         header, tensors = read(path)
     family, _ = header.pop("family"), header.pop("format")
