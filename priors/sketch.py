@@ -50,7 +50,8 @@ class TrainingData:
 
     Of another set, the images whose hashes are at most the largest that is kept are a random part of it, and
     each of these is in the first set exactly where its hash is kept. Different images have equal hashes of 48
-    bits with a probability of about 1e-8 for 2,048 images tested.
+    bits with a probability of about 1e-8 for 2,048 images tested. Of 100 images, all of which are among
+    60,000, none is tested with a probability of 3 %, of 300 with one of 3e-5.
 
     Parameters
     ----------

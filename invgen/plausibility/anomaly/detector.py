@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -279,7 +280,6 @@ def _from_card(prior: Any, asked: Statistic | str | None) -> tuple[Statistic, Te
     values = entry["values"]
     if not isinstance(values, list) or not values or not all(has_type(value, float) for value in values):
         raise FileError(f"The prior's calibration of {statistic.name} is no list of numbers.")
-    found = torch.tensor(values, dtype=torch.float64)
-    if not bool(torch.isfinite(found).all()):
-        raise FileError(f"The prior's calibration of {statistic.name} holds what is no number.")
-    return stored, found
+    if not all(abs(value) <= sys.float_info.max for value in values):
+        raise FileError(f"The prior's calibration of {statistic.name} holds what is no finite number.")
+    return stored, torch.tensor(values, dtype=torch.float64)

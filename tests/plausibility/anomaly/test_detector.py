@@ -261,6 +261,8 @@ def test_a_file_holds_what_is_needed_instead_of_calibration_data(tmp_path):
         {"settings": {}, "values": [1.0, "2"]},
         {"settings": {}, "values": [1.0, True]},
         {"settings": {}, "values": [math.inf]},
+        {"settings": {}, "values": [math.nan]},
+        {"settings": {}, "values": [10**400]},
         {"settings": {"side": "low"}, "values": [1.0]},
     ],
 )

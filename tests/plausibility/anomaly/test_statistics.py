@@ -20,6 +20,7 @@ from invgen.plausibility.anomaly import (
     LogLikelihood,
     ReconstructionError,
     ScoreNorms,
+    SymmetryRatio,
     Typicality,
 )
 from invgen.plausibility.anomaly.ratios import COMPRESSORS, code_lengths, mutated
@@ -201,6 +202,22 @@ def test_a_value_does_not_depend_on_the_other_images(name, monkeypatch):
     monkeypatch.setattr("invgen.plausibility.anomaly.base._PIXELS", 40)
     torch.testing.assert_close(whole, fitted.values(prior, x), rtol=1e-9, atol=1e-9)
     assert fitted.values(prior, x[:0]).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    "statistic",
+    [LogLikelihood(), InputComplexity(), SymmetryRatio(), ScoreNorms((0.1, 1.0)), ReconstructionError()],
+    ids=lambda each: each.name,
+)
+def test_complex_images_have_statistics(statistic):
+    """Those of the modulus and phase together: a turned phase changes nothing under a centered Gaussian."""
+    prior = Gaussian(torch.zeros(4, 4, dtype=torch.complex128), 0.25)
+    x = prior.sample(30, seed=0)
+    fitted = statistic.fitted(prior, x[5:])
+    found = fitted.values(prior, x[:5])
+    assert bool(torch.isfinite(found).all())
+    if statistic.name in ("log-likelihood", "score-norms"):
+        torch.testing.assert_close(fitted.values(prior, x[:5] * 1j), found)
 
 
 def test_an_estimated_density_has_the_same_random_numbers_for_each_image():
