@@ -125,7 +125,7 @@ def _statistics(prior: Any) -> list[Statistic]:
     if isinstance(prior, ig.priors.Diffusion):
         return [ScoreNorms()]
     if isinstance(prior, ig.priors.VAE):
-        return [ReconstructionError("both")]
+        return [ReconstructionError(side="both")]
     ratios: list[Statistic] = [LikelihoodRatio(), InputComplexity(), SymmetryRatio()]
     return [LogLikelihood(), LogLikelihood("both"), Typicality(), BatchTypicality(5), *ratios]
 
