@@ -37,7 +37,7 @@ class LikelihoodStatistic(Statistic):
     A subclass gives ``given(prior, images, energy)``, the statistic of images whose ``-log p`` is known.
     """
 
-    capabilities: ClassVar = (Density, Energy)
+    capabilities: ClassVar[tuple[type, ...]] = (Density, Energy)
 
     def given(self, prior: Any, images: Tensor, energy: Tensor) -> Tensor:
         """The statistic of images ``(n, *image)`` whose `minus_log_prob` is `energy`, shape (n,)."""

@@ -55,7 +55,7 @@ class ReconstructionError(Statistic):
     """
 
     name = "reconstruction-error"
-    capabilities: ClassVar = (Reconstructing, Generator, Denoiser)
+    capabilities: ClassVar[tuple[type, ...]] = (Reconstructing, Generator, Denoiser)
 
     sigma: float = 2.0
     draws: int = 4

@@ -45,7 +45,7 @@ class ScoreNorms(Statistic):
     """
 
     name = "score-norms"
-    capabilities: ClassVar = (Denoiser,)
+    capabilities: ClassVar[tuple[type, ...]] = (Denoiser,)
 
     sigmas: tuple[float, ...] = ()
     cloud: Cloud | None = None

@@ -46,7 +46,7 @@ class DensityOfStates(Statistic):
     """
 
     name = "density-of-states"
-    capabilities: ClassVar = (object,)  # those of its statistics, which ask themselves
+    capabilities: ClassVar[tuple[type, ...]] = (object,)  # those of its statistics, which ask themselves
 
     statistics: tuple[Statistic, ...] = (LogLikelihood(), InputComplexity(), SymmetryRatio())
     points: tuple[tuple[float, ...], ...] = ()

@@ -41,7 +41,7 @@ class SymmetryRatio(LikelihoodStatistic):
     """
 
     name = "symmetry-ratio"
-    capabilities: ClassVar = (Density, Energy, Denoiser)
+    capabilities: ClassVar[tuple[type, ...]] = (Density, Energy, Denoiser)
 
     def given(self, prior: Any, images: Tensor, energy: Tensor) -> Tensor:
         """The ratio, with the energies of turned images beside that of these."""
