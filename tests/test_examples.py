@@ -22,6 +22,7 @@ ARGUMENTS = {
     "own_physics.py": ["--size", "32"],
     "compressed_sensing.py": ["--size", "32", "--digits", "DIGITS", "--output", "picture.png"],
     "generative.py": ["DIGITS", "digits-vae", "--count", "2", *PICTURE],
+    "plausibility.py": ["DIGITS", "--count", "40", *PICTURE],
     "published_generators.py": [
         *("--gan", "GAN", "--vae", "VAE", "--digits", "DIGITS"),
         *("--starts", "1", "--output", "picture.png"),
@@ -34,6 +35,8 @@ ARGUMENTS = {
     "posterior/tomography.py": ["--size", "48", *FEW],
     "posterior/mri.py": ["HEAD", *FEW],
 }
+#: What examples print that have no decibels.
+SAID = {"density_rates.py": "slope", "plausibility.py": "p-value"}
 #: Arguments that stand for measured data.
 MEASURED = {
     "DIGITS": "digits/mnist8k-images-idx3-ubyte.gz",
@@ -58,5 +61,5 @@ def test_example_runs(name, tmp_path, measured_file):
     command = [sys.executable, str(EXAMPLES / name), *arguments]
     done = subprocess.run(command, cwd=tmp_path, env=ONE_THREAD, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert ("slope" if name == "density_rates.py" else "dB") in done.stdout
+    assert SAID.get(name, "dB") in done.stdout
     assert name == "own_physics.py" or (tmp_path / "picture.png").stat().st_size > 1000

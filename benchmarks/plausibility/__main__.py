@@ -1,4 +1,4 @@
-"""Plausibility of data: lossless compression.
+"""Plausibility of data: anomalies, compression, purification, classification.
 
     python -m benchmarks.plausibility [section ...]
 
@@ -7,7 +7,8 @@ Needs the folder of sample data (``INVGEN_DATA``), and for JPEG XL the package p
 
 from __future__ import annotations
 
+from benchmarks.plausibility.anomaly import anomaly
 from benchmarks.plausibility.compression import compression, pictures
 from benchmarks.report import run
 
-run(compression, pictures)
+run(compression, pictures, anomaly)

@@ -9,6 +9,7 @@ import typer
 
 from invgen.cli.bench import bench
 from invgen.cli.certify import certify
+from invgen.cli.check import check
 from invgen.cli.compress import compress, decompress
 from invgen.cli.console import Command, Group, out
 from invgen.cli.demo import demo
@@ -63,6 +64,7 @@ for command, example in (
     (sample, "invgen sample digits -o digits.png -n 20 --class 3"),
     (compress, "invgen compress digits.npy -o digits.ivg --prior digits-autoregressive"),
     (decompress, "invgen decompress digits.ivg -o digits.npy"),
+    (check, "invgen check images.h5 --prior digits -o p-values.csv --picture worst.png"),
     (certify, "invgen certify dds diffpir --problem mixture-8-1 -o report.html"),
     (bench, "invgen bench ct-sparse --quick -o results"),
     (demo, "invgen demo --output-dir demo"),

@@ -76,7 +76,18 @@ def _prior(path: Path) -> dict[str, Any] | None:
     if path.suffix != ".safetensors" and (path.exists() or str(path) not in shipped()):
         return None
     card = {name: value for name, value in about(path).items() if value is not None}
-    return {"path": str(path), **card, **_measured(path, card), "format": "prior"}
+    return {"path": str(path), **card, **_in_short(card), **_measured(path, card), "format": "prior"}
+
+
+def _in_short(card: dict[str, Any]) -> dict[str, Any]:
+    """Entries that hold thousands of numbers, by what these are."""
+    found: dict[str, Any] = {}
+    learned, calibration = card.get("training_data"), card.get("calibration")
+    if isinstance(learned, dict):
+        found["training_data"] = f"{learned.get('count')} different images"
+    if isinstance(calibration, dict):
+        found["calibration"] = sorted(calibration)
+    return found
 
 
 def _measured(path: Path, header: dict[str, Any]) -> dict[str, Any]:

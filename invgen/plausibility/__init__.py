@@ -3,6 +3,7 @@
 And whether a measurement fits the prior that it is reconstructed with.
 """
 
+from invgen.plausibility.anomaly import AnomalyDetector
 from invgen.plausibility.compression import compress, decompress
 from invgen.plausibility.p_values import (
     binomial_interval,
@@ -12,6 +13,7 @@ from invgen.plausibility.p_values import (
 )
 
 __all__ = [
+    "AnomalyDetector",
     "binomial_interval",
     "compress",
     "decompress",

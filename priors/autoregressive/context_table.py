@@ -15,6 +15,7 @@ from invgen.priors.autoregressive.counts import Counts, backed_off, quantizer
 from invgen.priors.densities.points import uniforms
 from invgen.priors.image_format import ImageFormat
 from invgen.priors.learned import Contents, Learned
+from invgen.priors.sketch import TrainingData
 
 __all__ = ["ContextTable"]
 
@@ -197,7 +198,8 @@ class ContextTable(Learned):
         tables = [Counts(found.long(), counts, levels)]
         bins = _quantizers(tables[0], contexts)
         tables += [_counted(values, context, bins, levels) for context in contexts[1:]]
-        return cls(image_format, tables, contexts, _escapes(values, tables, contexts, bins))
+        table = cls(image_format, tables, contexts, _escapes(values, tables, contexts, bins))
+        return table.with_card(training_data=TrainingData.of(x, image_format).header())
 
 
 def _at(canvas: Tensor, i: int, j: int, down: int, right: int) -> Tensor:

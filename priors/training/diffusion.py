@@ -15,6 +15,7 @@ from invgen.core.errors import ParameterError
 from invgen.priors.diffusion.model import Diffusion
 from invgen.priors.nets import EDM, UNet
 from invgen.priors.nets.positions import CHANNELS
+from invgen.priors.sketch import TrainingData
 from invgen.priors.training.batches import Batches, Transform, random_phases
 from invgen.priors.training.collection import Collection
 from invgen.priors.training.engine import Training
@@ -97,6 +98,7 @@ def train_diffusion(
     Returns
     -------
     Diffusion
+        Its ``card["training_data"]`` is a sketch of the images.
     """
     if phases is not None and phases not in _PHASES:
         raise ParameterError(f"phases is one of {', '.join(_PHASES)}; got {phases!r}.")
@@ -151,7 +153,8 @@ def train_diffusion(
         lambda module, step: validate({"network": module}, step),
         progress,
     )
-    return prior(trained)
+    found = prior(trained)
+    return found.with_card(training_data=TrainingData.of(images, found.image_format).header())
 
 
 def _check_noisy(

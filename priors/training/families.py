@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from invgen.core.checks import as_count
 from invgen.core.errors import DataError, ParameterError, ShapeError
 from invgen.priors.image_format import ImageFormat
+from invgen.priors.sketch import TrainingData
 from invgen.priors.trainable import Loss, Trainable
 from invgen.priors.training.batches import Batches
 from invgen.priors.training.collection import Collection
@@ -62,7 +63,7 @@ def train(
     Returns
     -------
     Trainable
-        The same prior with averaged weights.
+        The same prior with averaged weights; ``card["training_data"]`` is a sketch of the images.
 
     Raises
     ------
@@ -93,7 +94,8 @@ def train(
             column = "held_out" if len(lessons) == 1 else f"{name}_held_out"
             held[column] = _objective(lesson.loss, others)
     trained = training.jointly(updates, folder, validation(prior.with_networks, held, show), progress)
-    return prior.with_networks(trained)
+    learned = TrainingData.of(images, prior.image_format).header()
+    return prior.with_networks(trained).with_card(training_data=learned)
 
 
 def _objective(loss: Loss, batches: Batches) -> JointObjective:

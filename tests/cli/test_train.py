@@ -132,6 +132,7 @@ def test_a_family_is_trained_drawn_from_and_described(invgen, refused, images, t
         r"architecture +shift: Table, shape \[1, 12, 12\]",
         "parameters +288",
         "data +file images.npy, images 29, held_out 1",
+        "training data +29 different images",
     ):
         assert re.search(line, described), line
     assert json.loads(invgen("info", output, "--json").output)["latent_shape"] == [12, 12]

@@ -97,7 +97,7 @@ def test_the_card_goes_along_and_grows(tmp_path):
 def test_the_card_of_a_prior_that_ships_is_what_about_says():
     prior, header = ig.priors.load("digits"), ig.priors.about("digits")
     assert prior.card["data"] == header["data"]
-    assert set(prior.card) == {"data", "quality", "training"}
+    assert set(prior.card) == {"data", "quality", "training", "training_data", "calibration"}
     assert dict(prior.of_class(3).card) == dict(prior.card)
 
 
@@ -193,6 +193,8 @@ def test_files_of_diffusion_models_have_the_layout_of_those_that_ship(tmp_path):
         "quality",
         "training",
         *(name for name in json.loads(json.dumps(header)) if name != "data"),
+        "training_data",
+        "calibration",
     ]
 
 

@@ -7,6 +7,7 @@ import torch
 
 import invgen as ig
 from invgen.core.errors import DataError, ParameterError, ShapeError
+from invgen.priors.sketch import TrainingData
 from invgen.priors.training import Training, read_log, train_diffusion
 from invgen.priors.training.collection import Collection
 
@@ -55,6 +56,8 @@ def test_every_kind_of_images_can_be_learned_saved_and_sampled(kind, tmp_path):
     assert prior.classes == (3 if kind == "classes" else 0)
     prior.save(tmp_path / "prior.safetensors")
     again = ig.priors.load(tmp_path / "prior.safetensors")
+    learned = TrainingData.from_header(again.card["training_data"])
+    assert learned.overlap([*images, images[0].flip(0)], prior.image_format) == (6, 7)
     samples = again.sample(2, seed=0, steps=2, image_shape=shape)
     assert samples.shape == (2, *shape)
     assert torch.equal(samples, prior.sample(2, seed=0, steps=2, image_shape=shape))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import invgen as ig
 
@@ -73,3 +74,28 @@ def test_a_density_of_digits_is_trained_and_its_file_measured(name, options, sai
     prior = ig.priors.load(tmp_path / f"digits-{name}.safetensors")
     assert prior.card["training"].items() >= {"steps": 1, "batch": 4, "seed": 0}.items()
     assert list((tmp_path / f"digits-{name}").rglob("step-*1.png"))
+
+
+def test_a_file_gets_what_a_test_of_anomalies_needs_and_keeps_its_tensors(tmp_path):
+    generator = np.random.default_rng(0)
+    pixels = generator.integers(0, 256, (100, 28, 28), dtype=np.uint8)
+    for part, images in (("train", pixels[:60]), ("test", pixels[60:])):
+        header = struct.pack(">4B3i", 0, 0, 8, 3, len(images), 28, 28)
+        (tmp_path / f"{part}-idx3-ubyte.gz").write_bytes(gzip.compress(header + images.tobytes()))
+    learned = torch.from_numpy(pixels[:60] / np.float32(255))
+    ig.priors.ContextTable.fit(learned).with_card(data="noise").save(tmp_path / "prior.safetensors")
+    (tmp_path / "out").mkdir()
+    command = [
+        *(sys.executable, str(SCRIPTS / "digits_calibration.py"), "prior.safetensors", "--folder", "out"),
+        *("--learned", "train-idx3-ubyte.gz", "--held-out", "test-idx3-ubyte.gz", "--every", "2"),
+    ]
+    done = subprocess.run(command, cwd=tmp_path, env=ONE_THREAD, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    (before, tensors), (after, same) = (
+        ig.priors.files.checkpoints.read(tmp_path / name / "prior.safetensors") for name in (".", "out")
+    )
+    assert {name for name in after if after[name] != before.get(name)} == {"calibration"}
+    assert all(torch.equal(tensors[name], same[name]) for name in tensors)
+    detector = ig.plausibility.AnomalyDetector(ig.priors.load(tmp_path / "out" / "prior.safetensors"))
+    assert len(detector.calibration) == 13  # of 20, seven were fitted to
+    assert after["training_data"]["count"] == 60
