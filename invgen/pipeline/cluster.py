@@ -1,0 +1,320 @@
+"""Many machines, by dask: connecting to workers, sending them jobs, and what is said when they are lost."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from collections import Counter, deque
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import CancelledError, Future, wait
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from invgen.core.errors import CapabilityError, ClusterError, InvgenError, InvgenWarning, ParameterError
+from invgen.core.files import temporary_folder
+from invgen.core.memory import memory_bound
+from invgen.core.text import brief
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+    from invgen.io import MeasuredImages, MRIScan, Scan
+    from invgen.pipeline.chunks import Host, Run
+    from invgen.pipeline.jobs import Advance, Job
+    from invgen.pipeline.reading import Reading
+    from invgen.pipeline.recipe import Recipe
+    from invgen.pipeline.work import Notice, Solved
+
+__all__ = ["Cluster", "cluster_of", "connected", "require_client"]
+
+#: Jobs at the cluster for each thread of a worker: one is computed, and one is ready to be.
+_AHEAD = 2
+#: Seconds between looks at results, and at scheduler and workers.
+_LOOK, _HEALTH = 0.05, 1.0
+#: Seconds that a scheduler may take to answer, and that a run may be without any worker.
+_ANSWER, _PATIENCE = 30.0, 300.0
+
+
+@contextmanager
+def connected(address: str | None, workers: int | None = None) -> Iterator[Client | None]:
+    """The scheduler at an address, or one of this process with workers of a thread each; None of neither.
+
+    Workers that were started here end with the block.
+
+    Raises
+    ------
+    ClusterError
+        Where nothing answers at the address.
+    CapabilityError
+        Where dask is not installed.
+    """
+    if address is None and workers is None:
+        yield None
+        return
+    if address is not None and workers is not None:
+        raise ParameterError(
+            "--workers starts processes here, and --dask takes those of a cluster: give one."
+        )
+    option = "--workers" if address is None else "--dask"
+    try:
+        from distributed import Client, LocalCluster
+    except ImportError:
+        raise CapabilityError(f"{option} needs dask: pip install 'invgen[dask]'.") from None
+    with ExitStack() as stack:
+        stack.enter_context(_quiet())
+        if address is None:
+            folder = stack.enter_context(temporary_folder())
+            local = {"dashboard_address": ":0", "local_directory": str(folder), "memory_limit": 0}
+            address = stack.enter_context(
+                LocalCluster(n_workers=workers, threads_per_worker=1, silence_logs=logging.CRITICAL, **local)
+            )
+        try:
+            client = Client(address, timeout=_ANSWER)
+        except (OSError, ValueError, TypeError) as error:
+            raise ClusterError(
+                f"--dask {address}: no scheduler answers there ({brief(error)}). Give the address that "
+                "`dask scheduler` prints, such as tcp://10.0.0.1:8786."
+            ) from error
+        yield stack.enter_context(client)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep dask from logging what errors say."""
+    logger = logging.getLogger("distributed")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+def cluster_of(
+    executor: Any,
+    path: Path,
+    scan: Scan | MRIScan | MeasuredImages,
+    reading: Reading,
+    recipe: Recipe,
+    notice: Notice,
+) -> Cluster:
+    """The workers of a client, for the jobs of a scan; see `Cluster`."""
+    from invgen.pipeline.chunks import Run
+
+    whole = path.resolve()
+    files = {each.resolve() for each in (*scan.files, *reading.files.values())}
+    if recipe.prior is not None and Path(recipe.prior).exists():
+        files.add(Path(recipe.prior).resolve())
+    files = {each for each in files if whole not in each.parents} | {
+        whole
+    }  # of a folder of files, the folder
+    return Cluster(require_client(executor), recipe.device, Run.new(sorted(files), memory_bound()), notice)
+
+
+def require_client(executor: Any) -> Client:
+    """A client of dask, which is given as an executor.
+
+    Raises
+    ------
+    ParameterError
+        For anything else.
+    """
+    if all(hasattr(executor, name) for name in ("get_executor", "nthreads", "run")):
+        if executor.asynchronous:
+            raise ParameterError(
+                "executor= takes a client that waits: Client(address), not asynchronous=True."
+            )
+        return executor
+    raise ParameterError(
+        f"executor= takes a client of dask, distributed.Client(address); got a {type(executor).__name__}."
+    )
+
+
+class Cluster:
+    """Workers that compute the jobs of one run.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    device : {"auto", "cpu"}
+        Of each worker.
+    run : Run
+    notice : callable(str)
+
+    Attributes
+    ----------
+    device : str
+        What all workers compute on, "cpu" or "cuda"; "auto" where they differ.
+
+    Raises
+    ------
+    ParameterError, ClusterError, FileError
+        For other devices; where there are no workers, they have another version of the package, or do not
+        see the files.
+    """
+
+    def __init__(self, client: Client, device: str, run: Run, notice: Notice) -> None:
+        if device not in ("auto", "cpu"):
+            raise ParameterError(
+                f"--device {device} is of this machine, and each worker of a cluster computes on its own: "
+                "auto, its GPU where it has one, or cpu."
+            )
+        self._client, self._asked, self._run = client, device, run
+        self._executor = client.get_executor(pure=False)
+        self._threads, self._looked, self._alive = 0, 0.0, time.monotonic()
+        self._await_a_worker(notice)
+        hosts = self._greeted()
+        _warn_of_versions(hosts)
+        kinds = Counter(host.device for host in hosts)
+        self.device = next(iter(kinds)) if len(kinds) == 1 else "auto"
+        machines = len({host.machine for host in hosts})
+        where = " and ".join(
+            f"{_counted(number, 'worker')} on {'GPUs' if kind == 'cuda' else 'CPUs'}"
+            for kind, number in sorted(kinds.items())
+        )
+        notice(f"Slices are computed by {where}, of {_counted(machines, 'machine')}.")
+
+    def solved(self, jobs: Sequence[Job], advance: Advance) -> Generator[Solved, None, None]:
+        """Compute jobs, and yield what comes of them in their order.
+
+        So many are sent as workers have threads, twice, counted from the one that is taken next: memory does
+        not grow with their number. Those of workers that are lost are sent again by dask.
+        """
+        from invgen.pipeline.chunks import solve
+
+        waiting: deque[tuple[Job, Future[Solved]]] = deque()
+        done, rest = 0, iter(jobs)
+        try:
+            while True:
+                self._look()
+                while len(waiting) < _AHEAD * max(self._threads, 1) and (job := next(rest, None)) is not None:
+                    sent = replace(job, recipe=replace(job.recipe, device=self._asked))
+                    waiting.append((job, self._executor.submit(solve, sent, self._run)))
+                if not waiting:
+                    return
+                job, future = waiting[0]
+                while not future.done():
+                    wait([future], timeout=_LOOK)
+                    self._look()
+                    advance(done + sum(len(job.slices) for job, each in waiting if each.done()))
+                solved = _taken(future, job)
+                done += len(job.slices)
+                advance(
+                    done + sum(len(job.slices) for job, each in waiting if each.done() and each is not future)
+                )
+                waiting.popleft()
+                yield solved
+        finally:
+            for _, future in waiting:
+                future.cancel()
+            self._end()
+
+    def _await_a_worker(self, notice: Notice) -> None:
+        self._look()
+        if not self._threads:
+            notice(f"The scheduler at {self._client.scheduler.address} has no workers yet.")
+        while not self._threads:
+            time.sleep(_LOOK)
+            self._look()
+
+    def _greeted(self) -> list[Host]:
+        """What each worker computes on."""
+        from invgen.pipeline.chunks import greet
+
+        with self._answering():
+            found = self._client.run(
+                greet, self._run, self._asked, on_error="return", callback_timeout=_ANSWER
+            )
+        for worker, host in found.items():
+            if isinstance(host, InvgenError):
+                raise host
+            if isinstance(host, Exception):
+                raise ClusterError(
+                    f"The worker at {worker} cannot run invgen as it is here ({brief(host)}): install the "
+                    "same version there."
+                ) from host
+        return list(found.values())
+
+    def _look(self) -> None:
+        """Count the threads of workers, from time to time.
+
+        Raises
+        ------
+        ClusterError
+            Where the scheduler does not answer, or all workers are gone and none comes back.
+        """
+        now = time.monotonic()
+        if self._looked and now - self._looked < _HEALTH:
+            return
+        with self._answering():
+            if not self._connected:
+                raise CancelledError("the connection was lost")
+            self._threads = sum(self._client.nthreads(callback_timeout=_ANSWER).values())
+        self._looked = time.monotonic()
+        if self._threads:
+            self._alive = now
+        elif now - self._alive > _PATIENCE:
+            raise ClusterError(
+                f"The scheduler at {self._client.scheduler.address} has had no worker for {_PATIENCE:.0f} s: "
+                "start some, and then the run again."
+            )
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        """Say in words that the scheduler does not answer."""
+        try:
+            yield
+        except (OSError, TimeoutError, RuntimeError, CancelledError) as error:
+            raise ClusterError(
+                f"The scheduler of dask does not answer any more ({brief(error) or type(error).__name__})."
+            ) from error
+
+    @property
+    def _connected(self) -> bool:
+        return self._client.status == "running"
+
+    def _end(self) -> None:
+        """Tell workers that the run is over, where they can still be told."""
+        from invgen.pipeline.chunks import end
+
+        with suppress(Exception):
+            if self._connected:
+                self._client.run(end, self._run, on_error="ignore", callback_timeout=_ANSWER)
+
+
+def _taken(future: Future[Solved], job: Job) -> Solved:
+    """What came of a job; errors of the job as themselves, and of the cluster in words."""
+    from distributed import KilledWorker
+
+    first, last = job.slices[0], job.slices[-1]
+    which = f"Slice {first}" if first == last else f"Slices {first} to {last}"
+    try:
+        return future.result()
+    except CancelledError:
+        raise ClusterError(
+            f"The connection to the scheduler of dask was lost, with {which.lower()} and others under way."
+        ) from None
+    except KilledWorker as error:
+        raise ClusterError(
+            f"{which}: each of {error.allowed_failures + 1} workers ended while it had this to do. It may be "
+            "too large for their memory; their logs say more."
+        ) from error
+
+
+def _warn_of_versions(hosts: Sequence[Host]) -> None:
+    import torch
+
+    here = torch.__version__.partition("+")[0]
+    if other := sorted({host.torch for host in hosts} - {here}):
+        warnings.warn(
+            f"PyTorch is {here} here, and {', '.join(other)} on workers: results may differ by rounding.",
+            InvgenWarning,
+            stacklevel=2,
+        )
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
