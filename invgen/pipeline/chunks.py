@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import os
 import platform
+import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
+from traceback import format_exception
 from uuid import uuid4
 
 import torch
 
-from invgen.core.errors import ClusterError, FileError
+from invgen.core.errors import ClusterError, FileError, InvgenError
 from invgen.core.memory import memory_limit
 from invgen.pipeline.devices import Stopped, chosen, devices_of, own_device, within
 from invgen.pipeline.jobs import Job, work_on
 from invgen.pipeline.work import Solved, Work
 
-__all__ = ["Host", "Run", "end", "greet", "solve"]
+__all__ = ["Host", "Run", "dask_setup", "end", "greet", "solve"]
+
+#: Frames of a traceback that are kept of an error that was not foreseen.
+_FRAMES = 20
 
 
 @dataclass(frozen=True)
@@ -104,6 +109,11 @@ class Host:
     torch: str
 
 
+def dask_setup(worker: object) -> None:
+    """Leave Ctrl-C to the command that has started this process: what dask calls of a module to preload."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def greet(run: Run, device: str) -> Host:
     """What this process would compute a run on, where it can; see `Run.check`."""
     run.check()
@@ -124,8 +134,14 @@ def solve(job: Job, run: Run) -> Solved:
         if run.name in _kept.ended:
             raise Stopped
 
-    with memory_limit(run.memory), _kept.work(job, run) as work, within(work.devices[0]):
-        return work.solve(job.slices, part)
+    try:
+        with memory_limit(run.memory), _kept.work(job, run) as work, within(work.devices[0]):
+            return work.solve(job.slices, part)
+    except Exception as error:
+        # dask loses errors whose traceback cannot be pickled, and the run would wait for them: as text it can
+        if not isinstance(error, InvgenError):
+            error.add_note("".join(format_exception(error)[-_FRAMES:]))
+        raise error.with_traceback(None) from None
 
 
 def end(run: Run) -> None:

@@ -11,7 +11,7 @@ from concurrent.futures import CancelledError, Future, wait
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from invgen.core.errors import CapabilityError, ClusterError, InvgenError, InvgenWarning, ParameterError
 from invgen.core.files import temporary_folder
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from invgen.pipeline.recipe import Recipe
     from invgen.pipeline.work import Notice, Solved
 
-__all__ = ["Cluster", "cluster_of", "connected", "require_client"]
+__all__ = ["Cluster", "cluster_of", "connected", "require_client", "result_of"]
+
+T = TypeVar("T")
 
 #: Jobs at the cluster for each thread of a worker: one is computed, and one is ready to be.
 _AHEAD = 2
@@ -67,10 +69,16 @@ def connected(address: str | None, workers: int | None = None) -> Iterator[Clien
         stack.enter_context(_quiet())
         if address is None:
             folder = stack.enter_context(temporary_folder())
-            local = {"dashboard_address": ":0", "local_directory": str(folder), "memory_limit": 0}
-            address = stack.enter_context(
-                LocalCluster(n_workers=workers, threads_per_worker=1, silence_logs=logging.CRITICAL, **local)
+            local = LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                memory_limit=0,  # jobs keep to bounds of their own
+                local_directory=str(folder),
+                dashboard_address=":0",
+                preload=["invgen.pipeline.chunks"],
+                silence_logs=logging.CRITICAL,
             )
+            address = stack.enter_context(local)
         try:
             client = Client(address, timeout=_ANSWER)
         except (OSError, ValueError, TypeError) as error:
@@ -108,8 +116,9 @@ def cluster_of(
     files = {each.resolve() for each in (*scan.files, *reading.files.values())}
     if recipe.prior is not None and Path(recipe.prior).exists():
         files.add(Path(recipe.prior).resolve())
-    files = {each for each in files if whole not in each.parents} | {
-        whole
+    files = {
+        whole,
+        *(each for each in files if whole not in each.parents),
     }  # of a folder of files, the folder
     return Cluster(require_client(executor), recipe.device, Run.new(sorted(files), memory_bound()), notice)
 
@@ -121,16 +130,48 @@ def require_client(executor: Any) -> Client:
     ------
     ParameterError
         For anything else.
+    CapabilityError
+        Where dask is not installed.
     """
-    if all(hasattr(executor, name) for name in ("get_executor", "nthreads", "run")):
-        if executor.asynchronous:
-            raise ParameterError(
-                "executor= takes a client that waits: Client(address), not asynchronous=True."
-            )
-        return executor
-    raise ParameterError(
-        f"executor= takes a client of dask, distributed.Client(address); got a {type(executor).__name__}."
+    try:
+        from distributed import Client
+    except ImportError:
+        raise CapabilityError("executor= needs dask: pip install 'invgen[dask]'.") from None
+    if not isinstance(executor, Client):
+        got = type(executor).__name__
+        raise ParameterError(f"executor= takes a client of dask, distributed.Client(address); got a {got}.")
+    if executor.asynchronous:
+        raise ParameterError("executor= takes a client that waits: Client(address), not asynchronous=True.")
+    return executor
+
+
+def result_of(future: Future[T]) -> T:
+    """What came of a future of a client, which has cancelled it where the scheduler is gone.
+
+    Raises
+    ------
+    ClusterError
+        Likewise.
+    """
+    try:
+        return future.result()
+    except CancelledError as error:
+        raise _lost(error) from None
+
+
+def _lost(error: BaseException) -> ClusterError:
+    return ClusterError(
+        f"The scheduler of dask does not answer any more ({brief(error) or type(error).__name__})."
     )
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """Say in words where the scheduler does not answer."""
+    try:
+        yield
+    except (OSError, RuntimeError, CancelledError) as error:
+        raise _lost(error) from error
 
 
 class Cluster:
@@ -224,7 +265,7 @@ class Cluster:
         """What each worker computes on."""
         from invgen.pipeline.chunks import greet
 
-        with self._answering():
+        with _answering():
             found = self._client.run(
                 greet, self._run, self._asked, on_error="return", callback_timeout=_ANSWER
             )
@@ -249,7 +290,7 @@ class Cluster:
         now = time.monotonic()
         if self._looked and now - self._looked < _HEALTH:
             return
-        with self._answering():
+        with _answering():
             if not self._connected:
                 raise CancelledError("the connection was lost")
             self._threads = sum(self._client.nthreads(callback_timeout=_ANSWER).values())
@@ -261,16 +302,6 @@ class Cluster:
                 f"The scheduler at {self._client.scheduler.address} has had no worker for {_PATIENCE:.0f} s: "
                 "start some, and then the run again."
             )
-
-    @contextmanager
-    def _answering(self) -> Iterator[None]:
-        """Say in words that the scheduler does not answer."""
-        try:
-            yield
-        except (OSError, TimeoutError, RuntimeError, CancelledError) as error:
-            raise ClusterError(
-                f"The scheduler of dask does not answer any more ({brief(error) or type(error).__name__})."
-            ) from error
 
     @property
     def _connected(self) -> bool:
@@ -292,11 +323,7 @@ def _taken(future: Future[Solved], job: Job) -> Solved:
     first, last = job.slices[0], job.slices[-1]
     which = f"Slice {first}" if first == last else f"Slices {first} to {last}"
     try:
-        return future.result()
-    except CancelledError:
-        raise ClusterError(
-            f"The connection to the scheduler of dask was lost, with {which.lower()} and others under way."
-        ) from None
+        return result_of(future)
     except KilledWorker as error:
         raise ClusterError(
             f"{which}: each of {error.allowed_failures + 1} workers ended while it had this to do. It may be "

@@ -6,9 +6,15 @@ those of a cluster do: what they compute with can be replaced here.
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from types import SimpleNamespace
+from uuid import uuid4
 
 import h5py
 import numpy as np
@@ -21,6 +27,7 @@ from invgen.core.errors import ClusterError, DataError, FileError, InvgenWarning
 from invgen.pipeline import chunks, cluster
 from invgen.pipeline.chunks import Host, Run
 from invgen.pipeline.ct import SliceBySlice
+from invgen.pipeline.devices import own_device
 
 dask, distributed = pytest.importorskip("dask"), pytest.importorskip("distributed")
 
@@ -175,6 +182,21 @@ def test_errors_of_a_job_arrive_as_themselves_and_leave_no_file(reconstructed, c
     assert not list(tmp_path.iterdir())
 
 
+def test_errors_that_were_not_foreseen_arrive_with_what_is_known_of_their_place(
+    reconstructed, client, monkeypatch
+):
+    """Also where dask cannot pickle their traceback."""
+    plain = SliceBySlice.read
+
+    def endless(self, slices):
+        return endless(self, slices) if in_a_worker() else plain(self, slices)
+
+    monkeypatch.setattr(SliceBySlice, "read", endless)
+    with pytest.raises(RecursionError, match="maximum recursion depth") as found:
+        reconstructed("parallel", executor=client)
+    assert "in endless" in found.value.__notes__[0]
+
+
 def test_a_keyboard_interrupt_stops_what_computes_and_leaves_no_file(scans, client, tmp_path, monkeypatch):
     began, plain = threading.Event(), SliceBySlice.compute
 
@@ -284,3 +306,142 @@ def test_what_is_no_client_is_refused(reconstructed):
 def test_devices_of_this_machine_are_refused(scans, client):
     with pytest.raises(ParameterError, match="--device cuda:0 is of this machine"):
         ig.reconstruct(scans["parallel"], executor=client, device="cuda:0")
+
+
+@pytest.fixture
+def two_gpus(monkeypatch):
+    """Two GPUs that this machine seems to have; afterwards their names."""
+    names = [str(uuid4()) for _ in range(2)]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(
+        torch.cuda, "get_device_properties", lambda number: SimpleNamespace(uuid=names[number])
+    )
+    return names
+
+
+def test_workers_that_see_several_gpus_share_them(two_gpus):
+    with own_device("auto") as first:
+        with own_device("auto") as second, own_device("auto") as third, own_device("auto") as fourth:
+            assert [first, second, third, fourth] == ["cuda:0", "cuda:1", "cuda:0", "cuda:1"]
+        with own_device("auto") as again, own_device("cpu") as other:
+            assert (again, other) == ("cuda:1", "cpu")
+
+
+def test_one_gpu_is_that_of_all_workers_that_see_it(two_gpus, monkeypatch):
+    """As where each has its own in CUDA_VISIBLE_DEVICES: to each it is the first."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with own_device("auto") as first, own_device("auto") as second:
+        assert (first, second) == ("cuda", "cuda")
+
+
+_HOLD = """
+import sys, torch
+from types import SimpleNamespace
+from invgen.pipeline.devices import own_device
+names = sys.argv[1:]
+torch.cuda.is_available, torch.cuda.device_count = lambda: True, lambda: len(names)
+torch.cuda.get_device_properties = lambda number: SimpleNamespace(uuid=names[number])
+with own_device("auto") as device:
+    print(device, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.slow
+def test_the_gpu_of_a_worker_that_was_killed_is_free_again(two_gpus):
+    """Of processes which see them in another order, as CUDA_VISIBLE_DEVICES may have it."""
+
+    def start(names):
+        command = [sys.executable, "-c", _HOLD, *names]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        return process, process.stdout.readline().strip()
+
+    first, device = start(two_gpus)
+    assert device == "cuda:0"
+    second, device = start(two_gpus[::-1])
+    assert device == "cuda:0"  # the other one
+    with own_device("auto") as device:
+        assert device == "cuda:0"
+    second.kill()
+    second.wait()
+    with own_device("auto") as device:
+        assert device == "cuda:1"
+    for process in (first, second):
+        process.kill()
+        process.communicate()
+
+
+def test_each_worker_computes_on_a_gpu_of_its_own(scans, client, two_gpus, tmp_path, monkeypatch):
+    """What is called a GPU here computes on the CPU."""
+    here = ig.reconstruct(scans["parallel"], solver="fbp", device="cpu")
+    devices, both, plain = [], threading.Barrier(2), chunks.work_on
+
+    def work_on(scan, reading, recipe):
+        devices.append(recipe.device)
+        both.wait(30)  # until the other one has its device
+        return plain(scan, reading, recipe)
+
+    monkeypatch.setattr(chunks, "work_on", work_on)
+    monkeypatch.setattr(chunks, "within", lambda device: nullcontext())
+    monkeypatch.setattr("invgen.pipeline.work.devices_of", lambda name: (torch.device("cpu"),))
+    said = []
+    found = ig.reconstruct(scans["parallel"], solver="fbp", executor=client, notice=said.append)
+    assert sorted(devices) == ["cuda:0", "cuda:1"]
+    assert said[0] == "Slices are computed by 2 workers on GPUs, of 1 machine."
+    assert found.recipe.device == "cuda"
+    assert torch.equal(found.images, here.images)
+
+
+@contextmanager
+def processes(*preload):
+    """Two worker processes, which run a script before they begin, also when they begin again."""
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=":0", preload=[*map(str, preload)]
+        ) as local,
+        distributed.Client(local) as client,
+    ):
+        yield client
+
+
+@pytest.mark.slow
+def test_what_workers_that_are_killed_had_to_do_is_done_again(reconstructed, tmp_path, set_threads):
+    set_threads(1)
+    output, killed = tmp_path / "image.h5", []
+    reconstructed("parallel", output)
+    here = content(output)
+    with processes() as client:
+        alive = list(client.run(os.getpid).values())
+
+        def kill(done, total):
+            if len(killed) < min(done, 2):
+                killed.append(alive.pop())
+                os.kill(killed[-1], signal.SIGKILL)
+
+        reconstructed("parallel", output, executor=client, advance=kill)
+    assert len(killed) == 2
+    assert content(output) == here
+
+
+@pytest.mark.slow
+def test_a_slice_that_ends_every_worker_is_named(reconstructed, tmp_path):
+    script, folder = tmp_path / "deadly.py", tmp_path / "output"
+    folder.mkdir()
+    script.write_text(
+        "import os\n"
+        "from invgen.pipeline.ct import SliceBySlice\n"
+        "compute = SliceBySlice.compute\n"
+        "def deadly(self, read, part):\n"
+        "    os._exit(1) if read.slices[0] == 3 else None\n"
+        "    return SliceBySlice._compute(self, read, part)\n"
+        "if compute.__name__ != 'deadly':\n"  # it may be run twice
+        "    SliceBySlice._compute, SliceBySlice.compute = compute, deadly\n"
+    )
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
+        processes(script) as client,
+        pytest.raises(ClusterError, match="Slice 3: each of 2 workers ended while it had this to do"),
+    ):
+        reconstructed("parallel", folder / "image.h5", executor=client)
+    assert not list(folder.iterdir())
