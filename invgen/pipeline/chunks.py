@@ -41,7 +41,7 @@ class Run:
     files : mapping of Path to int or None
         Files that are read and their sizes, None of folders.
     memory : int or None
-        Bytes that a process may ask for at a time; None for a share of what is free there.
+        Bytes that a process may ask for; None for a share of what is free there.
     """
 
     name: str

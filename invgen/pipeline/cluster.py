@@ -92,13 +92,15 @@ def connected(address: str | None, workers: int | None = None) -> Iterator[Clien
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep dask from logging what errors say."""
-    logger = logging.getLogger("distributed")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
+    loggers = [logging.getLogger(name) for name in ("distributed", "distributed.client", "tornado")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        logger.setLevel(before)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def cluster_of(
@@ -116,10 +118,8 @@ def cluster_of(
     files = {each.resolve() for each in (*scan.files, *reading.files.values())}
     if recipe.prior is not None and Path(recipe.prior).exists():
         files.add(Path(recipe.prior).resolve())
-    files = {
-        whole,
-        *(each for each in files if whole not in each.parents),
-    }  # of a folder of files, the folder
+    files = {each for each in files if whole not in each.parents}  # of a folder, the folder stands for all
+    files.add(whole)
     return Cluster(require_client(executor), recipe.device, Run.new(sorted(files), memory_bound()), notice)
 
 
@@ -206,17 +206,20 @@ class Cluster:
         self._client, self._asked, self._run = client, device, run
         self._executor = client.get_executor(pure=False)
         self._threads, self._looked, self._alive = 0, 0.0, time.monotonic()
-        self._await_a_worker(notice)
-        hosts = self._greeted()
+        hosts: list[Host] = []
+        while not hosts:
+            self._await_a_worker(notice)
+            hosts = self._greeted()
         _warn_of_versions(hosts)
-        kinds = Counter(host.device for host in hosts)
+        kinds, machines = Counter(host.device for host in hosts), Counter(host.machine for host in hosts)
         self.device = next(iter(kinds)) if len(kinds) == 1 else "auto"
-        machines = len({host.machine for host in hosts})
+        if run.memory is not None:  # that of a machine
+            self._run = replace(run, memory=run.memory // max(machines.values()))
         where = " and ".join(
             f"{_counted(number, 'worker')} on {'GPUs' if kind == 'cuda' else 'CPUs'}"
             for kind, number in sorted(kinds.items())
         )
-        notice(f"Slices are computed by {where}, of {_counted(machines, 'machine')}.")
+        notice(f"Slices are computed by {where}, of {_counted(len(machines), 'machine')}.")
 
     def solved(self, jobs: Sequence[Job], advance: Advance) -> Generator[Solved, None, None]:
         """Compute jobs, and yield what comes of them in their order.
@@ -228,25 +231,28 @@ class Cluster:
 
         waiting: deque[tuple[Job, Future[Solved]]] = deque()
         done, rest = 0, iter(jobs)
+
+        def report() -> None:
+            advance(done + sum(len(job.slices) for job, future in waiting if future.done()))
+
         try:
             while True:
                 self._look()
                 while len(waiting) < _AHEAD * max(self._threads, 1) and (job := next(rest, None)) is not None:
                     sent = replace(job, recipe=replace(job.recipe, device=self._asked))
-                    waiting.append((job, self._executor.submit(solve, sent, self._run)))
+                    with _answering():
+                        waiting.append((job, self._executor.submit(solve, sent, self._run)))
                 if not waiting:
                     return
                 job, future = waiting[0]
                 while not future.done():
                     wait([future], timeout=_LOOK)
                     self._look()
-                    advance(done + sum(len(job.slices) for job, each in waiting if each.done()))
+                    report()
                 solved = _taken(future, job)
-                done += len(job.slices)
-                advance(
-                    done + sum(len(job.slices) for job, each in waiting if each.done() and each is not future)
-                )
+                report()
                 waiting.popleft()
+                done += len(job.slices)
                 yield solved
         finally:
             for _, future in waiting:
@@ -267,12 +273,14 @@ class Cluster:
 
         with _answering():
             found = self._client.run(
-                greet, self._run, self._asked, on_error="return", callback_timeout=_ANSWER
-            )
-        for worker, host in found.items():
+                greet, self._run, self._asked, on_error="return", callback_timeout=_PATIENCE
+            )  # which may have to import PyTorch, from a file system that is slow
+        for worker, host in tuple(found.items()):
             if isinstance(host, InvgenError):
                 raise host
-            if isinstance(host, Exception):
+            if isinstance(host, OSError):  # the worker has gone meanwhile
+                del found[worker]
+            elif isinstance(host, Exception):
                 raise ClusterError(
                     f"The worker at {worker} cannot run invgen as it is here ({brief(host)}): install the "
                     "same version there."

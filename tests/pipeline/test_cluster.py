@@ -63,7 +63,7 @@ def in_a_worker():
 
 
 CASES = {
-    "parallel": {"solver": "tv", "iterations": 5},
+    "parallel": {"solver": "tv", "iterations": 5, "center": 14.0},
     "fan": {"solver": "fbp"},
     "cone": {"solver": "sirt", "iterations": 2},
     "grid": {"solver": "tv", "iterations": 4},
@@ -296,6 +296,19 @@ def test_workers_that_do_not_come_back_are_an_error(reconstructed, monkeypatch):
 
         with pytest.raises(ClusterError, match="has had no worker for 1 s"):
             reconstructed("parallel", executor=client, advance=end)
+
+
+def test_workers_of_a_machine_share_the_bound_of_memory(reconstructed, client, monkeypatch):
+    bounds, plain = [], chunks._Open
+
+    def bounded(job, run):
+        bounds.append(ig.core.memory.memory_bound())
+        return plain(job, run)
+
+    monkeypatch.setattr(chunks, "_Open", bounded)
+    with ig.memory_limit("512M"):
+        reconstructed("parallel", executor=client)
+    assert set(bounds) == {2**28}
 
 
 def test_what_is_no_client_is_refused(reconstructed):
