@@ -160,9 +160,8 @@ def result_of(future: Future[T]) -> T:
 
 
 def _lost(error: BaseException) -> ClusterError:
-    return ClusterError(
-        f"The scheduler of dask does not answer any more ({brief(error) or type(error).__name__})."
-    )
+    why = f" ({text})" if (text := brief(error)) else ""
+    return ClusterError(f"The scheduler of dask does not answer any more{why}.")
 
 
 @contextmanager
