@@ -110,8 +110,9 @@ class Host:
 
 
 def dask_setup(worker: object) -> None:
-    """Leave Ctrl-C to the command that has started this process: what dask calls of a module to preload."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Begin as a worker that a command has started, on one thread: what dask calls of a module to preload."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command
+    torch.set_num_threads(1)
 
 
 def greet(run: Run, device: str) -> Host:

@@ -39,6 +39,13 @@ _LOOK, _HEALTH = 0.05, 1.0
 #: Seconds that a scheduler may take to answer, and that a run may be without any worker.
 _ANSWER, _PATIENCE = 30.0, 300.0
 
+#: Nobody looks at profiles of workers that end with the command. And memory that dask has the allocator give
+#: back at every chance is asked for again by the next slice: filtered backprojection took twice the time.
+_OF_OWN_WORKERS = {
+    "distributed.worker.profile.enabled": False,
+    "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,
+}
+
 
 @contextmanager
 def connected(address: str | None, workers: int | None = None) -> Iterator[Client | None]:
@@ -62,6 +69,7 @@ def connected(address: str | None, workers: int | None = None) -> Iterator[Clien
         )
     option = "--workers" if address is None else "--dask"
     try:
+        import dask
         from distributed import Client, LocalCluster
     except ImportError:
         raise CapabilityError(f"{option} needs dask: pip install 'invgen[dask]'.") from None
@@ -69,6 +77,7 @@ def connected(address: str | None, workers: int | None = None) -> Iterator[Clien
         stack.enter_context(_quiet())
         if address is None:
             folder = stack.enter_context(temporary_folder())
+            stack.enter_context(dask.config.set(_OF_OWN_WORKERS))
             local = LocalCluster(
                 n_workers=workers,
                 threads_per_worker=1,
