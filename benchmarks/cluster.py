@@ -15,7 +15,7 @@ import torch
 
 import invgen as ig
 from invgen.core.files import temporary_folder
-from invgen.pipeline.cluster import connected
+from invgen.pipeline.connection import connected
 from invgen.simulate import simulate_ct
 
 _TV = {"solver": "tv", "weight": 1.0, "iterations": 100, "settings": {"tolerance": 0.0}}

@@ -24,7 +24,7 @@ from invgen.core import errors
 from invgen.core.checks import as_count
 from invgen.core.errors import DataError
 from invgen.core.fingerprint import fingerprint
-from invgen.pipeline.cluster import require_client, result_of
+from invgen.pipeline.connection import require_client, result_of
 
 if TYPE_CHECKING:
     from distributed import Client

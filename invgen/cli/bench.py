@@ -92,7 +92,7 @@ def bench(
     from invgen.bench.benchmark import run
     from invgen.bench.report.curves import curve_axis, curves
     from invgen.figures import save
-    from invgen.pipeline.cluster import connected
+    from invgen.pipeline.connection import connected
 
     if listed:
         _list(data)

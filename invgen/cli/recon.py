@@ -74,7 +74,7 @@ def recon(
     axes (slice, y, x), what was done to each slice, and the command that makes it again:
     see `invgen info`.
     """
-    from invgen.pipeline.cluster import connected
+    from invgen.pipeline.connection import connected
     from invgen.pipeline.inputs import probe_inputs
 
     probe_inputs(scan, reading, recipe)

@@ -1,22 +1,21 @@
-"""Many machines, by dask: connecting to workers, sending them jobs, and what is said when they are lost."""
+"""Many machines: the workers of a cluster, to which jobs are sent, and what is said when they are lost."""
 
 from __future__ import annotations
 
-import logging
 import time
 import warnings
 from collections import Counter, deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import CancelledError, Future, wait
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from invgen.core.errors import CapabilityError, ClusterError, InvgenError, InvgenWarning, ParameterError
-from invgen.core.files import temporary_folder
+from invgen.core.errors import ClusterError, InvgenError, InvgenWarning, ParameterError
 from invgen.core.memory import memory_bound
 from invgen.core.text import brief
+from invgen.pipeline.connection import ANSWER, answering, require_client, result_of
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -28,88 +27,14 @@ if TYPE_CHECKING:
     from invgen.pipeline.recipe import Recipe
     from invgen.pipeline.work import Notice, Solved
 
-__all__ = ["Cluster", "cluster_of", "connected", "require_client", "result_of"]
-
-T = TypeVar("T")
+__all__ = ["Cluster", "cluster_of"]
 
 #: Jobs at the cluster for each thread of a worker: one is computed, and one is ready to be.
 _AHEAD = 2
 #: Seconds between looks at results, and at scheduler and workers.
 _LOOK, _HEALTH = 0.05, 1.0
-#: Seconds that a scheduler may take to answer, and that a run may be without any worker.
-_ANSWER, _PATIENCE = 30.0, 300.0
-
-#: Nobody looks at profiles of workers that end with the command. And memory that dask has the allocator give
-#: back at every chance is asked for again by the next slice: filtered backprojection took twice the time.
-_OF_OWN_WORKERS = {
-    "distributed.worker.profile.enabled": False,
-    "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,
-}
-
-
-@contextmanager
-def connected(address: str | None, workers: int | None = None) -> Iterator[Client | None]:
-    """The scheduler at an address, or one of this process with workers of a thread each; None of neither.
-
-    Workers that were started here end with the block.
-
-    Raises
-    ------
-    ClusterError
-        Where nothing answers at the address.
-    CapabilityError
-        Where dask is not installed.
-    """
-    if address is None and workers is None:
-        yield None
-        return
-    if address is not None and workers is not None:
-        raise ParameterError(
-            "--workers starts processes here, and --dask takes those of a cluster: give one."
-        )
-    option = "--workers" if address is None else "--dask"
-    try:
-        import dask
-        from distributed import Client, LocalCluster
-    except ImportError:
-        raise CapabilityError(f"{option} needs dask: pip install 'invgen[dask]'.") from None
-    with ExitStack() as stack:
-        stack.enter_context(_quiet())
-        if address is None:
-            folder = stack.enter_context(temporary_folder())
-            stack.enter_context(dask.config.set(_OF_OWN_WORKERS))
-            local = LocalCluster(
-                n_workers=workers,
-                threads_per_worker=1,
-                memory_limit=0,  # jobs keep to bounds of their own
-                local_directory=str(folder),
-                dashboard_address=":0",
-                preload=["invgen.pipeline.chunks"],
-                silence_logs=logging.CRITICAL,
-            )
-            address = stack.enter_context(local)
-        try:
-            client = Client(address, timeout=_ANSWER)
-        except (OSError, ValueError, TypeError) as error:
-            raise ClusterError(
-                f"--dask {address}: no scheduler answers there ({brief(error)}). Give the address that "
-                "`dask scheduler` prints, such as tcp://10.0.0.1:8786."
-            ) from error
-        yield stack.enter_context(client)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep dask from logging what errors say."""
-    loggers = [logging.getLogger(name) for name in ("distributed", "distributed.client", "tornado")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+#: Seconds that a run may be without any worker.
+_PATIENCE = 300.0
 
 
 def cluster_of(
@@ -130,56 +55,6 @@ def cluster_of(
     files = {each for each in files if whole not in each.parents}  # of a folder, the folder stands for all
     files.add(whole)
     return Cluster(require_client(executor), recipe.device, Run.new(sorted(files), memory_bound()), notice)
-
-
-def require_client(executor: Any) -> Client:
-    """A client of dask, which is given as an executor.
-
-    Raises
-    ------
-    ParameterError
-        For anything else.
-    CapabilityError
-        Where dask is not installed.
-    """
-    try:
-        from distributed import Client
-    except ImportError:
-        raise CapabilityError("executor= needs dask: pip install 'invgen[dask]'.") from None
-    if not isinstance(executor, Client):
-        got = type(executor).__name__
-        raise ParameterError(f"executor= takes a client of dask, distributed.Client(address); got a {got}.")
-    if executor.asynchronous:
-        raise ParameterError("executor= takes a client that waits: Client(address), not asynchronous=True.")
-    return executor
-
-
-def result_of(future: Future[T]) -> T:
-    """What came of a future of a client, which has cancelled it where the scheduler is gone.
-
-    Raises
-    ------
-    ClusterError
-        Likewise.
-    """
-    try:
-        return future.result()
-    except CancelledError as error:
-        raise _lost(error) from None
-
-
-def _lost(error: BaseException) -> ClusterError:
-    why = f" ({text})" if (text := brief(error)) else ""
-    return ClusterError(f"The scheduler of dask does not answer any more{why}.")
-
-
-@contextmanager
-def _answering() -> Iterator[None]:
-    """Say in words where the scheduler does not answer."""
-    try:
-        yield
-    except (OSError, RuntimeError, CancelledError) as error:
-        raise _lost(error) from error
 
 
 class Cluster:
@@ -248,7 +123,7 @@ class Cluster:
                 self._look()
                 while len(waiting) < _AHEAD * max(self._threads, 1) and (job := next(rest, None)) is not None:
                     sent = replace(job, recipe=replace(job.recipe, device=self._asked))
-                    with _answering():
+                    with answering():
                         waiting.append((job, self._executor.submit(solve, sent, self._run)))
                 if not waiting:
                     return
@@ -279,7 +154,7 @@ class Cluster:
         """What each worker computes on."""
         from invgen.pipeline.chunks import greet
 
-        with _answering():
+        with answering():
             found = self._client.run(
                 greet, self._run, self._asked, on_error="return", callback_timeout=_PATIENCE
             )  # which may have to import PyTorch, from a file system that is slow
@@ -306,10 +181,10 @@ class Cluster:
         now = time.monotonic()
         if self._looked and now - self._looked < _HEALTH:
             return
-        with _answering():
+        with answering():
             if not self._connected:
                 raise CancelledError("the connection was lost")
-            self._threads = sum(self._client.nthreads(callback_timeout=_ANSWER).values())
+            self._threads = sum(self._client.nthreads(callback_timeout=ANSWER).values())
         self._looked = time.monotonic()
         if self._threads:
             self._alive = now
@@ -329,7 +204,7 @@ class Cluster:
 
         with suppress(Exception):
             if self._connected:
-                self._client.run(end, self._run, on_error="ignore", callback_timeout=_ANSWER)
+                self._client.run(end, self._run, on_error="ignore", callback_timeout=ANSWER)
 
 
 def _taken(future: Future[Solved], job: Job) -> Solved:

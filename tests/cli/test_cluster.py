@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from invgen.io.output import read_reconstruction
-from invgen.pipeline import cluster
+from invgen.pipeline import connection
 
 distributed = pytest.importorskip("distributed")
 
@@ -48,7 +48,7 @@ def test_workers_of_this_machine_or_those_of_a_cluster(refused, scan, tmp_path):
 
 
 def test_no_scheduler_is_a_line(refused, scan, tmp_path, monkeypatch):
-    monkeypatch.setattr(cluster, "_ANSWER", 0.5)
+    monkeypatch.setattr(connection, "ANSWER", 0.5)
     gone = ("--dask", "tcp://127.0.0.1:1")
     for command in (
         ("recon", scan, "-o", tmp_path / "image.h5"),

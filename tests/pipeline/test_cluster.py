@@ -24,7 +24,7 @@ from PIL import Image
 
 import invgen as ig
 from invgen.core.errors import ClusterError, DataError, FileError, InvgenWarning, ParameterError
-from invgen.pipeline import chunks, cluster
+from invgen.pipeline import chunks, cluster, connection
 from invgen.pipeline.chunks import Host, Run
 from invgen.pipeline.ct import SliceBySlice
 from invgen.pipeline.devices import own_device
@@ -106,7 +106,7 @@ def test_a_cluster_gives_the_bits_of_this_process(reconstructed, client, name):
 @pytest.mark.slow
 def test_processes_of_this_machine_give_the_bits_of_this_one(reconstructed, set_threads):
     set_threads(1)
-    with cluster.connected(None, workers=2) as client:
+    with connection.connected(None, workers=2) as client:
         for name in CASES:
             assert_same(reconstructed(name, executor=client), reconstructed(name))
 
@@ -261,11 +261,11 @@ def test_another_version_of_pytorch_is_said():
 
 
 def test_nothing_answers_at_the_address(monkeypatch):
-    monkeypatch.setattr(cluster, "_ANSWER", 0.5)
+    monkeypatch.setattr(connection, "ANSWER", 0.5)
     for address in ("tcp://127.0.0.1:1", "nonsense", "carrier-pigeon://coop"):
         with (
             pytest.raises(ClusterError, match=f"--dask {address}: no scheduler answers there"),
-            cluster.connected(address),
+            connection.connected(address),
         ):
             pass
 
