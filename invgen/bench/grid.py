@@ -253,12 +253,15 @@ def run_grid(
     ClusterError
         Where the scheduler of the client is gone; likewise.
     """
-    if executor is not None and not isinstance(executor, Executor):
-        executor = require_client(executor).get_executor(pure=False)
+    elsewhere: Executor | None = (
+        executor
+        if executor is None or isinstance(executor, Executor)
+        else require_client(executor).get_executor(pure=False)
+    )
     count = (os.cpu_count() or 1) if workers is None else as_count(workers, "workers", least=0)
     own = ThreadPoolExecutor(count) if count else Here()
-    work = run_here if executor is None and not count else run_job
-    runner = _Runner(grid, results, lambda job: (executor or own).submit(work, job, limits), advance)
+    work = run_here if elsewhere is None and not count else run_job
+    runner = _Runner(grid, results, lambda job: (elsewhere or own).submit(work, job, limits), advance)
     for suite, _ in grid.entries:
         tasks: dict[str, dict[str, Mapping[str, object] | Sequence[str]]] = {
             task.name: {"axes": dict(task.axes), "test": task.test, "tuning": task.tuning}
@@ -267,7 +270,7 @@ def run_grid(
         results.describe_suite(suite.name, SuiteInfo(suite.about, suite.primary, tasks, list(suite.brief)))
     try:
         runner.find_contents()
-        runner.loop(max(1, 2 * count) if executor is None else 256)
+        runner.loop(max(1, 2 * count) if elsewhere is None else 256)
     finally:
         for future in runner.submitted:
             future.cancel()

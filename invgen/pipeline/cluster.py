@@ -145,7 +145,7 @@ class Cluster:
     def _await_a_worker(self, notice: Notice) -> None:
         self._look()
         if not self._threads:
-            notice(f"The scheduler at {self._client.scheduler.address} has no workers yet.")
+            notice("The scheduler of dask has no workers yet.")
         while not self._threads:
             time.sleep(_LOOK)
             self._look()
@@ -190,8 +190,8 @@ class Cluster:
             self._alive = now
         elif now - self._alive > _PATIENCE:
             raise ClusterError(
-                f"The scheduler at {self._client.scheduler.address} has had no worker for {_PATIENCE:.0f} s: "
-                "start some, and then the run again."
+                f"The scheduler of dask has had no worker for {_PATIENCE:.0f} s: start some, and then the "
+                "run again."
             )
 
     @property
