@@ -67,7 +67,7 @@ CASES = {
     "fan": {"solver": "fbp"},
     "cone": {"solver": "sirt", "iterations": 2},
     "grid": {"solver": "tv", "iterations": 4},
-    "picture": {"operator": "inpaint:0.5", "simulate": True, "noise_std": 0.05, "iterations": 5},
+    "picture": {"operator": "super-resolution:2", "simulate": True, "noise_std": 0.05, "iterations": 5},
     "samples": {"solver": "dds", "samples": 3, "iterations": 3, "slices": slice(1, 4), "seed": 7},
 }
 
