@@ -18,6 +18,7 @@ ARGUMENTS = {
     "cone_beam.py": ["--size", "24", "--views", "20", "--output", "picture.png"],
     "imaging.py": ["--size", "32", "--output", "picture.png"],
     "density_rates.py": ["--seeds", "2", "--sizes", "2", "--most", "400", "--steps", "50", *PICTURE],
+    "many_machines.py": ["--size", "32", "--slices", "3", "--output", "picture.png"],
     "mri.py": ["--size", "64", "--output", "picture.png"],
     "own_physics.py": ["--size", "32"],
     "compressed_sensing.py": ["--size", "32", "--digits", "DIGITS", "--output", "picture.png"],

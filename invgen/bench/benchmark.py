@@ -9,7 +9,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -27,6 +27,9 @@ from invgen.bench.suites.data import folder
 from invgen.bench.version import code_version, machine, versions
 from invgen.core.checks import as_count
 from invgen.core.errors import ParameterError
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 __all__ = ["Benchmark", "run"]
 
@@ -91,7 +94,7 @@ def run(
     time_limit: float = 1800.0,
     max_memory: float | None = None,
     retry: bool = False,
-    executor: Executor | None = None,
+    executor: Client | Executor | None = None,
     advance: Advance | None = None,
 ) -> Benchmark:
     """Run suites, or go on with them, and return their tables.
@@ -126,7 +129,7 @@ def run(
         GiB that a cell may take, by default an even share of four fifths of the machine's.
     retry : bool
         Run cells again that failed before.
-    executor : concurrent.futures.Executor, optional
+    executor : distributed.Client or concurrent.futures.Executor, optional
         See `run_grid`.
     advance : callable, optional
         Called after each cell.

@@ -9,6 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExec
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import product
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
@@ -23,6 +24,10 @@ from invgen.core import errors
 from invgen.core.checks import as_count
 from invgen.core.errors import DataError
 from invgen.core.fingerprint import fingerprint
+from invgen.pipeline.connection import require_client, result_of
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 __all__ = ["Advance", "Grid", "run_grid"]
 
@@ -123,7 +128,7 @@ class _Runner:
                     job = Job(self.suites[suite.name], task, image, seed)
                     asked[suite.name, task.name, image, seed] = self._submit(job)
         for (suite_name, task_name, image, seed), future in asked.items():
-            reply = future.result()
+            reply = result_of(future)
             if reply.error is not None:
                 kind, _, message = reply.error.partition(": ")
                 where = f"{suite_name}: {image} of {task_name} cannot be measured"
@@ -146,7 +151,7 @@ class _Runner:
                 for future in wait(self.pending, return_when=FIRST_COMPLETED).done:
                     course, place, identity = self.pending.pop(future)
                     self.submitted.discard(future)
-                    record = self._written(course, place, identity, future.result())
+                    record = self._written(course, place, identity, result_of(future))
                     self._found(course, place, record)
 
     def _begin(self, plan: Plan) -> None:
@@ -219,7 +224,7 @@ def run_grid(
     limits: Limits,
     *,
     workers: int | None = None,
-    executor: Executor | None = None,
+    executor: Client | Executor | None = None,
     advance: Advance | None = None,
 ) -> None:
     """Run all cells of a grid that the results do not have.
@@ -234,9 +239,8 @@ def run_grid(
     workers : int, optional
         Processes at a time; by default one for each core. With 0 cells run in this process, one after
         another and without limits.
-    executor : concurrent.futures.Executor, optional
-        Where they run instead, such as ``distributed.Client(address).get_executor()``: each of its threads
-        keeps a process for the cells that it is given.
+    executor : distributed.Client or concurrent.futures.Executor, optional
+        Where they run instead: each of its threads keeps a process for the cells that it is given.
     advance : callable, optional
         See `Advance`.
 
@@ -246,11 +250,18 @@ def run_grid(
         Where a problem cannot be made.
     FileError
         Where the disk is full; what has finished is kept.
+    ClusterError
+        Where the scheduler of the client is gone; likewise.
     """
+    elsewhere: Executor | None = (
+        executor
+        if executor is None or isinstance(executor, Executor)
+        else require_client(executor).get_executor(pure=False)
+    )
     count = (os.cpu_count() or 1) if workers is None else as_count(workers, "workers", least=0)
     own = ThreadPoolExecutor(count) if count else Here()
-    work = run_here if executor is None and not count else run_job
-    runner = _Runner(grid, results, lambda job: (executor or own).submit(work, job, limits), advance)
+    work = run_here if elsewhere is None and not count else run_job
+    runner = _Runner(grid, results, lambda job: (elsewhere or own).submit(work, job, limits), advance)
     for suite, _ in grid.entries:
         tasks: dict[str, dict[str, Mapping[str, object] | Sequence[str]]] = {
             task.name: {"axes": dict(task.axes), "test": task.test, "tuning": task.tuning}
@@ -259,7 +270,7 @@ def run_grid(
         results.describe_suite(suite.name, SuiteInfo(suite.about, suite.primary, tasks, list(suite.brief)))
     try:
         runner.find_contents()
-        runner.loop(max(1, 2 * count) if executor is None else 256)
+        runner.loop(max(1, 2 * count) if elsewhere is None else 256)
     finally:
         for future in runner.submitted:
             future.cancel()

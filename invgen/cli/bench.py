@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from invgen.cli.console import out, say, show
+from invgen.cli.options import DaskAddress
 from invgen.cli.tables import progress, show_tables
-from invgen.core.errors import CapabilityError, ParameterError
+from invgen.core.errors import ParameterError
 from invgen.pipeline.outputs import check_output
 
 __all__ = ["bench"]
@@ -61,10 +62,7 @@ def bench(
         int | None, typer.Option(min=1, metavar="N", help="Processes, by default one for each core.")
     ] = None,
     threads: Annotated[int, typer.Option(min=1, metavar="N", help="Of each process.")] = 1,
-    dask: Annotated[
-        str | None,
-        typer.Option(metavar="ADDRESS", help="Scheduler of a cluster whose workers run the cells."),
-    ] = None,
+    dask: DaskAddress = None,
     time_limit: Annotated[
         float, typer.Option(min=0.1, metavar="SECONDS", help="That a cell may take: one method on one image.")
     ] = 1800.0,
@@ -94,6 +92,7 @@ def bench(
     from invgen.bench.benchmark import run
     from invgen.bench.report.curves import curve_axis, curves
     from invgen.figures import save
+    from invgen.pipeline.connection import connected
 
     if listed:
         _list(data)
@@ -105,7 +104,7 @@ def bench(
             check_output(output / name, suites, data)
     _merge(output, merge or [])
     if suites:
-        with progress() as advance, _executor(dask) as executor:
+        with progress() as advance, connected(dask) as executor:
             found = run(
                 own,
                 *suites,
@@ -174,16 +173,3 @@ def _export(folder: Path, kind: str) -> None:
     with Results(folder, create=False) as results:
         write_parquet(results, path)
     show(f"Wrote {path}.")
-
-
-def _executor(address: str | None) -> Any:
-    """The executor of a cluster, or a context of none."""
-    from contextlib import nullcontext
-
-    if address is None:
-        return nullcontext()
-    try:
-        from distributed import Client
-    except ImportError:
-        raise CapabilityError("--dask needs dask: pip install 'invgen[dask]'.") from None
-    return Client(address).get_executor(pure=False)

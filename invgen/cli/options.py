@@ -14,7 +14,7 @@ from invgen.core.memory import memory_limit
 from invgen.pipeline.options import Option, gathered, options
 from invgen.pipeline.values import Flag, Settings, Value
 
-__all__ = ["ScanFile", "limited", "parameter", "read_settings", "reader", "typed"]
+__all__ = ["DaskAddress", "ScanFile", "limited", "parameter", "read_settings", "reader", "typed"]
 
 ScanFile = Annotated[
     Path,
@@ -23,6 +23,13 @@ ScanFile = Annotated[
         help="File of the scan. CT: Data Exchange, NXtomo, HTC 2022, Nikon's .xtekct; MRI: fastMRI, ISMRMRD, "
         "BART; or any HDF5, NPY, MAT or TIFF array, or a folder of TIFF files. Or a picture, a folder "
         "of them or an array of images, with --operator.",
+    ),
+]
+
+DaskAddress = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS", help="Scheduler of a dask cluster, whose workers compute instead of this machine."
     ),
 ]
 

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from invgen.cli.console import Command, err, note, out, show
-from invgen.cli.options import ScanFile, typed
+from invgen.cli.options import DaskAddress, ScanFile, typed
 from invgen.pipeline import Reading, Recipe, Summary
 from invgen.pipeline.run import run
 from invgen.pipeline.values import Settings
@@ -46,6 +46,11 @@ def recon(
     ],
     recipe: Recipe,
     reading: Reading,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Processes of one thread to compute slices in, by dask."),
+    ] = None,
+    dask: DaskAddress = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print warnings and errors only.")] = False,
 ) -> None:
     """Reconstruct the slices of a scan, CT or MRI, or restore images, into a file.
@@ -69,16 +74,18 @@ def recon(
     axes (slice, y, x), what was done to each slice, and the command that makes it again:
     see `invgen info`.
     """
+    from invgen.pipeline.connection import connected
     from invgen.pipeline.inputs import probe_inputs
 
     probe_inputs(scan, reading, recipe)
-    summary = with_progress(scan, output, reading, recipe, quiet=quiet)
+    with connected(dask, workers) as executor:
+        summary = with_progress(scan, output, reading, recipe, quiet=quiet, executor=executor)
     if not quiet:
         _show(summary)
 
 
 def with_progress(
-    scan: Path, output: Path, reading: Reading, recipe: Recipe, *, quiet: bool = False
+    scan: Path, output: Path, reading: Reading, recipe: Recipe, *, quiet: bool = False, executor: Any = None
 ) -> Summary:
     """Reconstruct a scan, with a progress bar and notices."""
 
@@ -87,7 +94,7 @@ def with_progress(
             note(text)
 
     with _progress(recipe.solver or "recon", quiet) as advance:
-        return run(scan, output, reading, recipe, notice, advance)
+        return run(scan, output, reading, recipe, notice, advance, executor)
 
 
 @contextmanager

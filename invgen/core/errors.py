@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "CapabilityError",
+    "ClusterError",
     "DataError",
     "DivergenceError",
     "DtypeError",
@@ -46,6 +47,10 @@ class DivergenceError(InvgenError, ArithmeticError):
 
 class FileError(InvgenError):
     """A file cannot be read as what it is said to be, or cannot be written."""
+
+
+class ClusterError(InvgenError):
+    """A scheduler cannot be reached, or its workers are gone, or are not as this process is."""
 
 
 class MemoryLimitError(InvgenError, MemoryError):

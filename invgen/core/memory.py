@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "free_device_memory",
     "free_memory",
+    "memory_bound",
     "memory_limit",
     "parse_memory",
     "peak_of",
@@ -63,6 +64,11 @@ def memory_limit(limit: str | float | None) -> Iterator[None]:
         yield
     finally:
         _bound.reset(token)
+
+
+def memory_bound() -> int | None:
+    """Bytes of the bound that is given in this context, if one is."""
+    return _bound.get()
 
 
 def parse_memory(limit: str | float) -> int:

@@ -11,8 +11,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from contextvars import copy_context
+from errno import EADDRINUSE
+from itertools import count
+from socket import AF_UNIX, SOCK_DGRAM, socket
 from threading import Event
 from typing import Any, TypeVar
 
@@ -20,7 +23,17 @@ import torch
 
 from invgen.core.errors import ParameterError
 
-__all__ = ["Stopped", "Worker", "beside", "chosen", "devices_of", "in_order", "reached", "within"]
+__all__ = [
+    "Stopped",
+    "Worker",
+    "beside",
+    "chosen",
+    "devices_of",
+    "in_order",
+    "own_device",
+    "reached",
+    "within",
+]
 
 T = TypeVar("T")
 
@@ -61,6 +74,37 @@ def chosen(name: str) -> str:
         there = ", ".join(f"cuda:{number}" for number in range(count))
         raise ParameterError(f"--device {name}: the CUDA devices here are {there}.")
     return name
+
+
+@contextmanager
+def own_device(name: str) -> Iterator[str]:
+    """The device of one process among others; of "auto" on several GPUs, the one that the fewest have now.
+
+    Where `CUDA_VISIBLE_DEVICES` leaves one, it is that. It is the process's own until the block ends.
+    """
+    seen = torch.cuda.device_count() if name == "auto" and torch.cuda.is_available() else 0
+    if seen < 2:
+        yield chosen(name)
+        return
+    with closing(socket(AF_UNIX, SOCK_DGRAM)) as mark:
+        yield f"cuda:{_marked(mark, [str(torch.cuda.get_device_properties(n).uuid) for n in range(seen)])}"
+
+
+def _marked(mark: socket, devices: Sequence[str]) -> int:
+    """Number of the device that is marked: the first one with the fewest marks of other processes.
+
+    A mark is an abstract name of Linux: one process of a machine can have it, and it goes with its process.
+    """
+    for marks in count():
+        for number, device in enumerate(devices):
+            try:
+                mark.bind(f"\0invgen-{device}-{marks}")
+            except OSError as error:
+                if error.errno != EADDRINUSE:
+                    raise
+            else:
+                return number
+    raise AssertionError
 
 
 class Worker:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from invgen.pipeline.values import select
 
 if TYPE_CHECKING:
     import torch
+    from distributed import Client
 
     from invgen.solvers.base import Solver
 
@@ -75,6 +76,7 @@ def reconstruct(
     *,
     notice: Callable[[str], None] | None = None,
     advance: Callable[[float, int], None] | None = None,
+    executor: Client | None = None,
     recipe: Recipe,
     reading: Reading,
 ) -> Summary:
@@ -97,6 +99,9 @@ def reconstruct(
         Called with a sentence on each automatic choice.
     advance : callable(done, total), optional
         Called with the number of slices that are done, a fraction for the one at work.
+    executor : distributed.Client, optional
+        A cluster of dask whose workers compute the slices; see `invgen.pipeline.cluster`. The results are
+        those of this process on the same number of threads, to the bit on a CPU.
     {options}
 
     Returns
@@ -106,7 +111,8 @@ def reconstruct(
     Raises
     ------
     InvgenError
-        For scans that cannot be read, options that do not fit them, and files that cannot be written.
+        For scans that cannot be read, options that do not fit them, files that cannot be written, and
+        clusters that are lost.
     """
     return run(
         Path(scan),
@@ -115,6 +121,7 @@ def reconstruct(
         recipe,
         notice or (lambda text: None),
         advance or (lambda done, total: None),
+        executor,
     )
 
 
@@ -125,8 +132,10 @@ def run(
     recipe: Recipe,
     notice: Callable[[str], None],
     advance: Callable[[float, int], None],
+    executor: Client | None = None,
 ) -> Summary:
     """Reconstruct slices of a scan; see `reconstruct`."""
+    from invgen.pipeline.cluster import cluster_of
     from invgen.pipeline.devices import within
     from invgen.pipeline.jobs import jobs_of, run_jobs, work_on
     from invgen.pipeline.sinks import Memory, Sink, check_name, file_for, outputs_of, require_room_for
@@ -146,6 +155,7 @@ def run(
             check_name(output, work, len(slices))
         elif recipe.image_format is not None:
             raise ParameterError("image_format is of a file that is written; give output=...")
+        cluster = None if executor is None else cluster_of(executor, path, scan, reading, recipe, notice)
         memory: Memory | None = None
         began, count, middle = time.perf_counter(), len(slices), slices[len(slices) // 2]
         advance(0, count)
@@ -156,6 +166,8 @@ def run(
         work.settle(first, middle, notice)
         solver = work.solver(first)
         del first
+        if cluster is not None:
+            work.recipe = replace(work.recipe, device=cluster.device)
         sink: Sink
         if output is None:
             sink = memory = Memory(work, count)
@@ -163,7 +175,12 @@ def run(
             sink = stack.enter_context(file_for(output, path, reading, work, slices))
         index = iterations = 0
         psnr: list[float] = []
-        results = run_jobs(jobs_of(path, reading, work, slices), work, lambda done: advance(done, count))
+        jobs = jobs_of(path, reading, work, slices)
+
+        def step(done: float) -> None:
+            advance(done, count)
+
+        results = run_jobs(jobs, work, step) if cluster is None else cluster.solved(jobs, step)
         # what still computes ends before an unfinished file goes
         for solved in stack.enter_context(closing(results)):
             iterations = max(iterations, solved.iterations)

@@ -134,7 +134,7 @@ def test_a_cluster_gives_the_records_of_this_machine(toy, benchmark):
         distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
         distributed.Client(cluster) as client,
     ):
-        there = benchmark(suite, "there", trials=3, executor=client.get_executor(pure=False))
+        there = benchmark(suite, "there", trials=3, executor=client)
     assert [plain(r) for r in here] == [plain(r) for r in there]
 
 
