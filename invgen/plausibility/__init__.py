@@ -3,11 +3,41 @@
 And whether a measurement fits the prior that it is reconstructed with.
 """
 
+from invgen.plausibility.attacks import FGSM, PGD
+from invgen.plausibility.classification import (
+    BayesClassifier,
+    DenoisingClassifier,
+    expected_calibration_error,
+    reliability,
+)
 from invgen.plausibility.p_values import (
     binomial_interval,
     false_discoveries,
     least_count,
     permutation_p_value,
 )
+from invgen.plausibility.purification import (
+    AdaptivePurification,
+    AscentPurification,
+    DenoisingPurification,
+    DiffusionPurification,
+    GreedyPurification,
+)
 
-__all__ = ["binomial_interval", "false_discoveries", "least_count", "permutation_p_value"]
+__all__ = [
+    "FGSM",
+    "PGD",
+    "AdaptivePurification",
+    "AscentPurification",
+    "BayesClassifier",
+    "DenoisingClassifier",
+    "DenoisingPurification",
+    "DiffusionPurification",
+    "GreedyPurification",
+    "binomial_interval",
+    "expected_calibration_error",
+    "false_discoveries",
+    "least_count",
+    "permutation_p_value",
+    "reliability",
+]
