@@ -123,7 +123,7 @@ class DenoisingClassifier(GenerativeClassifier):
             counts += active
             if (i + 1) % self.round == 0:
                 mean, spread = _beside_the_best(errors, counts, active)
-                active = active & (mean <= self.margin * spread)
+                active = active & ~(mean > self.margin * spread)
                 # where one class is left there is nothing more to learn
                 active = active & (active.sum(1, keepdim=True) > 1)
             if not bool(active.any()):

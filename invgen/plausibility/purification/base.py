@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
 from invgen.core.errors import CapabilityError, ParameterError
@@ -79,18 +79,16 @@ class Ball(Purification):
     def __post_init__(self) -> None:
         super().__post_init__()
         who, images = type(self).__name__, format_of(self.prior)
-        low, high = images.value_range or (0.0, float("inf"))
-        if not 0 < self.eps <= high - low or self.eps == float("inf"):
-            most = (
-                "" if high == float("inf") else f", and at most the width of the value range, {high - low:g}"
+        low, high = images.value_range or (0.0, math.inf)
+        if not 0 < self.eps <= high - low or self.eps == math.inf:
+            raise ParameterError(
+                f"eps of {who} is positive, and at most the width of the value range, {high - low:g}; got "
+                f"{self.eps!r}."
             )
-            raise ParameterError(f"eps of {who} is positive{most}; got {self.eps!r}.")
         if images.field == "complex":
-            raise CapabilityError(
-                f"{who} is for real images; those of {type(self.prior).__name__} are complex."
-            )
+            raise CapabilityError(f"{who} is for real images; {type(self.prior).__name__} has complex ones.")
 
     def _bounds(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The least and largest values of each pixel in the ball, within the prior's value range."""
-        low, high = format_of(self.prior).value_range or (-torch.inf, torch.inf)
+        low, high = format_of(self.prior).value_range or (-math.inf, math.inf)
         return (x - self.eps).clamp(low, high), (x + self.eps).clamp(low, high)
