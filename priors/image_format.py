@@ -241,7 +241,7 @@ class ImageFormat:
         least, most = (least - 1e-3).ceil().clamp(min=0).long(), (most + 1e-3).floor().clamp(max=last).long()
         if bool((least > most).any()):
             raise DataError(
-                f"{who} expects one of the {self.levels} levels, which are {2 * self.unit[1] / last:.3g} apart, "
+                f"{who} expects one of {self.levels} levels, which are {2 * self.unit[1] / last:.3g} apart, "
                 "between the bounds of each pixel; these have none."
             )
         return least, most

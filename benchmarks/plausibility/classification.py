@@ -25,10 +25,10 @@ from invgen.plausibility import (
 from invgen.plausibility.classification.base import GenerativeClassifier
 
 #: Digits that temperatures are fitted on, those that figures are of, and those of bits and attacks.
-CALIBRATION, FIRST, COUNT, FEW = 200, 1000, 1000, 100
+CALIBRATION, FIRST, COUNT, FEW = 150, 1000, 1000, 50
 
-#: Variance that is added to the covariances of Gaussians, and the standard deviation of kernels.
-FLOOR, BANDWIDTH = 0.05, 0.15
+#: Variance that is added to the covariances of Gaussians, standard deviation of kernels, levels of tables.
+FLOOR, BANDWIDTH, LEVELS = 0.05, 0.15, 4
 
 
 def classification(report: Report) -> None:
@@ -49,9 +49,13 @@ def classification(report: Report) -> None:
         f"kernels, bandwidth {BANDWIDTH:g}": BayesClassifier(
             [ig.priors.KernelDensity(x, BANDWIDTH) for x in learned]
         ),
-        "tables of contexts": BayesClassifier([ig.priors.ContextTable.fit(x) for x in learned]),
+        f"tables of contexts, {LEVELS} levels": BayesClassifier(
+            [ig.priors.ContextTable.fit(x, levels=LEVELS) for x in learned]
+        ),
     }.items():
         _row(report, name, classifier, known, x, labels)
+        if classifier.image_format.levels is not None:
+            continue  # bits are those of images of 8 bits
         bits = ig.metrics.bits_per_dimension(classifier, (255 * x[:FEW]).round().byte())
         report.row(f"{name}: bits per dimension of {FEW} digits", f"{bits.mean:.3f} ({bits.kind})")
 

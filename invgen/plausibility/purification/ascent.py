@@ -80,7 +80,7 @@ class AscentPurification(Ball):
     def _searched(
         self, x: Tensor, energy: Tensor, gradient: Tensor, direction: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Images of less energy along a direction, energy and gradient; where there are none, as they were."""
+        """Images of less energy along a direction, energy and gradient; as they were where there are none."""
         x, energy, gradient = x.clone(), energy.clone(), gradient.clone()
         slope, share = _inner(gradient, direction), 1.0
         rows = (slope < 0).nonzero()[:, 0]
