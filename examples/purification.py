@@ -46,7 +46,8 @@ for name, pictures in rows.items():
     titles += [f"{name}: {int(answer)}" for answer in answers]
 
 # a classifier that the attacker did not know of: Bayes' rule, with kernels around the other digits of a class
-others = torch.ones(len(images), dtype=torch.bool).index_fill(0, torch.arange(len(images))[chosen], False)
+others = torch.ones(len(images), dtype=torch.bool)
+others[chosen] = False
 classes = [images[others & (labels == k)] for k in range(10)]
 bayes = BayesClassifier([ig.priors.KernelDensity(x, 0.15) for x in classes])
 right = int((bayes.classify(attacked) == truth).sum())

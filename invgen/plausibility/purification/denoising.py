@@ -31,7 +31,8 @@ class DenoisingPurification(Ball):
     eps : positive number
         In the unit of the images.
     sigma : positive number
-        Noise level, in the unit of the images: the least change of an image that still counts as another.
+        Noise level, in the unit of the images: below the size of what was changed, its parts are kept; far
+        above it, the image is changed into another.
     iterations : int
     """
 
