@@ -12,7 +12,7 @@ from invgen.core.batching import leading
 from invgen.core.checks import as_count
 from invgen.core.errors import CapabilityError
 from invgen.plausibility.purification.base import Ball
-from invgen.priors.base import Density, Energy
+from invgen.priors.base import Approximate, Density, Energy
 
 __all__ = ["AscentPurification"]
 
@@ -40,7 +40,7 @@ class AscentPurification(Ball):
     Raises
     ------
     CapabilityError
-        On images, where the density has no derivative.
+        Where the density has no derivative, or is an estimate; of some priors not before there are images.
     """
 
     prior: Density | Energy
@@ -51,6 +51,10 @@ class AscentPurification(Ball):
     def __post_init__(self) -> None:
         super().__post_init__()
         as_count(self.iterations, "iterations")
+        # found out before, as an estimate of the density can take minutes
+        estimated = isinstance(self.prior, Approximate) and self.prior.log_prob_kind == "estimate"
+        if estimated and not isinstance(self.prior, Energy):
+            raise self._without_derivative()
 
     def _purified(self, x: Tensor, seed: int) -> Tensor:
         low, high = self._bounds(x.detach())
@@ -102,12 +106,15 @@ class AscentPurification(Ball):
             energy = self.prior.energy(at) if isinstance(self.prior, Energy) else -self.prior.log_prob(at)
             total = energy.sum()
         if not energy.requires_grad:
-            raise CapabilityError(
-                f"AscentPurification needs a density with a derivative in PyTorch; that of "
-                f"{type(self.prior).__name__} has none. DenoisingPurification needs a denoiser only, and "
-                "GreedyPurification a prior of levels."
-            )
+            raise self._without_derivative()
         return energy.detach(), torch.autograd.grad(total, at)[0]
+
+    def _without_derivative(self) -> CapabilityError:
+        return CapabilityError(
+            "AscentPurification needs a density with a derivative in PyTorch; that of "
+            f"{type(self.prior).__name__} has none. DenoisingPurification needs a denoiser only, and "
+            "GreedyPurification a prior of levels."
+        )
 
 
 def _inner(a: Tensor, b: Tensor) -> Tensor:

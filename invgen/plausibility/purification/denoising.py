@@ -11,6 +11,7 @@ from invgen.core.checks import as_count
 from invgen.core.errors import ParameterError
 from invgen.plausibility.purification.base import Ball
 from invgen.priors.base import Denoiser
+from invgen.priors.image_format import format_of
 
 __all__ = ["DenoisingPurification"]
 
@@ -45,8 +46,11 @@ class DenoisingPurification(Ball):
     def __post_init__(self) -> None:
         super().__post_init__()
         as_count(self.iterations, "iterations")
-        if not 0 < self.sigma < float("inf"):
-            raise ParameterError(f"sigma is a positive noise level; got {self.sigma!r}.")
+        low, high = format_of(self.prior).noise_range or (0.0, float("inf"))
+        if not low <= self.sigma <= high or self.sigma in (0, float("inf")):
+            raise ParameterError(
+                f"sigma is a positive noise level of the prior, from {low:g} to {high:g}; got {self.sigma!r}."
+            )
 
     def _purified(self, x: Tensor, seed: int) -> Tensor:
         low, high = self._bounds(x)

@@ -233,6 +233,13 @@ def test_bad_input_is_refused():
         AscentPurification(ig.priors.TotalVariation(), 0.1)
     with pytest.raises(CapabilityError, match="denoise"):
         DenoisingPurification(pixels, 0.1, 0.1)
+    diffusion = ig.priors.load("digits")
+    with pytest.raises(CapabilityError, match="derivative"):
+        AscentPurification(diffusion, 0.1)
+    with pytest.raises(ParameterError, match="to 10"):
+        DenoisingPurification(diffusion, 0.1, sigma=20.0)
+    with pytest.raises(ParameterError, match="to 10"):
+        DiffusionPurification(diffusion, 20.0)
     with pytest.raises(CapabilityError, match="noise levels"):
         DiffusionPurification(ig.priors.NonLocalMeans(), 0.1)
     with pytest.raises(CapabilityError, match="derivative"):
