@@ -13,6 +13,7 @@ from torch import Tensor
 
 import invgen as ig
 from benchmarks.plausibility.digits import test_digits
+from benchmarks.plausibility.kernels import BlurredKernels
 from benchmarks.priors import sources
 from benchmarks.report import Report
 from invgen.plausibility import (
@@ -29,6 +30,9 @@ CALIBRATION, FIRST, COUNT, FEW = 150, 1000, 1000, 50
 
 #: Variance that is added to the covariances of Gaussians, standard deviation of kernels, levels of tables.
 FLOOR, BANDWIDTH, LEVELS = 0.05, 0.15, 4
+
+#: Standard deviation of a blur in pixels, and bandwidth after it.
+BLUR, BLURRED = 0.8, 0.5
 
 
 def classification(report: Report) -> None:
@@ -49,13 +53,16 @@ def classification(report: Report) -> None:
         f"kernels, bandwidth {BANDWIDTH:g}": BayesClassifier(
             [ig.priors.KernelDensity(x, BANDWIDTH) for x in learned]
         ),
+        f"blurred kernels, blur {BLUR:g}, bandwidth {BLURRED:g}": BayesClassifier(
+            [BlurredKernels(x, BLUR, BLURRED) for x in learned]
+        ),
         f"tables of contexts, {LEVELS} levels": BayesClassifier(
             [ig.priors.ContextTable.fit(x, levels=LEVELS) for x in learned]
         ),
     }.items():
         _row(report, name, classifier, known, x, labels)
-        if classifier.image_format.levels is not None:
-            continue  # bits are those of images of 8 bits
+        if "kernels, bandwidth" not in name and "Gaussians" not in name:
+            continue  # bits are those of images of 8 bits, and not of blurred ones
         bits = ig.metrics.bits_per_dimension(classifier, (255 * x[:FEW]).round().byte())
         report.row(f"{name}: bits per dimension of {FEW} digits", f"{bits.mean:.3f} ({bits.kind})")
 
