@@ -48,22 +48,27 @@ def classification(report: Report) -> None:
     learned = _learned(report)
     if learned is None:
         return
-    for name, classifier in {
+    of_bits = {
         f"Gaussians, variance + {FLOOR:g}": BayesClassifier([_gaussian(x) for x in learned]),
         f"kernels, bandwidth {BANDWIDTH:g}": BayesClassifier(
             [ig.priors.KernelDensity(x, BANDWIDTH) for x in learned]
         ),
-        f"blurred kernels, blur {BLUR:g}, bandwidth {BLURRED:g}": BayesClassifier(
+    }
+    # of blurred images, and of images of few levels
+    others = {
+        f"kernels around blurred digits, blur {BLUR:g}, bandwidth {BLURRED:g}": BayesClassifier(
             [BlurredKernels(x, BLUR, BLURRED) for x in learned]
         ),
         f"tables of contexts, {LEVELS} levels": BayesClassifier(
             [ig.priors.ContextTable.fit(x, levels=LEVELS) for x in learned]
         ),
-    }.items():
+    }
+    for name, classifier in {**of_bits, **others}.items():
         _row(report, name, classifier, known, x, labels)
-        if "kernels, bandwidth" not in name and "Gaussians" not in name:
-            continue  # bits are those of images of 8 bits, and not of blurred ones
-        bits = ig.metrics.bits_per_dimension(classifier, (255 * x[:FEW]).round().byte())
+    for name, classifier in of_bits.items():
+        bits = ig.metrics.bits_per_dimension(
+            classifier, (255 * x[:FEW]).round().byte(), value_range=(0.0, 1.0)
+        )
         report.row(f"{name}: bits per dimension of {FEW} digits", f"{bits.mean:.3f} ({bits.kind})")
 
 

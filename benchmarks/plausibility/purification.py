@@ -60,8 +60,8 @@ def purification(report: Report) -> None:
             _row(report, name, method, accuracies)
         _row(report, name, "none", accuracies)
     classify = ig.metrics.digit_features().classify
-    _adaptive(report, classify, methods, x[:FEW], labels[:FEW])
-    _ascent(report, classify, x[:FEW], labels[:FEW])
+    _adaptive(report, classify, methods, x, labels)
+    _ascent(report, classify, x[:FEWEST], labels[:FEWEST])
 
 
 def _methods() -> dict[str, Callable[..., Tensor]]:
