@@ -26,7 +26,7 @@ from invgen.plausibility import (
 from invgen.plausibility.classification.base import GenerativeClassifier
 
 #: Digits that temperatures are fitted on, those that figures are of, and those of bits and attacks.
-CALIBRATION, FIRST, COUNT, FEW = 150, 1000, 1000, 50
+CALIBRATION, FIRST, COUNT, FEW = 300, 1000, 1000, 50
 
 #: Variance that is added to the covariances of Gaussians, standard deviation of kernels, levels of tables.
 FLOOR, BANDWIDTH, LEVELS = 0.05, 0.15, 4

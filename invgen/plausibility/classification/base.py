@@ -107,6 +107,7 @@ class GenerativeClassifier:
         Raises
         ------
         DtypeError, ShapeError, DataError
+            Also where all are classified right: hundreds of images are needed, and some mistakes.
         """
         scores = self._scores(x, "calibrated")
         return replace(self, temperature=fitted_temperature(scores, labels, self._log_prior(scores)))

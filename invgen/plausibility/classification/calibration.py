@@ -82,6 +82,7 @@ def fitted_temperature(log_likelihoods: Tensor, labels: Tensor, log_prior: Tenso
     Raises
     ------
     DtypeError, ShapeError, DataError
+        Also where all images are classified right, of which there is no best temperature.
     """
     scores, labels = _checked(log_likelihoods, labels, "fitted_temperature")
     log_prior = log_prior.double().cpu()
@@ -93,7 +94,12 @@ def fitted_temperature(log_likelihoods: Tensor, labels: Tensor, log_prior: Tenso
     (low, high), golden = _POWERS, (5**0.5 - 1) / 2
     for _ in range(_STEPS):
         first, second = high - golden * (high - low), low + golden * (high - low)
-        low, high = (low, second) if loss(first) < loss(second) else (first, high)
+        low, high = (low, second) if loss(first) <= loss(second) else (first, high)
+    if low == _POWERS[0]:
+        raise DataError(
+            "All of these images are classified right, so that no temperature is low enough: give more "
+            "images, among them some that are not."
+        )
     return float(10 ** ((low + high) / 2))
 
 

@@ -49,6 +49,13 @@ def test_the_temperature_of_draws_is_found(temperature):
     assert fitted_temperature(temperature * scores, labels, log_prior) == pytest.approx(temperature, rel=0.05)
 
 
+def test_images_without_a_mistake_have_no_temperature():
+    scores = torch.tensor([[1.0, 0.0], [0.0, 2.0]], dtype=torch.float64)
+    with pytest.raises(DataError, match="more images"):
+        fitted_temperature(scores, torch.tensor([0, 1]), torch.zeros(2))
+    assert fitted_temperature(scores, torch.tensor([0, 0]), torch.zeros(2)) > 1
+
+
 def test_what_has_no_calibration_is_refused():
     log_p, labels = of_first(0.5, 0.5), torch.tensor([0, 1])
     with pytest.raises(ShapeError):
