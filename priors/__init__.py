@@ -23,8 +23,8 @@ folder              holds
 ==================  ====================================================================================
 
 `base` has the protocols, which say what a prior can do (`Proximable`, `Composite`, `Denoiser`, `Density`,
-`Sampler`, `Generator`, `Staged`, `Tunable`, `Energy`); `image_format` what images it is made for; `learned`
-what all learned families share.
+`Sampler`, `Sequential`, `Generator`, `Staged`, `Tunable`, `Energy`); `image_format` what images it is made
+for; `learned` what all learned families share.
 """
 
 from invgen.priors.autoregressive import Autoregressive, ContextTable
@@ -37,6 +37,7 @@ from invgen.priors.base import (
     Prior,
     Proximable,
     Sampler,
+    Sequential,
     Staged,
     Tunable,
 )
@@ -118,6 +119,7 @@ __all__ = [
     "ProxDenoiser",
     "Proximable",
     "Sampler",
+    "Sequential",
     "Staged",
     "Sum",
     "TVDenoiser",

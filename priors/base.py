@@ -25,6 +25,7 @@ __all__ = [
     "Prior",
     "Proximable",
     "Sampler",
+    "Sequential",
     "Staged",
     "Tunable",
     "Weight",
@@ -65,6 +66,14 @@ class Approximate(Density, Protocol):
     @property
     def log_prob_kind(self) -> Literal["lower bound", "estimate"]:
         """What `log_prob` is: a lower bound, as that of a variational autoencoder, or an estimate."""
+
+
+@runtime_checkable
+class Sequential(Density, Protocol):
+    """A probability of images of levels, pixel by pixel, each given those before it."""
+
+    def most_probable(self, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
+        """Images of which each pixel is the most probable level from low to high, given those before it."""
 
 
 @runtime_checkable
@@ -145,7 +154,7 @@ class _WithGradient(Energy, Protocol):
 #: All capabilities, whose methods `require` looks for.
 _CAPABILITIES = (
     *(Prior, Proximable, Composite, Denoiser, Density, Energy, Sampler, Generator, Staged, Tunable),
-    Patchwise,
+    *(Sequential, Patchwise),
 )
 
 

@@ -214,6 +214,38 @@ class ImageFormat:
             )
         return found.clamp(0, self.levels - 1).long()
 
+    def level_bounds(self, low: Tensor, high: Tensor, who: str) -> tuple[Tensor, Tensor]:
+        """The lowest and the highest level of each pixel between two images, as channels of whole numbers.
+
+        Parameters
+        ----------
+        low, high : real tensor, shape (*batch, *image)
+        who : str
+            Who asks, for the message.
+
+        Raises
+        ------
+        DtypeError, ShapeError, DataError
+            Where these are no such images, or no level of a pixel lies between them.
+        """
+        assert self.levels is not None
+        for x in (low, high):
+            self.check(x, who)
+        if low.shape != high.shape:
+            raise ShapeError(
+                f"{who} expects bounds of one shape; got {tuple(low.shape)} and {tuple(high.shape)}."
+            )
+        last = self.levels - 1
+        # levels are met but for rounding
+        least, most = ((self.to_network(x.double()) + 1) / 2 * last for x in (low, high))
+        least, most = (least - 1e-3).ceil().clamp(min=0).long(), (most + 1e-3).floor().clamp(max=last).long()
+        if bool((least > most).any()):
+            raise DataError(
+                f"{who} expects one of {self.levels} levels, which are {2 * self.unit[1] / last:.3g} apart, "
+                "between the bounds of each pixel; these have none."
+            )
+        return least, most
+
     def from_levels(self, channels: Tensor, like: Tensor) -> Tensor:
         """The inverse of `to_levels`, in the shape of `like`."""
         assert self.levels is not None

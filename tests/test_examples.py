@@ -22,6 +22,7 @@ ARGUMENTS = {
     "mri.py": ["--size", "64", "--output", "picture.png"],
     "own_physics.py": ["--size", "32"],
     "compressed_sensing.py": ["--size", "32", "--digits", "DIGITS", "--output", "picture.png"],
+    "purification.py": ["DIGITS", "LABELS", "--count", "1", "--output", "picture.png"],
     "generative.py": ["DIGITS", "digits-vae", "--count", "2", *PICTURE],
     "plausibility.py": ["DIGITS", "--count", "40", *PICTURE],
     "published_generators.py": [
@@ -41,6 +42,7 @@ SAID = {"density_rates.py": "slope", "plausibility.py": "p-value"}
 #: Arguments that stand for measured data.
 MEASURED = {
     "DIGITS": "digits/mnist8k-images-idx3-ubyte.gz",
+    "LABELS": "digits/mnist8k-labels-idx1-ubyte.gz",
     "TOOTH": "ct/tooth.h5",
     "BASALT": "ct/sino_basalt.mat",
     "PHOTOGRAPH": "images/kodim23.png",

@@ -1,4 +1,4 @@
-"""Plausibility of data: anomalies, compression, purification, classification.
+"""Plausibility of data: anomalies, compression, purification, classification, warnings on scans.
 
     python -m benchmarks.plausibility [section ...]
 
@@ -8,7 +8,10 @@ Needs the folder of sample data (``INVGEN_DATA``), and for JPEG XL the package p
 from __future__ import annotations
 
 from benchmarks.plausibility.anomaly import anomaly
+from benchmarks.plausibility.classification import classification
 from benchmarks.plausibility.compression import compression, pictures
+from benchmarks.plausibility.purification import purification
+from benchmarks.plausibility.warnings import warnings
 from benchmarks.report import run
 
-run(compression, pictures, anomaly)
+run(anomaly, compression, pictures, purification, classification, warnings)

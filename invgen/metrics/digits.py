@@ -47,16 +47,14 @@ class DigitFeatures(Frozen):
         return seeded(_network, seed)  # type: ignore[return-value]
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Features ``(n, 64)``, float32."""
+        """Features ``(n, 64)``, float32, with a derivative where the images have one."""
         x = _checked(images)
-        with torch.no_grad():
-            return in_parts(self._network.like(x)[0], x)  # type: ignore[index]
+        return in_parts(self._network.like(x)[0], x)  # type: ignore[index]
 
     def classify(self, images: Tensor) -> Tensor:
-        """Logarithms of the probabilities of the ten classes, ``(n, 10)``, float32."""
+        """Logarithms of the probabilities of the ten classes, ``(n, 10)``, float32, with their derivative."""
         x = _checked(images)
-        with torch.no_grad():
-            return in_parts(self._network.like(x), x).log_softmax(1)
+        return in_parts(self._network.like(x), x).log_softmax(1)
 
     def save(self, path: str | PathLike[str], **card: Any) -> None:
         """Write it to a safetensors file of half precision; the card is what a reader should know."""

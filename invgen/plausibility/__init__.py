@@ -4,6 +4,13 @@ And whether a measurement fits the prior that it is reconstructed with.
 """
 
 from invgen.plausibility.anomaly import AnomalyDetector
+from invgen.plausibility.attacks import FGSM, PGD
+from invgen.plausibility.classification import (
+    BayesClassifier,
+    DenoisingClassifier,
+    expected_calibration_error,
+    reliability,
+)
 from invgen.plausibility.compression import compress, decompress
 from invgen.plausibility.p_values import (
     binomial_interval,
@@ -11,13 +18,31 @@ from invgen.plausibility.p_values import (
     least_count,
     permutation_p_value,
 )
+from invgen.plausibility.purification import (
+    AdaptivePurification,
+    AscentPurification,
+    DenoisingPurification,
+    DiffusionPurification,
+    GreedyPurification,
+)
 
 __all__ = [
+    "FGSM",
+    "PGD",
+    "AdaptivePurification",
     "AnomalyDetector",
+    "AscentPurification",
+    "BayesClassifier",
+    "DenoisingClassifier",
+    "DenoisingPurification",
+    "DiffusionPurification",
+    "GreedyPurification",
     "binomial_interval",
     "compress",
     "decompress",
+    "expected_calibration_error",
     "false_discoveries",
     "least_count",
     "permutation_p_value",
+    "reliability",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, Self
 
@@ -124,21 +124,57 @@ class ContextTable(Learned):
 
     def sample(self, n: int, seed: int) -> Tensor:
         """Draw n images, float32, shape (n, *image); image i follows from ``seed + i``."""
-        height, width = self._shape[-2:]
         u = uniforms(n, seed, *self._shape)
-        rows = u.reshape(-1, height, width)
+        numbers = u.reshape(-1, *self._shape[-2:])
+
+        def drawn(p: Tensor, i: int, j: int) -> Tensor:
+            total = p.cumsum(1)
+            wanted = numbers[:, i, j, None] * total[:, -1:]
+            return torch.searchsorted(total, wanted)[:, 0].clamp(max=self._levels - 1)
+
+        return self.image_format.from_levels(self._in_order(len(numbers), drawn).reshape(u.shape), u.float())
+
+    def most_probable(self, low: Tensor, high: Tensor) -> Tensor:
+        """Images of which each number is the most probable level within its bounds, given those before it.
+
+        Greedy: not the most probable of all images within the bounds, which takes a search over all of them.
+
+        Parameters
+        ----------
+        low, high : real tensor, shape (*batch, *image)
+            Least and largest value that each pixel may have.
+
+        Returns
+        -------
+        tensor, shape (*batch, *image)
+
+        Raises
+        ------
+        DtypeError, ShapeError, DataError
+            Where these are no such images, or no level lies between them.
+        """
+        bounds = self.image_format.level_bounds(low, high, "ContextTable.most_probable")
+        least, most = (bound.cpu().flatten(0, 1) for bound in bounds)
+        levels = torch.arange(self._levels)
+
+        def best(p: Tensor, i: int, j: int) -> Tensor:
+            beyond = (levels < least[:, i, j, None]) | (levels > most[:, i, j, None])
+            return p.masked_fill(beyond, -1).argmax(1)
+
+        found = self._in_order(len(least), best).reshape(bounds[0].shape)
+        return self.image_format.from_levels(found.to(low.device), low)
+
+    def _in_order(self, count: int, choose: Callable[[Tensor, int, int], Tensor]) -> Tensor:
+        """Channels (count, H, W), one pixel after the other, as chosen by the probabilities of all levels."""
+        height, width = self._shape[-2:]
         # padded, so that each neighbor is there
-        canvas = torch.zeros(len(rows), height + REACH, width + 2 * REACH, dtype=torch.long)
-        values = torch.arange(self._levels).expand(len(rows), -1)
-        for i in range(REACH, REACH + height):
-            for j in range(REACH, REACH + width):
-                p = self.probabilities(partial(_at, canvas, i, j), values)
-                total = p.cumsum(1)
-                wanted = rows[:, i - REACH, j - REACH, None] * total[:, -1:]
-                canvas[:, i, j] = torch.searchsorted(total, wanted)[:, 0].clamp(max=self._levels - 1)
-        channels = self.image_format.network_channels
-        drawn = canvas[:, REACH:, REACH:-REACH].reshape(n, channels, height, width)
-        return self.image_format.from_levels(drawn, u.float())
+        canvas = torch.zeros(count, height + REACH, width + 2 * REACH, dtype=torch.long)
+        values = torch.arange(self._levels).expand(count, -1)
+        for i in range(height):
+            for j in range(width):
+                near = partial(_at, canvas, i + REACH, j + REACH)
+                canvas[:, i + REACH, j + REACH] = choose(self.probabilities(near, values), i, j)
+        return canvas[:, REACH:, REACH:-REACH]
 
     def _parameters(self) -> dict[str, Any]:
         return {"contexts": self.contexts, "escapes": self.escapes}

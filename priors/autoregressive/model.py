@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from invgen.core.checks import as_count
 from invgen.core.errors import DtypeError, ParameterError, ShapeError
 from invgen.priors.autoregressive.completion import completed
-from invgen.priors.autoregressive.sampling import Uniforms, continued
+from invgen.priors.autoregressive.sampling import Uniforms, continued, most_probable
 from invgen.priors.image_format import ImageFormat
 from invgen.priors.nets.categorical import CategoricalLevels
 from invgen.priors.nets.following import in_parts
@@ -237,6 +237,35 @@ class Autoregressive(Trainable):
                 as_count(sweeps, "sweeps", least=0),
             )
         )
+
+    @torch.no_grad()
+    def most_probable(self, low: Tensor, high: Tensor) -> Tensor:
+        """Images of which each number is the most probable level within its bounds, given those before it.
+
+        Greedy: not the most probable of all images within the bounds, which takes a search over all of them.
+
+        Parameters
+        ----------
+        low, high : real tensor, shape (*batch, *image)
+            Least and largest value that each pixel may have.
+
+        Returns
+        -------
+        tensor, shape (*batch, *image)
+
+        Raises
+        ------
+        DtypeError, ShapeError, DataError
+            Where these are no such images, or no level lies between them.
+        """
+        least, most = self.image_format.level_bounds(low, high, "Autoregressive.most_probable")
+
+        def found(least: Tensor, most: Tensor) -> Tensor:
+            return most_probable(self._network(low), self._predicted, least, most)
+
+        if not len(least):
+            return low.clone()
+        return self.image_format.from_network(in_parts(found, least, most), low)
 
     def _images(self, seen: Tensor) -> Tensor:
         """Levels from -1 to 1 as images of one batch axis."""

@@ -1,8 +1,8 @@
-"""Images drawn pixel after pixel from masked convolutions, with what was found of the pixels before."""
+"""Images made pixel after pixel by masked convolutions, with what was found of the pixels before."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from invgen.priors.nets.masked import GatedMaskedCNN, gated
 
-__all__ = ["Pixels", "Predicted", "Reader", "Uniforms", "continued"]
+__all__ = ["Pixels", "Predicted", "Reader", "Uniforms", "continued", "most_probable"]
 
 
 class Pixels(Protocol):
@@ -22,6 +22,9 @@ class Pixels(Protocol):
 
     def sample(self, uniform: Tensor) -> Tensor:
         """Values ``(N, C, H, W)`` by uniform numbers ``(N, 1 + C, H, W)``."""
+
+    def most_probable(self, low: Tensor, high: Tensor) -> Tensor:
+        """The most probable values ``(N, C, H, W)`` from the level `low` to the level `high`."""
 
 
 #: What a network's outputs say of each pixel.
@@ -78,16 +81,25 @@ def continued(
         Later pixels that are kept as well.
     """
     reader, numbers = Reader(network, start), uniforms.image(start)
-    height, width = start.shape[-2:]
-    for i in range(height):
-        reader.begin(i)
-        if (i + 1) * width <= first:
-            continue
-        for j in range(width):
-            outputs = reader.outputs(i, j)
-            if i * width + j >= first and (known is None or not known[i, j]):
-                pixel = (..., slice(i, i + 1), slice(j, j + 1))
-                reader.x[pixel] = predicted(outputs).sample(numbers[pixel])
+    for pixel, outputs in reader.pixels_from(first):
+        if known is None or not known[pixel]:
+            reader.x[pixel] = predicted(outputs).sample(numbers[pixel])
+    return reader.x
+
+
+def most_probable(network: GatedMaskedCNN, predicted: Predicted, low: Tensor, high: Tensor) -> Tensor:
+    """Images of which each pixel is the most probable one within its bounds, given the pixels before it.
+
+    Parameters
+    ----------
+    network : GatedMaskedCNN
+    predicted : callable(outputs) -> Pixels
+    low, high : int64 tensor, shape (N, C, H, W)
+        Lowest and highest level that each pixel may have.
+    """
+    reader = Reader(network, torch.zeros_like(low, dtype=network.place.dtype))
+    for pixel, outputs in reader.pixels_from(0):
+        reader.x[pixel] = predicted(outputs).most_probable(low[pixel], high[pixel])
     return reader.x
 
 
@@ -122,6 +134,21 @@ class Reader:
             (_flat(layer.left), layer.left.bias, _flat(layer.mix_left), layer.mix_left.bias)
             for layer in self.layers
         ]
+
+    def pixels_from(self, first: int) -> Iterator[tuple[Any, Tensor]]:
+        """The pixels from the `first` on, in the order of reading, as an index, and what predicts each.
+
+        The caller writes each pixel into `x` before the next one is read.
+        """
+        height, width = self.x.shape[-2:]
+        for i in range(height):
+            self.begin(i)
+            if (i + 1) * width <= first:
+                continue
+            for j in range(width):
+                outputs = self.outputs(i, j)
+                if i * width + j >= first:
+                    yield (..., slice(i, i + 1), slice(j, j + 1)), outputs
 
     def begin(self, i: int) -> None:
         """Read all that is above row i."""

@@ -57,6 +57,15 @@ class CategoricalLevels:
         between = torch.lerp((low - largest).exp(), (high - largest).exp(), place - below)
         return (between.log() + largest)[:, 0]
 
+    def most_probable(self, low: Tensor, high: Tensor) -> Tensor:
+        """The most probable level from `low` to `high`, as values from -1 to 1, ``(N, 1, H, W)``.
+
+        Both count levels from zero, ``(N, 1, H, W)``; of equally probable levels the lowest is taken.
+        """
+        levels = torch.arange(self.logits.shape[1], device=low.device)[None, :, None, None]
+        best = self.logits.masked_fill((levels < low) | (levels > high), -torch.inf).argmax(1, keepdim=True)
+        return 2 * best.to(self.logits) / (self.logits.shape[1] - 1) - 1
+
     def sample(self, uniform: Tensor) -> Tensor:
         """Levels from -1 to 1, ``(N, 1, H, W)``, by uniform numbers ``(N, 2, H, W)``."""
         last = self.logits.shape[1] - 1

@@ -106,6 +106,27 @@ class LogisticMixture:
         each = log_prob(x[:, None], means, self.log_scales, self.levels).sum(2)
         return torch.logsumexp(F.log_softmax(self.logits, dim=1) + each, dim=1)
 
+    def most_probable(self, low: Tensor, high: Tensor) -> Tensor:
+        """The most probable levels from `low` to `high`, as values from -1 to 1, ``(N, C, H, W)``.
+
+        Each channel given those before it. Both bounds count levels from zero, ``(N, C, H, W)``; of equally
+        probable levels the lowest is taken.
+        """
+        levels = torch.arange(self.levels, device=low.device)[:, None, None]
+        values = 2 * levels.to(self.logits) / (self.levels - 1) - 1
+        x = torch.zeros_like(low, dtype=self.logits.dtype)
+        weights = F.log_softmax(self.logits, dim=1)
+        for c in range(x.shape[1]):
+            mean, log_scale = self._mean(c, x)[:, :, None], self.log_scales[:, :, None, c]
+            each = level_log_prob(values, mean, log_scale, self.levels)
+            beyond = (levels < low[:, None, c]) | (levels > high[:, None, c])
+            found = torch.logsumexp(weights[:, :, None] + each, dim=1).masked_fill(beyond, -torch.inf)
+            best = found.argmax(1, keepdim=True)
+            x[:, c] = 2 * best[:, 0].to(x) / (self.levels - 1) - 1
+            # how probable each component is, given this channel
+            weights = weights + each.gather(2, best[:, None].expand(-1, each.shape[1], -1, -1, -1))[:, :, 0]
+        return x
+
     def sample(self, uniform: Tensor) -> Tensor:
         """Levels as values from -1 to 1, ``(N, C, H, W)``, by uniform numbers ``(N, 1 + C, H, W)``."""
         cumulative = torch.softmax(self.logits, dim=1).cumsum(1)
