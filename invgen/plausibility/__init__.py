@@ -9,5 +9,22 @@ from invgen.plausibility.p_values import (
     least_count,
     permutation_p_value,
 )
+from invgen.plausibility.reconstructions import (
+    Assessment,
+    Calibration,
+    assess,
+    calibrate,
+    pivotal_p_value,
+)
 
-__all__ = ["binomial_interval", "false_discoveries", "least_count", "permutation_p_value"]
+__all__ = [
+    "Assessment",
+    "Calibration",
+    "assess",
+    "binomial_interval",
+    "calibrate",
+    "false_discoveries",
+    "least_count",
+    "permutation_p_value",
+    "pivotal_p_value",
+]
