@@ -100,10 +100,10 @@ def assess(
     conditions of the scans, their signal to noise and the number of data for each unknown, so that scans of
     many protocols serve each other. Where no calibration is of such scans, there is no such p-value.
 
-    The residual's statistics are those of `residual_statistics`, at the sample ("misfit") and at the image
-    next to it that nearly has the least squares ("least squares: ..."), where the errors of a sampler are
-    gone and those of noise, coil maps and geometry are left; and of `noise_statistics`. The image's are those
-    of `typicality`.
+    The residual's statistics are those of `residual_statistics`, at the sample and at the image next to it
+    that nearly has the least squares ("least squares: ..."), where the errors of a sampler are gone and those
+    of noise, coil maps and geometry are left; and of `noise_statistics`. The image's are those of
+    `typicality`.
 
     Parameters
     ----------
@@ -221,9 +221,8 @@ def _of_residual(problem: Problem, x: Tensor) -> tuple[dict[str, Tensor], Tensor
     near = least_squares_image(problem, x)
     if near is None:
         return at_sample, None
-    found = {"misfit": at_sample["misfit"]} if "misfit" in at_sample else {}
-    found |= {f"least squares: {name}": value for name, value in residual_statistics(problem, near).items()}
-    return found | noise_statistics(problem), least_squares_bound(problem, near)
+    at_near = {f"least squares: {name}": value for name, value in residual_statistics(problem, near).items()}
+    return at_sample | at_near | noise_statistics(problem), least_squares_bound(problem, near)
 
 
 def _conditions(problem: Problem, statistics: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -278,7 +277,8 @@ def _against(
     calibration: Calibration, statistics: Mapping[str, Tensor], conditions: Mapping[str, Tensor]
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """p-values and deviations of each scan of a batch."""
-    names = [name for name in calibration.statistics if name in statistics]
+    varying = [name for name, column in calibration.statistics.items() if max(column) > min(column)]
+    names = [name for name in varying if name in statistics]
     of_image = [i for i, name in enumerate(names) if name.startswith(_OF_IMAGE)]
     of_residual = [i for i in range(len(names)) if i not in of_image]
     groups = {"residual": of_residual, "typicality": of_image}

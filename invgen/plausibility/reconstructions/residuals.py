@@ -26,6 +26,9 @@ _FEWEST, _PAIRS = 4, 64
 #: Steps of conjugate gradients from a sample towards the least squares.
 _STEPS = 30
 
+#: Mean square of residuals, in units of the noise, that is nothing.
+_ROUNDING = 1e-4
+
 #: Factor by which a bound allows the sum of squares to be wrong: of noise levels, and of operators on grids.
 _ALLOWED = 1.25
 
@@ -97,7 +100,10 @@ def residual_statistics(problem: Problem, x: Tensor) -> dict[str, Tensor]:
     axes, parts = space.axes, 2.0 if r.is_complex() else 1.0
     # exactly zero at dead pixels, and where nothing is observed
     counted, square = r != 0, r.abs().double().square()
-    mean = (_energy(problem, r) / problem.count()).clamp(min=1e-30)
+    mean, least = _energy(problem, r) / problem.count(), _least(problem)
+    # where an image explains the data to rounding, nothing is left that could have a structure
+    structured = mean > least
+    mean = mean.maximum(least)
     found = {"misfit": mean.log()} if problem.likelihood.level_known else {}
     for axis, size in zip(axes, space.shape, strict=True):
         if size < _FEWEST:
@@ -109,11 +115,11 @@ def residual_statistics(problem: Problem, x: Tensor) -> dict[str, Tensor]:
         there = number > 0
         ratio = torch.where(there, energy / number.clamp(min=1) / mean[..., None], 1.0)
         dispersion = (number / 2 * (ratio - 1).square()).sum(-1) / (there.sum(-1) - 1).clamp(min=1)
-        found[f"misfit by axis {axis}"] = dispersion.clamp(min=1e-6).log()
+        found[f"misfit by axis {axis}"] = torch.where(structured, dispersion.clamp(min=1e-6).log(), 0.0)
         here, following = r.narrow(axis, 0, size - 1), r.narrow(axis, 1, size - 1)
         pairs = parts * ((here != 0) & (following != 0)).double().sum(axes)
         correlation = (here.conj() * following).real.double().sum(axes) / pairs.clamp(min=1) / mean
-        known = torch.where(pairs >= _PAIRS, correlation.clamp(-0.999, 0.999), 0.0)
+        known = torch.where(structured & (pairs >= _PAIRS), correlation.clamp(-0.999, 0.999), 0.0)
         found[f"neighbors along axis {axis}"] = known.atanh()
     return found
 
@@ -190,6 +196,14 @@ def _residual(problem: Problem, x: Tensor) -> Tensor:
     problem.operator.domain.check(x, "The residual")
     r = problem.likelihood.standardized(problem.operator(x), problem.measurement)
     return r if problem.observed is None else torch.where(problem.observed, r, 0)
+
+
+def _least(problem: Problem) -> Tensor:
+    """Mean square of residuals below which they are errors of rounding: of the noise, or of the data."""
+    if problem.likelihood.level_known:
+        return torch.full_like(problem.count(), _ROUNDING)
+    square = problem.operator.range.norm(problem.measurement).double().square()
+    return _ROUNDING**2 * square / problem.count() + 1e-30
 
 
 def _energy(problem: Problem, r: Tensor) -> Tensor:
