@@ -22,7 +22,8 @@ __all__ = ["HEADS", "as_received", "chest", "ct_scan", "head", "mri_scan", "phan
 HELD_OUT = 1_000_000
 
 _SIDE = 128  # pixels of CT
-_SHAPE = (256, 192)  # of MRI
+_SHAPE = (128, 96)  # of MRI; its field of view is that of 256 x 192 pixels of 0.9 mm
+_WHOLE = (256, 192)
 _COILS = 8
 
 
@@ -79,16 +80,19 @@ def _slices(name: str) -> Tensor:
 
 
 def head(name: str, seed: int, turn: float = 0.0) -> Tensor:
-    """A slice of a head on the fine grid, 512 x 384, in a random pose and contrast, turned by degrees."""
+    """A slice of a head on the fine grid, 256 x 192, in a random pose and contrast, turned by degrees."""
     random, slices = Random(seed), _slices(name)
     image = slices[random.randrange(len(slices))]
     angle = math.radians(turn + random.gauss(0, 6))
     size, shift = math.exp(random.gauss(0, 0.05)), (random.gauss(0, 4), random.gauss(0, 4))
-    rows, columns = (((torch.arange(2 * n) + 0.5) / 2 - n / 2) * size for n in _SHAPE)
+    fine = (2 * n for n in _SHAPE)
+    rows, columns = (
+        ((torch.arange(n) + 0.5) / n - 0.5) * whole * size for n, whole in zip(fine, _WHOLE, strict=True)
+    )
     rows, columns = torch.meshgrid(rows, columns, indexing="ij")
     places = (
-        math.cos(angle) * rows - math.sin(angle) * columns + (_SHAPE[0] - 1) / 2 + shift[0],
-        math.sin(angle) * rows + math.cos(angle) * columns + (_SHAPE[1] - 1) / 2 + shift[1],
+        math.cos(angle) * rows - math.sin(angle) * columns + (_WHOLE[0] - 1) / 2 + shift[0],
+        math.sin(angle) * rows + math.cos(angle) * columns + (_WHOLE[1] - 1) / 2 + shift[1],
     )
     drawn = torch.from_numpy(map_coordinates(image.numpy(), torch.stack(places).numpy(), order=3)).clamp(
         min=0
@@ -137,7 +141,7 @@ def as_received(image: Tensor, seed: int) -> Tensor:
 
 
 def mri_scan(seed: int, image: Tensor, turned: float = 0.0) -> ig.Problem:
-    """A scan by eight coils, 256 x 192 pixels, of an image of twice the size.
+    """A scan by eight coils, 128 x 96 pixels, of an image of twice the size.
 
     By Poisson discs or random lines of R = 2 to 6, with noise of 0.003 to 0.03 of the brightest tissue,
     uniform in the logarithm. Coil maps of the problem can be turned by degrees, which is wrong.
