@@ -16,10 +16,10 @@ from invgen.bench.suites import data as sources
 from invgen.noise import Gaussian
 from invgen.operators import MRI, Fourier, Radon, sampling
 
-__all__ = ["HEADS", "as_received", "chest", "ct_scan", "head", "mri_scan", "phantom"]
+__all__ = ["chest", "ct_scan", "head", "mri_scan", "phantom", "shrunk"]
 
 #: Seeds of random objects that `ct-phantoms` has not learned from.
-HELD_OUT = 1_000_000
+_HELD_OUT = 1_000_000
 
 _SIDE = 128  # pixels of CT
 _SHAPE = (128, 96)  # of MRI; its field of view is that of 256 x 192 pixels of 0.9 mm
@@ -44,7 +44,7 @@ def ct_scan(seed: int, image: Tensor | None = None) -> ig.Problem:
     A = Radon((_SIDE, _SIDE), angles=views)
     bins = A.range.shape[-1]
     if image is None:
-        phantom = ig.phantoms.random(HELD_OUT + seed, half_width=_SIDE / 2).scaled(value=value)
+        phantom = ig.phantoms.random(_HELD_OUT + seed, half_width=_SIDE / 2).scaled(value=value)
         projected = phantom.sinogram([k * math.pi / views for k in range(views)], bins).float()
     else:
         fine = Radon(
@@ -69,13 +69,13 @@ def chest(index: int) -> Tensor:
 
 
 #: Heads that `brain-mr` has not seen: file, and side of a pixel in mm.
-HEADS = {"i": ("heads/i_t1_tumour.nii.gz", 0.78125), "chris": ("volumes/chris_t1.nii.gz", 0.88)}
+_HEADS = {"i": ("heads/i_t1_tumour.nii.gz", 0.78125), "chris": ("volumes/chris_t1.nii.gz", 0.88)}
 
 
 @functools.lru_cache(maxsize=2)
 def _slices(name: str) -> Tensor:
     """Slices that show more than a little of a head, 256 x 192."""
-    found = sources.head(sources.folder(), *HEADS[name])
+    found = sources.head(sources.folder(), *_HEADS[name])
     return found[(found > 0.2).float().mean((1, 2)) > 0.12]
 
 
@@ -99,6 +99,15 @@ def head(name: str, seed: int, turn: float = 0.0) -> Tensor:
     )
     value = drawn.clamp(min=1e-4) ** math.exp(random.gauss(0, 0.15))
     return math.exp(random.gauss(0, 0.15)) * value if random.random() < 0.5 else value.flip(-1)
+
+
+def shrunk(image: Tensor) -> Tensor:
+    """An image of a head as one of CT: square, within the disc that a scanner sees, from 0 to 1."""
+    height, width = image.shape
+    square = F.pad(image, ((height - width) // 2,) * 2)[None, None]
+    places = torch.linspace(-1, 1, height)
+    inside = places[:, None] ** 2 + places**2 < 0.96
+    return (square[0, 0] / square.max()) * inside
 
 
 def phantom(kind: str, index: int) -> Tensor:
@@ -131,7 +140,7 @@ def _coil_maps(shape: tuple[int, int], turned: float = 0.0) -> Tensor:
     return found / torch.linalg.vector_norm(found, dim=0)
 
 
-def as_received(image: Tensor, seed: int) -> Tensor:
+def _as_received(image: Tensor, seed: int) -> Tensor:
     """A complex image, of a smooth random phase."""
     random, (rows, columns) = Random(seed), _places(tuple(image.shape))
     a, b, c, d = (random.gauss(0, 1) for _ in range(4))
@@ -153,7 +162,7 @@ def mri_scan(seed: int, image: Tensor, turned: float = 0.0) -> ig.Problem:
     else:
         mask = sampling.random_lines(_SHAPE, rate, center_fraction=0.06, seed=seed)
     top, left = _SHAPE[0] // 2, _SHAPE[1] // 2
-    kspace = Fourier(fine)(_coil_maps(fine) * as_received(image, seed))
+    kspace = Fourier(fine)(_coil_maps(fine) * _as_received(image, seed))
     kspace = kspace[..., top : top + _SHAPE[0], left : left + _SHAPE[1]] / 2
     noise = Gaussian(std)
     return ig.Problem(MRI(_SHAPE, mask, _coil_maps(_SHAPE, turned)), noise.sample(kspace, seed) * mask, noise)

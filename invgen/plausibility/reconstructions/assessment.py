@@ -33,7 +33,7 @@ __all__ = ["Assessment", "assess", "calibrate"]
 _FREE = ("prior", "scale", "chunk_size")
 
 #: What statistics of the image begin with; the others are of the residual.
-_OF_IMAGE = ("denoising error", "unexpected error", "log-density")
+_OF_IMAGE = ("bias", "denoising error", "unexpected error", "log-density")
 
 
 @dataclass(frozen=True)

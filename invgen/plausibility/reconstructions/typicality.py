@@ -39,6 +39,8 @@ def typicality(prior: Any, x: Tensor) -> tuple[dict[str, Tensor], Tensor | None]
     second order; Efron 2011), with the derivative D' of the denoiser, by finite differences along random
     signs (Hutchinson 1990):
 
+    * ``bias s``: the mean of ``D - x`` along the sign, or phase, of D, over the noise. Its expectation is
+      zero, since the error of a posterior mean is orthogonal to all functions of it;
     * ``denoising error s``: logarithm of the error over the noise;
     * ``unexpected error s``: logarithm of the error over the expected error, around zero whatever the content
       of the image.
@@ -79,6 +81,8 @@ def typicality(prior: Any, x: Tensor) -> tuple[dict[str, Tensor], Tensor | None]
         error = (denoised - flat).abs().square() / sigma**2
         expected = (direction.conj() * derivative).real
         mean, wanted = (values.double().flatten(1).mean(1).clamp(min=1e-12) for values in (error, expected))
+        along = (denoised.sgn().conj() * (denoised - flat)).real / sigma
+        found[f"bias {level:g}"] = along.double().flatten(1).mean(1).reshape(batch)
         found[f"denoising error {level:g}"] = mean.log().reshape(batch)
         found[f"unexpected error {level:g}"] = (mean / wanted).log().reshape(batch)
         errors, expectations = errors + error, expectations + expected
