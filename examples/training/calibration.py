@@ -24,6 +24,8 @@ calibration = ig.plausibility.calibrate(solver, map(ct_scan, range(arguments.sca
 with checkpoints.located(arguments.prior) as path:
     header, tensors = checkpoints.read(path)
 del header["format"]
-header["calibration"] = {"phantoms": calibration.header()}
+entry = calibration.header()
+del entry["protocol"]["prior"]  # which is the file's own
+header["calibration"] = {"phantoms": entry}
 checkpoints.write(arguments.output, header.pop("family"), tensors, header)
 print(f"{calibration.scans} scans; statistics: {', '.join(calibration.statistics)}")

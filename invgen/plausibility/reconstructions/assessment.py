@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from invgen.core.errors import CapabilityError, DataError, ParameterError
+from invgen.core.fingerprint import fingerprint
 from invgen.plausibility.p_values import false_discoveries
 from invgen.plausibility.reconstructions.calibration import FEWEST, Calibration, calibrations_of
 from invgen.plausibility.reconstructions.comparison import compared
@@ -31,6 +32,9 @@ __all__ = ["Assessment", "assess", "calibrate"]
 
 #: Hyper-parameters that are no part of a protocol: of units, of memory, and the prior itself.
 _FREE = ("prior", "scale", "chunk_size")
+
+#: Of the fingerprint of a prior.
+_DIGITS = 16
 
 #: What statistics of the image begin with; the others are of the residual.
 _OF_IMAGE = ("bias", "denoising error", "unexpected error", "log-density")
@@ -140,7 +144,7 @@ def assess(
     conditions = _conditions(solver.described(problem), statistics)
     protocol = _protocol(solver, problem)
     p_values = {} if bound is None else {"bound": bound.cpu()}
-    fitting, remark = _fitting(known, protocol, conditions, bool(statistics))
+    fitting, remark = _fitting(known, protocol, conditions, set(statistics))
     deviations: dict[str, Tensor] = {}
     if fitting is not None:
         found, deviations = _against(fitting, statistics, conditions)
@@ -246,7 +250,11 @@ def _conditions(problem: Problem, statistics: Mapping[str, Tensor]) -> dict[str,
 
 def _protocol(solver: Solver, problem: Problem) -> dict[str, Any]:
     """What a calibration must have been made with."""
-    found: dict[str, Any] = {"operator": problem.operator.name, "solver": type(solver).__name__}
+    found: dict[str, Any] = {
+        "prior": fingerprint(_prior(solver))[:_DIGITS],
+        "operator": problem.operator.name,
+        "solver": type(solver).__name__,
+    }
     if is_dataclass(solver):
         values = {each.name: getattr(solver, each.name) for each in fields(solver) if each.name not in _FREE}
         found |= {
@@ -254,19 +262,25 @@ def _protocol(solver: Solver, problem: Problem) -> dict[str, Any]:
             for name, value in values.items()
             if isinstance(value, int | float | str)
         }
+        found |= {name: str(value) for name, value in values.items() if isinstance(value, tuple)}
     return found
 
 
 def _fitting(
-    known: list[Calibration], protocol: Mapping[str, Any], conditions: Mapping[str, Tensor], judged: bool
+    known: list[Calibration],
+    protocol: Mapping[str, Any],
+    conditions: Mapping[str, Tensor],
+    statistics: Set[str],
 ) -> tuple[Calibration | None, str]:
     """The first calibration of such scans, and else why there is none."""
     if not known:
-        return None, "no calibration comes with the prior" if judged else "nothing is known of the scan"
+        return None, "no calibration comes with the prior"
     reasons = []
     for each in known:
         numbers = zip(*(values.reshape(-1).tolist() for values in conditions.values()), strict=True)
         unlike = [each.unlike(protocol, dict(zip(conditions, row, strict=True))) for row in numbers]
+        if not set(each.statistics) & statistics:
+            unlike.append("none of its statistics")
         if not any(unlike):
             return each, ""
         reasons.append(next(filter(None, unlike)))

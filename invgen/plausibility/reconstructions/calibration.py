@@ -38,7 +38,8 @@ class Calibration:
     Parameters
     ----------
     protocol : mapping of str to str, number or None
-        What must be the same of a scan that is compared: "operator", "solver", and its hyper-parameters.
+        What must be the same of a scan that is compared: "operator", "solver" and its hyper-parameters, and
+        the fingerprint of the "prior", but in the card of a prior, which needs none.
     statistics : mapping of str to sequence of float
         Each with one number for each scan.
     conditions : mapping of str to sequence of float
@@ -74,8 +75,10 @@ class Calibration:
 
     def unlike(self, protocol: Mapping[str, Any], conditions: Mapping[str, float]) -> str:
         """What a scan has that the calibration has not; empty where they are comparable."""
-        for name in sorted({*self.protocol, *protocol}):
-            own, other = self.protocol.get(name), protocol.get(name)
+        for name, own in self.protocol.items():
+            other = protocol.get(name)
+            if own != other and name == "prior":
+                return "another prior, or another precision of its network"
             if own != other:
                 return f"{name} {_shown(other)}, calibrated with {_shown(own)}"
         for name, column in self.conditions.items():

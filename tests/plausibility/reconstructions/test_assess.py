@@ -162,6 +162,10 @@ def test_another_protocol_has_no_p_value_of_a_calibration(calibration):
     other = ig.solvers.DDS(PRIOR, iterations=4)
     found = assess(other, scan(PRIOR.sample(1, seed=50)[0], 1), SOLVER(few, seed=0), calibration=calibration)
     assert "calibrated with" in found.remark
+    of_other = Exact(smooth_prior(1.9))
+    same = scan(PRIOR.sample(1, seed=50)[0], 1)
+    found = assess(of_other, same, of_other(same, seed=0), calibration=calibration)
+    assert "another prior" in found.remark
     without = assess(SOLVER, problem, SOLVER(problem, seed=0))
     assert "scan" not in without.p_values
     assert "no calibration" in without.remark
