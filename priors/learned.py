@@ -55,6 +55,8 @@ class Learned(Frozen):
     """
 
     family: ClassVar[str]
+    #: What is known of a prior does not make it another one.
+    incidental: ClassVar[tuple[str, ...]] = (*Frozen.incidental, "_card")
 
     def __init__(self, image_format: ImageFormat) -> None:
         self._image_format = image_format

@@ -70,6 +70,9 @@ def recon(
     Samplers draw what the object may be, given the data. The image is then their
     mean; beside it are their standard deviation, quantiles (of MRI those of the modulus), and all of them.
 
+    With a learned prior, slices are compared with scans that fit operator, noise and prior (--calibration),
+    and a warning says which do not. p-values and maps of all are in `/plausibility`: see invgen view.
+
     The output appears under its name when it is complete. In HDF5 it holds `/reconstruction`,
     axes (slice, y, x), what was done to each slice, and the command that makes it again:
     see `invgen info`.
@@ -131,12 +134,25 @@ def _show(summary: Summary) -> None:
         "device": recipe.device,
         "time": f"{summary.seconds:.1f} s, {summary.seconds / len(slices):.2f} s "
         f"{'an' if each == 'image' else 'a'} {each}",
+        "fit": _fit(summary),
         "PSNR": f"{found['psnr']:.2f} dB" if "psnr" in found else "",
         "output": str(summary.path),
     }
     for name, value in lines.items():
         if value:
             show(f"{name:>10}  {value}")
+
+
+def _fit(summary: Summary) -> str:
+    """How plausible the slices are; a warning says which are not."""
+    found = summary.plausibility
+    if found is None or not found.p_values:
+        return ""
+    name = "scan" if "scan" in found.p_values else "bound"
+    known = found.p_values[name][~found.p_values[name].isnan()]
+    least = f"least p-value {known.min():.2g}" if len(known) > 1 else f"p = {float(known[0]):.2g}"
+    conservative = "" if name == "scan" else ", of operator and noise alone, and conservative"
+    return f"{least}{conservative}"
 
 
 def _methods() -> Panel:

@@ -31,6 +31,7 @@ from invgen.io.hdf5 import (
     text_entry,
 )
 from invgen.io.placement import Placement
+from invgen.io.plausibility import PlausibilityWriter, Plausible
 from invgen.io.uncertainty import Posterior, PosteriorWriter
 
 __all__ = ["Reconstructed", "ReconstructionWriter", "bytes_per_pixel", "read_reconstruction"]
@@ -53,7 +54,8 @@ class ReconstructionWriter:
     the modulus beside it in ``/magnitude``, float32, for programs without complex numbers. ``/report``
     lists what preprocessing did to each slice; ``/geometry/angles`` are the angles of a CT scan, in radians.
     Attributes hold the rest. Where there are samples, ``/reconstruction`` is their mean, and beside it stands
-    what `invgen.io.uncertainty.PosteriorWriter` writes.
+    what `invgen.io.uncertainty.PosteriorWriter` writes. With a learned prior, how plausible the slices are
+    stands in ``/plausibility``: see `invgen.io.plausibility.PlausibilityWriter`.
 
     Parameters
     ----------
@@ -149,6 +151,7 @@ class ReconstructionWriter:
                 if self._samples is None
                 else PosteriorWriter(file, self._samples, self._slices, self._image_shape, self._complex)
             )
+            self._plausibility: PlausibilityWriter | None = None
             self._report = file.create_dataset("report", (self._slices,), h5py.string_dtype())
             self._stack = stack.pop_all()
         return self
@@ -181,6 +184,12 @@ class ReconstructionWriter:
         self._volume.file.flush()
         self._guard.check()  # a full disk stops the run here, not at its end
 
+    def judge(self, index: int, p_values: Mapping[str, float], shown: torch.Tensor | None) -> None:
+        """Write how plausible a slice is: p-values by their names, and the map (H, W)."""
+        if self._plausibility is None:
+            self._plausibility = PlausibilityWriter(self._volume.file, self._slices, self._image_shape[-2:])
+        self._plausibility.write(index, p_values, shown)
+
     def __exit__(self, kind, error, traceback) -> None:
         if error is None and len(self._written) < self._slices:
             error = FileError(
@@ -209,6 +218,8 @@ class Reconstructed:
         Of a CT scan.
     posterior : Posterior or None
         Samples and their statistics, where the volume is their mean.
+    plausible : Plausible or None
+        How plausible the slices are, where they were made with a learned prior.
     source : str
     settings, versions : dict
     created : str
@@ -228,6 +239,7 @@ class Reconstructed:
     versions: dict[str, str]
     created: str
     affine: np.ndarray | None = None
+    plausible: Plausible | None = None
 
     @property
     def is_complex(self) -> bool:
@@ -289,6 +301,7 @@ def read_reconstruction(path: str | Path) -> Reconstructed:
                 versions=parse_json(text("versions"), f"the versions of {path}"),
                 created=text("created"),
                 affine=_affine(file),
+                plausible=Plausible.of(file, volume),
             )
     except BaseException:
         file.close()

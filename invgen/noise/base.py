@@ -99,6 +99,13 @@ class Noise(Frozen):
         """True for entries that depend on the image, None where all do."""
         return None
 
+    def standardized(self, prediction: torch.Tensor, measurement: torch.Tensor) -> torch.Tensor:
+        """Residuals ``y - A x`` of unit variance and uncorrelated at the truth, zero at dead pixels.
+
+        For complex data the real and the imaginary part have unit variance each.
+        """
+        raise CapabilityError(f"Residuals of {self.name} noise have no known variance.")
+
     def precision(self, residual: torch.Tensor) -> torch.Tensor:
         """The inverse covariance W, applied to a residual; of models that are `quadratic`."""
         raise CapabilityError(f"{self.name} noise has no weighted backprojection, and no constant Hessian.")

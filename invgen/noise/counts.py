@@ -63,6 +63,10 @@ class Poisson(Noise):
         other = torch.where(root > b, c / (root - b), 0)
         return torch.where(b > 0, b + root, other)
 
+    def standardized(self, prediction, measurement):
+        """``(y - A x) / sqrt(gain A x)``, Pearson's residuals; of at least one quantum."""
+        return (measurement - prediction) / (self.gain * prediction.clamp(min=self.gain)).sqrt()
+
     def scaled(self, factor: float) -> Poisson:
         """Scaling the measurement scales the gain."""
         return Poisson(self.gain * factor)
@@ -158,6 +162,11 @@ class Transmission(Noise):
         if not self._has_background:
             return self._alive(measurement - passed)
         return self._alive(passed * (measurement / (passed + self.background.like(prediction)) - 1))
+
+    def standardized(self, prediction, measurement):
+        """``(y - m) / sqrt(m)`` of the expected counts m, Pearson's residuals; of at least one quantum."""
+        expected = self.expected(prediction)
+        return self._alive((measurement - expected) / expected.clamp(min=1).sqrt())
 
     def curvature(self, prediction, measurement):
         """``I0 exp(-A x) (1 - b y / m^2)``, b the background: at most I0 where A x is not negative."""

@@ -55,6 +55,9 @@ class Gaussian(Noise):
                 raise ParameterError("axis is counted from the end, and negative.")
             factor = covariance_factor(covariance)
             self._factor = Constant(factor)
+            self._whitener = Constant(
+                torch.linalg.solve_triangular(factor, torch.eye(len(factor)).to(factor), upper=False)
+            )
             self._inverse = Constant(torch.cholesky_inverse(factor))
         self._axis = axis
         self.independent = self.std is not None
@@ -69,6 +72,13 @@ class Gaussian(Noise):
             return self._along_axis(self._factor, n)
         std = self.std.like(n)
         return torch.where(torch.isfinite(std), std, 0) * n
+
+    def standardized(self, prediction: torch.Tensor, measurement: torch.Tensor) -> torch.Tensor:
+        """``(y - A x) / std``; with a covariance ``L L.H``, ``inv(L) (y - A x)``."""
+        residual = measurement - prediction
+        if self.std is None:
+            return self._along_axis(self._whitener, residual)
+        return residual / self.std.like(residual)
 
     def precision(self, residual: torch.Tensor) -> torch.Tensor:
         """The inverse covariance, applied to a residual."""

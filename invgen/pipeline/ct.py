@@ -270,7 +270,8 @@ class SliceBySlice(_CT):
         """The image, and what was done to the slice."""
         samples = None if result.samples is None else self._shown(result.samples)[:, None]
         reports = tuple((*report, *_stalling(result)) for report in read.reports)
-        return Solved(self._shown(result.x)[None], samples, reports, result.stats)
+        plausible = self._judged(result, lambda shown: self._shown(shown)[None])
+        return Solved(self._shown(result.x)[None], samples, reports, result.stats, plausibility=plausible)
 
     def _seen(self, row: int) -> tuple[Coverage, Projections]:
         with named(row):
@@ -344,7 +345,8 @@ class Volume(_CT):
         chosen = slice(read.slices.start, read.slices.stop, read.slices.step)
         samples = None if result.samples is None else self._shown(result.samples[:, chosen])
         reports = tuple((*report, *_stalling(result)) for report in read.reports)
-        return Solved(self._shown(result.x[chosen]), samples, reports, result.stats)
+        plausible = self._judged(result, lambda shown: self._shown(shown[chosen]))
+        return Solved(self._shown(result.x[chosen]), samples, reports, result.stats, plausibility=plausible)
 
     def _seen(self, row: int) -> tuple[Coverage, Projections]:
         return self._panel.coverage(), self._panel.row

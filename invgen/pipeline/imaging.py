@@ -129,7 +129,8 @@ class Restoration(Work):
             rows = (x.reshape(-1, x.shape[-1]) for x in (image, truth))
             psnr = [float(metrics.psnr(*rows, data_range=self.recipe.scale or 1.0))]
             report.append(f"PSNR {psnr[0]:.2f} dB")
-        return Solved(image[None], samples, (tuple(report),), result.stats, tuple(psnr))
+        plausible = self._judged(result, lambda shown: shown[None])
+        return Solved(image[None], samples, (tuple(report),), result.stats, tuple(psnr), plausible)
 
     def read(self, slices: range) -> Read:
         """The problem of an image, and the image where the measurement is simulated."""

@@ -153,7 +153,13 @@ class Images(Work):
         images = self._slices_of(self._combined(result.x))[chosen].cpu()
         samples = None if result.samples is None else self._slices_of(result.samples)[:, chosen].cpu()
         filled = tuple(map(str, result.stats.get("partial_fourier", ())))
-        return Solved(images, samples, tuple(report + filled for report in read.reports), result.stats)
+        reports = tuple(report + filled for report in read.reports)
+        plausible = self._judged(result, lambda shown: self._slices_of(self._averaged(shown))[chosen])
+        return Solved(images, samples, reports, result.stats, plausibility=plausible)
+
+    def _averaged(self, shown: torch.Tensor) -> torch.Tensor:
+        """The mean over coils, where the problem is a batch of them."""
+        return shown if shown.ndim == len(self._scan.image_shape) else shown.mean(0)
 
     def _slices_of(self, x: torch.Tensor) -> torch.Tensor:
         """The wanted part of a slab, as its slices, or of a slice as the only one."""

@@ -36,7 +36,8 @@ def draw_slices(
 ) -> None:
     """Draw slices of a reconstruction as a PNG picture, with a bar for the values and one for the size.
 
-    Of samples of a posterior it is their mean, and their standard deviation beside it.
+    Of samples of a posterior it is their mean, and their standard deviation beside it; with a learned prior
+    also the map of where it did not expect the image, and the p-value of the slice.
 
     Parameters
     ----------
@@ -85,8 +86,13 @@ def draw_slices(
             "label": _label(file, phase),
             "aspect": file.pixel_height / file.pixel_size,
         }
-        stds = _stds(file, indices) if compare is None and not phase else None
-        if stds is None:
+        alone = compare is None and not phase
+        stds = _stds(file, indices) if alone else None
+        maps = _maps(file, indices) if alone else None
+        if maps is not None:
+            titles = [f"{title}{_judgement(file, i)}" for title, i in zip(titles, indices, strict=True)]
+            figure = figures.plausibility(images, stds, maps, titles, **about)
+        elif stds is None:
             figure = figures.montage(images, titles, columns=columns, **about)
         else:
             figure = figures.uncertainty(images, stds, titles, **about)
@@ -158,6 +164,18 @@ def _stds(file: Reconstructed, indices: Sequence[int]) -> list[torch.Tensor] | N
     stds = [torch.from_numpy(file.posterior.std[i]) for i in indices]
     # of colors, over all channels
     return [std if std.ndim == 2 else std.square().mean(0).sqrt() for std in stds]
+
+
+def _maps(file: Reconstructed, indices: Sequence[int]) -> list[torch.Tensor] | None:
+    """Maps of plausibility of slices; None where there are none."""
+    shown = None if file.plausible is None else file.plausible.map
+    return None if shown is None else [torch.from_numpy(shown[i]) for i in indices]
+
+
+def _judgement(file: Reconstructed, index: int) -> str:
+    """The p-value of a slice, for its title."""
+    p = None if file.plausible is None else file.plausible.deciding(index)
+    return "" if p is None else f", p = {p:.2g}"
 
 
 def _label(file: Reconstructed, phase: bool) -> str:

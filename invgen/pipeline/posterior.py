@@ -17,7 +17,7 @@ __all__ = ["check_prior", "located", "usable"]
 
 
 def located(name: str) -> str:
-    """The whole path of a prior that is a file, else its name."""
+    """The whole path of a file, or the name of a prior that comes with the package."""
     from invgen.priors.files.checkpoints import shipped
 
     return name if name in shipped() or not Path(name).exists() else str(Path(name).resolve())

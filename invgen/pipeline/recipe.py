@@ -255,6 +255,13 @@ class Recipe:
         panel=_METHOD,
         methods=_of_learned_priors,
     )
+    calibration: str | None = option(
+        Name("FILE"),
+        "Scans that fit operator, noise and prior, with which this one is compared, to warn where it does "
+        "not: a file of invgen.plausibility.calibrate. By default those that come with the prior.",
+        panel=_METHOD,
+        methods=_of_learned_priors,
+    )
     samples: int | None = option(
         Count(),
         "Number of samples of each slice, by default 8.",
@@ -381,10 +388,11 @@ class Recipe:
         return replace(self, **moved, settings=rest)
 
     def located(self) -> Recipe:
-        """The same with the whole path of a prior that is a file, so that it is found from any folder."""
+        """The same with whole paths of a prior and a calibration, so that they are found from any folder."""
         from invgen.pipeline.posterior import located
 
-        return self if self.prior is None else replace(self, prior=located(self.prior))
+        names = {"prior": self.prior, "calibration": self.calibration}
+        return replace(self, **{name: located(value) for name, value in names.items() if value is not None})
 
 
 def kind_of(geometry: str) -> Kind:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from invgen.core.errors import ParameterError
+from invgen.core.errors import InvgenWarning, ParameterError
 from invgen.pipeline.options import taking
 from invgen.pipeline.outputs import check_output
 from invgen.pipeline.reading import Reading
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import torch
     from distributed import Client
 
+    from invgen.pipeline.judging import Judged, Plausibility
     from invgen.solvers.base import Solver
 
 __all__ = ["Summary", "reconstruct", "run"]
@@ -53,6 +55,8 @@ class Summary:
         Where no file was written.
     samples : tensor, shape (n, *images.shape), or None
         Likewise, of samplers; the images are their means.
+    plausibility : Plausibility, or None
+        Of methods with a learned prior: whether slices fit operator, noise and prior.
     """
 
     path: Path | None
@@ -67,6 +71,7 @@ class Summary:
     seconds: float
     images: torch.Tensor | None = None
     samples: torch.Tensor | None = None
+    plausibility: Plausibility | None = None
 
 
 @taking(Recipe, Reading)
@@ -113,6 +118,11 @@ def reconstruct(
     InvgenError
         For scans that cannot be read, options that do not fit them, files that cannot be written, and
         clusters that are lost.
+
+    Warns
+    -----
+    InvgenWarning
+        Where slices do not fit operator, noise and the learned prior; see `invgen.plausibility.assess`.
     """
     return run(
         Path(scan),
@@ -138,6 +148,7 @@ def run(
     from invgen.pipeline.cluster import cluster_of
     from invgen.pipeline.devices import within
     from invgen.pipeline.jobs import jobs_of, run_jobs, work_on
+    from invgen.pipeline.judging import Plausibility
     from invgen.pipeline.sinks import Memory, Sink, check_name, file_for, outputs_of, require_room_for
 
     if output is not None:
@@ -175,6 +186,7 @@ def run(
             sink = stack.enter_context(file_for(output, path, reading, work, slices))
         index = iterations = 0
         psnr: list[float] = []
+        plausible: list[Judged] = []
         jobs = jobs_of(path, reading, work, slices)
 
         def step(done: float) -> None:
@@ -185,9 +197,21 @@ def run(
         for solved in stack.enter_context(closing(results)):
             iterations = max(iterations, solved.iterations)
             psnr += solved.psnr
-            for image, report, samples in solved.each():
-                sink.write(index, image, work.remarks + report, samples)
+            found = solved.plausibility
+            for i, (image, report, samples) in enumerate(solved.each()):
+                report = work.remarks + report
+                if found is not None:
+                    plausible.append(found)
+                    report += found.report
+                    sink.judge(index, found.p_values, None if found.map is None else found.map[i])
+                sink.write(index, image, report, samples)
                 index += 1
+    maps = None if memory is None else memory.maps
+    verdict = Plausibility.of(plausible, slices, maps) if plausible else None
+    if verdict is not None and verdict.warning:
+        warnings.warn(verdict.warning, InvgenWarning, stacklevel=2)
+    if verdict is not None and verdict.remark:
+        notice(f"Whether the scan fits is judged by its residual alone: {verdict.remark}.")
     return Summary(
         path=output,
         slices=slices,
@@ -201,4 +225,5 @@ def run(
         seconds=time.perf_counter() - began,
         images=None if memory is None else memory.images,
         samples=None if memory is None else memory.samples,
+        plausibility=verdict,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +35,9 @@ class Sink(Protocol):
     ) -> None:
         """Take a slice (H, W), the report of its preprocessing, and its samples (n, H, W)."""
 
+    def judge(self, index: int, p_values: Mapping[str, float], shown: torch.Tensor | None) -> None:
+        """Take how plausible a slice is: p-values by their names, and the map (H, W)."""
+
 
 class Memory:
     """Slices in memory.
@@ -49,12 +53,15 @@ class Memory:
     ----------
     images : tensor, shape (count, H, W), in color (count, 3, H, W)
     samples : tensor, shape (n, count, H, W) or (n, count, 3, H, W), or None
+    maps : tensor, shape (count, H, W), or None
+        Of plausibility.
     """
 
     def __init__(self, work: Work, count: int) -> None:
         dtype, n = torch.complex64 if work.complex else torch.float32, work.recipe.samples
         self.images = torch.empty(count, *work.image_shape, dtype=dtype)
         self.samples = None if n is None else torch.empty(n, count, *work.image_shape, dtype=dtype)
+        self.maps: torch.Tensor | None = None
 
     def write(
         self, index: int, image: torch.Tensor, report: tuple[str, ...], samples: torch.Tensor | None
@@ -63,6 +70,13 @@ class Memory:
         self.images[index] = image
         if self.samples is not None and samples is not None:
             self.samples[:, index] = samples
+
+    def judge(self, index: int, p_values: Mapping[str, float], shown: torch.Tensor | None) -> None:
+        """Keep a map; p-values are in the summary."""
+        if shown is not None:
+            if self.maps is None:
+                self.maps = torch.empty(len(self.images), *shown.shape)
+            self.maps[index] = shown
 
 
 class _WithDeviation:
@@ -85,6 +99,9 @@ class _WithDeviation:
         assert samples is not None, "the method draws them"
         self._images.write(index, image)
         self._deviation.write(index, samples.std(0))
+
+    def judge(self, index: int, p_values: Mapping[str, float], shown: torch.Tensor | None) -> None:
+        """Nothing: such files hold images alone."""
 
     def __exit__(self, kind, error, traceback) -> None:
         self._stack.__exit__(kind, error, traceback)

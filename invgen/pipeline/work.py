@@ -11,15 +11,18 @@ from itertools import pairwise
 from typing import Any, Literal
 
 import torch
+from torch import Tensor
 
 from invgen import priors
 from invgen.core.errors import DataError, ParameterError
 from invgen.io.placement import Placement
 from invgen.pipeline.devices import Worker, chosen, devices_of, in_order
 from invgen.pipeline.evaluation import evaluated
+from invgen.pipeline.judging import Judged, judged
 from invgen.pipeline.options import options
 from invgen.pipeline.posterior import check_prior
 from invgen.pipeline.recipe import Recipe, kind_of
+from invgen.plausibility import Calibration, assess
 from invgen.problem import Problem
 from invgen.reconstruction import Reconstruction
 from invgen.solvers.base import Solver, State
@@ -72,6 +75,8 @@ class Solved:
         Those of the solver; see `invgen.Reconstruction`.
     psnr : tuple of float
         Of each slice in dB, where the truth is known.
+    plausibility : Judged, or None
+        Of methods with a learned prior.
     """
 
     images: torch.Tensor
@@ -79,6 +84,7 @@ class Solved:
     reports: tuple[tuple[str, ...], ...]
     statistics: dict[str, Any]
     psnr: tuple[float, ...] = ()
+    plausibility: Judged | None = None
 
     @property
     def iterations(self) -> int:
@@ -133,6 +139,7 @@ class Work(ABC):
         self.recipe, self.unit, self._geometry = recipe.fitting(geometry, default), unit, geometry
         # before anything is computed: the name may be wrong
         self._prior = None if self.recipe.prior is None else evaluated(self.recipe.prior, self.recipe)
+        self._calibration = None if recipe.calibration is None else Calibration.load(recipe.calibration)
         self._solver: Solver | None = None
 
     @property
@@ -267,10 +274,22 @@ class Work(ABC):
 
         shares = _shares(range(seed, seed + samples), len(self.devices) if solver.fewer(2) else 1)
         if len(shares) == 1:
-            return drawn(self.devices[0], shares[0], part)
+            return self._assessed(problem, drawn(self.devices[0], shares[0], part))
         workers = [Worker(device, lambda seeds: seeds, partial(drawn, device)) for device in self.devices]
         found = in_order(shares, workers, lambda done: part(done / samples), len)
-        return _joined([each for _, each in found])
+        return self._assessed(problem, _joined([each for _, each in found]))
+
+    def _assessed(self, problem: Problem, result: Reconstruction) -> Reconstruction:
+        """The same, with how plausible it is in its statistics: of methods with a learned prior."""
+        if not self.method.loads_prior:
+            return result
+        found = assess(self.solver(problem), problem, result, calibration=self._calibration)
+        return replace(result, stats={**result.stats, "plausibility": found})
+
+    def _judged(self, result: Reconstruction, arranged: Callable[[Tensor], Tensor]) -> Judged | None:
+        """How plausible slices are; `arranged` makes them of what has the shape of the real image."""
+        found = result.stats.get("plausibility")
+        return None if found is None else judged(found, arranged)
 
     def _start(self, problem: Problem) -> torch.Tensor | None:
         """Where to start, if not where the solver would."""

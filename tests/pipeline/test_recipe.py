@@ -76,7 +76,7 @@ class TestFitting:
 
     @pytest.mark.parametrize("method", [m for m in METHODS if {*BEAMS, *KSPACE, "imaging"} & set(m.uses)])
     def test_options_of_a_method_are_hyperparameters_of_its_class_or_of_its_prior(self, method):
-        known = set(method.hyperparameters) | {"prior", "samples", "maps", "compress", "whiten"}
+        known = {"prior", "calibration", "samples", "maps", "compress", "whiten", *method.hyperparameters}
         known |= {each.name for each in options(Evaluating)}  # of the prior
         known |= {"weight", "nonnegative"} if method.penalized else set()
         for option in options(Recipe):

@@ -162,6 +162,11 @@ class SliceWriter(ABC):
             self._stack = stack.pop_all()
         return self
 
+    def judge(  # noqa: B027 (no format of images alone has a place for it)
+        self, index: int, p_values: Mapping[str, float], shown: torch.Tensor | None
+    ) -> None:
+        """Nothing: such files hold images alone."""
+
     def write(
         self,
         index: int,

@@ -1,0 +1,168 @@
+"""Scans of objects that priors have and have not seen, as different protocols measure them."""
+
+from __future__ import annotations
+
+import functools
+import math
+from random import Random
+
+import torch
+from scipy.ndimage import map_coordinates
+from torch import Tensor
+from torch.nn import functional as F
+
+import invgen as ig
+from invgen.bench.suites import data as sources
+from invgen.noise import Gaussian
+from invgen.operators import MRI, Fourier, Radon, sampling
+
+__all__ = ["chest", "ct_scan", "head", "mri_scan", "phantom", "shrunk"]
+
+#: Seeds of random objects that `ct-phantoms` has not learned from.
+_HELD_OUT = 1_000_000
+
+_SIDE = 128  # pixels of CT
+_SHAPE = (128, 96)  # of MRI; its field of view is that of 256 x 192 pixels of 0.9 mm
+_WHOLE = (256, 192)
+_COILS = 8
+
+
+def _between(random: Random, low: float, high: float) -> float:
+    """A number between two, uniform in its logarithm."""
+    return low * math.exp(random.random() * math.log(high / low))
+
+
+def ct_scan(seed: int, image: Tensor | None = None) -> ig.Problem:
+    """A scan of parallel beams, 128 x 128 pixels: of a random object, or of an image in [0, 1].
+
+    Of 20 to 180 views and 10^4 to 10^6 quanta a ray, uniform in the logarithm; projections in closed form, or
+    of an image on a grid and a detector twice as fine. The noise is that of the logarithm of the counts.
+    """
+    random = Random(seed)
+    views, quanta = round(_between(random, 20, 180)), _between(random, 1e4, 1e6)
+    value = _between(random, 0.015, 0.04)  # attenuation of a pixel of what is densest
+    A = Radon((_SIDE, _SIDE), angles=views)
+    bins = A.range.shape[-1]
+    if image is None:
+        phantom = ig.phantoms.random(_HELD_OUT + seed, half_width=_SIDE / 2).scaled(value=value)
+        projected = phantom.sinogram([k * math.pi / views for k in range(views)], bins).float()
+    else:
+        fine = Radon(
+            image.shape,
+            angles=views,
+            detector_count=2 * bins,
+            pixel_size=_SIDE / len(image),
+            detector_spacing=0.5,
+        )
+        projected = fine(value * image).unflatten(-1, (bins, 2)).mean(-1)
+    drawn = torch.Generator().manual_seed(seed)
+    counts = torch.poisson(quanta * torch.exp(-projected.double()), generator=drawn).clamp(min=1)
+    return ig.Problem(A, -(counts / quanta).log().float(), Gaussian(counts.rsqrt().float()))
+
+
+def chest(index: int) -> Tensor:
+    """A slice of the 24 chests, 256 x 256, within the disc that a scanner sees, from 0 to 1."""
+    slices = torch.cat(sources.chests(sources.folder()))
+    image = F.avg_pool2d(slices[index][None], 2)[0] / 2.0
+    places = torch.linspace(-1, 1, len(image))
+    return image.clamp(max=1) * (places[:, None] ** 2 + places**2 < 0.96)
+
+
+#: Heads that `brain-mr` has not seen: file, and side of a pixel in mm.
+_HEADS = {"i": ("heads/i_t1_tumour.nii.gz", 0.78125), "chris": ("volumes/chris_t1.nii.gz", 0.88)}
+
+
+@functools.lru_cache(maxsize=2)
+def _slices(name: str) -> Tensor:
+    """Slices that show more than a little of a head, 256 x 192."""
+    found = sources.head(sources.folder(), *_HEADS[name])
+    return found[(found > 0.2).float().mean((1, 2)) > 0.12]
+
+
+def head(name: str, seed: int, turn: float = 0.0) -> Tensor:
+    """A slice of a head on the fine grid, 256 x 192, in a random pose and contrast, turned by degrees."""
+    random, slices = Random(seed), _slices(name)
+    image = slices[random.randrange(len(slices))]
+    angle = math.radians(turn + random.gauss(0, 6))
+    size, shift = math.exp(random.gauss(0, 0.05)), (random.gauss(0, 4), random.gauss(0, 4))
+    fine = (2 * n for n in _SHAPE)
+    rows, columns = (
+        ((torch.arange(n) + 0.5) / n - 0.5) * whole * size for n, whole in zip(fine, _WHOLE, strict=True)
+    )
+    rows, columns = torch.meshgrid(rows, columns, indexing="ij")
+    places = (
+        math.cos(angle) * rows - math.sin(angle) * columns + (_WHOLE[0] - 1) / 2 + shift[0],
+        math.sin(angle) * rows + math.cos(angle) * columns + (_WHOLE[1] - 1) / 2 + shift[1],
+    )
+    drawn = torch.from_numpy(map_coordinates(image.numpy(), torch.stack(places).numpy(), order=3)).clamp(
+        min=0
+    )
+    value = drawn.clamp(min=1e-4) ** math.exp(random.gauss(0, 0.15))
+    return math.exp(random.gauss(0, 0.15)) * value if random.random() < 0.5 else value.flip(-1)
+
+
+def shrunk(image: Tensor) -> Tensor:
+    """An image of a head as one of CT: square, within the disc that a scanner sees, from 0 to 1."""
+    height, width = image.shape
+    square = F.pad(image, ((height - width) // 2,) * 2)[None, None]
+    places = torch.linspace(-1, 1, height)
+    inside = places[:, None] ** 2 + places**2 < 0.96
+    return (square[0, 0] / square.max()) * inside
+
+
+def phantom(kind: str, index: int) -> Tensor:
+    """What is no head, on the fine grid: a chest, or drawn ellipses."""
+    fine = (2 * _SHAPE[0], 2 * _SHAPE[1])
+    if kind == "chest":
+        image = F.interpolate(chest(index)[None, None], size=(fine[1], fine[1]), mode="bilinear")[0, 0]
+        return F.pad(image, (0, 0, (fine[0] - fine[1]) // 2, (fine[0] - fine[1]) // 2))
+    return (
+        ig.phantoms.head(index, half_width=0.45 * fine[1]).image(fine, 1.0, supersample=2).clamp(0, 1).float()
+    )
+
+
+def _places(shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    rows, columns = ((torch.arange(n) - n // 2) / (n / 2) for n in shape)
+    return rows[:, None].expand(shape), columns[None].expand(shape)
+
+
+@functools.lru_cache(maxsize=8)
+def _coil_maps(shape: tuple[int, int], turned: float = 0.0) -> Tensor:
+    """Smooth maps of coils around the field of view, whose squares sum to one; turned by degrees."""
+    rows, columns = _places(shape)
+    turns = [2 * math.pi * c / _COILS for c in range(_COILS)]
+    maps = []
+    for t in turns:
+        place = t + math.radians(turned)
+        near = torch.exp(-((columns - math.cos(place)) ** 2) - (rows - math.sin(place)) ** 2)
+        maps.append(torch.polar(near, t + columns))
+    found = torch.stack(maps)
+    return found / torch.linalg.vector_norm(found, dim=0)
+
+
+def _as_received(image: Tensor, seed: int) -> Tensor:
+    """A complex image, of a smooth random phase."""
+    random, (rows, columns) = Random(seed), _places(tuple(image.shape))
+    a, b, c, d = (random.gauss(0, 1) for _ in range(4))
+    return torch.polar(
+        image, math.pi * a + 1.5 * b * torch.cos(2 * rows + columns) + 2 * c * columns + 2 * d * rows
+    )
+
+
+def mri_scan(seed: int, image: Tensor, turned: float = 0.0) -> ig.Problem:
+    """A scan by eight coils, 128 x 96 pixels, of an image of twice the size.
+
+    By Poisson discs or random lines of R = 2 to 6, with noise of 0.003 to 0.03 of the brightest tissue,
+    uniform in the logarithm. Coil maps of the problem can be turned by degrees, which is wrong.
+    """
+    random, fine = Random(seed), (2 * _SHAPE[0], 2 * _SHAPE[1])
+    rate, std = _between(random, 2, 6), _between(random, 0.003, 0.03)
+    if random.random() < 0.5:
+        mask = sampling.poisson_disc(_SHAPE, rate, seed=seed)
+    else:
+        mask = sampling.random_lines(_SHAPE, rate, center_fraction=0.06, seed=seed)
+    top, left = _SHAPE[0] // 2, _SHAPE[1] // 2
+    kspace = Fourier(fine)(_coil_maps(fine) * _as_received(image, seed))
+    kspace = kspace[..., top : top + _SHAPE[0], left : left + _SHAPE[1]] / 2
+    noise = Gaussian(std)
+    return ig.Problem(MRI(_SHAPE, mask, _coil_maps(_SHAPE, turned)), noise.sample(kspace, seed) * mask, noise)
