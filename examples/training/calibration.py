@@ -1,4 +1,4 @@
-"""Calibrate the warnings on reconstructions of `ct-phantoms`, and keep them in the header of a copy of its file.
+"""Calibrate the warnings on reconstructions of `ct-phantoms`, and keep them in the header of a new file.
 
 python -m examples.training.calibration --output ct-phantoms.safetensors
 

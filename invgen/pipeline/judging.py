@@ -80,9 +80,9 @@ class Plausibility:
     maps : tensor, shape (slices, H, W), or None
         Where no file was written.
     warning : str
-        What a user should know; empty where all slices fit.
+        What a user should know; empty where all slices fit, and where there was no calibration.
     remark : str
-        Why there was no calibration; empty where there was.
+        Why there was no calibration, and what least squares say; empty where there was one.
     """
 
     p_values: dict[str, Tensor]
@@ -103,10 +103,13 @@ class Plausibility:
         misfits = torch.zeros(len(each), dtype=torch.bool)
         p = torch.tensor([each[i].deciding for i in decided], dtype=torch.float64)
         misfits[decided] = false_discoveries(p, LEVEL)
-        remark = next((one.remark for one in each if one.remark), "")
-        return cls(
-            p_values, misfits, maps, _warning(each, misfits.nonzero().flatten().tolist(), rows), remark
-        )
+        warning = _warning(each, misfits.nonzero().flatten().tolist(), rows)
+        reason = next((one.remark for one in each if one.remark), "")
+        if not reason:
+            return cls(p_values, misfits, maps, warning, "")
+        # pixels that are too coarse contradict the data as well: no warning without a calibration
+        remark = f"Whether the scan fits is judged by its residual alone: {reason}. {warning}".strip()
+        return cls(p_values, misfits, maps, "", remark)
 
 
 def _warning(each: Sequence[Judged], misfits: list[int], rows: range) -> str:
@@ -124,4 +127,4 @@ def _warning(each: Sequence[Judged], misfits: list[int], rows: range) -> str:
         farthest = sorted(worst.deviations.items(), key=lambda item: -abs(item[1]))[:_NAMED]
         unusual = ", ".join(f"{name} {z:+.1f}" for name, z in farthest)
         return f"{text} Most unusual, in standard deviations of scans that fit: {unusual}."
-    return f"{text} Least squares alone contradict the operator or the noise level."
+    return f"{text} Least squares contradict the operator, its pixels or the noise level."

@@ -211,7 +211,7 @@ def run(
     if verdict is not None and verdict.warning:
         warnings.warn(verdict.warning, InvgenWarning, stacklevel=2)
     if verdict is not None and verdict.remark:
-        notice(f"Whether the scan fits is judged by its residual alone: {verdict.remark}.")
+        notice(verdict.remark)
     return Summary(
         path=output,
         slices=slices,

@@ -25,6 +25,7 @@ from invgen.plausibility.purification import (
     DiffusionPurification,
     GreedyPurification,
 )
+from invgen.plausibility.reconstructions import Assessment, Calibration, assess, calibrate, pivotal_p_value
 
 __all__ = [
     "FGSM",

@@ -209,12 +209,12 @@ def test_files_that_are_no_calibration_are_refused(content, tmp_path):
 def test_calibrations_in_the_card_of_a_prior(calibration):
     from invgen.plausibility.reconstructions.calibration import calibrations_of
 
-    (found,) = calibrations_of({"calibration": {"mine": calibration.header()}})
+    (found,) = calibrations_of({"scan_calibrations": {"mine": calibration.header()}})
     assert found.scans == 60
     assert calibrations_of({}) == []
     for entry in (3, {"mine": 3}, {"mine": {**calibration.header(), "statistics": {"a": [1.0]}}}):
         with pytest.raises(FileError):
-            calibrations_of({"calibration": entry})
+            calibrations_of({"scan_calibrations": entry})
 
 
 def test_what_cannot_be_judged_is_refused():
