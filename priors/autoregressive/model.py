@@ -261,7 +261,7 @@ class Autoregressive(Trainable):
         least, most = self.image_format.level_bounds(low, high, "Autoregressive.most_probable")
 
         def found(least: Tensor, most: Tensor) -> Tensor:
-            return most_probable(self._network(low), self._predicted, least, most)
+            return most_probable(self._network(low), self.predicted, least, most)
 
         if not len(least):
             return low.clone()

@@ -85,7 +85,7 @@ def test_greedy_decoding_reads_long_images_as_the_whole_network_does():
         tried[:, :, i, j] = torch.arange(4) / 3
         # what comes later has another probability with each level: it is read off the same network
         seen = 2 * tried.flatten(0, 1)[:, None] - 1
-        outputs = prior._predicted(prior._network(seen)(seen))
+        outputs = prior.predicted(prior._network(seen)(seen))
         p = outputs.log_prob(seen)[:, i, j].reshape(3, 4)
         beyond = (torch.arange(4) / 3 - x[:, i, j, None]).abs() > 0.4
         torch.testing.assert_close(p.masked_fill(beyond, -math.inf).argmax(1).double() / 3, purified[:, i, j])
