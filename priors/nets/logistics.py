@@ -117,7 +117,7 @@ class LogisticMixture:
         x = torch.zeros_like(low, dtype=self.logits.dtype)
         weights = F.log_softmax(self.logits, dim=1)
         for c in range(x.shape[1]):
-            mean, log_scale = self._mean(c, x)[:, :, None], self.log_scales[:, :, None, c]
+            mean, log_scale = self.mean(c, x)[:, :, None], self.log_scales[:, :, None, c]
             each = level_log_prob(values, mean, log_scale, self.levels)
             beyond = (levels < low[:, None, c]) | (levels > high[:, None, c])
             found = torch.logsumexp(weights[:, :, None] + each, dim=1).masked_fill(beyond, -torch.inf)
