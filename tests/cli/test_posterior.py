@@ -246,25 +246,26 @@ class TestWhatIsWritten:
 class TestWhatIsShown:
     @pytest.fixture
     def shown(self, monkeypatch):
-        """Images, spreads and titles of the pictures that are made."""
+        """Images, spreads, maps and titles of the pictures that are made."""
         from invgen import figures
 
-        calls, uncertainty = [], figures.uncertainty
+        calls, plausibility = [], figures.plausibility
 
-        def spy(means, stds, titles, **options):
-            calls.append((means, stds, titles, options))
-            return uncertainty(means, stds, titles, **options)
+        def spy(means, stds, maps, titles, **options):
+            calls.append((means, stds, maps, titles, options))
+            return plausibility(means, stds, maps, titles, **options)
 
-        monkeypatch.setattr(figures, "uncertainty", spy)
+        monkeypatch.setattr(figures, "plausibility", spy)
         return calls
 
-    def test_mean_and_spread_side_by_side(self, drawn, invgen, brain, priors, tmp_path, shown):
+    def test_mean_spread_and_plausibility_side_by_side(self, drawn, invgen, brain, priors, tmp_path, shown):
         path, picture = drawn(brain, priors["complex"]), tmp_path / "view.png"
         assert invgen("view", path, "-o", picture, "--window", "0:0.5").exit_code == 0
-        (means, stds, titles, options), found = shown.pop(), all_of(path)
+        (means, stds, maps, titles, options), found = shown.pop(), all_of(path)
         np.testing.assert_allclose(np.stack(means), np.abs(found["reconstruction"]), rtol=1e-6)
         np.testing.assert_array_equal(np.stack(stds), found["std"])
-        assert titles == ["slice 0", "slice 1"]
+        assert all(one.shape == mean.shape for one, mean in zip(maps, means, strict=True))
+        assert [title.split(", p = ")[0] for title in titles] == ["slice 0", "slice 1"]
         assert (options["window"], options["label"]) == ((0, 0.5), "magnitude")
         assert Image.open(picture).width > 600
         for words in (("--phase",), ("--compare", brain)):

@@ -297,7 +297,7 @@ def test_every_prior_reports_its_images_in_one_place(name, case, prior):
 
 def test_every_public_prior_is_registered():
     protocols = {"Composite", "Denoiser", "Density", "Energy", "Generator", "Prior", "Proximable", "Sampler"}
-    others = protocols | {"Staged", "Tunable"}
+    others = protocols | {"Sequential", "Staged", "Tunable"}
     others |= {"ImageFormat", "Learned", "about", "format_of", "from_module", "load"}
     assert set(ig.priors.__all__) - others == set(PRIORS) | set(DENOISERS) | set(GENERATIVE)
 

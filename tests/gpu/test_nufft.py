@@ -132,8 +132,9 @@ def test_it_agrees_with_plain_pytorch(grid, width, dtype):
 def test_a_tile_with_many_points_is_the_sum_of_parts():
     ours, plain, launched = both((16, 16), 6, 300, torch.complex64, spacing=1e-3)
     assert "_collect" in {kernel.name for kernel in launched}
+    # a number is the sum of 300, which both round in another order: their errors add up as at random
     for one, other in zip(ours, plain, strict=True):
-        assert distance(one, other) < ROUNDING[torch.complex64]
+        assert distance(one, other) < math.sqrt(300) * torch.finfo(torch.float32).eps
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)

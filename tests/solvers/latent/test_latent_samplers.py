@@ -85,8 +85,8 @@ def test_of_a_linear_generator_mean_and_variance_are_those_of_the_closed_form(so
     generator = solver.prior
     problem = measured(generator)
     mean, std = posterior_of(generator, problem)
-    draws = after_burn_in(solver, problem, 100).reshape(-1, 8)
-    # in a subspace of three dimensions, of ten thousand draws: a hundredth
+    draws = after_burn_in(solver, problem, 400).reshape(-1, 8)
+    # in a subspace of three dimensions, of forty thousand draws that are alike within a chain: a hundredth
     assert measures.mean_bias(draws, mean, std) < 0.02**2
     assert float((draws.var(0) / std.square() - 1).abs().max()) < 0.05
 
