@@ -391,8 +391,11 @@ class Recipe:
         """The same with whole paths of a prior and a calibration, so that they are found from any folder."""
         from invgen.pipeline.posterior import located
 
-        names = {"prior": self.prior, "calibration": self.calibration}
-        return replace(self, **{name: located(value) for name, value in names.items() if value is not None})
+        found: dict[str, Any] = {}
+        for name in ("prior", "calibration"):
+            if (value := getattr(self, name)) is not None:
+                found[name] = located(value)
+        return replace(self, **found)
 
 
 def kind_of(geometry: str) -> Kind:

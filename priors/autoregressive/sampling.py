@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from invgen.priors.nets.masked import GatedMaskedCNN, gated
 
-__all__ = ["Pixels", "Predicted", "Reader", "Uniforms", "continued", "most_probable"]
+__all__ = ["Ordered", "Pixels", "Predicted", "Reader", "Uniforms", "continued", "most_probable"]
 
 
 class Pixels(Protocol):
@@ -22,6 +22,10 @@ class Pixels(Protocol):
 
     def sample(self, uniform: Tensor) -> Tensor:
         """Values ``(N, C, H, W)`` by uniform numbers ``(N, 1 + C, H, W)``."""
+
+
+class Ordered(Pixels, Protocol):
+    """Distributions of pixels whose values are levels."""
 
     def most_probable(self, low: Tensor, high: Tensor) -> Tensor:
         """The most probable values ``(N, C, H, W)`` from the level `low` to the level `high`."""
@@ -87,13 +91,15 @@ def continued(
     return reader.x
 
 
-def most_probable(network: GatedMaskedCNN, predicted: Predicted, low: Tensor, high: Tensor) -> Tensor:
+def most_probable(
+    network: GatedMaskedCNN, predicted: Callable[[Tensor], Ordered], low: Tensor, high: Tensor
+) -> Tensor:
     """Images of which each pixel is the most probable one within its bounds, given the pixels before it.
 
     Parameters
     ----------
     network : GatedMaskedCNN
-    predicted : callable(outputs) -> Pixels
+    predicted : callable(outputs) -> Ordered
     low, high : int64 tensor, shape (N, C, H, W)
         Lowest and highest level that each pixel may have.
     """
