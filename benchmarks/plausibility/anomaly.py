@@ -1,4 +1,4 @@
-"""Anomaly detection: type-I errors on held-out digits, and what is told from them.
+"""Anomaly detection: type-I errors on held-out digits, and power against outliers.
 
 The statistic that is recommended, its compressors and its turns were chosen by digits 1,000 to 2,400 of the
 8,000, priors fitted to the first 400 of the shuffled pictures of clothes, and the next 200. What is tested

@@ -199,7 +199,7 @@ class Cluster:
         return self._client.status == "running"
 
     def _end(self) -> None:
-        """Tell workers that the run is over, where they can still be told."""
+        """End the run on the workers that can still be reached."""
         from invgen.pipeline.chunks import end
 
         with suppress(Exception):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from invgen.core.errors import DataError, DtypeError, ShapeError
 from invgen.core.space import check_finite
 from invgen.priors.image_format import ImageFormat
 
-__all__ = ["checked_images", "checked_labels"]
+__all__ = ["check_range", "checked_images", "checked_labels"]
 
 #: How far beyond the value range an image may be, in parts of it: rounding, and no other unit.
 _BEYOND = 1e-3
@@ -32,16 +33,30 @@ def checked_images(x: Tensor, images: ImageFormat, who: str) -> Tensor:
     """
     images.check(x, who)
     check_finite(x, who, waits=True)
-    if images.value_range is not None and not x.is_complex() and x.numel():
-        low, high = images.value_range
-        least, most, slack = float(x.detach().min()), float(x.detach().max()), _BEYOND * (high - low)
-        if least < low - slack or most > high + slack:
-            raise DataError(
-                f"{who} expects images with values from {low:g} to {high:g}; got {least:g} to {most:g}. "
-                "Bring them to that range."
-            )
+    if not x.is_complex():
+        check_range(x, images, who, _BEYOND)
     batch = images.batch_shape(x)
     return x.reshape(-1, *x.shape[len(batch) :])
+
+
+def check_range(x: Tensor, images: ImageFormat, who: str, beyond: float) -> None:
+    """Raise where values are out of the range of images by more than a part `beyond` of it.
+
+    Raises
+    ------
+    DataError
+    """
+    if images.value_range is None or not x.numel():
+        return
+    (low, high), x = images.value_range, x.detach()
+    if x.is_complex():
+        x, low = torch.view_as_real(x), -high
+    least, most, slack = float(x.min()), float(x.max()), beyond * (high - low)
+    if least < low - slack or most > high + slack:
+        raise DataError(
+            f"{who} expects images with values from {low:g} to {high:g}; got {least:g} to {most:g}. "
+            "Bring them to that range."
+        )
 
 
 def checked_labels(labels: Tensor, count: int, classes: int, who: str) -> Tensor:

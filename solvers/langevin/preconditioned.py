@@ -92,6 +92,7 @@ class PreconditionedLangevin(DiffusionSolver):
         before = state.get("denoised", lambda: x0)
         # noise of which, beside what is left of the old, there is the level `low`
         fresh = math.sqrt(low**2 - ((1 - gamma) * high) ** 2) if (1 - gamma) * high < low else 0.0
+        # a little less than half, so that the variance of what the prior determines follows the falling level
         centre = x0 + _MOMENTUM * math.sqrt(low / high) * (x0 - before) + fresh / gamma * draws(x)
         rho, scale = x.real.new_full(problem.batch_shape, low), math.sqrt(2 / gamma - 1)
         x = (1 - gamma) * x + gamma * data_step.around(centre, rho, draws, scale=scale)

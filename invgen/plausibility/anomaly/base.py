@@ -12,6 +12,7 @@ from torch import Tensor
 
 from invgen.core.errors import DataError, FileError, ParameterError, ShapeError
 from invgen.core.text import brief
+from invgen.plausibility.inputs import check_range
 from invgen.priors.base import require
 from invgen.priors.image_format import ImageFormat, format_of
 
@@ -166,17 +167,7 @@ def check_images(images: Any, image_format: ImageFormat, who: str) -> None:
         raise ShapeError(
             f"{who} expects images (n, *image) with {image_format.axes} axes each; got {tuple(images.shape)}."
         )
-    if image_format.value_range is None or not images.numel():
-        return
-    low, high = image_format.value_range
-    if images.is_complex():
-        images, low = torch.view_as_real(images), -high
-    least, most, slack = float(images.min()), float(images.max()), _ROUNDING * (high - low)
-    if least < low - slack or most > high + slack:
-        raise DataError(
-            f"{who} expects values from {low:g} to {high:g}, those of the prior's images; got {least:g} to "
-            f"{most:g}. Scale the images as those that the prior has learned from."
-        )
+    check_range(images, image_format, who, _ROUNDING)
 
 
 def in_parts(function: Callable[[Tensor], Tensor], images: Tensor, at_once: int | None = None) -> Tensor:

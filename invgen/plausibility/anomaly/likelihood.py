@@ -74,8 +74,27 @@ class LogLikelihood(LikelihoodStatistic):
         return energy
 
 
+class _FromEntropy(LikelihoodStatistic):
+    """A dataclass with a field `entropy`, in nats, that data estimate."""
+
+    entropy: float | None
+
+    def __post_init__(self) -> None:
+        if self.entropy is not None and not (has_type(self.entropy, float) and math.isfinite(self.entropy)):
+            raise ParameterError(f"entropy is a number of nats; got {self.entropy!r}.")
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether the entropy is known."""
+        return self.entropy is not None
+
+    def _fit(self, prior: Any, images: Tensor) -> Self:
+        entropy: Any = {"entropy": _entropy(prior, images)}
+        return replace(self, **entropy)
+
+
 @dataclass(frozen=True)
-class Typicality(LikelihoodStatistic):
+class Typicality(_FromEntropy):
     """Distance of an image from the typical set, ``|-log p(x) - H|``, in nats.
 
     Nalisnick et al. (2019), "Detecting out-of-distribution inputs to deep generative models using
@@ -91,17 +110,6 @@ class Typicality(LikelihoodStatistic):
 
     entropy: float | None = None
 
-    def __post_init__(self) -> None:
-        _check_entropy(self.entropy)
-
-    @property
-    def is_fitted(self) -> bool:
-        """Whether the entropy is known."""
-        return self.entropy is not None
-
-    def _fit(self, prior: Any, images: Tensor) -> Self:
-        return replace(self, entropy=_entropy(prior, images))
-
     def given(self, prior: Any, images: Tensor, energy: Tensor) -> Tensor:
         """Its distance from the entropy."""
         assert self.entropy is not None
@@ -109,7 +117,7 @@ class Typicality(LikelihoodStatistic):
 
 
 @dataclass(frozen=True)
-class BatchTypicality(LikelihoodStatistic):
+class BatchTypicality(_FromEntropy):
     """Distance of several images together from the typical set, ``|mean of -log p(x_m) - H|``, in nats.
 
     Nalisnick et al. (2019), section 3: a hypothesis of M images, that all come from the prior's distribution.
@@ -130,31 +138,18 @@ class BatchTypicality(LikelihoodStatistic):
     entropy: float | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         as_count(self.size, "size, the number of images of a group,", least=2)
-        _check_entropy(self.entropy)
 
     @property
     def group(self) -> int:
         """M."""
         return self.size
 
-    @property
-    def is_fitted(self) -> bool:
-        """Whether the entropy is known."""
-        return self.entropy is not None
-
-    def _fit(self, prior: Any, images: Tensor) -> Self:
-        return replace(self, entropy=_entropy(prior, images))
-
     def given(self, prior: Any, images: Tensor, energy: Tensor) -> Tensor:
         """The distance of its mean over a group from the entropy."""
         assert self.entropy is not None
         return (energy.reshape(-1, self.size).mean(1) - self.entropy).abs()
-
-
-def _check_entropy(entropy: float | None) -> None:
-    if entropy is not None and not (has_type(entropy, float) and math.isfinite(entropy)):
-        raise ParameterError(f"entropy is a number of nats; got {entropy!r}.")
 
 
 def _entropy(prior: Any, images: Tensor) -> float:

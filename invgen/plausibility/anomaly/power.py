@@ -1,4 +1,4 @@
-"""How well a statistic tells outliers from inliers: ROC, the area below it, and the power at a level."""
+"""How well a statistic separates outliers from inliers: ROC, the area below it, and the power at a level."""
 
 from __future__ import annotations
 
