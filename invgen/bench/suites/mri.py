@@ -144,7 +144,7 @@ class CartesianMRI(ImageSuite):
             wavelets(),
             add("diffpir", prior),
             add("dds", prior),
-            add("split-gibbs", prior, prior_steps=2, rho_range=(0.005, self.sampling["sigma_range"][1])),
+            add("split-gibbs", prior, rho_range=(0.02, self.sampling["sigma_range"][1])),
             add("annealed-langevin", prior),
             *peers(self.use),
         )
