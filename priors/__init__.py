@@ -8,7 +8,7 @@ folder              holds
 `densities`         closed forms: `Gaussian`, `GaussianMixture`, `KernelDensity`; of patches `PatchMixture`;
                     of points in a few dimensions `Histogram`, `NearestNeighbors`, `NeuralCDF`
 `denoisers`         `NonLocalMeans`, `TVDenoiser`, `CycleSpunWavelets`, `BM3D`; any penalty as a
-                    `ProxDenoiser`, any network as a `NetworkDenoiser`
+                    `ProxDenoiser`, any network as a `NetworkDenoiser`; of volumes by their `Planes`
                     `DenoisingAutoencoder`, of one noise level and a Markov chain
 `diffusion`         diffusion models, `Diffusion`
 `autoregressive`    pixel by pixel, given those before: `Autoregressive`, `ContextTable`
@@ -47,6 +47,7 @@ from invgen.priors.denoisers import (
     DenoisingAutoencoder,
     NetworkDenoiser,
     NonLocalMeans,
+    Planes,
     ProxDenoiser,
     TVDenoiser,
 )
@@ -115,6 +116,7 @@ __all__ = [
     "NonLocalMeans",
     "NonNegative",
     "PatchMixture",
+    "Planes",
     "Prior",
     "ProxDenoiser",
     "Proximable",

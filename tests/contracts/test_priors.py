@@ -27,6 +27,7 @@ from invgen.priors import (
     NonLocalMeans,
     NonNegative,
     PatchMixture,
+    Planes,
     ProxDenoiser,
     Tikhonov,
     TotalVariation,
@@ -204,6 +205,10 @@ DENOISERS = {
         "defaults": (CycleSpunWavelets(), {}),
         "soft": (CycleSpunWavelets("db2", 2, threshold=1.5, soft=True), {}),
         "complex": (CycleSpunWavelets(levels=2), COMPLEX),
+    },
+    "Planes": {
+        "defaults": (Planes(CycleSpunWavelets(levels=2)), {"image_shape": (4, 9, 10)}),
+        "two axes": (Planes(TVDenoiser(), (-3, -1)), {**COMPLEX, "image_shape": (4, 9, 10)}),
     },
     # each call takes the package a second
     "BM3D": {

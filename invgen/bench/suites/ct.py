@@ -226,8 +226,8 @@ class CT(ImageSuite):
     @property
     def entries(self) -> tuple[Entry, ...]:
         """Classical methods, plug-and-play and posterior samplers by the subject's prior, other packages."""
-        prior, add = self.subject.prior, self.from_table
-        guided = {"iterations": 4 * self.sampling["iterations"], "sigma_range": None}
+        prior, add, levels = self.subject.prior, self.from_table, self.sampling["iterations"]
+        guided = {"iterations": 4 * levels, "sigma_range": None}
         every = (
             add("fbp"),
             add("cg"),
@@ -239,7 +239,7 @@ class CT(ImageSuite):
             add("diffpir", prior),
             add("dds", prior),
             add("dps", prior, **guided),
-            add("split-gibbs", prior, rho_range=self.sampling["sigma_range"]),
+            add("split-gibbs", prior, iterations=3 * levels // 2, rho_range=(0.03, 5.0)),
             add("predictor-corrector", prior),
             *peers(self.use),
         )

@@ -136,7 +136,7 @@ class CartesianMRI(ImageSuite):
     @property
     def entries(self) -> tuple[Entry, ...]:
         """Linear and sparse reconstructions, posterior samplers, other packages."""
-        add, prior = self.from_table, self.prior
+        add, prior, levels = self.from_table, self.prior, self.sampling["iterations"]
         every = (
             add("zero-filled"),
             add("cg-sense"),
@@ -144,7 +144,7 @@ class CartesianMRI(ImageSuite):
             wavelets(),
             add("diffpir", prior),
             add("dds", prior),
-            add("split-gibbs", prior, rho_range=(0.02, self.sampling["sigma_range"][1])),
+            add("split-gibbs", prior, iterations=3 * levels // 2, rho_range=(0.02, 1.0)),
             add("annealed-langevin", prior),
             *peers(self.use),
         )
