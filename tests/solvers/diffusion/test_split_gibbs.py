@@ -62,7 +62,7 @@ def test_few_iterations_on_a_gaussian_prior_give_its_posterior(name, iterations,
     monkeypatch.setattr("invgen.solvers.sampling.unbiased_step.SAMPLER_PRECISION", 1e-7)
     prior, prob = case(name)
     off, ratio = errors(*reached(SplitGibbs(prior, iterations=iterations), prob), prior.posterior(prob))
-    assert float(off.square().mean().sqrt()) < (0.012 if iterations == 45 else 0.005)
+    assert float(off.square().mean().sqrt()) < (0.007 if iterations == 45 else 0.003)
     assert float((ratio - 1).abs().max()) < 0.01
     covered = coverage(off, ratio)
     assert bool(((covered > 0.898) & (covered < 0.902)).all())
