@@ -7,18 +7,26 @@ The sampler sees nothing of the prior but its denoiser, and of a Gaussian a line
 benchmark put those of many samplers into tables.
 """
 
-from invgen.certification.cases import CASES, GAUSSIAN, MIXTURES, Case, Setting
+from invgen.certification.cases import CASES, GAUSSIAN, MIXTURES, Case, find_case
+from invgen.certification.fields import FIELDS, field_setting
 from invgen.certification.figures import Figures, certify
+from invgen.certification.setting import Setting
+from invgen.certification.stationary import FieldPosterior, field_posterior
 from invgen.certification.view import DenoiserView, GeneratorView
 
 __all__ = [
     "CASES",
+    "FIELDS",
     "GAUSSIAN",
     "MIXTURES",
     "Case",
     "DenoiserView",
+    "FieldPosterior",
     "Figures",
     "GeneratorView",
     "Setting",
     "certify",
+    "field_posterior",
+    "field_setting",
+    "find_case",
 ]

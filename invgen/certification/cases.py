@@ -8,31 +8,24 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
+from invgen.certification.setting import Setting
 from invgen.certification.view import DenoiserView, GeneratorView
 from invgen.core.errors import FileError, ParameterError
 from invgen.noise import Gaussian as Noise
 from invgen.operators import MRI, Downsample, LinearOperator, Mask, MatrixOperator, Radon
 from invgen.priors import Gaussian, GaussianMixture, KernelDensity
 
-__all__ = ["CASES", "DIGITS", "GAUSSIAN", "MIXTURES", "Case", "Setting", "digits_of", "find_case"]
+__all__ = ["CASES", "DIGITS", "GAUSSIAN", "MIXTURES", "Case", "digits_of", "find_case"]
 
 #: What of the folder of data the digits are in.
 DIGITS = "digits/mnist8k-images-idx3-ubyte.gz"
 
 #: Standard deviation of the noise of Gaussian cases, over that of what is measured.
 _NOISE = 0.3
-
-
-class Setting(NamedTuple):
-    """What images are like, how they are measured, and how strong the noise is."""
-
-    prior: GaussianMixture
-    operator: LinearOperator
-    noise: Noise
 
 
 @dataclass(frozen=True)

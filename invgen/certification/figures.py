@@ -11,7 +11,8 @@ from typing import Any, cast
 import torch
 
 from invgen.certification import measures
-from invgen.certification.cases import Case, Setting, find_case
+from invgen.certification.cases import Case, find_case
+from invgen.certification.setting import Setting
 from invgen.core.checks import as_count
 from invgen.core.errors import DtypeError, ParameterError, ShapeError
 from invgen.problem import Problem
