@@ -159,6 +159,28 @@ MEASURES: dict[str, Measure] = {
         "probability of ranks of the truths as far from uniform as these or further, if the sampler is right",
         "",
     ),
+    # of ranks, see `invgen.certification.Ranks`
+    "sbc": Measure(
+        "SBC, p",
+        "probability of ranks as uneven as those of the most uneven statistic, if the sampler is right: "
+        "chi-square tests of pixels, likelihood and prior density (Talts et al. 2018), times their number",
+        "",
+    ),
+    "tarp_p": Measure(
+        "TARP, p",
+        "probability of an expected coverage as far from the diagonal (Lemos et al. 2023), if the sampler is "
+        "right: above 0.05 it is in the simultaneous 95 % band",
+        "",
+    ),
+    "tarp_gap": Measure(
+        "TARP, gap", "largest distance of the expected coverage from the credible level", "lower"
+    ),
+    "rank_variance": Measure(
+        "ranks, variance",
+        "variance of the pixels' ranks over that of uniform ones: above one samples are too narrow or biased",
+        "one",
+        2,
+    ),
     # of operators
     "forward_ms": Measure(
         "forward / ms", "shortest of repeated runs, taken in turns with invgen's", "lower", 2

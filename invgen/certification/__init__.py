@@ -7,11 +7,13 @@ The sampler sees nothing of the prior but its denoiser, and of a Gaussian a line
 benchmark put those of many samplers into tables.
 """
 
-from invgen.certification.cases import CASES, GAUSSIAN, MIXTURES, Case, find_case
+from invgen.certification.cases import CASES, GAUSSIAN, MIXTURES, SMALL_NOISE, Case, find_case
 from invgen.certification.fields import FIELDS, field_setting
 from invgen.certification.figures import Figures, certify
+from invgen.certification.ranks import Ranks, rank_truths
 from invgen.certification.setting import Setting
 from invgen.certification.stationary import FieldPosterior, field_posterior
+from invgen.certification.stein import Stein, kernel_stein, posterior_score
 from invgen.certification.view import DenoiserView, GeneratorView
 
 __all__ = [
@@ -19,14 +21,20 @@ __all__ = [
     "FIELDS",
     "GAUSSIAN",
     "MIXTURES",
+    "SMALL_NOISE",
     "Case",
     "DenoiserView",
     "FieldPosterior",
     "Figures",
     "GeneratorView",
+    "Ranks",
     "Setting",
+    "Stein",
     "certify",
     "field_posterior",
     "field_setting",
     "find_case",
+    "kernel_stein",
+    "posterior_score",
+    "rank_truths",
 ]

@@ -12,14 +12,27 @@ from typing import Any
 
 import torch
 
+from invgen.certification.fields import FIELDS, field_setting
+from invgen.certification.posteriors import Known, closed_form
 from invgen.certification.setting import Setting
+from invgen.certification.stationary import known_field
 from invgen.certification.view import DenoiserView, GeneratorView
 from invgen.core.errors import FileError, ParameterError
 from invgen.noise import Gaussian as Noise
 from invgen.operators import MRI, Downsample, LinearOperator, Mask, MatrixOperator, Radon
 from invgen.priors import Gaussian, GaussianMixture, KernelDensity
 
-__all__ = ["CASES", "DIGITS", "GAUSSIAN", "MIXTURES", "Case", "digits_of", "find_case"]
+__all__ = [
+    "CASES",
+    "DIGITS",
+    "GAUSSIAN",
+    "MIXTURES",
+    "SMALL_NOISE",
+    "VECTORS",
+    "Case",
+    "digits_of",
+    "find_case",
+]
 
 #: What of the folder of data the digits are in.
 DIGITS = "digits/mnist8k-images-idx3-ubyte.gz"
@@ -44,6 +57,8 @@ class Case:
         network says of the images that it was trained on.
     view : callable
         Makes what a sampler sees, of the prior and `std`.
+    posterior : callable
+        Makes of a setting what makes the posterior of a measurement.
     """
 
     name: str
@@ -51,6 +66,7 @@ class Case:
     setting: Callable[[int], Setting]
     std: float
     view: Callable[[Any, float], DenoiserView] = DenoiserView
+    posterior: Callable[[Setting], Callable[[torch.Tensor], Known]] = closed_form
 
 
 def _generator(seed: int) -> torch.Generator:
@@ -131,6 +147,17 @@ def _as_matrix(operator: LinearOperator) -> MatrixOperator:
     return MatrixOperator(_explicit(operator), operator.domain.shape)
 
 
+def _small_noise(d: int, level: float, mixture: bool) -> Callable[[int], Setting]:
+    """Half as many measurements as dimensions, with noise of a small part of the prior's deviation."""
+
+    def setting(seed: int) -> Setting:
+        prior = (_mixture if mixture else partial(_vectors, isotropic=False))(d, 1)(seed).prior
+        A = torch.randn(d // 2, d, generator=_generator(seed + 1)) / math.sqrt(d)
+        return Setting(prior, MatrixOperator(A), Noise(level * (_MIXTURE_STD if mixture else 1.0)))
+
+    return setting
+
+
 def _mixture(d: int, measured: int) -> Callable[[int], Setting]:
     """The mixture of Cardoso et al. (2024), appendix B.3, with a random operator and noise."""
 
@@ -169,7 +196,18 @@ def _digits(seed: int, path: Path | None = None) -> Setting:
     return Setting(KernelDensity(data, 0.1), Mask(mask), Noise(0.1))
 
 
+def _fields() -> list[Case]:
+    """Stationary fields of 128 x 128 pixels."""
+    return [
+        Case(name, about, partial(field_setting, name), 1.0, DenoiserView, known_field)
+        for name, (about, _) in FIELDS.items()
+    ]
+
+
 _SMALL, _WIDE = (4, 4), (4, 8)
+
+#: Standard deviation of a pixel of the mixtures, of equal weights.
+_MIXTURE_STD = math.sqrt(8**2 * 2 + 1)
 
 #: Those with a Gaussian prior, which is a linear generator too.
 _GAUSSIAN = [
@@ -217,7 +255,7 @@ _ALL = [
             f"mixture-{d}-{m}",
             f"mixture of 25 Gaussians in {d} dimensions, {m} measurement{'s' * (m > 1)}",
             _mixture(d, m),
-            math.sqrt(8**2 * 2 + 1),
+            _MIXTURE_STD,
         )
         for d in (8, 80)
         for m in (1, 2, 4, *(() if d == 8 else (d // 2,)))
@@ -225,12 +263,33 @@ _ALL = [
     Case("digits", "fifty digits of 14 x 14 pixels with noise, the upper half seen", _digits, 0.3),
 ]
 
+#: Measurements so exact that the posterior is a thousand times as narrow as the prior in some directions.
+_SMALL_NOISE = [
+    Case(
+        f"small-noise-{'mixture-' * mixture}{d}-{level}",
+        f"{'mixture of 25 Gaussians' if mixture else 'Gaussian'} in {d} dimensions, {d // 2} "
+        f"measurement{'s' * (d > 2)} with noise of {level} of the prior's deviation",
+        _small_noise(d, level, mixture),
+        _MIXTURE_STD if mixture else 1.0,
+        DenoiserView if mixture else GeneratorView,
+    )
+    for mixture in (False, True)
+    for d in (2, 8, 32)
+    for level in (0.01, 0.001)
+]
+
 #: The problems by their names.
-CASES = {case.name: case for case in _ALL}
+CASES = {case.name: case for case in (*_ALL, *_SMALL_NOISE, *_fields())}
+
+#: Names of those in 2 to 80 dimensions with the noise of usual measurements, and of digits.
+VECTORS = tuple(case.name for case in _ALL)
+
+#: Names of those with small noise.
+SMALL_NOISE = tuple(case.name for case in _SMALL_NOISE)
 
 #: Names of those with a Gaussian prior, and of those with a mixture.
 GAUSSIAN = tuple(case.name for case in _GAUSSIAN)
-MIXTURES = tuple(name for name in CASES if name.startswith("mixture"))
+MIXTURES = tuple(name for name in VECTORS if name.startswith("mixture"))
 
 
 def digits_of(path: Path) -> Case:

@@ -86,13 +86,13 @@ def _mask(shape: tuple[int, int], seed: int) -> LinearOperator:
     return Mask(random_pixels(shape, 0.2, seed))
 
 
-#: Operators of an image's shape and a seed, by the name of the problem.
-FIELDS: dict[str, Callable[[tuple[int, int], int], LinearOperator]] = {
-    "field-ct": _ct,
-    "field-mri": _mri,
-    "field-coils": _coils,
-    "field-blur": _blur,
-    "field-mask": _mask,
+#: What each problem is in a line, and its operator of an image's shape and a seed, by the problem's name.
+FIELDS: dict[str, tuple[str, Callable[[tuple[int, int], int], LinearOperator]]] = {
+    "field-ct": ("Gaussian fields of 128 x 128 pixels, 16 projections", _ct),
+    "field-mri": ("complex Gaussian fields of 128 x 128 pixels, an eighth of k-space", _mri),
+    "field-coils": ("complex Gaussian fields of 128 x 128 pixels, 4 coils, a 20th of k-space", _coils),
+    "field-blur": ("Gaussian fields of 128 x 128 pixels, blurred by 2 pixels", _blur),
+    "field-mask": ("Gaussian fields of 128 x 128 pixels, a fifth of which are seen", _mask),
 }
 
 
@@ -102,7 +102,7 @@ def field_setting(name: str, seed: int = 0, shape: tuple[int, int] = (SIDE, SIDE
     >>> setting = field_setting("field-ct")
     >>> posterior = field_posterior(setting)               # mean(y), std, sample(y, n, seed)
     """
-    operator = FIELDS[name](shape, seed)
+    operator = FIELDS[name][1](shape, seed)
     prior = stationary_prior(shape, field=operator.domain.field)
     observed = operator(prior.sample(_DRAWS, seed) - prior.mean())
     measured = int((observed[0] != 0).sum()) * (2 if observed.is_complex() else 1)

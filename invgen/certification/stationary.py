@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable
-from functools import cached_property
+from collections.abc import Callable, Iterable
+from functools import cached_property, partial
 
 import torch
 
+from invgen.certification.posteriors import Known
 from invgen.certification.setting import Setting
 from invgen.core.errors import CapabilityError
 from invgen.core.frozen import Frozen
@@ -15,7 +16,7 @@ from invgen.noise import Gaussian as Noise
 from invgen.operators import LinearOperator, Space
 from invgen.priors.densities.covariances import Stationary
 
-__all__ = ["FieldPosterior", "field_posterior"]
+__all__ = ["FieldPosterior", "field_posterior", "known_field"]
 
 #: Measurements whose matrix fits into memory and seconds.
 _MEASURED = 5000
@@ -50,6 +51,16 @@ def field_posterior(setting: Setting) -> FieldPosterior:
         raise CapabilityError("field_posterior needs white Gaussian noise: one standard deviation.")
     symbol = _convolution(operator)
     return _ByMeasurements(setting) if symbol is None else _ByFrequencies(setting, symbol)
+
+
+def known_field(setting: Setting) -> Callable[[torch.Tensor], Known]:
+    """The posterior of each measurement of a field."""
+    posterior = field_posterior(setting)
+
+    def given(y: torch.Tensor) -> Known:
+        return Known(posterior.mean(y), posterior.std, partial(posterior.sample, y))
+
+    return given
 
 
 class FieldPosterior(Frozen):
