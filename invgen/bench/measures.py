@@ -154,6 +154,13 @@ MEASURES: dict[str, Measure] = {
     "variance_error": Measure(
         "variance, error", "root mean square, over pixels, of how far that ratio is from one", "lower"
     ),
+    "mmse_gap": Measure(
+        "error of the mean / dB",
+        "mean squared error of the samples' mean over that of the posterior's, in dB, averaged over the "
+        "measurements (Zach et al. 2026): zero is the least possible",
+        "lower",
+        2,
+    ),
     "calibration": Measure(
         "ranks, p",
         "probability of ranks of the truths as far from uniform as these or further, if the sampler is right",

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from invgen.certification.fields import FIELDS, field_setting
+from invgen.certification.levy import SIGNALS, LevyProcess, levy_posterior, levy_setting
 from invgen.certification.posteriors import Known, closed_form
 from invgen.certification.setting import Setting
 from invgen.certification.stationary import known_field
@@ -204,6 +205,21 @@ def _fields() -> list[Case]:
     ]
 
 
+def _signals() -> list[Case]:
+    """Lévy processes at 64 times."""
+    return [
+        Case(
+            name,
+            about,
+            partial(levy_setting, name),
+            float(LevyProcess(increments).image_format.std or 0),
+            DenoiserView,
+            levy_posterior,
+        )
+        for name, (about, increments, _) in SIGNALS.items()
+    ]
+
+
 _SMALL, _WIDE = (4, 4), (4, 8)
 
 #: Standard deviation of a pixel of the mixtures, of equal weights.
@@ -279,7 +295,7 @@ _SMALL_NOISE = [
 ]
 
 #: The problems by their names.
-CASES = {case.name: case for case in (*_ALL, *_SMALL_NOISE, *_fields())}
+CASES = {case.name: case for case in (*_ALL, *_SMALL_NOISE, *_fields(), *_signals())}
 
 #: Names of those in 2 to 80 dimensions with the noise of usual measurements, and of digits.
 VECTORS = tuple(case.name for case in _ALL)

@@ -41,6 +41,10 @@ class Figures:
         Variance over that of the posterior, the average over pixels and measurements: one is right.
     variance_error : float
         Root mean square of how far that ratio is from one at each pixel.
+    mmse_gap : float
+        Mean squared error of the samples' mean over that of the posterior's, in dB, averaged over the
+        measurements (Zach et al. 2026): zero is the least possible, and n exact samples have
+        ``10 log10(1 + 1/n)`` on average over many truths.
     coverage_50, coverage_90 : float
         Probability of the samples' intervals of that level: the fraction of the truths that lie in them.
     calibration : float
@@ -57,6 +61,7 @@ class Figures:
     mean_bias: float
     variance_ratio: float
     variance_error: float
+    mmse_gap: float
     coverage_50: float
     coverage_90: float
     calibration: float
@@ -130,7 +135,7 @@ def certify(
         counted["seconds"] += time.perf_counter() - began
         counted["evaluations"] += view.evaluations / (rounds * samples * measurements)
         counted["derivatives"] += view.derivatives / (rounds * samples * measurements)
-        figures += _compared(case.posterior(setting), problem, result, seeds)
+        figures += _compared(case.posterior(setting), truths, problem, result, seeds)
         ranks += _ranks(result, truths, next(seeds))
         if advance is not None:
             advance()
@@ -160,6 +165,7 @@ def require_enough(samples: int, measurements: int, rounds: int) -> tuple[int, i
 
 def _compared(
     posterior_of: Callable[[torch.Tensor], Known],
+    truths: torch.Tensor,
     problem: Problem,
     result: Reconstruction,
     seeds: Iterator[int],
@@ -186,6 +192,7 @@ def _compared(
             "mean_bias": measures.mean_bias(drawn, mean, std),
             "variance_ratio": measures.variance_ratio(drawn, std),
             "variance_error": measures.variance_error(drawn, std),
+            "mmse_gap": measures.mmse_gap(drawn.double().mean(0), mean, as_rows(truths[i][None])[0]),
             "coverage_50": inside[0.5],
             "coverage_90": inside[0.9],
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +15,7 @@ from invgen.certification.cases import Case, find_case
 from invgen.certification.runs import as_build, as_rows, checked, measured, seeds_of
 from invgen.certification.setting import Setting
 from invgen.core.checks import as_count
-from invgen.core.errors import ParameterError
-from invgen.priors.base import Density
+from invgen.core.errors import CapabilityError, ParameterError
 from invgen.problem import Problem
 
 __all__ = ["Ranks", "rank_truths", "ranks_among"]
@@ -41,7 +41,7 @@ class Ranks:
     ranks : mapping of str to integer tensor, shape (replicas,)
         By the name of the statistic.
     evaluations : float
-        Of the denoiser, or generator, in each replica.
+        Of the denoiser, or generator, for each sample.
     """
 
     samples: int
@@ -105,13 +105,14 @@ def rank_truths(
     replicas: int = 500,
     samples: int = 99,
     drawn: int | None = None,
+    measurements: int = 1,
     seed: int = 0,
     advance: Callable[[], None] | None = None,
 ) -> Ranks:
     """Rank truths among the samples that a sampler draws of their posteriors.
 
     Simulation-based calibration, Talts et al. (2018), algorithm 1. Prior, operator, noise, truth and
-    measurement are drawn anew in each replica, and the sampler is run on each alone. Ranked are
+    measurement are drawn anew in each replica. Ranked are
 
     - pixels, eight of them evenly spaced where there are more, of complex images of both parts;
     - the logarithms of the likelihood, and of the prior's density where there is one, which Modrák et al.
@@ -135,10 +136,15 @@ def rank_truths(
     samples : int
         That each truth is ranked among: 99 make a hundred ranks.
     drawn : int, optional
-        By each call of the sampler, by default as many as `samples`.
+        For each truth, by default as many as `samples`.
+    measurements : int
+        Truths that share prior and operator and are one batch for the sampler, which divides `replicas`. It
+        draws so many times as many samples, and each truth is ranked among its own, since those of a batch
+        share their random numbers. A batch takes less time for samplers that draw each sample by itself;
+        leave it at one for particles, all of which do.
     seed : int
     advance : callable, optional
-        Called after each replica.
+        Called after each call of the sampler.
 
     Returns
     -------
@@ -154,27 +160,33 @@ def rank_truths(
     drawn = samples if drawn is None else as_count(drawn, "drawn")
     if drawn < samples:
         raise ParameterError(f"{samples} samples are chosen of those drawn, of which there are {drawn}.")
+    measurements = as_count(measurements, "measurements")
+    if replicas % measurements:
+        raise ParameterError(f"{replicas} replicas are no whole number of batches of {measurements}.")
     seeds = seeds_of(seed)
     generator = torch.Generator().manual_seed(next(seeds))
     found: dict[str, list[torch.Tensor]] = {}
     evaluations = 0
-    for _ in range(replicas):
+    for _ in range(replicas // measurements):
         setting = case.setting(next(seeds))
-        truth, batch = measured(setting, 1, seeds)
+        truths, problem = measured(setting, measurements, seeds)
         view = case.view(setting.prior, case.std)
-        problem = Problem(batch.operator, batch.measurement[0], batch.noise)
-        result = checked(build(view)(problem, samples=drawn, seed=next(seeds)), drawn, truth[0])
+        count = measurements * drawn
+        result = checked(build(view)(problem, samples=count, seed=next(seeds)), count, truths)
+        points = setting.prior.sample(measurements, next(seeds))
         assert result.samples is not None, "as checked"
-        chosen = torch.randperm(drawn, generator=generator)[:samples]
-        images = torch.cat([truth, result.samples[chosen].to(truth)])
-        point = setting.prior.sample(1, next(seeds))
-        for name, values in _statistics(setting, problem, point, images).items():
-            found.setdefault(name, []).append(ranks_among(values[None, 1:], values[:1], generator))
+        for i, truth in enumerate(truths):
+            own = result.samples[i * drawn : (i + 1) * drawn, i]
+            chosen = own[torch.randperm(drawn, generator=generator)[:samples]]
+            images = torch.cat([truth[None], chosen.to(truth)])
+            alone = Problem(problem.operator, problem.measurement[i], problem.noise)
+            for name, values in _statistics(setting, alone, points[i], images).items():
+                found.setdefault(name, []).append(ranks_among(values[None, 1:], values[:1], generator))
         evaluations += view.evaluations
         if advance is not None:
             advance()
     ranks = {name: torch.cat(each) for name, each in found.items()}
-    return Ranks(samples, ranks, evaluations / replicas)
+    return Ranks(samples, ranks, evaluations / (replicas * measurements * drawn))
 
 
 def ranks_among(samples: torch.Tensor, truths: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -192,8 +204,7 @@ def _statistics(
     step = max(1, numbers.shape[1] // _PIXELS)
     found = {f"pixel {i}": numbers[:, i] for i in range(0, step * _PIXELS, step)[: numbers.shape[1]]}
     found["log-likelihood"] = -problem.repeated(len(images)).negative_log_likelihood(images).double()
-    prior = setting.prior
-    if isinstance(prior, Density) and not prior.covariances.singular:
-        found["log-prior"] = prior.log_prob(images).double()
-    found[_DISTANCE] = (numbers - as_rows(point).double()).norm(dim=1)
+    with suppress(CapabilityError):  # there may be no density, of singular covariances and of atoms
+        found["log-prior"] = setting.prior.log_prob(images).double()
+    found[_DISTANCE] = (numbers - as_rows(point[None]).double()).norm(dim=1)
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from time import perf_counter
@@ -13,8 +14,13 @@ from invgen.bench.suites.data import own_seed
 from invgen.bench.suites.samplers import SamplerSuite
 from invgen.certification.ranks import rank_truths
 from invgen.core.fingerprint import fingerprint
+from invgen.solvers.methods import used_for
+from invgen.solvers.sampling.base import PosteriorSampler
 
 __all__ = ["Ranked"]
+
+#: Truths that are one batch for samplers that draw each sample by itself.
+_BATCH = 10
 
 #: Problems in eight dimensions: of one mode, and of several.
 _CASES = ("dense-8", "mixture-8-1", "mixture-8-4")
@@ -82,6 +88,7 @@ class Ranked(SamplerSuite):
             self.case(task),
             replicas=self.replicas,
             samples=self.samples,
+            measurements=math.gcd(self.replicas, _BATCH) if self._each_alone(entry) else 1,
             seed=own_seed(seed, task.name, image),
         )
         measures = {
@@ -92,6 +99,12 @@ class Ranked(SamplerSuite):
         }
         costs = {
             "seconds": perf_counter() - began,
-            "network_evaluations": found.evaluations / self.samples,
+            "network_evaluations": found.evaluations,
         }
         return Outcome(measures, costs)
+
+    @staticmethod
+    def _each_alone(entry: Entry) -> bool:
+        """Whether a sampler draws each sample by itself, so that those of a batch can be shared out."""
+        solver = used_for("certify")[entry.name].solver
+        return issubclass(solver, PosteriorSampler) and not solver.together
