@@ -39,7 +39,7 @@ def test_mean_and_deviation_are_those_of_explicit_matrices(name):
 def test_samples_have_the_mean_and_covariance_of_the_posterior(name):
     setting = double(field_setting(name, shape=(4, 6)))
     _, y = measured(setting)
-    posterior, n = field_posterior(setting), 8000
+    posterior, n = field_posterior(setting), 4000
     x = posterior.sample(y[0], n, seed=0)
     assert x.shape == (n, 4, 6)
     exact = setting.prior.posterior(ig.Problem(setting.operator, y[0], setting.noise))
@@ -99,3 +99,13 @@ def test_truths_are_as_far_from_the_mean_as_the_deviation_says(name):
     z = (truth - posterior.mean(y)) / posterior.std
     parts = 2 if z.is_complex() else 1
     assert math.sqrt(float(z.abs().square().mean()) / parts) == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["field-mri", "field-blur"])
+def test_fields_are_certified_as_vectors_are(name):
+    few = {"samples": 20, "measurements": 1, "rounds": 10}
+    figures = ig.certification.certify(ig.solvers.PreconditionedLangevin, name, **few)
+    assert figures.mean_bias < 0.3
+    assert figures.coverage_90 == pytest.approx(0.9, abs=0.1)
+    assert figures.excess == pytest.approx(1, abs=0.5)

@@ -19,7 +19,7 @@ from invgen.certification.levy import (
     levy_posterior,
     levy_setting,
 )
-from invgen.certification.levy.chain import smoothed
+from invgen.certification.levy.chain import sampled, smoothed
 
 KINDS = (GaussianJumps(), Laplace(0.8), Student(3), BernoulliLaplace(0.2, 1.5))
 IDS = [type(kind).__name__ for kind in KINDS]
@@ -135,6 +135,20 @@ def test_finer_grids_change_nothing(increments):
         finer, fine_variance = smoothed(y, sigma, increments, refine=3)
         assert float(((mean - finer) / fine_variance.sqrt()).abs().max()) < 0.01
         torch.testing.assert_close(variance, fine_variance, rtol=0.01, atol=0)
+
+
+@pytest.mark.parametrize("increments", KINDS, ids=IDS)
+def test_samples_on_the_grid_have_its_moments_and_are_those_of_gibbs(increments):
+    sigma, n, seen = 0.5, 6, torch.tensor([True, True, False, True, False, True])
+    _, y = signals(increments, 1, n, sigma, seed=3)
+    for observed in (None, seen):
+        x = sampled(y[0], sigma, increments, 2000, 0, observed=observed)
+        mean, variance = smoothed(y, sigma, increments, observed=observed)
+        assert float(((x.mean(0) - mean[0]) / variance[0].sqrt()).abs().max()) < 4.5 / math.sqrt(2000)
+        torch.testing.assert_close(x.var(0), variance[0], rtol=0.25, atol=0)
+    g = Gibbs(increments, torch.eye(n).double()[seen], sigma).sample(y[0, seen], 1000, 0, 60)
+    line = torch.randn(n, generator=generator(), dtype=torch.float64)
+    assert stats.ks_2samp(x @ line, g @ line).pvalue > 1e-3
 
 
 @pytest.mark.parametrize("increments", KINDS, ids=IDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch import Tensor
 from invgen.certification.levy.increments import Increments
 from invgen.operators.toeplitz import fast_length
 
-__all__ = ["grid", "smoothed"]
+__all__ = ["grid", "sampled", "smoothed"]
 
 #: Half the width of the grid around each noisy value, in deviations of the noise.
 _REACH = 6.0
@@ -63,25 +64,7 @@ def smoothed(
     mean, variance : tensors, shape (batch, n)
     """
     n = y.shape[1]
-    spacing, half, everywhere = grid(sigma, increments, n, observed is not None)
-    spacing, half = spacing / refine, half * refine
-    points = torch.arange(-half, half + 1, device=y.device)
-    centers = torch.zeros_like(y).long() if everywhere else (y.detach() / spacing).round().long()
-    places = spacing * (centers[..., None] + points).to(y)  # (batch, n, points)
-    misfit = ((places - y[..., None]) / sigma).square() / 2
-    if observed is not None:
-        misfit = misfit * observed.to(misfit)[:, None]
-    likelihood = torch.exp(misfit.detach().amin(-1, keepdim=True) - misfit)
-    # from x_0 = 0, which is a multiple of the spacing as all values are
-    first = increments.log_mass((centers[:, :1] + points).to(y), spacing)
-    forward = [_normalized(torch.exp(first - first.amax(-1, keepdim=True)) * likelihood[:, 0])]
-    kernels, size = [], fast_length(4 * half + 1)
-    for k in range(1, n):
-        steps = (centers[:, k] - centers[:, k - 1])[:, None] + torch.arange(-2 * half, 2 * half + 1)
-        log_kernel = increments.log_mass(steps.to(y), spacing)
-        kernel = torch.exp(log_kernel - log_kernel.amax(-1, keepdim=True))
-        kernels.append(torch.fft.rfft(kernel, n=size, dim=-1))
-        forward.append(_normalized(_passed(forward[-1], kernels[-1], half, size) * likelihood[:, k]))
+    places, likelihood, forward, kernels, half, size = _filtered(y, sigma, increments, refine, observed)
     backward = torch.ones_like(forward[-1])
     mean, variance = [torch.empty(0)] * n, [torch.empty(0)] * n
     for k in reversed(range(n)):
@@ -90,10 +73,77 @@ def smoothed(
         variance[k] = (p * (places[:, k] - mean[k][:, None]).square()).sum(-1)
         if k:
             # the kernel is passed from k to k - 1: turned around
-            backward = _normalized(
-                _passed(likelihood[:, k] * backward, kernels[k - 1], half, size, turned=True)
-            )
+            passed = _passed(likelihood[:, k] * backward, kernels[k - 1], half, size, turned=True)
+            backward = _normalized(passed)
     return torch.stack(mean, 1), torch.stack(variance, 1)
+
+
+@torch.no_grad()
+def sampled(
+    y: Tensor,
+    sigma: float,
+    increments: Increments,
+    count: int,
+    seed: int,
+    *,
+    refine: int = 1,
+    observed: Tensor | None = None,
+) -> Tensor:
+    """Independent samples ``(count, n)`` given one measurement ``(n,)``, on the grid of `smoothed`.
+
+    The last value from its forward message, then each from its message times the step to the next.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    places, _, forward, _, _, _ = _filtered(y[None], sigma, increments, refine, observed)
+    spacing = float(places[0, 0, 1] - places[0, 0, 0])
+    drawn: list[Tensor] = []
+    for k in reversed(range(len(y))):
+        p = forward[k].expand(count, -1)
+        if drawn:
+            steps = ((drawn[-1][:, None] - places[0, k]) / spacing).round()
+            log_kernel = increments.log_mass(steps, spacing)
+            p = p * torch.exp(log_kernel - log_kernel.amax(1, keepdim=True))
+        drawn.append(places[0, k][torch.multinomial(p, 1, generator=generator)[:, 0]])
+    return torch.stack(drawn[::-1], 1)
+
+
+class _Filtered(NamedTuple):
+    """The grids ``(batch, n, points)``, the likelihood on them, messages passed forward, and kernels."""
+
+    places: Tensor
+    likelihood: Tensor
+    forward: list[Tensor]
+    kernels: list[Tensor]
+    half: int
+    size: int
+
+
+def _filtered(
+    y: Tensor, sigma: float, increments: Increments, refine: int, observed: Tensor | None
+) -> _Filtered:
+    """The forward pass."""
+    n = y.shape[1]
+    spacing, half, everywhere = grid(sigma, increments, n, observed is not None)
+    spacing, half = spacing / refine, half * refine
+    points = torch.arange(-half, half + 1, device=y.device)
+    centers = torch.zeros_like(y).long() if everywhere else (y.detach() / spacing).round().long()
+    places = spacing * (centers[..., None] + points).to(y)
+    misfit = ((places - y[..., None]) / sigma).square() / 2
+    if observed is not None:
+        misfit = misfit * observed.to(misfit)[:, None]
+    likelihood = torch.exp(misfit.detach().amin(-1, keepdim=True) - misfit)
+    # from x_0 = 0, which is a multiple of the spacing as all values are
+    first = increments.log_mass((centers[:, :1] + points).to(y), spacing)
+    forward = [_normalized(torch.exp(first - first.amax(-1, keepdim=True)) * likelihood[:, 0])]
+    kernels, size = [], fast_length(4 * half + 1)
+    offsets = torch.arange(-2 * half, 2 * half + 1, device=y.device)
+    for k in range(1, n):
+        steps = (centers[:, k] - centers[:, k - 1])[:, None] + offsets
+        log_kernel = increments.log_mass(steps.to(y), spacing)
+        kernel = torch.exp(log_kernel - log_kernel.amax(-1, keepdim=True))
+        kernels.append(torch.fft.rfft(kernel, n=size, dim=-1))
+        forward.append(_normalized(_passed(forward[-1], kernels[-1], half, size) * likelihood[:, k]))
+    return _Filtered(places, likelihood, forward, kernels, half, size)
 
 
 def _normalized(message: Tensor) -> Tensor:
