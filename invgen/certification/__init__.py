@@ -7,11 +7,11 @@ The sampler sees nothing of the prior but its denoiser, and of a Gaussian a line
 benchmark put those of many samplers into tables.
 """
 
-from invgen.certification.cases import CASES, GAUSSIAN, MIXTURES, SMALL_NOISE, Case, find_case
+from invgen.certification.cases import CASES, GAUSSIAN, MIXTURES, SMALL_NOISE, find_case
 from invgen.certification.fields import FIELDS, field_setting
 from invgen.certification.figures import Figures, certify
 from invgen.certification.ranks import Ranks, rank_truths
-from invgen.certification.setting import Setting
+from invgen.certification.setting import Case, Setting
 from invgen.certification.stationary import FieldPosterior, field_posterior
 from invgen.certification.stein import Stein, kernel_stein, posterior_score
 from invgen.certification.view import DenoiserView, GeneratorView

@@ -5,18 +5,15 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from invgen.certification.fields import FIELDS, field_setting
-from invgen.certification.levy import SIGNALS, LevyProcess, levy_posterior, levy_setting
-from invgen.certification.posteriors import Known, closed_form
-from invgen.certification.setting import Setting
-from invgen.certification.stationary import known_field
+from invgen.certification.fields import FIELD_CASES
+from invgen.certification.levy.problems import SIGNAL_CASES
+from invgen.certification.setting import Case, Setting
 from invgen.certification.view import DenoiserView, GeneratorView
 from invgen.core.errors import FileError, ParameterError
 from invgen.noise import Gaussian as Noise
@@ -40,34 +37,6 @@ DIGITS = "digits/mnist8k-images-idx3-ubyte.gz"
 
 #: Standard deviation of the noise of Gaussian cases, over that of what is measured.
 _NOISE = 0.3
-
-
-@dataclass(frozen=True)
-class Case:
-    """A kind of problem with a posterior in closed form.
-
-    Attributes
-    ----------
-    name : str
-    about : str
-        What it is, in a line.
-    setting : callable
-        Draws prior, operator and noise by a seed.
-    std : number
-        Standard deviation of a pixel over all images, of complex ones of each part: what the format of a
-        network says of the images that it was trained on.
-    view : callable
-        Makes what a sampler sees, of the prior and `std`.
-    posterior : callable
-        Makes of a setting what makes the posterior of a measurement.
-    """
-
-    name: str
-    about: str
-    setting: Callable[[int], Setting]
-    std: float
-    view: Callable[[Any, float], DenoiserView] = DenoiserView
-    posterior: Callable[[Setting], Callable[[torch.Tensor], Known]] = closed_form
 
 
 def _generator(seed: int) -> torch.Generator:
@@ -197,29 +166,6 @@ def _digits(seed: int, path: Path | None = None) -> Setting:
     return Setting(KernelDensity(data, 0.1), Mask(mask), Noise(0.1))
 
 
-def _fields() -> list[Case]:
-    """Stationary fields of 128 x 128 pixels."""
-    return [
-        Case(name, about, partial(field_setting, name), 1.0, DenoiserView, known_field)
-        for name, (about, _) in FIELDS.items()
-    ]
-
-
-def _signals() -> list[Case]:
-    """Lévy processes at 64 times."""
-    return [
-        Case(
-            name,
-            about,
-            partial(levy_setting, name),
-            float(LevyProcess(increments).image_format.std or 0),
-            DenoiserView,
-            levy_posterior,
-        )
-        for name, (about, increments, _) in SIGNALS.items()
-    ]
-
-
 _SMALL, _WIDE = (4, 4), (4, 8)
 
 #: Standard deviation of a pixel of the mixtures, of equal weights.
@@ -295,7 +241,7 @@ _SMALL_NOISE = [
 ]
 
 #: The problems by their names.
-CASES = {case.name: case for case in (*_ALL, *_SMALL_NOISE, *_fields(), *_signals())}
+CASES = {case.name: case for case in (*_ALL, *_SMALL_NOISE, *FIELD_CASES, *SIGNAL_CASES)}
 
 #: Names of those in 2 to 80 dimensions with the noise of usual measurements, and of digits.
 VECTORS = tuple(case.name for case in _ALL)

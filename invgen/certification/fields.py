@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
-from invgen.certification.setting import Setting
+from invgen.certification.setting import Case, Setting
+from invgen.certification.stationary import known_field
+from invgen.certification.view import DenoiserView
 from invgen.noise import Gaussian as Noise
 from invgen.operators import MRI, Blur, LinearOperator, Mask, Radon, Space
 from invgen.operators.imaging.kernels import gaussian_kernel
@@ -16,7 +19,7 @@ from invgen.operators.mri.poisson import poisson_disc
 from invgen.priors import Gaussian
 from invgen.priors.densities.covariances import Stationary
 
-__all__ = ["FIELDS", "field_setting", "stationary_prior"]
+__all__ = ["FIELDS", "FIELD_CASES", "field_setting", "stationary_prior"]
 
 #: Pixels along a side.
 SIDE = 128
@@ -108,3 +111,10 @@ def field_setting(name: str, seed: int = 0, shape: tuple[int, int] = (SIDE, SIDE
     measured = int((observed[0] != 0).sum()) * (2 if observed.is_complex() else 1)
     square = float(observed.abs().double().square().sum()) / _DRAWS / measured
     return Setting(prior, operator, Noise(_NOISE * math.sqrt(square)))
+
+
+#: The problems, at full size.
+FIELD_CASES = tuple(
+    Case(name, about, partial(field_setting, name), 1.0, DenoiserView, known_field)
+    for name, (about, _) in FIELDS.items()
+)

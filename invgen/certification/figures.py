@@ -11,9 +11,9 @@ from typing import Any
 import torch
 
 from invgen.certification import measures
-from invgen.certification.cases import Case, find_case
-from invgen.certification.posteriors import Known
+from invgen.certification.cases import find_case
 from invgen.certification.runs import as_build, as_rows, checked, measured, seeds_of
+from invgen.certification.setting import Case, Known
 from invgen.core.checks import as_count
 from invgen.core.errors import ParameterError
 from invgen.problem import Problem

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from functools import cached_property, partial
 
 import torch
 
-from invgen.certification.posteriors import Known
-from invgen.certification.setting import Setting
+from invgen.certification.setting import Known, Setting
 from invgen.core.errors import CapabilityError
 from invgen.core.frozen import Frozen
 from invgen.noise import Gaussian as Noise
@@ -83,9 +81,9 @@ class FieldPosterior(Frozen):
         return prior + self._gain(y - self.operator(prior))
 
     @property
-    @abstractmethod
     def std(self) -> torch.Tensor:
         """Standard deviation of each pixel, shape (*shape)."""
+        raise NotImplementedError
 
     def sample(self, y: torch.Tensor, n: int, seed: int) -> torch.Tensor:
         """Independent samples ``(n, *batch, *shape)`` by Matheron's rule.
@@ -102,9 +100,9 @@ class FieldPosterior(Frozen):
         x = x.to(torch.promote_types(x.dtype, torch.float64))
         return x + self._gain(y - self.noise.sample(self.operator(x), second))
 
-    @abstractmethod
     def _gain(self, r: torch.Tensor) -> torch.Tensor:
         """``G r``."""
+        raise NotImplementedError
 
     def _prior_covariance(self, x: torch.Tensor) -> torch.Tensor:
         """``C x`` of images ``(n, *shape)``."""

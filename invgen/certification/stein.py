@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
 from invgen.certification.runs import as_rows
 from invgen.core.checks import as_count
-from invgen.core.errors import CapabilityError, DataError, ParameterError, ShapeError
+from invgen.core.errors import DataError, ParameterError, ShapeError
 from invgen.priors.base import Density, Energy, energy_gradient, require
 from invgen.problem import Problem
 
@@ -156,17 +155,19 @@ def posterior_score(
         Where the prior has no such score.
     """
     if sigma is not None:
-        if not hasattr(prior, "score"):
-            raise CapabilityError(f"{type(prior).__name__} has no score(x, sigma).")
-        gradient = partial(prior.score, sigma=sigma)
-    else:
-        require(prior, "posterior_score", Energy, Density)
-        energy = prior if isinstance(prior, Energy) else _NegativeLogarithm(prior)
+        require(prior, "posterior_score", Scored)
+        return lambda x: prior.score(x, sigma) - problem.repeated(len(x)).gradient(x)
+    require(prior, "posterior_score", Energy, Density)
+    energy = prior if isinstance(prior, Energy) else _NegativeLogarithm(prior)
+    return lambda x: -energy_gradient(energy, x) - problem.repeated(len(x)).gradient(x)
 
-        def gradient(x: torch.Tensor) -> torch.Tensor:
-            return -energy_gradient(energy, x)
 
-    return lambda x: gradient(x) - problem.repeated(len(x)).gradient(x)
+@runtime_checkable
+class Scored(Protocol):
+    """A prior with the score of noisy images, as denoisers have by Tweedie's formula."""
+
+    def score(self, x: torch.Tensor, sigma: float) -> torch.Tensor:
+        """Gradient of the logarithm of the density of ``x0 + sigma n``."""
 
 
 @dataclass(frozen=True)

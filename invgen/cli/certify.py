@@ -82,9 +82,10 @@ def certify(
 
     A sampler sees nothing of the prior but its denoiser, and of a Gaussian a linear generator. Problems are
     Gaussian images through several operators, and mixtures of which most samplers find too few modes, or too
-    many; by --problem also small noise (small-noise-8-0.001) and fields of 128 x 128 pixels (field-ct,
-    field-mri, field-coils, field-blur, field-mask). A minute or two for one solver. Tables and reports are
-    those of `invgen bench certify`, which also runs in parallel, and goes on where it was stopped.
+    many; by --problem also small noise (small-noise-8-0.001), fields of 128 x 128 pixels (field-ct,
+    field-mri, field-coils, field-blur, field-mask) and random signals (levy-laplace-denoising). A minute or
+    two for one solver. Tables and reports are those of `invgen bench certify`, which also runs in parallel,
+    and goes on where it was stopped.
     """
     from invgen.bench import run
     from invgen.bench.report.writing import require_format

@@ -10,8 +10,9 @@ from typing import Any
 from invgen.bench.names import require_name
 from invgen.bench.suite import Entry, Suite, Task
 from invgen.bench.suites.data import file
-from invgen.certification.cases import CASES, DIGITS, Case, digits_of, find_case
+from invgen.certification.cases import CASES, DIGITS, digits_of, find_case
 from invgen.certification.samplers import Sampler
+from invgen.certification.setting import Case
 from invgen.solvers.methods import used_for
 
 __all__ = ["SamplerSuite"]

@@ -26,12 +26,17 @@ _LONG = 2.0
 _RANGE = 6.0
 
 
-def grid(sigma: float, increments: Increments, n: int, everywhere: bool = False) -> tuple[float, int, bool]:
-    """Spacing, points on each side of the middle, and whether it is the whole range, about zero."""
-    extent = _RANGE * math.sqrt(n * increments.variance)
+def grid(
+    sigma: float, increments: Increments, n: int, farthest: float | None = None
+) -> tuple[float, int, bool]:
+    """Spacing, points on each side of the middle, and whether it is the whole range, about zero.
+
+    Where some values are not seen, it is, at least to the `farthest` of those that are.
+    """
+    extent = max(_RANGE * math.sqrt(n * increments.variance), farthest or 0.0)
     piece = min(n, _LONG / increments.probability) if increments.probability < 1 else 1.0
     spacing = min(sigma / _NOISE_POINTS / math.sqrt(piece), increments.scale / _SCALE_POINTS)
-    everywhere = everywhere or _REACH * sigma > extent
+    everywhere = farthest is not None or _REACH * sigma > extent
     return spacing, math.ceil((extent if everywhere else _REACH * sigma) / spacing), everywhere
 
 
@@ -123,7 +128,8 @@ def _filtered(
 ) -> _Filtered:
     """The forward pass."""
     n = y.shape[1]
-    spacing, half, everywhere = grid(sigma, increments, n, observed is not None)
+    farthest = None if observed is None else float(y[:, observed].abs().max()) + _REACH * sigma
+    spacing, half, everywhere = grid(sigma, increments, n, farthest)
     spacing, half = spacing / refine, half * refine
     points = torch.arange(-half, half + 1, device=y.device)
     centers = torch.zeros_like(y).long() if everywhere else (y.detach() / spacing).round().long()

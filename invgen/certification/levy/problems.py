@@ -13,14 +13,14 @@ from invgen.certification.levy.chain import sampled, smoothed
 from invgen.certification.levy.gibbs import Gibbs
 from invgen.certification.levy.increments import BernoulliLaplace, GaussianJumps, Increments, Laplace, Student
 from invgen.certification.levy.process import LevyProcess
-from invgen.certification.posteriors import Known
-from invgen.certification.setting import Setting
+from invgen.certification.setting import Case, Known, Setting
+from invgen.certification.view import DenoiserView
 from invgen.noise import Gaussian as Noise
 from invgen.operators import Blur, Identity, LinearOperator, Mask, MatrixOperator
 from invgen.operators.imaging.kernels import gaussian_kernel
 from invgen.operators.imaging.masks import random_pixels
 
-__all__ = ["SIGNALS", "levy_posterior", "levy_setting"]
+__all__ = ["SIGNALS", "SIGNAL_CASES", "levy_posterior", "levy_setting"]
 
 #: Values of a signal, and signal over noise: 25 dB in power.
 _LENGTH, _SNR = 64, 10**2.5
@@ -115,3 +115,17 @@ def _on_grid(increments: Increments, std: float, observed: Tensor | None, y: Ten
 
 def _matrix(operator: LinearOperator) -> Tensor:
     return operator(torch.eye(operator.domain.size, dtype=torch.float64)).flatten(1).mT
+
+
+#: The problems at full length.
+SIGNAL_CASES = tuple(
+    Case(
+        name,
+        about,
+        partial(levy_setting, name),
+        math.sqrt(increments.variance * (_LENGTH + 1) / 2),
+        DenoiserView,
+        levy_posterior,
+    )
+    for name, (about, increments, _) in SIGNALS.items()
+)
