@@ -11,6 +11,7 @@ import torch
 from invgen.certification.setting import Case, Setting
 from invgen.certification.stationary import known_field
 from invgen.certification.view import DenoiserView
+from invgen.core.errors import ParameterError
 from invgen.noise import Gaussian as Noise
 from invgen.operators import MRI, Blur, LinearOperator, Mask, Radon, Space
 from invgen.operators.imaging.kernels import gaussian_kernel
@@ -104,7 +105,14 @@ def field_setting(name: str, seed: int = 0, shape: tuple[int, int] = (SIDE, SIDE
 
     >>> setting = field_setting("field-ct")
     >>> posterior = field_posterior(setting)               # mean(y), std, sample(y, n, seed)
+
+    Raises
+    ------
+    ParameterError
+        Where there is no problem of that name.
     """
+    if name not in FIELDS:
+        raise ParameterError(f"There is no field {name!r}; there are {', '.join(FIELDS)}.")
     operator = FIELDS[name][1](shape, seed)
     prior = stationary_prior(shape, field=operator.domain.field)
     observed = operator(prior.sample(_DRAWS, seed) - prior.mean())

@@ -163,6 +163,7 @@ def rank_truths(
     measurements = as_count(measurements, "measurements")
     if replicas % measurements:
         raise ParameterError(f"{replicas} replicas are no whole number of batches of {measurements}.")
+    uniformity.bins_of(replicas, samples)  # rather now than after hours
     seeds = seeds_of(seed)
     generator = torch.Generator().manual_seed(next(seeds))
     found: dict[str, list[torch.Tensor]] = {}

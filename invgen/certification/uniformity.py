@@ -10,7 +10,7 @@ import torch
 from invgen.core.checks import as_count
 from invgen.core.errors import ParameterError
 
-__all__ = ["band", "chi_square", "ecdf", "ecdf_test"]
+__all__ = ["band", "bins_of", "chi_square", "ecdf", "ecdf_test"]
 
 #: Sets of uniform ranks by which the distribution of the test statistic is found.
 _SETS = 2000
@@ -34,18 +34,30 @@ def chi_square(ranks: torch.Tensor, highest: int) -> float:
     ParameterError
         Where fewer than two bins have five ranks, or the possible ranks have no divisor for the bins.
     """
-    count, most = highest + 1, min(20, len(ranks) // 5)
-    bins = max((b for b in range(2, most + 1) if count % b == 0), default=0)
-    if bins == 0:
-        raise ParameterError(
-            f"Ranks are counted in 2 to {max(most, 2)} bins of equal size, with five or more in each; there "
-            f"are {len(ranks)} of {count} possible ones. Take 99 samples, and ten replicas or more."
-        )
+    count, bins = highest + 1, bins_of(len(ranks), highest)
     counts = torch.bincount(ranks * bins // count, minlength=bins).double()
     expected = len(ranks) / bins
     square = ((counts - expected).square() / expected).sum()
     # the upper tail of the chi-square distribution of bins - 1 degrees of freedom
     return float(torch.special.gammaincc(torch.tensor((bins - 1) / 2, dtype=torch.float64), square / 2))
+
+
+def bins_of(replicas: int, highest: int) -> int:
+    """The number of bins of `chi_square`.
+
+    Raises
+    ------
+    ParameterError
+        Where there are none.
+    """
+    count, most = highest + 1, min(20, replicas // 5)
+    bins = max((b for b in range(2, most + 1) if count % b == 0), default=0)
+    if bins == 0:
+        raise ParameterError(
+            f"Ranks are counted in 2 to {max(most, 2)} bins of equal size, with five or more in each; there "
+            f"are {replicas} ranks of {count} possible ones. Take 99 samples, and ten replicas or more."
+        )
+    return bins
 
 
 def ecdf(ranks: torch.Tensor, highest: int) -> torch.Tensor:

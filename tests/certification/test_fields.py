@@ -77,6 +77,8 @@ def test_convolutions_are_solved_in_fourier_space_and_others_by_their_measuremen
 
 def test_what_has_no_such_posterior_is_refused():
     setting = field_setting("field-mask", shape=SMALL)
+    with pytest.raises(ig.errors.ParameterError, match="field-blur"):
+        field_setting("field-xray")
     mixture = ig.certification.find_case("dense-8").setting(0)
     with pytest.raises(ig.errors.CapabilityError, match="Stationary"):
         field_posterior(mixture)

@@ -219,6 +219,11 @@ def test_signals_have_a_posterior(name):
     assert float(((truth - known.mean) / known.std).square().mean()) < 4
 
 
+def test_unknown_signals_are_reported():
+    with pytest.raises(ig.errors.ParameterError, match="levy-laplace-denoising"):
+        levy_setting("levy-cauchy-denoising")
+
+
 def test_partial_fourier_rows_are_orthonormal():
     A = levy_setting("levy-laplace-fourier").operator
     rows = A(torch.eye(64, dtype=torch.float64)).mT

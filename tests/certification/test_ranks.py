@@ -143,6 +143,11 @@ def test_truths_of_a_batch_are_each_ranked_among_their_own():
         rank_truths(given, opened("dense-8"), replicas=25, measurements=10)
 
 
+def test_numbers_that_cannot_be_tested_are_refused_at_once():
+    with pytest.raises(ig.errors.ParameterError, match="bins of equal size"):
+        rank_truths(ig.solvers.DDS, "dense-2", replicas=20, samples=12)
+
+
 def test_a_prior_without_density_is_ranked_without_it():
     assert "log-prior" not in found("low-rank-16", replicas=10).ranks
 

@@ -13,6 +13,8 @@ from invgen.bench.suite import Entry, Task
 from invgen.bench.suites.data import own_seed
 from invgen.bench.suites.samplers import SamplerSuite
 from invgen.certification.ranks import rank_truths
+from invgen.certification.uniformity import bins_of
+from invgen.core.checks import as_count
 from invgen.core.fingerprint import fingerprint
 from invgen.solvers.methods import used_for
 from invgen.solvers.sampling.base import PosteriorSampler
@@ -42,7 +44,7 @@ class Ranked(SamplerSuite):
     Raises
     ------
     ParameterError
-        As `SamplerSuite`.
+        As `SamplerSuite`, and for numbers of which ranks cannot be tested.
     """
 
     replicas: int = 500
@@ -57,6 +59,10 @@ class Ranked(SamplerSuite):
     )
     primary = "tarp_gap"
     brief = ("sbc", "tarp_p", "rank_variance", "network_evaluations", "seconds")
+
+    def __post_init__(self) -> None:
+        bins_of(as_count(self.replicas, "replicas"), as_count(self.samples, "samples"))
+        super().__post_init__()
 
     @property
     def tasks(self) -> tuple[Task, ...]:

@@ -15,6 +15,7 @@ from invgen.certification.levy.increments import BernoulliLaplace, GaussianJumps
 from invgen.certification.levy.process import LevyProcess
 from invgen.certification.setting import Case, Known, Setting
 from invgen.certification.view import DenoiserView
+from invgen.core.errors import ParameterError
 from invgen.noise import Gaussian as Noise
 from invgen.operators import Blur, Identity, LinearOperator, Mask, MatrixOperator
 from invgen.operators.imaging.kernels import gaussian_kernel
@@ -76,7 +77,14 @@ def levy_setting(name: str, seed: int = 0, length: int = _LENGTH) -> Setting:
     "A statistical benchmark for diffusion posterior sampling algorithms": increments and operators are theirs
     (of the degrees of freedom of Student's t those that have a variance), the noise is 25 dB below the power
     of what is measured, on average over the signals.
+
+    Raises
+    ------
+    ParameterError
+        Where there is no problem of that name.
     """
+    if name not in SIGNALS:
+        raise ParameterError(f"There are no signals {name!r}; there are {', '.join(SIGNALS)}.")
     _, increments, make = SIGNALS[name]
     prior, operator = LevyProcess(increments, length), make(length, seed)
     A = _matrix(operator)
