@@ -5,6 +5,9 @@
 The sampler sees nothing of the prior but its denoiser, and of a Gaussian a linear generator.
 `invgen.testing.check_sampler` holds the figures to bounds; ``invgen certify`` and the suite "certify" of the
 benchmark put those of many samplers into tables.
+
+Two ways need no known posterior: `rank_truths` ranks truths among samples (simulation-based calibration, and
+TARP), `kernel_stein` holds samples against the score of their density.
 """
 
 from invgen.certification.cases import CASES, GAUSSIAN, MIXTURES, SMALL_NOISE, find_case
