@@ -95,8 +95,9 @@ def levy_setting(name: str, seed: int = 0, length: int = _LENGTH) -> Setting:
 def levy_posterior(setting: Setting) -> Callable[[Tensor], Known]:
     """The posterior of each measurement.
 
-    Where values are seen one by one, by sums over a grid; else by Gibbs samplers, of which mean and deviation
-    have errors of about a percent.
+    Where values are seen one by one, by sums over a grid; else by Gibbs samplers, of which the mean has an
+    error of about a hundredth of the deviation, and the variance of a value of 2 to 3 percent, of signals
+    that are constant in pieces 4 to 12.
     """
     prior, operator, noise = setting
     assert isinstance(prior, LevyProcess)
