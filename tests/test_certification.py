@@ -12,7 +12,7 @@ from scipy import stats
 
 import invgen as ig
 from invgen.bench.suites.certify import Certify
-from invgen.certification import CASES, GAUSSIAN, MIXTURES, DenoiserView, certify, measures
+from invgen.certification import CASES, GAUSSIAN, MIXTURES, SMALL_NOISE, DenoiserView, certify, measures
 from invgen.certification.cases import find_case
 from invgen.certification.samplers import Sampler
 from invgen.solvers.methods import used_for
@@ -194,7 +194,7 @@ def test_latent_hmc_draws_from_the_exact_posterior(name):
     check_sampler(partial(ig.solvers.LatentHMC, iterations=120, leapfrog_steps=6), [name], samples=5000)
 
 
-@pytest.mark.parametrize("name", [*GAUSSIAN, *MIXTURES])
+@pytest.mark.parametrize("name", [*GAUSSIAN, *MIXTURES, *SMALL_NOISE])
 def test_cases_have_posteriors_and_follow_from_their_seed(name):
     one, same, other = (find_case(name).setting(seed) for seed in (0, 0, 1))
     x = one.prior.sample(2, seed=0)
@@ -223,6 +223,28 @@ def test_measurements_of_gaussian_cases_have_noise_of_thirty_percent(name):
     parts = 2 if y.is_complex() else 1
     rms = math.sqrt(float(y.abs().square().mean()) / parts)
     assert float(noise.std.value) == pytest.approx(0.3 * rms, rel=0.05)  # of some 5000 draws, 1 / 70
+
+
+@pytest.mark.parametrize("name", SMALL_NOISE)
+def test_small_noise_is_that_part_of_the_deviation_of_what_is_measured(name):
+    case, part = find_case(name), float(name.rsplit("-", 1)[1])
+    settings = [case.setting(seed) for seed in range(20)]
+    assert [float(s.noise.std.value) for s in settings] == pytest.approx([part * case.std] * 20)
+    # rows are of unit length on average, so that measurements have the deviation of a pixel, or nearly so
+    ratios = [float((s.operator(s.prior.sample(500, 0)).std(0) / case.std).mean()) for s in settings]
+    assert 0.4 < sum(ratios) / len(ratios) < 1.6
+    known = case.posterior(settings[0])
+    y = settings[0].operator(settings[0].prior.sample(1, seed=0))[0]
+    # along what is measured nothing is left but noise
+    A = settings[0].operator(torch.eye(settings[0].operator.domain.size)).mT.double()
+    left = (A @ (known(y).sample(300, 0).double() - known(y).mean.double()).mT).std(1)
+    assert float((left / (part * case.std)).max()) < 1.2
+
+
+def test_error_of_the_mean_is_in_decibel_over_the_least():
+    truth, mean = torch.tensor([1.0, 2.0]), torch.tensor([1.0, 1.0])
+    assert measures.mmse_gap(torch.tensor([1.0, 0.0]), mean, truth) == pytest.approx(10 * math.log10(4))
+    assert measures.mmse_gap(mean, mean, truth) == 0
 
 
 def test_projections_are_those_of_radon():
@@ -274,6 +296,7 @@ def test_exact_samples_cannot_be_distinguished_from_exact_samples():
     figures = certify(Exact, "fourier-16", samples=1200, measurements=6, rounds=2)
     assert figures.excess == pytest.approx(1, abs=0.2)  # sums of 12 figures that scatter by a tenth
     assert figures.mean_bias < 0.02
+    assert figures.mmse_gap == pytest.approx(10 * math.log10(1 + 1 / 1200), abs=0.05)
     assert figures.variance_ratio == pytest.approx(1, abs=4 * math.sqrt(2 / 1200 / 32))
     assert figures.coverage_90 == pytest.approx(0.9, abs=4 * 0.3 / math.sqrt(1200 * 32))
     assert figures.coverage_50 == pytest.approx(0.5, abs=4 * 0.5 / math.sqrt(1200 * 32))

@@ -154,10 +154,39 @@ MEASURES: dict[str, Measure] = {
     "variance_error": Measure(
         "variance, error", "root mean square, over pixels, of how far that ratio is from one", "lower"
     ),
+    "mmse_gap": Measure(
+        "error of the mean / dB",
+        "mean squared error of the samples' mean over that of the posterior's, in dB, averaged over the "
+        "measurements (Zach et al. 2026): zero is the least possible",
+        "lower",
+        2,
+    ),
     "calibration": Measure(
         "ranks, p",
         "probability of ranks of the truths as far from uniform as these or further, if the sampler is right",
         "",
+    ),
+    # of ranks, see `invgen.certification.Ranks`
+    "sbc": Measure(
+        "SBC, p",
+        "probability of ranks as uneven as those of the most uneven statistic, if the sampler is right: "
+        "chi-square tests of pixels, likelihood and prior density (Talts et al. 2018), times their number",
+        "",
+    ),
+    "tarp_p": Measure(
+        "TARP, p",
+        "probability of an expected coverage as far from the diagonal (Lemos et al. 2023), if the sampler is "
+        "right: above 0.05 it is in the simultaneous 95 % band",
+        "",
+    ),
+    "tarp_gap": Measure(
+        "TARP, gap", "largest distance of the expected coverage from the credible level", "lower"
+    ),
+    "rank_variance": Measure(
+        "ranks, variance",
+        "variance of the pixels' ranks over that of uniform ones: above one samples are too narrow or biased",
+        "one",
+        2,
     ),
     # of operators
     "forward_ms": Measure(

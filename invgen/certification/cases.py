@@ -5,59 +5,38 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import torch
 
+from invgen.certification.fields import FIELD_CASES
+from invgen.certification.levy.problems import SIGNAL_CASES
+from invgen.certification.setting import Case, Setting
 from invgen.certification.view import DenoiserView, GeneratorView
 from invgen.core.errors import FileError, ParameterError
 from invgen.noise import Gaussian as Noise
 from invgen.operators import MRI, Downsample, LinearOperator, Mask, MatrixOperator, Radon
 from invgen.priors import Gaussian, GaussianMixture, KernelDensity
 
-__all__ = ["CASES", "DIGITS", "GAUSSIAN", "MIXTURES", "Case", "Setting", "digits_of", "find_case"]
+__all__ = [
+    "CASES",
+    "DIGITS",
+    "GAUSSIAN",
+    "MIXTURES",
+    "SMALL_NOISE",
+    "VECTORS",
+    "Case",
+    "digits_of",
+    "find_case",
+]
 
 #: What of the folder of data the digits are in.
 DIGITS = "digits/mnist8k-images-idx3-ubyte.gz"
 
 #: Standard deviation of the noise of Gaussian cases, over that of what is measured.
 _NOISE = 0.3
-
-
-class Setting(NamedTuple):
-    """What images are like, how they are measured, and how strong the noise is."""
-
-    prior: GaussianMixture
-    operator: LinearOperator
-    noise: Noise
-
-
-@dataclass(frozen=True)
-class Case:
-    """A kind of problem with a posterior in closed form.
-
-    Attributes
-    ----------
-    name : str
-    about : str
-        What it is, in a line.
-    setting : callable
-        Draws prior, operator and noise by a seed.
-    std : number
-        Standard deviation of a pixel over all images, of complex ones of each part: what the format of a
-        network says of the images that it was trained on.
-    view : callable
-        Makes what a sampler sees, of the prior and `std`.
-    """
-
-    name: str
-    about: str
-    setting: Callable[[int], Setting]
-    std: float
-    view: Callable[[Any, float], DenoiserView] = DenoiserView
 
 
 def _generator(seed: int) -> torch.Generator:
@@ -138,6 +117,17 @@ def _as_matrix(operator: LinearOperator) -> MatrixOperator:
     return MatrixOperator(_explicit(operator), operator.domain.shape)
 
 
+def _small_noise(d: int, level: float, mixture: bool) -> Callable[[int], Setting]:
+    """Half as many measurements as dimensions, with noise of a small part of the prior's deviation."""
+
+    def setting(seed: int) -> Setting:
+        prior = (_mixture if mixture else partial(_vectors, isotropic=False))(d, 1)(seed).prior
+        A = torch.randn(d // 2, d, generator=_generator(seed + 1)) / math.sqrt(d)
+        return Setting(prior, MatrixOperator(A), Noise(level * (_MIXTURE_STD if mixture else 1.0)))
+
+    return setting
+
+
 def _mixture(d: int, measured: int) -> Callable[[int], Setting]:
     """The mixture of Cardoso et al. (2024), appendix B.3, with a random operator and noise."""
 
@@ -177,6 +167,9 @@ def _digits(seed: int, path: Path | None = None) -> Setting:
 
 
 _SMALL, _WIDE = (4, 4), (4, 8)
+
+#: Standard deviation of a pixel of the mixtures, of equal weights.
+_MIXTURE_STD = math.sqrt(8**2 * 2 + 1)
 
 #: Those with a Gaussian prior, which is a linear generator too.
 _GAUSSIAN = [
@@ -224,7 +217,7 @@ _ALL = [
             f"mixture-{d}-{m}",
             f"mixture of 25 Gaussians in {d} dimensions, {m} measurement{'s' * (m > 1)}",
             _mixture(d, m),
-            math.sqrt(8**2 * 2 + 1),
+            _MIXTURE_STD,
         )
         for d in (8, 80)
         for m in (1, 2, 4, *(() if d == 8 else (d // 2,)))
@@ -232,12 +225,33 @@ _ALL = [
     Case("digits", "fifty digits of 14 x 14 pixels with noise, the upper half seen", _digits, 0.3),
 ]
 
+#: Measurements so exact that the posterior is a thousand times as narrow as the prior in some directions.
+_SMALL_NOISE = [
+    Case(
+        f"small-noise-{'mixture-' * mixture}{d}-{level}",
+        f"{'mixture of 25 Gaussians' if mixture else 'Gaussian'} in {d} dimensions, {d // 2} "
+        f"measurement{'s' * (d > 2)} with noise of {level} of the prior's deviation",
+        _small_noise(d, level, mixture),
+        _MIXTURE_STD if mixture else 1.0,
+        DenoiserView if mixture else GeneratorView,
+    )
+    for mixture in (False, True)
+    for d in (2, 8, 32)
+    for level in (0.01, 0.001)
+]
+
 #: The problems by their names.
-CASES = {case.name: case for case in _ALL}
+CASES = {case.name: case for case in (*_ALL, *_SMALL_NOISE, *FIELD_CASES, *SIGNAL_CASES)}
+
+#: Names of those in 2 to 80 dimensions with the noise of usual measurements, and of digits.
+VECTORS = tuple(case.name for case in _ALL)
+
+#: Names of those with small noise.
+SMALL_NOISE = tuple(case.name for case in _SMALL_NOISE)
 
 #: Names of those with a Gaussian prior, and of those with a mixture.
 GAUSSIAN = tuple(case.name for case in _GAUSSIAN)
-MIXTURES = tuple(name for name in CASES if name.startswith("mixture"))
+MIXTURES = tuple(name for name in VECTORS if name.startswith("mixture"))
 
 
 def digits_of(path: Path) -> Case:

@@ -5,25 +5,24 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from invgen.certification import measures
-from invgen.certification.cases import Case, Setting, find_case
+from invgen.certification.cases import find_case
+from invgen.certification.runs import as_build, as_rows, checked, measured, seeds_of
+from invgen.certification.setting import Case, Known
 from invgen.core.checks import as_count
-from invgen.core.errors import DtypeError, ParameterError, ShapeError
+from invgen.core.errors import ParameterError
 from invgen.problem import Problem
 from invgen.reconstruction import Reconstruction
 
-__all__ = ["Build", "Figures", "as_build", "certify", "require_enough"]
+__all__ = ["Figures", "certify", "require_enough"]
 
 #: Distances are those of no more samples: to sort them would take longer than to draw them.
 _PAIRED = 1000
-
-#: Makes a sampler of a prior: a class, a function.
-Build = Callable[[Any], Callable[..., Reconstruction]]
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,10 @@ class Figures:
         Variance over that of the posterior, the average over pixels and measurements: one is right.
     variance_error : float
         Root mean square of how far that ratio is from one at each pixel.
+    mmse_gap : float
+        Mean squared error of the samples' mean over that of the posterior's, in dB, averaged over the
+        measurements (Zach et al. 2026): zero is the least possible, and n exact samples have
+        ``10 log10(1 + 1/n)`` on average over many truths.
     coverage_50, coverage_90 : float
         Probability of the samples' intervals of that level: the fraction of the truths that lie in them.
     calibration : float
@@ -58,6 +61,7 @@ class Figures:
     mean_bias: float
     variance_ratio: float
     variance_error: float
+    mmse_gap: float
     coverage_50: float
     coverage_90: float
     calibration: float
@@ -69,26 +73,6 @@ class Figures:
     def excess(self) -> float:
         """Distance from the posterior over the Monte-Carlo floor."""
         return self.wasserstein / self.floor
-
-
-def as_build(sampler: Any) -> Build:
-    """What makes a sampler of a prior: a class or function itself, or the same solver with another prior.
-
-    Raises
-    ------
-    DtypeError
-        For what is neither.
-    """
-    if is_dataclass(sampler) and not isinstance(sampler, type):
-        if "prior" not in {field.name for field in fields(sampler)}:
-            raise DtypeError(f"{type(sampler).__name__} has no prior: a posterior sampler has.")
-        return lambda prior: cast(Any, replace(sampler, prior=prior))
-    if not callable(sampler):
-        raise DtypeError(
-            f"A sampler is a solver with a prior, or what makes one of a prior, such as solvers.DDS; got "
-            f"{type(sampler).__name__}."
-        )
-    return sampler
 
 
 def certify(
@@ -141,17 +125,17 @@ def certify(
     figures: list[dict[str, float]] = []
     ranks: list[float] = []
     counted = {"evaluations": 0.0, "derivatives": 0.0, "seconds": 0.0}
-    seeds = _seeds(seed)
+    seeds = seeds_of(seed)
     for _ in range(rounds):
         setting = case.setting(next(seeds))
-        truths, problem = _measured(setting, measurements, seeds)
+        truths, problem = measured(setting, measurements, seeds)
         view = case.view(setting.prior, case.std)
         solver, began = build(view), time.perf_counter()
-        result = _checked(solver(problem, samples=samples, seed=next(seeds)), samples, truths)
+        result = checked(solver(problem, samples=samples, seed=next(seeds)), samples, truths)
         counted["seconds"] += time.perf_counter() - began
         counted["evaluations"] += view.evaluations / (rounds * samples * measurements)
         counted["derivatives"] += view.derivatives / (rounds * samples * measurements)
-        figures += _compared(setting, problem, result, seeds)
+        figures += _compared(case.posterior(setting), truths, problem, result, seeds)
         ranks += _ranks(result, truths, next(seeds))
         if advance is not None:
             advance()
@@ -179,53 +163,27 @@ def require_enough(samples: int, measurements: int, rounds: int) -> tuple[int, i
     return samples, measurements, rounds
 
 
-def _seeds(seed: int) -> Iterator[int]:
-    """Seeds that have nothing to do with each other, as those of neighboring numbers may."""
-    generator = torch.Generator().manual_seed(seed)
-    while True:
-        yield int(torch.randint(2**31, (), generator=generator))
-
-
-def _measured(setting: Setting, n: int, seeds: Iterator[int]) -> tuple[torch.Tensor, Problem]:
-    """Truths, and measurements of them as one batch."""
-    prior, A, noise = setting
-    truths = prior.sample(n, next(seeds))
-    return truths, Problem(A, noise.sample(A(truths), next(seeds)), noise)
-
-
-def _checked(result: Any, samples: int, truths: torch.Tensor) -> Reconstruction:
-    shape = (samples, *truths.shape)
-    drawn = getattr(result, "samples", None)
-    if drawn is None or drawn.shape != shape:
-        got = "none" if drawn is None else f"samples of the shape {tuple(drawn.shape)}"
-        raise ShapeError(
-            f"A sampler gives a Reconstruction with samples of the shape {shape}; it gave {got}."
-        )
-    return result
-
-
-def _rows(images: torch.Tensor) -> torch.Tensor:
-    """Images ``(n, *shape)`` as rows of real numbers."""
-    return (torch.view_as_real(images) if images.is_complex() else images).flatten(1)
-
-
 def _compared(
-    setting: Setting, problem: Problem, result: Reconstruction, seeds: Iterator[int]
+    posterior_of: Callable[[torch.Tensor], Known],
+    truths: torch.Tensor,
+    problem: Problem,
+    result: Reconstruction,
+    seeds: Iterator[int],
 ) -> Iterator[dict[str, float]]:
     """The samples of each measurement against exact ones of the same number, and the posterior's moments."""
     assert result.samples is not None, "as checked"
     ends = {level: result.interval(level) for level in (0.5, 0.9)}
     n, lines = len(result.samples), next(seeds)
     for i, y in enumerate(problem.measurement):
-        posterior = setting.prior.posterior(Problem(problem.operator, y, problem.noise))
-        exact, drawn = posterior.sample(2 * n, next(seeds)), _rows(result.samples[:, i])
-        sets = [rows[:_PAIRED] for rows in (drawn, _rows(exact[:n]), _rows(exact[n:]))]
+        posterior = posterior_of(y)
+        exact, drawn = posterior.sample(2 * n, next(seeds)), as_rows(result.samples[:, i])
+        sets = [rows[:_PAIRED] for rows in (drawn, as_rows(exact[:n]), as_rows(exact[n:]))]
         to_first, to_second, floor = (
             measures.sliced_wasserstein(sets[a], sets[b], seed=lines) for a, b in ((0, 1), (0, 2), (1, 2))
         )
-        mean = _rows(posterior.mean()[None])[0].double()
-        parts = len(mean) // setting.prior.space.size
-        std = posterior.covariance().diagonal().real.sqrt().repeat_interleave(parts)
+        mean = as_rows(posterior.mean[None])[0].double()
+        parts = len(mean) // posterior.std.numel()
+        std = posterior.std.flatten().repeat_interleave(parts)
         sizes = exact.abs() if exact.is_complex() else exact
         inside = {level: measures.coverage(low[i], high[i], sizes) for level, (low, high) in ends.items()}
         yield {
@@ -234,6 +192,7 @@ def _compared(
             "mean_bias": measures.mean_bias(drawn, mean, std),
             "variance_ratio": measures.variance_ratio(drawn, std),
             "variance_error": measures.variance_error(drawn, std),
+            "mmse_gap": measures.mmse_gap(drawn.double().mean(0), mean, as_rows(truths[i][None])[0]),
             "coverage_50": inside[0.5],
             "coverage_90": inside[0.9],
         }
@@ -244,5 +203,5 @@ def _ranks(result: Reconstruction, truths: torch.Tensor, seed: int) -> Iterator[
     assert result.samples is not None, "as checked"
     generator = torch.Generator().manual_seed(seed)
     share = len(result.samples) // len(truths)
-    for i, truth in enumerate(_rows(truths)):
-        yield measures.rank(_rows(result.samples[i * share : (i + 1) * share, i]), truth, generator)
+    for i, truth in enumerate(as_rows(truths)):
+        yield measures.rank(as_rows(result.samples[i * share : (i + 1) * share, i]), truth, generator)

@@ -14,6 +14,7 @@ __all__ = [
     "calibration",
     "coverage",
     "mean_bias",
+    "mmse_gap",
     "rank",
     "sliced_wasserstein",
     "variance_error",
@@ -84,6 +85,12 @@ def variance_error(samples: torch.Tensor, std: torch.Tensor) -> float:
     v = away.square().sum(0) / (len(samples) - 1)
     chance = (away.pow(4).mean(0) - v.square()) / len(samples)
     return float((((v - std.square()).square() - chance) / std.pow(4)).mean())
+
+
+def mmse_gap(estimate: torch.Tensor, mean: torch.Tensor, truth: torch.Tensor) -> float:
+    """Squared error of an estimate over that of the posterior mean, in dB; all of the shape (d,)."""
+    error, least = ((x - truth).square().sum() for x in (estimate, mean))
+    return float(10 * torch.log10(error / least))
 
 
 def coverage(low: torch.Tensor, high: torch.Tensor, truths: torch.Tensor) -> float:

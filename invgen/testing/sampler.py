@@ -8,8 +8,10 @@ from functools import partial
 from typing import Any
 
 from invgen.certification import GAUSSIAN
-from invgen.certification.cases import Case, find_case
-from invgen.certification.figures import as_build, certify
+from invgen.certification.cases import find_case
+from invgen.certification.figures import certify
+from invgen.certification.runs import as_build
+from invgen.certification.setting import Case
 from invgen.core.errors import ParameterError
 from invgen.testing.report import Checks, Report
 

@@ -104,3 +104,19 @@ def test_bad_input_is_refused_before_the_work(refused, tmp_path):
 def test_digits_that_are_not_there(refused, monkeypatch, tmp_path):
     monkeypatch.setenv("INVGEN_DATA", str(tmp_path))
     assert "INVGEN_DATA" in refused("certify", "dds", "--problem", "digits")
+
+
+def test_truths_are_ranked_when_asked(invgen, tmp_path):
+    path = tmp_path / "ranks.csv"
+    words = ("dds", "--ranks", "--replicas", 20, "--samples", 9, "--iterations", 3, "--problem", "dense-2")
+    result = invgen("certify", *words, "-o", path)
+    assert result.exit_code == 0, result.output
+    assert "ranks: dense-2" in result.output
+    (row,) = csv.DictReader(path.open())
+    assert (row["suite"], row["task"], row["method"]) == ("ranks", "dense-2", "dds")
+    assert float(row["network_evaluations"]) == 3
+    assert 0 < float(row["tarp_gap"]) < 1
+    assert 0 <= float(row["sbc"]) <= 1
+    lonely = invgen("certify", "dds", "--replicas", 20)
+    assert lonely.exit_code == 1
+    assert "--ranks" in lonely.output

@@ -57,6 +57,7 @@ SUITES: dict[str, Callable[[Path], Suite]] = {
     "inversebench-scattering": _of_package("inversebench", "Scattering"),
     "inversebench-mri": _of_package("inversebench", "KneeMRI"),
     "certify": _of_package("certify", "Certify"),
+    "ranks": _of_package("ranks", "Ranked"),
     "operators": _of_package("operators", "Operators"),
 }
 

@@ -3,68 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
-from typing import Any, Self
+from dataclasses import asdict, dataclass, replace
+from typing import Self
 
-from invgen.bench.names import require_name
 from invgen.bench.record import Outcome
-from invgen.bench.suite import Entry, Suite, Task
-from invgen.bench.suites.data import file, own_seed
-from invgen.certification.cases import CASES, DIGITS, Case, digits_of, find_case
+from invgen.bench.suite import Entry, Task
+from invgen.bench.suites.data import own_seed
+from invgen.bench.suites.samplers import SamplerSuite
+from invgen.certification.cases import DIGITS, VECTORS
 from invgen.certification.figures import certify, require_enough
-from invgen.certification.samplers import Sampler
 from invgen.core.fingerprint import fingerprint
-from invgen.solvers.methods import used_for
 
 __all__ = ["Certify"]
 
 
 @dataclass(frozen=True)
-class _Sampled:
-    """As an entry calls it: a sampler of a prior, with settings."""
-
-    sampler: Sampler
-
-    def __call__(self, prior: Any, settings: Mapping[str, float], seed: int) -> Any:
-        return replace(self.sampler, settings={**self.sampler.settings, **settings}).build(prior)
-
-
-@dataclass(frozen=True)
-class Certify(Suite):
+class Certify(SamplerSuite):
     """Every sampler on problems whose posterior is known, by `invgen.certification.certify`.
 
     Parameters
     ----------
-    data : path
-        Folder of data, for the problem "digits".
-    samplers : tuple of str
-        Those that compete, as `invgen.solvers.methods` names them for "certify"; all, if empty.
-    cases : tuple of str
-        Problems, of `invgen.certification.CASES`; all, if empty, that of digits where they are in the folder.
+    data, samplers, cases, settings, seeds
+        See `SamplerSuite`; without names, problems are those of `VECTORS`, and that of digits where they
+        are in the folder.
     draws : int
         The number of independent repetitions, each with priors, operators and truths of its own.
     samples, measurements, rounds : int
         Of each of them.
-    settings : mapping
-        Hyper-parameters of every sampler.
-    seeds : tuple of int
 
     Raises
     ------
     ParameterError
-        For unknown names, hyper-parameters that a sampler does not have, and numbers too small for figures.
+        As `SamplerSuite`, and for numbers too small for figures.
     """
 
-    data: Path
-    samplers: tuple[str, ...] = ()
-    cases: tuple[str, ...] = ()
     draws: int = 3
     samples: int = 1000
     measurements: int = 10
     rounds: int = 2
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    seeds: tuple[int, ...] = (0,)
 
     name = "certify"
     about = (
@@ -79,25 +55,14 @@ class Certify(Suite):
 
     def __post_init__(self) -> None:
         require_enough(self.samples, self.measurements, self.rounds)
-        methods = used_for("certify")
-        for name in self.samplers or methods:
-            require_name(name, methods, "sampler")
-            methods[name].check(self.settings)
-        for name in self.cases:
-            require_name(name, CASES, "problem")
+        super().__post_init__()
 
     @property
     def tasks(self) -> tuple[Task, ...]:
         """One for each problem."""
-        here = self.cases or [name for name in CASES if name != "digits" or (self.data / DIGITS).is_file()]
+        here = self.cases or [name for name in VECTORS if name != "digits" or (self.data / DIGITS).is_file()]
         draws = tuple(f"draw {i + 1}" for i in range(self.draws))
         return tuple(Task(name, draws) for name in here)
-
-    @property
-    def entries(self) -> tuple[Entry, ...]:
-        """A sampler each."""
-        names = self.samplers or used_for("certify")
-        return tuple(Entry(name, _Sampled(Sampler(name, self.settings))) for name in names)
 
     def quick(self) -> Self:
         """A Gaussian and a mixture, the fewest samples and measurements that give figures, few iterations."""
@@ -113,7 +78,7 @@ class Certify(Suite):
     def content(self, task: Task, image: str, seed: int) -> str:
         """Fingerprint of a first draw of prior, operator and noise, and of the numbers."""
         own = own_seed(seed, task.name, image)
-        setting = self._case(task).setting(own)
+        setting = self.case(task).setting(own)
         return fingerprint(setting, own, self.samples, self.measurements, self.rounds)
 
     def judge(
@@ -128,7 +93,7 @@ class Certify(Suite):
         """
         figures = certify(
             lambda prior: entry.solve(prior, settings, seed),
-            self._case(task),
+            self.case(task),
             samples=self.samples,
             measurements=self.measurements,
             rounds=self.rounds,
@@ -141,6 +106,3 @@ class Certify(Suite):
             "network_derivatives": found.pop("derivatives"),
         }
         return Outcome(found, costs)
-
-    def _case(self, task: Task) -> Case:
-        return digits_of(file(self.data, DIGITS)) if task.name == "digits" else find_case(task.name)

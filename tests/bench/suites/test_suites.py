@@ -17,7 +17,7 @@ from invgen.core.errors import CapabilityError, FileError, InvgenError
 
 #: Suites that make the problems of their quick form.
 NEED_NOTHING = (
-    *("certify", "operators", "ct-sparse", "ct-limited", "ct-low-dose"),
+    *("certify", "ranks", "operators", "ct-sparse", "ct-limited", "ct-low-dose"),
     *("mri-r4", "mri-r8", "mri-lines", "langevin-mri"),
 )
 
