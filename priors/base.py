@@ -160,7 +160,8 @@ _CAPABILITIES = (
 
 #: The priors of this package that are a `Density`.
 _DENSITIES = (
-    *("Gaussian", "GaussianMixture", "KernelDensity", "Histogram", "NearestNeighbors", "NeuralCDF"),
+    *("Gaussian", "GaussianMixture", "KernelDensity", "TangentKernelDensity"),
+    *("Histogram", "NearestNeighbors", "NeuralCDF"),
     *("Diffusion", "Flow", "VectorFlow", "Autoregressive", "ContextTable", "VAE", "VQVAE"),
 )
 
