@@ -12,7 +12,7 @@ from torch import Tensor
 from invgen.core.errors import ShapeError
 from invgen.plausibility.anomaly.likelihood import LikelihoodStatistic, minus_log_prob
 from invgen.plausibility.anomaly.reconstruction import ReconstructionError
-from invgen.priors.base import Approximate, Denoiser, Density, Energy
+from invgen.priors.base import Denoiser, Density, Energy, log_prob_kind
 from invgen.priors.image_format import format_of
 
 __all__ = ["SymmetryRatio", "has_likelihood", "turns"]
@@ -20,8 +20,7 @@ __all__ = ["SymmetryRatio", "has_likelihood", "turns"]
 
 def has_likelihood(prior: Any) -> bool:
     """Whether a prior has a density or an energy that is no mere estimate."""
-    estimate = isinstance(prior, Approximate) and prior.log_prob_kind == "estimate"
-    return isinstance(prior, Energy) or (isinstance(prior, Density) and not estimate)
+    return isinstance(prior, Energy) or (isinstance(prior, Density) and log_prob_kind(prior) != "estimate")
 
 
 @dataclass(frozen=True)
