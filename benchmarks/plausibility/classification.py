@@ -28,7 +28,7 @@ from invgen.priors import Density
 #: Digits that temperatures are fitted on: of slow classifiers, and of kernels.
 CALIBRATION, CHOSEN = 300, 1000
 
-#: The first digit that figures are of, and how many are: of slow classifiers, of kernels, of bits and attacks.
+#: The first digit that figures are of, and how many: of slow classifiers, of kernels, of bits and attacks.
 FIRST, COUNT, ALL, FEW = 1000, 1000, 7000, 50
 
 #: Variance that is added to the covariances of Gaussians, standard deviation of kernels, levels of tables.
