@@ -45,8 +45,8 @@ for name, pictures in rows.items():
     panels += list(pictures)
     titles += [f"{name}: {int(answer)}" for answer in answers]
 
-# a classifier that the attacker did not know of: Bayes' rule, with kernels around the other digits of a class,
-# wide along how these may be moved and deformed
+# a classifier that the attacker did not know of: Bayes' rule, with kernels around the other digits of a class
+# that are wide along how these may be moved and deformed
 others = torch.ones(len(images), dtype=torch.bool)
 others[chosen] = False
 classes = [images[others & (labels == k)] for k in range(10)]

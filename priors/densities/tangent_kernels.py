@@ -52,7 +52,7 @@ class TangentKernelDensity(GaussianMixture):
     Parameters
     ----------
     data : real tensor, shape (n, H, W) or (n, C, H, W)
-        The density keeps nine numbers for each of theirs, in their precision.
+        The density keeps ten numbers for each of theirs, in their precision.
     bandwidth : positive number
         Standard deviation of the noise in blurred images.
     deformation : positive number
@@ -87,15 +87,15 @@ class TangentKernelDensity(GaussianMixture):
                 raise ParameterError(f"{what} is a positive number; got {value}.")
         if not 0 <= blur <= _BLUR:
             raise ParameterError(f"blur is a number of pixels from 0 to {_BLUR:g}; got {blur}.")
-        cosines = _Cosines(tuple(data.shape[1:]))
+        basis = _CosineBasis(tuple(data.shape[1:]))
         widths = data.new_tensor([deformation] * 7 + [contrast]).reshape(-1, *(1,) * (data.ndim - 1))
         factors = torch.cat(
-            [cosines(widths * tangent_vectors(some, max(blur, _SHARPEST))) for some in data.split(_TOGETHER)]
+            [basis(widths * tangent_vectors(some, max(blur, _SHARPEST))) for some in data.split(_TOGETHER)]
         )
-        noise = (bandwidth / cosines.gains(blur)).square()
-        self._low_rank = LowRank(factors, noise, cosines.space)
-        super().__init__(data, _InCosines(self._low_rank, cosines))
-        self._cosines, self._centers = cosines, Constant(cosines(data).flatten(1))
+        noise = (bandwidth / basis.gains(blur)).square().to(data.device)
+        self._low_rank = LowRank(factors, noise, basis.space)
+        super().__init__(data, _InBasis(self._low_rank, basis))
+        self._basis, self._centers = basis, Constant(basis(data).flatten(1))
 
     # All kernels have the same noise D, with which Woodbury's identity makes products of matrices of all
     # distances; the mixture's own way, which takes any covariances, forms each difference.
@@ -108,7 +108,7 @@ class TangentKernelDensity(GaussianMixture):
         return self._level_by_level(lambda rows, s: self._given(rows, s)[0], x, sigma)
 
     def _score(self, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
-        return self._cosines.inverse(self._level_by_level(self._score_of_rows, x, sigma).reshape(x.shape))
+        return self._basis.inverse(self._level_by_level(self._score_of_rows, x, sigma).reshape(x.shape))
 
     def _denoise(self, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
         # Tweedie's formula
@@ -149,7 +149,7 @@ class TangentKernelDensity(GaussianMixture):
         sigma: torch.Tensor,
     ) -> torch.Tensor:
         """Apply to the cosines of images with one noise variance at a time."""
-        rows, variances = self._cosines(x).flatten(1), sigma.square().flatten()
+        rows, variances = self._basis(x).flatten(1), sigma.square().flatten()
         levels, which = variances.unique(return_inverse=True)
         if len(levels) < 2:
             return function(rows, levels.sum())
@@ -159,7 +159,7 @@ class TangentKernelDensity(GaussianMixture):
         return found[order.argsort()]
 
 
-class _Cosines(Frozen):
+class _CosineBasis(Frozen):
     """The orthonormal cosine transform of many images along their last two axes.
 
     Parameters
@@ -188,24 +188,24 @@ class _Cosines(Frozen):
         return torch.exp(-(blur**2) / 2 * squares).expand(self.space.shape)
 
 
-class _InCosines(Covariance):
+class _InBasis(Covariance):
     """A covariance of low rank of the cosines of images."""
 
-    def __init__(self, low_rank: LowRank, cosines: _Cosines) -> None:
+    def __init__(self, low_rank: LowRank, basis: _CosineBasis) -> None:
         super().__init__(low_rank.space, low_rank.count)
-        self._low_rank, self._cosines = low_rank, cosines
+        self._low_rank, self._basis = low_rank, basis
 
     def apply(self, r):
-        return self._cosines.inverse(self._low_rank.apply(self._cosines(r)))
+        return self._basis.inverse(self._low_rank.apply(self._basis(r)))
 
     def solve(self, r, shift):
-        return self._cosines.inverse(self._low_rank.solve(self._cosines(r), shift))
+        return self._basis.inverse(self._low_rank.solve(self._basis(r), shift))
 
     def logdet(self, shift):
         return self._low_rank.logdet(shift)
 
     def root(self, z):
-        return self._cosines.inverse(self._low_rank.root(self._cosines(z)))
+        return self._basis.inverse(self._low_rank.root(self._basis(z)))
 
     def traces(self):
         return self._low_rank.traces()
@@ -215,4 +215,4 @@ class _InCosines(Covariance):
         return False
 
     def _component(self, index):
-        return _InCosines(self._low_rank.component(index), self._cosines)
+        return _InBasis(self._low_rank.component(index), self._basis)
