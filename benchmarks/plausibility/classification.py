@@ -92,7 +92,7 @@ def _row(
     counts: tuple[int, ...],
     wanted: str = "",
 ) -> None:
-    """Accuracy, and calibration as it is and by a temperature; where one is wanted, whether it is reached."""
+    """Accuracy, and calibration as it is and by a temperature; what is wanted is so of the most digits."""
     calibrated: Any = classifier.calibrated(*known)
     every = calibrated.log_probabilities(found[0])
     for count in counts:
@@ -102,11 +102,12 @@ def _row(
         right = log_p.argmax(1) == labels
         low, high = binomial_interval(int(right.sum()), count)
         accuracy = float(right.double().mean())
+        decides = bool(wanted) and count == max(counts)
         report.row(
             f"{name}: accuracy on {count} digits",
             f"{100 * accuracy:.2f} % ({100 * low:.2f} to {100 * high:.2f})",
-            wanted,
-            accuracy >= 0.98 if wanted else None,
+            wanted if decides else "",
+            accuracy >= 0.98 if decides else None,
         )
         errors = [100 * expected_calibration_error(each, labels) for each in (plain, log_p)]
         report.row(
