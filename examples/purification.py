@@ -46,10 +46,11 @@ for name, pictures in rows.items():
     titles += [f"{name}: {int(answer)}" for answer in answers]
 
 # a classifier that the attacker did not know of: Bayes' rule, with kernels around the other digits of a class
+# that are wide along how these may be moved and deformed
 others = torch.ones(len(images), dtype=torch.bool)
 others[chosen] = False
 classes = [images[others & (labels == k)] for k in range(10)]
-bayes = BayesClassifier([ig.priors.KernelDensity(x, 0.15) for x in classes])
+bayes = BayesClassifier([ig.priors.TangentKernelDensity(x, 0.15) for x in classes])
 right = int((bayes.classify(attacked) == truth).sum())
 print(f"attacked, by Bayes' rule: {right} of {len(truth)} right")
 

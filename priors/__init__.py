@@ -5,8 +5,9 @@ folder              holds
 ==================  ====================================================================================
 `penalties`         convex penalties: `TotalVariation`, `L1`, `Wavelet`, `DCT`, `GroupSparsity`,
                     `Tikhonov`, the constraints `NonNegative` and `Box`, and their sums
-`densities`         closed forms: `Gaussian`, `GaussianMixture`, `KernelDensity`; of patches `PatchMixture`;
-                    of points in a few dimensions `Histogram`, `NearestNeighbors`, `NeuralCDF`
+`densities`         closed forms: `Gaussian`, `GaussianMixture`, `KernelDensity`, `TangentKernelDensity`; of
+                    patches `PatchMixture`; of points in a few dimensions `Histogram`, `NearestNeighbors`,
+                    `NeuralCDF`
 `denoisers`         `NonLocalMeans`, `TVDenoiser`, `CycleSpunWavelets`, `BM3D`; any penalty as a
                     `ProxDenoiser`, any network as a `NetworkDenoiser`; of volumes by their `Planes`
                     `DenoisingAutoencoder`, of one noise level and a Markov chain
@@ -59,6 +60,7 @@ from invgen.priors.densities import (
     NearestNeighbors,
     NeuralCDF,
     PatchMixture,
+    TangentKernelDensity,
 )
 from invgen.priors.diffusion import Diffusion
 from invgen.priors.energy import EnergyModel
@@ -125,6 +127,7 @@ __all__ = [
     "Staged",
     "Sum",
     "TVDenoiser",
+    "TangentKernelDensity",
     "Tikhonov",
     "TotalVariation",
     "Tunable",

@@ -31,6 +31,7 @@ __all__ = [
     "Weight",
     "energy_gradient",
     "has_closed_form",
+    "log_prob_kind",
     "require",
     "with_density",
 ]
@@ -61,11 +62,16 @@ class Density(Protocol):
 
 @runtime_checkable
 class Approximate(Density, Protocol):
-    """A density whose `log_prob` is not the logarithm itself; that of one without this attribute is exact."""
+    """A density whose `log_prob` may not be the logarithm itself; that of one without this attribute is."""
 
     @property
-    def log_prob_kind(self) -> Literal["lower bound", "estimate"]:
-        """What `log_prob` is: a lower bound, as that of a variational autoencoder, or an estimate."""
+    def log_prob_kind(self) -> Literal["exact", "lower bound", "estimate"]:
+        """What `log_prob` is: exact, a lower bound as that of a variational autoencoder, or an estimate."""
+
+
+def log_prob_kind(prior: Density) -> Literal["exact", "lower bound", "estimate"]:
+    """What `log_prob` of a density is, by its attribute of this name: exact where there is none."""
+    return prior.log_prob_kind if isinstance(prior, Approximate) else "exact"
 
 
 @runtime_checkable
@@ -160,7 +166,8 @@ _CAPABILITIES = (
 
 #: The priors of this package that are a `Density`.
 _DENSITIES = (
-    *("Gaussian", "GaussianMixture", "KernelDensity", "Histogram", "NearestNeighbors", "NeuralCDF"),
+    *("Gaussian", "GaussianMixture", "KernelDensity", "TangentKernelDensity"),
+    *("Histogram", "NearestNeighbors", "NeuralCDF"),
     *("Diffusion", "Flow", "VectorFlow", "Autoregressive", "ContextTable", "VAE", "VQVAE"),
 )
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from invgen.core.checks import as_count
 from invgen.core.errors import DataError, DtypeError, ParameterError, ShapeError
-from invgen.priors.base import Approximate, Density, require
+from invgen.priors.base import Density, log_prob_kind, require
 from invgen.priors.image_format import ImageFormat, format_of
 
 __all__ = ["BitsPerDimension", "bits_per_dimension"]
@@ -65,8 +65,8 @@ def bits_per_dimension(
     Parameters
     ----------
     prior : Density
-        Whose `log_prob` is exact, unless its attribute `log_prob_kind` says "lower bound" or "estimate"; see
-        `invgen.priors.base.Approximate`.
+        Whose `log_prob` is what `invgen.priors.base.log_prob_kind` says: exact, a lower bound, or an
+        estimate.
     images : uint8 tensor or array, shape (n, H, W) or (n, C, H, W)
         Level 0 is the least value of the prior's images, level 255 the largest.
     samples : int
@@ -164,6 +164,7 @@ def _uniform(shape: tuple[int, ...], seed: int) -> Tensor:
 
 def _kind(prior: Density, continuous: bool) -> Literal["exact", "upper bound", "estimate"]:
     """What the bits are, as the prior says what its logarithms are."""
-    if isinstance(prior, Approximate) and prior.log_prob_kind == "estimate":
+    kind = log_prob_kind(prior)
+    if kind == "estimate":
         return "estimate"
-    return "upper bound" if continuous or isinstance(prior, Approximate) else "exact"
+    return "upper bound" if continuous or kind == "lower bound" else "exact"

@@ -7,6 +7,7 @@ from invgen.priors.densities.mixture import GaussianMixture
 from invgen.priors.densities.nearest_neighbors import NearestNeighbors
 from invgen.priors.densities.neural_cdf import NeuralCDF
 from invgen.priors.densities.patches import PatchMixture
+from invgen.priors.densities.tangent_kernels import TangentKernelDensity
 
 __all__ = [
     "Gaussian",
@@ -16,4 +17,5 @@ __all__ = [
     "NearestNeighbors",
     "NeuralCDF",
     "PatchMixture",
+    "TangentKernelDensity",
 ]

@@ -7,6 +7,7 @@ imaginary part, ``E[n n.H] / 2``, as in `invgen.noise.Gaussian`.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -221,7 +222,7 @@ class Dense(_Diagonalized):
             raise DtypeError("The covariance of real images is real.")
         if not bool(torch.isfinite(matrices).all()):
             raise ParameterError("A covariance must be finite.")
-        matrices = matrices.to(torch.promote_types(matrices.dtype, torch.float64))
+        matrices = _in_double(matrices)
         size = matrices.abs().amax((-2, -1), keepdim=True)
         if not bool(((matrices - matrices.mH).abs() <= _ROUNDING * size).all()):
             raise ParameterError("A covariance must be symmetric (Hermitian, if complex); this one is not.")
@@ -285,20 +286,28 @@ class LowRank(Covariance):
         if not bool(torch.isfinite(factors).all()):
             raise ParameterError("A covariance must be finite.")
         super().__init__(space, len(factors))
-        self._variances = Constant(variances.expand(self.count, *space.shape).flatten(1))
-        rows = factors.to(torch.promote_types(factors.dtype, torch.float64)).flatten(2)
-        self._factors = Constant(rows)
-        # C = D^1/2 (1 + V diag(s^2) V.H) D^1/2
-        _, s, Vh = torch.linalg.svd(rows * self._variances.value.rsqrt()[:, None], full_matrices=False)
-        self._gains, self._directions = Constant((1 + s.square()).sqrt() - 1), Constant(Vh)
+        own = self.count if variances.ndim > len(space.shape) and len(variances) > 1 else 1
+        #: Variances of the pixels, float64, shape (count, n), or (1, n) where all have the same.
+        self.variances = Constant(variances.expand(own, *space.shape).flatten(1))
+        #: In their own precision, shape (count, rank, n).
+        self.factors = Constant(
+            (factors if factors.is_floating_point() or factors.is_complex() else factors.double()).flatten(2)
+        )
+
+    @cached_property
+    def _square_root(self) -> tuple[Constant, Constant]:
+        """Of ``C = D^1/2 (1 + V diag(s^2) V.H) D^1/2``: ``(1 + s^2)^1/2 - 1`` and ``V.H``."""
+        rows = _in_double(self.factors.value) * self.variances.value.rsqrt()[:, None]
+        _, s, Vh = torch.linalg.svd(rows, full_matrices=False)
+        return Constant((1 + s.square()).sqrt() - 1), Constant(Vh)
 
     def _rows(self, r: torch.Tensor) -> torch.Tensor:
         return r.flatten(-len(self.space.shape)) if self.space.shape else r[..., None]
 
     def apply(self, r):
         """``F.H F r + D r``."""
-        rows, F = self._rows(r), self._factors.like(r)
-        return (self._variances.like(r) * rows + _across(F.mH, _across(F, rows))).reshape(r.shape)
+        rows, F = self._rows(r), self.factors.like(r)
+        return (self.variances.like(r) * rows + _across(F.mH, _across(F, rows))).reshape(r.shape)
 
     def _capacitance(self, inverse: torch.Tensor, F: torch.Tensor) -> torch.Tensor:
         """Cholesky factor of ``1 + F D^-1 F.H``, D being the shifted variances."""
@@ -307,8 +316,8 @@ class LowRank(Covariance):
 
     def solve(self, r, shift):
         """``E r - E F.H (1 + F E F.H)^-1 F E r``, E being the inverse of the shifted variances."""
-        rows, F = self._rows(r), self._factors.like(r)
-        inverse = 1 / (self._variances.like(r) + self._rows(shift))
+        rows, F = self._rows(r), self.factors.like(r)
+        inverse = 1 / (self.variances.like(r) + self._rows(shift))
         t = inverse * rows
         L = self._capacitance(inverse, F)
         inner = _across(F, t)
@@ -317,19 +326,20 @@ class LowRank(Covariance):
 
     def logdet(self, shift):
         """``log det(1 + F E F.H) - log det E``."""
-        variances = self._variances.like(shift) + self._rows(shift)
-        L = self._capacitance(1 / variances, self._factors.like(shift))
+        variances = self.variances.like(shift) + self._rows(shift)
+        L = self._capacitance(1 / variances, self.factors.like(shift))
         return torch.log(variances).sum(-1) + 2 * torch.log(L.diagonal(dim1=-2, dim2=-1).real).sum(-1)
 
     def root(self, z):
         """``D^1/2 (1 + V diag(s^2) V.H)^1/2 z``."""
-        rows, V = self._rows(z), self._directions.like(z)
-        rows = rows + _across(V.mH, self._gains.like(z) * _across(V, rows))
-        return (self._variances.like(z).sqrt() * rows).reshape(z.shape)
+        gains, directions = self._square_root
+        rows, V = self._rows(z), directions.like(z)
+        rows = rows + _across(V.mH, gains.like(z) * _across(V, rows))
+        return (self.variances.like(z).sqrt() * rows).reshape(z.shape)
 
     def traces(self):
         """Sum of the variances and of the squared factors."""
-        return self._variances.value.sum(-1) + self._factors.value.abs().square().sum((-2, -1))
+        return self.variances.value.sum(-1) + _in_double(self.factors.value).abs().square().sum((-2, -1))
 
     @property
     def singular(self):
@@ -337,8 +347,13 @@ class LowRank(Covariance):
         return False
 
     def _component(self, index):
-        F = self._factors.value[index].reshape(1, -1, *self.space.shape)
-        return LowRank(F, self._variances.value[index].reshape(1, *self.space.shape), self.space)
+        F = self.factors.value[index].reshape(1, -1, *self.space.shape)
+        variances = self.variances.value[index % len(self.variances.value)]
+        return LowRank(F, variances.reshape(self.space.shape), self.space)
+
+
+def _in_double(x: torch.Tensor) -> torch.Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float64))
 
 
 def _across(matrix: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:

@@ -155,7 +155,7 @@ class GaussianMixture(Denoising, Frozen):
                 "A singular covariance has no density; give sigma for that of noisy images."
             )
         level = x.real.new_zeros((1,) * x.ndim) if sigma is None else self._level(sigma, x)
-        return self._blockwise(lambda x, s: torch.logsumexp(self._components(x, s)[0], -1), x, level)
+        return self._blockwise(lambda x, s: torch.logsumexp(self._log_components(x, s), -1), x, level)
 
     def value(self, x: torch.Tensor) -> torch.Tensor:
         """Minus the logarithm of the density: with it, minimizers are maxima of the posterior."""
@@ -169,7 +169,7 @@ class GaussianMixture(Denoising, Frozen):
         """Probability of each component given a noisy image, shape (*batch, k)."""
         self._check(x, "responsibilities")
         level = self._level(sigma, x)
-        return self._blockwise(lambda x, s: torch.softmax(self._components(x, s)[0], -1), x, level)
+        return self._blockwise(lambda x, s: torch.softmax(self._log_components(x, s), -1), x, level)
 
     def _denoise(self, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
         def mean(x: torch.Tensor, s: torch.Tensor) -> torch.Tensor:
@@ -185,7 +185,7 @@ class GaussianMixture(Denoising, Frozen):
         """
         self._check(x, "score")
         # not by Tweedie's formula: for small sigma its difference cancels
-        return self._blockwise(lambda x, s: -self._mixed(*self._components(x, s)), x, self._level(sigma, x))
+        return self._blockwise(self._score, x, self._level(sigma, x))
 
     def sample(self, n: int, seed: int) -> torch.Tensor:
         """Draw n images, shape (n, *shape), the same on every device."""
@@ -300,9 +300,21 @@ class GaussianMixture(Denoising, Frozen):
         logdet = self.covariances.logdet(s) + space.size * math.log(2 * math.pi)
         return torch.log(self._weights.like(x)) - squares / 2 - self._parts / 2 * logdet, t
 
+    def _log_components(self, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        """``log w_i N(x; m_i, C_i + s)``, shape (b, k)."""
+        return self._components(x, sigma)[0]
+
+    def _score(self, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        return -self._mixed(*self._components(x, sigma))
+
     def _mixed(self, logs: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
         """Average over the components, by their probabilities."""
         return (self.space.per_sample(torch.softmax(logs, -1)) * images).sum(1)
+
+    @property
+    def _at_once(self) -> int:
+        """Images of a block."""
+        return max(1, _BLOCK // (len(self.means) * max(1, self.space.size)))
 
     def _blockwise(
         self,
@@ -313,7 +325,7 @@ class GaussianMixture(Denoising, Frozen):
         """Apply to a flat batch, in blocks that fit into memory."""
         flat, batch = self.space.flatten(x)
         sigma = sigma.expand(*batch, *(1,) * len(self.space.shape)).reshape(-1, *(1,) * len(self.space.shape))
-        size = max(1, _BLOCK // (len(self.means) * max(1, self.space.size)))
-        parts = [function(*block) for block in zip(flat.split(size), sigma.split(size), strict=True)]
+        blocks = zip(flat.split(self._at_once), sigma.split(self._at_once), strict=True)
+        parts = [function(*block) for block in blocks]
         result = torch.cat(parts)
         return result.reshape(batch + result.shape[1:])

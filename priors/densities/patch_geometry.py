@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import torch
+
+from invgen.priors.densities.cosines import cosines
 
 __all__ = ["patches_of", "zero_mean_basis"]
 
@@ -15,9 +16,7 @@ _BLOCK = 2**13
 
 def zero_mean_basis(p: int) -> torch.Tensor:
     """Cosines, all but the constant: the rows are orthonormal patches, float64, shape (p^2 - 1, p^2)."""
-    n = torch.arange(p, dtype=torch.float64)
-    C = torch.cos(math.pi / p * (n + 0.5) * n[:, None]) * (2 / p) ** 0.5
-    C[0] /= 2**0.5
+    C = cosines(p)
     return torch.kron(C, C)[1:]
 
 

@@ -15,6 +15,7 @@ from invgen.priors import (
     KernelDensity,
     NearestNeighbors,
     NeuralCDF,
+    TangentKernelDensity,
     VectorFlow,
     from_module,
 )
@@ -80,6 +81,16 @@ GENERATIVE = {
     },
     "KernelDensity": {
         "data": (lambda: KernelDensity(torch.arange(126.0).reshape(3, 6, 7) / 50), TOGETHER),
+    },
+    "TangentKernelDensity": {
+        "data": (
+            lambda: TangentKernelDensity(torch.arange(126.0).reshape(3, 6, 7).sin(), 0.3),
+            TOGETHER,
+        ),
+        "channels": (
+            lambda: TangentKernelDensity(torch.arange(126.0).reshape(3, 2, 3, 7).sin(), 0.3),
+            TOGETHER,
+        ),
     },
     "Diffusion": {
         # its log_prob is an estimate by probes that differ from image to image, and has no derivative

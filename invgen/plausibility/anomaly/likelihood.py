@@ -13,7 +13,7 @@ from torch import Tensor
 from invgen.core.checks import as_count, has_type
 from invgen.core.errors import ParameterError, ShapeError
 from invgen.plausibility.anomaly.base import Side, Statistic, in_parts
-from invgen.priors.base import Approximate, Density, Energy
+from invgen.priors.base import Density, Energy, log_prob_kind
 
 __all__ = ["BatchTypicality", "LikelihoodStatistic", "LogLikelihood", "Typicality", "minus_log_prob"]
 
@@ -27,8 +27,7 @@ def minus_log_prob(prior: Any, images: Tensor) -> Tensor:
     if not isinstance(prior, Density):
         return in_parts(prior.energy, images)
     log_prob: Callable[[Tensor], Tensor] = prior.log_prob
-    estimate = isinstance(prior, Approximate) and prior.log_prob_kind == "estimate"
-    return -in_parts(log_prob, images, 1 if estimate else None)
+    return -in_parts(log_prob, images, 1 if log_prob_kind(prior) == "estimate" else None)
 
 
 class LikelihoodStatistic(Statistic):

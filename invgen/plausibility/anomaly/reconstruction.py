@@ -80,14 +80,19 @@ class ReconstructionError(Statistic):
             return self.denoising_error(prior, images)
         return errors / format_of(prior).unit[1] ** 2
 
-    def denoising_error(self, prior: Denoiser, images: Tensor) -> Tensor:
-        """Mean squared error of images ``(n, *image)`` after noise and denoising, in the prior's unit."""
-        return in_parts(lambda x: self._denoised(prior, x), images) / format_of(prior).unit[1] ** 2
+    def denoising_error(self, prior: Denoiser, images: Tensor, turned: int = 0) -> Tensor:
+        """Mean squared error of images ``(n, *image)`` after noise and denoising, in the prior's unit.
 
-    def _denoised(self, prior: Denoiser, x: Tensor) -> Tensor:
+        The noise is turned by a number of quarters of a circle, so that a turned image gets what it had.
+        """
+        return in_parts(lambda x: self._denoised(prior, x, turned), images) / format_of(prior).unit[1] ** 2
+
+    def _denoised(self, prior: Denoiser, x: Tensor, turned: int) -> Tensor:
         """Mean error of the denoised image over draws of the noise."""
         sigma = self.sigma * format_of(prior).unit[1]
         noise = Draws(range(self.draws), device=x.device)(x[:1].expand(self.draws, *x.shape[1:]))
+        if turned:
+            noise = noise.rot90(turned, (-2, -1))
         return torch.stack([_squares(prior.denoise(x + sigma * n, sigma) - x) for n in noise]).mean(0)
 
     def _nearest(self, prior: Generator, x: Tensor) -> Tensor:

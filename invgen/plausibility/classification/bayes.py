@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from invgen.plausibility.classification.base import GenerativeClassifier
-from invgen.priors.base import Density
+from invgen.priors.base import Density, log_prob_kind
 
 __all__ = ["BayesClassifier"]
 
@@ -22,9 +22,10 @@ class BayesClassifier(GenerativeClassifier):
     It is a `Density` itself, the mixture of its classes', so that `invgen.metrics.bits_per_dimension` takes
     it. Densities may be of any family, as long as all are probabilities of levels, or all densities of real
     numbers. Of classes with a lower bound or an estimate, such as `VAE` and `Diffusion`, the rule is applied
-    to these. With ``[prior.of_class(k) for k in range(10)]`` of a conditional diffusion model it is the
-    classifier of Zimmermann et al. (2021), "Score-based generative classifiers";
-    `DenoisingClassifier` takes a tenth of the time.
+    to these, and `log_prob_kind` says so. With ``[prior.of_class(k) for k in range(10)]`` of a conditional
+    diffusion model it is the classifier of Zimmermann et al. (2021), "Score-based generative classifiers";
+    `DenoisingClassifier` takes a tenth of the time. `TangentKernelDensity` of the images of each class is
+    learned without training.
 
     Parameters
     ----------
@@ -39,6 +40,12 @@ class BayesClassifier(GenerativeClassifier):
     priors: Sequence[Density]
 
     protocol: ClassVar[type] = Density
+
+    @property
+    def log_prob_kind(self) -> Literal["exact", "lower bound", "estimate"]:
+        """What `log_prob` is: an estimate or a lower bound where that of a class is."""
+        kinds = {log_prob_kind(prior) for prior in self.priors}
+        return next((kind for kind in ("estimate", "lower bound") if kind in kinds), "exact")
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Logarithm of the density of images of all classes, shape of the batch."""

@@ -12,7 +12,7 @@ from invgen.core.batching import leading
 from invgen.core.checks import as_count
 from invgen.core.errors import CapabilityError
 from invgen.plausibility.purification.base import Ball
-from invgen.priors.base import Approximate, Density, Energy
+from invgen.priors.base import Density, Energy, log_prob_kind
 
 __all__ = ["AscentPurification"]
 
@@ -52,7 +52,7 @@ class AscentPurification(Ball):
         super().__post_init__()
         as_count(self.iterations, "iterations")
         # found out before, as an estimate of the density can take minutes
-        estimated = isinstance(self.prior, Approximate) and self.prior.log_prob_kind == "estimate"
+        estimated = isinstance(self.prior, Density) and log_prob_kind(self.prior) == "estimate"
         if estimated and not isinstance(self.prior, Energy):
             raise self._without_derivative()
 

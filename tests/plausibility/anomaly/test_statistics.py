@@ -220,6 +220,28 @@ def test_complex_images_have_statistics(statistic):
         torch.testing.assert_close(fitted.values(prior, x[:5] * 1j), found)
 
 
+class Smoothing:
+    """A denoiser that turns with the image, as it averages over neighbors; unless it has a slant."""
+
+    def __init__(self, shape, slant=0.0):
+        self.image_format = ImageFormat(shape, field="real", value_range=(-1.0, 1.0))
+        self._slant = slant
+
+    def denoise(self, x, sigma):
+        neighbors = sum(x.roll(step, axis) for step in (1, -1) for axis in (-2, -1))
+        return (x + neighbors + self._slant * x.roll(1, -1)) / (5 + self._slant)
+
+
+@pytest.mark.parametrize("shape", [(6, 6), (4, 6)])
+def test_a_denoiser_that_turns_with_the_image_prefers_none(shape):
+    """Although errors of denoising are random: the noise turns, too."""
+    x = levels(5, 0, shape).double()
+    alike = SymmetryRatio().values(Smoothing(shape), x)
+    torch.testing.assert_close(alike, torch.zeros(5, dtype=torch.float64), rtol=0, atol=1e-9)
+    other = SymmetryRatio().values(Smoothing(shape, slant=1.0), x)
+    assert bool((other.abs() > 1e-6).all())
+
+
 def test_an_estimated_density_has_the_same_random_numbers_for_each_image():
     class Estimated:
         image_format = ImageFormat(SHAPE, field="real", value_range=(0.0, 1.0))

@@ -59,6 +59,34 @@ def test_bits_of_levels_are_those_of_the_class_that_fits():
     assert classifier.classify(torch.cat([dark, bright])).tolist() == [0] * 10 + [1] * 10
 
 
+class Bounded(Gaussian):
+    log_prob_kind = "lower bound"
+
+
+class Estimated(Gaussian):
+    log_prob_kind = "estimate"
+
+
+def test_its_density_is_as_exact_as_its_classes():
+    """A mixture of lower bounds is one, and with a class that is estimated it is an estimate."""
+    images = torch.full((3, 2, 3), 100, dtype=torch.uint8)
+    exact, bounded, estimated = (kind(MEANS[0], 0.3) for kind in (Gaussian, Bounded, Estimated))
+    for classes, kind, bits in (
+        ((exact, exact), "exact", "upper bound"),
+        ((exact, bounded), "lower bound", "upper bound"),
+        ((bounded, exact, estimated), "estimate", "estimate"),
+    ):
+        classifier = BayesClassifier(classes)
+        assert classifier.log_prob_kind == kind
+        assert ig.metrics.bits_per_dimension(classifier, images, value_range=(0.0, 1.0)).kind == bits
+
+
+def test_bits_of_classes_with_exact_probabilities_are_exact():
+    tables = [ContextTable.fit(torch.full((4, 4, 4), value)) for value in (0.2, 0.8)]
+    images = torch.full((2, 4, 4), 51, dtype=torch.uint8)
+    assert ig.metrics.bits_per_dimension(BayesClassifier(tables), images).kind == "exact"
+
+
 def test_a_temperature_is_found_and_leaves_the_prior():
     """Densities of half the variance are too sure by a factor of two."""
     x, labels = drawn(20_000)
