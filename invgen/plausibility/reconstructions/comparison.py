@@ -73,21 +73,25 @@ def compared(
 def combined(surprises: Tensor) -> Tensor:
     """How unexpected scans are by several groups of statistics, from numbers of shape (groups, scans).
 
-    Minus the smallest p-value of a scan, those of its ranks among all scans: Tippett's combination, whose own
-    p-value is by permutation (Westfall and Young 1993, "Resampling-based multiple testing"). Heavy tails of
-    one group do not hide another, and groups may depend on each other. Of equal ones that with the smaller
-    mean is the more unexpected.
+    The smallest p-value of a scan counts, those of its ranks among all scans: Tippett's combination, whose
+    own p-value is by permutation (Westfall and Young 1993, "Resampling-based multiple testing"). Heavy tails
+    of one group do not hide another, and groups may depend on each other. Of scans with the same smallest
+    rank, each by its own group, that is the more unexpected which is further beyond most scans there.
 
     Returns
     -------
     float64 tensor, shape (scans,)
         Larger for the more unexpected; its order alone means something.
     """
-    scans = surprises.shape[1]
-    ordered = surprises.sort(1).values
+    surprises = surprises.double().contiguous()
     # the number of scans that are at least as unexpected
-    ranks = scans - torch.searchsorted(ordered, surprises.contiguous(), side="left").double()
-    return -(ranks.amin(0) + ranks.mean(0) / (2 * scans))
+    ranks = surprises.shape[1] - torch.searchsorted(surprises.sort(1).values, surprises, side="left")
+    smallest = ranks.amin(0)
+    middle = surprises.median(1, keepdim=True).values
+    width = (surprises.quantile(0.9, 1, keepdim=True) - middle).clamp(min=1e-12)
+    beyond = torch.where(ranks == smallest, (surprises - middle) / width, -torch.inf).amax(0)
+    # less than one, and in the same order
+    return torch.atan(beyond) / torch.pi - smallest
 
 
 def _last(surprises: Tensor) -> float:

@@ -235,7 +235,7 @@ def test_what_cannot_be_judged_is_refused():
 def test_the_smallest_rank_decides_and_heavy_tails_of_another_group_hide_nothing():
     """By hand: four scans, of ranks 1 to 4 by each of two groups."""
     order = combined(torch.tensor([[1.0, 2.0, 3.0, 1e9], [4.0, 3.0, 1.0, 2.0]])).argsort(descending=True)
-    # ranks (4, 1), (3, 2), (2, 4), (1, 3): of the equal smallest ones that with the smaller mean is first
+    # ranks (4, 1), (3, 2), (2, 4), (1, 3); of the same smallest ones 1e9, and 3 in row two, are further
     assert order.tolist() == [3, 0, 1, 2]
     heavy, light = normal(200, 8, seed=3) ** 9, normal(200, 1, seed=4)
     light[-1] = 4.0
@@ -244,6 +244,13 @@ def test_the_smallest_rank_decides_and_heavy_tails_of_another_group_hide_nothing
     apart = {"a": [Group(tuple(range(8)))], "b": [Group((8,))]}
     assert compared(values, conditions, apart)[0]["scan"] <= 2 / 200
     assert compared(values, conditions, {"all": [Group(tuple(range(9)))]})[0]["scan"] > 0.05
+
+
+def test_what_is_far_beyond_few_calibration_scans_is_found_by_one_of_many_groups():
+    values = normal(25, 4, seed=9)
+    values[-1, 2] = 12.0
+    apart = {str(i): [Group((i,))] for i in range(4)}
+    assert compared(values, torch.zeros(25, 1, dtype=torch.float64), apart)[0]["scan"] == 1 / 25
 
 
 def test_a_small_common_shift_of_many_statistics_is_seen_along_its_direction():
