@@ -14,10 +14,10 @@ __all__ = ["against", "grouped"]
 
 #: Statistics of the image with the direction of what is unexpected. Details that the prior does not know are
 #: denoised worse, and away.
-_DETAILS = {"denoising error 0.3": 1.0, "denoising error 1": 1.0, "bias 0.3": -1.0, "bias 1": -1.0}
+_DETAILS = {"denoising error 0.3": 1.0, "bias 0.3": -1.0}
 
 #: What is large and not as the prior expects, be the details simple.
-_SHAPE = {"unexpected error 1": 1.0, "unexpected error 3": 1.0}
+_SHAPE = {"unexpected error 3": 1.0}
 
 _ORIENTATION = {"orientation": -1.0}
 

@@ -15,11 +15,11 @@ from invgen.priors.image_format import format_of
 
 __all__ = ["orientation"]
 
-#: Norm of an image of the prior over that of a pixel's noise, about: what is large is seen, details are not.
-_LEVELS = (38.0, 30.0, 24.0)
+#: Norm of an image of the prior over that of a pixel's noise, about: its parts are seen, and its outline.
+_LEVELS = (55.0, 24.0)
 
 #: Draws of the noise at each level.
-_DRAWS = 2
+_DRAWS = 3
 
 #: Squared distance of two denoised images, over the squared error, that is nothing.
 _ROUNDING = 1e-6
