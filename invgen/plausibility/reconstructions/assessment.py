@@ -12,7 +12,7 @@ from torch import Tensor
 from invgen.core.errors import CapabilityError, DataError, ParameterError
 from invgen.plausibility.p_values import false_discoveries
 from invgen.plausibility.reconstructions.calibration import FEWEST, Calibration, calibrations_of, fitting
-from invgen.plausibility.reconstructions.groups import against
+from invgen.plausibility.reconstructions.groups import against, may_be_oriented
 from invgen.plausibility.reconstructions.orientation import orientation
 from invgen.plausibility.reconstructions.protocol import conditions_of, prior_of, protocol_of
 from invgen.plausibility.reconstructions.residuals import (
@@ -128,13 +128,21 @@ def assess(
         known = calibrations_of(prior.card) if isinstance(prior, Learned) else []
     else:
         known = [calibration] if isinstance(calibration, Calibration) else list(calibration)
+    return _assessed(solver, problem, reconstruction, known, any(map(may_be_oriented, known)))
+
+
+def _assessed(
+    solver: Solver, problem: Problem, reconstruction: Reconstruction, known: list[Calibration], oriented: bool
+) -> Assessment:
+    """See `assess`; of the image's orientation, which takes longer than the rest, where it is asked for."""
+    prior = prior_of(solver)
     x = reconstruction.x if reconstruction.samples is None else reconstruction.samples[0]
     if not bool(torch.isfinite(x).all()):
         raise DataError("The reconstruction holds NaN or infinities, whose plausibility is not defined.")
     statistics, bound = _of_residual(problem, x)
     unit = prior_unit(_scale(reconstruction), prior)
     own = x if unit is None else x / problem.operator.domain.per_sample(unit.to(x.device))
-    of_image, shown = _of_image(prior, own)
+    of_image, shown = _of_image(prior, own, oriented)
     batch = problem.batch_shape
     statistics |= {name: values.reshape(*batch, -1).mean(-1) for name, values in of_image.items()}
     statistics = {name: values.cpu() for name, values in statistics.items()}
@@ -185,7 +193,7 @@ def calibrate(solver: Solver, problems: Iterable[Problem], *, about: str = "", s
     conditions: dict[str, list[float]] = {}
     protocols: list[dict[str, Any]] = []
     for number, problem in enumerate(problems):
-        found = assess(solver, problem, solver(problem, seed=seed + number), calibration=())
+        found = _assessed(solver, problem, solver(problem, seed=seed + number), [], True)
         if found.protocol not in protocols:
             protocols.append(found.protocol)
         for kept, new in ((columns, found.statistics), (conditions, found.conditions)):
@@ -220,9 +228,9 @@ def _of_residual(problem: Problem, x: Tensor) -> tuple[dict[str, Tensor], Tensor
     return at_sample | at_near | noise_statistics(problem), least_squares_bound(problem, near)
 
 
-def _of_image(prior: Any, x: Tensor) -> tuple[dict[str, Tensor], Tensor | None]:
+def _of_image(prior: Any, x: Tensor, oriented: bool) -> tuple[dict[str, Tensor], Tensor | None]:
     """Statistics of an image in the prior's unit, and the map."""
     # differences of what a network returns are lost in half precision
     prior = prior.evaluated() if isinstance(prior, Networked) else prior
     statistics, shown = typicality(prior, x)
-    return statistics | orientation(prior, x), shown
+    return statistics | (orientation(prior, x) if oriented else {}), shown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 from invgen.plausibility.reconstructions.calibration import Calibration
 from invgen.plausibility.reconstructions.comparison import Group, compared
 
-__all__ = ["against", "grouped"]
+__all__ = ["against", "grouped", "may_be_oriented"]
 
 #: Statistics of the image with the direction of what is unexpected. Details that the prior does not know are
 #: denoised worse, and away.
@@ -19,13 +20,13 @@ _DETAILS = {"denoising error 0.3": 1.0, "bias 0.3": -1.0}
 #: What is large and not as the prior expects, be the details simple.
 _SHAPE = {"unexpected error 3": 1.0}
 
-_ORIENTATION = {"orientation": -1.0}
+_TURNED = "orientation"
 
 #: Of priors that are no denoisers.
 _DENSITY = "log-density"
 
 #: What statistics of the image begin with; the others are of the residual.
-_OF_IMAGE = ("bias", "denoising error", "unexpected error", "orientation", _DENSITY)
+_OF_IMAGE = ("bias", "denoising error", "unexpected error", _TURNED, _DENSITY)
 
 
 def grouped(names: Sequence[str], oriented: bool) -> dict[str, list[Group]]:
@@ -43,7 +44,7 @@ def grouped(names: Sequence[str], oriented: bool) -> dict[str, list[Group]]:
     """
     residual = tuple(i for i, name in enumerate(names) if not name.startswith(_OF_IMAGE))
     found = {"residual": [Group(residual)] if residual else [], "typicality": []}
-    for signs in (_DETAILS, _SHAPE, _ORIENTATION if oriented else {}):
+    for signs in (_DETAILS, _SHAPE, {_TURNED: -1.0} if oriented else {}):
         columns = tuple(i for i, name in enumerate(names) if name in signs)
         if columns:
             found["typicality"].append(Group(columns, tuple(signs[names[i]] for i in columns)))
@@ -72,7 +73,7 @@ def against(
     deviations = []
     for value, place in zip(values, places, strict=True):
         table, at = torch.cat((known, value[None])), torch.cat((measured, place[None]))
-        oriented = "orientation" in names and float(table[:, names.index("orientation")].median()) > 0
+        oriented = _TURNED in names and _mostly_positive(table[:, names.index(_TURNED)])
         found, far = compared(table, at, grouped(names, oriented))
         for name, p in found.items():
             p_values.setdefault(name, []).append(p)
@@ -81,3 +82,13 @@ def against(
         {name: torch.tensor(p, dtype=torch.float64).reshape(batch) for name, p in p_values.items()},
         dict(zip(names, torch.stack(deviations, 1).reshape(-1, *batch), strict=True)),
     )
+
+
+def may_be_oriented(calibration: Calibration) -> bool:
+    """Whether orientation counts for any scan that may be compared."""
+    known = calibration.statistics.get(_TURNED)
+    return known is not None and _mostly_positive(torch.tensor([*known, math.inf]))
+
+
+def _mostly_positive(values: Tensor) -> bool:
+    return 2 * int((values > 0).sum()) > len(values)

@@ -15,6 +15,7 @@ from invgen.operators import Mask
 from invgen.plausibility import Calibration, assess, calibrate
 from invgen.plausibility.reconstructions.comparison import Group, combined, compared
 from invgen.plausibility.reconstructions.typicality import typicality
+from invgen.priors.nets import EDM, UNet
 from invgen.solvers.base import Solver
 
 SIDE = 16
@@ -172,6 +173,18 @@ def test_another_protocol_has_no_p_value_of_a_calibration(calibration):
     assert "scan" not in without.p_values
     assert "no calibration" in without.remark
     assert not bool(without.misfits())
+
+
+def test_statistics_of_the_image_are_those_of_the_network_in_full_precision():
+    torch.manual_seed(0)
+    prior = ig.priors.Diffusion(EDM(UNet(1, 1, widths=(8,), blocks=1), 0.5), sigma_data=0.5)
+    full, half = (ig.solvers.DDS(each, iterations=2) for each in (prior, prior.evaluated("bfloat16")))
+    A = Mask(torch.ones(SIDE, SIDE))
+    problem = ig.Problem(A, Gaussian(0.1).sample(torch.rand(SIDE, SIDE), seed=0), Gaussian(0.1))
+    result = full(problem, seed=0)
+    one, other = (assess(solver, problem, result) for solver in (full, half))
+    assert one.statistics == other.statistics
+    torch.testing.assert_close(one.map, other.map, rtol=0, atol=0)
 
 
 def test_calibrations_are_files(calibration, tmp_path):

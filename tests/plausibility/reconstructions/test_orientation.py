@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import invgen as ig
-from invgen.plausibility.reconstructions.groups import against
+from invgen.plausibility.reconstructions.groups import against, may_be_oriented
 from invgen.plausibility.reconstructions.orientation import orientation
 
 
@@ -62,5 +62,7 @@ def test_orientation_counts_only_where_calibration_scans_have_one():
     at = {"signal to noise": torch.tensor(0.0)}
     with_one, _ = against(calibration(1 + 0.2 * normal(60, seed=6)), scan, at)
     assert float(with_one["typicality"]) == 1 / 61
+    assert may_be_oriented(calibration(1 + 0.2 * normal(60, seed=6)))
+    assert not may_be_oriented(calibration(-1 + 0.2 * normal(60, seed=6)))
     without, _ = against(calibration(-1 + 0.2 * normal(60, seed=6)), scan, at)
     assert set(without) == {"residual", "scan"}
