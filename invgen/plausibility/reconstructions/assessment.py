@@ -99,12 +99,12 @@ def assess(
     The residual's statistics are those of `residual_statistics`, at the sample and at the image next to it
     that nearly has the least squares ("least squares: ..."), where the errors of a sampler are gone and those
     of noise, coil maps and geometry are left; and of `noise_statistics`: their distance from what is expected
-    counts. The image's are those of `typicality` and `orientation`, of which three count: whether details are
+    counts. The image's are those of `typicality` and `orientation`, of which few count: whether details are
     denoised worse, and more of them away; whether what is large is denoised worse than the prior itself
-    expects; and, of priors that know of it, whether the image would be denoised better if it were turned. The
-    p-value "typicality" is that of the smallest of these three p-values among the smallest ones of
-    calibration scans, and "scan" that of all four: by a permutation again, thus exact. An image that is
-    simpler than those of the prior is not found by its details.
+    expects; and, of priors that know of it, whether the image would be denoised better if it were turned, by
+    a quarter or by a half. The p-value "typicality" is that of the smallest of their p-values among the
+    smallest ones of the calibration scans, and "scan" that of these and the residual's: by a permutation
+    again, thus exact. An image that is simpler than those of the prior is not found by its details.
 
     Parameters
     ----------
@@ -177,8 +177,8 @@ def calibrate(solver: Solver, problems: Iterable[Problem], *, about: str = "", s
     solver : Solver
         With a learned prior. Of samplers one sample of each scan is drawn.
     problems : iterable of Problem
-        At least 19, so that a p-value can be as small as 5 %; of four groups of statistics, each of
-        which needs its part of that, better 200. Those in a batch count each.
+        At least 19, so that a p-value can be as small as 5 %; better 200, for each of three to five groups
+        of statistics has its part of that. Those in a batch count each.
     about : str
         Which scans these are.
     seed : int

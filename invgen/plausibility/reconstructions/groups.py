@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -20,31 +20,31 @@ _DETAILS = {"denoising error 0.3": 1.0, "bias 0.3": -1.0}
 #: What is large and not as the prior expects, be the details simple.
 _SHAPE = {"unexpected error 3": 1.0}
 
-_TURNED = "orientation"
+_TURNED = ("orientation, quarter turns", "orientation, half turn")
 
 #: Of priors that are no denoisers.
 _DENSITY = "log-density"
 
 #: What statistics of the image begin with; the others are of the residual.
-_OF_IMAGE = ("bias", "denoising error", "unexpected error", _TURNED, _DENSITY)
+_OF_IMAGE = ("bias", "denoising error", "unexpected error", "orientation", _DENSITY)
 
 
-def grouped(names: Sequence[str], oriented: bool) -> dict[str, list[Group]]:
+def grouped(names: Sequence[str], turned: Collection[str]) -> dict[str, list[Group]]:
     """Groups of statistics by the p-values that they make: "residual" and "typicality".
 
     Few, for each takes its part of the level: all that is of the residual, by its distance; and of the image
-    three that look for one thing each.
+    some that look for one thing each.
 
     Parameters
     ----------
     names : sequence of str
         Of the statistics, in the order of their columns.
-    oriented : bool
-        Whether orientation counts.
+    turned : collection of str
+        Those of orientation that count.
     """
     residual = tuple(i for i, name in enumerate(names) if not name.startswith(_OF_IMAGE))
     found = {"residual": [Group(residual)] if residual else [], "typicality": []}
-    for signs in (_DETAILS, _SHAPE, {_TURNED: -1.0} if oriented else {}):
+    for signs in (_DETAILS, _SHAPE, *({name: -1.0} for name in turned)):
         columns = tuple(i for i, name in enumerate(names) if name in signs)
         if columns:
             found["typicality"].append(Group(columns, tuple(signs[names[i]] for i in columns)))
@@ -58,8 +58,7 @@ def against(
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """p-values and deviations of each scan of a batch, by their names, among scans of a calibration.
 
-    Orientation counts where most scans are denoised better as they are than turned, so that the prior knows
-    of it.
+    A turn counts where most scans are denoised better as they are than turned so, and the prior knows of it.
     """
     varying = [name for name, column in calibration.statistics.items() if max(column) > min(column)]
     names = [name for name in varying if name in statistics]
@@ -73,8 +72,8 @@ def against(
     deviations = []
     for value, place in zip(values, places, strict=True):
         table, at = torch.cat((known, value[None])), torch.cat((measured, place[None]))
-        oriented = _TURNED in names and _mostly_positive(table[:, names.index(_TURNED)])
-        found, far = compared(table, at, grouped(names, oriented))
+        turned = [name for name in names if name in _TURNED and _mostly_positive(table[:, names.index(name)])]
+        found, far = compared(table, at, grouped(names, turned))
         for name, p in found.items():
             p_values.setdefault(name, []).append(p)
         deviations.append(far)
@@ -86,8 +85,8 @@ def against(
 
 def may_be_oriented(calibration: Calibration) -> bool:
     """Whether orientation counts for any scan that may be compared."""
-    known = calibration.statistics.get(_TURNED)
-    return known is not None and _mostly_positive(torch.tensor([*known, math.inf]))
+    known = [calibration.statistics.get(name, ()) for name in _TURNED]
+    return any(_mostly_positive(torch.tensor([*column, math.inf])) for column in known if column)
 
 
 def _mostly_positive(values: Tensor) -> bool:

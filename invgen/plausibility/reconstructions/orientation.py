@@ -27,7 +27,7 @@ _ROUNDING = 1e-6
 
 @torch.no_grad()
 def orientation(prior: Any, x: Tensor) -> dict[str, Tensor]:
-    r"""``orientation``: where on the way to what the prior makes of it turned an image lies, at the least.
+    r"""Where images lie on the way from what a prior makes of them to what it makes of them turned.
 
     An image with noise is denoised as it is, ``D``, and turned by g, image and noise alike, and turned back,
     ``D_g``. For each of the quarter turns
@@ -37,8 +37,11 @@ def orientation(prior: Any, x: Tensor) -> dict[str, Tensor]:
     over noise levels at which only what is large is seen, each in units of its noise: ``x`` lies at (1 - r)/2
     of the way from D to D_g. Of an image from the prior numerator and denominator have the same expectation,
     since the error of a posterior mean is orthogonal to all functions of the noisy image: r is about one, and
-    of an image from the turned prior about minus one. The smallest of the three is the statistic. With a
-    prior that has learned from images in all orientations it is negative and says nothing.
+    of an image from the turned prior about minus one. With a prior that has learned from images in all
+    orientations it is around zero, and says nothing. The statistics are
+
+    * ``orientation, quarter turns``: the smaller of r of both;
+    * ``orientation, half turn``: r of the turn by 180 degrees, to which many objects are nearly symmetric.
 
     Of images that are not square the square in the middle is turned, and what is outside is zero.
 
@@ -85,4 +88,5 @@ def orientation(prior: Any, x: Tensor) -> dict[str, Tensor]:
             errors += energy(own - square) / sigma**2
     # of a prior that turns with the image the distances are rounding
     ratio = differences / distances.maximum(_ROUNDING * errors).clamp(min=1e-30)
-    return {"orientation": ratio.amin(0).reshape(batch)}
+    first, half, last = ratio.reshape(3, *batch)
+    return {"orientation, quarter turns": torch.minimum(first, last), "orientation, half turn": half}
