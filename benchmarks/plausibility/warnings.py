@@ -15,10 +15,9 @@ from invgen.plausibility import Calibration, assess, binomial_interval, calibrat
 __all__ = ["warnings"]
 
 _LEVEL = 0.05
-#: Numbers of calibration scans, of CT and of each head, and of those compared: that fit, and of each kind
-#: that does not.
-_CT, _MRI = 240, 100
-_FITTING, _MISFITS = 120, 24
+#: Numbers of scans: of calibrations, of MRI of each head; that fit; and of each kind that does not.
+_CT = {"calibration": 130, "fitting": 65, "others": 24}
+_MRI = {"calibration": 40, "fitting": 20, "rotated": 20, "others": 10}
 
 #: Seeds of the scans that are compared, by what they show; those below the first are of calibrations.
 _CT_SEEDS = {"phantoms": 1000, "chests": 2000, "heads": 3000, "abdomens": 4000}
@@ -39,13 +38,14 @@ def _solver(name: str, **settings: int) -> ig.solvers.DDS:
 
 def _ct(report: Report) -> None:
     solver = _solver("ct-phantoms")
-    calibration = calibrate(solver, map(ct_scan, range(_CT)), about="random phantoms")
+    calibration = calibrate(solver, map(ct_scan, range(_CT["calibration"])), about="random phantoms")
 
-    def rate(what: str, objects: str, scan: Callable[[int], ig.Problem], count: int = _MISFITS) -> None:
-        first, fits = _CT_SEEDS[objects], what == "random phantoms"
-        _rate(report, f"CT, {what}", solver, calibration, range(first, first + count), scan, fits)
+    def rate(what: str, objects: str, scan: Callable[[int], ig.Problem]) -> None:
+        first, count = _CT_SEEDS[objects], _CT["fitting" if objects == "phantoms" else "others"]
+        seeds, fits = range(first, first + count), what == "random phantoms"
+        _rate(report, f"CT, {what}", solver, calibration, seeds, scan, fits)
 
-    rate("random phantoms", "phantoms", ct_scan, _FITTING)
+    rate("random phantoms", "phantoms", ct_scan)
     for factor in (0.5, 2.0):
         what = f"random phantoms, noise level stated {factor:g} times"
         rate(what, "phantoms", lambda seed, f=factor: _stated(ct_scan(seed), f))
@@ -56,24 +56,24 @@ def _ct(report: Report) -> None:
 
 def _mri(report: Report) -> None:
     solver, first = _solver("brain-mr", iterations=20), _MRI_SEEDS["calibration"]
-    scans = (
-        *((k, "i") for k in range(_MRI)),
-        *((k, "chris") for k in range(first, first + _MRI)),
-    )
-    calibration = calibrate(solver, (mri_scan(k, head(name, k)) for k, name in scans), about="two heads")
+    count = _MRI["calibration"]
+    seeds = {"i": range(count), "chris": range(first, first + count)}
+    scans = (mri_scan(k, head(name, k)) for name in seeds for k in seeds[name])
+    calibration = calibrate(solver, scans, about="two heads")
 
-    def rate(what: str, objects: str, scan: Callable[[int], ig.Problem], count: int = _MISFITS) -> None:
+    def rate(what: str, objects: str, scan: Callable[[int], ig.Problem], number: str = "others") -> None:
         first, fits = _MRI_SEEDS[objects], what.startswith("head")
-        _rate(report, f"MRI, {what}", solver, calibration, range(first, first + count), scan, fits)
+        seeds = range(first, first + _MRI[number])
+        _rate(report, f"MRI, {what}", solver, calibration, seeds, scan, fits)
 
     for name in ("i", "chris"):
         what = f"head {name}, other slices, poses, contrasts and phases"
-        rate(what, "heads", lambda k, n=name: mri_scan(k, head(n, k)), _FITTING // 2)
+        rate(what, "heads", lambda k, n=name: mri_scan(k, head(n, k)), "fitting")
     for factor in (0.5, 2.0):
         what = f"noise level stated {factor:g} times"
-        rate(what, "heads", lambda k, f=factor: _stated(mri_scan(k, head("i", k)), f))
+        rate(what, "heads", lambda k, f=factor: _stated(mri_scan(k, head("i", k)), f), "fitting")
     rate("coil maps turned by 10 degrees", "heads", lambda k: mri_scan(k, head("i", k), 10.0))
-    rate("rotated heads", "rotated", _rotated)
+    rate("rotated heads", "rotated", _rotated, "rotated")
     rate("chests", "chests", lambda k: mri_scan(k, phantom("chest", k % 24)))
     rate("ellipses", "ellipses", lambda k: mri_scan(k, phantom("ellipses", k)))
 
