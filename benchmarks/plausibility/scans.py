@@ -6,6 +6,7 @@ import functools
 import math
 from random import Random
 
+import numpy as np
 import torch
 from scipy.ndimage import map_coordinates
 from torch import Tensor
@@ -13,17 +14,20 @@ from torch.nn import functional as F
 
 import invgen as ig
 from invgen.bench.suites import data as sources
+from invgen.io import read_images
 from invgen.noise import Gaussian
 from invgen.operators import MRI, Fourier, Radon, sampling
 
-__all__ = ["chest", "ct_scan", "head", "mri_scan", "phantom", "shrunk"]
+__all__ = ["abdomen", "chest", "ct_scan", "head", "mri_scan", "phantom", "shrunk"]
 
 #: Seeds of random objects that `ct-phantoms` has not learned from.
 _HELD_OUT = 1_000_000
 
+#: Slices of the abdomen that are compared.
+_ABDOMEN = slice(3, 27)
+
 _SIDE = 128  # pixels of CT
-_SHAPE = (128, 96)  # of MRI; its field of view is that of 256 x 192 pixels of 0.9 mm
-_WHOLE = (256, 192)
+_SHAPE = (256, 192)  # of MRI, of pixels of 0.9 mm, as `brain-mr` learned from
 _COILS = 8
 
 
@@ -64,8 +68,28 @@ def chest(index: int) -> Tensor:
     """A slice of the 24 chests, 256 x 256, within the disc that a scanner sees, from 0 to 1."""
     slices = torch.cat(sources.chests(sources.folder()))
     image = F.avg_pool2d(slices[index][None], 2)[0] / 2.0
-    places = torch.linspace(-1, 1, len(image))
-    return image.clamp(max=1) * (places[:, None] ** 2 + places**2 < 0.96)
+    return image.clamp(max=1) * _disc(len(image))
+
+
+@functools.lru_cache(maxsize=1)
+def _abdomen() -> Tensor:
+    volume = read_images(sources.file(sources.folder(), "volumes/example_ct_sm.nii.gz"))
+    return torch.from_numpy(np.stack(volume)).float()[_ABDOMEN]
+
+
+def abdomen(index: int) -> Tensor:
+    """A slice of an abdomen, 256 x 256, of pixels that were 3 mm, within the same disc, from 0 to 1."""
+    image = _abdomen()[index].div(1000).add(1).clamp(0, 2).mT.flip(0)[None, None] / 2
+    width = image.shape[-1] - image.shape[-2]
+    square = F.pad(image, (0, 0, width // 2, width - width // 2))
+    fine = F.interpolate(square, size=(256, 256), mode="bicubic")[0, 0].clamp(0, 1)
+    return fine * _disc(256)
+
+
+def _disc(side: int) -> Tensor:
+    """Ones within what all views see, but for its edge."""
+    places = torch.linspace(-1, 1, side)
+    return (places[:, None] ** 2 + places**2 < 0.96).float()
 
 
 #: Heads that `brain-mr` has not seen: file, and side of a pixel in mm.
@@ -80,19 +104,19 @@ def _slices(name: str) -> Tensor:
 
 
 def head(name: str, seed: int, turn: float = 0.0) -> Tensor:
-    """A slice of a head on the fine grid, 256 x 192, in a random pose and contrast, turned by degrees."""
+    """A slice of a head on the fine grid, 512 x 384, in a random pose and contrast, turned by degrees."""
     random, slices = Random(seed), _slices(name)
     image = slices[random.randrange(len(slices))]
     angle = math.radians(turn + random.gauss(0, 6))
     size, shift = math.exp(random.gauss(0, 0.05)), (random.gauss(0, 4), random.gauss(0, 4))
     fine = (2 * n for n in _SHAPE)
     rows, columns = (
-        ((torch.arange(n) + 0.5) / n - 0.5) * whole * size for n, whole in zip(fine, _WHOLE, strict=True)
+        ((torch.arange(n) + 0.5) / n - 0.5) * whole * size for n, whole in zip(fine, _SHAPE, strict=True)
     )
     rows, columns = torch.meshgrid(rows, columns, indexing="ij")
     places = (
-        math.cos(angle) * rows - math.sin(angle) * columns + (_WHOLE[0] - 1) / 2 + shift[0],
-        math.sin(angle) * rows + math.cos(angle) * columns + (_WHOLE[1] - 1) / 2 + shift[1],
+        math.cos(angle) * rows - math.sin(angle) * columns + (_SHAPE[0] - 1) / 2 + shift[0],
+        math.sin(angle) * rows + math.cos(angle) * columns + (_SHAPE[1] - 1) / 2 + shift[1],
     )
     drawn = torch.from_numpy(map_coordinates(image.numpy(), torch.stack(places).numpy(), order=3)).clamp(
         min=0
@@ -105,9 +129,7 @@ def shrunk(image: Tensor) -> Tensor:
     """An image of a head as one of CT: square, within the disc that a scanner sees, from 0 to 1."""
     height, width = image.shape
     square = F.pad(image, ((height - width) // 2,) * 2)[None, None]
-    places = torch.linspace(-1, 1, height)
-    inside = places[:, None] ** 2 + places**2 < 0.96
-    return (square[0, 0] / square.max()) * inside
+    return (square[0, 0] / square.max()) * _disc(height)
 
 
 def phantom(kind: str, index: int) -> Tensor:
@@ -150,7 +172,7 @@ def _as_received(image: Tensor, seed: int) -> Tensor:
 
 
 def mri_scan(seed: int, image: Tensor, turned: float = 0.0) -> ig.Problem:
-    """A scan by eight coils, 128 x 96 pixels, of an image of twice the size.
+    """A scan by eight coils, 256 x 192 pixels, of an image of twice the size.
 
     By Poisson discs or random lines of R = 2 to 6, with noise of 0.003 to 0.03 of the brightest tissue,
     uniform in the logarithm. Coil maps of the problem can be turned by degrees, which is wrong.

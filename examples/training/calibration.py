@@ -13,7 +13,7 @@ from benchmarks.plausibility.scans import ct_scan
 from invgen.priors.files import checkpoints
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-parser.add_argument("--scans", type=int, default=120)
+parser.add_argument("--scans", type=int, default=240)
 parser.add_argument("--prior", default="ct-phantoms", help="the prior, by name or file")
 parser.add_argument("--output", default="ct-phantoms.safetensors")
 arguments = parser.parse_args()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -17,7 +17,7 @@ from invgen.core.errors import FileError, ParameterError
 from invgen.core.files import atomic_path, check_regular
 from invgen.core.text import parse_json, quoted, read_text
 
-__all__ = ["FEWEST", "Calibration", "calibrations_of"]
+__all__ = ["FEWEST", "Calibration", "calibrations_of", "fitting"]
 
 #: Least number of scans: with fewer no p-value is as small as 5 %.
 FEWEST = 19
@@ -170,6 +170,36 @@ def calibrations_of(card: Mapping[str, Any]) -> list[Calibration]:
         Calibration.from_header(header, f"the prior's card, {quoted(name)},")
         for name, header in entry.items()
     ]
+
+
+def fitting(
+    known: list[Calibration],
+    protocol: Mapping[str, Any],
+    conditions: Mapping[str, torch.Tensor],
+    statistics: Set[str],
+) -> tuple[Calibration | None, str]:
+    """The first calibration of such scans, and else why there is none.
+
+    Parameters
+    ----------
+    known : list of Calibration
+    protocol : mapping of str to str, number or None
+    conditions : mapping of str to tensor, shape of the batch
+    statistics : set of str
+        Names of those that the scans have.
+    """
+    if not known:
+        return None, "no calibration comes with the prior"
+    reasons = []
+    for each in known:
+        numbers = zip(*(values.reshape(-1).tolist() for values in conditions.values()), strict=True)
+        unlike = [each.unlike(protocol, dict(zip(conditions, row, strict=True))) for row in numbers]
+        if not set(each.statistics) & statistics:
+            unlike.append("none of its statistics")
+        if not any(unlike):
+            return each, ""
+        reasons.append(next(filter(None, unlike)))
+    return None, f"no calibration is of such scans: {'; '.join(dict.fromkeys(reasons))}"
 
 
 def _shown(value: Any) -> str:

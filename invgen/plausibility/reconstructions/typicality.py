@@ -12,7 +12,7 @@ from invgen.core.draws import Draws
 from invgen.priors.base import Denoiser, Density
 from invgen.priors.image_format import ImageFormat, format_of
 
-__all__ = ["typicality"]
+__all__ = ["SEED", "noise_level", "typicality"]
 
 #: Noise levels, in standard deviations of the prior's images.
 _LEVELS = (0.1, 0.3, 1.0, 3.0)
@@ -21,7 +21,7 @@ _LEVELS = (0.1, 0.3, 1.0, 3.0)
 _STEP = 0.01
 
 #: Of the noise: not one that a user would take, since samples hold what is left of theirs.
-_SEED = 6_364_136_223_846_793_005
+SEED = 6_364_136_223_846_793_005
 
 #: Pixels along each side of the patches of a map.
 _PATCH = 9
@@ -70,10 +70,10 @@ def typicality(prior: Any, x: Tensor) -> tuple[dict[str, Tensor], Tensor | None]
         return {"log-density": prior.log_prob(x).double() / x[(0,) * len(batch)].numel()}, None
     flat = x.reshape(-1, *x.shape[len(batch) :])
     # each image gets the same noise, so that a batch equals its images
-    draws = Draws([_SEED], axes, device=x.device)
+    draws = Draws([SEED], axes, device=x.device)
     found, errors, expectations = {}, torch.zeros_like(flat.real), torch.zeros_like(flat.real)
     for level in _LEVELS:
-        sigma = _within(level * (images.std or images.unit[1] / 2), images)
+        sigma = noise_level(level, images)
         n, direction = draws(flat[None])[0], _signs(draws(flat[None])[0])
         noisy, step = flat + sigma * n, _STEP * sigma
         denoised = prior.denoise(noisy, sigma)
@@ -90,8 +90,9 @@ def typicality(prior: Any, x: Tensor) -> tuple[dict[str, Tensor], Tensor | None]
     return found, shown.reshape(*batch, *shown.shape[-2:])
 
 
-def _within(sigma: float, images: ImageFormat) -> float:
-    """The noise level, or the nearest that the prior takes."""
+def noise_level(level: float, images: ImageFormat) -> float:
+    """A noise level of so many standard deviations of a prior's images, or the nearest that it takes."""
+    sigma = level * (images.std or images.unit[1] / 2)
     low, high = images.noise_range or (sigma, sigma)
     return min(max(sigma, low), high)
 
