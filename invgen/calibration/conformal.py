@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -114,6 +115,7 @@ def conformal(
             f"There are no calibration problems; {least_problems(level, confidence)} or more are needed."
         )
     kind = Kind.of(settings, conditions)
+    of_solver = solver_settings(solver, kept_samples, "weight" in kind.ranges)
     table = torch.cat(scores)
     factors = conformal_factors(table, level, guarantee, confidence)
     _check_finite(factors, table)
@@ -130,7 +132,7 @@ def conformal(
         factors,
         None if regions is None else regions.cpu(),
         None if mask is None else mask.cpu(),
-        Kind(kind.settings | solver_settings(solver, kept_samples), kind.ranges),
+        replace(kind, settings={**kind.settings, **of_solver}),
         len(table),
         about,
     )

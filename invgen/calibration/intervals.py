@@ -97,10 +97,27 @@ class ConformalIntervals:
             For a reconstruction that is not the problem's, or not finite.
         """
         drawn = reconstruction.samples
-        other = self.kind.other_solver(solver_settings(solver, 0 if drawn is None else len(drawn)))
-        if other:
-            raise ParameterError(f"The intervals are of another solver: {other}. Calibrate this one.")
+        self.check(solver, 0 if drawn is None else len(drawn), problem)
         return self.around(problem, reconstruction)
+
+    def check(self, solver: Solver, samples: int, problem: Problem) -> None:
+        """Refuse another solver, and problems of which it can be said before they are solved.
+
+        Parameters
+        ----------
+        solver : Solver
+        samples : int
+            Zero of estimates.
+        problem : Problem
+
+        Raises
+        ------
+        ParameterError
+        """
+        settings = solver_settings(solver, samples, "weight" in self.kind.ranges)
+        if other := self.kind.other_solver(settings):
+            raise ParameterError(f"The intervals are of another solver: {other}. Calibrate this one.")
+        self._check_kind(self.kind.other_problem(settings_of(problem)))
 
     def around(self, problem: Problem, reconstruction: Reconstruction) -> tuple[Tensor, Tensor]:
         """As `apply`, of a solver that was compared before.
@@ -109,13 +126,16 @@ class ConformalIntervals:
         ------
         ParameterError, ShapeError, DataError
         """
-        other = self.kind.other_problem(settings_of(problem), conditions_of(problem, reconstruction))
+        self._check_kind(self.kind.other_problem(settings_of(problem)))
+        self._check_kind(self.kind.beyond(conditions_of(problem, reconstruction)))
+        return self.rescaled(problem, reconstruction)
+
+    def _check_kind(self, other: str) -> None:
         if other:
             raise ParameterError(
                 f"The intervals are of problems of another kind: {other}. Calibrate with problems like "
                 "this one."
             )
-        return self.rescaled(problem, reconstruction)
 
     def rescaled(self, problem: Problem, reconstruction: Reconstruction) -> tuple[Tensor, Tensor]:
         """As `apply`, whatever the problem: no guarantee holds unless it is of the calibration's kind."""
@@ -136,6 +156,11 @@ class ConformalIntervals:
             ends = torch.where(mask, ends[0], torch.nan), torch.where(mask, ends[1], torch.nan)
         low, high = (end.to(x.real.dtype) for end in ends)
         return low, high
+
+    def about_them(self) -> dict[str, Any]:
+        """What is promised, for those who have the intervals alone: level, guarantee, confidence, images."""
+        names = ("level", "guarantee", "confidence", "images", "about")
+        return {name: value for name in names if (value := getattr(self, name)) not in (None, "")}
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write everything to a JSON file, beside and renamed."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -32,7 +33,7 @@ _DIGITS = 16
 _SHARED = ("operator", "image", "noise")
 
 #: By how much each condition, a logarithm, may be beyond those of the calibration.
-_MARGINS = {"data per unknown": 0.05, "noise level": 0.05, "signal to noise": 0.2}
+_MARGINS = {"data per unknown": 0.05, "noise level": 0.05, "signal to noise": 0.2, "weight": 0.5}
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ class Kind:
         by their fingerprint.
     ranges : mapping of str to (float, float)
         Least and largest of numbers that vary: "data per unknown", "noise level" (of the measurement, in
-        units of the solver's scale where it reports one) and "signal to noise".
+        units of the solver's scale where it reports one), "signal to noise", and "weight", that of the prior
+        where the solver reports it, since it may be chosen from the data.
     """
 
     settings: Mapping[str, Any]
@@ -86,11 +88,12 @@ class Kind:
         """What a solver has that the calibration's has not; empty where they are the same."""
         return self._other(settings, {name for name in self.settings if not _of_problem(name)})
 
-    def other_problem(self, settings: Mapping[str, Any], conditions: Mapping[str, Tensor]) -> str:
-        """What a problem has that those of the calibration have not; empty where it is of their kind."""
-        found = self._other(settings, {name for name in self.settings if _of_problem(name)})
-        if found:
-            return found
+    def other_problem(self, settings: Mapping[str, Any]) -> str:
+        """What of operator, image and noise the calibration has not; empty where they are the same."""
+        return self._other(settings, {name for name in self.settings if _of_problem(name)})
+
+    def beyond(self, conditions: Mapping[str, Tensor]) -> str:
+        """Which number of a problem is beyond those of the calibration; empty where none is."""
         for name, (low, high) in self.ranges.items():
             if name not in conditions:
                 return f"{name} is not known, calibrated from {low:.3g} to {high:.3g}"
@@ -107,6 +110,8 @@ class Kind:
             if name in names and own != other:
                 if name == "prior":
                     return "another prior, or another precision of its network"
+                if _is_fingerprint(own):
+                    return f"{name} is not the same"
                 return f"{name} {_shown(other)}, calibrated with {_shown(own)}"
         return ""
 
@@ -123,25 +128,36 @@ def settings_of(problem: Problem) -> dict[str, Any]:
         derived = isinstance(getattr(type(operator), name, None), cached_property)
         if derived or name in (*_ELSEWHERE, *operator.incidental):
             continue
-        parts = (
-            {each.name: getattr(value, each.name) for each in fields(value)} if is_dataclass(value) else {}
-        )
+        parts = _fields(value)
         for part, setting in parts.items() or {name: value}.items():
             found[f"operator's {part.strip('_')}"] = _plain(setting)
     return found
 
 
-def solver_settings(solver: Solver, samples: int) -> dict[str, Any]:
-    """Solver, hyper-parameters, prior and number of samples."""
+def solver_settings(solver: Solver, samples: int, weighted: bool) -> dict[str, Any]:
+    """Solver, hyper-parameters, prior and number of samples.
+
+    Parameters
+    ----------
+    solver : Solver
+    samples : int
+        Zero of estimates.
+    weighted : bool
+        A weight, of the solver or its prior, has a range instead: it may be chosen from the data.
+    """
     found: dict[str, Any] = {"solver": solver.name, "samples": samples}
-    prior = getattr(solver, "prior", None)
+    values = {name: value for name, value in _fields(solver).items() if name not in _FREE}
+    prior: Any = getattr(solver, "prior", None)
+    if weighted and values.pop("weight", None) is None and "weight" in _fields(prior):
+        prior = replace(prior, weight=1.0)
     if prior is not None:
         found["prior"] = fingerprint(prior)[:_DIGITS]
-    if is_dataclass(solver):
-        for each in fields(solver):
-            if each.name not in _FREE:
-                found[f"{solver.name}'s {each.name}"] = _plain(getattr(solver, each.name))
-    return found
+    return found | {f"{solver.name}'s {name}": _plain(value) for name, value in values.items()}
+
+
+def _fields(thing: Any) -> dict[str, Any]:
+    """Fields of a dataclass by name; of anything else none."""
+    return {each.name: getattr(thing, each.name) for each in fields(thing)} if is_dataclass(thing) else {}
 
 
 def conditions_of(problem: Problem, reconstruction: Reconstruction) -> dict[str, Tensor]:
@@ -150,6 +166,10 @@ def conditions_of(problem: Problem, reconstruction: Reconstruction) -> dict[str,
     unknowns = space.size * (2 if space.field == "complex" else 1)
     count = torch.as_tensor(problem.count(), dtype=torch.float64).expand(problem.batch_shape)
     found = {"data per unknown": (count / unknowns).clamp(min=1e-30).log()}
+    weight = reconstruction.stats.get("weight")
+    if isinstance(weight, float | Tensor):
+        weight = torch.as_tensor(weight, dtype=torch.float64).clamp(min=1e-300)
+        found["weight"] = weight.log().expand(problem.batch_shape)
     y = problem.measurement
     if problem.likelihood.level_known and not isinstance(y, tuple):
         axes = problem.operator.range.axes
@@ -179,6 +199,10 @@ def _plain(value: Any) -> Any:
     ):
         return value
     return fingerprint(value)[:_DIGITS]
+
+
+def _is_fingerprint(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch(f"[0-9a-f]{{{_DIGITS}}}", value) is not None
 
 
 def _shown(value: Any) -> str:
