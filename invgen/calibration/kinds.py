@@ -33,7 +33,7 @@ _DIGITS = 16
 _SHARED = ("operator", "image", "noise")
 
 #: By how much each condition, a logarithm, may be beyond those of the calibration.
-_MARGINS = {"data per unknown": 0.05, "noise level": 0.05, "signal to noise": 0.2, "weight": 0.5}
+_MARGINS = {"data per unknown": 0.2, "noise level": 0.2, "signal to noise": 0.2, "weight": 0.5}
 
 
 @dataclass(frozen=True)
