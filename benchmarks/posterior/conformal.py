@@ -1,35 +1,213 @@
-"""Intervals with a guarantee."""
+"""Intervals with a guarantee: what they cover of new problems, and their width beside a solver's own."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
 import torch
+from scipy.stats import beta, betabinom, kstest, norm
 from torch import Tensor
 
 import invgen as ig
+from benchmarks.priors.sources import data, prior
+from benchmarks.report import Report
+from invgen.calibration import band_of, conformal_factors
+from invgen.core.space import Space
 from invgen.noise import Gaussian
-from invgen.operators import GaussianMatrix, Mask, Radon
+from invgen.operators import GaussianMatrix, LinearOperator, Mask, Radon
+from invgen.reconstruction import Reconstruction
+from invgen.solvers import DDS, PDHG, DiffPIR
 
-#: Numbers of digits, of phantoms, and of samples of each.
-DIGITS, PHANTOMS, SAMPLES = 400, 120, 8
+__all__ = ["intervals"]
 
+LEVELS = (0.8, 0.9, 0.95)
 
-def digit_problem(name: str, truth: Tensor) -> ig.Problem:
-    """Digits that one operator has measured, a batch: their upper half, or 100 Gaussian projections."""
-    if name == "upper half":
-        known = torch.zeros(28, 28)
-        known[:14] = 1
-        A: ig.operators.LinearOperator = Mask(known)
-    else:
-        A = GaussianMatrix((28, 28), 100, seed=0)
-    noise = Gaussian(0.05)
-    return ig.Problem(A, noise.sample(A(truth), seed=1), noise)
+#: Numbers of digits and of phantoms, of which a half calibrates; of samples of each; and of random halves.
+DIGITS, PHANTOMS, SPLITS = 200, 100, 400
+SAMPLES = {"digits": 8, "phantoms": 4}
+
+#: Problems that are solved at a time.
+_BATCH = 25
 
 
-def phantoms(count: int) -> tuple[ig.Problem, Tensor]:
-    """Random objects, 128 x 128, that `ct-phantoms` has not learned from, of 30 views in closed form."""
-    A, noise = Radon((128, 128), angles=30), Gaussian(0.5)
+def intervals(report: Report) -> None:
+    """A closed form, digits and phantoms: each is solved once, and split many times."""
+    torch.set_num_threads(1)
+    _closed_form(report)
+    for case in (*digits(report), *phantoms(report)):
+        for level in LEVELS:
+            _covered(report, case, level)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a solver has made of many problems of one kind, and the truth."""
+
+    name: str
+    found: Reconstruction
+    truth: Tensor
+    regions: Tensor
+
+    @property
+    def space(self) -> Space:
+        """Of an image."""
+        return Space(self.truth.shape[1:])
+
+    def scores(self, level: float, regions: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Scores of pixels or regions, and widths of the intervals at the factor one, (n, targets)."""
+        width: Any = "edges" if self.found.samples is None else "quantiles"
+        band = band_of(self.found, self.space, width, level, floor=0.1, regions=regions)
+        truth = self.truth.double().flatten(1)
+        if regions is not None:
+            weights = regions.flatten(1).double()
+            truth = truth @ (weights / weights.sum(1, keepdim=True)).T
+        return band.scores(truth), band.below + band.above
+
+
+def _closed_form(report: Report) -> None:
+    """White images under white noise: the coverage of any interval is known, given its calibration."""
+    images, pixels, trials, std = 50, 16, 1000, math.sqrt(0.2)
+    errors = std * torch.randn(
+        trials, images, pixels, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
+    for level in LEVELS:
+        rank = math.ceil((images + 1) * level - 1e-9)
+        law = beta(rank, images + 1 - rank)
+        for guarantee, power in (("each", 1), ("all", pixels)):
+            factors = torch.stack([conformal_factors(each.abs(), level, guarantee) for each in errors])
+            exact = (2 * norm.cdf(factors.flatten().numpy() / std) - 1) ** power
+            p = float(kstest(exact, law.cdf).pvalue)
+            report.row(
+                f"closed form, {100 * level:g} %, {guarantee}: coverage given the calibration is "
+                f"Beta({rank}, {images + 1 - rank})",
+                f"mean {100 * exact.mean():.2f} %, Kolmogorov-Smirnov p = {p:.2g}",
+                f"{100 * law.mean():.2f} %, p at least 0.01",
+                p >= 0.01,
+            )
+        factors = torch.stack([conformal_factors(each.abs(), level) for each in errors])
+        exact = 2 * norm.cdf(factors.numpy() / std) - 1
+        error = 3 * exact.std() / math.sqrt(trials)
+        most = level + 1 / (images + 1)
+        report.row(
+            f"closed form, {100 * level:g} %, average: expected coverage",
+            f"{100 * exact.mean():.2f} %",
+            f"{100 * level:g} to {100 * most:.2f} %",
+            level - error <= exact.mean() <= most + error,
+        )
+
+
+def digits(report: Report) -> Iterator[Case]:
+    """Digits that `digits` has not learned from, by a sampler that is too sure and by total variation."""
+    model = prior(report, "digits")
+    if model is None or data(report, "digits/mnist8k-images-idx3-ubyte.gz") is None:
+        return
+    from invgen.bench.suites import data as sources
+
+    truth = sources.digits(sources.folder())[:DIGITS].float()
+    quarters = torch.zeros(4, 28, 28, dtype=torch.bool)
+    for k in range(4):
+        quarters[k, 14 * (k // 2) : 14 * (k // 2) + 14, 14 * (k % 2) : 14 * (k % 2) + 14] = True
+    known = torch.zeros(28, 28)
+    known[:14] = 1
+    settings: dict[str, Any] = {"iterations": 50, "scale": 1.0}
+    operators: dict[str, LinearOperator] = {
+        "upper half": Mask(known),
+        "100 projections": GaussianMatrix((28, 28), 100, seed=0),
+    }
+    for name, A in operators.items():
+        problem = ig.Problem(A, Gaussian(0.05).sample(A(truth), seed=1), Gaussian(0.05))
+        solvers = (DDS(model, **settings), DiffPIR(model, **settings), PDHG(ig.priors.TotalVariation()))
+        for solver in solvers:
+            found = reconstructed(solver, problem, SAMPLES["digits"])
+            yield Case(f"digits, {name}, {_name(solver)}", found, truth, quarters)
+
+
+def phantoms(report: Report) -> Iterator[Case]:
+    """Random objects that `ct-phantoms` has not learned from, 128 x 128, of 30 views in closed form."""
+    model = prior(report, "ct-phantoms")
+    if model is None:
+        return
+    A, noise = Radon((128, 128), angles=30), Gaussian(0.5)  # 1 % of the largest line integral
     angles, bins = A.geometry.angles, A.range.shape[-1]
-    objects = [ig.phantoms.random(3_000_000 + k, half_width=64.0) for k in range(count)]
+    objects = [ig.phantoms.random(3_000_000 + k, half_width=64.0) for k in range(PHANTOMS)]
     truth = torch.stack([each.image((128, 128), 1.0).float() for each in objects])
     clean = torch.stack([each.sinogram(angles, bins).float() for each in objects])
-    return ig.Problem(A, noise.sample(clean, seed=1), noise), truth
+    problem = ig.Problem(A, noise.sample(clean, seed=1), noise)
+    places = torch.arange(128) - 63.5
+    radius = torch.hypot(places[:, None], places)
+    rings = torch.stack([(low <= radius) & (radius < low + 16) for low in (0, 16, 32, 48)])
+    settings: dict[str, Any] = {"iterations": 30, "scale": 1.0, "sigma_range": (0.003, 0.5)}
+    for solver in (DiffPIR(model, **settings), PDHG(ig.priors.TotalVariation(nonnegative=True))):
+        found = reconstructed(solver, problem, SAMPLES["phantoms"])
+        yield Case(f"CT, {_name(solver)}", found, truth, rings)
+
+
+def reconstructed(solver: Any, problem: ig.Problem, samples: int) -> Reconstruction:
+    """All problems of a batch, some at a time."""
+    parts = []
+    for first in range(0, len(problem.measurement), _BATCH):
+        part = ig.Problem(problem.operator, problem.measurement[first : first + _BATCH], problem.noise)
+        given = {"samples": samples, "seed": 1000 * first} if solver.draws_samples else {}
+        parts.append(solver(part, **given))
+    x = torch.cat([part.x for part in parts])
+    if not solver.draws_samples:
+        return Reconstruction(x)
+    return Reconstruction(x, torch.cat([part.samples for part in parts if part.samples is not None], 1))
+
+
+def _covered(report: Report, case: Case, level: float) -> None:
+    """Coverage of the images that do not calibrate, over random halves, and widths."""
+    scores, widths = case.scores(level)
+    count, half = len(scores), len(scores) // 2
+    of_regions, _ = case.scores(level, case.regions)
+    draws = torch.Generator().manual_seed(0)
+    parts, whole, region, ratios = [], [], [], []
+    for _ in range(SPLITS):
+        order = torch.randperm(count, generator=draws)
+        known, new = order[:half], order[half:]
+        factor = conformal_factors(scores[known], level)
+        parts.append(float((scores[new] <= factor).double().mean()))
+        ratios.append(float(factor))
+        whole.append(int((scores[new].amax(1) <= conformal_factors(scores[known], level, "all")).sum()))
+        region.append((of_regions[new] <= conformal_factors(of_regions[known], level, "each")).sum(0))
+    coverage, factor = torch.tensor(parts), torch.tensor(ratios).mean()
+    low, high = coverage.quantile(torch.tensor([0.025, 0.975])).tolist()
+    mean, error = float(coverage.mean()), 3 * float(coverage.std()) / math.sqrt(SPLITS)
+    name, width = f"{case.name}, {100 * level:g} %", float(factor) * float(widths.mean())
+    report.row(
+        f"{name}: pixels of new images",
+        f"{100 * mean:.1f} % (95 % of splits: {100 * low:.1f} to {100 * high:.1f}), width {width:.3f}"
+        f"{_own(case, level)}",
+        f"{100 * level:g} to {100 * (level + 1 / (half + 1)):.1f} %",
+        level - error <= mean <= level + 1 / (half + 1) + error,
+    )
+    rank = math.ceil((half + 1) * level - 1e-9)
+    law = betabinom(count - half, rank, half + 1 - rank)
+    ends = law.ppf(0.025), law.ppf(0.975)
+    exact = float(law.cdf(ends[1]) - law.cdf(ends[0] - 1))
+    counts = {"whole images": torch.tensor(whole), "means over four regions": torch.stack(region)}
+    for what, numbers in counts.items():
+        part = numbers.double().mean() / (count - half)
+        inside = ((numbers >= ends[0]) & (numbers <= ends[1])).double().mean()
+        report.row(
+            f"{name}: {what}",
+            f"{100 * float(part):.1f} %, {100 * float(inside):.0f} % of splits within the band",
+            f"{100 * rank / (half + 1):.1f} %, {100 * exact:.0f} %",
+            abs(float(part) - rank / (half + 1)) <= 0.01 and abs(float(inside) - exact) <= 0.04,
+        )
+
+
+def _own(case: Case, level: float) -> str:
+    """What a sampler's own intervals cover, and their width."""
+    if case.found.samples is None:
+        return ""
+    low, high = case.found.interval(level)
+    inside = (low <= case.truth) & (case.truth <= high)
+    return f"; its own {100 * float(inside.double().mean()):.1f} %, width {float((high - low).mean()):.3f}"
+
+
+def _name(solver: Any) -> str:
+    return "total variation" if isinstance(solver, PDHG) else str(solver.name)

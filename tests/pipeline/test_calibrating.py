@@ -22,7 +22,7 @@ from invgen.pipeline.truth import Truth
 from invgen.priors.nets import EDM, UNet
 from invgen.simulate import simulate_ct, simulate_mri
 
-TV = {"solver": "tv", "iterations": 40, "size": 24, "fov": "image", "center": 11.5}
+TV = {"solver": "tv", "weight": 60.0, "iterations": 40, "size": 24, "fov": "image", "center": 11.5}
 
 
 def calibrated(scans, output, *, reading=None, level=0.8, recipe=TV, **promise):
@@ -97,11 +97,13 @@ def test_intervals_are_written_described_and_drawn_and_cover(intervals, new, tmp
     assert area[0] > 1.5 * area[1]
 
 
-def test_the_command_in_the_file_makes_the_same_intervals(intervals, new, tmp_path):
+def test_the_command_in_the_file_makes_the_same_intervals(known, new, tmp_path):
     """It has the weight that was chosen from the data, which the calibration has chosen as well."""
-    first = ig.reconstruct(new, calibration=intervals, **TV)
+    intervals, chosen = tmp_path / "chosen.json", {**TV, "weight": None}
+    calibrated(known, intervals, recipe={**chosen, "slices": slice(2)}, level=0.7)
+    first = ig.reconstruct(new, calibration=intervals, slices=slice(2), **chosen)
     assert first.recipe.weight is not None
-    options = {**TV, "weight": first.recipe.weight}
+    options = {**TV, "weight": first.recipe.weight, "slices": slice(2)}
     again = ig.reconstruct(new, calibration=intervals, **options)
     assert torch.equal(first.intervals[0], again.intervals[0])
 
@@ -112,12 +114,12 @@ def test_scans_of_another_kind_have_none(intervals, new, tmp_path):
             ig.reconstruct(scan, tmp_path / "image.h5", calibration=intervals, **{**TV, **other})
         assert not (tmp_path / "image.h5").exists()
 
-    refused("solver SIRT, calibrated with PDHG", solver="sirt")
+    refused("solver SIRT, calibrated with PDHG", solver="sirt", weight=None)
     refused("PDHG's iterations 50, calibrated with 40", iterations=50)
     refused("image 22 x 22 real, calibrated with 24 x 24 real", size=22)
     refused("operator's angles", views=slice(None, None, 2))
-    with pytest.warns(InvgenWarning, match=r"Slices without intervals: 0, 1, 2\. .*weight 0.001, calibrated"):
-        found = ig.reconstruct(new, tmp_path / "image.h5", calibration=intervals, **TV, weight=1e-3)
+    with pytest.warns(InvgenWarning, match=r"Slices without intervals: 0, 1, 2\. .*weight 1, calibrated"):
+        found = ig.reconstruct(new, tmp_path / "image.h5", calibration=intervals, **{**TV, "weight": 1.0})
     with read_reconstruction(tmp_path / "image.h5") as file:
         assert np.isnan(file.intervals.lower[:]).all()
         assert "no intervals: " in file.report(1)[-1]
@@ -130,7 +132,8 @@ def test_scans_of_another_kind_have_none(intervals, new, tmp_path):
         ig.reconstruct(new, tmp_path / "image.tif", calibration=intervals, **TV)
 
 
-def test_files_are_told_apart_by_their_contents(intervals, known, new, prior, tmp_path):
+@pytest.mark.slow
+def test_intervals_and_scans_that_fit_go_together(known, new, prior, tmp_path):
     options = {"solver": "dds", "iterations": 3, "samples": 2, "prior": prior, "scale": 0.1, "size": 24}
     options |= {"fov": "image", "center": 11.5}
     of_dds = tmp_path / "dds"
@@ -149,10 +152,16 @@ def test_files_are_told_apart_by_their_contents(intervals, known, new, prior, tm
         found = ig.reconstruct(new, calibration=[of_scans, of_dds], **options)
     assert "scan" in found.plausibility.p_values
     assert found.intervals[0].isfinite().all()
+
+
+def test_files_are_told_apart_by_their_contents(intervals, new, tmp_path):
+    statistics = {"misfit": [float(k) for k in range(20)]}
+    of_scans = tmp_path / "scans"
+    ig.plausibility.Calibration({}, statistics, {}).save(of_scans)
     with pytest.raises(ParameterError, match="two files of intervals"):
-        ig.reconstruct(new, calibration=[of_dds, intervals], **options)
+        ig.reconstruct(new, calibration=[intervals, intervals], **TV)
     with pytest.raises(ParameterError, match="two files of scans that fit"):
-        ig.reconstruct(new, calibration=[of_scans, of_scans], **options)
+        ig.reconstruct(new, calibration=[of_scans, of_scans], **TV)
     with pytest.raises(ParameterError, match="fit a learned prior; tv has none"):
         ig.reconstruct(new, calibration=of_scans, **TV)
     header = json.loads(intervals.read_text())
