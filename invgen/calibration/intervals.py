@@ -127,7 +127,7 @@ class ConformalIntervals:
         ParameterError, ShapeError, DataError
         """
         self._check_kind(self.kind.other_problem(settings_of(problem)))
-        self._check_kind(self.kind.beyond(conditions_of(problem, reconstruction)))
+        self._check_kind(self.kind.beyond(conditions_of(problem, reconstruction), self.images))
         return self.rescaled(problem, reconstruction)
 
     def _check_kind(self, other: str) -> None:

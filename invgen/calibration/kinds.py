@@ -32,7 +32,7 @@ _DIGITS = 16
 #: What all problems share whatever else differs.
 _SHARED = ("operator", "image", "noise")
 
-#: By how much each condition, a logarithm, may be beyond those of the calibration.
+#: By how much each condition, a logarithm, may be beyond those of the calibration at least.
 _MARGINS = {"data per unknown": 0.2, "noise level": 0.2, "signal to noise": 0.2, "weight": 0.5}
 
 
@@ -92,12 +92,16 @@ class Kind:
         """What of operator, image and noise the calibration has not; empty where they are the same."""
         return self._other(settings, {name for name in self.settings if _of_problem(name)})
 
-    def beyond(self, conditions: Mapping[str, Tensor]) -> str:
-        """Which number of a problem is beyond those of the calibration; empty where none is."""
+    def beyond(self, conditions: Mapping[str, Tensor], images: int) -> str:
+        """Which number of a problem is beyond those of so many calibration images; empty where none is.
+
+        Beyond by more than their ends are uncertain: of Gaussian logarithms some three standard deviations.
+        """
         for name, (low, high) in self.ranges.items():
             if name not in conditions:
                 return f"{name} is not known, calibrated from {low:.3g} to {high:.3g}"
-            margin, values = _MARGINS.get(name, 0.0), conditions[name].reshape(-1)
+            margin = _MARGINS.get(name, 0.0) + 2 * math.log(high / low) / math.sqrt(images)
+            values = conditions[name].reshape(-1)
             beyond = (values < math.log(low) - margin) | (values > math.log(high) + margin)
             if bool(beyond.any()):
                 value = float(values[beyond][0].exp())
