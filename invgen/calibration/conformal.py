@@ -22,6 +22,9 @@ from invgen.solvers.base import Solver
 
 __all__ = ["conformal"]
 
+#: Of each problem, from samplers.
+_SAMPLES = 8
+
 
 def conformal(
     solver: Solver,
@@ -89,39 +92,34 @@ def conformal(
         For truths that are not those of the problems, NaN, and widths of zero where the error is not.
     """
     level, confidence = check_guarantee(level, guarantee, confidence)
-    drawn = (8 if samples is None else as_count(samples, "samples", least=2)) if solver.draws_samples else 1
-    if samples is not None and not solver.draws_samples:
-        raise ParameterError(f"{solver.name} gives one estimate: leave out samples.")
-    kept_samples = drawn if solver.draws_samples else 0
-    width = check_width(width, kept_samples, floor)
-    scores, settings, conditions, space = [], [], [], None
-    for number, each in enumerate(calibration_problems):
-        problem, truth, found = _checked(each)
-        if space is None:
-            space = problem.operator.domain
-            targets = _targets(space, regions, mask)
+    count = _count_of(solver, samples)
+    width = check_width(width, count, floor)
+    scores, settings, conditions = [], [], []
+    for number, given in enumerate(calibration_problems):
+        problem, truth, found = _checked(given)
+        space = problem.operator.domain
+        counted = _targets(space, regions, mask)
         if found is None:
-            found = solver(problem, samples=drawn, seed=seed + number * drawn)
-        if (0 if found.samples is None else len(found.samples)) != kept_samples:
-            raise ParameterError(f"Reconstructions have {kept_samples} samples each: give samples=...")
+            found = solver(problem, samples=max(count, 1), seed=seed + number * count)
+        if (0 if found.samples is None else len(found.samples)) != count:
+            raise ParameterError(f"Reconstructions have {count} samples each: give samples=...")
         settings.append(settings_of(problem))
         conditions.append(conditions_of(problem, found))
-        if problem.operator.domain == space:
-            band = band_of(found, space, width, level, floor=floor, regions=regions)
-            values = band.scores(targets_of(truth.to(found.x.device), space, regions))
-            scores.append(values.reshape(-1, values.shape[-1])[:, targets].cpu())
-    if space is None:
+        band = band_of(found, space, width, level, floor=floor, regions=regions)
+        each = band.scores(targets_of(truth.to(found.x.device), space, regions))
+        scores.append(each.reshape(-1, each.shape[-1])[:, counted].cpu())
+    if not scores:
         raise ParameterError(
             f"There are no calibration problems; {least_problems(level, confidence)} or more are needed."
         )
     kind = Kind.of(settings, conditions)
-    of_solver = solver_settings(solver, kept_samples, "weight" in kind.ranges)
+    of_solver = solver_settings(solver, count, "weight" in kind.ranges)
     table = torch.cat(scores)
     factors = conformal_factors(table, level, guarantee, confidence)
     _check_finite(factors, table)
     if guarantee == "each" and regions is None:
         whole = factors.new_zeros(space.size)
-        whole[targets] = factors
+        whole[counted] = factors
         factors = whole.reshape(space.shape)
     return ConformalIntervals(
         level,
@@ -136,6 +134,15 @@ def conformal(
         len(table),
         about,
     )
+
+
+def _count_of(solver: Solver, samples: int | None) -> int:
+    """Number of samples of each problem; zero of solvers that draw none."""
+    if solver.draws_samples:
+        return _SAMPLES if samples is None else as_count(samples, "samples", least=2)
+    if samples is not None:
+        raise ParameterError(f"{solver.name} gives one estimate: leave out samples.")
+    return 0
 
 
 def _checked(given: Any) -> tuple[Problem, Tensor, Reconstruction | None]:
