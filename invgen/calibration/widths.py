@@ -150,7 +150,7 @@ def check_width(width: str | None, samples: int, floor: float) -> Width:
         raise ParameterError(f"width is one of {', '.join(get_args(Width))}; got {width!r}.")
     if not (isinstance(floor, int | float) and 0 <= floor < float("inf")):
         raise ParameterError(f"floor is a number that is not negative, such as 0.1; got {floor!r}.")
-    return each  # type: ignore[no-any-return]
+    return each
 
 
 def _of_samples(drawn: Reconstruction, width: Width, level: float) -> Band:

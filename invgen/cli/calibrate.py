@@ -70,8 +70,8 @@ def calibrate(
     new scans of the same kind (operator, image, noise and method), and none to others. They hold for new
     scans that are as those of the calibration, on average over these, whatever the method.
 
-    At a level of 90 % it takes 9 slices or more, at 95 % 19; with few of them intervals are wider than
-    need be.
+    At a level of 90 % it takes 9 slices or more, at 95 % 19, better ten times as many: with few of them
+    intervals are wider than need be. Slices of one scan are alike, and say less than slices of many scans.
     """
     from invgen.pipeline.calibrating import calibrate as run
     from invgen.pipeline.inputs import probe_inputs

@@ -297,7 +297,9 @@ class Work(ABC):
 
         The former of methods with a learned prior.
         """
-        found: dict[str, Any] = {"intervals": self._known.bounds(problem, result)}
+        found: dict[str, Any] = {}
+        if self.intervals is not None:
+            found["intervals"] = self._known.bounds(problem, result)
         if self.method.loads_prior:
             found["plausibility"] = assess(
                 self.solver(problem), problem, result, calibration=self._known.scans

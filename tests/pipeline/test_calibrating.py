@@ -228,6 +228,15 @@ def test_regions_and_complex_images_and_volumes(scans, prior, new, known, tmp_pa
         calibrated([known[0]], tmp_path / "other.json", recipe={**TV, "size": 20})
 
 
+def test_where_the_operator_sees_nothing_there_are_no_intervals(known, new, tmp_path):
+    disc = {"solver": "fbp", "size": 24, "fov": "disc", "center": 11.5}
+    found = calibrated(known, tmp_path / "disc.json", recipe=disc)
+    low, _ = ig.reconstruct(new, calibration=tmp_path / "disc.json", **disc).intervals
+    assert torch.equal(low[0].isfinite(), found.mask)
+    assert bool(found.mask[12, 12])
+    assert not bool(found.mask[0, 0])
+
+
 def test_damaged_intervals_are_refused(intervals, new, tmp_path):
     path, copy = tmp_path / "image.h5", tmp_path / "damaged.h5"
     ig.reconstruct(new, path, calibration=intervals, **TV)
