@@ -42,7 +42,7 @@ def calibrate(
     ----------
     scans : sequence of Path
         Scans that `invgen simulate` made, or MRI scans with a reconstruction of their own; or images,
-        measured first by ``--simulate``. Each slice counts, of its pixels those that the operator sees.
+        measured first by ``--simulate``. Each slice counts, of CT its pixels in the field of view.
     output : Path
         The file to write.
     reading, recipe, notice
@@ -66,9 +66,9 @@ def calibrate(
         work, _, problem = _opened(stack, scans[0], reading, recipe, notice)
         # as it is asked for: what it takes from the data is chosen for each scan
         solver, samples = work.solver(problem), work.recipe.samples
-    # where the operator sees nothing, zero is right, and no merit
-    seen = problem.operator.restrict(torch.ones_like(problem.zeros())).abs() > 0
-    if "regions" not in promise and not bool(seen.all()):
+    # beyond the field of view zero is right, and no merit; that of coil maps is each scan's own
+    seen = problem.operator.restrict(torch.ones_like(problem.zeros())) != 0
+    if work.modality == "CT" and "regions" not in promise and not bool(seen.all()):
         promise["mask"] = seen.cpu()
 
     def known() -> Iterator[_Known]:
