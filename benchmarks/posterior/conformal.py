@@ -204,7 +204,8 @@ def _covered(report: Report, case: Case, level: float) -> None:
             f"{name}: {what}",
             f"{100 * mean:.1f} %, {100 * within:.0f} % of splits within the band, width {own:.3f}",
             f"{100 * rank / (half + 1):.1f} %, {100 * exact:.0f} %",
-            abs(mean - rank / (half + 1)) <= 0.01 and abs(within - exact) <= 0.04,
+            abs(mean - rank / (half + 1)) <= 3 * law.std() / (count - half) / math.sqrt(SPLITS)
+            and abs(within - exact) <= 3 * math.sqrt(exact * (1 - exact) / SPLITS),
         )
 
 
