@@ -28,8 +28,8 @@ RANKS = (
     ("invgen.priors", "invgen.reconstruction", "invgen.chains"),
     ("invgen.solvers",),
     ("invgen.io", "invgen.metrics", "invgen.figures", "invgen.phantoms", "invgen.simulate"),
-    # commands warn where a scan does not fit its prior, so that the pipeline needs it
-    ("invgen.plausibility",),
+    # commands warn where a scan does not fit its prior, and give intervals, so that the pipeline needs them
+    ("invgen.plausibility", "invgen.calibration"),
     ("invgen.pipeline",),
     ("invgen.bench", "invgen.certification", "invgen.testing"),
     ("invgen.cli",),

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from invgen import (
         bench,
+        calibration,
         certification,
         chains,
         figures,
@@ -53,6 +54,7 @@ __all__ = [
     "Problem",
     "Reconstruction",
     "bench",
+    "calibration",
     "certification",
     "chains",
     "errors",

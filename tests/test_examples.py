@@ -34,6 +34,7 @@ ARGUMENTS = {
     "posterior/super_resolution.py": ["PHOTOGRAPH", "--size", "48", *FEW],
     "posterior/colorization.py": ["PHOTOGRAPH", "--size", "48", *FEW],
     "posterior/compressed_sensing.py": ["DIGITS", *FEW],
+    "posterior/intervals.py": ["--size", "48", "--count", "9", *FEW],
     "posterior/tomography.py": ["--size", "48", *FEW],
     "posterior/mri.py": ["HEAD", *FEW],
 }

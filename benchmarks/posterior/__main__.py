@@ -8,8 +8,9 @@ that come with the package.
 
 from __future__ import annotations
 
+from benchmarks.posterior.conformal import intervals
 from benchmarks.posterior.discs import discs
 from benchmarks.posterior.overhead import overhead
 from benchmarks.report import run
 
-run(discs, overhead)
+run(discs, overhead, intervals)

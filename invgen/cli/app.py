@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from invgen.cli.bench import bench
+from invgen.cli.calibrate import calibrate
 from invgen.cli.certify import certify
 from invgen.cli.check import check
 from invgen.cli.compress import compress, decompress
@@ -65,6 +66,7 @@ for command, example in (
     (compress, "invgen compress digits.npy -o digits.ivg --prior digits-autoregressive"),
     (decompress, "invgen decompress digits.ivg -o digits.npy"),
     (check, "invgen check images.h5 --prior digits -o p-values.csv --picture worst.png"),
+    (calibrate, "invgen calibrate known-*.h5 -o intervals.json --solver tv --level 0.9"),
     (certify, "invgen certify dds diffpir --problem mixture-8-1 -o report.html"),
     (bench, "invgen bench ct-sparse --quick -o results"),
     (demo, "invgen demo --output-dir demo"),

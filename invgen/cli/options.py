@@ -98,7 +98,7 @@ def parameter(option: Option) -> inspect.Parameter:
     if isinstance(value, Flag):
         kind, names = bool | None, name if default is False else f"{name}/{option.denied}"
         info = typer.Option(names, show_default=default is True, **shown)
-    elif isinstance(value, Settings):
+    elif value.repeated:
         kind, default = list[str] | None, None
         info = typer.Option(name, metavar=value.metavar, **shown)
     else:

@@ -73,6 +73,9 @@ def recon(
     With a learned prior, slices are compared with scans that fit operator, noise and prior (--calibration),
     and a warning says which do not. p-values and maps of all are in `/plausibility`: see invgen view.
 
+    Intervals that cover new images at a level, whatever the method, are those of a file of invgen calibrate
+    (--calibration): their ends are in `/intervals`, and problems of another kind have none.
+
     The output appears under its name when it is complete. In HDF5 it holds `/reconstruction`,
     axes (slice, y, x), what was done to each slice, and the command that makes it again:
     see `invgen info`.

@@ -57,9 +57,10 @@ def view(
 ) -> None:
     """Show slices as a PNG picture, with a bar for the values and one for the size.
 
-    Of samples of a posterior it is their mean, and their standard deviation beside it. Of methods with a
-    learned prior there is also a map of where the image is not as the prior expects (above one), and the
-    p-value of the scan under operator, noise and prior, small where it does not fit.
+    Of samples of a posterior it is their mean, and their standard deviation beside it; of what was
+    reconstructed with calibrated intervals, half of those. Of methods with a learned prior there is also a
+    map of where the image is not as the prior expects (above one), and the p-value of the scan under
+    operator, noise and prior, small where it does not fit.
 
     With --compare each row is one slice: this file, the other, and the truth, or reference, where the scan
     has one and is still in its place; the titles then have PSNR (dB) and SSIM, of MRI of the magnitude.

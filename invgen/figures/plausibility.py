@@ -41,6 +41,7 @@ def plausibility(
     window: Window | None = None,
     label: str = "",
     aspect: float = 1.0,
+    spread: str = "standard deviation",
 ) -> Figure:
     """Show each image in a row, beside it its standard deviation, and the map of its plausibility.
 
@@ -53,7 +54,7 @@ def plausibility(
         Ratios to what is expected, see `invgen.plausibility.Assessment`; all share one window, from zero.
     titles : sequence of str
         One for each image.
-    pixel_size, unit, window, label, aspect
+    pixel_size, unit, window, label, aspect, spread
         See `invgen.figures.uncertainty`.
 
     Raises
@@ -74,7 +75,7 @@ def plausibility(
     names, labels = ["image" if stds is None else "mean"], [label]
     if stds is not None:
         windows.append((0.0, window_of(columns[1], None)[1]))
-        names.append("standard deviation")
+        names.append(spread)
         labels.append(label)
     windows.append((0.0, max(_EXPECTED, window_of(columns[-1], None)[1])))
     names.append("error over the prior's expectation")

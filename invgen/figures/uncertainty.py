@@ -41,6 +41,7 @@ def uncertainty(
     window: Window | None = None,
     label: str = "",
     aspect: float = 1.0,
+    spread: str = "standard deviation",
 ) -> Figure:
     """Show images and their standard deviations side by side, each with a color bar.
 
@@ -60,6 +61,8 @@ def uncertainty(
         Label of the color bars: the quantity and its unit.
     aspect : float
         Height of a pixel over its width, `pixel_size`.
+    spread : str
+        What `stds` are, for their titles: deviations, or others such as half of an interval.
 
     Raises
     ------
@@ -81,13 +84,14 @@ def uncertainty(
     windows = window_of(images, window), (0.0, window_of(sigmas, None)[1])
     for axis in axes[2 * len(images) :]:
         axis.remove()
+    center = "mean" if spread == "standard deviation" else "image"
     pairs = zip(axes[::2], axes[1::2], images, sigmas, titles, strict=False)
     for left, right, image, sigma, title in pairs:
         for axis, picture, shown, name in zip(
             (left, right),
             (image, sigma),
             windows,
-            (f"{title}\nmean", "\nstandard deviation"),
+            (f"{title}\n{center}", f"\n{spread}"),
             strict=True,
         ):
             drawn = show(axis, picture, shown, name, aspect)

@@ -30,6 +30,7 @@ from invgen.io.hdf5 import (
     text_attribute,
     text_entry,
 )
+from invgen.io.intervals import Intervals, IntervalsWriter
 from invgen.io.placement import Placement
 from invgen.io.plausibility import PlausibilityWriter, Plausible
 from invgen.io.uncertainty import Posterior, PosteriorWriter
@@ -39,11 +40,10 @@ __all__ = ["Reconstructed", "ReconstructionWriter", "bytes_per_pixel", "read_rec
 _REAL, _COMPLEX = "invgen reconstruction 1", "invgen reconstruction 2"
 
 
-def bytes_per_pixel(complex: bool, samples: int | None = None) -> int:
+def bytes_per_pixel(complex: bool, samples: int | None = None, intervals: bool = False) -> int:
     """Size of the output of `ReconstructionWriter` for each pixel of each slice."""
-    return (12 if complex else 4) + (
-        0 if samples is None else PosteriorWriter.bytes_per_pixel(complex, samples)
-    )
+    drawn = 0 if samples is None else PosteriorWriter.bytes_per_pixel(complex, samples)
+    return (12 if complex else 4) + drawn + (8 if intervals else 0)
 
 
 class ReconstructionWriter:
@@ -55,7 +55,8 @@ class ReconstructionWriter:
     lists what preprocessing did to each slice; ``/geometry/angles`` are the angles of a CT scan, in radians.
     Attributes hold the rest. Where there are samples, ``/reconstruction`` is their mean, and beside it stands
     what `invgen.io.uncertainty.PosteriorWriter` writes. With a learned prior, how plausible the slices are
-    stands in ``/plausibility``: see `invgen.io.plausibility.PlausibilityWriter`.
+    stands in ``/plausibility``: see `invgen.io.plausibility.PlausibilityWriter`. Calibrated intervals
+    stand in ``/intervals``: see `invgen.io.intervals.IntervalsWriter`.
 
     Parameters
     ----------
@@ -77,6 +78,8 @@ class ReconstructionWriter:
         Whether the images are complex.
     samples : int, optional
         Number of samples of each slice.
+    intervals : mapping, optional
+        What is said of intervals, where each slice has some; see `invgen.io.intervals.IntervalsWriter`.
     angles : array, shape (views,), optional
         Of a CT scan, in radians.
     center : float, optional
@@ -107,6 +110,7 @@ class ReconstructionWriter:
         settings: Mapping[str, Any],
         complex: bool = False,
         samples: int | None = None,
+        intervals: Mapping[str, Any] | None = None,
         angles: np.ndarray | None = None,
         center: float | None = None,
         placement: Placement | None = None,
@@ -114,7 +118,7 @@ class ReconstructionWriter:
         self._path, self._slices = Path(path), as_count(slices, "slices")
         self._image_shape = tuple(as_count(n, "image_shape") for n in image_shape)
         self._samples = None if samples is None else as_count(samples, "samples")
-        self._complex, self._angles = complex, angles
+        self._complex, self._angles, self._about = complex, angles, intervals
         self._written: set[int] = set()
         self._attributes: dict[str, Any] = {
             "format": _COMPLEX if complex else _REAL,
@@ -152,6 +156,9 @@ class ReconstructionWriter:
                 else PosteriorWriter(file, self._samples, self._slices, self._image_shape, self._complex)
             )
             self._plausibility: PlausibilityWriter | None = None
+            self._intervals = (
+                None if self._about is None else IntervalsWriter(file, self._slices, self._about)
+            )
             self._report = file.create_dataset("report", (self._slices,), h5py.string_dtype())
             self._stack = stack.pop_all()
         return self
@@ -190,6 +197,12 @@ class ReconstructionWriter:
             self._plausibility = PlausibilityWriter(self._volume.file, self._slices, self._image_shape[-2:])
         self._plausibility.write(index, p_values, shown)
 
+    def bound(self, index: int, lower: torch.Tensor, upper: torch.Tensor) -> None:
+        """Write the ends of a slice's intervals, (H, W), or of regions (k,)."""
+        if self._intervals is None:
+            raise ParameterError("intervals are written where the file was opened for them.")
+        self._intervals.write(index, lower, upper)
+
     def __exit__(self, kind, error, traceback) -> None:
         if error is None and len(self._written) < self._slices:
             error = FileError(
@@ -220,6 +233,8 @@ class Reconstructed:
         Samples and their statistics, where the volume is their mean.
     plausible : Plausible or None
         How plausible the slices are, where they were made with a learned prior.
+    intervals : Intervals or None
+        Calibrated intervals, where there are some.
     source : str
     settings, versions : dict
     created : str
@@ -240,6 +255,7 @@ class Reconstructed:
     created: str
     affine: np.ndarray | None = None
     plausible: Plausible | None = None
+    intervals: Intervals | None = None
 
     @property
     def is_complex(self) -> bool:
@@ -302,6 +318,7 @@ def read_reconstruction(path: str | Path) -> Reconstructed:
                 created=text("created"),
                 affine=_affine(file),
                 plausible=Plausible.of(file, volume),
+                intervals=Intervals.of(file, volume),
             )
     except BaseException:
         file.close()

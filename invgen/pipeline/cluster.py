@@ -52,6 +52,7 @@ def cluster_of(
     files = {each.resolve() for each in (*scan.files, *reading.files.values())}
     if recipe.prior is not None and Path(recipe.prior).exists():
         files.add(Path(recipe.prior).resolve())
+    files |= {Path(name).resolve() for name in recipe.calibration or ()}
     files = {each for each in files if whole not in each.parents}  # of a folder, the folder stands for all
     files.add(whole)
     return Cluster(require_client(executor), recipe.device, Run.new(sorted(files), memory_bound()), notice)

@@ -270,8 +270,13 @@ class SliceBySlice(_CT):
         """The image, and what was done to the slice."""
         samples = None if result.samples is None else self._shown(result.samples)[:, None]
         reports = tuple((*report, *_stalling(result)) for report in read.reports)
-        plausible = self._judged(result, lambda shown: self._shown(shown)[None])
-        return Solved(self._shown(result.x)[None], samples, reports, result.stats, plausibility=plausible)
+        image = self._shown(result.x)[None]
+
+        def arranged(shown: torch.Tensor) -> torch.Tensor:
+            return self._shown(shown)[None]
+
+        plausible, bounds = self._judged(result, arranged), self._bounds(result, arranged, image)
+        return Solved(image, samples, reports, result.stats, plausibility=plausible, bounds=bounds)
 
     def _seen(self, row: int) -> tuple[Coverage, Projections]:
         with named(row):
@@ -345,8 +350,13 @@ class Volume(_CT):
         chosen = slice(read.slices.start, read.slices.stop, read.slices.step)
         samples = None if result.samples is None else self._shown(result.samples[:, chosen])
         reports = tuple((*report, *_stalling(result)) for report in read.reports)
-        plausible = self._judged(result, lambda shown: self._shown(shown[chosen]))
-        return Solved(self._shown(result.x[chosen]), samples, reports, result.stats, plausibility=plausible)
+        images = self._shown(result.x[chosen])
+
+        def arranged(shown: torch.Tensor) -> torch.Tensor:
+            return self._shown(shown[chosen])
+
+        plausible, bounds = self._judged(result, arranged), self._bounds(result, arranged, images)
+        return Solved(images, samples, reports, result.stats, plausibility=plausible, bounds=bounds)
 
     def _seen(self, row: int) -> tuple[Coverage, Projections]:
         return self._panel.coverage(), self._panel.row

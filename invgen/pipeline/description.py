@@ -141,6 +141,7 @@ def _reconstruction(path: Path) -> dict[str, Any] | None:
                 "unit": file.unit,
                 **({} if file.angles is None else {"views": len(file.angles), "center": file.center}),
                 **_posterior(file),
+                **_intervals(file),
                 "source": file.source,
                 "created": file.created,
                 "versions": file.versions,
@@ -161,3 +162,21 @@ def _posterior(file: Reconstructed) -> dict[str, Any]:
     if not found.quantiles:
         return samples
     return samples | {"quantiles": list(found.quantiles), "estimator": found.estimator}
+
+
+#: What each guarantee promises, in words.
+_PROMISES = {"average": "of {} on average", "each": "of each of {}", "all": "of all {} at once"}
+
+
+def _intervals(file: Reconstructed) -> dict[str, Any]:
+    """Describe the intervals of a file, where it has some."""
+    found = file.intervals
+    if found is None:
+        return {}
+    of = "pixels" if found.of_pixels else f"{found.lower.shape[1]} regions"
+    promise = _PROMISES.get(found.guarantee, "").format(of)
+    sure = "" if found.confidence is None else f", with confidence {found.confidence:g}"
+    about = f": {found.about}" if found.about else ""
+    return {
+        "intervals": f"{100 * found.level:g} % {promise}{sure}, calibrated by {found.images} images{about}"
+    }

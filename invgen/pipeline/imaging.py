@@ -42,7 +42,7 @@ class Restoration(Work):
         super().__init__(recipe, "imaging", "pixel", "tv")
         measuring = reading.measuring
         assert measuring is not None, "these are images"
-        self._images, self._measuring, self._simulates = images, measuring, reading.simulate
+        self._images, self._measuring, self.simulated = images, measuring, reading.simulate
         self._vectors = measuring.vectors and not reading.simulate
         self.count = images.slices
         if self.count == 1:
@@ -67,7 +67,7 @@ class Restoration(Work):
         """Problem of an image, once device and noise level are settled."""
         self._settle_device()
         if self.recipe.noise_std is None:
-            if self._simulates:
+            if self.simulated:
                 raise ParameterError("--simulate takes the noise to add: --noise-std.")
             with named(row, "Image"):
                 found = self._noise_level(row)
@@ -120,7 +120,7 @@ class Restoration(Work):
         image, truth = result.x.cpu(), read.extra
         samples = None if result.samples is None else result.samples[:, None].cpu()
         report = [
-            f"{'simulated: ' if self._simulates else ''}{self._measuring.text}, noise of standard deviation "
+            f"{'simulated: ' if self.simulated else ''}{self._measuring.text}, noise of standard deviation "
             f"{self.recipe.noise_std:g}"
         ]
         psnr = []
@@ -129,8 +129,12 @@ class Restoration(Work):
             rows = (x.reshape(-1, x.shape[-1]) for x in (image, truth))
             psnr = [float(metrics.psnr(*rows, data_range=self.recipe.scale or 1.0))]
             report.append(f"PSNR {psnr[0]:.2f} dB")
-        plausible = self._judged(result, lambda shown: shown[None])
-        return Solved(image[None], samples, (tuple(report),), result.stats, tuple(psnr), plausible)
+
+        def arranged(shown: torch.Tensor) -> torch.Tensor:
+            return shown[None]
+
+        plausible, bounds = self._judged(result, arranged), self._bounds(result, arranged, image[None])
+        return Solved(image[None], samples, (tuple(report),), result.stats, tuple(psnr), plausible, bounds)
 
     def read(self, slices: range) -> Read:
         """The problem of an image, and the image where the measurement is simulated."""
@@ -140,7 +144,7 @@ class Restoration(Work):
             measured = torch.from_numpy(self._images.measured(row))
             operator, noise = self._operator_of(measured), Gaussian(std)
             truth = None
-            if self._simulates:
+            if self.simulated:
                 self._check_range(measured)
                 truth, measured = measured, noise.sample(operator(measured), self._noise_seed(row))
             elif not self._vectors:
@@ -150,7 +154,7 @@ class Restoration(Work):
     def _operator_of(self, measured: torch.Tensor) -> LinearOperator:
         """The operator that a measurement, or a simulated one's image, goes with."""
         shape = tuple(measured.shape)
-        if not self._simulates:
+        if not self.simulated:
             shape = self._size() if self._vectors else self._measuring.image_shape(shape)
         if self._operator is None:
             self._operator = self._measuring.operator(shape)

@@ -154,8 +154,12 @@ class Images(Work):
         samples = None if result.samples is None else self._slices_of(result.samples)[:, chosen].cpu()
         filled = tuple(map(str, result.stats.get("partial_fourier", ())))
         reports = tuple(report + filled for report in read.reports)
-        plausible = self._judged(result, lambda shown: self._slices_of(self._averaged(shown))[chosen])
-        return Solved(images, samples, reports, result.stats, plausibility=plausible)
+
+        def arranged(shown: torch.Tensor) -> torch.Tensor:
+            return self._slices_of(self._averaged(shown))[chosen]
+
+        plausible, bounds = self._judged(result, arranged), self._bounds(result, arranged, images)
+        return Solved(images, samples, reports, result.stats, plausibility=plausible, bounds=bounds)
 
     def _averaged(self, shown: torch.Tensor) -> torch.Tensor:
         """The mean over coils, where the problem is a batch of them."""

@@ -17,7 +17,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal
 
 from invgen.core.errors import ParameterError
-from invgen.pipeline.values import Flag, Settings, Value
+from invgen.pipeline.values import Flag, Value
 
 if TYPE_CHECKING:
     from invgen.solvers.methods import Method
@@ -86,7 +86,7 @@ class Option:
         """Words of the command line that say the value; None where there are none."""
         if isinstance(self.value, Flag):
             return [self.typed if value else self.denied]
-        if isinstance(self.value, Settings):
+        if self.value.repeated:
             return [word for text in self.value.texts(value) for word in (self.typed, text)]
         written = self.value.write(value)
         return None if written is None else [self.typed, str(written)]

@@ -36,8 +36,9 @@ def draw_slices(
 ) -> None:
     """Draw slices of a reconstruction as a PNG picture, with a bar for the values and one for the size.
 
-    Of samples of a posterior it is their mean, and their standard deviation beside it; with a learned prior
-    also the map of where it did not expect the image, and the p-value of the slice.
+    Of samples of a posterior it is their mean, and their standard deviation beside it, or half of calibrated
+    intervals, where there are some; with a learned prior also the map of where it did not expect the image,
+    and the p-value of the slice.
 
     Parameters
     ----------
@@ -87,15 +88,15 @@ def draw_slices(
             "aspect": file.pixel_height / file.pixel_size,
         }
         alone = compare is None and not phase
-        stds = _stds(file, indices) if alone else None
+        stds, spread = _spreads(file, indices) if alone else (None, "")
         maps = _maps(file, indices) if alone else None
         if maps is not None:
             titles = [f"{title}{_judgement(file, i)}" for title, i in zip(titles, indices, strict=True)]
-            figure = figures.plausibility(images, stds, maps, titles, **about)
+            figure = figures.plausibility(images, stds, maps, titles, spread=spread, **about)
         elif stds is None:
             figure = figures.montage(images, titles, columns=columns, **about)
         else:
-            figure = figures.uncertainty(images, stds, titles, **about)
+            figure = figures.uncertainty(images, stds, titles, spread=spread, **about)
     figures.save(figure, output)
 
 
@@ -157,13 +158,20 @@ def _image(file: Reconstructed, index: int, phase: bool = False) -> torch.Tensor
     return image.angle() if phase else image.abs()
 
 
-def _stds(file: Reconstructed, indices: Sequence[int]) -> list[torch.Tensor] | None:
-    """Standard deviations of slices; None where there are no samples, or a single one."""
-    if file.posterior is None or file.posterior.std is None:
-        return None
-    stds = [torch.from_numpy(file.posterior.std[i]) for i in indices]
+def _spreads(file: Reconstructed, indices: Sequence[int]) -> tuple[list[torch.Tensor] | None, str]:
+    """Half of calibrated intervals, else standard deviations of samples, or None; and what it is."""
+    found, name = file.intervals, "standard deviation"
+    if found is not None and found.of_pixels:
+        stds = [torch.from_numpy(found.upper[i] - found.lower[i]) / 2 for i in indices]
+        name = f"half of the {100 * found.level:g} % interval"
+        if not any(bool(std.isfinite().any()) for std in stds):  # the calibration is of other slices
+            return None, name
+    elif file.posterior is None or file.posterior.std is None:
+        return None, name
+    else:
+        stds = [torch.from_numpy(file.posterior.std[i]) for i in indices]
     # of colors, over all channels
-    return [std if std.ndim == 2 else std.square().mean(0).sqrt() for std in stds]
+    return [std if std.ndim == 2 else std.square().mean(0).sqrt() for std in stds], name
 
 
 def _maps(file: Reconstructed, indices: Sequence[int]) -> list[torch.Tensor] | None:

@@ -13,7 +13,7 @@ from invgen.pipeline.evaluation import evaluation
 from invgen.pipeline.options import Kind, given, option, options, recorded, validate, words
 from invgen.pipeline.quantities import Angle, Between, Columns, Degrees, Device, FieldOfView, Side
 from invgen.pipeline.reading import Reading
-from invgen.pipeline.values import LOWEST, Choice, Count, Flag, Name, Number, Settings, Slices
+from invgen.pipeline.values import LOWEST, Choice, Count, Flag, Name, Names, Number, Settings, Slices
 
 if TYPE_CHECKING:
     from invgen.solvers.methods import Method
@@ -255,12 +255,13 @@ class Recipe:
         panel=_METHOD,
         methods=_of_learned_priors,
     )
-    calibration: str | None = option(
-        Name("FILE"),
-        "Scans that fit operator, noise and prior, with which this one is compared, to warn where it does "
-        "not: a file of invgen.plausibility.calibrate. By default those that come with the prior.",
+    calibration: tuple[str, ...] | None = option(
+        Names(),
+        "What scans of known truth have shown, in a file of one of two kinds. Intervals that cover new "
+        "images at a level, of any method: of invgen calibrate. Or scans that fit operator, noise and a "
+        "learned prior, with which this one is compared, to warn where it does not: of "
+        "invgen.plausibility.calibrate, by default those that come with the prior.",
         panel=_METHOD,
-        methods=_of_learned_priors,
     )
     samples: int | None = option(
         Count(),
@@ -388,13 +389,14 @@ class Recipe:
         return replace(self, **moved, settings=rest)
 
     def located(self) -> Recipe:
-        """The same with whole paths of a prior and a calibration, so that they are found from any folder."""
+        """The same with whole paths of a prior and calibrations, so that they are found from any folder."""
         from invgen.pipeline.posterior import located
 
         found: dict[str, Any] = {}
-        for name in ("prior", "calibration"):
-            if (value := getattr(self, name)) is not None:
-                found[name] = located(value)
+        if self.prior is not None:
+            found["prior"] = located(self.prior)
+        if self.calibration is not None:
+            found["calibration"] = tuple(map(located, self.calibration))
         return replace(self, **found)
 
 

@@ -57,6 +57,9 @@ class Summary:
         Likewise, of samplers; the images are their means.
     plausibility : Plausibility, or None
         Of methods with a learned prior: whether slices fit operator, noise and prior.
+    intervals : (tensor, tensor), or None
+        Where no file was written, lower and upper ends of calibrated intervals, each of the shape of the
+        images, or of regions (slices, k); NaN for slices that the calibration is not for.
     """
 
     path: Path | None
@@ -72,6 +75,7 @@ class Summary:
     images: torch.Tensor | None = None
     samples: torch.Tensor | None = None
     plausibility: Plausibility | None = None
+    intervals: tuple[torch.Tensor, torch.Tensor] | None = None
 
 
 @taking(Recipe, Reading)
@@ -122,7 +126,8 @@ def reconstruct(
     Warns
     -----
     InvgenWarning
-        Where slices do not fit operator, noise and the learned prior; see `invgen.plausibility.assess`.
+        Where slices do not fit operator, noise and the learned prior, see `invgen.plausibility.assess`; and
+        where they have no intervals, since the calibration is of other ones.
     """
     return run(
         Path(scan),
@@ -145,6 +150,7 @@ def run(
     executor: Client | None = None,
 ) -> Summary:
     """Reconstruct slices of a scan; see `reconstruct`."""
+    from invgen.pipeline.calibrations import without_intervals
     from invgen.pipeline.cluster import cluster_of
     from invgen.pipeline.devices import within
     from invgen.pipeline.jobs import jobs_of, run_jobs, work_on
@@ -187,6 +193,7 @@ def run(
         index = iterations = 0
         psnr: list[float] = []
         plausible: list[Judged] = []
+        unbounded: dict[int, str] = {}
         jobs = jobs_of(path, reading, work, slices)
 
         def step(done: float) -> None:
@@ -204,12 +211,19 @@ def run(
                     plausible.append(found)
                     report += found.report
                     sink.judge(index, found.p_values, None if found.map is None else found.map[i])
+                if (bounds := solved.bounds) is not None:
+                    sink.bound(index, bounds.lower[i], bounds.upper[i])
+                    if bounds.remark:
+                        unbounded[slices[index]] = bounds.remark
+                        report += (f"no intervals: {bounds.remark}",)
                 sink.write(index, image, report, samples)
                 index += 1
     maps = None if memory is None else memory.maps
     verdict = Plausibility.of(plausible, slices, maps) if plausible else None
     if verdict is not None and verdict.warning:
         warnings.warn(verdict.warning, InvgenWarning, stacklevel=2)
+    if unbounded:
+        warnings.warn(without_intervals(unbounded), InvgenWarning, stacklevel=2)
     if verdict is not None and verdict.remark:
         notice(verdict.remark)
     return Summary(
@@ -226,4 +240,5 @@ def run(
         images=None if memory is None else memory.images,
         samples=None if memory is None else memory.samples,
         plausibility=verdict,
+        intervals=None if memory is None else memory.intervals,
     )

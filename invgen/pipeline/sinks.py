@@ -38,6 +38,9 @@ class Sink(Protocol):
     def judge(self, index: int, p_values: Mapping[str, float], shown: torch.Tensor | None) -> None:
         """Take how plausible a slice is: p-values by their names, and the map (H, W)."""
 
+    def bound(self, index: int, lower: torch.Tensor, upper: torch.Tensor) -> None:
+        """Take the ends of a slice's intervals, (H, W), or of regions (k,)."""
+
 
 class Memory:
     """Slices in memory.
@@ -55,6 +58,8 @@ class Memory:
     samples : tensor, shape (n, count, H, W) or (n, count, 3, H, W), or None
     maps : tensor, shape (count, H, W), or None
         Of plausibility.
+    intervals : (tensor, tensor), each of shape (count, H, W), or None
+        Of regions (count, k).
     """
 
     def __init__(self, work: Work, count: int) -> None:
@@ -62,6 +67,7 @@ class Memory:
         self.images = torch.empty(count, *work.image_shape, dtype=dtype)
         self.samples = None if n is None else torch.empty(n, count, *work.image_shape, dtype=dtype)
         self.maps: torch.Tensor | None = None
+        self.intervals: tuple[torch.Tensor, torch.Tensor] | None = None
 
     def write(
         self, index: int, image: torch.Tensor, report: tuple[str, ...], samples: torch.Tensor | None
@@ -77,6 +83,14 @@ class Memory:
             if self.maps is None:
                 self.maps = torch.empty(len(self.images), *shown.shape)
             self.maps[index] = shown
+
+    def bound(self, index: int, lower: torch.Tensor, upper: torch.Tensor) -> None:
+        """Keep intervals."""
+        if self.intervals is None:
+            none = torch.full((len(self.images), *lower.shape), torch.nan)
+            self.intervals = none, none.clone()
+        for kept, end in zip(self.intervals, (lower, upper), strict=True):
+            kept[index] = end
 
 
 class _WithDeviation:
@@ -102,6 +116,9 @@ class _WithDeviation:
 
     def judge(self, index: int, p_values: Mapping[str, float], shown: torch.Tensor | None) -> None:
         """Nothing: such files hold images alone."""
+
+    def bound(self, index: int, lower: torch.Tensor, upper: torch.Tensor) -> None:
+        """Nothing: `check_name` refuses such files where there are intervals."""
 
     def __exit__(self, kind, error, traceback) -> None:
         self._stack.__exit__(kind, error, traceback)
@@ -145,6 +162,8 @@ def check_name(output: Path, work: Work, count: int) -> None:
             f"{output}: the values of a scan's image are not those of a picture. Write them to a .h5 file, "
             "and draw that by invgen view."
         )
+    if form not in (None, "hdf5") and work.intervals is not None:
+        raise FileError(f"{output}: intervals (--calibration) are written to HDF5; give a name with .h5.")
     if form is not None and (writer := IMAGE_FORMATS[form].writer) is not None:
         writer.check(output, count)
 
@@ -154,7 +173,7 @@ def require_room_for(output: Path, work: Work, count: int) -> None:
     form = format_of(output, work.recipe.image_format)
     writer = IMAGE_FORMATS[form or "hdf5"].writer
     if writer is None:
-        needed = bytes_per_pixel(work.complex, work.recipe.samples)
+        needed = bytes_per_pixel(work.complex, work.recipe.samples, work.intervals is not None)
     else:
         needed = writer.bytes_per_value(output, work.complex) * (1 + _has_deviation(form, work))
     require_room(output, needed * count * math.prod(work.image_shape))
@@ -180,6 +199,7 @@ def file_for(
             complex=work.complex,
             samples=recipe.samples,
             placement=placement,
+            intervals=None if work.intervals is None else work.intervals.about_them(),
             **work.about,
         )
     volume = Volume(

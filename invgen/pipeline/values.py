@@ -20,6 +20,7 @@ __all__ = [
     "Count",
     "Flag",
     "Name",
+    "Names",
     "Number",
     "Settings",
     "Slices",
@@ -43,11 +44,14 @@ class Value:
         How to write it, where that takes a sentence.
     python : str
         What it is in Python, for docstrings.
+    repeated : bool
+        Whether its option may be typed several times: with each of the `texts` of a value.
     """
 
     metavar: str = "NAME"
     syntax: str = ""
     python: str = "str"
+    repeated: bool = False
 
     def check(self, value: Any, name: str) -> Any:
         """The value in one form, of those that Python may give.
@@ -73,6 +77,10 @@ class Value:
         """The value as JSON holds it: a number, true or false, else its text; None where it has none."""
         return value
 
+    def texts(self, value: Any) -> list[str]:
+        """What is typed, of values that are `repeated`."""
+        raise NotImplementedError
+
 
 @dataclass(frozen=True)
 class Name(Value):
@@ -85,6 +93,29 @@ class Name(Value):
         if not isinstance(value, str | Path):
             raise ParameterError(f"{name} is a name; got {value!r}.")
         return str(value)
+
+
+@dataclass(frozen=True)
+class Names(Value):
+    """One name or several, of files: on the command line each is typed with the option before it."""
+
+    metavar: str = "FILE"
+    repeated = True
+    syntax = "May be given several times."
+    python = "str, path, or a list of such"
+
+    def check(self, value: Any, name: str) -> tuple[str, ...] | None:
+        """A tuple of names; None of an empty one."""
+        given = value if isinstance(value, list | tuple) else (value,)
+        return tuple(Name(self.metavar).check(each, name) for each in given) or None
+
+    def write(self, value: Sequence[str]) -> list[str]:
+        """A list of names."""
+        return list(value)
+
+    def texts(self, value: Sequence[str]) -> list[str]:
+        """Each name."""
+        return list(value)
 
 
 @dataclass(frozen=True)
@@ -222,6 +253,7 @@ class Settings(Value):
     """Hyper-parameters by their names."""
 
     metavar = "NAME=VALUE"
+    repeated = True
     syntax = (
         "May be given several times; VALUE is a number, true, false, a word such as auto, or numbers with "
         "commas between them."

@@ -14,15 +14,17 @@ import torch
 from torch import Tensor
 
 from invgen import priors
+from invgen.calibration import ConformalIntervals
 from invgen.core.errors import DataError, ParameterError
 from invgen.io.placement import Placement
+from invgen.pipeline.calibrations import Bounds, Calibrations
 from invgen.pipeline.devices import Worker, chosen, devices_of, in_order
 from invgen.pipeline.evaluation import evaluated
 from invgen.pipeline.judging import Judged, judged
 from invgen.pipeline.options import options
 from invgen.pipeline.posterior import check_prior
 from invgen.pipeline.recipe import Recipe, kind_of
-from invgen.plausibility import Calibration, assess
+from invgen.plausibility import assess
 from invgen.problem import Problem
 from invgen.reconstruction import Reconstruction
 from invgen.solvers.base import Solver, State
@@ -77,6 +79,8 @@ class Solved:
         Of each slice in dB, where the truth is known.
     plausibility : Judged, or None
         Of methods with a learned prior.
+    bounds : Bounds, or None
+        Calibrated intervals.
     """
 
     images: torch.Tensor
@@ -85,6 +89,7 @@ class Solved:
     statistics: dict[str, Any]
     psnr: tuple[float, ...] = ()
     plausibility: Judged | None = None
+    bounds: Bounds | None = None
 
     @property
     def iterations(self) -> int:
@@ -132,6 +137,8 @@ class Work(ABC):
     complex = False
     #: The scan is reconstructed as a volume.
     volume = False
+    #: Measurements are simulated, and what is read has the truth as its `extra`.
+    simulated = False
     #: What is kept that is chosen on one slice, such as a weight; "" where there is one problem only.
     kept = ", chosen on slice {} and kept for all slices"
 
@@ -139,7 +146,12 @@ class Work(ABC):
         self.recipe, self.unit, self._geometry = recipe.fitting(geometry, default), unit, geometry
         # before anything is computed: the name may be wrong
         self._prior = None if self.recipe.prior is None else evaluated(self.recipe.prior, self.recipe)
-        self._calibration = None if recipe.calibration is None else Calibration.load(recipe.calibration)
+        self._known = Calibrations.load(self.recipe.calibration or ())
+        if self._known.scans is not None and not self.method.loads_prior:
+            raise ParameterError(
+                f"--calibration is of scans that fit a learned prior; {self.recipe.solver} has none. Its "
+                "intervals are calibrated by invgen calibrate."
+            )
         self._solver: Solver | None = None
 
     @property
@@ -218,6 +230,7 @@ class Work(ABC):
     def settle(self, problem: Problem, row: int, notice: Notice) -> None:
         """Choose what the method takes from the data, on the first problem, and keep it."""
         recipe, kept = self.recipe, self.kept.format(row)
+        self._known.check(self.solver(problem), recipe.samples or 0, problem)
         found = self.solver(problem).resolved(problem).statistics()
         if self.method.penalized and recipe.weight is None:
             recipe = replace(recipe, weight=float(found["weight"]))
@@ -280,16 +293,34 @@ class Work(ABC):
         return self._assessed(problem, _joined([each for _, each in found]))
 
     def _assessed(self, problem: Problem, result: Reconstruction) -> Reconstruction:
-        """The same, with how plausible it is in its statistics: of methods with a learned prior."""
-        if not self.method.loads_prior:
-            return result
-        found = assess(self.solver(problem), problem, result, calibration=self._calibration)
-        return replace(result, stats={**result.stats, "plausibility": found})
+        """The same, with how plausible it is in its statistics, and its calibrated intervals.
+
+        The former of methods with a learned prior.
+        """
+        found: dict[str, Any] = {}
+        if self.intervals is not None:
+            found["intervals"] = self._known.bounds(problem, result)
+        if self.method.loads_prior:
+            found["plausibility"] = assess(
+                self.solver(problem), problem, result, calibration=self._known.scans
+            )
+        return replace(result, stats={**result.stats, **found})
 
     def _judged(self, result: Reconstruction, arranged: Callable[[Tensor], Tensor]) -> Judged | None:
         """How plausible slices are; `arranged` makes them of what has the shape of the real image."""
         found = result.stats.get("plausibility")
         return None if found is None else judged(found, arranged)
+
+    @property
+    def intervals(self) -> ConformalIntervals | None:
+        """The calibration of intervals, where one is given."""
+        return self._known.intervals
+
+    def _bounds(
+        self, result: Reconstruction, arranged: Callable[[Tensor], Tensor], images: Tensor
+    ) -> Bounds | None:
+        """Calibrated intervals of slices, of which these are the images; `arranged` as of `_judged`."""
+        return self._known.of_slices(result.stats.get("intervals"), arranged, images)
 
     def _start(self, problem: Problem) -> torch.Tensor | None:
         """Where to start, if not where the solver would."""
