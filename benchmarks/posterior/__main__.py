@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from benchmarks.posterior.discs import discs
 from benchmarks.posterior.overhead import overhead
+from benchmarks.posterior.particles import mixtures_8, mixtures_80, small_noise
 from benchmarks.report import run
 
-run(discs, overhead)
+run(discs, overhead, small_noise, mixtures_8, mixtures_80)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Collection
 from functools import partial
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from invgen.certification import GAUSSIAN
 from invgen.certification.cases import Case, find_case
 from invgen.certification.figures import as_build, certify
-from invgen.core.errors import ParameterError
+from invgen.core.errors import ParameterError, SamplingWarning
 from invgen.testing.report import Checks, Report
 
 __all__ = ["check_sampler"]
@@ -35,7 +36,8 @@ def check_sampler(
 
     It sees nothing of the prior but its denoiser, and of a Gaussian a linear generator. On each problem the
     bias of mean and variance, the coverage of its 50 and 90 percent intervals and the ranks of the truths are
-    held to bounds; `invgen.certification.certify` gives the same figures without bounds.
+    held to bounds, and samples that come with a `SamplingWarning` fail; `invgen.certification.certify` gives
+    the same figures without bounds.
 
     Parameters
     ----------
@@ -78,8 +80,14 @@ def check_sampler(
     checks = Checks(sampler, skip, known)
 
     def check(case: Case) -> None:
-        found = certify(sampler, case, samples=samples, measurements=measurements, rounds=rounds, seed=seed)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", SamplingWarning)
+            found = certify(
+                sampler, case, samples=samples, measurements=measurements, rounds=rounds, seed=seed
+            )
         name = case.name
+        doubts = {str(one.message) for one in caught if issubclass(one.category, SamplingWarning)}
+        checks.at_most(f"{name}: warnings of its own", len(doubts), 0, "; ".join(sorted(doubts)))
         checks.at_most(f"{name}: mean", found.mean_bias, mean, "the mean is biased, in standard deviations")
         checks.at_most(f"{name}: variance", found.variance_error, variance, "the variance is wrong")
         for level, got in ((0.5, found.coverage_50), (0.9, found.coverage_90)):
