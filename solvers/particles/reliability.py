@@ -65,7 +65,7 @@ def doubts(found: dict[str, Tensor], samples: int) -> str | None:
     if not lowest >= _LOWEST:
         said.append(f"{lowest:.0f} particles carried all the weight on the way")
     if not apart <= _STANDARD_ERRORS:
-        said.append(f"the means of two populations are {apart:.1f} standard errors apart")
+        said.append(f"the means of two populations are {apart:.2g} standard errors apart")
     if not evidence <= _EVIDENCE:
-        said.append(f"the evidence of two populations differs by a factor of e^{evidence:.1f}")
+        said.append(f"the evidence of two populations differs by a factor of e^{evidence:.2g}")
     return " and ".join(said) or None

@@ -84,11 +84,11 @@ class TwistedSMC(ParticleSampler):
       the data, for a prior that is white with the variance that the mean response of the particles shows, and
       weighted by the ratio of the two densities.
     - The last step, from the lowest noise level, is a draw of ``N(x; D, sigma^2)`` times the likelihood,
-      which is exact however small the noise of the data is. (The denoised image itself would have errors of
-      the level sigma, in units of which a likelihood may be arbitrarily narrow.)
+      which meets the data however small their noise is. (The denoised image itself is off by some of the
+      level sigma, and a likelihood may be far narrower.)
     - Where a step would leave a conditional effective number of less than the part `kept` of the particles,
-      in either population, a level halfway is put between, on a logarithmic scale, and so on; Zhou, Johansen
-      and Aston (2016), sec. 3.2. Each attempt costs an evaluation for each particle.
+      in either population, a level halfway is put between, on a logarithmic scale, and so on (bisection, as
+      by Zhou, Johansen and Aston 2016). Each attempt costs an evaluation for each particle.
 
     Where the operator's singular values are known and the noise is of one level, ``log_evidence`` is in the
     statistics: the logarithm of an estimate of the mean of ``exp(-negative_log_likelihood)`` over all images
