@@ -15,14 +15,32 @@ from invgen.certification import CASES, DenoiserView, measures
 from invgen.certification.cases import Setting
 from invgen.core.errors import SamplingWarning
 from invgen.operators import MatrixOperator
-from invgen.priors import Gaussian
+from invgen.priors import Gaussian, GaussianMixture
 from invgen.solvers import FPS, MCGDiff, TwistedSMC
 
 #: Samples of each problem, sets of exact ones, and the first seed of the problems: none was tuned on.
 SAMPLES, SETS, FIRST = 1000, 20, 50_000
 
 #: Problems of each kind in 8 and 80 dimensions, those of them for the other methods, and particles.
-PROBLEMS, OTHERS, PARTICLES = {8: 20, 80: 2}, {8: 5, 80: 2}, 2500
+PROBLEMS, OTHERS, PARTICLES = {8: 20, 80: 6}, {8: 5, 80: 2}, 3000
+
+
+class Products:
+    """The denoiser of a mixture of Gaussians of variance one, by products of matrices: many times faster.
+
+    With ``s = sigma^2`` and r the probabilities of the components given x, ``(x + s sum r_i m_i) / (1 + s)``.
+    """
+
+    def __init__(self, prior: GaussianMixture) -> None:
+        self.space, self.image_format = prior.space, prior.image_format
+        self._means, self._logs = prior.means, prior.weights.log().to(prior.means)
+
+    def denoise(self, x: torch.Tensor, sigma: float) -> torch.Tensor:
+        """Posterior mean of x0, given ``x = x0 + sigma n``."""
+        m, s = self._means, sigma**2
+        inner = x @ m.mT - m.square().sum(1) / 2
+        r = torch.softmax(inner / (1 + s) + self._logs, -1)
+        return (x + s * (r @ m)) / (1 + s)
 
 
 def sampled(
@@ -65,7 +83,7 @@ def mixtures(report: Report, dimensions: int) -> None:
                 particles = equal
                 drawn, evaluations, warned = sampled(
                     lambda view, m=method, n=particles: m(view, particles=n),
-                    setting.prior,
+                    Products(setting.prior),
                     case.std,
                     problem,
                     seed,

@@ -61,7 +61,7 @@ def doubts(found: dict[str, Tensor], samples: int) -> str | None:
     needed = max(_INDEPENDENT, samples / 2)
     said = []
     if not independent >= needed:
-        said.append(f"{samples} samples are worth {independent:.0f} independent ones")
+        said.append(f"{samples} samples were drawn from {independent:.0f} independent particles")
     if not lowest >= _LOWEST:
         said.append(f"{lowest:.0f} particles carried all the weight on the way")
     if not apart <= _STANDARD_ERRORS:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from invgen.core.draws import Draws
 from invgen.core.errors import ParameterError
-from invgen.core.space import Space
 from invgen.priors.image_format import format_of
 from invgen.problem import Problem
 from invgen.solvers.particles.base import ParticleSampler
 from invgen.solvers.particles.crowd import Cloud, Crowd, taken
+from invgen.solvers.particles.moves import metropolis_adjusted, require_noisy_density
+from invgen.solvers.particles.step import Twisted, given, step, width
 from invgen.solvers.particles.twist import DataStep
 from invgen.solvers.particles.weights import conditional_part
 
@@ -23,41 +24,6 @@ __all__ = ["TwistedSMC"]
 
 #: The distance of two levels is halved so often at most.
 _HALVINGS = 6
-
-
-class Twisted(NamedTuple):
-    """Particles at a noise level, as `Cloud`, and what their next step takes, whatever its length.
-
-    Attributes
-    ----------
-    noisy, log_weights, ancestors, evaluations
-        The weights with the twisting function of this level.
-    denoised : tensor, shape (count, *image)
-        D.
-    twist : tensor, shape (count,)
-        Logarithm of the twisting function.
-    guide, guide_through : tensor, shape (count, *image)
-        ``sigma^2`` times its slope, and J times that.
-    noise, noise_through : tensor, shape (count, *image)
-        Noise of the next step, and J times it.
-    surplus : tensor, shape (count,)
-        Logarithm of the density of white noise there over that which it is of.
-    response : tensor, shape (count,)
-        See `Twist`.
-    """
-
-    noisy: Tensor
-    log_weights: Tensor
-    ancestors: Tensor
-    evaluations: Tensor
-    denoised: Tensor
-    twist: Tensor
-    guide: Tensor
-    guide_through: Tensor
-    noise: Tensor
-    noise_through: Tensor
-    surplus: Tensor
-    response: Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,11 +72,15 @@ class TwistedSMC(ParticleSampler):
         See above; with 0 no levels are put between.
     cg_steps : int
         Of the twisting function, each with a product of J; one is exact for a single measurement.
+    moves : int
+        Metropolis-adjusted Langevin steps at each level, each of which costs an evaluation for each particle:
+        for priors whose density of noisy images is known, such as a `GaussianMixture`. They make particles
+        that were drawn anew differ, and leave less of the error of the steps between levels.
 
     Raises
     ------
     CapabilityError
-        For priors without derivative.
+        For priors without derivative, and with moves for those without the density of noisy images.
 
     Warns
     -----
@@ -121,8 +91,9 @@ class TwistedSMC(ParticleSampler):
     threshold: float = 0.5
     kept: float = 0.5
     cg_steps: int = 3
+    moves: int = 0
 
-    counts: ClassVar[dict[str, int]] = {"particles": 2, "cg_steps": 1}
+    counts: ClassVar[dict[str, int]] = {"particles": 2, "cg_steps": 1, "moves": 0}
     kind: ClassVar[type] = Twisted
     remedies: ClassVar[str] = "take more particles, or more noise levels (iterations)"
 
@@ -131,6 +102,8 @@ class TwistedSMC(ParticleSampler):
         for name in ("threshold", "kept"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ParameterError(f"TwistedSMC needs {name} from 0 to 1; got {getattr(self, name)}.")
+        if self.moves:
+            require_noisy_density(self.prior, self.name)
 
     def data_step(self, problem: Problem) -> DataStep:
         """The residual's likelihood, and its slope."""
@@ -167,9 +140,9 @@ class TwistedSMC(ParticleSampler):
     ) -> tuple[Tensor, ...]:
         """What some of the particles need for a step: the fields of `Twisted` from `denoised` on."""
         denoised, pullback = self.denoised_with_pullback(x, sigma)
-        given, below = _given(sigma, v), _given(low, v)
-        value, guide, response = data.twist(denoised, pullback, sigma, given, self.cg_steps)
-        moves = (given / sigma**2 * _width(sigma, low, v)) ** 2  # variance of the next denoised image
+        above, below = given(sigma, v), given(low, v)
+        value, guide, response = data.twist(denoised, pullback, sigma, above, self.cg_steps)
+        moves = (above / sigma**2 * width(sigma, low, v)) ** 2  # variance of the next denoised image
         noise, surplus = data.noise(white, other, e, below, below + moves)
         through, surplus = pullback(noise), surplus.double()
         return denoised, value.double(), guide, pullback(guide), noise, through, surplus, response
@@ -187,7 +160,7 @@ class TwistedSMC(ParticleSampler):
             response = float(drawn.response.mean().clamp(1e-9, 1 - 1e-6))
             v, evaluations = high**2 * response / (1 - response), drawn.evaluations
             for halved in range(_HALVINGS + 1):
-                x, gain = _step(crowd.space, drawn, high, low, v)
+                x, gain = step(crowd.space, drawn, high, low, v)
                 gain = gain - drawn.twist
                 there = Cloud(x, weights + gain, drawn.ancestors, evaluations)
                 cloud = self.seen(crowd, there, low, low**2 / high, v, draws)
@@ -198,9 +171,25 @@ class TwistedSMC(ParticleSampler):
                 low = math.sqrt(high * low)
             least = torch.minimum(least, crowd.effective(cloud.log_weights))
             if low == goal:
+                cloud = self.mixed(crowd, cloud, high, low, v, draws)
                 return cloud, cloud.denoised, least
             # then twice as far, on a logarithmic scale
             high, low = low, max(goal, low * (low / high) ** 2)
+
+    def mixed(
+        self, crowd: Crowd, cloud: Twisted, high: float, sigma: float, v: float, draws: Draws
+    ) -> Twisted:
+        """The particles after their moves at a level."""
+
+        def there(x: Tensor, evaluations: Tensor) -> Twisted:
+            cloud_there = Cloud(x, torch.zeros_like(cloud.log_weights), cloud.ancestors, evaluations)
+            return self.seen(crowd, cloud_there, sigma, sigma**2 / high, v, draws)
+
+        for _ in range(self.moves):
+            cloud = metropolis_adjusted(
+                crowd, cloud, there, lambda x: self.prior.log_prob(x, sigma).double(), sigma, draws
+            )
+        return cloud
 
     def ended(
         self, crowd: Crowd, cloud: Twisted, sigma: float, draws: Draws
@@ -220,24 +209,3 @@ class TwistedSMC(ParticleSampler):
     def knows_evidence(self, problem: Problem) -> bool:
         """Where determinants are known."""
         return problem.linear_operator.svd is not None and problem.uniform_weight is not None
-
-
-def _given(sigma: float, v: float) -> float:
-    """Variance of x0 given x_t, of a white prior of the variance v."""
-    return sigma**2 / (1 + sigma**2 / v)
-
-
-def _width(high: float, low: float, v: float) -> float:
-    """Deviation of the noise of a step, of that prior."""
-    return math.sqrt(1 - (low / high) ** 2) * (low + (high - low) * _given(high, v) / high**2)
-
-
-def _step(space: Space, cloud: Twisted, high: float, low: float, v: float) -> tuple[Tensor, Tensor]:
-    """The particles at another level, and the logarithm of its density over that of what was drawn."""
-    kept, fresh = (low / high) ** 2, math.sqrt(1 - (low / high) ** 2)
-    length = _width(high, low, v) / high**2
-    shift = length * cloud.guide
-    noise, through = cloud.noise + shift, cloud.noise_through + length * cloud.guide_through
-    x = kept * cloud.noisy + (1 - kept) * cloud.denoised + fresh * (low * noise + (high - low) * through)
-    correction = -space.inner(cloud.noise, shift).real - space.norm(shift) ** 2 / 2
-    return x, correction.double() + cloud.surplus

@@ -11,13 +11,13 @@ import invgen as ig
 from invgen.certification import CASES, DenoiserView
 from invgen.core.draws import Draws
 from invgen.core.errors import CapabilityError, ParameterError, SamplingWarning
-from invgen.operators import Downsample, Mask
+from invgen.operators import Downsample, Mask, MatrixOperator
 from invgen.priors import Gaussian, GaussianMixture, TVDenoiser
 from invgen.solvers import TwistedSMC
 from invgen.solvers.particles.crowd import Cloud, Crowd
-from invgen.solvers.particles.twisted_smc import _step
+from invgen.solvers.particles.step import step
 
-from .problems import SHAPE, correlated, dense, evidence, measured
+from .problems import SHAPE, correlated, dense, evidence, explicit, measured
 
 
 def reached(solver, problem, x, sigma, low, v, seed=0):
@@ -37,7 +37,7 @@ def test_the_weights_of_a_step_average_to_one(field, low):
     problem = measured(dense(field), prior)
     x = prior.sample(1, 5).expand(20_000, *SHAPE)
     cloud = reached(TwistedSMC(prior), problem, x, 1.0, 0.8, 1.0)
-    ratio = _step(problem.operator.domain, cloud, 1.0, low, 1.0)[1].exp()
+    ratio = step(problem.operator.domain, cloud, 1.0, low, 1.0)[1].exp()
     assert ratio.std() > 0.1  # the data do guide
     assert abs(ratio.mean() - 1) < 4 * ratio.std() / len(ratio) ** 0.5
 
@@ -55,8 +55,8 @@ def test_unguided_particles_have_the_priors_variance_to_second_order():
             one = torch.ones(1, 1, 2).double()
             cloud = reached(solver, problem, one, high, low, 1.0)
             quiet = cloud._replace(noise=0 * one, noise_through=0 * one)
-            kept = _step(problem.operator.domain, quiet, high, low, 1.0)[0][0]
-            fresh = (_step(problem.operator.domain, cloud, high, low, 1.0)[0][0] - kept) / cloud.noise[0]
+            kept = step(problem.operator.domain, quiet, high, low, 1.0)[0][0]
+            fresh = (step(problem.operator.domain, cloud, high, low, 1.0)[0][0] - kept) / cloud.noise[0]
             variance = kept**2 * variance + fresh**2
         errors.append((variance / torch.tensor([0.1, 3.0]) - 1).abs().max())
     assert errors[1] < 0.01  # that of ancestral sampling is 0.1
@@ -163,9 +163,56 @@ def test_small_noise_is_no_failure():
 
 def test_failures_are_announced_with_a_remedy():
     prior, problem, _ = narrow()
-    with pytest.warns(SamplingWarning, match="TwistedSMC: 200 samples are worth .* take more particles"):
+    with pytest.warns(
+        SamplingWarning, match="TwistedSMC: 200 samples were drawn from .* take more particles"
+    ):
         result = TwistedSMC(prior, iterations=20, particles=200)(problem, samples=200, seed=0)
     assert result.stats["independent_particles"] < 100
+
+
+def test_moves_keep_the_density_that_they_are_of():
+    """Exact draws of noisy images, given one measurement, stay such; others come nearer."""
+    prior, sigma, n = correlated(), 0.5, 20_000
+    A = MatrixOperator(explicit(dense())[:1], SHAPE)
+    problem, C = measured(A, prior, 0.2), prior.covariance()
+    noisy = C + sigma**2 * torch.eye(8).double()
+    J, a = C @ torch.linalg.inv(noisy), explicit(A)
+    S = 0.2**2 + sigma**2 * a @ J @ a.mT
+    precision = torch.linalg.inv(noisy) + J.mT @ a.mT @ a @ J / S
+    covariance, m = torch.linalg.inv(precision), prior.mean().flatten()
+    pull = J.mT @ a.mT @ (problem.measurement - A(prior.mean())) / S[0]
+    values, axes = torch.linalg.eigh(covariance)
+    z = torch.randn(n, 8, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    for spread, offset in ((1.0, 0.0), (1.3, 1.0)):
+        before = offset + spread * z
+        x = m + covariance @ pull + (before * values.sqrt()) @ axes.mT
+        solver = TwistedSMC(prior, moves=3)
+        cloud = reached(solver, problem, x.reshape(n, *SHAPE), sigma, 0.4, 1.0)
+        crowd = Crowd(problem, n, n, solver.data_step)
+        with torch.no_grad():
+            moved = solver.mixed(crowd, cloud, 0.6, sigma, 1.0, Draws([1]))
+        scores = ((moved.noisy.flatten(1) - m - covariance @ pull) @ axes) / values.sqrt()
+        mean, variance = scores.mean(0).abs(), (scores.var(0) - 1).abs()
+        if spread == 1:
+            assert mean.max() < 4 / n**0.5
+            assert variance.max() < 4 * (2 / n) ** 0.5
+        else:  # nearer than before, the more the narrower a direction is
+            assert bool((mean < 0.95 * before.mean(0)).all())
+            assert bool((variance < before.var(0) - 1).all())
+    assert not torch.equal(moved.noisy, cloud.noisy)
+    assert bool((moved.evaluations == 4).all())
+    assert torch.equal(moved.log_weights, cloud.log_weights)
+
+
+def test_moves_need_the_density_of_noisy_images():
+    prior, problem, _ = narrow()
+    with pytest.raises(CapabilityError, match=r"log_prob\(x, sigma\).*DenoiserView has none"):
+        TwistedSMC(prior, moves=1)
+    prior = correlated()
+    problem = measured(dense(), prior)
+    result = TwistedSMC(prior, iterations=20, particles=100, kept=0.0, moves=2)(problem, samples=5, seed=0)
+    # two more at each level but the first, of noise alone
+    assert result.stats["network_evaluations"] == (20 + 2 * 19) * 100 / 5
 
 
 def test_levels_are_put_between_where_weights_would_collapse():
@@ -191,7 +238,7 @@ def test_what_is_reported():
     assert few.stats["lowest_effective_particles"] == effective.min()
     assert 1 <= few.stats["independent_particles"] <= few.stats["distinct_ancestors"] <= 40
     assert few.stats["disagreement"] < 4
-    with pytest.warns(SamplingWarning, match="51 samples are worth"):
+    with pytest.warns(SamplingWarning, match="51 samples were drawn from"):
         # of two populations
         assert solver(problem, samples=51, seed=0).stats["particles"] == 52
 

@@ -61,7 +61,7 @@ def test_what_is_doubted():
         "evidence_disagreement": torch.tensor([0.1, 0.1]),
     }
     assert doubts(well, 500) is None
-    assert "300 independent" in doubts(well, 700)  # of the worst of the batch
+    assert "700 samples were drawn from 300 independent" in doubts(well, 700)  # of the worst of the batch
     for name, value in (
         ("independent_particles", 5.0),
         ("lowest_effective_particles", 2.0),
