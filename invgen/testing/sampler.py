@@ -85,8 +85,12 @@ def check_sampler(
             found = certify(
                 sampler, case, samples=samples, measurements=measurements, rounds=rounds, seed=seed
             )
-        name = case.name
-        doubts = {str(one.message) for one in caught if issubclass(one.category, SamplingWarning)}
+        name, doubts = case.name, set()
+        for one in caught:
+            if issubclass(one.category, SamplingWarning):
+                doubts.add(str(one.message))
+            else:  # is none of ours
+                warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
         checks.at_most(f"{name}: warnings of its own", len(doubts), 0, "; ".join(sorted(doubts)))
         checks.at_most(f"{name}: mean", found.mean_bias, mean, "the mean is biased, in standard deviations")
         checks.at_most(f"{name}: variance", found.variance_error, variance, "the variance is wrong")

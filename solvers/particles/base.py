@@ -73,7 +73,7 @@ class ParticleSampler(DiffusionSolver):
     remedies: ClassVar[str]
 
     #: What there is of particles at a level.
-    kind: ClassVar[type] = Cloud
+    kind: ClassVar[Any] = Cloud
 
     def data_step(self, problem: Problem) -> Any:
         """What some particles need of the data, of a problem with one batch axis."""

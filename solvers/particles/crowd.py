@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
 import torch
@@ -54,7 +54,7 @@ class Crowd:
         Data step of the problem of some particles.
     """
 
-    def __init__(self, problem: Problem, count: int, each: int, make: Any) -> None:
+    def __init__(self, problem: Problem, count: int, each: int, make: Callable[[Problem], Any]) -> None:
         self.problem, self.count, self.each = problem, count, each
         self.space = problem.operator.domain
         sizes = [min(each, count - first) for first in range(0, count, each)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -64,7 +64,7 @@ class FPS(SpectralParticles):
 
     c: float = 0.95
 
-    kind: ClassVar[type] = Filtered
+    kind: ClassVar[Any] = Filtered
     remedies: ClassVar[str] = "take more particles, or TwistedSMC, whose weights are those of the posterior"
 
     def __post_init__(self) -> None:
@@ -77,7 +77,7 @@ class FPS(SpectralParticles):
         data = crowd.data
         path, n = sigma * self.of_path(crowd, draws), crowd.noise(data.seen, draws)
         x = conditioned(data, cloud.noisy, n, sigma**2, data.seen + path, data.std**2, data.known)
-        return Filtered(x, *cloud[1:], path)
+        return Filtered(x, cloud.log_weights, cloud.ancestors, cloud.evaluations, path)
 
     def of_path(self, crowd: Crowd, draws: Draws) -> Tensor:
         """White noise for the coefficients, the same for all particles of a population."""

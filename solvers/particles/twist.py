@@ -16,6 +16,9 @@ __all__ = ["DataStep", "Twist"]
 #: Curvatures below this part of what it is made of, and residuals below that part of the first, are rounding.
 _ROUNDING, _SOLVED = 1e-3, 1e-5
 
+#: What is added up of a vector of measurements, and the vector as an image: see `DataStep.twist`.
+_Vector = tuple[Tensor, Tensor, Tensor]
+
 
 class Twist(NamedTuple):
     """The logarithm of an estimate of ``p(y | x_t)``.
@@ -154,7 +157,5 @@ class DataStep:
         return like.real.new_full(self.problem.batch_shape, 1 / variance)
 
 
-def _plus(
-    a: tuple[Tensor, ...], factor: Tensor, b: tuple[Tensor, ...], each: Callable[[Tensor], Tensor]
-) -> tuple[Tensor, ...]:
-    return (a[0] + factor * b[0], a[1] + each(factor) * b[1], a[2] + each(factor) * b[2])
+def _plus(a: _Vector, factor: Tensor, b: _Vector, each: Callable[[Tensor], Tensor]) -> _Vector:
+    return a[0] + factor * b[0], a[1] + each(factor) * b[1], a[2] + each(factor) * b[2]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -94,7 +94,7 @@ class TwistedSMC(ParticleSampler):
     moves: int = 0
 
     counts: ClassVar[dict[str, int]] = {"particles": 2, "cg_steps": 1, "moves": 0}
-    kind: ClassVar[type] = Twisted
+    kind: ClassVar[Any] = Twisted
     remedies: ClassVar[str] = "take more particles, or more noise levels (iterations)"
 
     def __post_init__(self) -> None:
@@ -122,7 +122,7 @@ class TwistedSMC(ParticleSampler):
         white, other = (crowd.noise(cloud.noisy[0], draws) for _ in range(2))
         e = crowd.problem.likelihood.color(crowd.noise(crowd.problem.measurement, draws))
         parts = crowd.parts(cloud.noisy, white, other, e)
-        found = [self.twisted(*part, sigma, low, v) for part in parts]
+        found = [self.twisted(*part, sigma=sigma, low=low, v=v) for part in parts]
         denoised, twist, *others = map(torch.cat, zip(*found, strict=True))
         weights, evaluations = cloud.log_weights + twist, cloud.evaluations + 1
         return Twisted(cloud.noisy, weights, cloud.ancestors, evaluations, denoised, twist, *others)
@@ -134,6 +134,7 @@ class TwistedSMC(ParticleSampler):
         white: Tensor,
         other: Tensor,
         e: Tensor,
+        *,
         sigma: float,
         low: float,
         v: float,
