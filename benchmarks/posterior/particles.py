@@ -22,7 +22,7 @@ from invgen.solvers import FPS, MCGDiff, TwistedSMC
 SAMPLES, SETS, FIRST = 1000, 20, 50_000
 
 #: Problems of each kind in 8 and 80 dimensions, those of them for the other methods, and particles.
-PROBLEMS, OTHERS, PARTICLES = {8: 20, 80: 6}, {8: 5, 80: 2}, 3000
+PROBLEMS, OTHERS, PARTICLES = {8: 20, 80: 3}, {8: 5, 80: 1}, {8: 3000, 80: 9000}
 
 
 class Products:
@@ -77,7 +77,7 @@ def mixtures(report: Report, dimensions: int) -> None:
         for seed in range(FIRST, FIRST + PROBLEMS[dimensions]):
             setting = case.setting(seed)
             problem = measured(setting, seed)
-            posterior, equal = setting.prior.posterior(problem), PARTICLES
+            posterior, equal = setting.prior.posterior(problem), PARTICLES[dimensions]
             others = (MCGDiff, FPS) if seed < FIRST + OTHERS[dimensions] else ()
             for method in (TwistedSMC, *others):
                 particles = equal
