@@ -13,7 +13,6 @@ from invgen.solvers.diffusion import (
     PiGDM,
     REDdiff,
     SplitGibbs,
-    TwistedSMC,
 )
 from invgen.solvers.direct import FBP, FDK, Gridding, RootSumOfSquares, ZeroFilled
 from invgen.solvers.langevin import ULA, AnnealedLangevin, PreconditionedLangevin, PredictorCorrector
@@ -30,6 +29,7 @@ from invgen.solvers.latent import (
 )
 from invgen.solvers.least_squares import CG, MLEM, OSSART, SIRT
 from invgen.solvers.partial_fourier import POCS, Homodyne
+from invgen.solvers.particles import FPS, MCGDiff, TwistedSMC
 from invgen.solvers.plug_and_play import EPLL, RED, PnPADMM, PnPHQS, PnPPGD
 from invgen.solvers.proximal import ADMM, FISTA, ISTA, PDHG, BasisPursuit, CondatVu, Lasso
 from invgen.solvers.sampling.base import PosteriorSampler
@@ -47,6 +47,7 @@ __all__ = [
     "FBP",
     "FDK",
     "FISTA",
+    "FPS",
     "ISTA",
     "MLEM",
     "OSSART",
@@ -72,6 +73,7 @@ __all__ = [
     "LatentLangevin",
     "LatentOptimization",
     "LatentSolver",
+    "MCGDiff",
     "PiGDM",
     "PnPADMM",
     "PnPHQS",

@@ -26,7 +26,6 @@ from invgen.solvers.diffusion import (
     PiGDM,
     REDdiff,
     SplitGibbs,
-    TwistedSMC,
 )
 from invgen.solvers.direct import FBP, FDK, Gridding, RootSumOfSquares, ZeroFilled
 from invgen.solvers.langevin import ULA, AnnealedLangevin, PreconditionedLangevin, PredictorCorrector
@@ -44,6 +43,7 @@ from invgen.solvers.latent import (
 from invgen.solvers.latent.sampler import LatentSampler
 from invgen.solvers.least_squares import CG, MLEM, OSSART, SIRT
 from invgen.solvers.partial_fourier import POCS, Homodyne
+from invgen.solvers.particles import FPS, MCGDiff, TwistedSMC
 from invgen.solvers.plug_and_play import EPLL, RED, PnPADMM, PnPHQS, PnPPGD
 from invgen.solvers.proximal import ADMM, FISTA, ISTA, PDHG, BasisPursuit, CondatVu, Lasso
 from invgen.solvers.sampling.base import PosteriorSampler
@@ -394,6 +394,22 @@ METHODS = (
     _sampler("predictor-corrector", PredictorCorrector, "reverse diffusion and Langevin steps"),
     _sampler("ula", ULA, "unadjusted Langevin algorithm", "differentiable", "smooth"),
     _sampler("twisted-smc", TwistedSMC, "twisted sequential Monte Carlo"),
+    _sampler(
+        "mcgdiff",
+        MCGDiff,
+        "Monte Carlo guided diffusion",
+        "singular vectors",
+        "white",
+        (*KSPACE, *_IMAGING, "certify"),
+    ),
+    _sampler(
+        "fps",
+        FPS,
+        "filtering posterior sampling",
+        "singular vectors",
+        "white",
+        (*KSPACE, *_IMAGING, "certify"),
+    ),
     _sampler(
         "ddnm",
         DDNM,

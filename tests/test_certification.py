@@ -378,3 +378,9 @@ def test_bounds_are_those_that_were_asked_for():
 def test_an_approximation_does_not_pass():
     with pytest.raises(CheckError, match="dense-8"):
         check_sampler(ig.solvers.DDS, ["dense-8"], mean=0.1, variance=0.1, samples=200)
+
+
+def test_check_sampler_fails_on_samples_that_warn_of_themselves():
+    sampler = partial(ig.solvers.TwistedSMC, iterations=10, particles=100)
+    with pytest.raises(CheckError, match=r"dense-8: .*samples were drawn from"):
+        check_sampler(sampler, ["dense-8"], mean=5.0, variance=50.0, coverage=1.0, samples=100)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from benchmarks.posterior.conformal import intervals
 from benchmarks.posterior.discs import discs
 from benchmarks.posterior.overhead import overhead
+from benchmarks.posterior.particles import mixtures_8, mixtures_80, small_noise
 from benchmarks.report import run
 
-run(discs, overhead, intervals)
+run(discs, overhead, intervals, small_noise, mixtures_8, mixtures_80)

@@ -13,6 +13,7 @@ __all__ = [
     "InvgenWarning",
     "MemoryLimitError",
     "ParameterError",
+    "SamplingWarning",
     "ShapeError",
 ]
 
@@ -59,3 +60,7 @@ class MemoryLimitError(InvgenError, MemoryError):
 
 class InvgenWarning(UserWarning):
     """Something that the user should know and that does not stop the work."""
+
+
+class SamplingWarning(InvgenWarning):
+    """Samples that cannot be relied on: what drew them says so itself."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Collection
 from functools import partial
 from typing import Any
@@ -12,7 +13,7 @@ from invgen.certification.cases import find_case
 from invgen.certification.figures import certify
 from invgen.certification.runs import as_build
 from invgen.certification.setting import Case
-from invgen.core.errors import ParameterError
+from invgen.core.errors import ParameterError, SamplingWarning
 from invgen.testing.report import Checks, Report
 
 __all__ = ["check_sampler"]
@@ -37,7 +38,8 @@ def check_sampler(
 
     It sees nothing of the prior but its denoiser, and of a Gaussian a linear generator. On each problem the
     bias of mean and variance, the coverage of its 50 and 90 percent intervals and the ranks of the truths are
-    held to bounds; `invgen.certification.certify` gives the same figures without bounds.
+    held to bounds, and samples that come with a `SamplingWarning` fail; `invgen.certification.certify` gives
+    the same figures without bounds.
 
     Parameters
     ----------
@@ -80,8 +82,18 @@ def check_sampler(
     checks = Checks(sampler, skip, known)
 
     def check(case: Case) -> None:
-        found = certify(sampler, case, samples=samples, measurements=measurements, rounds=rounds, seed=seed)
-        name = case.name
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", SamplingWarning)
+            found = certify(
+                sampler, case, samples=samples, measurements=measurements, rounds=rounds, seed=seed
+            )
+        name, doubts = case.name, set()
+        for one in caught:
+            if issubclass(one.category, SamplingWarning):
+                doubts.add(str(one.message))
+            else:  # is none of ours
+                warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+        checks.at_most(f"{name}: warnings of its own", len(doubts), 0, "; ".join(sorted(doubts)))
         checks.at_most(f"{name}: mean", found.mean_bias, mean, "the mean is biased, in standard deviations")
         checks.at_most(f"{name}: variance", found.variance_error, variance, "the variance is wrong")
         for level, got in ((0.5, found.coverage_50), (0.9, found.coverage_90)):

@@ -10,7 +10,6 @@ from invgen.solvers.diffusion.dps import DPS
 from invgen.solvers.diffusion.pigdm import PiGDM
 from invgen.solvers.diffusion.red_diff import REDdiff
 from invgen.solvers.diffusion.split_gibbs import SplitGibbs
-from invgen.solvers.diffusion.twisted_smc import TwistedSMC
 
 __all__ = [
     "DAPS",
@@ -23,5 +22,4 @@ __all__ = [
     "PiGDM",
     "REDdiff",
     "SplitGibbs",
-    "TwistedSMC",
 ]

@@ -1,4 +1,4 @@
-"""What DDRM and DDNM share: the measurement along the singular vectors of its operator."""
+"""The measurement along the singular vectors of its operator, and what DDRM and DDNM share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from invgen.core.errors import CapabilityError, ParameterError
 from invgen.problem import Problem
 from invgen.solvers.diffusion.base import DiffusionSolver
 
-__all__ = ["SpectralSolver"]
+__all__ = ["MeasuredSpectrum", "SpectralSolver", "with_spectrum"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,18 +40,7 @@ class SpectralSolver(DiffusionSolver):
 
     def described(self, problem: Problem) -> Problem:
         """The problem, of an operator with singular value decomposition and white noise."""
-        problem = super().described(problem)
-        if problem.linear_operator.svd is None:
-            raise CapabilityError(
-                f"{self.name} needs the singular value decomposition of the operator; "
-                f"{problem.operator.name} has none that is fast. Use DDS or DiffPIR, which need none."
-            )
-        if problem.uniform_weight is None:
-            raise CapabilityError(
-                f"{self.name} needs white noise, of one level for all measurements. Use DDS or DiffPIR, "
-                "which weight each by its own."
-            )
-        return problem
+        return with_spectrum(super().described(problem), self.name)
 
     def prepare(self, problem: Problem) -> MeasuredSpectrum:
         """The data along the singular vectors."""
@@ -82,6 +71,27 @@ class SpectralSolver(DiffusionSolver):
         guided = x0 + kept * (data.seen - x0) / data.std + fresh * n
         found = torch.where(low >= data.std, replaced, guided)
         return blind + data.V(torch.where(data.known, found - data.V.H(blind), 0))
+
+
+def with_spectrum(problem: Problem, name: str) -> Problem:
+    """The problem, where the operator's singular value decomposition is known and the noise is white.
+
+    Raises
+    ------
+    CapabilityError
+        Where not, in the name of a method.
+    """
+    if problem.linear_operator.svd is None:
+        raise CapabilityError(
+            f"{name} needs the singular value decomposition of the operator; "
+            f"{problem.operator.name} has none that is fast. Use DDS or DiffPIR, which need none."
+        )
+    if problem.uniform_weight is None:
+        raise CapabilityError(
+            f"{name} needs white noise, of one level for all measurements. Use DDS or DiffPIR, "
+            "which weight each by its own."
+        )
+    return problem
 
 
 class MeasuredSpectrum:

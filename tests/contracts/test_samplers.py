@@ -6,6 +6,9 @@ from invgen.testing import check_solver
 
 from .samplers import SAMPLERS
 
+#: Few particles and levels, so that tests are short: that they are too few is said, rightly.
+pytestmark = pytest.mark.filterwarnings("ignore::invgen.core.errors.SamplingWarning")
+
 #: The first case of each sampler is its small version; the others take seconds together.
 CASES = [
     pytest.param(name, case, id=f"{name}-{case}", marks=[pytest.mark.slow] if number else [])

@@ -36,8 +36,14 @@ from invgen.priors.base import (
 from invgen.solvers import LatentSolver
 from invgen.solvers.methods import BEAMS, KSPACE, METHODS, Method, find, used_for
 
+#: Few particles and levels, so that tests are short: that they are too few is said, rightly.
+pytestmark = pytest.mark.filterwarnings("ignore::invgen.core.errors.SamplingWarning")
+
 README = Path(__file__).parents[2] / "README.md"
 SHAPE = (8, 8)
+
+#: Methods of many particles.
+PARTICLES = ("twisted-smc", "mcgdiff", "fps")
 
 
 def random(*shape):
@@ -91,7 +97,7 @@ def solver_of(method, A):
     images = torch.full(A.domain.shape, 0.7, dtype=torch.complex64 if A.domain.field == "complex" else None)
     if issubclass(method.solver, LatentSolver) or method.prior is Density:
         return method.solver(generator_of(A.domain), **given, **LATENT.get(method.name, {}))
-    given |= {"ula": {"sigma": 0.1}, "twisted-smc": {"particles": 2}}.get(method.name, {})
+    given |= {"ula": {"sigma": 0.1}, **{name: {"particles": 2} for name in PARTICLES}}.get(method.name, {})
     if method.prior is None:
         return method.solver(**given)
     if method.prior in (Denoiser, Generator):

@@ -114,6 +114,7 @@ PREPARED = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore::invgen.core.errors.SamplingWarning")  # of few particles
 @pytest.mark.parametrize("solver", PREPARED, ids=lambda solver: solver.name)
 def test_a_data_step_is_set_up_once_for_each_run(solver, monkeypatch):
     """Also where noise is not white, so that the step iterates: singular vectors and proximal maps alike."""
