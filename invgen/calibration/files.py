@@ -110,7 +110,7 @@ def _check_shapes(
         if shape:
             raise ValueError(f"factors of the shape {shape}, where one number is expected")
         return
-    wanted = None if regions is None else (len(regions),)
+    wanted: tuple[int, ...] | None = None if regions is None else (len(regions),)
     if mask is not None:
         wanted = tuple(mask.shape)
     if not shape or (wanted is not None and shape != wanted):
@@ -134,7 +134,7 @@ def _range(ends: Any) -> tuple[float, float]:
 
 
 def _bits(mask: Tensor) -> str:
-    return base64.b64encode(np.packbits(mask.cpu().numpy())).decode("ascii")
+    return base64.b64encode(np.packbits(mask.cpu().numpy()).tobytes()).decode("ascii")
 
 
 def _mask(entry: Any) -> Tensor:

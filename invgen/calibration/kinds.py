@@ -80,8 +80,8 @@ class Kind:
         ranges = {}
         for name in conditions[0]:
             if all(name in each for each in conditions):
-                values = torch.cat([each[name].reshape(-1) for each in conditions])
-                ranges[name] = (float(values.min().exp()), float(values.max().exp()))
+                logarithms = torch.cat([each[name].reshape(-1) for each in conditions])
+                ranges[name] = (float(logarithms.min().exp()), float(logarithms.max().exp()))
         return cls(common, ranges)
 
     def other_solver(self, settings: Mapping[str, Any]) -> str:

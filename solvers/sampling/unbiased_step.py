@@ -20,7 +20,7 @@ _LIMIT = 0.5
 _REST = 1e-3
 
 #: ``sqrt(1 - t)`` for t from 0 to `_LIMIT` in Chebyshev polynomials, squared to 2e-4.
-_ROOT = np.polynomial.chebyshev.chebinterpolate(lambda u: np.sqrt(1 - _LIMIT * (1 + u) / 2), 3)
+_ROOT = np.polynomial.Chebyshev.interpolate(lambda u: np.sqrt(1 - _LIMIT * (1 + u) / 2), 3).coef
 
 
 class UnbiasedStep:

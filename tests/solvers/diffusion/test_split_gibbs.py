@@ -43,7 +43,7 @@ def reached(solver, prob):
     # of x and z together: an overrelaxed draw depends on the old one
     mean, covariance = torch.zeros(2 * d).double(), torch.zeros(2 * d, 2 * d).double()
     for k, rho in enumerate(schedule):
-        again = k > 0 and rho is schedule[k - 1]
+        again = k > split_gibbs._PLAIN * solver.iterations and rho is schedule[k - 1]
 
         def step(problem, both, draws, rho=rho, again=again):
             x, z = (part.reshape(-1, *shape) for part in both.split(d, 1))
@@ -62,8 +62,8 @@ def test_few_iterations_on_a_gaussian_prior_give_its_posterior(name, iterations,
     monkeypatch.setattr("invgen.solvers.sampling.unbiased_step.SAMPLER_PRECISION", 1e-7)
     prior, prob = case(name)
     off, ratio = errors(*reached(SplitGibbs(prior, iterations=iterations), prob), prior.posterior(prob))
-    assert float(off.square().mean().sqrt()) < (0.007 if iterations == 45 else 0.003)
-    assert float((ratio - 1).abs().max()) < 0.01
+    assert float(off.square().mean().sqrt()) < (0.01 if iterations == 45 else 0.003)
+    assert float((ratio - 1).abs().max()) < 0.012
     covered = coverage(off, ratio)
     assert bool(((covered > 0.898) & (covered < 0.902)).all())
 
@@ -144,8 +144,8 @@ def test_unequal_noise_in_a_batch_is_each_alone():
 
 def test_chunks_and_interruptions_change_nothing(tmp_path):
     prior, prob = small()
-    # interrupted within iterations at one rho, which need the last z
-    solver = SplitGibbs(prior, iterations=9)
+    # interrupted among iterations at one rho, which need the last z
+    solver = SplitGibbs(prior, iterations=40)
     whole = solver(prob, samples=3, seed=0).samples
     torch.testing.assert_close(
         dataclasses.replace(solver, chunk_size=2)(prob, samples=3, seed=0).samples, whole
