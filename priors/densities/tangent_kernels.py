@@ -191,7 +191,7 @@ class _CosineBasis(Frozen):
 class _InBasis(Covariance):
     """A covariance of low rank of the cosines of images."""
 
-    def __init__(self, low_rank: LowRank, basis: _CosineBasis) -> None:
+    def __init__(self, low_rank: Covariance, basis: _CosineBasis) -> None:
         super().__init__(low_rank.space, low_rank.count)
         self._low_rank, self._basis = low_rank, basis
 

@@ -167,6 +167,9 @@ class SliceWriter(ABC):
     ) -> None:
         """Nothing: such files hold images alone."""
 
+    def bound(self, index: int, lower: torch.Tensor, upper: torch.Tensor) -> None:  # noqa: B027 (likewise)
+        """Nothing: such files hold images alone."""
+
     def write(
         self,
         index: int,
