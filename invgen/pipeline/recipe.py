@@ -128,7 +128,8 @@ class Recipe:
     )
     bin: int = option(
         Count(),
-        "Detector columns to average into one; of a cone beam, rows too.",
+        "Detector columns to average into one, before the logarithm; of parallel and cone beams as many "
+        "rows, too (all, of a parallel beam that has fewer): slices are then counted in these.",
         panel=_CT,
         default=1,
         scan="CT",
