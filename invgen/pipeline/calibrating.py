@@ -60,6 +60,8 @@ def calibrate(
     check_output(output, *scans, reading, recipe)
     if not scans:
         raise ParameterError("There are no scans to calibrate with.")
+    if recipe.preview:
+        raise ParameterError("--preview is of reconstructions; calibrate with the method that is used.")
     if recipe.calibration is not None:
         raise ParameterError("--calibration is of reconstructions; a calibration takes none.")
     with ExitStack() as stack:

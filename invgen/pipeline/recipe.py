@@ -104,6 +104,15 @@ class Recipe:
         "reconstructed, at once, and these are kept.",
         panel=_DATA,
     )
+    preview: bool = option(
+        Flag(),
+        "A first look, in seconds: at most 16 slices evenly apart, by fbp or, of MRI, rss; of CT from a "
+        "detector averaged to at most 256 columns (of a cone beam 128), and from no more views than that "
+        "needs. Other options with it, such as --solver, --bin or --slices, replace these choices.",
+        panel=_DATA,
+        default=False,
+        scan=("CT", "MRI"),
+    )
     views: slice | None = option(  # noqa: RUF009 (a field)
         Slices(), "Views to use, counted by increasing angle.", panel=_CT, scan="CT"
     )

@@ -165,3 +165,16 @@ class TestMeasuredScans:
         with read_reconstruction(out) as file:
             assert abs(file.center - 312) < 0.5  # 313 as MATLAB counts
             assert np.isfinite(file.volume[:]).all()
+
+
+def test_a_preview_says_how_all_is_reconstructed(invgen, scan, tmp_path):
+    result = invgen("recon", scan, "-o", tmp_path / "x.h5", "--preview", "--window", "cosine")
+    assert result.exit_code == 0, result.output
+    (line,) = (each for each in result.output.splitlines() if each.startswith("Preview"))
+    assert line.startswith("Preview: 8 of 8 slices, by fbp. In full: invgen recon ")
+    assert line.endswith("--window cosine")
+
+
+def test_a_preview_is_no_method_to_calibrate(refused, scan, tmp_path):
+    said = refused("calibrate", scan, "-o", tmp_path / "x.calibration", "--preview")
+    assert "--preview is of reconstructions" in said
