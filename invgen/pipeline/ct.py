@@ -276,7 +276,7 @@ class SliceBySlice(_CT):
         with named(read.slices[0]):
             return self._solved(problem, part, self._start_of_counts(problem, read.extra))
 
-    def finished(self, read: Read, result: Reconstruction) -> Solved:
+    def whole(self, read: Read, result: Reconstruction) -> Solved:
         """The image, and what was done to the slice."""
         samples = None if result.samples is None else self._shown(result.samples)[:, None]
         reports = tuple((*report, *_stalling(result)) for report in read.reports)
@@ -363,7 +363,7 @@ class Volume(_CT):
         problem = self._on_device(read.problem)
         return self._solved(problem, part, self._start_of_counts(problem, read.extra))
 
-    def finished(self, read: Read, result: Reconstruction) -> Solved:
+    def whole(self, read: Read, result: Reconstruction) -> Solved:
         """The chosen slices."""
         chosen = slice(read.slices.start, read.slices.stop, read.slices.step)
         samples = None if result.samples is None else self._shown(result.samples[:, chosen])

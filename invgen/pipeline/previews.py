@@ -61,6 +61,8 @@ def _coarse(scan: Scan, recipe: Recipe) -> dict[str, Any]:
         if recipe.image_size is not None and bin > 1:
             height, width = (math.ceil(side / bin) for side in recipe.image_size)
             found["size"] = (height, width)
+        if recipe.roi is not None:
+            found["roi"] = tuple(_coarser(part, bin) for part in recipe.roi)
     if recipe.views is None and recipe.angles_range is None and scan.has_angles:
         # pi / 2 views of a half turn for each column sample the image evenly
         half_turns = max(1.0, float(np.ptp(scan.angles)) / math.pi)
@@ -68,3 +70,9 @@ def _coarse(scan: Scan, recipe: Recipe) -> dict[str, Any]:
         if step > 1:
             found["views"] = slice(None, None, step)
     return found
+
+
+def _coarser(part: slice, bin: int) -> slice:
+    """The pixels, `bin` times as wide, in which those of a range are."""
+    start = None if part.start is None else part.start // bin
+    return slice(start, None if part.stop is None else math.ceil(part.stop / bin))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from invgen.core.errors import ParameterError
 from invgen.pipeline.evaluation import evaluation
 from invgen.pipeline.options import Kind, given, option, options, recorded, validate, words
-from invgen.pipeline.quantities import Angle, Between, Columns, Degrees, Device, FieldOfView, Side
+from invgen.pipeline.quantities import Angle, Between, Columns, Degrees, Device, FieldOfView, Side, Window
 from invgen.pipeline.reading import Reading
 from invgen.pipeline.values import LOWEST, Choice, Count, Flag, Name, Names, Number, Settings, Slices
 
@@ -102,6 +102,12 @@ class Recipe:
         Slices(),
         "Slices (of CT: detector rows), or images of a folder. Of a cone beam or a slab of MRI all are "
         "reconstructed, at once, and these are kept.",
+        panel=_DATA,
+    )
+    roi: tuple[slice, slice] | None = option(
+        Window(),
+        "Pixels of the image to keep, rows and columns. The whole image is reconstructed first, since what "
+        "is beside them has been measured with them.",
         panel=_DATA,
     )
     preview: bool = option(

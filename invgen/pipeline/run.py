@@ -232,7 +232,7 @@ def run(
     return Summary(
         path=output,
         slices=slices,
-        image_shape=work.image_shape,
+        image_shape=work.shape,
         pixel_size=work.pixel_size,
         unit=work.unit,
         recipe=work.recipe,

@@ -175,6 +175,14 @@ def test_a_preview_says_how_all_is_reconstructed(invgen, scan, tmp_path):
     assert line.endswith("--window cosine")
 
 
-def test_a_preview_is_no_method_to_calibrate(refused, scan, tmp_path):
-    said = refused("calibrate", scan, "-o", tmp_path / "x.calibration", "--preview")
-    assert "--preview is of reconstructions" in said
+@pytest.mark.parametrize("words", [("--preview",), ("--roi", "2:9,3:9")])
+def test_calibrations_are_of_whole_images(refused, scan, tmp_path, words):
+    said = refused("calibrate", scan, "-o", tmp_path / "x.calibration", *words)
+    assert f"{words[0]} is of reconstructions" in said
+
+
+@pytest.mark.parametrize("text", ["2:9", "2,3", "a:3,1:2", "0:8:2,0:8"])
+def test_a_window_that_is_none(invgen, scan, tmp_path, text):
+    result = invgen("recon", scan, "-o", tmp_path / "x.h5", "--roi", text)
+    assert result.exit_code == 2
+    assert not (tmp_path / "x.h5").exists()
