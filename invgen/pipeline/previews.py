@@ -63,6 +63,9 @@ def _coarse(scan: Scan, recipe: Recipe) -> dict[str, Any]:
             found["size"] = (height, width)
         if recipe.roi is not None:
             found["roi"] = tuple(_coarser(part, bin) for part in recipe.roi)
+        rows = 1 if scan.geometry == "fan" else min(bin, scan.slices)
+        if recipe.slices is not None:
+            found["slices"] = _coarser(recipe.slices, rows)
     if recipe.views is None and recipe.angles_range is None and scan.has_angles:
         # pi / 2 views of a half turn for each column sample the image evenly
         half_turns = max(1.0, float(np.ptp(scan.angles)) / math.pi)
@@ -73,6 +76,7 @@ def _coarse(scan: Scan, recipe: Recipe) -> dict[str, Any]:
 
 
 def _coarser(part: slice, bin: int) -> slice:
-    """The pixels, `bin` times as wide, in which those of a range are."""
+    """The pixels, or slices, `bin` times as wide, in which those of a range are."""
     start = None if part.start is None else part.start // bin
-    return slice(start, None if part.stop is None else math.ceil(part.stop / bin))
+    step = None if part.step is None else max(1, part.step // bin)
+    return slice(start, None if part.stop is None else math.ceil(part.stop / bin), step)

@@ -114,7 +114,8 @@ class Recipe:
         Flag(),
         "A first look, in seconds: at most 16 slices evenly apart, by fbp or, of MRI, rss; of CT from a "
         "detector averaged to at most 256 columns (of a cone beam 128), and from no more views than that "
-        "needs. Other options with it, such as --solver, --bin or --slices, replace these choices.",
+        "needs. --solver, --bin, --views and --slices replace these choices; without --bin, --slices, --size "
+        "and --roi count as in the full reconstruction.",
         panel=_DATA,
         default=False,
         scan=("CT", "MRI"),
