@@ -118,6 +118,13 @@ def ct(
             "of the true volume, by default a quarter of the size.",
         ),
     ] = None,
+    sparse: Annotated[
+        bool,
+        typer.Option(
+            "--sparse",
+            help="Measure eight slices, which all others repeat without taking space; not of a cone beam.",
+        ),
+    ] = False,
     seed: Annotated[int, typer.Option(metavar="N", help="Of noise and foam.")] = 0,
 ) -> None:
     """Simulate a raw CT scan: 16-bit counts with Poisson noise, flat and dark fields, angles, distances.
@@ -152,6 +159,7 @@ def ct(
         flats=flats,
         darks=darks,
         slices=slices,
+        sparse=sparse,
         seed=seed,
     )
     with h5py.File(output) as file:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -62,6 +62,12 @@ class Placement:
         matrix = np.eye(4)
         matrix[:3] = np.stack([width * self.right, height * self.down, self.step, self.positions[0]], axis=1)
         return matrix
+
+    def cropped(self, row: int, column: int) -> Placement:
+        """The placement of images that are left from this pixel on."""
+        height, width = self.pixel_size
+        moved = row * height * self.down + column * width * self.right
+        return replace(self, positions=self.positions + moved)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import torch
 from invgen.calibration import ConformalIntervals, conformal
 from invgen.core.errors import ParameterError, ShapeError
 from invgen.pipeline.jobs import work_on
+from invgen.pipeline.options import given
 from invgen.pipeline.outputs import check_output
 from invgen.pipeline.reading import Reading
 from invgen.pipeline.recipe import Recipe
@@ -60,6 +61,9 @@ def calibrate(
     check_output(output, *scans, reading, recipe)
     if not scans:
         raise ParameterError("There are no scans to calibrate with.")
+    for each in given(recipe):
+        if each.name in ("preview", "roi"):
+            raise ParameterError(f"{each.typed} is of reconstructions; a calibration is of whole images.")
     if recipe.calibration is not None:
         raise ParameterError("--calibration is of reconstructions; a calibration takes none.")
     with ExitStack() as stack:

@@ -53,7 +53,12 @@ class _CT(Work):
 
     def __init__(self, scan: Scan, recipe: Recipe) -> None:
         super().__init__(recipe, scan.geometry, scan.unit, "fbp")
-        self._scan, self.count = scan, scan.slices
+        self._scan = scan
+        #: Detector rows that are averaged into the one of a slice.
+        self._rows = recipe.bin if scan.geometry == "cone" else 1
+        if scan.geometry == "parallel":
+            self._rows = min(recipe.bin, scan.slices)
+        self.count = scan.slices // self._rows
 
     def first(self, row: int, notice: Notice) -> Problem:
         """Problem of a slice, once device and center are settled."""
@@ -212,8 +217,13 @@ class _CT(Work):
 
     @property
     def slice_distance(self) -> float:
-        """Distance of the slices, that of the detector's rows at the rotation axis."""
-        return self._scan.row_size
+        """Distance of the slices, that of the detector's (averaged) rows at the rotation axis."""
+        return self._scan.row_size * self._rows
+
+    @property
+    def _middle(self) -> float:
+        """Slice, from 0, that is level with the middle of the detector's rows, some of which may be cut."""
+        return (self._scan.slices / self._rows - 1) / 2
 
     def placement(self, slices: range) -> Placement:
         """Slices around the rotation axis, and the middle of the detector's rows.
@@ -224,7 +234,7 @@ class _CT(Work):
         of rotation is as seen from the side of the first slice.
         """
         distance = self.slice_distance
-        offsets = [(row - (self.count - 1) / 2) * distance for row in slices]
+        offsets = [(row - self._middle) * distance for row in slices]
         return centered(self.image_shape, self.pixel_size, offsets, distance, self.unit, stated=True)
 
     @property
@@ -266,7 +276,7 @@ class SliceBySlice(_CT):
         with named(read.slices[0]):
             return self._solved(problem, part, self._start_of_counts(problem, read.extra))
 
-    def finished(self, read: Read, result: Reconstruction) -> Solved:
+    def whole(self, read: Read, result: Reconstruction) -> Solved:
         """The image, and what was done to the slice."""
         samples = None if result.samples is None else self._shown(result.samples)[:, None]
         reports = tuple((*report, *_stalling(result)) for report in read.reports)
@@ -280,7 +290,11 @@ class SliceBySlice(_CT):
 
     def _seen(self, row: int) -> tuple[Coverage, Projections]:
         with named(row):
-            return self._scan.coverage(**self._choice), self._scan.line_integrals(row, **self._choice)
+            return self._scan.coverage(**self._choice), self._row(row)
+
+    def _row(self, row: int) -> Projections:
+        """Line integrals of a slice."""
+        return self._scan.line_integrals(row * self._rows, **self._choice, rows=self._rows)
 
     def _problem(self, row: int) -> Problem:
         return self._on_device(self.read(range(row, row + 1)).problem)
@@ -289,7 +303,7 @@ class SliceBySlice(_CT):
         """The problem of a slice, the report of its preprocessing, and line integrals of few counts."""
         (row,) = slices
         with named(row):
-            projections = self._scan.line_integrals(row, **self._choice)
+            projections = self._row(row)
             if (few := self._few(projections.quanta)) is not None:
                 projections = projections.assumed(few)
             self._assumptions = projections.assumptions
@@ -314,12 +328,11 @@ class Volume(_CT):
     volume, kept = True, ""
 
     def __init__(self, scan: Scan, recipe: Recipe) -> None:
-        super().__init__(scan, recipe)
         if recipe.bin > scan.slices:
             raise ParameterError(
                 f"--bin {recipe.bin} averages rows too, and the cone beam has {scan.slices}: at most that."
             )
-        self.count = scan.slices // recipe.bin
+        super().__init__(scan, recipe)
 
     @property
     def geometry(self) -> PlanarGeometry:
@@ -330,6 +343,11 @@ class Volume(_CT):
     def slice_distance(self) -> float:
         """Distance of the slices: the side of a voxel."""
         return self.pixel_size
+
+    @property
+    def _middle(self) -> float:
+        """The middle slice: the volume is around the middle of the detector."""
+        return (self.count - 1) / 2
 
     def groups(self, slices: range) -> Iterator[range]:
         """All of them."""
@@ -345,7 +363,7 @@ class Volume(_CT):
         problem = self._on_device(read.problem)
         return self._solved(problem, part, self._start_of_counts(problem, read.extra))
 
-    def finished(self, read: Read, result: Reconstruction) -> Solved:
+    def whole(self, read: Read, result: Reconstruction) -> Solved:
         """The chosen slices."""
         chosen = slice(read.slices.start, read.slices.stop, read.slices.step)
         samples = None if result.samples is None else self._shown(result.samples[:, chosen])

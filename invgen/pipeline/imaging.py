@@ -115,7 +115,7 @@ class Restoration(Work):
         with named(read.slices[0], "Image"):
             return self._solved(self._on_device(read.problem), part)
 
-    def finished(self, read: Read, result: Reconstruction) -> Solved:
+    def whole(self, read: Read, result: Reconstruction) -> Solved:
         """The image, and how near it is to the one that was measured, where that is known."""
         image, truth = result.x.cpu(), read.extra
         samples = None if result.samples is None else result.samples[:, None].cpu()

@@ -13,6 +13,7 @@ import torch
 from invgen.io import MeasuredImages, MRIScan, Scan
 from invgen.pipeline import ct, imaging, mri
 from invgen.pipeline.devices import Worker, beside, in_order, reached, within
+from invgen.pipeline.previews import previewed
 from invgen.pipeline.reading import Reading
 from invgen.pipeline.recipe import Recipe
 from invgen.pipeline.work import Part, Read, Solved, Work
@@ -127,6 +128,7 @@ def jobs_of(path: Path, reading: Reading, work: Work, slices: range) -> list[Job
 
 def work_on(scan: Scan | MRIScan | MeasuredImages, reading: Reading, recipe: Recipe) -> Work:
     """What is to be done by a recipe with a scan, or images, that was read so."""
+    recipe = previewed(scan, recipe)
     if isinstance(scan, MeasuredImages):
         return imaging.Restoration(scan, reading, recipe)
     if isinstance(scan, MRIScan):

@@ -146,7 +146,7 @@ class Images(Work):
         with named(read.slices[0]):
             return self._solved(self._on_device(read.problem), part)
 
-    def finished(self, read: Read, result: Reconstruction) -> Solved:
+    def whole(self, read: Read, result: Reconstruction) -> Solved:
         """Slices of the slab."""
         slices, first = read.slices, read.slices[0] // self._depth * self._depth
         chosen = slice(slices.start - first, slices.stop - first, slices.step)

@@ -12,7 +12,7 @@ from typing import Any
 
 from invgen.core.checks import as_count, is_count
 from invgen.core.errors import ParameterError
-from invgen.pipeline.values import LOWEST, Value, are_numbers
+from invgen.pipeline.values import LOWEST, Slices, Value, are_numbers
 
 __all__ = [
     "Angle",
@@ -28,6 +28,7 @@ __all__ = [
     "Lengths",
     "Side",
     "Sizes",
+    "Window",
 ]
 
 _CUDA = re.compile(r"cuda(:\d+(,\d+)*)?")
@@ -377,6 +378,36 @@ class Side(Value):
     def write(self, value: int | tuple[int, int]) -> int | str:
         """``N`` or ``HxW``."""
         return value if isinstance(value, int) else "x".join(map(str, value))
+
+
+class Window(Value):
+    """Rows and columns of an image, both a range of pixels."""
+
+    metavar = "Y0:Y1,X0:X1"
+    syntax = "Counted from 0, the ends left out; an end that is missing is that of the image."
+    python = "(slice, slice)"
+
+    def check(self, value: Any, name: str) -> tuple[slice, slice]:
+        """Two slices without steps."""
+        if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
+            raise ParameterError(f"{name} is two ranges, of rows and of columns; got {value!r}.")
+        rows, columns = (Slices().check(part, name) for part in value)
+        if rows.step is not None or columns.step is not None:
+            raise ParameterError(f"{name} keeps every pixel of its ranges; got steps in {value!r}.")
+        return rows, columns
+
+    def read(self, text: str) -> tuple[slice, slice]:
+        """``Y0:Y1,X0:X1``."""
+        parts = text.split(",")
+        if len(parts) != 2 or any(part.count(":") != 1 for part in parts):
+            raise ValueError(f"{text!r} is no Y0:Y1,X0:X1, such as 100:200,50:250: rows, then columns.")
+        rows, columns = map(Slices().read, parts)
+        return rows, columns
+
+    def write(self, value: tuple[slice, slice]) -> str:
+        """``Y0:Y1,X0:X1``."""
+        ends = [[part.start, part.stop] for part in value]
+        return ",".join(":".join("" if end is None else str(end) for end in pair) for pair in ends)
 
 
 class FieldOfView(Value):

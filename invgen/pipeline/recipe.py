@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from invgen.core.errors import ParameterError
 from invgen.pipeline.evaluation import evaluation
 from invgen.pipeline.options import Kind, given, option, options, recorded, validate, words
-from invgen.pipeline.quantities import Angle, Between, Columns, Degrees, Device, FieldOfView, Side
+from invgen.pipeline.quantities import Angle, Between, Columns, Degrees, Device, FieldOfView, Side, Window
 from invgen.pipeline.reading import Reading
 from invgen.pipeline.values import LOWEST, Choice, Count, Flag, Name, Names, Number, Settings, Slices
 
@@ -104,6 +104,22 @@ class Recipe:
         "reconstructed, at once, and these are kept.",
         panel=_DATA,
     )
+    roi: tuple[slice, slice] | None = option(
+        Window(),
+        "Pixels of the image to keep, rows and columns. The whole image is reconstructed first, since what "
+        "is beside them has been measured with them.",
+        panel=_DATA,
+    )
+    preview: bool = option(
+        Flag(),
+        "A first look, in seconds: at most 16 slices evenly apart, by fbp or, of MRI, rss; of CT from a "
+        "detector averaged to at most 256 columns (of a cone beam 128), and from no more views than that "
+        "needs. --solver, --bin, --views and --slices replace these choices; without --bin, --slices, --size "
+        "and --roi count as in the full reconstruction.",
+        panel=_DATA,
+        default=False,
+        scan=("CT", "MRI"),
+    )
     views: slice | None = option(  # noqa: RUF009 (a field)
         Slices(), "Views to use, counted by increasing angle.", panel=_CT, scan="CT"
     )
@@ -128,7 +144,8 @@ class Recipe:
     )
     bin: int = option(
         Count(),
-        "Detector columns to average into one; of a cone beam, rows too.",
+        "Detector columns to average into one, before the logarithm; of parallel and cone beams as many "
+        "rows, too (all, of a parallel beam that has fewer): slices are then counted in these.",
         panel=_CT,
         default=1,
         scan="CT",

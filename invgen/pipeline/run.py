@@ -14,7 +14,7 @@ from invgen.core.errors import InvgenWarning, ParameterError
 from invgen.pipeline.options import taking
 from invgen.pipeline.outputs import check_output
 from invgen.pipeline.reading import Reading
-from invgen.pipeline.recipe import Recipe
+from invgen.pipeline.recipe import Recipe, command_line
 from invgen.pipeline.values import select
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from invgen.pipeline.judging import Judged, Plausibility
+    from invgen.pipeline.work import Work
     from invgen.solvers.base import Solver
 
 __all__ = ["Summary", "reconstruct", "run"]
@@ -165,7 +166,7 @@ def run(
         if output is not None:
             check_output(output, *scan.files)
         work = work_on(scan, reading, recipe)
-        slices = select(recipe.slices, work.count, "slices")
+        slices = select(work.recipe.slices, work.count, "slices")
         if output is not None:
             for each in outputs_of(output, work):
                 check_output(each, path, reading, recipe, *scan.files)
@@ -176,6 +177,8 @@ def run(
         memory: Memory | None = None
         began, count, middle = time.perf_counter(), len(slices), slices[len(slices) // 2]
         advance(0, count)
+        if recipe.preview:
+            notice(_of_the_preview(path, output, reading, recipe, work, slices))
         first = work.first(middle, notice)
         if output is not None:
             require_room_for(output, work, count)
@@ -229,7 +232,7 @@ def run(
     return Summary(
         path=output,
         slices=slices,
-        image_shape=work.image_shape,
+        image_shape=work.shape,
         pixel_size=work.pixel_size,
         unit=work.unit,
         recipe=work.recipe,
@@ -242,3 +245,14 @@ def run(
         plausibility=verdict,
         intervals=None if memory is None else memory.intervals,
     )
+
+
+def _of_the_preview(
+    path: Path, output: Path | None, reading: Reading, recipe: Recipe, work: Work, slices: range
+) -> str:
+    """What a preview leaves out, and how all is reconstructed."""
+    whole = replace(recipe, preview=False)
+    command = None if output is None else command_line(path, output, reading, whole)
+    how = "leave out preview" if command is None else command
+    coarse = f" of pixels {work.recipe.bin} times as wide" if work.recipe.bin > recipe.bin else ""
+    return f"Preview: {len(slices)} of {work.count} slices{coarse}, by {work.recipe.solver}. In full: {how}"

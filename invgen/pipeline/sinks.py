@@ -64,8 +64,8 @@ class Memory:
 
     def __init__(self, work: Work, count: int) -> None:
         dtype, n = torch.complex64 if work.complex else torch.float32, work.recipe.samples
-        self.images = torch.empty(count, *work.image_shape, dtype=dtype)
-        self.samples = None if n is None else torch.empty(n, count, *work.image_shape, dtype=dtype)
+        self.images = torch.empty(count, *work.shape, dtype=dtype)
+        self.samples = None if n is None else torch.empty(n, count, *work.shape, dtype=dtype)
         self.maps: torch.Tensor | None = None
         self.intervals: tuple[torch.Tensor, torch.Tensor] | None = None
 
@@ -176,14 +176,14 @@ def require_room_for(output: Path, work: Work, count: int) -> None:
         needed = bytes_per_pixel(work.complex, work.recipe.samples, work.intervals is not None)
     else:
         needed = writer.bytes_per_value(output, work.complex) * (1 + _has_deviation(form, work))
-    require_room(output, needed * count * math.prod(work.image_shape))
+    require_room(output, needed * count * math.prod(work.shape))
 
 
 def file_for(
     output: Path, path: Path, reading: Reading, work: Work, slices: range
 ) -> AbstractContextManager[Sink]:
     """The file of slices of a scan, or of images, with what a repetition needs where the format holds it."""
-    recipe, placement = work.recipe, work.placement(slices)
+    recipe, placement = work.recipe, work.placed(slices)
     settings = settings_of(path, output, reading, recipe, slices)
     form = format_of(output, recipe.image_format)
     writer = IMAGE_FORMATS[form or "hdf5"].writer
@@ -191,7 +191,7 @@ def file_for(
         return ReconstructionWriter(
             output,
             slices=len(slices),
-            image_shape=work.image_shape,
+            image_shape=work.shape,
             pixel_size=work.pixel_size,
             unit=work.unit,
             source=path.resolve(),
@@ -204,7 +204,7 @@ def file_for(
         )
     volume = Volume(
         len(slices),
-        work.image_shape,
+        work.shape,
         placement,
         work.modality,
         work.complex,

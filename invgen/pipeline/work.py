@@ -23,6 +23,7 @@ from invgen.pipeline.evaluation import evaluated
 from invgen.pipeline.judging import Judged, judged
 from invgen.pipeline.options import options
 from invgen.pipeline.posterior import check_prior
+from invgen.pipeline.quantities import Window
 from invgen.pipeline.recipe import Recipe, kind_of
 from invgen.plausibility import assess
 from invgen.problem import Problem
@@ -91,6 +92,22 @@ class Solved:
     plausibility: Judged | None = None
     bounds: Bounds | None = None
 
+    def within(self, window: tuple[slice, slice]) -> Solved:
+        """The same of some rows and columns of each slice."""
+        place = (..., *window)
+        judged, bounds = self.plausibility, self.bounds
+        if judged is not None and judged.map is not None:
+            judged = replace(judged, map=judged.map[place])
+        if bounds is not None:
+            bounds = replace(bounds, lower=bounds.lower[place], upper=bounds.upper[place])
+        return replace(
+            self,
+            images=self.images[place],
+            samples=None if self.samples is None else self.samples[place],
+            plausibility=judged,
+            bounds=bounds,
+        )
+
     @property
     def iterations(self) -> int:
         """The largest number that one of the slices, or coils, took."""
@@ -152,6 +169,9 @@ class Work(ABC):
                 f"--calibration is of scans that fit a learned prior; {self.recipe.solver} has none. Its "
                 "intervals are calibrated by invgen calibrate."
             )
+        of_regions = self.intervals is not None and self.intervals.regions is not None
+        if self.recipe.roi is not None and of_regions:
+            raise ParameterError("--calibration has intervals of regions of whole images: leave out --roi.")
         self._solver: Solver | None = None
 
     @property
@@ -205,8 +225,42 @@ class Work(ABC):
         """Reconstruct what was read."""
 
     @abstractmethod
+    def whole(self, read: Read, result: Reconstruction) -> Solved:
+        """The reconstructed slices with all their pixels, on the CPU."""
+
     def finished(self, read: Read, result: Reconstruction) -> Solved:
-        """The reconstructed slices, on the CPU."""
+        """The pixels of the reconstructed slices that are asked for, on the CPU."""
+        solved = self.whole(read, result)
+        return solved if self.recipe.roi is None else solved.within(self._window)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the pixels of a slice that are asked for; `image_shape` is that of all."""
+        *channels, _, _ = self.image_shape
+        rows, columns = self._window
+        return (*channels, rows.stop - rows.start, columns.stop - columns.start)
+
+    def placed(self, slices: range) -> Placement:
+        """Where the pixels are that are asked for."""
+        rows, columns = self._window
+        return self.placement(slices).cropped(rows.start, columns.start)
+
+    @property
+    def _window(self) -> tuple[slice, slice]:
+        """Rows and columns that are asked for, both ends from 0."""
+        sides = self.image_shape[-2:]
+        if self.recipe.roi is None:
+            return slice(0, sides[0]), slice(0, sides[1])
+        found = [slice(*part.indices(side)) for part, side in zip(self.recipe.roi, sides, strict=True)]
+        ends = [part.stop or 0 for part in self.recipe.roi]
+        outside = any(end > side for end, side in zip(ends, sides, strict=True))
+        if outside or any(part.stop <= part.start for part in found):
+            raise ParameterError(
+                f"--roi is of pixels of the image, {sides[0]} x {sides[1]}, at least one of them; got "
+                f"{Window().write(self.recipe.roi)}."
+            )
+        rows, columns = found
+        return rows, columns
 
     def solve(self, slices: range, part: Part) -> Solved:
         """Reconstruct one of the groups of slices."""

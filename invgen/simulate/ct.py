@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,8 @@ _PEDESTAL = 100.0  # counts
 _DARK_CURRENT = 1e-4  # of the beam
 _RESPONSE = 0.02  # standard deviation of the pixels' sensitivity
 
+_MEASURED = 8  # slices of a sparse scan
+
 
 def simulate_ct(
     path: str | Path,
@@ -47,6 +50,7 @@ def simulate_ct(
     flats: int = 10,
     darks: int = 10,
     slices: int | None = None,
+    sparse: bool = False,
     seed: int = 0,
 ) -> None:
     """Simulate a CT scan and write it as Data Exchange HDF5, with the truth in ``/truth``.
@@ -100,6 +104,9 @@ def simulate_ct(
         Number of slices of the truth. Parallel and fan: detector rows, by default one; the object fades
         linearly along them, to half its attenuation at the far end. Cone: by default a quarter of `size`; the
         detector has more rows, so that all slices are seen.
+    sparse : bool
+        Of a parallel or fan beam of more than eight slices: measure eight, which the others repeat as virtual
+        datasets of the same file. So a scan of any number of slices takes little time and space.
     seed : int
         Same seed and arguments, same file.
 
@@ -139,6 +146,12 @@ def simulate_ct(
     )
     flats, darks = as_count(flats, "flats"), as_count(darks, "darks")
     check_positive(absorption=absorption, photons=photons)
+    whole = setup
+    if sparse:
+        if geometry == "cone":
+            raise ParameterError("A cone beam sees all slices at once: none of its rows repeats another.")
+        measured = min(setup.slices, _MEASURED)
+        setup = replace(setup, slices=measured, rows=measured)
     if not (0 <= stripes < 0.3):
         raise ParameterError(f"stripes is a relative deviation from 0 to 0.3; got {stripes}.")
 
@@ -161,7 +174,7 @@ def simulate_ct(
         return fade * absorption / densest
 
     with atomic_hdf5(path) as file:
-        data, white, dark, images = _layout(file, setup, unit, flats, darks)
+        data, white, dark, images = _layout(file, setup, unit, flats, darks, sparse)
         file["truth"].attrs.update(
             source=source if isinstance(source, str) else type(source).__name__.lower(),
             absorption=absorption,
@@ -178,9 +191,12 @@ def simulate_ct(
             data[:, row] = camera(beam * drift.clamp_min(0) * (-scale(row) * projections[row]).exp())
             white[:, row] = camera(beam.expand(flats, -1))
             dark[:, row] = camera(torch.zeros(darks, columns, dtype=torch.float64))
+        if whole.rows > rows:
+            for name, axis in ((data.name, 1), (white.name, 1), (dark.name, 1), (images.name, 0)):
+                _repeat(file, name, axis, whole.rows)
 
 
-def _layout(file: h5py.File, setup: Setup, unit: str, flats: int, darks: int):
+def _layout(file: h5py.File, setup: Setup, unit: str, flats: int, darks: int, sparse: bool):
     """Write what describes a raw scan (De Carlo et al., J. Synchrotron Rad. 21, 2014); create its arrays."""
     file["implements"] = "exchange:measurement"
     file["measurement/instrument/detector/bit_depth"] = 16
@@ -192,7 +208,9 @@ def _layout(file: h5py.File, setup: Setup, unit: str, flats: int, darks: int):
     file["exchange/theta"] = setup.angles.rad2deg().numpy()
     file["exchange/theta"].attrs["units"] = "degrees"
 
-    images = file.create_dataset("truth/image", (setup.slices, setup.size, setup.size), "float32")
+    shape = (setup.slices, setup.size, setup.size)
+    packed = {"chunks": (1, *shape[1:]), "compression": 1} if sparse else {}
+    images = file.create_dataset("truth/image", shape, "float32", **packed)
     images.attrs.update(units=f"1/{unit}", pixel_size=setup.pixel_size)
     file["truth"].attrs.update(
         geometry=setup.geometry,
@@ -216,6 +234,25 @@ def _layout(file: h5py.File, setup: Setup, unit: str, flats: int, darks: int):
         file[f"measurement/instrument/{name}"] = length
         file[f"measurement/instrument/{name}"].attrs["units"] = unit
     return *datasets, images
+
+
+def _repeat(file: h5py.File, name: str, axis: int, count: int) -> None:
+    """Put a virtual dataset in the place of one, which it repeats along an axis up to a length."""
+    import h5py
+
+    moved = f"measured/{name.rpartition('/')[2]}"
+    file.move(name, moved)
+    source = file[moved]
+    shape = list(source.shape)
+    depth, shape[axis] = shape[axis], count
+    layout = h5py.VirtualLayout(tuple(shape), source.dtype)
+    before = (slice(None),) * axis
+    for first in range(0, count, depth):
+        rows = min(depth, count - first)
+        part = h5py.VirtualSource(".", moved, source.shape)[(*before, slice(0, rows))]
+        layout[(*before, slice(first, first + rows))] = part
+    virtual = file.create_virtual_dataset(name, layout)
+    virtual.attrs.update(source.attrs)
 
 
 def _beam(columns: int, random: torch.Generator) -> Tensor:

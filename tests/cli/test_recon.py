@@ -165,3 +165,24 @@ class TestMeasuredScans:
         with read_reconstruction(out) as file:
             assert abs(file.center - 312) < 0.5  # 313 as MATLAB counts
             assert np.isfinite(file.volume[:]).all()
+
+
+def test_a_preview_says_how_all_is_reconstructed(invgen, scan, tmp_path):
+    result = invgen("recon", scan, "-o", tmp_path / "x.h5", "--preview", "--window", "cosine")
+    assert result.exit_code == 0, result.output
+    (line,) = (each for each in result.output.splitlines() if each.startswith("Preview"))
+    assert line.startswith("Preview: 8 of 8 slices, by fbp. In full: invgen recon ")
+    assert line.endswith("--window cosine")
+
+
+@pytest.mark.parametrize("words", [("--preview",), ("--roi", "2:9,3:9")])
+def test_calibrations_are_of_whole_images(refused, scan, tmp_path, words):
+    said = refused("calibrate", scan, "-o", tmp_path / "x.calibration", *words)
+    assert f"{words[0]} is of reconstructions" in said
+
+
+@pytest.mark.parametrize("text", ["2:9", "2,3", "a:3,1:2", "0:8:2,0:8"])
+def test_a_window_that_is_none(invgen, scan, tmp_path, text):
+    result = invgen("recon", scan, "-o", tmp_path / "x.h5", "--roi", text)
+    assert result.exit_code == 2
+    assert not (tmp_path / "x.h5").exists()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from invgen.core.errors import DataError, InvgenWarning
+from invgen.core.errors import DataError, InvgenWarning, ParameterError
 from invgen.io.ct.axis import Axis, LimitedAngles, axis_of_beam, line_of
 from invgen.io.ct.center import Center, CenterEstimate, find_center
 from invgen.io.ct.contents import Contents
@@ -20,8 +20,9 @@ from invgen.io.ct.info import describe
 from invgen.io.ct.phase import Cosines, Paganin
 from invgen.io.ct.preprocess import Projections
 from invgen.io.ct.problems import refuse_cone, to_operator, to_problem
-from invgen.io.ct.projections import require
+from invgen.io.ct.projections import Step, require
 from invgen.io.ct.raw import RawScan
+from invgen.io.ct.rows import joined
 from invgen.io.ct.selection import ALL, Selection
 from invgen.io.ct.volume import Panel, panel, refuse_slices, to_volume_operator, to_volume_problem
 from invgen.io.options import AngleUnit, Divided, Rotation
@@ -61,7 +62,7 @@ class Scan(RawScan):
         self._centers: dict[int, CenterEstimate] = {}
         self._axis: Axis | None = None
         self._warned = False
-        self._around: tuple[Selection, Callable[[int], Cosines]] | None = None
+        self._around: tuple[tuple[Selection, int], Callable[[int], Cosines]] | None = None
 
     def find_center(self, slice: int | None = None) -> CenterEstimate:
         """Find the center of rotation from all views of a slice (None: the middle one), once per slice.
@@ -135,7 +136,8 @@ class Scan(RawScan):
         Parameters
         ----------
         slice : int
-            Detector row, counted from 0; negative numbers count from the end.
+            Detector row, counted from 0; negative numbers count from the end. Of several that are averaged,
+            the first.
         selection : Selection
             Views, and what is done to them.
         **fields
@@ -168,7 +170,25 @@ class Scan(RawScan):
         return projections
 
     def _prepared(self, row: int, selection: Selection) -> Projections:
-        """Line integrals of a row by itself."""
+        """Line integrals of a row by itself, or of the mean of several from it on."""
+        rows = selection.rows
+        if row + rows > self.slices:
+            raise ParameterError(
+                f"{rows} rows from row {row} on are averaged, and the scan has {self.slices}: take fewer."
+            )
+        alone, together = selection.parts(self.stored)
+        members = []
+        for each in range(row, row + rows):
+            try:
+                members.append(_changed(self._centered(each, selection), alone))
+            except DataError as error:
+                if rows == 1:
+                    raise
+                raise DataError(f"detector row {each}: {error}") from error
+        return _changed(joined(members), together)
+
+    def _centered(self, row: int, selection: Selection) -> Projections:
+        """The selected views of a row as they are stored, with its center."""
         projections = replace(self.projections(row), report=self._doubts())
         projections = selection.of_views(projections, self.angles)
         # before Bin, which maps the center; found from all views, whatever the choice of views
@@ -186,8 +206,6 @@ class Scan(RawScan):
             projections = projections.reported(
                 f"rotation axis tilted by {math.degrees(axis.tilt):.3g} degrees, its column that in this row"
             )
-        for step in selection.chain(self.stored):
-            projections = step(projections)
         return projections
 
     def _retrieved(
@@ -195,14 +213,17 @@ class Scan(RawScan):
     ) -> Projections:
         """Line integrals after phase retrieval; rows around stay in memory for those that come next."""
         alpha = phase.alpha(self.unit, 1.0 if self.beam is None else self.beam.magnification)
-        if self._around is None or self._around[0] != selection:
+        # rows that are averaged are one, and those around it are means, too
+        rows, first = selection.rows, row % selection.rows
+        count, row_size = (self.slices - first) // rows, self.row_size * rows
+        if self._around is None or self._around[0] != (selection, first):
 
-            @lru_cache(maxsize=phase.rows(alpha, self.row_size, self.slices))
-            def read(row: int) -> Cosines:
-                return Cosines.of(self._prepared(row, selection))
+            @lru_cache(maxsize=phase.rows(alpha, row_size, count))
+            def read(group: int) -> Cosines:
+                return Cosines.of(self._prepared(first + group * rows, selection))
 
-            self._around = selection, read
-        return phase(projections, row, self.slices, self._around[1], alpha, self.row_size)
+            self._around = (selection, first), read
+        return phase(projections, row // rows, count, self._around[1], alpha, row_size)
 
     def _axis_of(self, selection: Selection) -> Axis:
         """The axis as it is selected, found where it is not."""
@@ -215,9 +236,10 @@ class Scan(RawScan):
         Parameters
         ----------
         selection, **fields
-            As of `line_integrals`; where the object ends does not depend on phase retrieval.
+            As of `line_integrals`; where the object ends depends neither on phase retrieval nor on rows that
+            are averaged.
         """
-        selection = replace(selection, **fields | {"phase": None})
+        selection = replace(selection, **fields | {"phase": None, "rows": 1})
 
         def find(row: int) -> Coverage:
             return coverage(self.line_integrals(row, selection))
@@ -274,8 +296,8 @@ class Scan(RawScan):
         # a panel that is rolled is turned as a whole
         level = replace(selection, center=axis.center, tilt=0.0) if axis.tilt else selection
 
-        def read(row: int) -> Projections:
-            return self.line_integrals(row, level)
+        def read(row: int, rows: int) -> Projections:
+            return self.line_integrals(row, level, rows=rows)
 
         return panel(read, self.views, self.slices, self.pixel_size, self.row_size).leveled(axis.tilt)
 
@@ -327,3 +349,9 @@ class Scan(RawScan):
         Reads the middle slice, where it is not too large, to detect truncation and unusable data.
         """
         return describe(self)
+
+
+def _changed(projections: Projections, steps: Iterable[Step]) -> Projections:
+    for step in steps:
+        projections = step(projections)
+    return projections

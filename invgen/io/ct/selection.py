@@ -41,11 +41,13 @@ class Selection:
         What takes the raw projections to line integrals; None means `invgen.io.default_steps`.
     phase : Paganin or None
         Phase retrieval of these, which takes rows together.
+    rows : int
+        Detector rows to average into one, of which the slice is the first: see `invgen.io.ct.rows.joined`.
 
     Raises
     ------
     ParameterError
-        When `bin` is no positive whole number.
+        When `bin` or `rows` is no positive whole number.
     """
 
     center: float | Literal["auto"] = "auto"
@@ -55,9 +57,11 @@ class Selection:
     bin: int = 1
     steps: Sequence[Step] | None = None
     phase: Paganin | None = None
+    rows: int = 1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "bin", as_count(self.bin, "bin"))
+        object.__setattr__(self, "rows", as_count(self.rows, "rows"))
 
     def of_views(self, projections: Projections, angles: np.ndarray) -> Projections:
         """Keep the selected views.
@@ -81,6 +85,12 @@ class Selection:
     def chain(self, stored: Quantity) -> tuple[Step, ...]:
         """Steps from what is stored to line integrals, binned."""
         return default_steps(stored, self.bin) if self.steps is None else (*self.steps, Bin(self.bin))
+
+    def parts(self, stored: Quantity) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
+        """The steps of each row alone, and those after rows are averaged, where columns are too."""
+        chain = self.chain(stored)
+        first = next(i for i, step in enumerate(chain) if isinstance(step, Bin))
+        return chain[:first], chain[first:]
 
 
 #: All views, the default steps, and the rotation axis where it is found.

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn.functional import grid_sample
@@ -18,7 +17,7 @@ from invgen.io.ct.beam import Beam
 from invgen.io.ct.coverage import Coverage, coverage, widened, widest
 from invgen.io.ct.geometry import detector_offset
 from invgen.io.ct.problems import of_quanta, with_noise
-from invgen.io.ct.projections import Projections, averaged, summed
+from invgen.io.ct.projections import Projections
 from invgen.io.ct.quanta import Quanta
 
 if TYPE_CHECKING:
@@ -109,7 +108,7 @@ class Panel:
 
 
 def panel(
-    read: Callable[[int], Projections], views: int, rows: int, pixel_size: float, row_size: float
+    read: Callable[[int, int], Projections], views: int, rows: int, pixel_size: float, row_size: float
 ) -> Panel:
     """Gather the rows of a panel; views that any of them has lost are left out of all.
 
@@ -117,8 +116,9 @@ def panel(
 
     Parameters
     ----------
-    read : callable(row)
-        Line integrals of a row, with their `index` among the views and their center.
+    read : callable(row, count)
+        Line integrals of the mean of so many rows from this one on, with their `index` among the views and
+        their center.
     views, rows : int
         Size of the scan.
     pixel_size, row_size : float
@@ -129,34 +129,24 @@ def panel(
     DataError
         When a row cannot be read, which is named, or no view is good in all rows.
     """
-    row = _named(read, rows // 2)
+    row = _named(read, rows // 2, 1)
     bin = round(row.spacing / pixel_size)
     if bin > rows:
         raise ParameterError(f"{bin} columns are averaged, and there are {rows} rows: choose a smaller bin.")
     kept = torch.ones(views, dtype=torch.bool)
-    rays = views * rows * row.data.shape[-1]
+    rays = views * (rows // bin) * row.data.shape[-1]
     require_memory(8 * rays, f"A panel of {views} views of {rows} rows", "average columns by a larger bin")
     few = row.quanta is not None and row.quanta.are_few  # else the memory of three panels is saved
     data, stds, counted, reports = [], [], [], []
     for first in range(0, rows // bin * bin, bin):
-        members = [_named(read, row) for row in range(first, first + bin)]
-        for member in members:
-            kept &= _seen(member, views)
-        dead = _stacked([member.dead for member in members], members, views)
-        mean, std, _ = averaged(
-            _stacked([member.data for member in members], members, views),
-            _stacked([member.std for member in members], members, views),
-            dead,
-            bin,
-        )
-        quanta = [member.quanta for member in members if member.quanta is not None]
-        if few and len(quanta) == bin:
-            together = Quanta.joined(quanta, partial(_stacked, members=members, views=views))
-            counted.append(summed(together, dead, bin).map(lambda x: x[..., 0]))
-        data.append(mean[..., 0])
-        if std is not None:
-            stds.append(std[..., 0])
-        reports.append((members[bin // 2].views, members[bin // 2].report))
+        member = _named(read, first, bin)
+        kept &= _seen(member, views)
+        if few and member.quanta is not None:
+            counted.append(member.quanta.map(lambda x, member=member: _placed(x, member, views)))
+        data.append(_placed(member.data, member, views))
+        if member.std is not None:
+            stds.append(_placed(member.std, member, views))
+        reports.append((member.views, member.report))
     if not kept.any():
         raise DataError("each view is bad in one row of the detector or another: none is left.")
     return Panel(
@@ -226,9 +216,9 @@ def to_volume_problem(panel: Panel, operator: ConeBeam, *, counts: bool = False)
     return with_noise(operator, panel.data, panel.std, "scan")
 
 
-def _named(read: Callable[[int], Projections], row: int) -> Projections:
+def _named(read: Callable[[int, int], Projections], row: int, count: int) -> Projections:
     try:
-        return read(row)
+        return read(row, count)
     except DataError as error:
         raise DataError(f"Detector row {row}: {error}") from error
 
@@ -242,21 +232,10 @@ def _seen(row: Projections, views: int) -> torch.Tensor:
     return torch.zeros(views, dtype=torch.bool).index_fill_(0, _index(row), True)
 
 
-@overload
-def _stacked(parts: list[torch.Tensor], members: list[Projections], views: int) -> torch.Tensor: ...
-@overload
-def _stacked(
-    parts: list[torch.Tensor | None], members: list[Projections], views: int
-) -> torch.Tensor | None: ...
-def _stacked(parts, members, views):
-    """Rows side by side, shape (views, columns, rows), zero in the views that they have lost."""
-    there = [part for part in parts if part is not None]
-    if not there:
-        return None
-    out = there[0].new_zeros(views, there[0].shape[1], len(parts))
-    for i, (part, member) in enumerate(zip(parts, members, strict=True)):
-        if part is not None:
-            out[_index(member), :, i] = part
+def _placed(values: torch.Tensor, row: Projections, views: int) -> torch.Tensor:
+    """Values (views, columns) of a row at their place among all views; zero in those that it has lost."""
+    out = values.new_zeros(views, values.shape[1])
+    out[_index(row)] = values
     return out
 
 
