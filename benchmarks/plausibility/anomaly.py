@@ -23,6 +23,7 @@ from benchmarks.report import Report
 from invgen.plausibility import AnomalyDetector
 from invgen.plausibility.anomaly import (
     BatchTypicality,
+    DensityOfStates,
     InputComplexity,
     LikelihoodRatio,
     LogLikelihood,
@@ -127,7 +128,8 @@ def _statistics(prior: Any) -> list[Statistic]:
     if isinstance(prior, ig.priors.VAE):
         return [ReconstructionError(side="both")]
     ratios: list[Statistic] = [LikelihoodRatio(), InputComplexity(), SymmetryRatio()]
-    return [LogLikelihood(), LogLikelihood("both"), Typicality(), BatchTypicality(5), *ratios]
+    alone = [LogLikelihood(), LogLikelihood("both"), Typicality(), BatchTypicality(5)]
+    return [DensityOfStates(), *alone, *ratios]
 
 
 def _digits(report: Report, name: str, prior: Any, digits: _Digits, clothes: Tensor) -> None:
@@ -177,8 +179,8 @@ def _reverse(report: Report, digits: _Digits, clothes: Tensor) -> None:
     """Digits under a prior of clothes, which is likelier of digits than of clothes."""
     learned, calibration, inliers = clothes.split(CLOTHES)
     prior = ig.priors.ContextTable.fit(learned)
-    known = InputComplexity(), LikelihoodRatio(), LogLikelihood(), LogLikelihood("both"), Typicality()
-    for statistic in (recommended(prior), *known):
+    known = LikelihoodRatio(), LogLikelihood(), LogLikelihood("both"), Typicality()
+    for statistic in (recommended(prior), DensityOfStates(), InputComplexity(), *known):
         detector = AnomalyDetector(prior, calibration, statistic)
         label = f"context table of 600 clothes, {statistic.name}, {statistic.side}"
         area = _area(detector, detector.statistic(inliers), detector.statistic(digits.inliers))

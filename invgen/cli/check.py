@@ -40,8 +40,9 @@ def check(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="density-of-states, log-likelihood, typicality, likelihood-ratio, input-complexity, "
-            "symmetry-ratio, score-norms or reconstruction-error; by default what suits the prior.",
+            help="symmetry-and-states, density-of-states, log-likelihood, typicality, likelihood-ratio, "
+            "input-complexity, symmetry-ratio, score-norms or reconstruction-error; by default what suits "
+            "the prior.",
         ),
     ] = None,
     level: Annotated[

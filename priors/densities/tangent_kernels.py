@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from numbers import Real
 
 import torch
 
 from invgen.core.errors import DtypeError, ParameterError, ShapeError
 from invgen.core.frozen import Constant, Frozen
 from invgen.core.space import check_finite
+from invgen.core.text import quoted
 from invgen.operators import Space
 from invgen.priors.densities.cosines import cosines
 from invgen.priors.densities.covariances import Covariance, LowRank
@@ -83,10 +85,10 @@ class TangentKernelDensity(GaussianMixture):
             raise ShapeError(f"{name} takes images (n, H, W) or (n, C, H, W); got {tuple(data.shape)}.")
         check_finite(data, f"{name}'s data")
         for value, what in ((bandwidth, "bandwidth"), (deformation, "deformation"), (contrast, "contrast")):
-            if not 0 < value < math.inf:
-                raise ParameterError(f"{what} is a positive number; got {value}.")
-        if not 0 <= blur <= _BLUR:
-            raise ParameterError(f"blur is a number of pixels from 0 to {_BLUR:g}; got {blur}.")
+            if not (isinstance(value, Real) and 0 < value < math.inf):
+                raise ParameterError(f"{what} is a positive number; got {quoted(value)}.")
+        if not (isinstance(blur, Real) and 0 <= blur <= _BLUR):
+            raise ParameterError(f"blur is a number of pixels from 0 to {_BLUR:g}; got {quoted(blur)}.")
         basis = _CosineBasis(tuple(data.shape[1:]))
         widths = data.new_tensor([deformation] * 7 + [contrast]).reshape(-1, *(1,) * (data.ndim - 1))
         factors = torch.cat(

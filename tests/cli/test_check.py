@@ -101,8 +101,8 @@ def test_what_is_no_test_is_refused(files, refused, invgen, tmp_path):
         assert said in fails(images=tmp_path / name), name
     assert "held out" in fails("--calibration", files / "learned.npy")
     assert "are others" in fails("--calibration", images)
-    assert "there are density-of-states" in fails("--statistic", "likelihood")
-    assert "only of density-of-states" in fails("--statistic", "log-likelihood")
+    assert "there are symmetry-and-states, density-of-states" in fails("--statistic", "likelihood")
+    assert "only of symmetry-and-states" in fails("--statistic", "log-likelihood")
     assert "needs calibration images" in fails(prior=files / "plain.safetensors")
     assert "at least 999" in fails("--level", 0.001)
     assert "between 0 and 1" in fails("--level", 0)

@@ -7,7 +7,7 @@ from invgen.plausibility.anomaly.power import Proportion, Roc, auroc, power, roc
 from invgen.plausibility.anomaly.ratios import InputComplexity, LikelihoodRatio
 from invgen.plausibility.anomaly.reconstruction import ReconstructionError
 from invgen.plausibility.anomaly.scores import ScoreNorms
-from invgen.plausibility.anomaly.states import STATISTICS, DensityOfStates, recommended
+from invgen.plausibility.anomaly.states import STATISTICS, DensityOfStates, SymmetryAndStates, recommended
 from invgen.plausibility.anomaly.symmetry import SymmetryRatio
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "Roc",
     "ScoreNorms",
     "Statistic",
+    "SymmetryAndStates",
     "SymmetryRatio",
     "Typicality",
     "auroc",

@@ -179,5 +179,5 @@ class AnomalyDetector(Frozen):
         **about
             Further entries, as JSON can hold them.
         """
-        values = [float(f"{value:.7g}") for value in self.calibration.tolist()]
-        return {"settings": self.kind.header(), "values": values, **about}
+        # to the last digit: images are compared with these, of which many may be nearly the same
+        return {"settings": self.kind.header(), "values": self.calibration.tolist(), **about}

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 
+from invgen.core.checks import has_type
 from invgen.core.errors import CapabilityError, DataError, ParameterError, ShapeError
 from invgen.plausibility.anomaly.base import Statistic
+from invgen.plausibility.anomaly.kernels import Kernels
 from invgen.plausibility.anomaly.likelihood import (
     BatchTypicality,
     LikelihoodStatistic,
@@ -26,7 +28,10 @@ from invgen.plausibility.anomaly.symmetry import SymmetryRatio, has_likelihood
 from invgen.priors.base import Denoiser, Density, Energy, require
 from invgen.priors.image_format import format_of
 
-__all__ = ["STATISTICS", "DensityOfStates", "recommended"]
+__all__ = ["STATISTICS", "DensityOfStates", "SymmetryAndStates", "recommended"]
+
+#: Part of the inliers whose density of states is usual, so that the symmetry ratio alone decides.
+_USUAL = 0.95
 
 
 @dataclass(frozen=True)
@@ -59,8 +64,7 @@ class DensityOfStates(Statistic):
             len(self.points) != len(self.statistics) or len({len(values) for values in self.points}) != 1
         ):
             raise ShapeError(f"{len(self.statistics)} statistics have as many rows of points, of one length.")
-        if self.points and not bool((self._bandwidths() > 0).all()):
-            raise DataError("The points of a density of states are numbers that differ.")
+        self._kernels()  # refuses what are no such numbers
 
     @property
     def is_fitted(self) -> bool:
@@ -77,31 +81,98 @@ class DensityOfStates(Statistic):
             raise ShapeError(f"A density of states is fitted to at least 2 images; got {len(images)}.")
         fitted = tuple(each.fitted(prior, images) for each in self.statistics)
         found = _all_values(fitted, prior, images)
-        for each, values in zip(fitted, found, strict=True):
-            if not float(values.std()) > 0:
-                raise DataError(f"{each.name} is the same for all images: nothing is unusual by it.")
-        # short enough for the header of a file
-        points = tuple(tuple(float(f"{value:.7g}") for value in values.tolist()) for values in found)
-        return replace(self, statistics=fitted, points=points)
+        return replace(self, statistics=fitted, points=tuple(map(_points, fitted, found)))
 
     def _values(self, prior: Any, images: Tensor) -> Tensor:
-        total = torch.zeros(len(images), dtype=torch.float64)
-        found = _all_values(self.statistics, prior, images)
-        for values, points, width in zip(found, self.points, self._bandwidths(), strict=True):
-            known = torch.tensor(points, dtype=torch.float64)
-            away = (values[:, None] - known) / width
-            constant = math.log(len(known)) + math.log(float(width)) + math.log(2 * math.pi) / 2
-            total -= torch.logsumexp(-away.square() / 2, 1) - constant
-        return total
+        return self.of(_all_values(self.statistics, prior, images))
 
-    def _bandwidths(self) -> Tensor:
-        points = torch.tensor(self.points, dtype=torch.float64)
-        return points.std(1) * points.shape[1] ** -0.2
+    def of(self, values: Sequence[Tensor]) -> Tensor:
+        """The density of states of images whose values of each statistic are known, shape (n,) each."""
+        return torch.stack([k.surprise(each) for k, each in zip(self._kernels(), values, strict=True)]).sum(0)
+
+    def of_points(self) -> Tensor:
+        """That of each image that it was fitted to, by the other ones."""
+        return torch.stack([kernels.own_surprises() for kernels in self._kernels()]).sum(0)
+
+    def _kernels(self) -> list[Kernels]:
+        return [Kernels(points) for points in self.points]
 
     def header(self) -> dict[str, Any]:
         """Its statistics by name and header, and their points."""
         parts = [{"name": each.name, "settings": each.header()} for each in self.statistics]
         return {"statistics": parts, "points": self.points}
+
+
+@dataclass(frozen=True)
+class SymmetryAndStates(Statistic):
+    """``-log P(S >= S(x)) + max(0, D(x) - c)`` in nats: how an image lies, or what else is unusual.
+
+    S is the `SymmetryRatio`, with its probability among inliers; D is the `DensityOfStates` of other
+    statistics, and c is its 95 % quantile of inliers, each without its own kernel. Up to c, S alone decides.
+
+    For turned images no test is more powerful than one by S where the prior is right (Neyman and Pearson):
+    what D adds for inliers is noise to it, by which a sum, the density of states with S, finds fewer of
+    them. Other anomalies, of which S knows nothing, are far beyond c.
+
+    The first term has S in the unit of the second. Where the prior is right, S is about that already: the
+    mean of ``exp(S)``, ``p(g x) / p(x)`` over images and turns, is one, and by Markov's inequality
+    ``P(S >= s) <= exp(-s)``. A prior that does not know how its images lie is wrong there, by dozens of nats,
+    and S itself would hide D.
+
+    Parameters
+    ----------
+    states : DensityOfStates
+    ratios : sequence of float, optional
+        Symmetry ratios of inliers.
+    usual : float, optional
+        c.
+    """
+
+    name = "symmetry-and-states"
+    capabilities: ClassVar[tuple[type, ...]] = SymmetryRatio.capabilities
+
+    states: DensityOfStates = field(
+        default_factory=lambda: DensityOfStates((LogLikelihood(), InputComplexity()))
+    )
+    ratios: tuple[float, ...] = ()
+    usual: float | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.states, Mapping):  # from a header
+            object.__setattr__(self, "states", DensityOfStates.from_header(self.states))
+        if not isinstance(self.states, DensityOfStates):
+            raise ParameterError(f"states is a DensityOfStates; got {type(self.states).__name__}.")
+        if self.usual is None:
+            return
+        if not (has_type(self.usual, float) and math.isfinite(self.usual) and self.states.is_fitted):
+            raise ParameterError(f"usual is a number of nats of fitted states; got {self.usual!r}.")
+        Kernels(self.ratios)  # refuses what are no such numbers
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether the values of inliers are known."""
+        return self.usual is not None
+
+    def _fit(self, prior: Any, images: Tensor) -> Self:
+        states, ratio = self.states.fitted(prior, images), SymmetryRatio()
+        usual = float(states.of_points().quantile(_USUAL))
+        return replace(self, states=states, ratios=_points(ratio, ratio.values(prior, images)), usual=usual)
+
+    def _values(self, prior: Any, images: Tensor) -> Tensor:
+        assert self.usual is not None
+        ratio, *others = _all_values((SymmetryRatio(), *self.states.statistics), prior, images)
+        return Kernels(self.ratios).tail(ratio) + (self.states.of(others) - self.usual).clamp(min=0)
+
+    def header(self) -> dict[str, Any]:
+        """The header of its states, and what it has estimated."""
+        return {"states": self.states.header(), "ratios": self.ratios, "usual": self.usual}
+
+
+def _points(statistic: Statistic, values: Tensor) -> tuple[float, ...]:
+    """Values of inliers, short enough for the header of a file."""
+    if not float(values.std()) > 0:
+        raise DataError(f"{statistic.name} is the same for all images: nothing is unusual by it.")
+    return tuple(float(f"{value:.7g}") for value in values.tolist())
 
 
 def _all_values(statistics: Sequence[Statistic], prior: Any, images: Tensor) -> list[Tensor]:
@@ -121,6 +192,7 @@ def _all_values(statistics: Sequence[Statistic], prior: Any, images: Tensor) -> 
 STATISTICS: dict[str, type[Statistic]] = {
     kind.name: kind
     for kind in (
+        SymmetryAndStates,
         DensityOfStates,
         LogLikelihood,
         Typicality,
@@ -146,20 +218,22 @@ def _statistic(entry: Any) -> Statistic:
 def recommended(prior: Any) -> Statistic:
     """The statistic that found most of the anomalies that it was chosen by, for what a prior can do.
 
-    Of priors with a density or an energy, the density of states of log-likelihood, input complexity and
-    symmetry ratio; of denoisers, diffusion models among them, that of score norms and symmetry ratio; of
-    generators without a density, the reconstruction error, two-sided.
+    Of priors with a density or an energy, the symmetry ratio with the density of states of log-likelihood and
+    input complexity; of denoisers, diffusion models among them, the density of states of score norms and
+    symmetry ratio; of generators without a density, the reconstruction error, two-sided. Where there is
+    nothing to turn, in signals, without the symmetry ratio.
 
     Raises
     ------
     CapabilityError
         Where it has none of these.
     """
-    turning: Sequence[Statistic] = () if format_of(prior).axes == 1 else (SymmetryRatio(),)
+    turning = format_of(prior).axes != 1
     if has_likelihood(prior):
-        return DensityOfStates((LogLikelihood(), InputComplexity(), *turning))
+        both = SymmetryAndStates()
+        return both if turning else both.states
     if isinstance(prior, Denoiser):
-        return DensityOfStates((ScoreNorms(), *turning))
+        return DensityOfStates((ScoreNorms(), SymmetryRatio()) if turning else (ScoreNorms(),))
     if any(isinstance(prior, kind) for kind in ReconstructionError.capabilities):
         return ReconstructionError(side="both")
     require(prior, "AnomalyDetector", Density, Energy, Denoiser, *ReconstructionError.capabilities)

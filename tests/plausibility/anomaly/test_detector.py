@@ -16,6 +16,7 @@ from invgen.plausibility.anomaly import (
     LogLikelihood,
     ReconstructionError,
     ScoreNorms,
+    SymmetryAndStates,
     SymmetryRatio,
     Typicality,
     auroc,
@@ -62,12 +63,13 @@ def test_the_p_value_counts_calibration_images_that_are_no_less_anomalous():
         Typicality(),
         ScoreNorms((0.1, 1.0)),
         DensityOfStates((LogLikelihood(), Typicality())),
+        SymmetryAndStates(DensityOfStates((LogLikelihood(), Typicality()))),
     ],
     ids=lambda each: f"{each.name} {each.side}",
 )
 def test_the_type_one_error_is_the_level_whatever_the_statistic(statistic):
     """Over calibration data drawn anew: with 19 left, exactly 10 and 50 %, by a wrong prior, too."""
-    wrong = Gaussian(torch.full(SHAPE, 0.3, dtype=torch.float64), 1.0)
+    wrong = Gaussian(torch.linspace(0, 0.6, 16, dtype=torch.float64).reshape(SHAPE), 1.0)
     count, left = (19, 19) if statistic.is_fitted else (29, 19)
     found = []
     for seed in range(300):
@@ -103,13 +105,17 @@ def test_what_is_turned_is_found_by_the_symmetry_ratio_as_theory_has_it():
     calibration, inliers, upright = (prior.sample(n, seed=10_000 * n) for n in (600, 1501, 1502))
     turned = upright.flip((1, 2))
     areas = {}
-    for statistic in (LogLikelihood(), SymmetryRatio(), DensityOfStates((LogLikelihood(), SymmetryRatio()))):
+    recommended_one = SymmetryAndStates(DensityOfStates((LogLikelihood(),)))
+    summed = DensityOfStates((LogLikelihood(), SymmetryRatio()))
+    for statistic in (LogLikelihood(), SymmetryRatio(), summed, recommended_one):
         detector = AnomalyDetector(prior, calibration, statistic)
         areas[statistic.name] = auroc(detector.statistic(inliers), detector.statistic(turned))
     exact = float(torch.special.ndtr(torch.tensor(3 / math.sqrt(2))))
     assert areas["symmetry-ratio"].low < exact < areas["symmetry-ratio"].high
     assert areas["log-likelihood"].high < 0.8
     assert areas["density-of-states"].low > 0.93
+    assert areas["density-of-states"].value < areas["symmetry-and-states"].value
+    assert areas["symmetry-and-states"].high > exact
 
 
 def test_the_symmetry_ratio_is_the_likelihood_ratio_to_the_symmetric_prior():
@@ -134,6 +140,42 @@ def test_the_density_of_states_is_that_of_scipy():
         known = statistic.values(STRIPES, stripes(50, 10)).numpy()
         wanted -= torch.from_numpy(gaussian_kde(known).logpdf(statistic.values(STRIPES, x).numpy()))
     torch.testing.assert_close(fitted.values(STRIPES, x), wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_the_symmetry_ratio_counts_by_its_probability_and_the_states_beyond_their_quantile():
+    from scipy.special import logsumexp
+    from scipy.stats import norm
+
+    images, x = stripes(50, 10), torch.cat([stripes(9, 20), stripes(3, 30).mT.contiguous()])
+    states = DensityOfStates((LogLikelihood(), Typicality())).fitted(STRIPES, images)
+    fitted = SymmetryAndStates(states).fitted(STRIPES, images)
+    known, seen = (SymmetryRatio().values(STRIPES, each).numpy() for each in (images, x))
+    away = (seen[:, None] - known) / (known.std(ddof=1) * 50**-0.2)
+    tail = math.log(50) - torch.from_numpy(logsumexp(norm.logsf(away), axis=1))
+    beyond = states.values(STRIPES, x) - fitted.usual
+    assert 0 < int((beyond > 0).sum()) < len(x)
+    wanted = tail + beyond.clamp(min=0)
+    torch.testing.assert_close(fitted.values(STRIPES, x), wanted, rtol=1e-4, atol=1e-4)
+    # inliers that were not fitted to are beyond it as often as it says, within four standard deviations
+    others = states.values(STRIPES, stripes(2000, 40))
+    assert abs(float((others > fitted.usual).double().mean()) - 0.05) < 4 * math.sqrt(0.05 * 0.95 / 50)
+
+
+def test_a_symmetry_ratio_that_means_nothing_hides_no_other_anomaly():
+    """A prior that is certain how its images lie, and inliers that lie in any way."""
+    mean = 2 * torch.linspace(-1, 1, 16, dtype=torch.float64).reshape(SHAPE)
+    prior = Gaussian(mean, 0.25)
+
+    def images(n, seed):
+        turned = [(mean + each).rot90(i, (0, 1)) for i, each in enumerate(draws(n, seed))]
+        return torch.stack(turned)
+
+    flat = 4 + draws(100, 2, std=0.01)
+    statistic = SymmetryAndStates(DensityOfStates((Typicality(),)))
+    detector = AnomalyDetector(prior, images(600, 0), statistic)
+    of_inliers, of_flat = (SymmetryRatio().values(prior, each) for each in (images(400, 1), flat))
+    assert float(of_inliers.median()) > 100 * float(of_flat.max())
+    assert auroc(detector.statistic(images(400, 1)), detector.statistic(flat)).low > 0.95
 
 
 def test_discoveries_are_those_of_benjamini_and_hochberg():
@@ -236,18 +278,18 @@ def test_images_that_are_not_the_priors_are_refused(images, error):
 
 def test_a_file_holds_what_is_needed_instead_of_calibration_data(tmp_path):
     detector = AnomalyDetector(STRIPES, stripes(300, 40))
-    assert detector.kind.name == "density-of-states"
+    assert detector.kind.name == "symmetry-and-states"
     card = {detector.kind.name: detector.header(data="stripes")}
     STRIPES.with_card(calibration=card).save(tmp_path / "prior.safetensors")
     again = AnomalyDetector(ig.priors.load(tmp_path / "prior.safetensors"))
     x = stripes(30, 50)
     torch.testing.assert_close(again.statistic(x), detector.statistic(x))
-    torch.testing.assert_close(again.calibration, detector.calibration, rtol=1e-6, atol=0)
+    assert torch.equal(again.calibration, detector.calibration)
     assert torch.equal(permutation_p_value(again.statistic(x), again.calibration), again.p_value(x))
-    with pytest.raises(ParameterError, match="only of density-of-states"):
+    with pytest.raises(ParameterError, match="only of symmetry-and-states"):
         AnomalyDetector(again.prior, statistic="log-likelihood")
     with pytest.raises(ParameterError, match="other settings"):
-        AnomalyDetector(again.prior, statistic=DensityOfStates((LogLikelihood("both"),)))
+        AnomalyDetector(again.prior, statistic=SymmetryAndStates(DensityOfStates((LogLikelihood("both"),))))
 
 
 @pytest.mark.parametrize(
@@ -276,17 +318,18 @@ def test_without_calibration_data_or_by_no_name():
     for prior in (PRIOR, STRIPES, STRIPES.with_card(calibration=[])):
         with pytest.raises(ParameterError, match="needs calibration images"):
             AnomalyDetector(prior)
-    with pytest.raises(ParameterError, match="there are density-of-states"):
+    with pytest.raises(ParameterError, match="there are symmetry-and-states, density-of-states"):
         AnomalyDetector(PRIOR, draws(30, 0), "p-value")
     with pytest.raises(ig.errors.CapabilityError, match="needs a prior that is"):
         AnomalyDetector(ig.priors.TotalVariation(), draws(30, 0))
 
 
 def test_the_recommended_statistic_is_by_what_a_prior_can_do():
-    names = lambda prior: [each.name for each in recommended(prior).statistics]  # noqa: E731
-    assert names(STRIPES) == ["log-likelihood", "input-complexity", "symmetry-ratio"]
-    assert names(ig.priors.NonLocalMeans()) == ["score-norms", "symmetry-ratio"]
+    names = lambda statistic: [each.name for each in statistic.statistics]  # noqa: E731
+    assert recommended(STRIPES) == SymmetryAndStates()
+    assert names(recommended(STRIPES).states) == ["log-likelihood", "input-complexity"]
+    assert names(recommended(ig.priors.NonLocalMeans())) == ["score-norms", "symmetry-ratio"]
     points = ig.priors.Gaussian(torch.zeros(3), 1.0)
-    assert names(points) == ["log-likelihood", "input-complexity"]
+    assert names(recommended(points)) == ["log-likelihood", "input-complexity"]
     gan = ig.priors.GAN.untrained((8, 8), latent=2, widths=(8, 4))
     assert recommended(gan) == ReconstructionError(side="both")

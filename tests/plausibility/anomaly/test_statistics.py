@@ -20,6 +20,7 @@ from invgen.plausibility.anomaly import (
     LogLikelihood,
     ReconstructionError,
     ScoreNorms,
+    SymmetryAndStates,
     SymmetryRatio,
     Typicality,
 )
@@ -178,12 +179,14 @@ def test_an_autoencoder_reconstructs():
 
 
 NAMED = {"name": "log-likelihood", "settings": {}}
+FITTED = {"statistics": [NAMED], "points": [[1.0, 2.0]]}
 DENSITY = ContextTable.fit(levels(60, 1))
 CASES = {
     "log-likelihood": (LogLikelihood(), DENSITY),
     "typicality": (Typicality(), DENSITY),
     "likelihood-ratio": (LikelihoodRatio(), DENSITY),
     "input-complexity": (InputComplexity(), DENSITY),
+    "symmetry-and-states": (SymmetryAndStates(), DENSITY),
     "score-norms": (ScoreNorms((0.1, 1.0)), PRIOR),
     "reconstruction-error": (ReconstructionError(), PRIOR),
 }
@@ -348,6 +351,14 @@ def test_headers_hold_settings_and_what_was_estimated(name):
             {"statistics": [NAMED], "points": [["a"]]},
         ),
         ("density-of-states", {"points": [[1.0, 2.0]]}),
+        ("density-of-states", {"statistics": [NAMED], "points": [[[1.0], [2.0]]]}),
+        ("symmetry-and-states", {"states": 3}),
+        ("symmetry-and-states", {"usual": 1.0}),
+        ("symmetry-and-states", {"states": FITTED, "ratios": [1.0, 2.0], "usual": "high"}),
+        ("symmetry-and-states", {"states": FITTED, "ratios": [1.0, 2.0], "usual": math.nan}),
+        ("symmetry-and-states", {"states": FITTED, "ratios": [1.0, 1.0], "usual": 1.0}),
+        ("symmetry-and-states", {"states": FITTED, "ratios": [], "usual": 1.0}),
+        ("symmetry-and-states", {"states": FITTED, "ratios": ["a", "b"], "usual": 1.0}),
     ],
 )
 def test_headers_of_something_else_are_refused(name, entry):

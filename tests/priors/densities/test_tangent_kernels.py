@@ -179,8 +179,13 @@ def test_what_makes_no_density_is_refused():
         ((DATA * math.nan, 0.3), ig.errors.DataError, "NaN"),
         ((DATA, 0.0), ig.errors.ParameterError, "bandwidth"),
         ((DATA, math.inf), ig.errors.ParameterError, "bandwidth"),
+        ((DATA, "silverman"), ig.errors.ParameterError, "bandwidth is a positive number; got 'silverman'"),
+        ((DATA, None), ig.errors.ParameterError, "bandwidth"),
+        ((DATA, torch.full((2,), 0.3)), ig.errors.ParameterError, "bandwidth"),
+        ((DATA, 0.3, "1"), ig.errors.ParameterError, "deformation"),
         ((DATA, 0.3, -1.0), ig.errors.ParameterError, "deformation"),
         ((DATA, 0.3, 1.0, math.nan), ig.errors.ParameterError, "contrast"),
+        ((DATA, 0.3, 1.0, 0.3, "0"), ig.errors.ParameterError, "blur"),
         ((DATA, 0.3, 1.0, 0.3, 3.0), ig.errors.ParameterError, "blur"),
     ):
         with pytest.raises(error, match=words):
