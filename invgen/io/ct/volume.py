@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -142,7 +143,7 @@ def panel(
         member = _named(read, first, bin)
         kept &= _seen(member, views)
         if few and member.quanta is not None:
-            counted.append(member.quanta.map(lambda x, member=member: _placed(x, member, views)))
+            counted.append(member.quanta.map(partial(_placed, row=member, views=views)))
         data.append(_placed(member.data, member, views))
         if member.std is not None:
             stds.append(_placed(member.std, member, views))
