@@ -40,6 +40,8 @@ class DataProx:
         self.batch_shape = problem.batch_shape
         like = problem.zeros()
         self._weight = problem.mean_weight.clamp(min=torch.finfo(like.dtype).tiny)
+        raised = problem.linear_operator.raised_spectrum
+        self._gain = None if raised is None else raised.value.max().to(self._weight)
         self._svd = None if problem.uniform_weight is None else problem.linear_operator.svd
         if self._svd is not None:
             self._s = self._svd.s.to(like.device, like.dtype.to_real())
@@ -79,6 +81,7 @@ class DataProx:
         self, z: torch.Tensor, rho: torch.Tensor, near: torch.Tensor, e: torch.Tensor | None
     ) -> torch.Tensor:
         problem, A = self._problem, self._problem.linear_operator
+        least = None
         w, shift = self._space.per_sample(self._weight), self._space.per_sample(rho)
         r = problem.backprojection - problem.normal(near) + shift * (z - near)
         if e is not None:
@@ -90,6 +93,7 @@ class DataProx:
                 return unweighted(v) / w
         else:
             precondition = A.fourier_preconditioner(r, w, shift)  # type: ignore[assignment]
+            least = rho if precondition is None else rho / (self._weight * self._gain + rho)
         # in that norm each direction counts in units of the density's standard deviation
         small = None if self._precision is None else self._precision * self._space.size**0.5
         moved = conjugate_gradients(
@@ -99,6 +103,7 @@ class DataProx:
             precondition=precondition,
             tolerance=_TOLERANCE if small is None else None,
             error=small,
+            least=least,
             iterations=200,
         )
         return near - z + moved
