@@ -11,7 +11,12 @@ from invgen.core.errors import InvgenWarning
 from invgen.core.late import Reports
 from invgen.core.space import Space
 
-__all__ = ["conjugate_gradients", "largest_eigenvalue", "power_of_two"]
+__all__ = [
+    "conjugate_gradients",
+    "conjugate_gradients_with_residual",
+    "largest_eigenvalue",
+    "power_of_two",
+]
 
 #: Number of last steps whose mean rate of convergence is extrapolated, and what the first is taken to have: a
 #: start that is good where steps are long leaves an error that falls slowly.
@@ -64,6 +69,32 @@ def conjugate_gradients(
     -------
     tensor like `b`
     """
+    return conjugate_gradients_with_residual(
+        apply,
+        b,
+        space,
+        precondition=precondition,
+        tolerance=tolerance,
+        iterations=iterations,
+        error=error,
+        least=least,
+        enough=enough,
+    )[0]
+
+
+def conjugate_gradients_with_residual(
+    apply: Apply,
+    b: torch.Tensor,
+    space: Space,
+    *,
+    precondition: Apply | None = None,
+    tolerance: float | None = None,
+    iterations: int | None = None,
+    error: float | None = None,
+    least: torch.Tensor | None = None,
+    enough: Apply | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """`conjugate_gradients`, and what is left of `b`, as the iteration knows it."""
     if tolerance is None:
         tolerance = 1e-12 if b.dtype in (torch.float64, torch.complex128) else 1e-6
     # in units of the right-hand side, a power of two: products of large numbers exceed those of float32
@@ -81,7 +112,7 @@ def conjugate_gradients(
     reports = Reports(b.device)
     for step in range(1, (iterations or 2000) + 1):
         if not all(bool(moves) for _, moves in reports.after(active.any())):
-            return unit * x
+            return unit * x, unit * r
         Ap = apply(p)
         # an element that has converged takes steps of length zero
         length = torch.where(active, rz / space.inner(p, Ap).real, 0)
@@ -104,9 +135,9 @@ def conjugate_gradients(
             f"Conjugate gradients stopped after 2000 iterations at a relative residual of "
             f"{reached:.1e} (wanted {tolerance:.0e}): the system is badly conditioned; a larger shift helps.",
             InvgenWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
-    return unit * x
+    return unit * x, unit * r
 
 
 def _energy_left(lowered: list[torch.Tensor]) -> torch.Tensor:
