@@ -27,7 +27,7 @@ def counted(b, **options):
 @pytest.mark.parametrize("power", [0.5, 1.0, 2.0])
 @pytest.mark.parametrize("error", [0.3, 0.03])
 def test_the_error_is_near_the_one_asked_for_wherever_the_start_errs(power, error):
-    """Of large powers nearly all of the error lies where eigenvalues are small, and the first step is short."""
+    """Of large powers nearly all of the error lies where eigenvalues are small: the first step is short."""
     b = white() * eigenvalues() ** (1 - power / 2)
     b = b / float((b.square() / eigenvalues()).sum().sqrt())
     assert counted(b, error=error)[1] < 2 * error
@@ -37,7 +37,8 @@ def test_a_bound_of_the_eigenvalues_stops_where_the_residual_is_small_enough():
     b, least = 1e-3 * white(), torch.tensor(0.01, dtype=torch.float64)
     safe = float(b.norm()) / 0.1
     _, off, products = counted(b, error=1.01 * safe, least=least)
-    assert products == 0 and off < safe
+    assert products == 0
+    assert off < safe
     assert counted(b, error=1.01 * safe)[2] > 0
     # near one the bound knows as much after a single step as two steps do
     nearly = {"error": 0.05, "tolerance": 0.0}
@@ -60,7 +61,8 @@ def test_elements_of_a_batch_stop_by_their_own_bounds():
     for k in range(2):
         alone = counted(b[k], error=0.3, least=least[k])[0]
         torch.testing.assert_close(together[k], alone, rtol=1e-12, atol=0)
-    assert not together[0].any() and together[1].any()
+    assert not together[0].any()
+    assert together[1].any()
 
 
 def test_the_residual_is_what_is_left_of_the_right_hand_side():

@@ -113,7 +113,7 @@ def test_steps_that_go_on_solve_each_level_for_fewer_grams(weighted):
         assert float((off @ H @ off / 256).sqrt()) < 5 * precision
         # a recurrence, against the data
         torch.testing.assert_close(known["downhill"], -problem.gradient(x), rtol=0, atol=1e-6)
-    assert grams[0] < 0.8 * grams[1]
+    assert grams[0] <= grams[1] - 7  # all levels but the first save that of their start
 
 
 def test_what_is_known_of_an_image_does_not_drift_in_single_precision():
