@@ -40,8 +40,6 @@ class DataProx:
         self.batch_shape = problem.batch_shape
         like = problem.zeros()
         self._weight = problem.mean_weight.clamp(min=torch.finfo(like.dtype).tiny)
-        raised = problem.linear_operator.raised_spectrum
-        self._gain = None if raised is None else raised.value.max().to(self._weight)
         self._svd = None if problem.uniform_weight is None else problem.linear_operator.svd
         if self._svd is not None:
             self._s = self._svd.s.to(like.device, like.dtype.to_real())
@@ -128,7 +126,8 @@ class DataProx:
                 return unweighted(v) / w
         else:
             precondition = A.fourier_preconditioner(r, w, shift)  # type: ignore[assignment]
-            least = rho if precondition is None else rho / (self._weight * self._gain + rho)
+            raised = A.raised_spectrum
+            least = rho if raised is None else rho / (self._weight * raised.like(rho).max() + rho)
         # in that norm each direction counts in units of the density's standard deviation
         small = None if self._precision is None else self._precision * self._space.size**0.5
         moved, rest = conjugate_gradients_with_residual(
