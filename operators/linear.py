@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, overload
+from typing import Any, ClassVar, overload
 
 import numpy as np
 import torch
@@ -137,18 +137,29 @@ class LinearOperator(Operator):
         """
         return None
 
+    #: See `raised_spectrum`.
+    spectrum_floor: ClassVar[float] = _FLOOR
+
+    @cached_property
+    def raised_spectrum(self) -> Constant | None:
+        """`spectrum`, to which `spectrum_floor` of its maximum is added at every frequency, or None."""
+        if self.spectrum is None:
+            return None
+        symbol = self.spectrum.value
+        return Constant(symbol + self.spectrum_floor * symbol.max())
+
     def fourier_preconditioner(
         self, like: torch.Tensor, mean: float | torch.Tensor, shift: float | torch.Tensor
     ) -> Callable[[torch.Tensor], torch.Tensor] | None:
-        """Inverse of the periodic convolution nearest to ``mean A.H A + shift``; None without `spectrum`.
+        """Inverse of the periodic convolution near ``mean A.H A + shift``; None without `spectrum`.
 
         `mean` and `shift` are numbers, or shaped to multiply elements of the domain, and `like` has the
         device and precision of these elements.
         """
-        if self.spectrum is None:
+        if self.raised_spectrum is None:
             return None
-        symbol = self.domain.half(self.spectrum.like(like))
-        return partial(self.domain.filter, 1 / (mean * (symbol + _FLOOR * symbol.max()) + shift))
+        symbol = self.domain.half(self.raised_spectrum.like(like))
+        return partial(self.domain.filter, 1 / (mean * symbol + shift))
 
     def solve(
         self, b: torch.Tensor, shift: float | torch.Tensor = 0.0, weights: torch.Tensor | None = None

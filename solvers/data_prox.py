@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from invgen.core.krylov import conjugate_gradients
+from invgen.core.krylov import conjugate_gradients_with_residual
 from invgen.operators.linear import Inverse
 from invgen.problem import Problem
 
@@ -68,19 +68,55 @@ class DataProx:
             Added to the measurement.
         """
         if self._svd is None:
-            return self._iterated(z, rho, z if near is None else near, e)
+            return self._iterated(z, rho, z if near is None else near, e)[0]
         U, V = self._svd.U, self._svd.V
         s, own = self._s, V.domain.per_sample(rho / self._weight)
         measured = self._measured if e is None else self._measured + U.H(e)
         # a division by the shift alone, off the singular vectors, would blow up what rounding leaves there
         return V(s / (s**2 + own) * (measured - s * V.H(z)))
 
+    def going_on(
+        self, z: torch.Tensor, rho: torch.Tensor, near: torch.Tensor, known: dict[str, torch.Tensor]
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """The image, from one that this method returned before, such as for another z and rho.
+
+        Parameters
+        ----------
+        z, rho
+            As for `move`.
+        near : tensor like z
+            What conjugate gradients start at.
+        known : dict of tensors
+            What came with `near`, which saves a gram; else empty.
+
+        Returns
+        -------
+        image : tensor like z
+        known : dict of tensors
+            For the next call, variables of a solver's `State`.
+        """
+        if self._svd is not None:
+            return self(z, rho), {}
+        moved, rest = self._iterated(z, rho, near, None, known.get("downhill"))
+        x = z + moved
+        # of what is small: the data less what x predicts would be rounded as the data are
+        return x, {"downhill": rest - self._space.per_sample(rho) * (z - x)}
+
     def _iterated(
-        self, z: torch.Tensor, rho: torch.Tensor, near: torch.Tensor, e: torch.Tensor | None
-    ) -> torch.Tensor:
+        self,
+        z: torch.Tensor,
+        rho: torch.Tensor,
+        near: torch.Tensor,
+        e: torch.Tensor | None,
+        downhill: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The move, and what is left of its equation; `downhill` is ``A.H W (y - A near)`` where known."""
         problem, A = self._problem, self._problem.linear_operator
+        least = None
         w, shift = self._space.per_sample(self._weight), self._space.per_sample(rho)
-        r = problem.backprojection - problem.normal(near) + shift * (z - near)
+        if downhill is None:
+            downhill = problem.backprojection - problem.normal(near)
+        r = downhill + shift * (z - near)
         if e is not None:
             r = r + problem.backprojected(e)
         if A.has_closed_form_solve:
@@ -90,15 +126,18 @@ class DataProx:
                 return unweighted(v) / w
         else:
             precondition = A.fourier_preconditioner(r, w, shift)  # type: ignore[assignment]
+            raised = A.raised_spectrum
+            least = rho if raised is None else rho / (self._weight * raised.like(rho).max() + rho)
         # in that norm each direction counts in units of the density's standard deviation
         small = None if self._precision is None else self._precision * self._space.size**0.5
-        moved = conjugate_gradients(
+        moved, rest = conjugate_gradients_with_residual(
             lambda v: problem.normal(v) + shift * v,
             r,
             self._space,
             precondition=precondition,
             tolerance=_TOLERANCE if small is None else None,
             error=small,
+            least=least,
             iterations=200,
         )
-        return near - z + moved
+        return near - z + moved, rest

@@ -11,10 +11,16 @@ from invgen.core.errors import InvgenWarning
 from invgen.core.late import Reports
 from invgen.core.space import Space
 
-__all__ = ["conjugate_gradients", "largest_eigenvalue", "power_of_two"]
+__all__ = [
+    "conjugate_gradients",
+    "conjugate_gradients_with_residual",
+    "largest_eigenvalue",
+    "power_of_two",
+]
 
-#: Number of last steps whose mean rate of convergence is extrapolated.
-_FEW = 4
+#: Number of last steps whose mean rate of convergence is extrapolated, and what the first is taken to have: a
+#: start that is good where steps are long leaves an error that falls slowly.
+_FEW, _FIRST_RATE = 4, 0.9
 
 Apply = Callable[[torch.Tensor], torch.Tensor]
 
@@ -28,6 +34,7 @@ def conjugate_gradients(
     tolerance: float | None = None,
     iterations: int | None = None,
     error: float | None = None,
+    least: torch.Tensor | None = None,
     enough: Apply | None = None,
 ) -> torch.Tensor:
     """Solve ``apply(x) = b`` for a positive semi-definite `apply`, Hestenes and Stiefel (1952).
@@ -51,6 +58,9 @@ def conjugate_gradients(
         Largest number of iterations. By default 2000, after which a warning states the residual reached.
     error : float, optional
         Estimated error in the norm of `apply` at which an element stops.
+    least : tensor, shape of the batch, optional
+        Lower bound of the eigenvalues of `precondition` after `apply`. With it `error` is also known to be
+        reached where ``sqrt(r.H precondition(r) / least)`` is below it, without any step of convergence seen.
     enough : callable, optional
         From the current solution to bool, shape of the batch: true for elements that stop. It is evaluated in
         every tenth iteration.
@@ -59,6 +69,32 @@ def conjugate_gradients(
     -------
     tensor like `b`
     """
+    return conjugate_gradients_with_residual(
+        apply,
+        b,
+        space,
+        precondition=precondition,
+        tolerance=tolerance,
+        iterations=iterations,
+        error=error,
+        least=least,
+        enough=enough,
+    )[0]
+
+
+def conjugate_gradients_with_residual(
+    apply: Apply,
+    b: torch.Tensor,
+    space: Space,
+    *,
+    precondition: Apply | None = None,
+    tolerance: float | None = None,
+    iterations: int | None = None,
+    error: float | None = None,
+    least: torch.Tensor | None = None,
+    enough: Apply | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """`conjugate_gradients`, and what is left of `b`, as the iteration knows it."""
     if tolerance is None:
         tolerance = 1e-12 if b.dtype in (torch.float64, torch.complex128) else 1e-6
     # in units of the right-hand side, a power of two: products of large numbers exceed those of float32
@@ -69,11 +105,14 @@ def conjugate_gradients(
     p, rz = z, space.inner(r, z).real
     target = tolerance * space.norm(b)
     active = space.norm(r) > target
+    size = unit.reshape(rz.shape)
+    if error is not None and least is not None:
+        active = active & (size * (rz / least).sqrt() > error)
     lowered: list[torch.Tensor] = []
     reports = Reports(b.device)
     for step in range(1, (iterations or 2000) + 1):
         if not all(bool(moves) for _, moves in reports.after(active.any())):
-            return unit * x
+            return unit * x, unit * r
         Ap = apply(p)
         # an element that has converged takes steps of length zero
         length = torch.where(active, rz / space.inner(p, Ap).real, 0)
@@ -81,11 +120,13 @@ def conjugate_gradients(
         x, r = x + alpha * p, r - alpha * Ap
         if error is not None:
             lowered.append(length * rz)
-            active = active & (unit.reshape(rz.shape) * _energy_left(lowered).sqrt() > error)
+            active = active & (size * _energy_left(lowered).sqrt() > error)
         z = precondition(r) if precondition else r
         rz_old, rz = rz, space.inner(r, z).real
         p = z + space.per_sample(torch.where(active, rz / rz_old, 0)) * p
         active = active & (space.norm(r) > target)
+        if error is not None and least is not None:
+            active = active & (size * (rz / least).sqrt() > error)
         if enough is not None and step % 10 == 0:
             active = active & ~enough(unit * x)
     if iterations is None and bool(active.any()):
@@ -94,9 +135,9 @@ def conjugate_gradients(
             f"Conjugate gradients stopped after 2000 iterations at a relative residual of "
             f"{reached:.1e} (wanted {tolerance:.0e}): the system is badly conditioned; a larger shift helps.",
             InvgenWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
-    return unit * x
+    return unit * x, unit * r
 
 
 def _energy_left(lowered: list[torch.Tensor]) -> torch.Tensor:
@@ -107,7 +148,7 @@ def _energy_left(lowered: list[torch.Tensor]) -> torch.Tensor:
     """
     before, last = lowered[-_FEW:][0], lowered[-1]
     count = min(_FEW, len(lowered)) - 1
-    rate = (last / before) ** (1 / count) if count else torch.full_like(last, 0.5)
+    rate = (last / before) ** (1 / count) if count else torch.full_like(last, _FIRST_RATE)
     rate = torch.where(before > 0, rate, 0).clamp(max=0.99)
     return last * rate / (1 - rate)
 

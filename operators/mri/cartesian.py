@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -53,6 +53,10 @@ class MRI(LinearOperator):
     ----------
     Pruessmann et al. (1999), SENSE: sensitivity encoding for fast MRI.
     """
+
+    #: Of 0.01, 0.03, 0.05 and 0.1 one of those with few iterations, on points and lines at an acceleration of
+    #: eight: coils mix waves between the samples with those at the samples.
+    spectrum_floor: ClassVar[float] = 0.05
 
     def __init__(self, image_shape: tuple[int, ...], mask: Any, coils: Any = None) -> None:
         shape = checked_image_shape(image_shape, "MRI")

@@ -62,6 +62,7 @@ class DiffPIR(DiffusionSolver):
         """The data step, and noise around its image."""
         x = state["noisy"]
         rho = x.real.new_full(problem.batch_shape, self.weight / high**2)
-        x0 = prox(self.denoised(x, high), rho)
+        # the image of the level before fits the data already, which the denoised one does not
+        x0, known = prox.going_on(self.denoised(x, high), rho, state.x, state.variables)
         kept = math.sqrt(1 - self.eta**2)
-        return State(x=x0, noisy=x0 + low * (kept * (x - x0) / high + self.eta * draws(x)))
+        return State(x=x0, noisy=x0 + low * (kept * (x - x0) / high + self.eta * draws(x)), **known)

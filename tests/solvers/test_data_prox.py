@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import invgen as ig
+from invgen.core.counting import count_calls
 from invgen.operators import Blur, Downsample, GaussianMatrix, Mask, MatrixOperator, Radon, kernels, masks
 from invgen.solvers.data_prox import DataProx
 
@@ -80,3 +81,61 @@ def test_the_matrix_and_its_operator_move_alike():
         for op, data in ((A, y), (B, y.flatten(1)))
     )
     torch.testing.assert_close(ours, theirs)
+
+
+def falling(A, count, seed):
+    """Centres that move less and less, as their pulls become stronger."""
+    z = random(1, *A.domain.shape, seed=seed)
+    for k in range(count):
+        yield z, torch.tensor([4.0 ** (k + 1)], dtype=torch.float64)
+        z = z + 0.5**k * random(1, *A.domain.shape, seed=seed + 1 + k)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_steps_that_go_on_solve_each_level_for_fewer_grams(weighted):
+    A = Radon((16, 16), angles=6)
+    M, y = matrix_of(A), A(random(16, 16, seed=0).abs())[None]
+    std = 0.1 * (1 + random(*A.range.shape, seed=9).abs()) if weighted else torch.tensor(0.1).double()
+    problem = ig.Problem(A, y, ig.noise.Gaussian(std if weighted else 0.1))
+    W = std.expand(A.range.shape).flatten() ** -2
+    prox, precision = DataProx(problem, 0.01), 0.01
+    x, known, grams = problem.zeros(), {}, [0, 0]
+    for z, rho in falling(A, 8, seed=3):
+        with count_calls(A) as calls:
+            x, known = prox.going_on(z, rho, x, known)
+        grams[0] += calls["forward"] if weighted else calls["gram"]
+        with count_calls(A) as calls:
+            prox(z, rho)
+        grams[1] += calls["forward"] if weighted else calls["gram"]
+        H = M.mT * W @ M + float(rho) * torch.eye(256, dtype=torch.float64)
+        expected = torch.linalg.solve(H, M.mT @ (W * y.flatten()) + float(rho) * z.flatten())
+        off = x.flatten() - expected
+        assert float((off @ H @ off / 256).sqrt()) < 5 * precision
+        # a recurrence, against the data
+        torch.testing.assert_close(known["downhill"], -problem.gradient(x), rtol=0, atol=1e-6)
+    assert grams[0] <= grams[1] - 7  # all levels but the first save that of their start
+
+
+def test_what_is_known_of_an_image_does_not_drift_in_single_precision():
+    A = Radon((16, 16), angles=6)
+    y = A(random(16, 16, seed=0).abs().float())[None]
+    problem = ig.Problem(A, y, ig.noise.Gaussian(1e-3))
+    prox, x, known = DataProx(problem, 0.03), problem.zeros(), {}
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(30):
+        z = x + 0.01 * torch.randn(x.shape, generator=generator)
+        x, known = prox.going_on(z, torch.tensor([1e4]), x, known)
+    exact = -ig.Problem(A, y.double(), ig.noise.Gaussian(1e-3)).gradient(x.double())
+    carried, direct = (
+        float((found - exact).square().mean().sqrt()) for found in (known["downhill"], -problem.gradient(x))
+    )
+    assert carried < 3 * direct
+
+
+def test_closed_forms_know_nothing_to_go_on_with():
+    A = Mask(masks.random_pixels(SHAPE, 0.5, seed=0))
+    y, z, rho = random(1, *SHAPE, seed=0), random(1, *SHAPE, seed=1), torch.tensor([3.0], dtype=torch.float64)
+    prox = DataProx(ig.Problem(A, y, ig.noise.Gaussian(0.1)))
+    x, known = prox.going_on(z, rho, 0 * z, {})
+    assert known == {}
+    torch.testing.assert_close(x, prox(z, rho))
