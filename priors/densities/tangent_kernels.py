@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from numbers import Real
+from typing import Any
 
 import torch
 
@@ -84,11 +85,13 @@ class TangentKernelDensity(GaussianMixture):
         if data.ndim not in (3, 4) or not data.numel():
             raise ShapeError(f"{name} takes images (n, H, W) or (n, C, H, W); got {tuple(data.shape)}.")
         check_finite(data, f"{name}'s data")
-        for value, what in ((bandwidth, "bandwidth"), (deformation, "deformation"), (contrast, "contrast")):
-            if not (isinstance(value, Real) and 0 < value < math.inf):
+        blurred: Any = blur  # what came, of any type
+        positive: dict[str, Any] = {"bandwidth": bandwidth, "deformation": deformation, "contrast": contrast}
+        for what, value in positive.items():
+            if not (isinstance(value, Real) and 0 < float(value) < math.inf):
                 raise ParameterError(f"{what} is a positive number; got {quoted(value)}.")
-        if not (isinstance(blur, Real) and 0 <= blur <= _BLUR):
-            raise ParameterError(f"blur is a number of pixels from 0 to {_BLUR:g}; got {quoted(blur)}.")
+        if not (isinstance(blurred, Real) and 0 <= float(blurred) <= _BLUR):
+            raise ParameterError(f"blur is a number of pixels from 0 to {_BLUR:g}; got {quoted(blurred)}.")
         basis = _CosineBasis(tuple(data.shape[1:]))
         widths = data.new_tensor([deformation] * 7 + [contrast]).reshape(-1, *(1,) * (data.ndim - 1))
         factors = torch.cat(

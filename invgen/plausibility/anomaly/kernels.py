@@ -26,11 +26,10 @@ class Kernels:
     """
 
     def __init__(self, points: Sequence[float]) -> None:
-        self._points = torch.tensor(points, dtype=torch.float64)
-        points = self._points
-        if points.ndim != 1 or len(points) < 2 or not float(points.std()) > 0:
+        self._points = known = torch.tensor(points, dtype=torch.float64)
+        if known.ndim != 1 or len(known) < 2 or not float(known.std()) > 0:
             raise DataError("Kernels are around at least two numbers, which are finite and not all the same.")
-        self._bandwidth = self._points.std() * len(self._points) ** -0.2
+        self._bandwidth = known.std() * len(known) ** -0.2
 
     def surprise(self, values: Tensor) -> Tensor:
         """Minus the logarithm of the density, in nats, of float64 values, shape (n,)."""
