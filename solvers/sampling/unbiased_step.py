@@ -35,10 +35,11 @@ class UnbiasedStep:
     sampler that draws x from ``p(x) N(x; z, rho^2)`` in turn keeps the posterior exactly. Above, f gives
     way to that of data with further noise of the level kappa in the image,
 
-        H / (1 + kappa^2 H)    for H,    kappa^2 = rho^2 - 1 / (2 L),
+        H / (1 + kappa^2 H)    for H,    kappa^2 = rho^2 - 1 / (2 L), at least a thousandth of rho^2,
 
-    for which the same holds; with kappa = rho it is the step of Vono, Dobigeon and Chainais (2019) and of
-    plug-and-play diffusion models, who never do without. Then, with ``delta = rho^2 - kappa^2``,
+    for which the same holds (that least part adds 0.05 % to variances). With kappa = rho it is the step of
+    Vono, Dobigeon and Chainais (2019) and of plug-and-play diffusion models, who never do without. Then, with
+    ``delta = rho^2 - kappa^2``,
 
         z = x + rho (1 + kappa^2 H)^-1 (-rho grad f(x) + (1 - delta H)^(1/2) (e' + kappa A.H W e)),
 

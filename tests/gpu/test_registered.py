@@ -282,6 +282,7 @@ class Followed:
 SHORT = 12
 
 
+@pytest.mark.filterwarnings("ignore::invgen.core.errors.SamplingWarning")  # of few particles
 @pytest.mark.usefixtures("kernels_of_the_cpu")
 @pytest.mark.parametrize(("name", "case"), cases({**SOLVERS, **SAMPLERS}))
 def test_solver_gives_the_cpu_s_result_and_no_iteration_waits(name, case):

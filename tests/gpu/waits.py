@@ -34,6 +34,12 @@ PRIORS = [
         "scikit-image and bm3d compute on the host; of complex images both parts",
     ),
     Wait("priors/densities/nearest_neighbors.py", "", 2, "SciPy searches its tree on the host"),
+    Wait(
+        "priors/densities/tangent_kernels.py",
+        "TangentKernelDensity.",
+        2,
+        "different levels; a Cholesky factor",
+    ),
     Wait("priors/autoregressive/context_table.py", "", 2, "whole numbers of coders are added on the host"),
     Wait("priors/diffusion/reverse.py", "flow_log_prob", 200, "a fixed number of steps by torchdiffeq"),
     Wait("invgen/noise/gaussian.py", "Gaussian.__init__", 1, "the noise model that ProxDenoiser runs on"),
@@ -76,12 +82,20 @@ LATER = [
     ),
     Wait("invgen/noise/gaussian.py", "Gaussian.__init__", 1, "the noise model of the same run"),
     Wait("solvers/latent/sampler.py", "LatentSampler._check", 1, "in the last one: chains without a density"),
+    Wait(
+        "solvers/particles/twisted_smc.py",
+        "TwistedSMC.moved",
+        40,
+        "two for an evaluation of the network: whether levels come in between, by what a step would leave",
+    ),
+    Wait("solvers/particles/mcgdiff.py", "MCGDiff.moved", 2, "whether directions are measured at this level"),
 ]
 
 #: After the last iteration: what is reported.
 LAST = [
     Wait("solvers/least_squares/cg.py", "CG.diagnostics", 1, "a warning where the residual stalls"),
     Wait("solvers/latent/base.py", "LatentSolver.collected", 1, "an error where all restarts diverged"),
+    Wait("solvers/particles/", "", 10, "what particles are worth: five numbers for each of two measurements"),
 ]
 
 

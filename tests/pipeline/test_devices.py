@@ -88,6 +88,7 @@ def test_samples_are_the_same_on_one_device_and_on_two(scans, prior, two_devices
     torch.testing.assert_close(apart.images, alone.samples.mean(0))
 
 
+@pytest.mark.filterwarnings("ignore::invgen.core.errors.SamplingWarning")  # of few particles
 def test_samples_that_are_drawn_together_are_on_one_device(scans, prior, two_devices):
     recipe = {"solver": "twisted-smc", "prior": prior, "samples": 2, "iterations": 2, "slices": 1}
     recipe["settings"] = {"particles": 3}
