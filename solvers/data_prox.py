@@ -55,6 +55,7 @@ class DataProx:
         rho: torch.Tensor,
         near: torch.Tensor | None = None,
         e: torch.Tensor | None = None,
+        downhill: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """How far the data move z.
 
@@ -66,9 +67,11 @@ class DataProx:
             What conjugate gradients start at, by default z.
         e : tensor, shape (*batch, *measurement), optional
             Added to the measurement.
+        downhill : tensor like z, optional
+            ``A.H W (y - A near)``, where it is known: that saves a gram.
         """
         if self._svd is None:
-            return self._iterated(z, rho, z if near is None else near, e)[0]
+            return self._iterated(z, rho, z if near is None else near, e, downhill)[0]
         U, V = self._svd.U, self._svd.V
         s, own = self._s, V.domain.per_sample(rho / self._weight)
         measured = self._measured if e is None else self._measured + U.H(e)
@@ -110,7 +113,7 @@ class DataProx:
         e: torch.Tensor | None,
         downhill: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The move, and what is left of its equation; `downhill` is ``A.H W (y - A near)`` where known."""
+        """The move, and what is left of its equation; see `move`."""
         problem, A = self._problem, self._problem.linear_operator
         least = None
         w, shift = self._space.per_sample(self._weight), self._space.per_sample(rho)

@@ -71,7 +71,7 @@ class UnbiasedStep:
         downhill = problem.backprojection - problem.normal(x)
         # the solver's own right-hand side is `downhill`; what is missing goes into the centre of its Gaussian
         added = kappa**2 * (((1 + over) * ratio - 1) * downhill + math.sqrt(1 - over**2) * noise)
-        z = x + ratio * (added + self._prox.move(x + added, 1 / variance, near=x))
+        z = x + ratio * (added + self._prox.move(x + added, 1 / variance, near=x, downhill=downhill))
         return z if before is None else z + over * (x - before)
 
     def _root(self, v: Tensor, delta: Tensor) -> Tensor:
