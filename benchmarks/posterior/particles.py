@@ -95,16 +95,16 @@ def mixtures(report: Report, dimensions: int) -> None:
             ratios = torch.tensor([row[0] for row in found])
             silent = sum(ratio > most and not warned for ratio, most, warned, _ in found)
             far = sum(ratio > most for ratio, most, _, _ in found)
-            told = (
+            figures = (
                 f"mean {ratios.mean():.2f}, median {ratios.median():.2f}, largest {ratios.max():.2f}; "
                 f"{far} of {len(found)} beyond the 99th percentile, {silent} silently; "
                 f"{sum(row[2] for row in found)} warnings; {max(row[3] for row in found):.0f} evaluations"
             )
             if name == "TwistedSMC":
                 right = float(ratios.mean()) <= 1.15 and silent == 0
-                report.row(f"{case.name}: {name}", told, "1.15, none silently", right)
+                report.row(f"{case.name}: {name}", figures, "1.15, none silently", right)
             else:
-                report.row(f"{case.name}: {name}", told)
+                report.row(f"{case.name}: {name}", figures)
 
 
 def gaussian(dimensions: int, measurements: int, std: float, seed: int) -> Setting:
@@ -133,13 +133,13 @@ def small_noise(report: Report) -> None:
             zero, one = torch.zeros(dimensions), torch.ones(dimensions)
             mean = math.sqrt(max(0.0, measures.mean_bias(scores, zero, one)))
             variance = math.sqrt(max(0.0, measures.variance_error(scores, one)))
-            told = (
+            figures = (
                 f"mean {100 * mean:.1f} %, variance {100 * variance:.1f} %, "
                 f"{float(result.stats['independent_particles']):.0f} independent of 5,000"
             )
             right = (mean <= 0.03 and variance <= 0.05) or bool(caught)
             report.row(
-                f"noise {std}, {dimensions} dimensions, {measurements} measured", told, "3 %, 5 %", right
+                f"noise {std}, {dimensions} dimensions, {measurements} measured", figures, "3 %, 5 %", right
             )
 
 

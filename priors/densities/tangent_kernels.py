@@ -47,7 +47,7 @@ class TangentKernelDensity(GaussianMixture):
     of blurred ones. It is `KernelDensity` with this distance, and with the tangent distance of Simard et al.
     (1998) in place of it, as a density: Keysers, Macherey, Ney and Dahmen (2004), "Adaptation in statistical
     pattern recognition using tangent vectors". One for each class, `invgen.plausibility.BayesClassifier`
-    tells handwritten digits apart.
+    classifies handwritten digits.
 
     As a mixture of Gaussians it has everything in closed form. Its samples have the noise of the model, which
     with a blur is the largest at high frequencies: it is made to compare images, not to draw or restore them.

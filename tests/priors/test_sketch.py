@@ -29,7 +29,7 @@ def test_all_images_of_a_small_set_are_found_and_no_others():
 
 
 def test_of_a_large_set_a_random_part_is_tested_exactly():
-    """6,000 images, of which 2,048 hashes are kept: of others about a third can be told."""
+    """6,000 images, of which 2,048 hashes are kept: of others about a third is recognized."""
     learned = images(6000)
     known = TrainingData.of(learned, UNIT)
     assert (known.count, len(known.hashes)) == (6000, 2048)

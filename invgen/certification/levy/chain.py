@@ -19,7 +19,7 @@ _REACH = 6.0
 #: Points of the grid for a deviation of the noise, and for the scale of the increments.
 _NOISE_POINTS, _SCALE_POINTS = 3.0, 4.0
 
-#: Length of constant pieces over their mean, which tells how closely their level is known.
+#: Length of constant pieces over their mean, by which follows how closely their level is known.
 _LONG = 2.0
 
 #: Deviations of the signal's last value that the grid covers where the noise is larger than that.
