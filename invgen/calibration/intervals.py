@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,8 +14,7 @@ from invgen.calibration.files import from_header, to_header
 from invgen.calibration.kinds import Kind, conditions_of, settings_of, solver_settings
 from invgen.calibration.widths import Width, band_of, check_width
 from invgen.core.errors import DataError, FileError, InvgenError, ParameterError, ShapeError
-from invgen.core.files import atomic_path, check_regular
-from invgen.core.text import parse_json, read_text
+from invgen.core.json_files import read_json, write_json
 from invgen.problem import Problem
 from invgen.reconstruction import Reconstruction
 from invgen.solvers.base import Solver
@@ -164,9 +161,7 @@ class ConformalIntervals:
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write everything to a JSON file, beside and renamed."""
-        text = json.dumps(to_header(vars(self)), indent=1, allow_nan=False)
-        with atomic_path(Path(path)) as beside:
-            beside.write_text(text, encoding="utf-8")
+        write_json(path, to_header(vars(self)))
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> ConformalIntervals:
@@ -177,9 +172,7 @@ class ConformalIntervals:
         FileError
             For any other file.
         """
-        path = Path(path)
-        check_regular(path)
-        return cls.from_header(parse_json(read_text(path, "a calibration of intervals"), path), path)
+        return cls.from_header(read_json(path, "a calibration of intervals"), path)
 
     @classmethod
     def from_header(cls, header: Any, source: object) -> ConformalIntervals:

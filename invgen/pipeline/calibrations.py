@@ -12,8 +12,7 @@ from torch import Tensor
 
 from invgen.calibration import ConformalIntervals
 from invgen.core.errors import ParameterError
-from invgen.core.files import check_regular
-from invgen.core.text import parse_json, read_text
+from invgen.core.json_files import read_json
 from invgen.plausibility import Calibration
 from invgen.problem import Problem
 from invgen.reconstruction import Reconstruction
@@ -73,8 +72,7 @@ class Calibrations:
         found: dict[str, Any] = {}
         for name in names:
             path = Path(name)
-            check_regular(path)
-            header = parse_json(read_text(path, "a calibration"), path)
+            header = read_json(path, "a calibration")
             form = header.get("format") if isinstance(header, dict) else None
             of_intervals = isinstance(form, str) and form.startswith(_INTERVALS)
             kind = "intervals" if of_intervals else "scans"

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from invgen.core.checks import has_type
 from invgen.core.errors import FileError, ParameterError
-from invgen.core.files import atomic_path, check_regular
-from invgen.core.text import parse_json, quoted, read_text
+from invgen.core.json_files import read_json, write_json
+from invgen.core.text import quoted
 
 __all__ = ["FEWEST", "Calibration", "calibrations_of", "fitting"]
 
@@ -134,9 +132,7 @@ class Calibration:
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write it to a JSON file, beside and renamed."""
-        text = json.dumps({"format": _FORMAT, **self.header()}, indent=1, allow_nan=False)
-        with atomic_path(Path(path)) as beside:
-            beside.write_text(text, encoding="utf-8")
+        write_json(path, {"format": _FORMAT, **self.header()})
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Calibration:
@@ -147,9 +143,7 @@ class Calibration:
         FileError
             For any other file.
         """
-        path = Path(path)
-        check_regular(path)
-        found = parse_json(read_text(path, "a calibration"), path)
+        found = read_json(path, "a calibration")
         if not isinstance(found, dict) or found.get("format") != _FORMAT:
             raise FileError(f"{path} is no calibration: such files are written by Calibration.save.")
         return cls.from_header(found, path)
