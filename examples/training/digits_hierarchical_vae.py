@@ -20,7 +20,7 @@ parser.add_argument("images", nargs="+", help="digits to learn from: MNIST's, on
 parser.add_argument("--test", required=True, help="digits to report on, an IDX file")
 parser.add_argument("--weighted", type=int, default=250, help="of these, those with the tighter bound")
 parser.add_argument(
-    "--latent", type=int, nargs="+", default=[8, 8, 8], help="channels of each level of latent variables"
+    "--latent", type=int, nargs="+", default=[4, 4, 4], help="channels of each level of latent variables"
 )
 parser.add_argument("--widths", type=int, nargs="+", default=[32, 64])
 parser.add_argument("--blocks", type=int, default=1, help="residual blocks of each network")

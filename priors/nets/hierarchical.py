@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from invgen.core.checks import as_count
-from invgen.core.errors import ShapeError
+from invgen.core.errors import ParameterError
 from invgen.priors.nets.autoencoders import (
     ConvolutionalDecoder,
     ConvolutionalEncoder,
@@ -90,15 +90,17 @@ class HierarchicalAutoencoder(nn.Module):
         self,
         image_shape: Sequence[int] = (1, 28, 28),
         outputs: int = 1,
-        latent: Sequence[int] = (8, 8, 8),
+        latent: Sequence[int] = (4, 4, 4),
         widths: Sequence[int] = (32, 64),
         blocks: int = 1,
     ) -> None:
         super().__init__()
         widths = [as_count(width, "each of the widths") for width in widths]
+        if not isinstance(latent, Sequence) or not latent:
+            raise ParameterError(
+                f"latent is the channels of one level or more, such as (4, 4, 4); got {latent!r}."
+            )
         latent = [as_count(count, "each of latent, the channels of the levels,") for count in latent]
-        if not latent:
-            raise ShapeError("The network has one level of latent variables or more: give latent=(8, 8, 8).")
         blocks, outputs = as_count(blocks, "blocks"), as_count(outputs, "outputs")
         size = coarse_shape(image_shape, widths)
         #: The arguments that build it again.

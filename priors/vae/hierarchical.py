@@ -62,7 +62,7 @@ class HierarchicalVAE(GaussianAutoencoder):
         image_shape: Sequence[int],
         *,
         value_range: tuple[float, float] = (0.0, 1.0),
-        latent: Sequence[int] = (8, 8, 8),
+        latent: Sequence[int] = (4, 4, 4),
         widths: Sequence[int] = (32, 64),
         blocks: int = 1,
         observation: str = "logistic",
