@@ -185,7 +185,7 @@ class VAELearning(Learning):
 
 @dataclass(frozen=True)
 class HierarchicalVAELearning(Learning):
-    """Learn to draw images, and a tighter bound of their probability: an autoencoder with levels."""
+    """Learn to draw images, and a bound of their probability: an autoencoder with levels."""
 
     prior = "invgen.priors.HierarchicalVAE"
 

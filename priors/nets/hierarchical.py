@@ -161,17 +161,18 @@ class ChainDecoder(nn.Module):
         )
 
     def forward(self, noise: Tensor) -> Tensor:
-        for step in self.chain():
-            noise = step(noise)
-        return noise
+        for down in self._downwards():
+            noise = down(noise)
+        found: Tensor = self.pixels(noise.unflatten(1, self.shapes[0]))
+        return found
 
     def chain(self) -> list[Callable[[Tensor], Tensor]]:
-        """The maps that `forward` is made of: down one level each, and to the pixels.
+        """The maps that `forward` is made of: down one level each, and then those of the pixels.
 
         Those between levels return the latent variables of a level before the numbers of all levels below.
         """
-        downwards = reversed(range(len(self.levels)))
-        return [*(partial(self._down, level) for level in downwards), self._pixels]
+        entrance, decoder = self.pixels
+        return [*self._downwards(), lambda z: entrance(z.unflatten(1, self.shapes[0])), *decoder.chain()]
 
     def split(self, numbers: Tensor) -> list[Tensor]:
         """The numbers of each level, of the last one first."""
@@ -184,16 +185,15 @@ class ChainDecoder(nn.Module):
         found = [level(above) for level, above in zip(self.levels, levels[1:], strict=True)]
         return [*found, (torch.zeros_like(levels[-1]), torch.zeros_like(levels[-1]))]
 
+    def _downwards(self) -> list[Callable[[Tensor], Tensor]]:
+        return [partial(self._down, level) for level in reversed(range(len(self.levels)))]
+
     def _down(self, level: int, numbers: Tensor) -> Tensor:
         above, own = (math.prod(shape) for shape in (self.shapes[level + 1], self.shapes[level]))
         z, noise, rest = numbers.tensor_split((above, above + own), dim=1)
         mean, log_var = self.levels[level](z.unflatten(1, self.shapes[level + 1]))
         below = mean + (log_var / 2).exp() * noise.unflatten(1, self.shapes[level])
         return torch.cat([below.flatten(1), rest], dim=1)
-
-    def _pixels(self, first: Tensor) -> Tensor:
-        found: Tensor = self.pixels(first.unflatten(1, self.shapes[0]))
-        return found
 
 
 class _Posterior(nn.Module):
