@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -123,7 +123,8 @@ class HierarchicalAutoencoder(nn.Module):
 
     def forward(self, images: Tensor, noise: Tensor) -> tuple[list[Level], Tensor]:
         """Levels that are drawn by ``noise`` (N, numbers of all levels), and the outputs given the first."""
-        levels = self.draw(*self.encoders[0](images), noise)
+        mean, log_var = self.encoders[0](images)
+        levels = self.draw(mean, log_var, noise)
         return levels, self.decoder.pixels(levels[0].z)
 
     def draw(self, mean: Tensor, log_var: Tensor, noise: Tensor) -> list[Level]:
@@ -171,7 +172,8 @@ class ChainDecoder(nn.Module):
 
         Those between levels return the latent variables of a level before the numbers of all levels below.
         """
-        entrance, decoder = self.pixels
+        entrance: Any = self.pixels[0]
+        decoder: Any = self.pixels[1]
         return [*self._downwards(), lambda z: entrance(z.unflatten(1, self.shapes[0])), *decoder.chain()]
 
     def split(self, numbers: Tensor) -> list[Tensor]:

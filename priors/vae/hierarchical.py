@@ -9,6 +9,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from invgen.core.errors import DtypeError
 from invgen.priors.image_format import ImageFormat
 from invgen.priors.nets.hierarchical import HierarchicalAutoencoder, Level
 from invgen.priors.trainable import seeded
@@ -32,14 +33,19 @@ class HierarchicalVAE(GaussianAutoencoder):
 
     Parameters
     ----------
-    network : torch.nn.Module
-        Such as `invgen.priors.nets.HierarchicalAutoencoder`. It sees images as channels in the unit -1 to 1.
+    network : HierarchicalAutoencoder
+        It sees images as channels in the unit -1 to 1.
     image_format, observation, mixtures
         Of the images and their pixels: see `invgen.priors.vae.base.PixelDecoder`.
 
+    Attributes
+    ----------
+    latent_shapes : tuple of tuples
+        Of the levels, z_1 first.
+
     Raises
     ------
-    ParameterError
+    DtypeError, ParameterError
     """
 
     family = "hierarchical-vae"
@@ -52,8 +58,12 @@ class HierarchicalVAE(GaussianAutoencoder):
         observation: str = "logistic",
         mixtures: int = 1,
     ) -> None:
+        if not isinstance(network, HierarchicalAutoencoder):
+            raise DtypeError(
+                f"HierarchicalVAE expects a HierarchicalAutoencoder; got {type(network).__name__}."
+            )
         super().__init__(image_format, observation, mixtures, network=network)
-        self.latent_shapes: tuple[tuple[int, ...], ...] = network.latent_shapes  # type: ignore[assignment]
+        self.latent_shapes = network.latent_shapes
         self.latent_shape = (sum(map(math.prod, self.latent_shapes)),)
 
     @classmethod

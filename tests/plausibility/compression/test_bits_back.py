@@ -98,6 +98,22 @@ def test_an_image_of_too_few_bits_for_any_draw():
     assert (found == image).all()
 
 
+def test_latent_variables_beyond_the_bins_come_back():
+    """Means of up to 50 and more, where bins end at 16: more bits, and the same images."""
+    prior = prior_of(3)
+    network = prior.networks()["network"]
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for encoder in network.encoders:
+            for parameter in encoder.parameters():
+                parameter += 30 * torch.randn(parameter.shape, generator=generator)
+    code, images = hierarchical_vae_code(prior.with_networks({"network": network})), noise(12)
+    with Exact():
+        mean, _ = code._levels[0].encoder(code._pixels.values[images])
+    assert mean.abs().max() > 32
+    assert (back(code, code_of(code, images), 12) == images).all()
+
+
 def test_a_vae_is_a_hierarchy_of_one_level():
     """The same bits, but for bins and steps, as by hand: draw, push the pixels, push the latent variables."""
     prior = prior_of(1, priors.VAE)

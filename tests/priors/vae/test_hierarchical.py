@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 import invgen as ig
-from invgen.core.errors import DataError, ParameterError, ShapeError
+from invgen.core.errors import DataError, FileError, ParameterError, ShapeError
 from invgen.priors import VAE, Density, Generator, HierarchicalVAE, ImageFormat, Sampler
+from invgen.priors.files import checkpoints
 from invgen.priors.nets.hierarchical import HierarchicalAutoencoder
 from invgen.priors.vae.gaussian import divergence
 from invgen.priors.vae.observations import Gaussian
@@ -243,6 +244,21 @@ def test_the_numbers_of_levels_are_those_of_a_generator():
         prior.decode(normal(3))
     with pytest.raises(DataError, match="16 levels from 0 to 1"):
         prior.elbo(pictures(prior) + 1)
+
+
+def test_files_that_contradict_themselves_are_refused(tmp_path):
+    prior, path = small("bernoulli"), tmp_path / "prior.safetensors"
+    prior.save(path)
+    header, tensors = checkpoints.read(path)
+    other = VAE.untrained((8, 12), latent=4, widths=(8, 8), observation="bernoulli")
+    other.save(path)
+    foreign, foreign_tensors = checkpoints.read(path)
+    with pytest.raises(FileError, match="expects a HierarchicalAutoencoder; got VariationalAutoencoder"):
+        HierarchicalVAE.restored(path, {**header, "architecture": foreign["architecture"]}, foreign_tensors)
+    with pytest.raises(FileError):
+        HierarchicalVAE.restored(path, header, dict(list(tensors.items())[1:]))
+    with pytest.raises(FileError):
+        HierarchicalVAE.restored(path, {**header, "observation": "gaussian"}, tensors)
 
 
 @pytest.mark.parametrize(
