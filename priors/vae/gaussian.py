@@ -122,9 +122,9 @@ class GaussianAutoencoder(PixelDecoder, NormalLatents):
     def elbo(self, x: Tensor, seed: int = 0) -> Tensor:
         """The evidence lower bound of images, by one sample of the latent variables, shape of the batch.
 
-        Kingma and Welling (2014), eq. 7, with the divergence of the posterior from the prior in closed form.
-        In expectation over seeds at most the logarithm of the probability of the image, for images of a
-        number of levels, else of its density, in the images' unit.
+        Kingma and Welling (2014), eq. 7, with the divergence of the posterior from the prior in closed form
+        as far as there is one. In expectation over seeds at most the logarithm of the probability of the
+        image, for images of a number of levels, else of its density, in the images' unit.
 
         Parameters
         ----------
