@@ -211,10 +211,15 @@ class _Posterior(nn.Module):
 
 
 class _Prior(nn.Module):
-    """Mean and log variance of a level."""
+    """Mean and log variance of a level, at first those of a standard Gaussian.
 
-    def __init__(self, network: nn.Module) -> None:
+    The posteriors between levels are not zero at first: where neither said anything of the level below, the
+    gradients of both would be zero, and the levels stay unused.
+    """
+
+    def __init__(self, network: _Between) -> None:
         super().__init__()
+        zeroed(network.last)
         self.network = network
 
     def forward(self, above: Tensor) -> tuple[Tensor, Tensor]:
@@ -223,13 +228,13 @@ class _Prior(nn.Module):
 
 
 class _Between(nn.Module):
-    """Maps to maps of the same size; zero at first."""
+    """Maps to maps of the same size."""
 
     def __init__(self, channels: int, width: int, outputs: int, blocks: int) -> None:
         super().__init__()
         self.first = nn.Conv2d(channels, width, 3, padding=1)
         self.blocks = nn.Sequential(*(ResidualBlock(width) for _ in range(blocks)))
-        self.last = zeroed(nn.Conv2d(width, outputs, 3, padding=1))
+        self.last = nn.Conv2d(width, outputs, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.first(x.contiguous(memory_format=torch.channels_last))

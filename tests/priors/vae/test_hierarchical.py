@@ -119,6 +119,14 @@ def test_the_divergence_of_one_level_is_that_of_a_vae():
     torch.testing.assert_close(found, divergence(level.mean.flatten(1), level.log_var.flatten(1)))
 
 
+def test_each_level_knows_the_one_below_before_it_learns():
+    """Posteriors and priors that both know nothing are a stationary point, where levels stay unused."""
+    network = HierarchicalVAE.untrained((4, 4), latent=(2, 2, 2), widths=(8,)).networks()["network"]
+    levels, _ = network(torch.rand(2, 1, 4, 4), normal(2, 24, dtype=torch.float32))
+    assert all((level.mean[0] - level.mean[1]).abs().max() > 0.01 for level in levels[1:])
+    assert all(not level.prior_mean.any() for level in levels)
+
+
 KINDS = {
     "logistic": {"levels": 16, "mixtures": 2},
     "bernoulli": {},
