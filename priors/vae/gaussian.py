@@ -49,6 +49,10 @@ class GaussianAutoencoder(PixelDecoder, NormalLatents):
         """An estimate, by one draw, of the divergence of the posterior from the prior, (N,)."""
         raise NotImplementedError
 
+    def _learned_divergence(self, *drawn: Any) -> Tensor:
+        """What the loss has in its place, the mean of a batch."""
+        return self._divergence(*drawn).mean()
+
     def _posterior(self, network: Any, images: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance of the latent variables that pixels are decoded from."""
         raise NotImplementedError
@@ -71,8 +75,8 @@ class GaussianAutoencoder(PixelDecoder, NormalLatents):
         """
         noise = torch.randn(len(images), self.latent_shape[0], generator=generator, device=images.device)
         *drawn, parameters = networks["network"](images, noise)
-        bound = -self._observation.nll(images, parameters.float()) - self._divergence(*drawn)
-        return -bound.mean() / (self._size * math.log(2))
+        nll = self._observation.nll(images, parameters.float()).mean()
+        return (nll + self._learned_divergence(*drawn)) / (self._size * math.log(2))
 
     def _decoder(self, like: Tensor) -> nn.Module:
         network: nn.Module = self._network(like).decoder

@@ -9,7 +9,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from invgen.core.errors import DtypeError
+from invgen.core.errors import DtypeError, ParameterError
 from invgen.priors.image_format import ImageFormat
 from invgen.priors.nets.hierarchical import HierarchicalAutoencoder, Level
 from invgen.priors.trainable import seeded
@@ -37,6 +37,9 @@ class HierarchicalVAE(GaussianAutoencoder):
         It sees images as channels in the unit -1 to 1.
     image_format, observation, mixtures
         Of the images and their pixels: see `invgen.priors.vae.base.PixelDecoder`.
+    free_bits : float
+        For each latent variable above the first level, in training: a divergence of so many is no loss.
+        Without free bits a network that begins to learn leaves the upper levels unused.
 
     Attributes
     ----------
@@ -57,6 +60,7 @@ class HierarchicalVAE(GaussianAutoencoder):
         *,
         observation: str = "logistic",
         mixtures: int = 1,
+        free_bits: float = 0.04,
     ) -> None:
         if not isinstance(network, HierarchicalAutoencoder):
             raise DtypeError(
@@ -64,7 +68,14 @@ class HierarchicalVAE(GaussianAutoencoder):
             )
         super().__init__(image_format, observation, mixtures, network=network)
         self.latent_shapes = network.latent_shapes
+        if not 0 <= free_bits < math.inf:
+            raise ParameterError(f"free_bits is a number of bits, zero or more; got {free_bits}.")
+        self.free_bits = float(free_bits)
         self.latent_shape = (sum(map(math.prod, self.latent_shapes)),)
+
+    @classmethod
+    def _parameter_names(cls) -> tuple[str, ...]:
+        return *super()._parameter_names(), "free_bits"
 
     @classmethod
     def untrained(
@@ -78,6 +89,7 @@ class HierarchicalVAE(GaussianAutoencoder):
         observation: str = "logistic",
         levels: int = 256,
         mixtures: int = 5,
+        free_bits: float = 0.04,
         seed: int = 0,
     ) -> Self:
         """A convolutional one, whose weights follow from the seed.
@@ -96,6 +108,8 @@ class HierarchicalVAE(GaussianAutoencoder):
         observation : {"logistic", "bernoulli", "gaussian"}
         levels, mixtures : int
             Of the observation "logistic"; the others have their own.
+        free_bits : float
+            See the class.
         seed : int
 
         Raises
@@ -107,7 +121,7 @@ class HierarchicalVAE(GaussianAutoencoder):
         outputs = channels * observation_model(observation, images.levels, mixtures).numbers
         shape = (channels, *image_shape[-2:])
         network = seeded(HierarchicalAutoencoder, seed, shape, outputs, latent, widths, blocks)
-        return cls(network, images, observation=observation, mixtures=mixtures)
+        return cls(network, images, observation=observation, mixtures=mixtures, free_bits=free_bits)
 
     def encode(self, x: Tensor) -> Posterior:
         """An approximate posterior of the latent variables of images ``(*batch, *image)``.
@@ -134,13 +148,18 @@ class HierarchicalVAE(GaussianAutoencoder):
         return Posterior(*self._in_parts(encoded, seen).reshape(*batch, -1).chunk(2, dim=-1))
 
     def _divergence(self, *drawn: list[Level]) -> Tensor:
-        """At the top in closed form, as are the entropies below; the logarithms of the priors by the draw."""
-        *levels, top = drawn[0]
-        found = divergence(top.mean.flatten(1), top.log_var.flatten(1))
-        for level in levels:
-            entropy = (1 + math.log(2 * math.pi) + level.log_var).flatten(1).sum(1) / 2
-            found = found - entropy - _log_density(level.z, level.prior_mean, level.prior_log_var)
-        return found
+        return torch.stack(_divergences(*drawn)).sum(0)
+
+    def _learned_divergence(self, *drawn: list[Level]) -> Tensor:
+        """With free bits, Kingma et al. (2016), eq. 15, for all levels above the first together.
+
+        Their sum is a divergence, of ``q(z_2, ... | z_1)`` from ``p(z_2, ...)``; one level alone is none.
+        """
+        first, *others = (each.mean() for each in _divergences(*drawn))
+        if not others:
+            return first
+        count = sum(map(math.prod, self.latent_shapes[1:]))
+        return first + torch.stack(others).sum().clamp(min=self.free_bits * count * math.log(2))
 
     def _posterior(self, network: Any, images: Tensor) -> tuple[Tensor, Tensor]:
         mean, log_var = network.encoders[0](images)
@@ -157,6 +176,19 @@ class HierarchicalVAE(GaussianAutoencoder):
             found = found + _log_density(level.z, level.prior_mean, level.prior_log_var)
             found = found - _log_density(level.z, level.mean, level.log_var)
         return found.reshape(len(noise), -1)
+
+
+def _divergences(levels: list[Level]) -> list[Tensor]:
+    """An estimate for each level, (N,), whose sum is the divergence of the posterior from the prior.
+
+    At the top in closed form, as are the entropies below; the logarithms of the priors by the draw.
+    """
+    *lower, top = levels
+    found = []
+    for level in lower:
+        entropy = (1 + math.log(2 * math.pi) + level.log_var).flatten(1).sum(1) / 2
+        found.append(-entropy - _log_density(level.z, level.prior_mean, level.prior_log_var))
+    return [*found, divergence(top.mean.flatten(1), top.log_var.flatten(1))]
 
 
 def _log_density(z: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:

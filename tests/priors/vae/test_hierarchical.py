@@ -127,6 +127,24 @@ def test_each_level_knows_the_one_below_before_it_learns():
     assert all(not level.prior_mean.any() for level in levels)
 
 
+def test_free_bits_keep_the_loss_of_levels_above_the_first_from_falling_further():
+    """The loss is the bound where they take more, else what they may take and the bound of the first one."""
+    x = 2 * pictures(small())[None, None] - 1
+    losses = {}
+    for bits in (0.0, 100.0):
+        prior = small(free_bits=bits)
+        losses[bits] = float(prior.loss(prior.networks(), x, torch.Generator().manual_seed(0)))
+    network, generator = prior.networks()["network"], torch.Generator().manual_seed(0)
+    levels, parameters = network(x, torch.randn(1, NUMBERS, generator=generator))
+    nll, size = float(prior._observation.nll(x, parameters)), 96 * math.log(2)
+    assert losses[0.0] == pytest.approx((nll + float(prior._divergence(levels))) / size, rel=1e-5)
+    level = levels[0]
+    cross = torch.distributions.Normal(level.prior_mean, (level.prior_log_var / 2).exp()).log_prob(level.z)
+    entropy = torch.distributions.Normal(level.mean, (level.log_var / 2).exp()).entropy()
+    first = float(-(cross + entropy).sum())
+    assert losses[100.0] == pytest.approx((nll + first) / size + 100 * (NUMBERS - 12) / 96, rel=1e-5)
+
+
 KINDS = {
     "logistic": {"levels": 16, "mixtures": 2},
     "bernoulli": {},
@@ -278,6 +296,8 @@ def test_files_that_contradict_themselves_are_refused(tmp_path):
         ({"latent": 4}, ParameterError, "one level or more.* got 4"),
         ({"widths": ()}, ShapeError, "one width or more"),
         ({"blocks": 0}, ParameterError, "blocks"),
+        ({"free_bits": -1.0}, ParameterError, "free_bits"),
+        ({"free_bits": math.nan}, ParameterError, "free_bits"),
         ({"observation": "poisson"}, ParameterError, "'poisson'"),
     ],
 )
