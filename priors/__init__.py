@@ -17,7 +17,7 @@ folder              holds
 `generators`        any network of latent variables as a generator, `from_module`
 `flow`              normalizing flows: `Flow` of images, `VectorFlow` of vectors
 `energy`            energy models, `EnergyModel`
-`vae`               variational autoencoders: `VAE`, and `VQVAE` with discrete codes
+`vae`               variational autoencoders: `VAE`, `HierarchicalVAE`, `VQVAE` with discrete codes
 `nets`              architectures of networks, one in each file
 `training`          training of networks: `invgen.priors.training`
 `files`             `load` and `about`: files of this package, and published diffusion models
@@ -82,7 +82,7 @@ from invgen.priors.penalties import (
     TotalVariation,
     Wavelet,
 )
-from invgen.priors.vae import VAE, VQVAE
+from invgen.priors.vae import VAE, VQVAE, HierarchicalVAE
 
 __all__ = [
     "BM3D",
@@ -107,6 +107,7 @@ __all__ = [
     "GaussianMixture",
     "Generator",
     "GroupSparsity",
+    "HierarchicalVAE",
     "Histogram",
     "ImageFormat",
     "KernelDensity",

@@ -169,6 +169,7 @@ _DENSITIES = (
     *("Gaussian", "GaussianMixture", "KernelDensity", "TangentKernelDensity"),
     *("Histogram", "NearestNeighbors", "NeuralCDF"),
     *("Diffusion", "Flow", "VectorFlow", "Autoregressive", "ContextTable", "VAE", "VQVAE"),
+    "HierarchicalVAE",
 )
 
 

@@ -184,6 +184,23 @@ class VAELearning(Learning):
 
 
 @dataclass(frozen=True)
+class HierarchicalVAELearning(Learning):
+    """Learn to draw images, and a bound of their probability: an autoencoder with levels."""
+
+    prior = "invgen.priors.HierarchicalVAE"
+
+    latent: tuple[int, ...] | None = option(
+        Counts(), "Channels of each level of latent variables, the one next to the image first."
+    )
+    observation: str | None = option(
+        Choice(("logistic", "bernoulli", "gaussian")),
+        "Distribution of a pixel given the latent variables: logistic, for images of 8 bits; bernoulli, for "
+        "black and white; gaussian.",
+    )
+    widths: tuple[int, ...] | None = _widths("Channels of the networks at each resolution, finest first.")
+
+
+@dataclass(frozen=True)
 class VQVAELearning(Learning):
     """Learn images as codes of a small book, and what codes go together: a vector-quantized autoencoder."""
 
@@ -254,6 +271,7 @@ FAMILIES: dict[str, type[Learning]] = {
     "denoiser": DenoiserLearning,
     "gan": GANLearning,
     "vae": VAELearning,
+    "hierarchical-vae": HierarchicalVAELearning,
     "vq-vae": VQVAELearning,
     "flow": FlowLearning,
     "autoregressive": AutoregressiveLearning,

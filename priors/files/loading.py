@@ -21,6 +21,7 @@ from invgen.priors.flow import Flow, VectorFlow
 from invgen.priors.gan import GAN
 from invgen.priors.generators.module import ModuleGenerator
 from invgen.priors.learned import Learned
+from invgen.priors.vae.hierarchical import HierarchicalVAE
 from invgen.priors.vae.model import VAE
 from invgen.priors.vae.vq_vae import VQVAE
 
@@ -33,6 +34,7 @@ FAMILIES: dict[str, type[Learned]] = {
         GAN,
         VAE,
         VQVAE,
+        HierarchicalVAE,
         Autoregressive,
         ContextTable,
         DenoisingAutoencoder,

@@ -5,6 +5,7 @@ from invgen.priors.nets.autoencoders import VariationalAutoencoder
 from invgen.priors.nets.dcgan import DCDiscriminator, DCGenerator
 from invgen.priors.nets.edm import EDM
 from invgen.priors.nets.energies import ImageEnergy, VectorEnergy
+from invgen.priors.nets.hierarchical import HierarchicalAutoencoder
 from invgen.priors.nets.masked import GatedMaskedCNN
 from invgen.priors.nets.mlp import MLP
 from invgen.priors.nets.multiscale import MultiscaleFlow
@@ -20,6 +21,7 @@ __all__ = [
     "DCDiscriminator",
     "DCGenerator",
     "GatedMaskedCNN",
+    "HierarchicalAutoencoder",
     "ImageEnergy",
     "MultiscaleFlow",
     "Perceptron",

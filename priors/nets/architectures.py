@@ -14,6 +14,7 @@ from invgen.priors.nets.autoencoders import VariationalAutoencoder
 from invgen.priors.nets.dcgan import DCDiscriminator, DCGenerator
 from invgen.priors.nets.dhariwal import DhariwalUNet
 from invgen.priors.nets.energies import ImageEnergy, VectorEnergy
+from invgen.priors.nets.hierarchical import HierarchicalAutoencoder
 from invgen.priors.nets.masked import GatedMaskedCNN
 from invgen.priors.nets.mlp import MLP
 from invgen.priors.nets.monotone import MonotoneCDF
@@ -34,6 +35,7 @@ ARCHITECTURES: dict[str, type[nn.Module]] = {
         DCGenerator,
         DhariwalUNet,
         GatedMaskedCNN,
+        HierarchicalAutoencoder,
         ImageEnergy,
         MonotoneCDF,
         MultiscaleFlow,

@@ -1,6 +1,8 @@
 """Variational autoencoders."""
 
-from invgen.priors.vae.model import VAE, Posterior
+from invgen.priors.vae.gaussian import Posterior
+from invgen.priors.vae.hierarchical import HierarchicalVAE
+from invgen.priors.vae.model import VAE
 from invgen.priors.vae.vq_vae import VQVAE
 
-__all__ = ["VAE", "VQVAE", "Posterior"]
+__all__ = ["VAE", "VQVAE", "HierarchicalVAE", "Posterior"]

@@ -168,6 +168,18 @@ GENERATIVE = {
             UNBOUNDED,
         ),
     },
+    "HierarchicalVAE": {
+        # of fewer than 16 numbers, which PyTorch draws alike in both precisions
+        "logistic": (untrained("HierarchicalVAE", (8, 8), latent=(1, 1, 1), widths=(8, 8)), {}),
+        "bernoulli": (
+            untrained("HierarchicalVAE", (2, 2), latent=(2, 1), widths=(8,), observation="bernoulli"),
+            {},
+        ),
+        "gaussian": (
+            untrained("HierarchicalVAE", (3, 4, 4), latent=(2, 1), widths=(8,), observation="gaussian"),
+            UNBOUNDED,
+        ),
+    },
     "VQVAE": {
         # the gradient of a decoder that quantizes is none of finite differences
         "logistic": (

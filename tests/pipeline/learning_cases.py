@@ -59,6 +59,7 @@ CASES = {
     "pixels": {"levels": 4},
     "gan": {"latent": 4, "widths": (8, 4)},
     "vae": {"latent": 3, "widths": (8,)},
+    "hierarchical-vae": {"latent": (2, 1), "widths": (8,)},
     "vq-vae": {"codes": 5, "widths": (8, 8)},
     "flow": {"scales": 1, "width": 8},
     "autoregressive": {"width": 8, "layers": 1, "mixtures": 2},

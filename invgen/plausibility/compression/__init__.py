@@ -8,7 +8,9 @@ file                holds
 `container`         the format of these files, byte by byte
 `autoregressive`    range codes of `Autoregressive`, and of maps by its networks
 `context_table`     range codes of `ContextTable`
-`latent`            bits back for `VAE`, and codes of `VQVAE`
+`bits_back`         codes of `VAE` and `HierarchicalVAE`
+`codebook`          codes of `VQVAE`
+`pixels`            independent pixels given what these decode
 `frequencies`       whole numbers in place of probabilities
 `exact`, `tables`   networks in arithmetic without any rounding that depends on the machine
 `coders`            the entropy coders of `constriction`

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -128,7 +129,7 @@ class AutoregressiveCode:
 
         self._maps = Maps(network, images.levels, values.__getitem__, of_channel)
         self.fingerprint = fingerprint_of(prior, **parameters_of(network))
-        self.at_once = images_at_once(images.shape, images.levels)
+        self.at_once, self.symbols = images_at_once(images.shape, images.levels), math.prod(images.shape)
 
     def encode(self, images: Tensor, coded: Tensor) -> bytes:
         """The code of levels ``(N, C, H, W)``, int64, where `coded`, ``(N, H, W)``, is true."""

@@ -33,7 +33,7 @@ def compress(images: np.ndarray, prior: Prior) -> bytes:
         Shape (*batch, H, W); for a prior of images with C channels (*batch, C, H, W) or (*batch, H, W, C).
         Whole numbers below the number of levels of the prior. Images of another size than the prior's are
         cut into tiles of its size. Where tiles stick out at the right and below, nothing is coded.
-    prior : Autoregressive, ContextTable, VAE or VQVAE, or the name or the file of one
+    prior : Autoregressive, ContextTable, VAE, HierarchicalVAE or VQVAE, or the name or the file of one
         `decompress` needs the same one. It finds it by itself where it is given by a name that comes with
         the package.
 
@@ -179,7 +179,7 @@ class CompressedImages:
         total, kept, held = self.count * tiling.count, list[np.ndarray](), 0
         for first in range(0, total, code.at_once):
             number = min(code.at_once, total - first)
-            data = self._reader.chunk(number, math.prod(tile))
+            data = self._reader.chunk(number, code.symbols)
             tiles = torch.zeros(number, *tile, dtype=torch.long)
             code.decode(data, tiles, tiling.coded(first, number))
             kept, held = [*kept, tiles.numpy().astype(np.uint8)], held + number

@@ -13,9 +13,10 @@ from torch import Tensor
 from invgen import priors
 from invgen.core.errors import CapabilityError, ShapeError
 from invgen.plausibility.compression.autoregressive import AutoregressiveCode
+from invgen.plausibility.compression.bits_back import hierarchical_vae_code, vae_code
+from invgen.plausibility.compression.codebook import VQVAECode
 from invgen.plausibility.compression.container import AXES
 from invgen.plausibility.compression.context_table import ContextTableCode
-from invgen.plausibility.compression.latent import VAECode, VQVAECode
 from invgen.plausibility.compression.tiles import Tiling
 from invgen.priors.files.checkpoints import shipped
 
@@ -34,10 +35,13 @@ class Code(Protocol):
         Of all that the code follows from.
     at_once : int
         Images that are coded together, at most.
+    symbols : int
+        Pixels and latent variables of an image.
     """
 
     fingerprint: bytes
     at_once: int
+    symbols: int
 
     def encode(self, images: Tensor, coded: Tensor) -> bytes:
         """The code of levels ``(N, C, H, W)``, int64, where `coded`, ``(N, H, W)``, is true."""
@@ -49,7 +53,8 @@ class Code(Protocol):
 _CODES: dict[type, Callable[[Any], Code]] = {
     priors.Autoregressive: AutoregressiveCode,
     priors.ContextTable: ContextTableCode,
-    priors.VAE: VAECode,
+    priors.HierarchicalVAE: hierarchical_vae_code,
+    priors.VAE: vae_code,
     priors.VQVAE: VQVAECode,
 }
 

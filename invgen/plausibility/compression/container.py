@@ -24,8 +24,8 @@ offset  bytes    chunk
 0       4        number of tiles
 4       4        number of bytes k of their code
 8       4        checksum
-12      k        code: words of 4 bytes of a range coder; for a `VAE` see
-                 `invgen.plausibility.compression.latent.VAECode`
+12      k        code: words of 4 bytes of a range coder; for a `VAE` or a
+                 `HierarchicalVAE` see `invgen.plausibility.compression.bits_back.BitsBackCode`
 12+k    4        CRC-32 of the pixels of these tiles, ``(tiles, C, h, w)``, zero outside of the image
 16+k    4        checksum
 ======  =======  =======================================================================================
@@ -66,9 +66,9 @@ _HEADER, _LONGEST_NAME = struct.Struct("<HBBI32s"), 255
 #: Number of axes of an array, at most.
 AXES = 8
 
-#: Bytes of the code of a pixel, at most (a symbol takes up to 24 bits), and of what belongs to a tile and to
-#: a chunk beside: latent variables, and the ends of coders.
-_OF_PIXEL, _OF_TILE, _OF_CHUNK = 4, 2**12, 2**16
+#: Bytes of the code of a symbol, at most (one takes up to 24 bits), and of what belongs to a tile and to a
+#: chunk beside: steps, and the ends of coders.
+_OF_SYMBOL, _OF_TILE, _OF_CHUNK = 4, 2**12, 2**16
 
 
 @dataclass(frozen=True)
@@ -161,11 +161,11 @@ class Reader:
         self._check("the header")
         self.header = Header(fingerprint, shape, name.decode(errors="replace"))
 
-    def chunk(self, number: int, pixels: int) -> bytes:
-        """The code of the next tiles, so many of so many pixels each."""
+    def chunk(self, number: int, symbols: int) -> bytes:
+        """The code of the next tiles, so many of so many symbols each."""
         found, length = struct.unpack("<II", self._get(8))
         self._check("a chunk")
-        if found != number or length > _OF_CHUNK + number * (_OF_TILE + _OF_PIXEL * pixels):
+        if found != number or length > _OF_CHUNK + number * (_OF_TILE + _OF_SYMBOL * symbols):
             raise FileError("The file is damaged: it has a chunk that makes no sense.")
         code = self._get(length)
         (self._expected,) = struct.unpack("<I", self._get(4))

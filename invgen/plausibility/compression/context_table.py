@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 import numpy as np
@@ -29,7 +30,7 @@ class ContextTableCode:
         assert images.levels is not None
         self._prior, self._levels = prior, torch.arange(images.levels)
         self.fingerprint = fingerprint_of(prior, **prior._tensors())
-        self.at_once = images_at_once(images.shape, images.levels)
+        self.at_once, self.symbols = images_at_once(images.shape, images.levels), math.prod(images.shape)
 
     def encode(self, images: Tensor, coded: Tensor) -> bytes:
         """As of `AutoregressiveCode`."""

@@ -76,15 +76,14 @@ def bernoulli(log_odds: Tensor) -> Tensor:
     return _differences(tables.logistic_cdf()(-log_odds)[..., None])
 
 
-def normal(means: Tensor, log_variances: Tensor, bins: int) -> Tensor:
-    """Of Gaussians, in bins of equal mass of the standard Gaussian; parameters of one shape (...).
+def normal(means: Tensor, log_variances: Tensor, edges: Tensor) -> Tensor:
+    """Of Gaussians, in bins between edges, multiples of 2 ** -16; parameters of one shape (...).
 
     Returns
     -------
-    tensor, shape (..., bins)
+    tensor, shape (..., edges + 1)
     """
     inverse = tables.exponential()(-log_variances / 2)
-    edges = torch.tensor(tables.normal_quantiles(bins), dtype=torch.float64) / 2**BITS
     distance = (edges - means.clamp(-_FARTHEST, _FARTHEST)[..., None]).mul_(inverse[..., None])
     return _differences(tables.normal_cdf()(distance))
 

@@ -33,13 +33,24 @@ def vae():
     return randomized(priors.VAE.untrained((8, 8), latent=3, widths=(4, 8), blocks=1))
 
 
+def hierarchical_vae():
+    return randomized(priors.HierarchicalVAE.untrained((8, 8), latent=(3, 2, 1), widths=(4, 8), mixtures=2))
+
+
 def vq_vae():
     return randomized(
         priors.VQVAE.untrained((8, 4), codes=7, code_width=3, widths=(4, 8), blocks=1, layers=1)
     )
 
 
-FAMILIES = {"softmax": softmax, "logistics": logistics, "table": table, "vae": vae, "vq-vae": vq_vae}
+FAMILIES = {
+    "softmax": softmax,
+    "logistics": logistics,
+    "table": table,
+    "vae": vae,
+    "hierarchical-vae": hierarchical_vae,
+    "vq-vae": vq_vae,
+}
 
 
 @pytest.fixture(scope="session")

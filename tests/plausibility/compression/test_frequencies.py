@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from invgen.plausibility.compression import frequencies
+from invgen.plausibility.compression import frequencies, tables
 from invgen.plausibility.compression.coders import Decoder, Encoder, Stack, less_one
 from invgen.plausibility.compression.frequencies import TOTAL
 from invgen.priors.nets.logistics import level_log_prob
@@ -38,7 +38,8 @@ def of_normal():
     means, log_variances = on_grid(50, scale=1), on_grid(50, scale=1) - 3
     edges = torch.special.ndtri(torch.arange(1025, dtype=torch.float64) / 1024)
     below = torch.special.ndtr((edges - means[:, None]) / (log_variances / 2).exp()[:, None])
-    return frequencies.normal(means, log_variances, 1024), below.diff(dim=-1)
+    whole = torch.tensor(tables.normal_quantiles(1024), dtype=torch.float64) / 2**16
+    return frequencies.normal(means, log_variances, whole), below.diff(dim=-1)
 
 
 @pytest.mark.parametrize("made", [of_softmax, of_logistics, of_bernoulli, of_normal])
@@ -61,7 +62,7 @@ def test_extremes_add_up():
         frequencies.logistics(huge[:, None], huge.flip(0)[:, None], huge[:, None], 256),
         frequencies.logistics(huge, huge, -huge, 2),
         frequencies.bernoulli(huge),
-        frequencies.normal(huge, huge.flip(0), 1024),
+        frequencies.normal(huge, huge.flip(0), torch.arange(-9.0, 9.0).double()),
         frequencies.shared(torch.tensor([1.0, 0, 0], dtype=torch.float64), TOTAL),
     ):
         assert (found.sum(-1) == TOTAL).all()

@@ -52,6 +52,11 @@ def test_a_training_script_writes_a_prior_and_what_it_was_made_of(name, tmp_path
         ("flow", ["--width", "8"], "20 test digits: 8."),
         ("vae", ["--widths", "8", "8", "--weighted", "4"], "the first 4: 100 importance-weighted samples: "),
         (
+            "hierarchical_vae",
+            ["--widths", "8", "8", "--latent", "2", "1", "--weighted", "4"],
+            "the first 4: 100 importance-weighted samples: ",
+        ),
+        (
             "autoregressive",
             ["--width", "8", "--layers", "1", "--softmax", "1"],
             "bits per dimension of 20 test digits",
@@ -71,9 +76,10 @@ def test_a_density_of_digits_is_trained_and_its_file_measured(name, options, sai
     done = subprocess.run(command, cwd=tmp_path, env=ONE_THREAD, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert said in done.stdout
-    prior = ig.priors.load(tmp_path / f"digits-{name}.safetensors")
+    name = f"digits-{name.replace('_', '-')}"
+    prior = ig.priors.load(tmp_path / f"{name}.safetensors")
     assert prior.card["training"].items() >= {"steps": 1, "batch": 4, "seed": 0}.items()
-    assert list((tmp_path / f"digits-{name}").rglob("step-*1.png"))
+    assert list((tmp_path / name).rglob("step-*1.png"))
 
 
 def test_a_file_gets_what_a_test_of_anomalies_needs_and_keeps_its_tensors(tmp_path):

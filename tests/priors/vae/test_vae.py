@@ -116,12 +116,12 @@ def test_the_bound_is_the_same_in_parts(monkeypatch):
 
 
 def test_the_divergence_is_that_of_torch():
-    from invgen.priors.vae.model import _divergence
+    from invgen.priors.vae.gaussian import divergence
 
     mean, log_var = normal(5, 4), normal(5, 4, seed=1)
     q = torch.distributions.Normal(mean, (log_var / 2).exp())
     expected = torch.distributions.kl_divergence(q, torch.distributions.Normal(0.0, 1.0)).sum(-1)
-    torch.testing.assert_close(_divergence(mean, log_var), expected)
+    torch.testing.assert_close(divergence(mean, log_var), expected)
 
 
 def test_posterior_and_reconstruction_are_those_of_the_linear_model():

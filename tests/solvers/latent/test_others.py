@@ -10,7 +10,7 @@ import invgen as ig
 from invgen.core.errors import CapabilityError, ParameterError
 from invgen.noise import Gaussian
 from invgen.operators import DCT, Identity, MatrixOperator
-from invgen.priors import GAN, VAE, Flow, from_module
+from invgen.priors import GAN, VAE, Flow, HierarchicalVAE, from_module
 from invgen.solvers import (
     PULSE,
     FlowMAP,
@@ -134,8 +134,9 @@ class TestStages:
             (layered(), 3),
             (GAN.untrained((8, 8), latent=5, widths=(8, 4)), 3),
             (VAE.untrained((8, 8), latent=5, widths=(32, 32), blocks=1), 4),
+            (HierarchicalVAE.untrained((8, 8), latent=(2, 1, 1), widths=(8, 8)), 6),
         ],
-        ids=["sequential", "gan", "vae"],
+        ids=["sequential", "gan", "vae", "hierarchical-vae"],
     )
     def test_the_composition_of_the_stages_decodes(self, prior, count):
         z = torch.randn(3, *prior.latent_shape, generator=torch.Generator().manual_seed(0))
