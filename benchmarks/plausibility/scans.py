@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from pathlib import Path
 from random import Random
 
 import numpy as np
@@ -18,7 +19,7 @@ from invgen.io import read_images
 from invgen.noise import Gaussian
 from invgen.operators import MRI, Fourier, Radon, sampling
 
-__all__ = ["abdomen", "chest", "ct_scan", "head", "mri_scan", "phantom", "shrunk"]
+__all__ = ["abdomen", "chest", "ct_scan", "head", "mri_scan", "phantom", "raw_ct", "raw_mri", "shrunk"]
 
 #: Seeds of random objects that `ct-phantoms` has not learned from.
 _HELD_OUT = 1_000_000
@@ -62,6 +63,27 @@ def ct_scan(seed: int, image: Tensor | None = None) -> ig.Problem:
     drawn = torch.Generator().manual_seed(seed)
     counts = torch.poisson(quanta * torch.exp(-projected.double()), generator=drawn).clamp(min=1)
     return ig.Problem(A, -(counts / quanta).log().float(), Gaussian(counts.rsqrt().float()))
+
+
+def raw_ct(path: Path, seed: int, source: Tensor | str = "random") -> Path:
+    """A raw scan, as of `invgen simulate ct`, 128 x 128 pixels: of a random object, or of an image.
+
+    Of 20 to 180 views, 10^4 to 10^6 quanta in the brightest pixel of the flats and a line integral of 0.5 to
+    3 along the densest ray, uniform in the logarithm; the rotation axis is up to three columns from the
+    middle of the detector.
+    """
+    random = Random(seed)
+    ig.simulate.simulate_ct(
+        path,
+        source,
+        size=_SIDE,
+        views=round(_between(random, 20, 180)),
+        photons=_between(random, 1e4, 1e6),
+        absorption=_between(random, 0.5, 3),
+        center_offset=random.uniform(-3, 3),
+        seed=_HELD_OUT + seed,
+    )
+    return path
 
 
 def chest(index: int) -> Tensor:
@@ -188,3 +210,23 @@ def mri_scan(seed: int, image: Tensor, turned: float = 0.0) -> ig.Problem:
     kspace = kspace[..., top : top + _SHAPE[0], left : left + _SHAPE[1]] / 2
     noise = Gaussian(std)
     return ig.Problem(MRI(_SHAPE, mask, _coil_maps(_SHAPE, turned)), noise.sample(kspace, seed) * mask, noise)
+
+
+def raw_mri(path: Path, seed: int, image: Tensor) -> Path:
+    """A raw scan, as of `invgen simulate mri`, 256 x 192 pixels: of an image of twice the size.
+
+    By eight coils and random lines of R = 2 to 4, 24 of them in the middle, with noise of 0.003 to 0.03 of
+    the largest signal, uniform in the logarithm.
+    """
+    random = Random(seed)
+    ig.simulate.simulate_mri(
+        path,
+        image,
+        size=_SHAPE,
+        pixel_size=0.9,
+        sampling="random",
+        acceleration=_between(random, 2, 4),
+        noise=_between(random, 0.003, 0.03),
+        seed=seed,
+    )
+    return path
