@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import functools
 import math
+import tempfile
 from pathlib import Path
 from random import Random
+from typing import Any
 
+import h5py
 import numpy as np
 import torch
 from scipy.ndimage import map_coordinates
@@ -65,24 +68,32 @@ def ct_scan(seed: int, image: Tensor | None = None) -> ig.Problem:
     return ig.Problem(A, -(counts / quanta).log().float(), Gaussian(counts.rsqrt().float()))
 
 
-def raw_ct(path: Path, seed: int, source: Tensor | str = "random") -> Path:
+def raw_ct(path: Path, seed: int, source: Tensor | str = "random", averaged: float = 1.0) -> Path:
     """A raw scan, as of `invgen simulate ct`, 128 x 128 pixels: of a random object, or of an image.
 
     Of 20 to 180 views, 10^4 to 10^6 quanta in the brightest pixel of the flats and a line integral of 0.5 to
     3 along the densest ray, uniform in the logarithm; the rotation axis is up to three columns from the
     middle of the detector.
+
+    Each flat field is the mean of `averaged` frames, of which the file says nothing: the noise of the views,
+    which is estimated from that of the flat fields, is then stated too small by its root.
     """
     random = Random(seed)
-    ig.simulate.simulate_ct(
-        path,
-        source,
-        size=_SIDE,
-        views=round(_between(random, 20, 180)),
-        photons=_between(random, 1e4, 1e6),
-        absorption=_between(random, 0.5, 3),
-        center_offset=random.uniform(-3, 3),
-        seed=_HELD_OUT + seed,
-    )
+    views, quanta = round(_between(random, 20, 180)), _between(random, 1e4, 1e6)
+    settings: dict[str, Any] = {
+        "size": _SIDE,
+        "views": views,
+        "absorption": _between(random, 0.5, 3),
+        "center_offset": random.uniform(-3, 3),
+        "seed": _HELD_OUT + seed,
+    }
+    ig.simulate.simulate_ct(path, source, photons=quanta, **settings)
+    if averaged != 1:
+        with tempfile.TemporaryDirectory() as folder:
+            other = Path(folder) / "flats.h5"
+            ig.simulate.simulate_ct(other, source, photons=averaged * quanta, **settings)
+            with h5py.File(other) as flats, h5py.File(path, "r+") as file:
+                file["exchange/data_white"][...] = flats["exchange/data_white"][...]
     return path
 
 
