@@ -16,8 +16,8 @@ from invgen.plausibility import Calibration, assess, binomial_interval, calibrat
 __all__ = ["warnings"]
 
 _LEVEL = 0.05
-#: Numbers of scans: of calibrations, of MRI of each head; that fit; and of each kind that does not. With fewer
-#: than those of RESULTS.md less is found.
+#: Numbers of scans: of calibrations, of MRI of each head; that fit; and of each kind that does not. With
+#: fewer than those of RESULTS.md less is found.
 _CT = {"calibration": 60, "fitting": 12, "others": 6}
 _MRI = {"calibration": 20, "fitting": 6, "rotated": 6, "others": 4}
 _CT_FULL = {"calibration": 130, "fitting": 65, "others": 24}
