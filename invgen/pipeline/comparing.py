@@ -67,7 +67,9 @@ def compare(
 def reconstructed(
     scans: Sequence[Path], reading: Reading, recipe: Recipe, notice: Callable[[str], None]
 ) -> Iterator[_Reconstructed]:
-    """Slices of scans with one sample of each, of every scan by another seed: solver, problem and result.
+    """Slices of scans, every scan by another seed: solver, problem and result.
+
+    Of samplers one sample, the only one that is compared, where the others do not matter to it.
 
     Parameters
     ----------
@@ -83,14 +85,15 @@ def reconstructed(
                     f"Scans are compared by what a learned prior makes of them, and {work.recipe.solver} has "
                     "none: give --solver and --prior."
                 )
-            if work.method.samples and recipe.samples is None:
-                work.recipe = replace(work.recipe, samples=1)
+            drawn = work.recipe.samples
+            if recipe.samples is None and drawn is not None and work.solver(problem).fewer(drawn):
+                work.recipe = replace(work.recipe, samples=1)  # the first, which is that of all
             work.settle(problem, slices[len(slices) // 2], notice)
             for group in work.groups(slices):
                 read = work.read(group)
                 result = work.compute(read, lambda part: None)
-                own_problem = work.on_device(read.problem)
-                yield work.solver(own_problem), own_problem, result
+                problem = work.on_device(read.problem)
+                yield work.solver(problem), problem, result
         notice = _silent
 
 
