@@ -51,10 +51,11 @@ for name, image in objects.items():
     judged = found.plausibility
     known = "scan" if "scan" in judged.p_values else "bound"
     p = float(judged.p_values[known][0])
-    images.append(found.images[0])
-    maps.append(judged.maps[0])
-    titles.append(f"{name}: p-value {p:.2g}")
+    images.append((found.images[0] / found.images[0].quantile(0.998)).clamp(0, 1))
+    maps.append((judged.maps[0] - 1).clamp(0, 1))  # black as expected, white twice as large
+    titles.append(f"{name}\np-value {p:.2g}")
     print(f"{name:20s} p-value {p:.3g}: {judged.warning or judged.remark or 'it fits.'}")
 
-figure = ig.figures.plausibility(images, None, maps, titles)
+shown = [*titles, *["error beyond what\nthe prior expects"] * len(maps)]
+figure = ig.figures.montage(images + maps, shown, window=(0.0, 1.0), columns=len(images))
 ig.figures.save(figure, arguments.output)
