@@ -86,8 +86,9 @@ def calibrate(
 
     With --plausibility it is the warnings that are calibrated: scans which fit operator, noise and a learned
     prior, and which the prior has not learned from, are reconstructed, and what others are compared with is
-    kept. invgen recon --calibration FILE then warns of scans that do not fit, 5 % of those that do. It takes
-    19 slices or more, better 200, whose views, noise and number of pixels are around those of new scans.
+    kept. invgen recon --calibration FILE then warns of new scans that do not fit, and wrongly of 5 % of those
+    that do. It takes 19 slices or more, better 200, whose views, noise and pixels are around those of new
+    scans.
     """
     from invgen.core.errors import ParameterError
     from invgen.pipeline.inputs import probe_inputs
