@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import tempfile
 from pathlib import Path
@@ -22,7 +23,17 @@ from invgen.io import read_images
 from invgen.noise import Gaussian
 from invgen.operators import MRI, Fourier, Radon, sampling
 
-__all__ = ["abdomen", "chest", "ct_scan", "head", "mri_scan", "phantom", "raw_ct", "raw_mri", "shrunk"]
+__all__ = [
+    "abdomen",
+    "chest",
+    "ct_scan",
+    "head",
+    "mri_scan",
+    "phantom",
+    "raw_ct",
+    "raw_seeds",
+    "shrunk",
+]
 
 #: Seeds of random objects that `ct-phantoms` has not learned from.
 _HELD_OUT = 1_000_000
@@ -78,23 +89,37 @@ def raw_ct(path: Path, seed: int, source: Tensor | str = "random", averaged: flo
     Each flat field is the mean of `averaged` frames, of which the file says nothing: the noise of the views,
     which is estimated from that of the flat fields, is then stated too small by its root.
     """
+    settings = _settings(seed)
+    ig.simulate.simulate_ct(path, source, **settings)
+    if averaged != 1:
+        settings["photons"] *= averaged
+        with tempfile.TemporaryDirectory() as folder:
+            other = Path(folder) / "flats.h5"
+            ig.simulate.simulate_ct(other, source, **settings)
+            with h5py.File(other) as flats, h5py.File(path, "r+") as file:
+                file["exchange/data_white"][...] = flats["exchange/data_white"][...]
+    return path
+
+
+def raw_seeds(first: int, count: int) -> list[int]:
+    """The first seeds whose raw scans have at most half a million quanta in the brightest pixel.
+
+    Of more, the errors of pixels exceed the noise, and scans of the same protocol differ by them.
+    """
+    few = (seed for seed in itertools.count(first) if _settings(seed)["photons"] <= 5e5)
+    return list(itertools.islice(few, count))
+
+
+def _settings(seed: int) -> dict[str, Any]:
     random = Random(seed)
-    views, quanta = round(_between(random, 20, 180)), _between(random, 1e4, 1e6)
-    settings: dict[str, Any] = {
+    return {
         "size": _SIDE,
-        "views": views,
+        "views": round(_between(random, 20, 180)),
+        "photons": _between(random, 1e4, 1e6),
         "absorption": _between(random, 0.5, 3),
         "center_offset": random.uniform(-3, 3),
         "seed": _HELD_OUT + seed,
     }
-    ig.simulate.simulate_ct(path, source, photons=quanta, **settings)
-    if averaged != 1:
-        with tempfile.TemporaryDirectory() as folder:
-            other = Path(folder) / "flats.h5"
-            ig.simulate.simulate_ct(other, source, photons=averaged * quanta, **settings)
-            with h5py.File(other) as flats, h5py.File(path, "r+") as file:
-                file["exchange/data_white"][...] = flats["exchange/data_white"][...]
-    return path
 
 
 def chest(index: int) -> Tensor:
@@ -221,23 +246,3 @@ def mri_scan(seed: int, image: Tensor, turned: float = 0.0) -> ig.Problem:
     kspace = kspace[..., top : top + _SHAPE[0], left : left + _SHAPE[1]] / 2
     noise = Gaussian(std)
     return ig.Problem(MRI(_SHAPE, mask, _coil_maps(_SHAPE, turned)), noise.sample(kspace, seed) * mask, noise)
-
-
-def raw_mri(path: Path, seed: int, image: Tensor) -> Path:
-    """A raw scan, as of `invgen simulate mri`, 256 x 192 pixels: of an image of twice the size.
-
-    By eight coils and random lines of R = 2 to 4, 24 of them in the middle, with noise of 0.003 to 0.03 of
-    the largest signal, uniform in the logarithm.
-    """
-    random = Random(seed)
-    ig.simulate.simulate_mri(
-        path,
-        image,
-        size=_SHAPE,
-        pixel_size=0.9,
-        sampling="random",
-        acceleration=_between(random, 2, 4),
-        noise=_between(random, 0.003, 0.03),
-        seed=seed,
-    )
-    return path

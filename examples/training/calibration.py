@@ -12,13 +12,13 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from benchmarks.plausibility.scans import raw_ct
+from benchmarks.plausibility.scans import raw_ct, raw_seeds
 from invgen.pipeline import Reading, Recipe
 from invgen.pipeline.comparing import compare
 from invgen.priors.files import checkpoints
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-parser.add_argument("--scans", type=int, default=80, help="more are better: 200")
+parser.add_argument("--scans", type=int, default=69, help="more are better: 200")
 parser.add_argument("--prior", default="ct-phantoms", help="the prior, by name or file")
 parser.add_argument("--output", default="ct-phantoms.safetensors")
 arguments = parser.parse_args()
@@ -27,10 +27,10 @@ arguments = parser.parse_args()
 recipe = Recipe(solver="dds", prior=arguments.prior, precision="bfloat16")
 about = (
     f"{arguments.scans} raw parallel-beam scans of invgen.phantoms.random, 128 x 128, 20 to 180 views, "
-    "10,000 to a million quanta"
+    "10,000 to 500,000 quanta"
 )
 with tempfile.TemporaryDirectory() as folder:
-    scans = [raw_ct(Path(folder) / f"{seed}.h5", seed) for seed in range(arguments.scans)]
+    scans = [raw_ct(Path(folder) / f"{seed}.h5", seed) for seed in raw_seeds(0, arguments.scans)]
     calibration = compare(
         scans,
         Path(folder) / "known.json",
