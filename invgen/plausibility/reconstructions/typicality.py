@@ -44,8 +44,8 @@ def typicality(prior: Any, x: Tensor) -> tuple[dict[str, Tensor], Tensor | None]
 
     The map is the ratio of the two in patches of 9 x 9 pixels, summed over the levels, which count alike,
     each in units of its mean over the image. This mean is added to both, which are nearly zero where an image
-    is flat: the map is about one where an image is as expected, and two where the error exceeds the expected
-    one by the mean. Of priors without a denoiser that have a density, ``log-density``, for each pixel, is the
+    is flat: the map is about one where an image is as expected, and two where a flat part has the mean error.
+    Of priors without a denoiser that have a density, ``log-density``, for each pixel, is the
     only statistic, and there is no map.
 
     Parameters
