@@ -24,6 +24,7 @@ ARGUMENTS = {
     "compressed_sensing.py": ["--size", "32", "--digits", "DIGITS", "--output", "picture.png"],
     "purification.py": ["DIGITS", "LABELS", "--count", "1", "--output", "picture.png"],
     "generative.py": ["DIGITS", "digits-vae", "--count", "2", *PICTURE],
+    "misfit.py": ["--views", "20", "--iterations", "3", *PICTURE],
     "plausibility.py": ["DIGITS", "--count", "40", *PICTURE],
     "published_generators.py": [
         *("--gan", "GAN", "--vae", "VAE", "--digits", "DIGITS"),
@@ -39,7 +40,7 @@ ARGUMENTS = {
     "posterior/mri.py": ["HEAD", *FEW],
 }
 #: What examples print that have no decibels.
-SAID = {"density_rates.py": "slope", "plausibility.py": "p-value"}
+SAID = {"density_rates.py": "slope", "misfit.py": "p-value", "plausibility.py": "p-value"}
 #: Arguments that stand for measured data.
 MEASURED = {
     "DIGITS": "digits/mnist8k-images-idx3-ubyte.gz",

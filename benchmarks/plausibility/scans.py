@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
+import tempfile
+from pathlib import Path
 from random import Random
+from typing import Any
 
+import h5py
 import numpy as np
 import torch
 from scipy.ndimage import map_coordinates
@@ -18,7 +23,17 @@ from invgen.io import read_images
 from invgen.noise import Gaussian
 from invgen.operators import MRI, Fourier, Radon, sampling
 
-__all__ = ["abdomen", "chest", "ct_scan", "head", "mri_scan", "phantom", "shrunk"]
+__all__ = [
+    "abdomen",
+    "chest",
+    "ct_scan",
+    "head",
+    "mri_scan",
+    "phantom",
+    "raw_ct",
+    "raw_seeds",
+    "shrunk",
+]
 
 #: Seeds of random objects that `ct-phantoms` has not learned from.
 _HELD_OUT = 1_000_000
@@ -62,6 +77,49 @@ def ct_scan(seed: int, image: Tensor | None = None) -> ig.Problem:
     drawn = torch.Generator().manual_seed(seed)
     counts = torch.poisson(quanta * torch.exp(-projected.double()), generator=drawn).clamp(min=1)
     return ig.Problem(A, -(counts / quanta).log().float(), Gaussian(counts.rsqrt().float()))
+
+
+def raw_ct(path: Path, seed: int, source: Tensor | str = "random", averaged: float = 1.0) -> Path:
+    """A raw scan, as of `invgen simulate ct`, 128 x 128 pixels: of a random object, or of an image.
+
+    Of 20 to 180 views, 10^4 to 10^6 quanta in the brightest pixel of the flats and a line integral of 0.5 to
+    3 along the densest ray, uniform in the logarithm; the rotation axis is up to three columns from the
+    middle of the detector.
+
+    Each flat field is the mean of `averaged` frames, of which the file says nothing: the noise of the views,
+    which is estimated from that of the flat fields, is then stated too small by its root.
+    """
+    settings = _settings(seed)
+    ig.simulate.simulate_ct(path, source, **settings)
+    if averaged != 1:
+        settings["photons"] *= averaged
+        with tempfile.TemporaryDirectory() as folder:
+            other = Path(folder) / "flats.h5"
+            ig.simulate.simulate_ct(other, source, **settings)
+            with h5py.File(other) as flats, h5py.File(path, "r+") as file:
+                file["exchange/data_white"][...] = flats["exchange/data_white"][...]
+    return path
+
+
+def raw_seeds(first: int, count: int) -> list[int]:
+    """The first seeds whose raw scans have at most half a million quanta in the brightest pixel.
+
+    Of more, the errors of pixels exceed the noise, and scans of the same protocol differ by them.
+    """
+    few = (seed for seed in itertools.count(first) if _settings(seed)["photons"] <= 5e5)
+    return list(itertools.islice(few, count))
+
+
+def _settings(seed: int) -> dict[str, Any]:
+    random = Random(seed)
+    return {
+        "size": _SIDE,
+        "views": round(_between(random, 20, 180)),
+        "photons": _between(random, 1e4, 1e6),
+        "absorption": _between(random, 0.5, 3),
+        "center_offset": random.uniform(-3, 3),
+        "seed": _HELD_OUT + seed,
+    }
 
 
 def chest(index: int) -> Tensor:

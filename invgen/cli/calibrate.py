@@ -1,9 +1,9 @@
-"""``invgen calibrate``: intervals with a guarantee, from scans whose truth is known."""
+"""``invgen calibrate``: intervals with a guarantee by scans of known truth, warnings by scans that fit."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn
@@ -22,7 +22,7 @@ def calibrate(
         typer.Argument(
             metavar="SCAN...",
             help="Scans with their truth, as invgen simulate makes them, or with a reference (fastMRI); or "
-            "images with --operator and --simulate.",
+            "images with --operator and --simulate. With --plausibility they need no truth.",
         ),
     ],
     output: Annotated[
@@ -30,17 +30,25 @@ def calibrate(
     ],
     recipe: Recipe,
     reading: Reading,
+    plausibility: Annotated[
+        bool,
+        typer.Option(
+            "--plausibility",
+            help="Calibrate the warnings of methods with a learned prior: by scans that fit it.",
+        ),
+    ] = False,
     level: Annotated[
-        float, typer.Option(metavar="LEVEL", help="Part of the pixels that are to be inside, such as 0.9.")
-    ] = 0.9,
+        float | None,
+        typer.Option(metavar="LEVEL", help="Part of the pixels that are to be inside, by default 0.9."),
+    ] = None,
     guarantee: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="NAME",
-            help="average: of the pixels of a new image, on average; each: of each pixel by itself; all: of "
-            "all pixels of an image at once.",
+            help="average, the default: of the pixels of a new image, on average; each: of each pixel by "
+            "itself; all: of all pixels of an image at once.",
         ),
-    ] = "average",
+    ] = None,
     confidence: Annotated[
         float | None,
         typer.Option(
@@ -57,13 +65,16 @@ def calibrate(
         ),
     ] = None,
     floor: Annotated[
-        float,
-        typer.Option(metavar="PART", help="Part of their root mean square that all widths are wider by."),
-    ] = 0.1,
+        float | None,
+        typer.Option(
+            metavar="PART",
+            help="Part of their root mean square that all widths are wider by; by default 0.1.",
+        ),
+    ] = None,
     about: Annotated[str, typer.Option(metavar="TEXT", help="Which scans these are.")] = "",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print warnings and errors only.")] = False,
 ) -> None:
-    """Calibrate the intervals of a method, so that they cover new images at a level.
+    """Calibrate the intervals of a method, so that they cover new images at a level; or its warnings.
 
     Scans whose truth is known are reconstructed as invgen recon would, and the intervals of the method are
     widened, or narrowed, until they are right. invgen recon --calibration FILE then gives such intervals to
@@ -72,11 +83,31 @@ def calibrate(
 
     At a level of 90 % it takes 9 slices or more, at 95 % 19, better ten times as many: with few of them
     intervals are wider than need be. Slices of one scan are alike, and say less than slices of many scans.
+
+    With --plausibility it is the warnings that are calibrated: scans which fit operator, noise and a learned
+    prior, and which the prior has not learned from, are reconstructed, and what others are compared with is
+    kept. invgen recon --calibration FILE then warns of new scans that do not fit, and wrongly of 5 % of those
+    that do. It takes 19 slices or more, better 200, whose views, noise and pixels are around those of new
+    scans.
     """
-    from invgen.pipeline.calibrating import calibrate as run
+    from invgen.core.errors import ParameterError
     from invgen.pipeline.inputs import probe_inputs
 
     probe_inputs(*scans, reading, recipe)
+    asked = {
+        "level": level,
+        "guarantee": guarantee,
+        "confidence": confidence,
+        "width": width,
+        "floor": floor,
+    }
+    promise: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+    if plausibility and promise:
+        raise ParameterError(f"--plausibility is of warnings, and --{next(iter(promise))} of intervals.")
+    if plausibility:
+        from invgen.pipeline.comparing import compare as run
+    else:
+        from invgen.pipeline.calibrating import calibrate as run  # type: ignore[assignment]
     columns = (SpinnerColumn(), TextColumn("{task.completed} slices"))
     with Progress(*columns, console=err, disable=quiet or not err.is_terminal, transient=True) as bar:
         task = bar.add_task("calibrate", total=None)
@@ -87,12 +118,8 @@ def calibrate(
             recipe,
             (lambda text: None) if quiet else note,
             lambda done: bar.update(task, completed=done),
-            level=level,
-            guarantee=guarantee,
-            confidence=confidence,
-            width=width,
-            floor=floor,
             about=about,
+            **promise,
         )
     if not quiet:
         show(f"{found!r}")

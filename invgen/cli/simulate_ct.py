@@ -33,8 +33,8 @@ def ct(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="The object: foam, shepp-logan, or an image file (PNG, TIFF, NPY, ...; brighter is denser; "
-            "not for a cone beam).",
+            help="The object: foam, shepp-logan, random (by --seed; for a parallel beam), or an image file "
+            "(PNG, TIFF, NPY, ...; brighter is denser; not for a cone beam).",
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="HDF5 file to write.")],
@@ -125,7 +125,7 @@ def ct(
             help="Measure eight slices, which all others repeat without taking space; not of a cone beam.",
         ),
     ] = False,
-    seed: Annotated[int, typer.Option(metavar="N", help="Of noise and foam.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of noise, foam and random objects.")] = 0,
 ) -> None:
     """Simulate a raw CT scan: 16-bit counts with Poisson noise, flat and dark fields, angles, distances.
 
@@ -141,8 +141,8 @@ def ct(
     simulate_ct(
         output,
         cast("Source", source)
-        if source in ("foam", "shepp-logan")
-        else read_image(Path(source), "foam, shepp-logan"),
+        if source in ("foam", "random", "shepp-logan")
+        else read_image(Path(source), "foam, random, shepp-logan"),
         geometry=geometry.value,
         size=size,
         views=views,

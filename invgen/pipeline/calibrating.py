@@ -22,7 +22,7 @@ from invgen.pipeline.work import Work
 from invgen.problem import Problem
 from invgen.reconstruction import Reconstruction
 
-__all__ = ["calibrate"]
+__all__ = ["calibrate", "check_calibration", "opened"]
 
 #: A problem, its truth, and its reconstruction.
 _Known = tuple[Problem, torch.Tensor, Reconstruction]
@@ -35,6 +35,8 @@ def calibrate(
     recipe: Recipe,
     notice: Callable[[str], None],
     advance: Callable[[int], None],
+    *,
+    level: float = 0.9,
     **promise: Any,
 ) -> ConformalIntervals:
     """Reconstruct scans of known truth, as `invgen recon` does, and write the intervals that they calibrate.
@@ -50,24 +52,18 @@ def calibrate(
         As of `invgen.pipeline.run.run`.
     advance : callable(int)
         Called with the number of slices that are done.
+    level : float
     **promise
-        Level, guarantee and others of `invgen.calibration.conformal`.
+        Guarantee and others of `invgen.calibration.conformal`.
 
     Raises
     ------
     InvgenError
         For scans without a truth, of several kinds, or too few, and outputs that would replace one of them.
     """
-    check_output(output, *scans, reading, recipe)
-    if not scans:
-        raise ParameterError("There are no scans to calibrate with.")
-    for each in given(recipe):
-        if each.name in ("preview", "roi"):
-            raise ParameterError(f"{each.typed} is of reconstructions; a calibration is of whole images.")
-    if recipe.calibration is not None:
-        raise ParameterError("--calibration is of reconstructions; a calibration takes none.")
+    check_calibration(scans, output, reading, recipe)
     with ExitStack() as stack:
-        work, _, problem = _opened(stack, scans[0], reading, recipe, notice)
+        work, _, problem = opened(stack, scans[0], reading, recipe, notice)
         # as it is asked for: what it takes from the data is chosen for each scan
         solver, samples = work.solver(problem), work.recipe.samples
     # beyond the field of view zero is right, and no merit; that of coil maps is each scan's own
@@ -79,23 +75,42 @@ def calibrate(
         done = 0
         for path in scans:
             with ExitStack() as stack:
-                for found in _solved(*_opened(stack, path, reading, recipe, lambda text: None), path):
+                for found in _solved(*opened(stack, path, reading, recipe, lambda text: None), path):
                     yield found
                     done += 1
                     advance(done)
 
-    found = conformal(solver, known(), samples=samples, **promise)
+    found = conformal(solver, known(), level, samples=samples, **promise)
     found.save(output)
     return found
 
 
-def _opened(
+def check_calibration(scans: Sequence[Path], output: Path, reading: Reading, recipe: Recipe) -> None:
+    """Refuse what no calibration can be made of, before the work.
+
+    Raises
+    ------
+    InvgenError
+        Where the output would replace an input, there are no scans, or options are of reconstructions only.
+    """
+    check_output(output, *scans, reading, recipe)
+    if not scans:
+        raise ParameterError("There are no scans to calibrate with.")
+    for each in given(recipe):
+        if each.name in ("preview", "roi"):
+            raise ParameterError(f"{each.typed} is of reconstructions; a calibration is of whole images.")
+    if recipe.calibration is not None:
+        raise ParameterError("--calibration is of reconstructions; a calibration takes none.")
+
+
+def opened(
     stack: ExitStack, path: Path, reading: Reading, recipe: Recipe, notice: Callable[[str], None]
 ) -> tuple[Work, range, Problem]:
     """A scan, its slices, and the problem of the middle one, on which nothing is chosen yet."""
     scan = reading.open(path)
     stack.callback(scan.close)
     work = work_on(scan, reading, recipe)
+    work.compares = False
     slices = select(work.recipe.slices, work.count, "slices")
     return work, slices, work.first(slices[len(slices) // 2], notice)
 

@@ -272,7 +272,7 @@ class SliceBySlice(_CT):
 
     def compute(self, read: Read, part: Part) -> Reconstruction:
         """Reconstruct a slice."""
-        problem = self._on_device(read.problem)
+        problem = self.on_device(read.problem)
         with named(read.slices[0]):
             return self._solved(problem, part, self._start_of_counts(problem, read.extra))
 
@@ -297,7 +297,7 @@ class SliceBySlice(_CT):
         return self._scan.line_integrals(row * self._rows, **self._choice, rows=self._rows)
 
     def _problem(self, row: int) -> Problem:
-        return self._on_device(self.read(range(row, row + 1)).problem)
+        return self.on_device(self.read(range(row, row + 1)).problem)
 
     def read(self, slices: range) -> Read:
         """The problem of a slice, the report of its preprocessing, and line integrals of few counts."""
@@ -360,7 +360,7 @@ class Volume(_CT):
 
     def compute(self, read: Read, part: Part) -> Reconstruction:
         """Reconstruct the volume."""
-        problem = self._on_device(read.problem)
+        problem = self.on_device(read.problem)
         return self._solved(problem, part, self._start_of_counts(problem, read.extra))
 
     def whole(self, read: Read, result: Reconstruction) -> Solved:
@@ -380,7 +380,7 @@ class Volume(_CT):
         return self._panel.coverage(), self._panel.row
 
     def _problem(self, row: int) -> Problem:
-        return self._on_device(self._whole.problem)
+        return self.on_device(self._whole.problem)
 
     @cached_property
     def _whole(self) -> Read:

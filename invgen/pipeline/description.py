@@ -87,6 +87,10 @@ def _in_short(card: dict[str, Any]) -> dict[str, Any]:
         found["training_data"] = f"{learned.get('count')} different images"
     if isinstance(calibration, dict):
         found["calibration"] = sorted(calibration)
+    if isinstance(scans := card.get("scan_calibrations"), dict):
+        found["scan_calibrations"] = [
+            str(each.get("about")) if isinstance(each, dict) else "damaged" for each in scans.values()
+        ]
     return found
 
 

@@ -79,7 +79,7 @@ class Restoration(Work):
             self.recipe = replace(self.recipe, noise_std=found)
             kept = self.kept.format(row)
             notice(f"Noise of standard deviation {found:.3g}, estimated from the image{kept}.")
-        return self._on_device(self.read(range(row, row + 1)).problem)
+        return self.on_device(self.read(range(row, row + 1)).problem)
 
     @property
     def image_shape(self) -> tuple[int, ...]:
@@ -113,7 +113,7 @@ class Restoration(Work):
     def compute(self, read: Read, part: Part) -> Reconstruction:
         """Restore an image."""
         with named(read.slices[0], "Image"):
-            return self._solved(self._on_device(read.problem), part)
+            return self._solved(self.on_device(read.problem), part)
 
     def whole(self, read: Read, result: Reconstruction) -> Solved:
         """The image, and how near it is to the one that was measured, where that is known."""

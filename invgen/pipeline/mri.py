@@ -88,7 +88,7 @@ class Images(Work):
                 notice("No noise scan: the noise level is estimated from the outer part of k-space.")
             else:
                 notice("The noise is unknown: --weight, or --iterations of cg-sense, sets how smooth to be.")
-        return self._on_device(problem)
+        return self.on_device(problem)
 
     @property
     def image_shape(self) -> tuple[int, int]:
@@ -144,7 +144,7 @@ class Images(Work):
     def compute(self, read: Read, part: Part) -> Reconstruction:
         """Reconstruct a slab."""
         with named(read.slices[0]):
-            return self._solved(self._on_device(read.problem), part)
+            return self._solved(self.on_device(read.problem), part)
 
     def whole(self, read: Read, result: Reconstruction) -> Solved:
         """Slices of the slab."""

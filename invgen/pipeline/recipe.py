@@ -274,10 +274,9 @@ class Recipe:
     )
     calibration: tuple[str, ...] | None = option(
         Names(),
-        "What scans of known truth have shown, in a file of one of two kinds. Intervals that cover new "
-        "images at a level, of any method: of invgen calibrate. Or scans that fit operator, noise and a "
-        "learned prior, with which this one is compared, to warn where it does not: of "
-        "invgen.plausibility.calibrate, by default those that come with the prior.",
+        "A file of invgen calibrate, of one of two kinds. Intervals that cover new images at a level, of any "
+        "method. Or (its --plausibility) scans that fit operator, noise and a learned prior, with which this "
+        "one is compared, to warn where it does not; by default those that come with the prior.",
         panel=_METHOD,
     )
     samples: int | None = option(

@@ -156,6 +156,8 @@ class Work(ABC):
     volume = False
     #: Measurements are simulated, and what is read has the truth as its `extra`.
     simulated = False
+    #: What is reconstructed with a learned prior is compared with scans that fit; see `assess`.
+    compares = True
     #: What is kept that is chosen on one slice, such as a weight; "" where there is one problem only.
     kept = ", chosen on slice {} and kept for all slices"
 
@@ -349,12 +351,12 @@ class Work(ABC):
     def _assessed(self, problem: Problem, result: Reconstruction) -> Reconstruction:
         """The same, with how plausible it is in its statistics, and its calibrated intervals.
 
-        The former of methods with a learned prior.
+        The former of methods with a learned prior, where it is compared.
         """
         found: dict[str, Any] = {}
         if self.intervals is not None:
             found["intervals"] = self._known.bounds(problem, result)
-        if self.method.loads_prior:
+        if self.method.loads_prior and self.compares:
             found["plausibility"] = assess(
                 self.solver(problem), problem, result, calibration=self._known.scans
             )
@@ -395,7 +397,8 @@ class Work(ABC):
         """Where to compute; samples of a slice are drawn on all of them."""
         return devices_of(self.recipe.device)
 
-    def _on_device(self, problem: Problem) -> Problem:
+    def on_device(self, problem: Problem) -> Problem:
+        """A problem with its measurement where it is computed."""
         return _moved(problem, self.devices[0])
 
 

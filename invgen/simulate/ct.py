@@ -64,11 +64,13 @@ def simulate_ct(
     ----------
     path : str or Path
         The file to write; it appears under this name only when it is complete.
-    source : {"foam", "shepp-logan"}, Ellipses, Ellipsoids or Tensor of shape (h, w)
-        The object. Named phantoms fill the image, or the volume of a cone-beam scan (foam with the given
-        seed). `Ellipses` (`Ellipsoids` for a cone beam, and only there) are in length units, see
-        `pixel_size`. An image, not negative, is centered, scaled to fill the square, and cut to a disc a
-        little smaller than the one that every view sees; a cone beam cannot scan it.
+    source : {"foam", "random", "shepp-logan"}, Ellipses, Assembly, Ellipsoids or Tensor of shape (h, w)
+        The object. Named phantoms fill the image, or the volume of a cone-beam scan; foam and the random
+        objects, see `invgen.phantoms.random`, are those of the given seed. `Ellipses`, an `Assembly` and
+        `Ellipsoids` are in length units, see `pixel_size`; a cone beam takes the last only, a random object
+        and an `Assembly` are for parallel beams. An image, not negative, is centered, scaled to fill the
+        square, and cut to a disc a little smaller than the one that every view sees; a cone beam cannot scan
+        it.
     geometry : {"parallel", "fan", "cone"}
         Shape of the beam. Fan and cone come from a point source that turns around the object; view angle
         and detector are those of `Ellipses.fan_sinogram` and `Ellipsoids.cone_sinogram`.

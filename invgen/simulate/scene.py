@@ -14,7 +14,13 @@ from invgen.simulate.geometry import Setup
 
 __all__ = ["Source", "observe"]
 
-Source = Literal["foam", "shepp-logan"] | phantoms.Ellipses | phantoms.Ellipsoids | Tensor
+Source = (
+    Literal["foam", "random", "shepp-logan"]
+    | phantoms.Ellipses
+    | phantoms.Assembly
+    | phantoms.Ellipsoids
+    | Tensor
+)
 
 
 def observe(source: Source, setup: Setup, seed: int) -> tuple[Tensor, Tensor]:
@@ -31,6 +37,11 @@ def observe(source: Source, setup: Setup, seed: int) -> tuple[Tensor, Tensor]:
         truth = phantom.image((setup.size, setup.size), setup.pixel_size)
         detector = setup.columns, setup.detector_spacing, setup.detector_offset
         if setup.geometry == "fan":
+            if isinstance(phantom, phantoms.Assembly):
+                raise ParameterError(
+                    "A random object has projections of parallel beams only; a fan beam scans foam, "
+                    "shepp-logan, an Ellipses phantom or an image."
+                )
             beam = setup.source_origin, setup.source_detector, *detector, setup.curved
             sinogram = phantom.fan_sinogram(setup.angles, *beam)
         else:
@@ -68,17 +79,19 @@ def _in_space(source: object, setup: Setup, seed: int) -> tuple[Tensor, Tensor]:
     return volume, projections.transpose(0, 1)
 
 
-def _in_the_plane(source: object, setup: Setup, seed: int) -> phantoms.Ellipses:
+def _in_the_plane(source: object, setup: Setup, seed: int) -> phantoms.Ellipses | phantoms.Assembly:
     half_width = setup.size * setup.pixel_size / 2
-    if isinstance(source, phantoms.Ellipses):
+    if isinstance(source, phantoms.Ellipses | phantoms.Assembly):
         return source
     if source == "foam":
         return phantoms.foam(seed, half_width)
+    if source == "random":
+        return phantoms.random(seed, half_width)
     if source == "shepp-logan":
         return phantoms.shepp_logan(half_width)
     raise ParameterError(
-        "The source of a scan is 'foam', 'shepp-logan', an Ellipses phantom (Ellipsoids for a cone beam) or "
-        f"an image tensor; got {source!r}."
+        "The source of a scan is 'foam', 'random', 'shepp-logan', an Ellipses or Assembly phantom "
+        f"(Ellipsoids for a cone beam) or an image tensor; got {source!r}."
     )
 
 

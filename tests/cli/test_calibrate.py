@@ -3,9 +3,13 @@
 import json
 
 import pytest
+import torch
 
+import invgen as ig
 from invgen.calibration import ConformalIntervals
 from invgen.io import read_reconstruction
+from invgen.plausibility import Calibration
+from invgen.priors.nets import EDM, UNet
 from invgen.simulate import simulate_ct
 
 WORDS = ("--solver", "fbp", "--size", 16, "--fov", "image", "--center", 7.5)
@@ -84,3 +88,25 @@ def test_what_cannot_be_is_refused_in_a_line(calibrated, refused, foams, tmp_pat
     assert "does not exist" in refused(*arguments, "--calibration", tmp_path / "absent.json")
     path.write_text("")
     assert "empty" in refused(*arguments, "--calibration", path)
+
+
+def test_warnings_are_calibrated_by_scans_that_fit(invgen, refused, foams, tmp_path):
+    """And recon compares a new scan with them: the command writes what recon reads."""
+    torch.manual_seed(0)
+    prior, output, image = (tmp_path / name for name in ("prior.safetensors", "known.json", "image.h5"))
+    ig.priors.Diffusion(EDM(UNet(1, 1, widths=(8,), blocks=1), 0.5), sigma_data=0.5).save(prior)
+    words = ("--solver", "dds", "--prior", prior, "--iterations", 2, *WORDS[2:])
+    scans = (foams / "known.h5", foams / "known.h5")
+    result = invgen("calibrate", *scans, "-o", output, "--plausibility", "--about", "foams", *words)
+    assert result.exit_code == 0, result.output
+    assert "Calibration(20 scans" in result.output
+    assert Calibration.load(output).about == "foams"
+    result = invgen("recon", foams / "new.h5", "-o", image, "--calibration", output, "--samples", 1, *words)
+    assert result.exit_code == 0, result.output
+    with read_reconstruction(image) as file:
+        assert "scan" in file.plausible.p_values
+    said = refused("calibrate", *scans, "-o", output, "--plausibility", "--level", 0.8, *words)
+    assert "--plausibility is of warnings, and --level of intervals" in said
+    said = refused("calibrate", *scans, "-o", tmp_path / "other.json", "--plausibility", *WORDS)
+    assert "fbp has none: give --solver and --prior" in said
+    assert not (tmp_path / "other.json").exists()

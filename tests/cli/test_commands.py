@@ -42,7 +42,7 @@ def test_images_can_be_scanned(invgen, tmp_path, name):
 def test_a_source_that_is_none(refused, tmp_path):
     (tmp_path / "text.png").write_text("no picture")
     for source, reported in (
-        ("teapot", "foam, shepp-logan or an image"),
+        ("teapot", "foam, random, shepp-logan or an image"),
         (tmp_path / "text.png", "as a picture"),
     ):
         assert reported in refused("simulate", "ct", source, "-o", tmp_path / "scan.h5")

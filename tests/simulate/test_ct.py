@@ -96,6 +96,18 @@ def test_counts_follow_beer_and_lambert_within_their_poisson_noise():
     assert deviation.std() == pytest.approx(1, abs=0.07)
 
 
+def test_a_random_object_is_that_of_its_seed_whole_and_projected_in_closed_form(tmp_path):
+    arrays, attributes, _ = scan("random", seed=5, photons=1e9)
+    phantom = phantoms.random(5, 24.0)
+    expected, measured = analytic(phantom, arrays, attributes), line_integrals(arrays)[0]
+    assert np.linalg.norm(measured - expected) < 1e-3 * np.linalg.norm(expected)
+    of_phantom, _, _ = scan(phantom, seed=5, photons=1e9)
+    np.testing.assert_array_equal(of_phantom["data"], arrays["data"])
+    simulate_ct(tmp_path / "scan.h5", "random", size=48, views=12, seed=6)
+    with open_scan(tmp_path / "scan.h5") as read:
+        assert not truncation(read.line_integrals(0, center="auto"))
+
+
 def test_variance_of_the_counts_is_gain_times_mean():
     arrays, attributes, _ = scan(flats=2000, views=1, size=32)
     received = arrays["data_white"].mean(0) - 100  # without the pedestal
@@ -211,7 +223,7 @@ def test_an_image_that_fills_the_square_is_not_truncated(tmp_path, size):
 
 def test_what_cannot_be_scanned_is_refused_and_leaves_no_file(tmp_path):
     path = tmp_path / "scan.h5"
-    with pytest.raises(ParameterError, match="'foam', 'shepp-logan'"):
+    with pytest.raises(ParameterError, match="'foam', 'random', 'shepp-logan'"):
         simulate_ct(path, "foma")
     for name in ("size", "views", "slices", "detector_count", "flats", "darks"):
         for number in (0, True, 4.0):
@@ -383,6 +395,8 @@ def test_what_no_source_can_do_is_refused(tmp_path):
         simulate_ct(path, geometry="cone", source_origin=math.nan)
     with pytest.raises(ParameterError, match="curved detector is one of a fan"):
         simulate_ct(path, geometry="cone", curved=True)
+    with pytest.raises(ParameterError, match="projections of parallel beams only"):
+        simulate_ct(path, "random", geometry="fan")
     with pytest.raises(ShapeError, match="an image has no third dimension"):
         simulate_ct(path, torch.ones(8, 8), geometry="cone")
     with pytest.raises(ParameterError, match="cone-beam scan is 'foam', 'shepp-logan' or an Ellipsoids"):

@@ -1,6 +1,11 @@
 """Warnings on reconstructions: whether a scan fits operator, noise and prior."""
 
-from invgen.plausibility.reconstructions.assessment import Assessment, assess, calibrate
+from invgen.plausibility.reconstructions.assessment import (
+    Assessment,
+    assess,
+    calibrate,
+    gathered,
+)
 from invgen.plausibility.reconstructions.calibration import Calibration
 from invgen.plausibility.reconstructions.residuals import (
     discrepancy,
@@ -17,6 +22,7 @@ __all__ = [
     "assess",
     "calibrate",
     "discrepancy",
+    "gathered",
     "least_squares_bound",
     "least_squares_image",
     "pivotal_p_value",

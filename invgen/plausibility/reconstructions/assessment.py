@@ -29,7 +29,7 @@ from invgen.reconstruction import Reconstruction
 from invgen.solvers.base import Solver
 from invgen.solvers.scale import prior_unit
 
-__all__ = ["Assessment", "assess", "calibrate"]
+__all__ = ["Assessment", "assess", "calibrate", "gathered"]
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,9 @@ def assess(
         known = calibrations_of(prior.card) if isinstance(prior, Learned) else []
     else:
         known = [calibration] if isinstance(calibration, Calibration) else list(calibration)
-    return _assessed(solver, problem, reconstruction, known, any(map(may_be_oriented, known)))
+    return _assessed(
+        solver, problem, reconstruction, known, any(may_be_oriented(each.statistics) for each in known)
+    )
 
 
 def _assessed(
@@ -189,24 +191,42 @@ def calibrate(solver: Solver, problems: Iterable[Problem], *, about: str = "", s
     ParameterError
         For too few scans, and scans of several kinds of operators.
     """
+    return gathered(
+        ((solver, each, solver(each, seed=seed + number)) for number, each in enumerate(problems)), about
+    )
+
+
+def gathered(scans: Iterable[tuple[Solver, Problem, Reconstruction]], about: str = "") -> Calibration:
+    """A calibration of scans that are reconstructed already, each given by solver, problem and result.
+
+    The image's orientation takes longer than other statistics: where the prior knows nothing of it by the
+    first scans, it is left out.
+
+    Raises
+    ------
+    ParameterError
+        See `calibrate`.
+    """
     columns: dict[str, list[float]] = {}
     conditions: dict[str, list[float]] = {}
     protocols: list[dict[str, Any]] = []
-    for number, problem in enumerate(problems):
-        found = _assessed(solver, problem, solver(problem, seed=seed + number), [], True)
+    oriented, count = True, 0
+    for solver, problem, reconstruction in scans:
+        found = _assessed(solver, problem, reconstruction, [], oriented)
         if found.protocol not in protocols:
             protocols.append(found.protocol)
         for kept, new in ((columns, found.statistics), (conditions, found.conditions)):
             for name, values in new.items():
                 kept.setdefault(name, []).extend(values.reshape(-1).tolist())
+        count = len(next(iter(conditions.values())))
+        oriented = oriented and (count < FEWEST or may_be_oriented(columns))
     if len(protocols) != 1:
         raise ParameterError(
             f"calibrate takes {FEWEST} or more scans that one kind of operator has measured; got "
             f"{[each['operator'] for each in protocols] or 'none'}."
         )
-    scans = len(next(iter(conditions.values())))
     # a statistic that only some have compares nobody
-    shared = {name: column for name, column in columns.items() if len(column) == scans}
+    shared = {name: column for name, column in columns.items() if len(column) == count}
     return Calibration(protocols[0], shared, conditions, about)
 
 

@@ -71,6 +71,12 @@ class Calibration:
             raise ParameterError("A calibration's statistics are finite numbers.")
         object.__setattr__(self, "scans", counts.pop())
 
+    def __repr__(self) -> str:
+        return (
+            f"Calibration({self.scans} scans, {len(self.statistics)} statistics, about={self.about!r}, "
+            f"protocol={dict(self.protocol)})"
+        )
+
     def unlike(self, protocol: Mapping[str, Any], conditions: Mapping[str, float]) -> str:
         """What a scan has that the calibration has not; empty where they are comparable."""
         for name, own in self.protocol.items():

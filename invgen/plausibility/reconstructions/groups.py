@@ -88,9 +88,9 @@ def against(
     )
 
 
-def may_be_oriented(calibration: Calibration) -> bool:
-    """Whether orientation counts for any scan that may be compared."""
-    known = [calibration.statistics.get(name, ()) for name in _TURNED]
+def may_be_oriented(statistics: Mapping[str, Sequence[float]]) -> bool:
+    """Whether by those of calibration scans orientation counts for any scan that may be compared."""
+    known = [statistics.get(name, ()) for name in _TURNED]
     return any(_clear(torch.tensor([*column, math.inf])) for column in known if column)
 
 

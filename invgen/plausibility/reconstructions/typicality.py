@@ -26,9 +26,6 @@ SEED = 6_364_136_223_846_793_005
 #: Pixels along each side of the patches of a map.
 _PATCH = 9
 
-#: Of the mean expected error: what is added to errors and expected ones, which both are nearly zero in parts.
-_FLOOR = 0.1
-
 
 @torch.no_grad()
 def typicality(prior: Any, x: Tensor) -> tuple[dict[str, Tensor], Tensor | None]:
@@ -45,9 +42,11 @@ def typicality(prior: Any, x: Tensor) -> tuple[dict[str, Tensor], Tensor | None]
     * ``unexpected error s``: logarithm of the error over the expected error, around zero whatever the content
       of the image.
 
-    The map is the ratio of the two, summed over all levels, in patches of 9 x 9 pixels: about one where an
-    image is as expected. Of priors without a denoiser that have a density, ``log-density``, for each pixel,
-    is the only statistic, and there is no map.
+    The map is the ratio of the two in patches of 9 x 9 pixels, summed over the levels, which count alike,
+    each in units of its mean over the image. This mean is added to both, which are nearly zero where an image
+    is flat: the map is about one where an image is as expected, and two where a flat part has the mean error.
+    Of priors without a denoiser that have a density, ``log-density``, for each pixel, is the
+    only statistic, and there is no map.
 
     Parameters
     ----------
@@ -85,7 +84,8 @@ def typicality(prior: Any, x: Tensor) -> tuple[dict[str, Tensor], Tensor | None]
         found[f"bias {level:g}"] = along.double().flatten(1).mean(1).reshape(batch)
         found[f"denoising error {level:g}"] = mean.log().reshape(batch)
         found[f"unexpected error {level:g}"] = (mean / wanted).log().reshape(batch)
-        errors, expectations = errors + error, expectations + expected
+        typical = ((mean + wanted) / 2).to(error)[(...,) + (None,) * axes]
+        errors, expectations = errors + error / typical, expectations + expected / typical
     shown = _ratio(errors, expectations, axes)
     return found, shown.reshape(*batch, *shown.shape[-2:])
 
@@ -103,13 +103,12 @@ def _signs(n: Tensor) -> Tensor:
 
 
 def _ratio(errors: Tensor, expectations: Tensor, axes: int) -> Tensor:
-    """Local means of errors over those expected, (n, H, W)."""
-    floor = _FLOOR * expectations.flatten(1).mean(1).clamp(min=1e-12)[:, None, None]
+    """Local means of errors over those expected, (n, H, W); of both one is the mean, of each level."""
 
     def local(values: Tensor) -> Tensor:
         flat = values.flatten(1, -3).mean(1) if axes > 2 else values
         side = min(_PATCH, 2 * ((min(flat.shape[-2:]) - 1) // 2) + 1)
         means = F.avg_pool2d(flat[:, None], side, 1, side // 2, count_include_pad=False)
-        return means[:, 0].clamp(min=0) + floor
+        return means[:, 0].clamp(min=0) + len(_LEVELS)
 
     return local(errors) / local(expectations)

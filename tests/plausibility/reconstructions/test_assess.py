@@ -136,6 +136,22 @@ def test_images_of_the_prior_have_the_error_that_it_expects():
         torch.testing.assert_close(found[name][2], value)
 
 
+def test_all_levels_count_alike_in_the_map():
+    """White images of three times the deviation that a white prior expects: each level in closed form."""
+    prior = ig.priors.GaussianMixture(
+        torch.zeros(1, 128, 128, dtype=torch.float64), torch.ones(1, 128, 128).double(), torch.ones(1)
+    )
+    wide = 3.0
+    _, shown = typicality(prior, wide * normal(128, 128, seed=12))
+    above = below = 0.0
+    for level in (0.1, 0.3, 1.0, 3.0):
+        error = (wide**2 * level**2 + 1) / (1 + level**2) ** 2
+        expected = 1 / (1 + level**2)
+        above += 2 * error / (error + expected) + 1
+        below += 2 * expected / (error + expected) + 1
+    assert float(shown.mean()) == pytest.approx(above / below, rel=0.03)
+
+
 def test_a_batch_has_the_p_values_of_its_scans(calibration):
     images = PRIOR.sample(3, seed=40)
     A, noise = Mask(KEPT), Gaussian(0.1)

@@ -64,7 +64,21 @@ def test_orientation_counts_only_where_calibration_scans_have_one():
     at = {"signal to noise": torch.tensor(0.0)}
     with_one, _ = against(calibration(1 + 0.2 * normal(60, seed=6)), scan, at)
     assert float(with_one["typicality"]) == 1 / 61
-    assert may_be_oriented(calibration(1 + 0.2 * normal(60, seed=6)))
-    assert not may_be_oriented(calibration(-1 + 0.2 * normal(60, seed=6)))
+    assert may_be_oriented(calibration(1 + 0.2 * normal(60, seed=6)).statistics)
+    assert not may_be_oriented(calibration(-1 + 0.2 * normal(60, seed=6)).statistics)
     without, _ = against(calibration(-1 + 0.2 * normal(60, seed=6)), scan, at)
     assert set(without) == {"residual", "scan"}
+
+
+@pytest.mark.parametrize("knows", [True, False])
+def test_a_calibration_leaves_it_out_where_the_prior_knows_nothing_of_it(knows):
+    mean = 3 * normal(12, 12) if knows else torch.ones(12, 12, dtype=torch.float64)
+    prior = around(mean, 1.0)
+    solver = ig.solvers.DDS(prior, iterations=2, scale=1.0)
+    A, noise = ig.operators.Mask(torch.ones(12, 12, dtype=torch.float64)), ig.noise.Gaussian(0.1)
+    problems = (ig.Problem(A, noise.sample(x, seed=i), noise) for i, x in enumerate(prior.sample(21, seed=3)))
+    found = ig.plausibility.calibrate(solver, problems)
+    assert {name for name in found.statistics if "orientation" in name} == (
+        {QUARTERS, HALF} if knows else set()
+    )
+    assert may_be_oriented(found.statistics) == knows
