@@ -115,27 +115,28 @@ class PreconditionedLangevin(DiffusionSolver):
     ) -> State:
         """One step, after which images have noise of the level `low`; the last level's own stays."""
         x, last, low = state["noisy"], low == 0, low or high
-        if not self.adjusted_steps:
-            x0 = self.denoised(x, high)
-            # a little less than half, so that the variance of what the prior determines follows the level
-            momentum = _MOMENTUM * math.sqrt(low / high) * (x0 - state.get("denoised", lambda: x0))
-            x = self.moved(data_step, x, x0 + momentum, problem, high, low, draws)
-            return State(x=x, noisy=x, denoised=x0)
-        x0 = state.get("denoised", lambda: self.denoised(x, high))
-        x = self.moved(data_step, x, x0, problem, high, low, draws)
-        return self.adjusted(problem, data_step, state, x, low, last, draws)
+        if self.adjusted_steps:
+            x0 = state.get("denoised", lambda: self.denoised(x, high))
+            x = self.moved(problem, data_step, x, x0, high, low, draws)
+            propose = AdjustedStep(problem, data_step, self.denoised, self.prior.log_prob, low)
+            return self.adjusted(propose, state, x, last, draws)
+        x0 = self.denoised(x, high)
+        # a little less than half, so that the variance of what the prior determines follows the falling level
+        momentum = _MOMENTUM * math.sqrt(low / high) * (x0 - state.get("denoised", lambda: x0))
+        x = self.moved(problem, data_step, x, x0 + momentum, high, low, draws)
+        return State(x=x, noisy=x, denoised=x0)
 
     def moved(
         self,
+        problem: Problem,
         data_step: GaussianStep,
         x: Tensor,
         x0: Tensor,
-        problem: Problem,
         high: float,
         low: float,
         draws: Draws,
     ) -> Tensor:
-        """From one level to the next, with the image that is seen."""
+        """From one level to the next, with x0 the image that is seen."""
         gamma = self.step_size
         # noise of which, beside what is left of the old, there is the level `low`
         fresh = math.sqrt(low**2 - ((1 - gamma) * high) ** 2) if (1 - gamma) * high < low else 0.0
@@ -143,18 +144,8 @@ class PreconditionedLangevin(DiffusionSolver):
         rho, scale = x.real.new_full(problem.batch_shape, low), math.sqrt(2 / gamma - 1)
         return (1 - gamma) * x + gamma * data_step.around(centre, rho, draws, scale=scale)
 
-    def adjusted(
-        self,
-        problem: Problem,
-        data_step: GaussianStep,
-        state: State,
-        x: Tensor,
-        sigma: float,
-        last: bool,
-        draws: Draws,
-    ) -> State:
-        """Metropolis-adjusted steps at one level, whose lengths adapt to what is accepted but at the last."""
-        propose = AdjustedStep(problem, data_step, self.denoised, self.prior.log_prob, sigma)
+    def adjusted(self, propose: AdjustedStep, state: State, x: Tensor, last: bool, draws: Draws) -> State:
+        """Metropolis-adjusted steps at one level: but at the last, what is accepted adapts their lengths."""
         at = propose.at(x)
         gamma = state.get("gamma", lambda: torch.full_like(at.energy, self.step_size))
         accepted = state.get("accepted", lambda: torch.zeros_like(at.energy))
