@@ -64,35 +64,34 @@ class AdjustedStep:
         With systems that are solved exactly.
     denoise, log_prob : callable(x, sigma)
         Of the prior; the density is that of noisy images.
-    sigma : positive number
+    sigma : positive tensor, shape of the batch
     """
 
     def __init__(
         self,
         problem: Problem,
         data_step: GaussianStep,
-        denoise: Callable[[Tensor, float], Tensor],
-        log_prob: Callable[[Tensor, float], Tensor],
-        sigma: float,
+        denoise: Callable[[Tensor, Tensor], Tensor],
+        log_prob: Callable[[Tensor, Tensor], Tensor],
+        sigma: Tensor,
     ) -> None:
         self._problem, self._data_step, self._sigma = problem, data_step, sigma
         self._denoise, self._log_prob = denoise, log_prob
-        self._rho = problem.zeros().real.new_full(problem.batch_shape, sigma)
 
     def at(self, x: Tensor) -> Place:
         """The place of an image with noise of the level sigma: one evaluation of denoiser and density."""
         x0 = self._denoise(x, self._sigma)
         data, slope = self._problem.value_and_gradient(x)
-        gradient = slope + (x - x0) / self._sigma**2
-        way = x - self._data_step.mean(x0, self._rho)
+        gradient = slope + self._problem.operator.domain.per_sample(self._sigma**-2) * (x - x0)
+        way = x - self._data_step.mean(x0, self._sigma)
         return Place(x, data - self._log_prob(x, self._sigma), gradient, way, x0)
 
     def __call__(self, at: Place, gamma: Tensor, draws: Draws) -> tuple[Place, Tensor]:
         """A proposal from a place, and the logarithm of its ratio; `gamma` is of the batch's shape."""
         space = self._problem.operator.domain
         scale, step = (2 / gamma - 1).sqrt(), space.per_sample(gamma)
-        centre = at.denoised + self._sigma * space.per_sample(scale) * draws(at.x)
-        drawn = self._data_step.around(centre, self._rho, draws, scale=scale)
+        centre = at.denoised + space.per_sample(self._sigma * scale) * draws(at.x)
+        drawn = self._data_step.around(centre, self._sigma, draws, scale=scale)
         there = self.at(at.x + step * (drawn - at.x))
         span = 2 * (there.x - at.x) + step * (at.way - there.way)
         ways = space.inner(at.gradient + there.gradient, span).real / (2 * (2 - gamma))

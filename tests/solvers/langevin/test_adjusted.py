@@ -170,12 +170,10 @@ def test_the_solver_ends_at_the_posterior(prior, count):
     problem = problem_of(prior, "dense") if prior.space.size > N else measured(prior)
     solver = PreconditionedLangevin(prior, iterations=12, adjusted_steps=20, sigma_range=(0.05, 5.0))
     result = solver(problem, samples=count, seed=0)
-    low = prior.posterior(problem)
-    # less what the last level's own noise adds where nothing is measured: 0.0025, a hundredth of a variance
-    assert off(result.samples.flatten(1), _flat(low), count) < 4.5
+    assert off(result.samples.flatten(1), _flat(prior.posterior(problem)), count) < 4.5
     assert 0.6 < result.stats["acceptance"] < 0.95
     assert 0.1 < result.stats["step_size"] <= 1
-    assert result.stats["network_evaluations"] == 1 + 12 * 21
+    assert result.stats["network_evaluations"] == 1 + 12 * 21 + 1
 
 
 def _flat(law):

@@ -28,16 +28,23 @@ class Columns:
         return drawn.reshape(like.shape)
 
 
-def law(solver, problem, levels):
-    """Mean and covariance of the images at the end of the levels: with the denoised ones they are a chain."""
+def law(solver, problem, levels=None):
+    """Mean and covariance of the images at the end, or of noisy ones after the levels that are given.
+
+    With the denoised images they are a chain.
+    """
     first = 1 + 2 * SIZE
     rows = first + SIZE + problem.measurement.numel()
     repeated = problem.repeated(rows)
     prepared = solver.prepare(repeated)
+    if levels is None:
+        levels = solver.schedule(repeated)
+    else:
+        levels = [torch.full((rows,), level, dtype=torch.float64) for level in levels]
     mean = torch.zeros(2 * SIZE, dtype=torch.float64)
     # before the first step nothing is denoised: the image itself stands for it, and momentum is left out
     root = torch.zeros(2 * SIZE, 2 * SIZE, dtype=torch.float64)
-    root[:SIZE, :SIZE] = levels[0] * torch.eye(SIZE)
+    root[:SIZE, :SIZE] = levels[0][0] * torch.eye(SIZE)
     begun = False
     for high, low in pairwise(levels):
         both = mean.repeat(rows, 1)
@@ -45,7 +52,8 @@ def law(solver, problem, levels):
         x, before = (part.reshape(rows, *SHAPE) for part in both.split(SIZE, dim=1))
         state = State(x=x, noisy=x, **({"denoised": before} if begun else {}))
         state, begun = solver.step(repeated, prepared, state, high, low, Columns(rows, first)), True
-        both = torch.cat([state["noisy"].reshape(rows, SIZE), state["denoised"].reshape(rows, SIZE)], dim=1)
+        seen = state.x if low is high else state["noisy"]
+        both = torch.cat([seen.reshape(rows, SIZE), state["denoised"].reshape(rows, SIZE)], dim=1)
         mean, moved = both[0], (both - both[0]).T
         values, vectors = torch.linalg.eigh(moved @ moved.T)
         root = vectors * values.clamp(min=0).sqrt()
@@ -64,7 +72,7 @@ def errors(name, iterations):
     prior = correlated()
     problem = problem_of(prior, name)
     solver = PreconditionedLangevin(prior, iterations=iterations, step_size=1.0, sigma_range=(0.002, 20.0))
-    mean, covariance = law(solver, problem, solver.levels())
+    mean, covariance = law(solver, problem)
     exact = prior.posterior(problem)
     variance = exact.covariance().diagonal()
     bias = (mean - exact.mean().flatten()) / variance.sqrt()
@@ -123,7 +131,8 @@ def test_a_step_solves_the_equation_of_the_docstring(low):
     e = torch.linspace(-1, 1, 5, dtype=torch.float64)[None]
     solver, drawn = PreconditionedLangevin(prior, step_size=gamma, sigma_range=(0.1, 3.0)), iter([n, e])
     state = State(x=x, noisy=x, denoised=before)
-    found = solver.step(problem, solver.prepare(problem), state, high, low, lambda *_: next(drawn))
+    ends = (torch.full((1,), level, dtype=torch.float64) for level in (high, low))
+    found = solver.step(problem, solver.prepare(problem), state, *ends, lambda *_: next(drawn))
 
     x0 = prior.denoise(x, high)
     H = M.T @ M / std**2 + torch.eye(SIZE) / low**2
