@@ -60,6 +60,14 @@ def calibrate(
         float,
         typer.Option(metavar="PART", help="Part of their root mean square that all widths are wider by."),
     ] = 0.1,
+    regions: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Intervals of the means over regions, in place of pixels: an image (PNG, NPY, NIfTI) whose "
+            "pixels are the number of their region, 0 for none.",
+        ),
+    ] = None,
     about: Annotated[str, typer.Option(metavar="TEXT", help="Which scans these are.")] = "",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print warnings and errors only.")] = False,
 ) -> None:
@@ -76,7 +84,7 @@ def calibrate(
     from invgen.pipeline.calibrating import calibrate as run
     from invgen.pipeline.inputs import probe_inputs
 
-    probe_inputs(*scans, reading, recipe)
+    probe_inputs(*scans, regions, reading, recipe)
     columns = (SpinnerColumn(), TextColumn("{task.completed} slices"))
     with Progress(*columns, console=err, disable=quiet or not err.is_terminal, transient=True) as bar:
         task = bar.add_task("calibrate", total=None)
@@ -87,6 +95,7 @@ def calibrate(
             recipe,
             (lambda text: None) if quiet else note,
             lambda done: bar.update(task, completed=done),
+            labels=regions,
             level=level,
             guarantee=guarantee,
             confidence=confidence,

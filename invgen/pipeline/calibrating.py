@@ -7,10 +7,13 @@ from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from invgen.calibration import ConformalIntervals, conformal
 from invgen.core.errors import ParameterError, ShapeError
+from invgen.core.memory import require_memory
+from invgen.io.images import read_label_image
 from invgen.pipeline.jobs import work_on
 from invgen.pipeline.options import given
 from invgen.pipeline.outputs import check_output
@@ -35,6 +38,8 @@ def calibrate(
     recipe: Recipe,
     notice: Callable[[str], None],
     advance: Callable[[int], None],
+    *,
+    labels: Path | None = None,
     **promise: Any,
 ) -> ConformalIntervals:
     """Reconstruct scans of known truth, as `invgen recon` does, and write the intervals that they calibrate.
@@ -50,15 +55,19 @@ def calibrate(
         As of `invgen.pipeline.run.run`.
     advance : callable(int)
         Called with the number of slices that are done.
+    labels : Path, optional
+        An image whose labels from one on are regions: the intervals are then of the means over each of them,
+        in the order of their labels.
     **promise
         Level, guarantee and others of `invgen.calibration.conformal`.
 
     Raises
     ------
     InvgenError
-        For scans without a truth, of several kinds, or too few, and outputs that would replace one of them.
+        For scans without a truth, of several kinds, or too few, labels of other pixels than those of their
+        images, and outputs that would replace one of them.
     """
-    check_output(output, *scans, reading, recipe)
+    check_output(output, *scans, labels, reading, recipe)
     if not scans:
         raise ParameterError("There are no scans to calibrate with.")
     for each in given(recipe):
@@ -70,6 +79,8 @@ def calibrate(
         work, _, problem = _opened(stack, scans[0], reading, recipe, notice)
         # as it is asked for: what it takes from the data is chosen for each scan
         solver, samples = work.solver(problem), work.recipe.samples
+    if labels is not None:
+        promise["regions"] = _regions(labels, tuple(problem.operator.domain.shape))
     # beyond the field of view zero is right, and no merit; that of coil maps is each scan's own
     seen = problem.operator.restrict(torch.ones_like(problem.zeros())) != 0
     if work.modality == "CT" and "regions" not in promise and not bool(seen.all()):
@@ -87,6 +98,18 @@ def calibrate(
     found = conformal(solver, known(), samples=samples, **promise)
     found.save(output)
     return found
+
+
+def _regions(path: Path, shape: tuple[int, ...]) -> torch.Tensor:
+    """Regions by their labels, bool, (k, *shape)."""
+    found = read_label_image(path)
+    if found.shape != shape:
+        raise ShapeError(f"The labels of {path} are of {found.shape} pixels, and the images of {shape}.")
+    names = np.unique(found[found > 0])
+    if not len(names):
+        raise ParameterError(f"{path} has no region: all of its labels are zero.")
+    require_memory(len(names) * found.size, f"{len(names)} regions")
+    return torch.from_numpy(np.stack([found == name for name in names]))
 
 
 def _opened(
