@@ -63,24 +63,26 @@ class PreconditionedLangevin(DiffusionSolver):
     the stationary variance is that of the target times ``(1 + j / 2) / ((1 - j / 2) (1 + 2 j))`` for gamma
     of one: right for j of zero (data or noise determine) and of one (the prior does, at the end), 0.83 at
     worst between. What each direction keeps is from the level at which it last moved, so that the mean lags.
-    Levels are therefore dense where the data become as precise as the level: ``sigma^(-1/4)`` falls by equal
-    steps, and not further than to a tenth of the posterior's deviation where the data see best. There the
-    image is drawn given it with noise (`prior_draw`), so that the noise of the last level counts as a
-    hundredth of that of the data and not as part of the image.
+    Levels are therefore denser as they fall, ``sigma^(-1/4)`` by equal steps, and end at a tenth of the
+    posterior's deviation in the direction that the data see best. There the image is drawn given it with
+    noise (`prior_draw`), so that the noise of the last level counts as a hundredth of that of the data and
+    not as part of the image.
 
     On the Gaussian problems of `invgen certify`, by the law of the chain, 200 levels give the mean within
     1.4 % of the posterior's standard deviation on average over the problems (6 % at most), and the variance
     within 4 %; with ``step_size=1`` within 0.6 % (2 %), and 2 %. Both errors are proportional to the distance
     of the levels. Where few pixels of a smooth image are seen nearly without noise the lag is larger: 18 %
-    and 6 %.
-    Posteriors with several modes are not weighted rightly, as by all methods that anneal: see `TwistedSMC`.
+    and 6 %. Posteriors with several modes are not weighted rightly, as by all methods that anneal: see
+    `TwistedSMC`.
 
     For priors whose density of noisy images is known, such as a `GaussianMixture`, Metropolis' correction
-    takes the rest of the error of a step away: with ``adjusted_steps``, that many proposals follow at each
-    level, which keep its target exactly (`AdjustedStep`), and there is no momentum. What is left is what a
-    level leaves to the next: chains of many steps at few levels are as exact as they mix. Each chain adapts
-    the length of its proposals until the last level, which keeps it. A `Flow` has no density of noisy images;
-    `LatentHMC` samples its posterior with Metropolis' correction.
+    takes the error of steps away: with ``adjusted_steps``, that many proposals follow at each level, which
+    keep its target exactly (`AdjustedStep`), and there is no momentum. What is left is what a level leaves to
+    the next, so that many steps at few levels are as exact as they mix; of as many evaluations, more levels
+    without correction are nearer (300 of them, of Gaussians and overlapping mixtures: means within 1.4 % of
+    the deviation, where 30 levels of 9 steps are within 3.4 %). Each chain adapts the length of its proposals
+    until the last level, which keeps it. A `Flow` has no density of noisy images; `LatentHMC` samples its
+    posterior with Metropolis' correction.
 
     Parameters
     ----------

@@ -67,11 +67,11 @@ def exactly(monkeypatch):
     monkeypatch.setattr("invgen.solvers.sampling.likelihood_step.SAMPLER_PRECISION", 1e-7)
 
 
-def errors(name, iterations):
+def errors(name, iterations, sigma_range=(0.002, 20.0)):
     """Of all pixels, the bias of the mean in standard deviations, and the variance's error, relative."""
     prior = correlated()
     problem = problem_of(prior, name)
-    solver = PreconditionedLangevin(prior, iterations=iterations, step_size=1.0, sigma_range=(0.002, 20.0))
+    solver = PreconditionedLangevin(prior, iterations=iterations, step_size=1.0, sigma_range=sigma_range)
     mean, covariance = law(solver, problem)
     exact = prior.posterior(problem)
     variance = exact.covariance().diagonal()
@@ -88,6 +88,37 @@ def test_it_ends_at_the_posterior_and_errors_fall_with_the_levels(name):
     # of first order in the distance of two levels
     assert half < 0.6 * bias
     assert less < 0.6 * excess
+
+
+@pytest.mark.usefixtures("exactly")
+@pytest.mark.parametrize("name", ["mask", "dense", "projections"])
+def test_levels_of_its_own_choice_are_within_the_figures_of_the_docstring(name):
+    bias, excess = errors(name, 200, sigma_range=None)
+    assert bias < 0.02
+    assert excess < 0.03
+
+
+def test_levels_end_at_a_tenth_of_the_posterior_where_data_see_best():
+    prior = correlated()
+    A, y = Mask(torch.ones(SHAPE, dtype=torch.bool)), torch.zeros(3, *SHAPE, dtype=torch.float64)
+    std = torch.tensor([0.2, 3.0, 1e-6], dtype=torch.float64)
+    problem = ig.Problem(A, y, Gaussian(std[:, None, None]))
+    solver = PreconditionedLangevin(prior, iterations=20)
+    levels = solver.schedule(problem)
+    assert len(levels) == 21
+    assert levels[-1] is levels[-2]
+    low, high = prior.image_format.noise_range
+    # the prior's variance is one
+    expected = (0.1 / (1 + std**-2).sqrt()).clamp(min=low)
+    torch.testing.assert_close(levels[-1], expected, rtol=0.05, atol=0)
+    torch.testing.assert_close(levels[0], torch.full((3,), high, dtype=torch.float64))
+    powers = torch.stack(levels[:-1]) ** -0.25
+    torch.testing.assert_close(powers.diff(dim=0), powers.diff(dim=0).mean(0).expand(19, 3))
+    # each problem has the levels that it has alone, and a range that is given is kept
+    alone = solver.schedule(ig.Problem(A, y[1], Gaussian(3.0)))
+    torch.testing.assert_close(alone[-1], levels[-1][1])
+    given = PreconditionedLangevin(prior, iterations=20, sigma_range=(0.001, 5.0)).schedule(problem)
+    torch.testing.assert_close(given[-1], torch.full((3,), 0.001, dtype=torch.float64))
 
 
 @pytest.mark.usefixtures("exactly")
