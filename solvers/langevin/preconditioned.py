@@ -11,7 +11,7 @@ from torch import Tensor
 
 from invgen.core.draws import Draws
 from invgen.core.errors import ParameterError
-from invgen.priors.diffusion.reverse import noise_levels
+from invgen.priors.diffusion.reverse import geometric_levels
 from invgen.priors.image_format import format_of
 from invgen.problem import Problem
 from invgen.solvers.diffusion.base import DiffusionSolver
@@ -26,7 +26,7 @@ __all__ = ["PreconditionedLangevin"]
 #: What is added of the way that the denoised image went since the level before: see the docstring.
 _MOMENTUM = 0.5
 
-#: Equal steps of this power of sigma: geometric for zero; below, more levels go to small sigma.
+#: Equal steps of this power of sigma, where the levels end by the data.
 _POWER = -1 / 4
 
 #: The last sigma against ``1 / sqrt(L)``, the noise of the data in the direction that is measured best.
@@ -63,10 +63,12 @@ class PreconditionedLangevin(DiffusionSolver):
     the stationary variance is that of the target times ``(1 + j / 2) / ((1 - j / 2) (1 + 2 j))`` for gamma
     of one: right for j of zero (data or noise determine) and of one (the prior does, at the end), 0.83 at
     worst between. What each direction keeps is from the level at which it last moved, so that the mean lags.
-    Levels are therefore denser as they fall, ``sigma^(-1/4)`` by equal steps, and end at a tenth of the
-    posterior's deviation in the direction that the data see best. There the image is drawn given it with
-    noise (`prior_draw`), so that the noise of the last level counts as a hundredth of that of the data and
-    not as part of the image.
+    Where the standard deviation of the prior's images is known, levels are therefore denser as they fall,
+    ``sigma^(-1/4)`` by equal steps, and end at a tenth of the posterior's deviation in the direction that the
+    data see best. In a range that is given, or of a network, each is the last one times the same factor:
+    networks err most where noise is least, and denser levels there cost 0.04 and 0.3 dB of two objects in CT.
+    From the last level an image is drawn given it with noise (`prior_draw`), so that the noise of that level
+    is no part of it: what is left is as if that of the data were more by so much.
 
     On the Gaussian problems of `invgen certify`, by the law of the chain, 200 levels give the mean within
     1.4 % of the posterior's standard deviation on average over the problems (6 % at most), and the variance
@@ -97,8 +99,7 @@ class PreconditionedLangevin(DiffusionSolver):
         and two solutions of the system; the first are of the length `step_size`. The statistics report how
         many were accepted ("acceptance"), and the mean length in the end ("step_size").
     scale, chunk_size, sigma_range
-        See `DiffusionSolver`. By default the lowest level gives way to that of above, where the standard
-        deviation of the prior's images is known and that is more.
+        See `DiffusionSolver`, and above for the lowest level by default.
 
     Raises
     ------
@@ -120,17 +121,20 @@ class PreconditionedLangevin(DiffusionSolver):
             require_noisy_density(self.prior, self.name, "adjusted_steps")
 
     def levels(self) -> list[float]:
-        """The noise levels for data without noise, from the highest on, and zero."""
-        return noise_levels(self.iterations, *self.ends(), rho=1 / _POWER)
+        """The noise levels of a range that is given, from the highest on by one factor, and zero."""
+        return geometric_levels(self.iterations, *self.ends())
 
     def schedule(self, problem: Problem) -> list[Tensor]:
         """The levels of each problem of a batch, of its shape; the last one twice, for its own step."""
-        low, high = self.ends()
-        last, std = problem.zeros().real.new_full(problem.batch_shape, low), format_of(self.prior).std
-        if self.sigma_range is None and std:
+        like, std, high = problem.zeros().real, format_of(self.prior).std, self.ends()[1]
+        if self.sigma_range is not None or std is None:
+            falling = [like.new_full(problem.batch_shape, level) for level in self.levels()[:-1]]
+        else:
+            last = like.new_full(problem.batch_shape, self.ends()[0])
             last = last.maximum(_LAST / (problem.lipschitz() + std**-2).sqrt()).clamp(max=high / 2)
-        ends, count = (high**_POWER, last**_POWER), self.iterations
-        falling = [(ends[0] + k / (count - 1) * (ends[1] - ends[0])) ** (1 / _POWER) for k in range(count)]
+            first, steps = high**_POWER, self.iterations - 1
+            parts = [k / steps * (last**_POWER - first) for k in range(self.iterations)]
+            falling = [(first + part) ** (1 / _POWER) for part in parts]
         return [*falling, falling[-1]]
 
     def prepare(self, problem: Problem) -> GaussianStep:

@@ -119,6 +119,8 @@ def test_levels_end_at_a_tenth_of_the_posterior_where_data_see_best():
     torch.testing.assert_close(alone[-1], levels[-1][1])
     given = PreconditionedLangevin(prior, iterations=20, sigma_range=(0.001, 5.0)).schedule(problem)
     torch.testing.assert_close(given[-1], torch.full((3,), 0.001, dtype=torch.float64))
+    logs = torch.stack(given[:-1]).log()
+    torch.testing.assert_close(logs.diff(dim=0), torch.full((19, 3), math.log(5000) / -19).double())
 
 
 @pytest.mark.usefixtures("exactly")
