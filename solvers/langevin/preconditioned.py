@@ -63,9 +63,9 @@ class PreconditionedLangevin(DiffusionSolver):
     the stationary variance is that of the target times ``(1 + j / 2) / ((1 - j / 2) (1 + 2 j))`` for gamma
     of one: right for j of zero (data or noise determine) and of one (the prior does, at the end), 0.83 at
     worst between. What each direction keeps is from the level at which it last moved, so that the mean lags.
-    Where the standard deviation of the prior's images is known, levels are therefore denser as they fall,
-    ``sigma^(-1/4)`` by equal steps, and end at a tenth of the posterior's deviation in the direction that the
-    data see best. In a range that is given, or of a network, each is the last one times the same factor:
+    By default, where the standard deviation of the prior's images is known, levels therefore end at a tenth
+    of the posterior's in the direction that the data see best, if that is above the prior's lowest level, and
+    are denser as they fall, ``sigma^(-1/4)`` by equal steps. Else each is the last one times the same factor:
     networks err most where noise is least, and denser levels there cost 0.04 and 0.3 dB of two objects in CT.
     From the last level an image is drawn given it with noise (`prior_draw`), so that the noise of that level
     is no part of it: what is left is as if that of the data were more by so much.
@@ -126,15 +126,13 @@ class PreconditionedLangevin(DiffusionSolver):
 
     def schedule(self, problem: Problem) -> list[Tensor]:
         """The levels of each problem of a batch, of its shape; the last one twice, for its own step."""
-        like, std, high = problem.zeros().real, format_of(self.prior).std, self.ends()[1]
-        if self.sigma_range is not None or std is None:
-            falling = [like.new_full(problem.batch_shape, level) for level in self.levels()[:-1]]
-        else:
-            last = like.new_full(problem.batch_shape, self.ends()[0])
-            last = last.maximum(_LAST / (problem.lipschitz() + std**-2).sqrt()).clamp(max=high / 2)
-            first, steps = high**_POWER, self.iterations - 1
-            parts = [k / steps * (last**_POWER - first) for k in range(self.iterations)]
-            falling = [(first + part) ** (1 / _POWER) for part in parts]
+        like, std, (low, high) = problem.zeros().real, format_of(self.prior).std, self.ends()
+        falling = [like.new_full(problem.batch_shape, level) for level in self.levels()[:-1]]
+        if self.sigma_range is None and std is not None:
+            last = (_LAST / (problem.lipschitz() + std**-2).sqrt()).clamp(max=high / 2)
+            step = (last**_POWER - high**_POWER) / (self.iterations - 1)
+            for k, level in enumerate(falling):
+                falling[k] = torch.where(last > low, (high**_POWER + k * step) ** (1 / _POWER), level)
         return [*falling, falling[-1]]
 
     def prepare(self, problem: Problem) -> GaussianStep:
