@@ -71,6 +71,14 @@ def calibrate(
             help="Part of their root mean square that all widths are wider by; by default 0.1.",
         ),
     ] = None,
+    regions: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Intervals of the means over regions, in place of pixels: an image (PNG, NPY, NIfTI) whose "
+            "pixels are the number of their region, 0 for none.",
+        ),
+    ] = None,
     about: Annotated[str, typer.Option(metavar="TEXT", help="Which scans these are.")] = "",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print warnings and errors only.")] = False,
 ) -> None:
@@ -93,13 +101,14 @@ def calibrate(
     from invgen.core.errors import ParameterError
     from invgen.pipeline.inputs import probe_inputs
 
-    probe_inputs(*scans, reading, recipe)
+    probe_inputs(*scans, regions, reading, recipe)
     asked = {
         "level": level,
         "guarantee": guarantee,
         "confidence": confidence,
         "width": width,
         "floor": floor,
+        "regions": regions,
     }
     promise: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
     if plausibility and promise:

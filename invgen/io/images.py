@@ -23,6 +23,7 @@ __all__ = [
     "is_picture",
     "picture_files",
     "read_images",
+    "read_label_image",
     "read_labels",
     "read_pixels",
     "read_vectors",
@@ -112,6 +113,33 @@ def read_labels(path: str | Path) -> np.ndarray:
     if labels.ndim != 1 or labels.dtype.kind not in "ui":
         raise ShapeError(f"{path} should hold one integer for each image; got {labels.shape} {labels.dtype}.")
     return labels.astype(np.int64)
+
+
+def read_label_image(path: str | Path) -> np.ndarray:
+    """Read the label of each pixel of an image or a volume: int64, as it is stored, zero or more.
+
+    Parameters
+    ----------
+    path : path
+        A picture in shades of gray; a NPY, NPZ, IDX or NIfTI file.
+
+    Raises
+    ------
+    FileError, DataError
+        When the file is of another kind, or holds colors, fractions or negative numbers.
+    """
+    path = Path(path)
+    if path.suffix.lower() in _PICTURES:
+        array = _picture(path)
+    else:
+        array = _nifti(path) if is_nifti(path) else _array(path, None)
+    if array.dtype.kind not in "buif" or (array.ndim == 3 and path.suffix.lower() in _PICTURES):
+        raise DataError(f"{path} should hold one label for each pixel; got {array.shape} {array.dtype}.")
+    with np.errstate(invalid="ignore"):  # NaN is found below
+        labels: np.ndarray = array.astype(np.int64)
+    if not (np.array_equal(labels, array) and (labels >= 0).all()):
+        raise DataError(f"{path} should hold whole numbers from zero on, one for each pixel.")
+    return labels
 
 
 def read_vectors(path: str | Path, *, dataset: str | None = None) -> list[np.ndarray]:

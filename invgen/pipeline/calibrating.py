@@ -7,10 +7,13 @@ from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from invgen.calibration import ConformalIntervals, conformal
 from invgen.core.errors import ParameterError, ShapeError
+from invgen.core.memory import require_memory
+from invgen.io.images import read_label_image
 from invgen.pipeline.jobs import work_on
 from invgen.pipeline.options import given
 from invgen.pipeline.outputs import check_output
@@ -37,6 +40,7 @@ def calibrate(
     advance: Callable[[int], None],
     *,
     level: float = 0.9,
+    regions: Path | None = None,
     **promise: Any,
 ) -> ConformalIntervals:
     """Reconstruct scans of known truth, as `invgen recon` does, and write the intervals that they calibrate.
@@ -53,22 +57,28 @@ def calibrate(
     advance : callable(int)
         Called with the number of slices that are done.
     level : float
+    regions : Path, optional
+        An image whose labels from one on are regions: the intervals are then of the means over each of them,
+        in the order of their labels.
     **promise
         Guarantee and others of `invgen.calibration.conformal`.
 
     Raises
     ------
     InvgenError
-        For scans without a truth, of several kinds, or too few, and outputs that would replace one of them.
+        For scans without a truth, of several kinds, or too few, labels of other pixels than those of their
+        images, and outputs that would replace one of them.
     """
-    check_calibration(scans, output, reading, recipe)
+    check_calibration(scans, output, recipe, regions, reading)
     with ExitStack() as stack:
         work, _, problem = opened(stack, scans[0], reading, recipe, notice)
         # as it is asked for: what it takes from the data is chosen for each scan
         solver, samples = work.solver(problem), work.recipe.samples
+    if regions is not None:
+        promise["regions"] = _regions(regions, tuple(problem.operator.domain.shape))
     # beyond the field of view zero is right, and no merit; that of coil maps is each scan's own
     seen = problem.operator.restrict(torch.ones_like(problem.zeros())) != 0
-    if work.modality == "CT" and "regions" not in promise and not bool(seen.all()):
+    if work.modality == "CT" and regions is None and not bool(seen.all()):
         promise["mask"] = seen.cpu()
 
     def known() -> Iterator[_Known]:
@@ -85,15 +95,16 @@ def calibrate(
     return found
 
 
-def check_calibration(scans: Sequence[Path], output: Path, reading: Reading, recipe: Recipe) -> None:
+def check_calibration(scans: Sequence[Path], output: Path, recipe: Recipe, *read: object) -> None:
     """Refuse what no calibration can be made of, before the work.
 
     Raises
     ------
     InvgenError
-        Where the output would replace an input, there are no scans, or options are of reconstructions only.
+        Where the output would replace a file that is read, there are no scans, or options are of
+        reconstructions only.
     """
-    check_output(output, *scans, reading, recipe)
+    check_output(output, *scans, recipe, *read)
     if not scans:
         raise ParameterError("There are no scans to calibrate with.")
     for each in given(recipe):
@@ -101,6 +112,18 @@ def check_calibration(scans: Sequence[Path], output: Path, reading: Reading, rec
             raise ParameterError(f"{each.typed} is of reconstructions; a calibration is of whole images.")
     if recipe.calibration is not None:
         raise ParameterError("--calibration is of reconstructions; a calibration takes none.")
+
+
+def _regions(path: Path, shape: tuple[int, ...]) -> torch.Tensor:
+    """Regions by their labels, bool, (k, *shape)."""
+    found = read_label_image(path)
+    if found.shape != shape:
+        raise ShapeError(f"The labels of {path} are of {found.shape} pixels, and the images of {shape}.")
+    names = np.unique(found[found > 0])
+    if not len(names):
+        raise ParameterError(f"{path} has no region: all of its labels are zero.")
+    require_memory(len(names) * found.size, f"{len(names)} regions")
+    return torch.from_numpy(np.stack([found == name for name in names]))
 
 
 def opened(

@@ -52,7 +52,7 @@ def compare(
         For methods without a learned prior, scans of several kinds, or too few, and outputs that would
         replace one of them.
     """
-    check_calibration(scans, output, reading, recipe)
+    check_calibration(scans, output, recipe, reading)
 
     def counted() -> Iterator[_Reconstructed]:
         for done, each in enumerate(reconstructed(scans, reading, recipe, notice), 1):

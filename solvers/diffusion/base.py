@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
@@ -60,13 +60,16 @@ class DiffusionSolver(PosteriorSampler):
         """The lowest and the highest noise level."""
         return self.sigma_range or format_of(self.prior).noise_range  # type: ignore[return-value]
 
-    def start(self, problem: Problem, prepared: Any, state: State, sigma: float, draws: Draws) -> State:
-        """The state at the highest level, of noise `sigma`, from an image alone."""
-        return State(x=state.x, noisy=state.x + sigma * draws(state.x))
+    def schedule(self, problem: Problem) -> Sequence[Any]:
+        """The noise levels of a problem; here those of any."""
+        return self.levels()
 
-    def step(
-        self, problem: Problem, prepared: Any, state: State, high: float, low: float, draws: Draws
-    ) -> State:
+    def start(self, problem: Problem, prepared: Any, state: State, sigma: Any, draws: Draws) -> State:
+        """The state at the highest level, of noise `sigma`, from an image alone."""
+        width = problem.operator.domain.per_sample(sigma)
+        return State(x=state.x, noisy=state.x + width * draws(state.x))
+
+    def step(self, problem: Problem, prepared: Any, state: State, high: Any, low: Any, draws: Draws) -> State:
         """From one noise level to the next.
 
         Parameters
@@ -76,7 +79,7 @@ class DiffusionSolver(PosteriorSampler):
             What `prepare` returned.
         state : State
             At the level `high`: its variable "noisy" is the image with that noise.
-        high, low : float
+        high, low : as in `schedule`
             The two levels.
         draws : Draws
 
@@ -89,7 +92,7 @@ class DiffusionSolver(PosteriorSampler):
 
     def steps(self, problem: Problem, prepared: Any, state: State) -> Iterator[State]:
         """Anneal the noise level."""
-        levels, draws = self.levels(), self.draws(problem, state)
+        levels, draws = self.schedule(problem), self.draws(problem, state)
         first = state.get("k", lambda: 0)
         state = state if first else self.start(problem, prepared, state, levels[0], draws)
         for k in range(first, self.iterations):

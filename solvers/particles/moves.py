@@ -2,39 +2,20 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from invgen.core.draws import Draws
-from invgen.core.errors import CapabilityError
-from invgen.priors.base import Density
 from invgen.solvers.particles.crowd import Crowd
 from invgen.solvers.particles.step import Twisted
 
-__all__ = ["metropolis_adjusted", "require_noisy_density"]
+__all__ = ["metropolis_adjusted"]
 
 #: Step size, as a part of the variance of the noise: nine of ten are accepted on mixtures of Gaussians.
 _STEP = 0.3
-
-
-def require_noisy_density(prior: Any, name: str) -> None:
-    """Raise where a prior's density is not known of noisy images, as ``log_prob(x, sigma)``.
-
-    Raises
-    ------
-    CapabilityError
-    """
-    known = isinstance(prior, Density) and "sigma" in inspect.signature(prior.log_prob).parameters
-    if not known:
-        raise CapabilityError(
-            f"{name} moves its particles by the density of noisy images, log_prob(x, sigma), which Gaussian "
-            f"and GaussianMixture have; {type(prior).__name__} has none. Leave moves at 0."
-        )
 
 
 def metropolis_adjusted(

@@ -49,6 +49,11 @@ class DataStep:
     def __init__(self, problem: Problem) -> None:
         self.problem, self.space = problem, problem.operator.domain
         self._prox = DataProx(problem)
+        y = problem.measurement
+        wide = torch.promote_types(y.dtype, torch.float64)
+        self._wide = None
+        if wide != y.dtype:
+            self._wide = DataStep(Problem(problem.operator, y.to(wide), problem.noise))
 
     def toward(self, z: Tensor, variance: float, e: Tensor | None = None) -> Tensor:
         """From z to the maximum of ``p(y | x) N(x; z, variance)``, of the data plus e."""
@@ -76,8 +81,20 @@ class DataStep:
         By conjugate gradients, preconditioned by S with this `variance` in place of ``sigma^2 J``. All is in
         terms of images: a vector u of measurements is ``variance A.H u``. Inner products with the
         preconditioner need no more, if of each it is known what the data saw: it is ``c first + seen(w)``
-        with `first` that of the residual itself.
+        with `first` that of the residual itself. These differ by little where the residual is much larger
+        than the noise, so that all but the denoiser is in double precision: rounded to seven digits, the last
+        steps would be chance, and so would the weights of the particles.
         """
+        if self._wide is not None:
+            dtype = denoised.dtype
+            found = self._wide.twist(
+                denoised.to(self._wide.problem.zeros().dtype),
+                lambda v: pullback(v.to(dtype)).to(v.dtype),
+                sigma,
+                variance,
+                steps,
+            )
+            return Twist(found.value, found.guide.to(dtype), found.response)
         space, each = self.space, self.space.per_sample
         tiny = torch.finfo(denoised.real.dtype).tiny
         first = self.toward(denoised, variance)

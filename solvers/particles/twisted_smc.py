@@ -15,14 +15,15 @@ from invgen.priors.image_format import format_of
 from invgen.problem import Problem
 from invgen.solvers.particles.base import ParticleSampler
 from invgen.solvers.particles.crowd import Cloud, Crowd, taken
-from invgen.solvers.particles.moves import metropolis_adjusted, require_noisy_density
+from invgen.solvers.particles.moves import metropolis_adjusted
 from invgen.solvers.particles.step import Twisted, given, step, width
 from invgen.solvers.particles.twist import DataStep
 from invgen.solvers.particles.weights import conditional_part
+from invgen.solvers.sampling.metropolis import require_noisy_density
 
 __all__ = ["TwistedSMC"]
 
-#: The distance of two levels is halved so often at most.
+#: The distance of two levels is halved so often at most, on a logarithmic scale.
 _HALVINGS = 6
 
 
@@ -103,7 +104,7 @@ class TwistedSMC(ParticleSampler):
             if not 0 <= getattr(self, name) <= 1:
                 raise ParameterError(f"TwistedSMC needs {name} from 0 to 1; got {getattr(self, name)}.")
         if self.moves:
-            require_noisy_density(self.prior, self.name)
+            require_noisy_density(self.prior, self.name, "moves")
 
     def data_step(self, problem: Problem) -> DataStep:
         """The residual's likelihood, and its slope."""
@@ -155,19 +156,20 @@ class TwistedSMC(ParticleSampler):
         if low == 0:
             return self.ended(crowd, cloud, high, draws)
         goal, least = low, crowd.effective(cloud.log_weights)
+        shortest = (high / low) ** (2.0**-_HALVINGS) * (1 + 1e-6)
         while True:
             index, weights = crowd.drawn_anew(cloud.log_weights, self.threshold, draws)
             drawn = taken(cloud, index)
             response = float(drawn.response.mean().clamp(1e-9, 1 - 1e-6))
             v, evaluations = high**2 * response / (1 - response), drawn.evaluations
-            for halved in range(_HALVINGS + 1):
+            while True:
                 x, gain = step(crowd.space, drawn, high, low, v)
                 gain = gain - drawn.twist
                 there = Cloud(x, weights + gain, drawn.ancestors, evaluations)
                 cloud = self.seen(crowd, there, low, low**2 / high, v, draws)
                 gain, evaluations = gain + cloud.twist, cloud.evaluations
                 part = conditional_part(crowd.populations(weights), crowd.populations(gain)).min()
-                if halved == _HALVINGS or float(part) >= self.kept:
+                if high / low <= shortest or float(part) >= self.kept:
                     break
                 low = math.sqrt(high * low)
             least = torch.minimum(least, crowd.effective(cloud.log_weights))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-import torch
 from torch import Tensor
 
 from invgen.core.draws import Draws
@@ -13,16 +12,12 @@ from invgen.problem import Problem
 from invgen.solvers.data_prox import SAMPLER_PRECISION, DataProx
 from invgen.solvers.point import Point
 from invgen.solvers.sampling.curvature import check_curvature, largest_curvature
-from invgen.solvers.sampling.metropolis import langevin, metropolis
+from invgen.solvers.sampling.metropolis import adapted, langevin, metropolis
 
 __all__ = ["GaussianStep", "LangevinStep", "LikelihoodStep", "likelihood_step"]
 
 #: Draw an image from ``p(y | A x) N(x; z, rho^2)``, given z, rho of the batch's shape, and random numbers.
 LikelihoodStep = Callable[[Tensor, Tensor, Draws], Tensor]
-
-#: Factors of the step where a proposal is accepted and where it is not, which balance at three accepted of
-#: four: near the best rate of these dynamics, and steps are small soon where the first was far too large.
-_LONGER, _SHORTER = 2 ** (1 / 3), 1 / 2
 
 
 class GaussianStep:
@@ -42,25 +37,40 @@ class GaussianStep:
     ----------
     problem : Problem
         With Gaussian noise; its first batch axis counts the samples.
+    exact : bool
+        Whether systems are solved to a hundred-thousandth, for those who compute with the density of a draw.
     """
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, exact: bool = False) -> None:
         self._operator, self._noise = problem.linear_operator, problem.likelihood
-        self._measurement, self._step = problem.measurement, DataProx(problem, SAMPLER_PRECISION)
+        self._measurement = problem.measurement
+        self._step = DataProx(problem, None if exact else SAMPLER_PRECISION)
 
     def __call__(self, z: Tensor, rho: Tensor, draws: Draws) -> Tensor:
         """One image for each z, with `rho` of the batch's shape."""
         width = self._operator.domain.per_sample(rho)
         return self.around(z + width * draws(z), rho, draws, near=z)
 
+    def mean(self, z: Tensor, rho: Tensor) -> Tensor:
+        """Of the density, for each z."""
+        return self._step(z, rho**-2)
+
     def around(
-        self, centre: Tensor, rho: Tensor, draws: Draws, *, scale: float = 1.0, near: Tensor | None = None
+        self,
+        centre: Tensor,
+        rho: Tensor,
+        draws: Draws,
+        *,
+        scale: float | Tensor = 1.0,
+        near: Tensor | None = None,
     ) -> Tensor:
         """The maximum for a perturbed centre, and data with noise of their own times `scale`.
 
-        Conjugate gradients start at `near`, by default the centre.
+        `scale` is a number, or of the batch's shape. Conjugate gradients start at `near`, by default the
+        centre.
         """
-        e = scale * self._noise.color(draws(self._measurement, len(self._operator.range.shape)))
+        space = self._operator.range
+        e = space.per_sample(scale) * self._noise.color(draws(self._measurement, len(space.shape)))
         return centre + self._step.move(centre, rho**-2, near, e)
 
 
@@ -98,7 +108,7 @@ class LangevinStep:
             proposal = langevin(density, at, width, draws(at.x), space)
             at, accepted, _ = metropolis(at, *proposal, draws)
             if k < self._steps // 2:  # steps that follow the chain would move what it converges to
-                length = length * torch.where(accepted, _LONGER, _SHORTER)
+                length = adapted(length, accepted)
         return at.x
 
     def _density(self, z: Tensor, pull: Tensor, x: Tensor) -> Point:

@@ -2,8 +2,10 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import invgen as ig
 from invgen.calibration import ConformalIntervals
@@ -61,6 +63,61 @@ def test_with_a_confidence_intervals_are_wider(calibrated):
     sure = ConformalIntervals.load(calibrated("--level", 0.5, "--confidence", 0.95)[0])
     assert sure.confidence == 0.95
     assert float(sure.factors) > float(plain.factors)
+
+
+def test_regions_are_those_of_a_label_image(calibrated, invgen, foams, tmp_path):
+    """Their intervals are of the means over the pixels of each label."""
+    labels = np.zeros((16, 16), np.uint8)
+    labels[2:7, 3:9], labels[9:14, 5:12] = 7, 200
+    Image.fromarray(labels).save(tmp_path / "labels.png")
+    np.save(tmp_path / "labels.npy", labels.astype(np.int32))
+    path, said = calibrated("--level", 0.8, "--regions", tmp_path / "labels.png")
+    assert "of 2 regions" in said
+    known = ConformalIntervals.load(path)
+    np.testing.assert_array_equal(known.regions.numpy(), [labels == 7, labels == 200])
+    other, _ = calibrated("--level", 0.8, "--regions", tmp_path / "labels.npy", name="npy.json")
+    assert other.read_text() == path.read_text()
+    image = tmp_path / "image.h5"
+    result = invgen("recon", foams / "new.h5", "-o", image, *WORDS, "--calibration", path)
+    assert result.exit_code == 0, result.output
+    with read_reconstruction(image) as file:
+        means = np.stack([file.volume[:][:, labels == name].mean(1) for name in (7, 200)], 1)
+        assert file.intervals.lower.shape == (2, 2)
+        assert (file.intervals.lower[:] < means).all()
+        assert (means < file.intervals.upper[:]).all()
+    assert "80 % of 2 regions on average" in invgen("info", image).output
+
+
+def test_label_images_that_are_none_are_refused_in_a_line(refused, foams, tmp_path):
+    def fails(labels, name="labels.npy"):
+        path = tmp_path / name
+        if isinstance(labels, bytes):
+            path.write_bytes(labels)
+        elif labels is not None:
+            np.save(path, labels)
+        output = tmp_path / "intervals.json"
+        said = refused("calibrate", foams / "known.h5", "-o", output, *WORDS, "--regions", path)
+        assert not output.exists()
+        return said
+
+    assert "labels of" in (said := fails(np.ones((8, 8), int)))
+    assert "(8, 8) pixels, and the images of (16, 16)" in said
+    assert "all of its labels are zero" in fails(np.zeros((16, 16), int))
+    assert "whole numbers from zero on" in fails(np.full((16, 16), 0.5))
+    assert "whole numbers from zero on" in fails(np.full((16, 16), np.nan))
+    assert "whole numbers from zero on" in fails(-np.ones((16, 16), int))
+    assert "one label for each pixel" in fails(np.ones((16, 16), complex))
+    assert "is empty" in fails(b"", "empty.png")
+    assert "cannot be read" in fails(b"\x89PNG\r\n\x1a\n" + bytes(40), "damaged.png")
+    assert "absent.npy" in fails(None, "absent.npy")
+    Image.fromarray(np.ones((16, 16, 3), np.uint8)).save(tmp_path / "colors.png")
+    assert "one label for each pixel; got (16, 16, 3)" in fails(None, "colors.png")
+    labels = tmp_path / "labels.npy"
+    np.save(labels, np.ones((16, 16), int))
+    before = labels.read_bytes()
+    said = refused("calibrate", foams / "known.h5", "-o", labels, *WORDS, "--regions", labels)
+    assert "what the command reads" in said
+    assert labels.read_bytes() == before
 
 
 def test_what_cannot_be_is_refused_in_a_line(calibrated, refused, foams, tmp_path):

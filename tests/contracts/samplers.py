@@ -146,6 +146,7 @@ SAMPLERS = {
         "network": (PreconditionedLangevin(NETWORK, **LEVELS), lost, ()),
         "complex": (PreconditionedLangevin(COMPLEX, **LEVELS), single_coil, ()),
         "weighted data": (PreconditionedLangevin(NORMAL_ROWS, **LEVELS), inpainting, ()),
+        "adjusted": (PreconditionedLangevin(NORMAL_ROWS, adjusted_steps=2, **LEVELS), inpainting, ()),
     },
     "PredictorCorrector": {
         "defaults": (PredictorCorrector(NORMAL_ROWS, **LEVELS), denoising, ()),

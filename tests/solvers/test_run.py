@@ -107,6 +107,7 @@ PREPARED = [
     SplitGibbs(prior(), iterations=6, rho_range=(0.1, 2.0)),
     AnnealedLangevin(prior(), iterations=6, **LEVELS),
     PreconditionedLangevin(prior(), iterations=6, **LEVELS),
+    PreconditionedLangevin(prior(), iterations=6, adjusted_steps=1, **LEVELS),
     PredictorCorrector(prior(), iterations=6, **LEVELS),
     TwistedSMC(prior(), iterations=6, particles=8, **LEVELS),
     PnPHQS(prior(), iterations=6, tolerance=0, scale=1.0),

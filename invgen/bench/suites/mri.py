@@ -144,7 +144,7 @@ class CartesianMRI(ImageSuite):
             wavelets(),
             add("diffpir", prior),
             add("dds", prior),
-            add("split-gibbs", prior, iterations=3 * levels // 2, rho_range=(0.02, 1.0)),
+            add("split-gibbs", prior, iterations=3 * levels // 2, rho_range=(0.02, 0.3)),
             add("annealed-langevin", prior),
             *peers(self.use),
         )

@@ -28,16 +28,23 @@ class Columns:
         return drawn.reshape(like.shape)
 
 
-def law(solver, problem, levels):
-    """Mean and covariance of the images at the end of the levels: with the denoised ones they are a chain."""
+def law(solver, problem, levels=None):
+    """Mean and covariance of the images at the end, or of noisy ones after the levels that are given.
+
+    With the denoised images they are a chain.
+    """
     first = 1 + 2 * SIZE
     rows = first + SIZE + problem.measurement.numel()
     repeated = problem.repeated(rows)
     prepared = solver.prepare(repeated)
+    if levels is None:
+        levels = solver.schedule(repeated)
+    else:
+        levels = [torch.full((rows,), level, dtype=torch.float64) for level in levels]
     mean = torch.zeros(2 * SIZE, dtype=torch.float64)
     # before the first step nothing is denoised: the image itself stands for it, and momentum is left out
     root = torch.zeros(2 * SIZE, 2 * SIZE, dtype=torch.float64)
-    root[:SIZE, :SIZE] = levels[0] * torch.eye(SIZE)
+    root[:SIZE, :SIZE] = levels[0][0] * torch.eye(SIZE)
     begun = False
     for high, low in pairwise(levels):
         both = mean.repeat(rows, 1)
@@ -45,7 +52,8 @@ def law(solver, problem, levels):
         x, before = (part.reshape(rows, *SHAPE) for part in both.split(SIZE, dim=1))
         state = State(x=x, noisy=x, **({"denoised": before} if begun else {}))
         state, begun = solver.step(repeated, prepared, state, high, low, Columns(rows, first)), True
-        both = torch.cat([state["noisy"].reshape(rows, SIZE), state["denoised"].reshape(rows, SIZE)], dim=1)
+        seen = state.x if low is high else state["noisy"]
+        both = torch.cat([seen.reshape(rows, SIZE), state["denoised"].reshape(rows, SIZE)], dim=1)
         mean, moved = both[0], (both - both[0]).T
         values, vectors = torch.linalg.eigh(moved @ moved.T)
         root = vectors * values.clamp(min=0).sqrt()
@@ -59,12 +67,12 @@ def exactly(monkeypatch):
     monkeypatch.setattr("invgen.solvers.sampling.likelihood_step.SAMPLER_PRECISION", 1e-7)
 
 
-def errors(name, iterations):
+def errors(name, iterations, sigma_range=(0.002, 20.0)):
     """Of all pixels, the bias of the mean in standard deviations, and the variance's error, relative."""
     prior = correlated()
     problem = problem_of(prior, name)
-    solver = PreconditionedLangevin(prior, iterations=iterations, step_size=1.0, sigma_range=(0.002, 20.0))
-    mean, covariance = law(solver, problem, solver.levels())
+    solver = PreconditionedLangevin(prior, iterations=iterations, step_size=1.0, sigma_range=sigma_range)
+    mean, covariance = law(solver, problem)
     exact = prior.posterior(problem)
     variance = exact.covariance().diagonal()
     bias = (mean - exact.mean().flatten()) / variance.sqrt()
@@ -80,6 +88,41 @@ def test_it_ends_at_the_posterior_and_errors_fall_with_the_levels(name):
     # of first order in the distance of two levels
     assert half < 0.6 * bias
     assert less < 0.6 * excess
+
+
+@pytest.mark.usefixtures("exactly")
+@pytest.mark.parametrize("name", ["mask", "dense", "projections"])
+def test_levels_of_its_own_choice_are_within_the_figures_of_the_docstring(name):
+    bias, excess = errors(name, 200, sigma_range=None)
+    assert bias < 0.02
+    assert excess < 0.03
+
+
+def test_levels_end_at_a_tenth_of_the_posterior_where_data_see_best():
+    prior = correlated()
+    A, y = Mask(torch.ones(SHAPE, dtype=torch.bool)), torch.zeros(3, *SHAPE, dtype=torch.float64)
+    std = torch.tensor([0.2, 3.0, 1e-6], dtype=torch.float64)
+    problem = ig.Problem(A, y, Gaussian(std[:, None, None]))
+    solver = PreconditionedLangevin(prior, iterations=20)
+    levels = solver.schedule(problem)
+    assert len(levels) == 21
+    assert levels[-1] is levels[-2]
+    low, high = prior.image_format.noise_range
+    # the prior's variance is one
+    expected = (0.1 / (1 + std**-2).sqrt()).clamp(min=low)
+    torch.testing.assert_close(levels[-1], expected, rtol=0.05, atol=0)
+    torch.testing.assert_close(levels[0], torch.full((3,), high, dtype=torch.float64))
+    # the third is of less noise than the prior's lowest level
+    powers, logs = torch.stack(levels[:-1])[:, :2] ** -0.25, torch.stack(levels[:-1])[:, 2].log()
+    torch.testing.assert_close(powers.diff(dim=0), powers.diff(dim=0).mean(0).expand(19, 2))
+    torch.testing.assert_close(logs.diff(), logs.diff().mean().expand(19))
+    # each problem has the levels that it has alone, and a range that is given is kept
+    alone = solver.schedule(ig.Problem(A, y[1], Gaussian(3.0)))
+    torch.testing.assert_close(alone[-1], levels[-1][1])
+    given = PreconditionedLangevin(prior, iterations=20, sigma_range=(0.001, 5.0)).schedule(problem)
+    torch.testing.assert_close(given[-1], torch.full((3,), 0.001, dtype=torch.float64))
+    logs = torch.stack(given[:-1]).log()
+    torch.testing.assert_close(logs.diff(dim=0), torch.full((19, 3), math.log(5000) / -19).double())
 
 
 @pytest.mark.usefixtures("exactly")
@@ -123,7 +166,8 @@ def test_a_step_solves_the_equation_of_the_docstring(low):
     e = torch.linspace(-1, 1, 5, dtype=torch.float64)[None]
     solver, drawn = PreconditionedLangevin(prior, step_size=gamma, sigma_range=(0.1, 3.0)), iter([n, e])
     state = State(x=x, noisy=x, denoised=before)
-    found = solver.step(problem, solver.prepare(problem), state, high, low, lambda *_: next(drawn))
+    ends = (torch.full((1,), level, dtype=torch.float64) for level in (high, low))
+    found = solver.step(problem, solver.prepare(problem), state, *ends, lambda *_: next(drawn))
 
     x0 = prior.denoise(x, high)
     H = M.T @ M / std**2 + torch.eye(SIZE) / low**2

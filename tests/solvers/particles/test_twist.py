@@ -5,8 +5,11 @@ from itertools import pairwise
 import pytest
 import torch
 
+import invgen as ig
+from invgen.certification import CASES
 from invgen.operators import Downsample, MatrixOperator
 from invgen.priors import Gaussian
+from invgen.solvers.particles.step import given
 from invgen.solvers.particles.twist import DataStep
 
 from .problems import SHAPE, correlated, dense, explicit, measured
@@ -110,3 +113,30 @@ def test_unknown_determinants_are_left_out():
     problem = measured(dense(), correlated(), torch.tensor([0.1, 0.2, 0.4, 0.3]).double())
     assert DataStep(problem.repeated(2)).log_determinant(0.1, 0.2) == 0
     assert DataStep(measured(dense(), correlated()).repeated(2)).log_determinant(0.1, 0.2) < 0
+
+
+def test_rounding_of_the_image_does_not_move_the_likelihood():
+    """Where the residual is far larger than the noise, between the modes of a mixture."""
+    setting, sigma = CASES["mixture-8-4"].setting(50_012), 18.0
+    A, prior = setting.operator, setting.prior
+    y = setting.noise.sample(A(prior.sample(1, 1)[0]), 2)
+    assert y.dtype == torch.float32
+    problem = ig.Problem(A, y, setting.noise).repeated(500)
+    x = prior.sample(500, 3)
+    x = x + sigma * torch.randn(x.shape, generator=torch.Generator().manual_seed(4))
+
+    def value(x):
+        with torch.enable_grad():
+            at = x.clone().requires_grad_()
+            denoised = prior.denoise(at, sigma)
+        found = DataStep(problem).twist(
+            denoised.detach(),
+            lambda v: torch.autograd.grad(denoised, at, v, retain_graph=True)[0],
+            sigma,
+            given(sigma, 400.0),
+            3,
+        )
+        assert found.guide.dtype == x.dtype
+        return found.value
+
+    assert float((value(x) - value((1 + 1e-6) * x)).abs().max()) < 0.05

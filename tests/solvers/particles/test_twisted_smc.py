@@ -226,6 +226,13 @@ def test_levels_are_put_between_where_weights_would_collapse():
     assert more.stats["independent_particles"] > few.stats["independent_particles"]
 
 
+def test_the_work_between_two_levels_is_bounded_however_many_are_to_be_kept():
+    prior, problem, _ = narrow()
+    result = TwistedSMC(prior, iterations=3, particles=20, kept=1.0)(problem, samples=10, seed=0)
+    # 64 steps, of which the first is found in seven attempts and each other in two
+    assert 64 * 2 < result.stats["network_evaluations"] * 10 / 20 <= 1 + 2 * (7 + 63 * 2)
+
+
 def test_what_is_reported():
     prior = correlated()
     problem = measured(dense(), prior)
