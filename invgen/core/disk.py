@@ -1,0 +1,78 @@
+"""Tensors that are kept on disk, for volumes larger than memory.
+
+A solver is written once, for tensors. Of a problem whose measurement is `OnDisk` all images and data are,
+too: what PyTorch does entry by entry, and its sums, it does a few slices at a time, and the few computations
+in which slices depend on each other, projections, finite differences and Fourier transforms, have kernels of
+their own. Results are those in memory, to the rounding of sums.
+
+Arrays are files without a name, read and written by calls rather than mapped: memory is bounded by what is
+asked for, a full disk raises, and a process that is killed leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from invgen.core.disk_arrays import Room, Stored, by_slabs, slabs
+from invgen.core.disk_operations import perform
+
+__all__ = ["OnDisk", "Room", "by_slabs", "is_on_disk", "loaded", "median", "on_disk", "slabs", "zeros"]
+
+
+class OnDisk(Stored):
+    """A tensor (..., D, H, W) that is kept on disk, and computed with slice by slice along D.
+
+    Made by `on_disk`. It is not differentiable, and on the CPU only. Operations that need more than some
+    slices at a time are refused; slices of it are copies.
+
+    Attributes
+    ----------
+    room : Room
+    """
+
+    @classmethod
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return perform(func, args, kwargs or {})
+
+
+def is_on_disk(x: Any) -> bool:
+    """Whether it is a tensor that is kept on disk."""
+    return isinstance(x, OnDisk)
+
+
+def on_disk(x: torch.Tensor, room: Room) -> OnDisk:
+    """A copy on disk of a tensor of at least three axes."""
+    kept = OnDisk(room, x.shape, x.dtype)
+    kept.write(x.detach().cpu(), 0)
+    return kept
+
+
+def loaded(x: torch.Tensor) -> torch.Tensor:
+    """The tensor in memory."""
+    return x.read(0, x.shape[-3]) if isinstance(x, OnDisk) else x
+
+
+def zeros(shape: tuple[int, ...], dtype: torch.dtype, like: torch.Tensor) -> torch.Tensor:
+    """Zeros where `like` is: on its device, or on disk."""
+    if isinstance(like, OnDisk):
+        return OnDisk(like.room, shape, dtype)
+    return torch.zeros(shape, dtype=dtype, device=like.device)
+
+
+def median(x: torch.Tensor, axes: int) -> torch.Tensor:
+    """The lower median of non-negative numbers along so many last axes, together.
+
+    On disk by bisection of the bits, in whose order such numbers are: exact in as many passes.
+    """
+    if not isinstance(x, OnDisk):
+        return x.flatten(-axes).median(dim=-1).values
+    whole = torch.int64 if x.dtype.itemsize == 8 else torch.int32
+    low, high = (end.view(whole).item() for end in (x.min(), x.max()))
+    rank = (x.numel() + 1) // 2
+    while low < high:
+        middle = (low + high) // 2
+        bound = torch.tensor(middle, dtype=whole).view(x.dtype)
+        low, high = (low, middle) if int((x <= bound).sum()) >= rank else (middle + 1, high)
+    return torch.tensor(high, dtype=whole).view(x.dtype)
