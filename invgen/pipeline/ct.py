@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from invgen.core.disk import Room, Rows
 from invgen.core.errors import ParameterError
 from invgen.core.memory import require_memory
 from invgen.io import (
@@ -34,6 +35,7 @@ from invgen.io.placement import centered
 from invgen.operators import FanBeam, Radon
 from invgen.operators.tomography.geometry import PlanarGeometry
 from invgen.operators.tomography.projection import Projection
+from invgen.pipeline.larger import room_for
 from invgen.pipeline.recipe import Recipe
 from invgen.pipeline.values import select
 from invgen.pipeline.work import Notice, Part, Read, Solved, Work, named
@@ -50,6 +52,8 @@ class _CT(Work):
     """What slices and volumes share."""
 
     modality = "CT"
+    #: Where a volume is kept that is larger than memory.
+    _room: Room | None = None
 
     def __init__(self, scan: Scan, recipe: Recipe) -> None:
         super().__init__(recipe, scan.geometry, scan.unit, "fbp")
@@ -167,7 +171,11 @@ class _CT(Work):
 
     def _lines(self, rows: Iterable[Projections]) -> torch.Tensor:
         """Line integrals of counts."""
-        return torch.stack([row.quanta.line_integrals() for row in rows if row.quanta is not None], 1)
+        lines = Rows(self.count, self._room)
+        for row in rows:
+            if row.quanta is not None:
+                lines.add(row.quanta.line_integrals())
+        return lines.together()
 
     def _start_of_counts(self, problem: Problem, lines: torch.Tensor | None) -> torch.Tensor | None:
         """Where iterations of counts start: the densest rays, which count least, would be fitted last.
@@ -334,6 +342,18 @@ class Volume(_CT):
             )
         super().__init__(scan, recipe)
 
+    def first(self, row: int, notice: Notice) -> Problem:
+        """The problem of the volume, kept on disk where it does not fit in memory."""
+        scan, recipe = self._scan, self.recipe
+        columns = scan.columns // recipe.bin
+        sides = recipe.image_size or (columns, columns)
+        rays = scan.views * self.count * columns
+        if self.intervals is None:
+            self._room = room_for(self.method, self.count * math.prod(sides), rays, notice)
+        if self._room is not None:
+            self.recipe = replace(recipe, device="cpu")
+        return super().first(row, notice)
+
     @property
     def geometry(self) -> PlanarGeometry:
         """Of a slice."""
@@ -392,7 +412,8 @@ class Volume(_CT):
             )
         self._assumptions = panel.row.assumptions
         grid = (self.count, *self._grid(panel.row))
-        _require_images(grid)
+        if self._room is None:
+            _require_images(grid)
         operator = to_volume_operator(panel, grid, self.recipe.fov)
         counts = few is not None and self._takes_counts
         problem = to_volume_problem(panel, operator, counts=counts)
@@ -402,7 +423,7 @@ class Volume(_CT):
     @cached_property
     def _panel(self) -> Panel:
         """The rows of the detector, with the recipe's center."""
-        return self._scan.panel(**self._choice)
+        return self._scan.panel(**self._choice, room=self._room)
 
 
 def _require_images(shape: tuple[int, ...]) -> None:
