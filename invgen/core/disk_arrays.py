@@ -6,13 +6,14 @@ import math
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import torch
 
-from invgen.core.errors import CapabilityError
+from invgen.core.errors import CapabilityError, FileError
 
 __all__ = ["Room", "Stored", "by_slabs", "slab_of", "slabs"]
 
@@ -40,8 +41,10 @@ class _File:
         self.dtype, self._lead = dtype, math.prod(shape[:-3])
         self._depth, self._height, self._width = shape[-3:]
         self._row = self._width * dtype.itemsize
-        self._file = tempfile.TemporaryFile(dir=room.folder, buffering=0)  # noqa: SIM115 - closed with it
-        os.ftruncate(self._file.fileno(), math.prod(shape) * dtype.itemsize)
+        self._folder = room.folder
+        with self._written():
+            self._file = tempfile.TemporaryFile(dir=room.folder, buffering=0)  # noqa: SIM115 - closed with it
+            os.ftruncate(self._file.fileno(), math.prod(shape) * dtype.itemsize)
 
     def read(self, first: int, stop: int, top: int = 0, bottom: int | None = None) -> torch.Tensor:
         """Slices, and some rows of each: (lead, slices, rows, W)."""
@@ -51,17 +54,28 @@ class _File:
             while part:
                 count = os.preadv(self._file.fileno(), [part], offset)
                 if not count:
-                    raise OSError("a file of a tensor on disk is shorter than it was")
+                    raise FileError(f"A file of a volume in {self._folder} is shorter than it was.")
                 part, offset = part[count:], offset + count
         return out
 
     def write(self, values: torch.Tensor, first: int, top: int = 0) -> None:
         """Write slices from the `first` on, or their rows from `top` on: (lead, slices, rows, W)."""
         shape = (self._lead, -1, values.shape[-2], self._width)
-        for part, offset in self._parts(values.to(self.dtype).reshape(shape).contiguous(), first, top):
-            while part:
-                count = os.pwrite(self._file.fileno(), part, offset)
-                part, offset = part[count:], offset + count
+        with self._written():
+            for part, offset in self._parts(values.to(self.dtype).reshape(shape).contiguous(), first, top):
+                while part:
+                    count = os.pwrite(self._file.fileno(), part, offset)
+                    part, offset = part[count:], offset + count
+
+    @contextmanager
+    def _written(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise FileError(
+                f"A volume that is larger than memory cannot be kept in {self._folder}: {error.strerror}. "
+                "Make room there, write the output to another disk, or give a higher bound of memory."
+            ) from error
 
     def _parts(self, values: torch.Tensor, first: int, top: int) -> Iterator[tuple[memoryview, int]]:
         """What lies together in memory and in the file, and where it begins in the file."""

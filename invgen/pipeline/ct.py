@@ -341,18 +341,28 @@ class Volume(_CT):
                 f"--bin {recipe.bin} averages rows too, and the cone beam has {scan.slices}: at most that."
             )
         super().__init__(scan, recipe)
+        self._notice: Notice = lambda text: None
 
     def first(self, row: int, notice: Notice) -> Problem:
         """The problem of the volume, kept on disk where it does not fit in memory."""
-        scan, recipe = self._scan, self.recipe
-        columns = scan.columns // recipe.bin
-        sides = recipe.image_size or (columns, columns)
-        rays = scan.views * self.count * columns
-        if self.intervals is None:
-            self._room = room_for(self.method, self.count * math.prod(sides), rays, notice)
-        if self._room is not None:
-            self.recipe = replace(recipe, device="cpu")
+        self._notice, columns = notice, self._scan.columns // self.recipe.bin
+        height, width = self.recipe.image_size or (columns, columns)
+        self._make_room(self.count * height * width, self._scan.views * self.count * columns)
         return super().first(row, notice)
+
+    def _make_room(self, voxels: int, rays: int) -> None:
+        """Choose to keep a volume and its data on disk, where memory does not suffice for them."""
+        if self.intervals is None:
+            self._room = room_for(self.method, voxels, rays, self._notice)
+        if self._room is not None:
+            self.recipe = replace(self.recipe, device="cpu")
+
+    def _placed(self, panel: Panel, voxels: int) -> Panel:
+        """The panel on disk where the volume, which may be wider than was expected, asks for it."""
+        if self._room is None:
+            self._make_room(voxels, panel.data.numel())
+            panel = panel if self._room is None else panel.kept_in(self._room)
+        return panel
 
     @property
     def geometry(self) -> PlanarGeometry:
@@ -412,6 +422,7 @@ class Volume(_CT):
             )
         self._assumptions = panel.row.assumptions
         grid = (self.count, *self._grid(panel.row))
+        panel = self._placed(panel, math.prod(grid))
         if self._room is None:
             _require_images(grid)
         operator = to_volume_operator(panel, grid, self.recipe.fov)

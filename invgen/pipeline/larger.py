@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+
 from invgen.core.disk import Room, room_on_disk
+from invgen.core.errors import FileError
 from invgen.core.memory import allowed_memory, size_in_words
 from invgen.pipeline.work import Notice
 from invgen.solvers import FDK, FISTA, OSSART, SIRT
@@ -25,6 +28,11 @@ def room_for(method: Method, voxels: int, rays: int, notice: Notice) -> Room | N
     voxels, rays : int
     notice : callable(text)
         Is told where there is.
+
+    Raises
+    ------
+    FileError
+        Where the disk is too full, too.
     """
     if method.solver not in _ARRAYS:
         return None
@@ -32,6 +40,12 @@ def room_for(method: Method, voxels: int, rays: int, notice: Notice) -> Room | N
     needed, allowed, room = 4 * (volumes * voxels + panels * rays), allowed_memory(), room_on_disk()
     if room is None or needed <= allowed:
         return None
+    if shutil.disk_usage(room.folder).free < needed:
+        raise FileError(
+            f"In memory this needs about {size_in_words(needed)}, more than {size_in_words(allowed)}, and "
+            f"{room.folder} has no room for it: write the output to another disk, average more columns "
+            "(--bin), or give a higher bound (--max-memory)."
+        )
     notice(
         f"In memory this needs about {size_in_words(needed)}, more than {size_in_words(allowed)}: volume and "
         f"data are kept in files in {room.folder}, and computed slab by slab on the CPU."

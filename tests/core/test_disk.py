@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from invgen.core.disk import OnDisk, Room, by_slabs, loaded, median, on_disk, zeros
-from invgen.core.errors import CapabilityError
+from invgen.core.errors import CapabilityError, FileError
 from invgen.core.space import Space
 from invgen.operators import Gradient
 
@@ -104,5 +104,5 @@ def test_a_full_disk_raises(room, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "pwrite", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(FileError, match="No space left"):
         on_disk(white(*SHAPE), room)

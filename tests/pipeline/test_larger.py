@@ -8,7 +8,7 @@ import torch
 
 import invgen as ig
 from invgen.core.disk import OnDisk, Room, Rows, loaded
-from invgen.core.errors import MemoryLimitError
+from invgen.core.errors import FileError, MemoryLimitError
 from invgen.io import open_scan
 from invgen.pipeline.larger import room_for
 from invgen.simulate import simulate_ct
@@ -97,3 +97,21 @@ def test_methods_that_need_the_whole_volume_are_refused_as_before(scans, tmp_pat
     assert room_for(find("cg", "cone"), 10**12, 10**12, lambda said: None) is None
     with ig.memory_limit("9K"), pytest.raises(MemoryLimitError, match="panel of 30 views"):
         ig.reconstruct(scans["cone"], tmp_path / "volume.h5", solver="cg", center=7.7)
+
+
+def test_a_volume_that_turns_out_wider_than_the_detector_is_kept_on_disk_too(tmp_path):
+    scan, options = tmp_path / "half.h5", {"solver": "sirt", "center": 4.0, "fov": 11.5, "iterations": 2}
+    simulate_ct(scan, "shepp-logan", geometry="cone", size=16, views=30, slices=4)
+    whole = ig.reconstruct(scan, **options)
+    # if it were as wide as the detector 223 KiB would do
+    with ig.memory_limit("250K"):
+        said = []
+        found = ig.reconstruct(scan, notice=said.append, **options)
+    assert any("slab by slab" in each for each in said)
+    torch.testing.assert_close(found.images, whole.images, rtol=1e-5, atol=1e-6)
+
+
+def test_a_disk_that_is_too_full_is_said_before_the_work(scans, tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: type("Usage", (), {"free": 1000})())
+    with ig.memory_limit("90K"), pytest.raises(FileError, match="has no room for it"):
+        ig.reconstruct(scans["cone"], solver="fbp", center=7.7)

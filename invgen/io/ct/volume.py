@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn.functional import grid_sample
 
-from invgen.core.disk import Room, Rows, by_slabs
+from invgen.core.disk import Room, Rows, by_slabs, on_disk
 from invgen.core.errors import CapabilityError, DataError, ParameterError
 from invgen.core.memory import require_memory
 from invgen.io.ct.beam import Beam
@@ -105,6 +105,15 @@ class Panel:
         reports = tuple((*report, sentence) for report in self.reports)
         quanta = None if self.quanta is None else self.quanta.map(turned)
         return replace(self, data=turned(self.data), std=std, quanta=quanta, reports=reports)
+
+    def kept_in(self, room: Room) -> Panel:
+        """The panel on disk."""
+        return replace(
+            self,
+            data=on_disk(self.data, room),
+            std=None if self.std is None else on_disk(self.std, room),
+            quanta=None if self.quanta is None else self.quanta.map(lambda x: on_disk(x, room)),
+        )
 
     def coverage(self) -> Coverage:
         """What the views see of the object, in the row where that is the least."""
