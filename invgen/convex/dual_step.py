@@ -9,9 +9,9 @@ import torch
 from invgen.convex import dual_step_torch
 from invgen.convex.functions import GroupL1
 from invgen.core.batching import element_numbers, placed
-from invgen.core.disk import by_slabs
+from invgen.core.disk import by_slabs, is_on_disk
 from invgen.core.kernels import Kernels
-from invgen.operators import Gradient, LinearOperator
+from invgen.operators import Gradient, Identity, LinearOperator
 
 __all__ = ["dual_step"]
 
@@ -66,6 +66,8 @@ def dual_step(K: LinearOperator, g: Any, y: torch.Tensor, step: Any, x: torch.Te
                 return _FUSED.serving(x)(y, x, shape, step_of, weight_of, groups is not None)
 
             return by_slabs(fused, y, x, halo=1)
+    if is_on_disk(x) and isinstance(K, Identity):  # in one pass through the disk
+        return by_slabs(lambda y, x: g.conjugate_prox(y + step * x, step), y, x)
     return g.conjugate_prox(y + step * K(x), step)
 
 

@@ -61,10 +61,10 @@ def _pointwise(func: Any, args: Any, kwargs: Any) -> torch.Tensor:
     return target
 
 
-def _reduced(combine: Callable[[torch.Tensor, int], torch.Tensor]) -> Callable[..., torch.Tensor]:
+def _reduced(combine: Callable[[torch.Tensor], torch.Tensor]) -> Callable[..., torch.Tensor]:
     """An operation that reduces all of the last three axes, or none of them but axes before."""
 
-    def perform(func: Any, x: Stored, *args: Any, **kwargs: Any) -> torch.Tensor:
+    def reduce(func: Any, x: Stored, *args: Any, **kwargs: Any) -> torch.Tensor:
         depth = x.shape[-3]
         probe = torch.empty((*x.shape[:-3], 3, 1, 1), dtype=x.dtype)
         if func(probe, *args, **kwargs).shape[-3:] == (3, 1, 1):  # axes before
@@ -74,9 +74,9 @@ def _reduced(combine: Callable[[torch.Tensor, int], torch.Tensor]) -> Callable[.
             func(x.read(first, stop), *args, **kwargs)
             for first, stop in slabs(depth, size, replace(x.room, slab=min(x.room.slab, _SLAB)))
         ]
-        return combine(torch.stack(found), depth)
+        return combine(torch.stack(found))
 
-    return perform
+    return reduce
 
 
 def _mean(func: Any, x: Stored, dim: list[int], keepdim: bool = False, **_: Any) -> torch.Tensor:
@@ -165,7 +165,7 @@ def _slices_only(x: Stored, dim: int) -> None:
 def _made(value: float | None) -> Callable[..., torch.Tensor]:
     """One of the same shape, or of a given one; of less than three axes in memory."""
 
-    def perform(func: Any, x: Stored, *args: Any, dtype: torch.dtype | None = None, **_: Any) -> torch.Tensor:
+    def make(func: Any, x: Stored, *args: Any, dtype: torch.dtype | None = None, **_: Any) -> torch.Tensor:
         named, *rest = args or (x.shape,)
         if value is None:  # full_like and new_full
             shape, fill = (named, rest[0]) if rest else (x.shape, named)
@@ -176,7 +176,7 @@ def _made(value: float | None) -> Callable[..., torch.Tensor]:
         out = x.another(shape, dtype or x.dtype)
         return out.fill_(fill) if fill else out
 
-    return perform
+    return make
 
 
 def _filled(func: Any, x: Stored, value: Any) -> torch.Tensor:
@@ -196,14 +196,14 @@ def _converted(func: Any, x: Stored, *, dtype: Any = None, device: Any = None, *
 
 
 _KNOWN: dict[Any, Callable[..., Any]] = {
-    _aten.sum.default: _reduced(lambda parts, _: parts.sum(0)),
-    _aten.sum.dim_IntList: _reduced(lambda parts, _: parts.sum(0)),
-    _aten.linalg_vector_norm.default: _reduced(lambda parts, _: torch.linalg.vector_norm(parts, dim=0)),
-    _aten.any.default: _reduced(lambda parts, _: parts.any(0)),
-    _aten.all.default: _reduced(lambda parts, _: parts.all(0)),
-    _aten.max.default: _reduced(lambda parts, _: parts.amax(0)),
-    _aten.min.default: _reduced(lambda parts, _: parts.amin(0)),
-    _aten.amax.default: _reduced(lambda parts, _: parts.amax(0)),
+    _aten.sum.default: _reduced(lambda parts: parts.sum(0)),
+    _aten.sum.dim_IntList: _reduced(lambda parts: parts.sum(0)),
+    _aten.linalg_vector_norm.default: _reduced(lambda parts: torch.linalg.vector_norm(parts, dim=0)),
+    _aten.any.default: _reduced(lambda parts: parts.any(0)),
+    _aten.all.default: _reduced(lambda parts: parts.all(0)),
+    _aten.max.default: _reduced(lambda parts: parts.amax(0)),
+    _aten.min.default: _reduced(lambda parts: parts.amin(0)),
+    _aten.amax.default: _reduced(lambda parts: parts.amax(0)),
     _aten.mean.dim: _mean,
     _aten.view.default: _viewed,
     _aten._unsafe_view.default: _viewed,

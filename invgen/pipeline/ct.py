@@ -347,7 +347,8 @@ class Volume(_CT):
         """The problem of the volume, kept on disk where it does not fit in memory."""
         self._notice, columns = notice, self._scan.columns // self.recipe.bin
         height, width = self.recipe.image_size or (columns, columns)
-        self._make_room(self.count * height * width, self._scan.views * self.count * columns)
+        views = len(select(self.recipe.views, self._scan.views, "views"))
+        self._make_room(self.count * height * width, views * self.count * columns)
         return super().first(row, notice)
 
     def _make_room(self, voxels: int, rays: int) -> None:
