@@ -35,6 +35,7 @@ from invgen.io.placement import centered
 from invgen.operators import FanBeam, Radon
 from invgen.operators.tomography.geometry import PlanarGeometry
 from invgen.operators.tomography.projection import Projection
+from invgen.pipeline.devices import chosen
 from invgen.pipeline.larger import room_for
 from invgen.pipeline.recipe import Recipe
 from invgen.pipeline.values import select
@@ -352,11 +353,12 @@ class Volume(_CT):
         return super().first(row, notice)
 
     def _make_room(self, voxels: int, rays: int) -> None:
-        """Choose to keep a volume and its data on disk, where memory does not suffice for them."""
-        if self.intervals is None:
+        """Choose to keep a volume and its data on disk, where memory does not suffice to compute there.
+
+        A GPU computes in its own.
+        """
+        if self.intervals is None and chosen(self.recipe.device) == "cpu":
             self._room = room_for(self.method, voxels, rays, self._notice)
-        if self._room is not None:
-            self.recipe = replace(self.recipe, device="cpu")
 
     def _placed(self, panel: Panel, voxels: int) -> Panel:
         """The panel on disk where the volume, which may be wider than was expected, asks for it."""
