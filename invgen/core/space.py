@@ -11,7 +11,7 @@ import torch
 
 from invgen.core.batching import each_alone, per_element, unwrapped
 from invgen.core.checks import is_count
-from invgen.core.disk import is_on_disk, zeros
+from invgen.core.disk import OnDisk, zeros
 from invgen.core.disk_fourier import filter_on_disk
 from invgen.core.errors import CapabilityError, DataError, DtypeError, ParameterError, ShapeError
 
@@ -114,7 +114,7 @@ class Space:
         """
         if math.prod(symbol.shape[-self.ndim :]) == 1:  # the same at every frequency
             return symbol * x
-        if is_on_disk(x):
+        if isinstance(x, OnDisk):
             return filter_on_disk(symbol, x)
         return each_alone(self._filter, x, self.ndim, symbol) if x.numel() else x.clone()
 
@@ -249,12 +249,22 @@ def check_finite(x: torch.Tensor, who: str, *, waits: bool = False) -> None:
     # a sum that is finite has finite terms, and costs a tenth of looking at each
     if (x.is_cuda and not waits) or bool(torch.isfinite(x.sum())):
         return
-    bad = (~torch.isfinite(x)).nonzero()
-    if len(bad):
+    bad = ~torch.isfinite(x)
+    count = int(bad.sum())
+    if count:
         raise DataError(
-            f"{who} got {len(bad)} NaN or infinite values of {x.numel()}, the first at index "
-            f"{tuple(bad[0].tolist())}. Mask or repair them first."
+            f"{who} got {count} NaN or infinite values of {x.numel()}, the first at index {_first(bad)}. "
+            "Mask or repair them first."
         )
+
+
+def _first(which: torch.Tensor) -> tuple[int, ...]:
+    """Place of the first true entry, on disk slice by slice."""
+    if not isinstance(which, OnDisk):
+        return tuple(which.nonzero()[0].tolist())
+    k = next(k for k in range(which.shape[-3]) if bool(which.read(k, k + 1).any()))
+    *before, _, row, column = which.read(k, k + 1).nonzero()[0].tolist()
+    return (*before, k, row, column)
 
 
 def broadcasts(own: Sequence[int], shape: Sequence[int]) -> bool:

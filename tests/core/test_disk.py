@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from invgen.core.disk import OnDisk, Room, by_slabs, loaded, median, on_disk, zeros
-from invgen.core.errors import CapabilityError, FileError
+from invgen.core.errors import CapabilityError, DataError, FileError
 from invgen.core.space import Space
 from invgen.operators import Gradient
 
@@ -91,6 +91,14 @@ def test_what_needs_all_slices_is_refused(room):
         x.flatten()
     with pytest.raises(CapabilityError, match="one slice"):
         x[:, 2] = 0
+
+
+def test_values_that_are_not_finite_are_named_with_their_place(room):
+    x = white(*SHAPE)
+    x[4, 2, 3] = x[5, 0, 0] = torch.nan
+    for data in (x, on_disk(x, room)):
+        with pytest.raises(DataError, match=r"got 2 NaN .* index \(4, 2, 3\)"):
+            Space(SHAPE).check(data, "A volume")
 
 
 def test_nothing_is_left_on_disk_whatever_ends_the_process(room):
