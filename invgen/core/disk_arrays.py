@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import torch
 
@@ -27,7 +27,7 @@ class Room:
     folder : Path
         On a disk with room for all.
     slab : int
-        Bytes that one step holds of what it reads and writes.
+        Bytes of a slab; a step holds about three at a time.
     """
 
     folder: Path
@@ -81,7 +81,7 @@ class _File:
         """What lies together in memory and in the file, and where it begins in the file."""
         _, slices, rows, _ = values.shape
         whole = rows == self._height
-        data = memoryview(values.numpy().reshape(-1).view("u1"))
+        data = memoryview(cast(Any, values.numpy().reshape(-1).view("u1")))
         size = rows * self._row * (slices if whole else 1)
         for number in range(self._lead * (1 if whole else slices)):
             element, place = (number, first) if whole else divmod(number, slices)
@@ -99,7 +99,9 @@ class Stored(torch.Tensor):
     @staticmethod
     def __new__(cls, room: Room, shape: Any, dtype: torch.dtype, file: _File | None = None) -> Self:
         """Take an array, or one of zeros."""
-        made: Self = torch.Tensor._make_wrapper_subclass(cls, tuple(shape), dtype=dtype, device="cpu")  # type: ignore[attr-defined]
+        made: Self = torch.Tensor._make_wrapper_subclass(
+            cls, tuple(shape), dtype=dtype, device=torch.device("cpu")
+        )
         made.room, made.file = room, _File(room, tuple(shape), dtype) if file is None else file
         return made
 
