@@ -44,7 +44,8 @@ def memory_limit(limit: str | float | None) -> Iterator[None]:
     """Let what is read and prepared within the block ask for no more memory than this.
 
     Files can claim to hold more than any machine does; what they claim is compared with the bound before it
-    is asked for.
+    is asked for. `invgen.reconstruct` keeps cone beams that are larger on disk, for methods that work slab by
+    slab: see `invgen.core.disk`.
 
     >>> with ig.memory_limit("8G"):
     ...     scan = ig.io.open_scan("scan.h5")

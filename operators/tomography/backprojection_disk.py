@@ -18,10 +18,8 @@ def cone(filtered: OnDisk, shadows: PixelShadows) -> torch.Tensor:
     x = OnDisk(filtered.room, (batch, *s.volume_shape), filtered.dtype)
     of_slice, of_view = (each.numel() // each.shape[1] * each.dtype.itemsize for each in (x, filtered))
     for first, stop in slabs(depth, 2 * of_slice, x.room):
-        stacks, bottom = (
-            torch.zeros(batch, height, width, stop - first, dtype=x.dtype),
-            first - (depth - 1) / 2,
-        )
+        stacks = torch.zeros(batch, height, width, stop - first, dtype=x.dtype)
+        bottom = first - (depth - 1) / 2
         for begin, end in slabs(len(s.views), 2 * of_view, x.room):
             columns = filtered.read(begin, end).transpose(2, 3).contiguous().numpy()
             views = s.views[begin:end].numpy()
