@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from invgen.core.disk import zeros
 from invgen.core.errors import CapabilityError, DtypeError
 from invgen.core.frozen import Frozen
 from invgen.core.krylov import largest_eigenvalue
@@ -93,13 +94,13 @@ class Problem(Frozen):
         """An image of zeros for each batch element, on the measurement's device and in its precision."""
         y, space = self._first, self.operator.domain
         dtype = y.dtype.to_real() if space.field == "real" else y.dtype.to_real().to_complex()
-        return torch.zeros(*self.batch_shape, *space.shape, dtype=dtype, device=y.device)
+        return zeros((*self.batch_shape, *space.shape), dtype, y)
 
     @cached_property
     def probe(self) -> torch.Tensor:
         """A random image, the same for each batch element: where estimates of spectra start."""
         like = self.zeros()
-        return self.operator.domain.random(seed=0, dtype=like.dtype.to_real()).to(like).expand(like.shape)
+        return self.operator.domain.random_like(like, seed=0).expand(like.shape)
 
     @cached_property
     def uniform_weight(self) -> float | torch.Tensor | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
@@ -12,7 +13,7 @@ from torch.nn import functional
 
 from invgen.core.batching import each_alone, element_numbers, per_element
 from invgen.core.errors import ShapeError
-from invgen.core.frozen import Constant
+from invgen.core.frozen import Constant, Separable
 from invgen.core.space import Space
 from invgen.operators.base import Operator
 from invgen.operators.linear import SVD, LinearOperator
@@ -52,7 +53,9 @@ class Identity(LinearOperator):
     @cached_property
     def spectrum(self) -> Constant:
         """One at every frequency."""
-        return Constant(torch.ones(self.domain.shape, dtype=torch.float64))
+        depth, *rest = self.domain.shape
+        ones = torch.ones(depth, dtype=torch.float64), torch.ones(rest, dtype=torch.float64)
+        return Separable(operator.mul, *ones)
 
     def _svd(self) -> SVD:
         """All singular values are one."""

@@ -58,7 +58,9 @@ def recon(
     CT: raw counts become line integrals (bad frames, dead pixels, flat and dark fields, zingers, logarithm),
     the centre of rotation is found, and each slice is reconstructed with the noise of each ray in mind.
     The beam, parallel, fan or cone, is the one that the file states; of a cone beam the whole volume is
-    reconstructed at once, in memory. The image is in 1/length, in the unit that the scan states, or 1/pixel.
+    reconstructed at once: in memory, or, by fbp, sirt, ossart and tv, slab by slab from files beside the
+    output where it does not fit (--max-memory). The image is in 1/length, in the unit that the scan states,
+    or 1/pixel.
 
     MRI: readout oversampling is removed, the coils' noise decorrelated, coil maps are estimated from the
     middle of k-space, and each slice (or slab, in 3D) becomes a complex image. Its modulus has the values of

@@ -9,8 +9,9 @@ import torch
 from invgen.convex import dual_step_torch
 from invgen.convex.functions import GroupL1
 from invgen.core.batching import element_numbers, placed
+from invgen.core.disk import by_slabs, is_on_disk
 from invgen.core.kernels import Kernels
-from invgen.operators import Gradient, LinearOperator
+from invgen.operators import Gradient, Identity, LinearOperator
 
 __all__ = ["dual_step"]
 
@@ -59,7 +60,14 @@ def dual_step(K: LinearOperator, g: Any, y: torch.Tensor, step: Any, x: torch.Te
         simple = groups in (None, (-len(K.range.shape),)) and step_of is not None and weight_of is not None
         differentiated = torch.is_grad_enabled() and (x.requires_grad or y.requires_grad)
         if simple and not x.is_complex() and not differentiated:
-            return _FUSED.serving(x)(y, x, K.domain.shape, step_of, weight_of, groups is not None)
+
+            def fused(y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+                shape = tuple(x.shape[x.ndim - K.domain.ndim :])
+                return _FUSED.serving(x)(y, x, shape, step_of, weight_of, groups is not None)
+
+            return by_slabs(fused, y, x, halo=1)
+    if is_on_disk(x) and isinstance(K, Identity):  # in one pass through the disk
+        return by_slabs(lambda y, x: g.conjugate_prox(y + step * x, step), y, x)
     return g.conjugate_prox(y + step * K(x), step)
 
 

@@ -9,6 +9,7 @@ import torch
 from invgen.convex.metric import MetricProx
 from invgen.convex.momentum import momentum
 from invgen.convex.primal_dual import PrimalDual
+from invgen.core.disk import median
 from invgen.core.errors import CapabilityError
 from invgen.operators.linear import Gram
 from invgen.problem import Problem
@@ -71,13 +72,9 @@ def first_weight(
     White noise of the level in `misfit`, backprojected, has the power spectrum of the curvature, and a
     dual variable ``K (K.H K)^-1`` of it that spectrum over the penalty's; three times its median.
     """
-    curvature = method.curvature.expand(
-        *problem.batch_shape, *method.curvature.shape[-len(method.space.shape) :]
-    )
-    penalty = method.penalties[0]
-    level = (
-        (curvature / penalty.clamp(min=1e-3)).flatten(-len(method.space.shape)).median(dim=-1).values.sqrt()
-    )
+    axes = len(method.space.shape)
+    curvature = method.curvature.expand(*problem.batch_shape, *method.curvature.shape[-axes:])
+    level = median(curvature / method.penalties[0].clamp(min=1e-3), axes).sqrt()
     if not problem.likelihood.level_known:  # the objective is in units of the data
         level = level * (misfit / problem.count().to(misfit)).sqrt()
     functions = [g for _, g in prior.with_weight(1.0).terms(method.space)]

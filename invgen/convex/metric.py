@@ -123,9 +123,8 @@ class MetricProx(Preconditioned):
     def __init__(self, problem: Problem, prior: Composite, iterations: int) -> None:
         super().__init__(problem, prior, _FLOOR)
         self._iterations, self._inverse = iterations, 1 / self.curvature
-        depth = len(self.space.axes)
         # of each block the largest eigenvalue of K C^-1 K.H; the blocks share the step
-        bounds = [(penalty * self._inverse).flatten(-depth).amax(-1) for penalty in self.penalties]
+        bounds = [(penalty * self._inverse).amax(self.space.axes) for penalty in self.penalties]
         self._steps = [
             K.range.per_sample((1 / (len(bounds) * b)).expand(problem.batch_shape))
             for K, b in zip(self.maps, bounds, strict=True)

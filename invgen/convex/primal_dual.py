@@ -11,6 +11,7 @@ from invgen.convex.dual_step import dual_step
 from invgen.convex.functions import Likelihood
 from invgen.convex.metric import Preconditioned
 from invgen.convex.protocols import Composite
+from invgen.core.disk import median
 from invgen.problem import Problem
 
 __all__ = ["PrimalDual"]
@@ -88,8 +89,7 @@ class PrimalDual(Preconditioned):
     @cached_property
     def _middle(self) -> torch.Tensor:
         """Typical curvature of the data term, shape of the batch."""
-        frequencies = self.curvature.flatten(self.curvature.ndim - len(self.space.axes))
-        return frequencies.median(dim=-1).values.expand(self.problem.batch_shape)
+        return median(self.curvature, len(self.space.axes)).expand(self.problem.batch_shape)
 
     def functions(self, prior: Composite) -> list[Any]:
         """The functions of the `maps`, for a prior that may have another weight."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
 
-__all__ = ["Constant", "Frozen"]
+from invgen.core.disk import OnDisk, slabs
+
+__all__ = ["Constant", "Frozen", "Separable"]
 
 
 class _FreezeAfterInit(type):
@@ -64,3 +68,47 @@ class Constant:
 
     def __setstate__(self, value: torch.Tensor) -> None:
         self.value, self._copies = value, {}
+
+
+class Separable(Constant):
+    """A constant that is made of what varies along its first axis and of what varies within a slice.
+
+    Beside tensors on disk it is made there, a few slices at a time.
+
+    Parameters
+    ----------
+    combine : callable
+        Of two tensors that are broadcast, as ``operator.mul``.
+    along : tensor, shape (n,)
+    within : tensor, of the other axes
+    """
+
+    def __init__(
+        self, combine: Callable[[Any, Any], torch.Tensor], along: torch.Tensor, within: torch.Tensor
+    ) -> None:
+        self._combine, self._along, self._within = combine, along, within
+        self._copies = {}
+
+    @cached_property
+    def value(self) -> torch.Tensor:  # type: ignore[override]
+        """All of it."""
+        return self._slices(0, len(self._along))
+
+    def _slices(self, first: int, stop: int) -> torch.Tensor:
+        return self._combine(self._along[first:stop].reshape(-1, *(1,) * self._within.ndim), self._within)
+
+    def like(self, x: torch.Tensor) -> torch.Tensor:
+        """The constant on the device of `x`, or on disk as `x` is, and in its precision."""
+        if not isinstance(x, OnDisk):
+            return super().like(x)
+        kept = OnDisk(x.room, (len(self._along), *self._within.shape), x.dtype.to_real())
+        for first, stop in slabs(len(self._along), self._within.numel() * 16, x.room):
+            kept.write(self._slices(first, stop), first)
+        return kept
+
+    def __getstate__(self) -> Any:
+        return self._combine, self._along, self._within
+
+    def __setstate__(self, state: Any) -> None:
+        self._combine, self._along, self._within = state
+        self._copies = {}

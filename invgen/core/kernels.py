@@ -12,7 +12,8 @@ from typing import Generic, TypeVar
 
 import torch
 
-from invgen.core.errors import InvgenWarning
+from invgen.core.disk import is_on_disk
+from invgen.core.errors import CapabilityError, InvgenWarning
 
 __all__ = ["KernelWarning", "Kernels"]
 
@@ -39,6 +40,8 @@ class Kernels(Generic[T]):
     cpu, gpu : function without arguments, optional
         Imports and returns the implementation for tensors of that device, with the names of `plain`. It is
         called when such a tensor comes: compilers are slow to import.
+    disk : function without arguments, optional
+        Likewise for tensors on disk, see `invgen.core.disk`; where it is left out, those are refused.
     trial : function of an implementation and a device, optional
         Returns tensors of small results in single precision, by which the GPU's kernels are compared.
     """
@@ -49,15 +52,20 @@ class Kernels(Generic[T]):
         *,
         cpu: Callable[[], T] | None = None,
         gpu: Callable[[], T] | None = None,
+        disk: Callable[[], T] | None = None,
         trial: Callable[[T, torch.device], tuple[torch.Tensor, ...]] | None = None,
     ) -> None:
         if (gpu is None) != (trial is None):
             raise TypeError("Kernels for GPUs need a trial, by which they are compared with plain PyTorch.")
-        self._plain, self._cpu, self._gpu, self._trial = plain, cpu, gpu, trial
+        self._plain, self._cpu, self._gpu, self._disk, self._trial = plain, cpu, gpu, disk, trial
         self._on_device: dict[torch.device, T] = {}
 
     def serving(self, x: torch.Tensor) -> T:
         """The implementation for tensors like `x`."""
+        if is_on_disk(x):
+            if self._disk is None:
+                raise CapabilityError("This is not computed slice by slice, as volumes on disk need it.")
+            return self._disk()
         if x.device.type == "cpu":
             return self._plain if self._cpu is None else self._cpu()
         if x.device.type == "cuda" and self._gpu is not None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = [
+    "allowed_memory",
     "free_device_memory",
     "free_memory",
     "memory_bound",
@@ -43,7 +44,8 @@ def memory_limit(limit: str | float | None) -> Iterator[None]:
     """Let what is read and prepared within the block ask for no more memory than this.
 
     Files can claim to hold more than any machine does; what they claim is compared with the bound before it
-    is asked for.
+    is asked for. `invgen.reconstruct` keeps cone beams that are larger on disk, for methods that work slab by
+    slab: see `invgen.core.disk`.
 
     >>> with ig.memory_limit("8G"):
     ...     scan = ig.io.open_scan("scan.h5")
@@ -158,6 +160,12 @@ def _of_groups() -> Iterator[tuple[int, int]]:
             yield limit, used - next((int(cached[each]) for each in names if each in cached), 0)
 
 
+def allowed_memory() -> int:
+    """Bytes that may be asked for: the bound that is given, else 60 % of what is free."""
+    bound = _bound.get()
+    return int(_SHARE * free_memory()) if bound is None else bound
+
+
 def require_memory(needed: float, what: str, remedy: str = "") -> None:
     """Refuse to ask for more memory than the bound.
 
@@ -174,8 +182,7 @@ def require_memory(needed: float, what: str, remedy: str = "") -> None:
     ------
     MemoryLimitError
     """
-    bound = _bound.get()
-    allowed = int(_SHARE * free_memory()) if bound is None else bound
+    bound, allowed = _bound.get(), allowed_memory()
     if needed > allowed:
         source = f"{_SHARE:.0%} of what is free" if bound is None else "the bound that is given"
         raise MemoryLimitError(

@@ -11,6 +11,8 @@ import torch
 
 from invgen.core.batching import each_alone, per_element, unwrapped
 from invgen.core.checks import is_count
+from invgen.core.disk import OnDisk, zeros
+from invgen.core.disk_fourier import filter_on_disk
 from invgen.core.errors import CapabilityError, DataError, DtypeError, ParameterError, ShapeError
 
 __all__ = ["Data", "ProductSpace", "Space", "as_shape", "as_space", "broadcasts", "check_finite", "map_parts"]
@@ -112,6 +114,8 @@ class Space:
         """
         if math.prod(symbol.shape[-self.ndim :]) == 1:  # the same at every frequency
             return symbol * x
+        if isinstance(x, OnDisk):
+            return filter_on_disk(symbol, x)
         return each_alone(self._filter, x, self.ndim, symbol) if x.numel() else x.clone()
 
     def _filter(self, x: torch.Tensor, symbol: torch.Tensor) -> torch.Tensor:
@@ -122,8 +126,7 @@ class Space:
     def zeros(self, batch: Sequence[int], like: torch.Tensor) -> Data:
         """Zeros on the device of `like` and in its precision."""
         real = like.dtype.to_real()
-        dtype = real if self.field == "real" else real.to_complex()
-        return torch.zeros(*batch, *self.shape, dtype=dtype, device=like.device)
+        return zeros((*batch, *self.shape), real if self.field == "real" else real.to_complex(), like)
 
     def random(
         self, batch: tuple[int, ...] = (), *, seed: int, dtype: torch.dtype, device: Any = None
@@ -132,6 +135,16 @@ class Space:
         generator = torch.Generator().manual_seed(seed)
         kind = dtype if self.field == "real" else dtype.to_complex()
         return torch.randn(*batch, *self.shape, generator=generator, dtype=kind).to(device)
+
+    def random_like(self, like: torch.Tensor, *, seed: int) -> Data:
+        """Standard Gaussian noise where `like` is and in its precision; of volumes slice by slice."""
+        real = like.dtype.to_real()
+        if self.ndim != 3:
+            return self.random(seed=seed, dtype=real, device=like.device)
+        x, generator = self.zeros((), like), torch.Generator().manual_seed(seed)
+        for k in range(self.shape[0]):
+            x[k] = torch.randn(self.shape[1:], generator=generator, dtype=x.dtype)
+        return x
 
 
 class ProductSpace(Space):
@@ -236,12 +249,22 @@ def check_finite(x: torch.Tensor, who: str, *, waits: bool = False) -> None:
     # a sum that is finite has finite terms, and costs a tenth of looking at each
     if (x.is_cuda and not waits) or bool(torch.isfinite(x.sum())):
         return
-    bad = (~torch.isfinite(x)).nonzero()
-    if len(bad):
+    bad = ~torch.isfinite(x)
+    count = int(bad.sum())
+    if count:
         raise DataError(
-            f"{who} got {len(bad)} NaN or infinite values of {x.numel()}, the first at index "
-            f"{tuple(bad[0].tolist())}. Mask or repair them first."
+            f"{who} got {count} NaN or infinite values of {x.numel()}, the first at index {_first(bad)}. "
+            "Mask or repair them first."
         )
+
+
+def _first(which: torch.Tensor) -> tuple[int, ...]:
+    """Place of the first true entry, on disk slice by slice."""
+    if not isinstance(which, OnDisk):
+        return tuple(which.nonzero()[0].tolist())
+    k = next(k for k in range(which.shape[-3]) if bool(which.read(k, k + 1).any()))
+    *before, _, row, column = which.read(k, k + 1).nonzero()[0].tolist()
+    return (*before, k, row, column)
 
 
 def broadcasts(own: Sequence[int], shape: Sequence[int]) -> bool:

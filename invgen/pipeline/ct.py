@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from invgen.core.disk import Room, Rows
 from invgen.core.errors import ParameterError
 from invgen.core.memory import require_memory
 from invgen.io import (
@@ -34,6 +35,8 @@ from invgen.io.placement import centered
 from invgen.operators import FanBeam, Radon
 from invgen.operators.tomography.geometry import PlanarGeometry
 from invgen.operators.tomography.projection import Projection
+from invgen.pipeline.devices import chosen
+from invgen.pipeline.larger import room_for
 from invgen.pipeline.recipe import Recipe
 from invgen.pipeline.values import select
 from invgen.pipeline.work import Notice, Part, Read, Solved, Work, named
@@ -50,6 +53,8 @@ class _CT(Work):
     """What slices and volumes share."""
 
     modality = "CT"
+    #: Where a volume is kept that is larger than memory.
+    _room: Room | None = None
 
     def __init__(self, scan: Scan, recipe: Recipe) -> None:
         super().__init__(recipe, scan.geometry, scan.unit, "fbp")
@@ -167,7 +172,11 @@ class _CT(Work):
 
     def _lines(self, rows: Iterable[Projections]) -> torch.Tensor:
         """Line integrals of counts."""
-        return torch.stack([row.quanta.line_integrals() for row in rows if row.quanta is not None], 1)
+        lines = Rows(self.count, self._room)
+        for row in rows:
+            if row.quanta is not None:
+                lines.add(row.quanta.line_integrals())
+        return lines.together()
 
     def _start_of_counts(self, problem: Problem, lines: torch.Tensor | None) -> torch.Tensor | None:
         """Where iterations of counts start: the densest rays, which count least, would be fitted last.
@@ -333,6 +342,30 @@ class Volume(_CT):
                 f"--bin {recipe.bin} averages rows too, and the cone beam has {scan.slices}: at most that."
             )
         super().__init__(scan, recipe)
+        self._notice: Notice = lambda text: None
+
+    def first(self, row: int, notice: Notice) -> Problem:
+        """The problem of the volume, kept on disk where it does not fit in memory."""
+        self._notice, columns = notice, self._scan.columns // self.recipe.bin
+        height, width = self.recipe.image_size or (columns, columns)
+        views = len(select(self.recipe.views, self._scan.views, "views"))
+        self._make_room(self.count * height * width, views * self.count * columns)
+        return super().first(row, notice)
+
+    def _make_room(self, voxels: int, rays: int) -> None:
+        """Choose to keep a volume and its data on disk, where memory does not suffice to compute there.
+
+        A GPU computes in its own.
+        """
+        if self.intervals is None and chosen(self.recipe.device) == "cpu":
+            self._room = room_for(self.method, voxels, rays, self._notice)
+
+    def _placed(self, panel: Panel, voxels: int) -> Panel:
+        """The panel on disk where the volume, which may be wider than was expected, asks for it."""
+        if self._room is None:
+            self._make_room(voxels, panel.data.numel())
+            panel = panel if self._room is None else panel.kept_in(self._room)
+        return panel
 
     @property
     def geometry(self) -> PlanarGeometry:
@@ -392,7 +425,9 @@ class Volume(_CT):
             )
         self._assumptions = panel.row.assumptions
         grid = (self.count, *self._grid(panel.row))
-        _require_images(grid)
+        panel = self._placed(panel, math.prod(grid))
+        if self._room is None:
+            _require_images(grid)
         operator = to_volume_operator(panel, grid, self.recipe.fov)
         counts = few is not None and self._takes_counts
         problem = to_volume_problem(panel, operator, counts=counts)
@@ -402,7 +437,7 @@ class Volume(_CT):
     @cached_property
     def _panel(self) -> Panel:
         """The rows of the detector, with the recipe's center."""
-        return self._scan.panel(**self._choice)
+        return self._scan.panel(**self._choice, room=self._room)
 
 
 def _require_images(shape: tuple[int, ...]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import gettempdir
 from typing import TYPE_CHECKING, Any
 
 from invgen.core.errors import InvgenWarning, ParameterError
@@ -151,6 +152,7 @@ def run(
     executor: Client | None = None,
 ) -> Summary:
     """Reconstruct slices of a scan; see `reconstruct`."""
+    from invgen.core.disk import volumes_in
     from invgen.pipeline.calibrations import without_intervals
     from invgen.pipeline.cluster import cluster_of
     from invgen.pipeline.devices import within
@@ -163,6 +165,8 @@ def run(
     with ExitStack() as stack:
         scan = reading.open(path)
         stack.callback(scan.close)
+        if executor is None:
+            stack.enter_context(volumes_in(Path(gettempdir()) if output is None else output.resolve().parent))
         if output is not None:
             check_output(output, *scan.files)
         work = work_on(scan, reading, recipe)

@@ -27,6 +27,12 @@ def _gpu() -> Backprojector:
     return backprojection_gpu
 
 
+def _disk() -> Backprojector:
+    from invgen.operators.tomography import backprojection_disk
+
+    return backprojection_disk
+
+
 def _trial(backprojector: Backprojector, device: torch.device) -> tuple[torch.Tensor, ...]:
     """Of a curved fan and a cone."""
     fan = fan_geometry((20, 17), 12, 30.0, 40.0, 31, 1.1, 0.3, True, 1.0)
@@ -43,7 +49,7 @@ def _trial(backprojector: Backprojector, device: torch.device) -> tuple[torch.Te
     )
 
 
-_KERNELS = Kernels[Backprojector](backprojection_torch, cpu=_cpu, gpu=_gpu, trial=_trial)
+_KERNELS = Kernels[Backprojector](backprojection_torch, cpu=_cpu, gpu=_gpu, disk=_disk, trial=_trial)
 
 
 def refined(spectra: torch.Tensor, n: int, count: int) -> torch.Tensor:

@@ -18,7 +18,7 @@ from numba import njit, prange
 from invgen.core.threads import parallel
 from invgen.operators.tomography.rays import FINE, PixelShadows
 
-__all__ = ["cone", "cone_adjoint", "fan", "fan_adjoint"]
+__all__ = ["add_cone", "cone", "cone_adjoint", "fan", "fan_adjoint"]
 
 #: Voxels of a slab that is worked on at once.
 _SLAB = 1 << 24
@@ -47,7 +47,7 @@ def cone(filtered: torch.Tensor, shadows: PixelShadows) -> torch.Tensor:
     x = filtered.new_empty(len(filtered), *shadows.volume_shape)
     for slab, beam in _slabs(shadows):
         stacks = x.new_zeros(len(x), *x.shape[2:], slab.stop - slab.start)
-        _cone(columns, *beam, stacks.numpy())
+        add_cone(columns, *beam, stacks.numpy())
         x[:, slab] = stacks.permute(0, 3, 1, 2)
     return x
 
@@ -62,7 +62,7 @@ def cone_adjoint(x: torch.Tensor, shadows: PixelShadows, panel: tuple[int, int])
 
 
 def _slabs(shadows: PixelShadows) -> Iterator[tuple[slice, tuple[Any, ...]]]:
-    """Slices that are worked on at once, and where their voxels are projected to, as of `_cone`."""
+    """Slices that are worked on at once, and where their voxels are projected to, as of `add_cone`."""
     s = shadows
     depth, height, width = s.volume_shape
     size = max(1, _SLAB // (height * width))
@@ -127,7 +127,7 @@ def _fan_adjoint(x, views, radius, first, scale, curved, rows):
 
 
 @parallel
-def _cone(rows, views, radius, first, scale, bottom, lowest, rise, x):
+def add_cone(rows, views, radius, first, scale, bottom, lowest, rise, x):
     """Add the views `rows` (batch, views, samples, panel rows) to volumes `x` (batch, H, W, D).
 
     The first slice has the height `bottom`; a point of height z projects to the panel row

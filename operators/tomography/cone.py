@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 from functools import cached_property
 from typing import Any
 
 import torch
 
-from invgen.core.frozen import Constant
+from invgen.core.frozen import Constant, Separable
 from invgen.core.kernels import Kernels
 from invgen.operators.toeplitz import circulant_symbol
 from invgen.operators.tomography import cone_torch
@@ -33,6 +34,12 @@ def _gpu() -> Projector[DivergentRays]:
     return cone_gpu
 
 
+def _disk() -> Projector[DivergentRays]:
+    from invgen.operators.tomography import cone_disk
+
+    return cone_disk
+
+
 def _trial(projector: Projector[DivergentRays], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     geometry = cone_geometry((9, 11, 12), 7, 20.0, 31.0, (14, 21), (1.2, 1.1), (0.6, -0.3), 1.0)
     return both_ways(projector, DivergentRays(geometry), (9, 11, 12), (7, 14, 21), device)
@@ -41,7 +48,7 @@ def _trial(projector: Projector[DivergentRays], device: torch.device) -> tuple[t
 class ConeProjector(RayProjector):
     """Joseph's projector for cones of rays."""
 
-    kernels = Kernels[Projector[DivergentRays]](cone_torch, cpu=_cpu, gpu=_gpu, trial=_trial)
+    kernels = Kernels[Projector[DivergentRays]](cone_torch, cpu=_cpu, gpu=_gpu, disk=_disk, trial=_trial)
 
 
 class ConeBeam(Projection):
@@ -162,4 +169,4 @@ class ConeBeam(Projection):
         frequencies = torch.fft.fftfreq(g.depth, dtype=torch.float64)
         density = g.fan.pixel_size * g.fan.magnification / g.row_spacing
         along = density * torch.sinc(frequencies) ** 4
-        return Constant(along[:, None, None] * circulant_symbol(fan_kernel(g.fan)))
+        return Separable(operator.mul, along, circulant_symbol(fan_kernel(g.fan)))

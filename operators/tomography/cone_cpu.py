@@ -20,7 +20,7 @@ from torch.nn.functional import pad
 from invgen.core.threads import parallel
 from invgen.operators.tomography.rays import DivergentRays
 
-__all__ = ["adjoint", "forward"]
+__all__ = ["adjoint", "backproject", "directions", "forward", "project"]
 
 #: Lines that a thread scatters to before it goes on to the next view.
 _LINES = 8
@@ -33,7 +33,7 @@ def forward(x: torch.Tensor, rays: DivergentRays) -> torch.Tensor:
     y = x.new_zeros(len(x), len(rays.views), len(rays.up), len(rays.across))
     for slab, bottom in _slabs(rays):
         stacks = pad(x[:, slab].permute(0, 2, 3, 1), (1, 1)).contiguous().numpy()
-        _project(stacks, bottom, *_directions(rays), rays.radius, y.numpy())
+        project(stacks, bottom, *directions(rays), rays.radius, y.numpy())
     return y.mul_(rays.pixel_size)
 
 
@@ -44,7 +44,7 @@ def adjoint(y: torch.Tensor, rays: DivergentRays) -> torch.Tensor:
     for slab, bottom in _slabs(rays):
         stacks = y.new_zeros(len(y), height, width, slab.stop - slab.start + 2)
         for upright in (True, False):
-            _backproject(rows, bottom, *_directions(rays), rays.radius, upright, stacks.numpy())
+            backproject(rows, bottom, *directions(rays), rays.radius, upright, stacks.numpy())
         x[:, slab] = stacks[..., 1:-1].permute(0, 3, 1, 2)
     return x.mul_(rays.pixel_size)
 
@@ -57,12 +57,13 @@ def _slabs(rays: DivergentRays) -> Iterator[tuple[slice, float]]:
         yield slice(k, min(k + size, depth)), k - (depth - 1) / 2
 
 
-def _directions(rays: DivergentRays) -> tuple[np.ndarray, ...]:
+def directions(rays: DivergentRays) -> tuple[np.ndarray, ...]:
+    """Views, and directions of the rays across, along and up, as the kernels take them."""
     return rays.views.numpy(), rays.across.numpy(), rays.along.numpy(), rays.up.numpy()
 
 
 @parallel
-def _project(x, bottom, views, across, along, up, radius, y):
+def project(x, bottom, views, across, along, up, radius, y):
     """Volumes to projections, lengths in pixels.
 
     `x` (batch, H, W, D + 2) is the volume, or a slab of it, with a layer of zeros below and above; its first
@@ -101,8 +102,8 @@ def _project(x, bottom, views, across, along, up, radius, y):
 
 
 @parallel
-def _backproject(y, bottom, views, across, along, up, radius, upright, x):
-    """Projections to volumes, lengths in pixels; the transpose of `_project`.
+def backproject(y, bottom, views, across, along, up, radius, upright, x):
+    """Projections to volumes, lengths in pixels; the transpose of `project`.
 
     Adds to `x` (batch, H, W, D + 2) what the rays along y scatter, `upright`, or those along x.
     """

@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 
 import torch
 
+from invgen.core.disk import some_slices
 from invgen.core.errors import ParameterError
 from invgen.core.frozen import Constant
 from invgen.core.space import Space
@@ -67,10 +68,11 @@ class Projection(LinearOperator):
         """From fourth differences along the detector, robustly (Donoho and Johnstone 1994, sec. 4.2).
 
         Projections are smooth, so that all but few of their fourth differences are noise; the median is
-        robust against those few.
+        robust against those few. Of data on disk some views stand for all.
         """
         if y.shape[-1] < 5:
             return None
+        y = some_slices(y)
         differences = torch.diff(y, n=4, dim=-1).flatten(-len(self.range.shape)).abs()
         # their variance is 1 + 16 + 36 + 16 + 1 times the noise's; half of a Gaussian lies within 0.6745
         return differences.median(dim=-1).values / (0.6745 * 70**0.5)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import operator
 from functools import cached_property
 from types import ModuleType
 
 import torch
 
+from invgen.core.disk import by_slabs
 from invgen.core.errors import ShapeError
-from invgen.core.frozen import Constant
+from invgen.core.frozen import Constant, Separable
 from invgen.core.kernels import Kernels
 from invgen.core.space import Space
 from invgen.operators.linear import LinearOperator
@@ -64,8 +66,14 @@ class Gradient(LinearOperator):
         self.consecutive = self.axes in ((-2, -1), (-3, -2, -1))
 
     def _apply(self, x: torch.Tensor) -> torch.Tensor:
+        return by_slabs(self._differences, x, halo=1)
+
+    def _adjoint(self, y: torch.Tensor) -> torch.Tensor:
+        return by_slabs(self._sums, y, halo=1)
+
+    def _differences(self, x: torch.Tensor) -> torch.Tensor:
         batch = self.domain.batch_shape(x)
-        g = x.new_empty(*batch, *self.range.shape)
+        g = x.new_empty(*batch, len(self.axes), *x.shape[len(batch) :])
         directions = g.unbind(len(batch))
         for part, axis in zip(directions, self.axes, strict=True):
             n = x.shape[axis]
@@ -73,18 +81,23 @@ class Gradient(LinearOperator):
             part.narrow(axis, n - 1, 1).zero_()
         return g
 
-    def _adjoint(self, y: torch.Tensor) -> torch.Tensor:
+    def _sums(self, y: torch.Tensor) -> torch.Tensor:
         kernels = _KERNELS.serving(y) if self.consecutive else gradient_torch
-        return kernels.adjoint(y, self.domain.shape, self.axes)
+        return kernels.adjoint(y, y.shape[y.ndim - self.domain.ndim :], self.axes)
 
     @cached_property
     def spectrum(self) -> Constant:
         """Of periodic differences: an upper bound, since they add the differences across the edge."""
-        symbol = torch.zeros(self.domain.shape, dtype=torch.float64)
+        depth, *rest = self.domain.shape
+        along, within = torch.zeros(depth, dtype=torch.float64), torch.zeros(rest, dtype=torch.float64)
         for axis in self.axes:
             frequency = torch.fft.fftfreq(self.domain.shape[axis], dtype=torch.float64)
-            symbol += (4 * torch.sin(math.pi * frequency) ** 2).reshape(-1, *(1,) * (-1 - axis))
-        return Constant(symbol)
+            squares = 4 * torch.sin(math.pi * frequency) ** 2
+            if axis == -self.domain.ndim:
+                along += squares
+            else:
+                within += squares.reshape(-1, *(1,) * (-1 - axis))
+        return Separable(operator.add, along, within)
 
     def _norm(self) -> float:
         # the eigenvalues of a path graph's Laplacian are 4 sin^2(pi k / 2 n), k < n

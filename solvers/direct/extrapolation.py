@@ -61,7 +61,7 @@ class Continuation(Generic[G]):
         edge = geometry.farthest
         cut = geometry.distances(geometry.ends).abs() > edge - geometry.detector_spacing
         outer = (d.abs() > _OUTER * edge) & torch.where(d < 0, cut[0], cut[1])
-        x, squares = d[outer].square().to(rows), rows[..., outer].mean(1, keepdim=True).square()
+        x, squares = d[outer].square().to(rows), rows.mean(1, keepdim=True)[..., outer].square()
         slope = ((x - x.mean()) * squares).sum(-1, keepdim=True) / (x - x.mean()).square().sum()
         falls = slope < 0
         zero = x.mean() - squares.mean(-1, keepdim=True) / torch.where(falls, slope, -1)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from invgen.core.disk import by_slabs, is_on_disk
 from invgen.core.errors import CapabilityError, ParameterError
 from invgen.operators.toeplitz import fast_length
 from invgen.operators.tomography import ConeBeam, FanBeam, Radon
@@ -144,15 +145,19 @@ class FDK(_Filtered):
         y, batch = A.range.flatten(problem.measurement)
         g, fan = A.geometry, A.geometry.fan
         u, v, d = fan.bins(), g.rows()[:, None], fan.source_detector
-        weights = ray_weights(fan, A.truncates)[:, None] * (d / (d * d + u * u + v * v).sqrt())
-        y = y * weights.to(y)
+        cosine = d / (d * d + u * u + v * v).sqrt()
+        y = by_slabs(lambda y, w: y * (w * cosine).to(y), y, ray_weights(fan, A.truncates)[:, None])
         continued = Continuation.of(fan, y) if A.truncates else None
         wide = fan if continued is None else continued.geometry
+
+        def filtered(y: torch.Tensor) -> torch.Tensor:
+            return self._filtered(wide, y if continued is None else continued(y))
+
+        # filtered views are four times as large: a few at a time, unless they are kept on disk
+        views = len(g.angles) if is_on_disk(y) else max(1, _CHUNK // (g.row_count * fan.detector_count))
         x = y.new_zeros(len(y), *A.domain.shape)
-        views = max(1, _CHUNK // (g.row_count * fan.detector_count))
         for first in range(0, len(g.angles), views):
             chosen = slice(first, first + views)
-            rows = y[:, chosen] if continued is None else continued(y[:, chosen])
             part = replace(g, fan=replace(wide, angles=g.angles[chosen]))
-            x += ConeBackprojection(part)._call(self._filtered(wide, rows))
+            x += ConeBackprojection(part)._call(by_slabs(filtered, y[:, chosen]))
         return A.restrict(x.reshape(*batch, *A.domain.shape))

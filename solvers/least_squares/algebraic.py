@@ -173,7 +173,7 @@ class _Updates:
         ones = torch.ones_like(x)
         self._parts = parts
         self._rows = [_inverse_sums(A(ones)) * rays for A, rays in zip(parts, alive, strict=True)]
-        sums = [A.H(rays) for A, rays in zip(parts, alive, strict=True)]
+        sums = (A.H(rays) for A, rays in zip(parts, alive, strict=True))
         columns = _inverse_sums(reduce(torch.maximum, sums))
         steps = [_safe_step(A, rows, columns) for A, rows in zip(parts, self._rows, strict=True)]
         self._columns = relaxation * reduce(torch.minimum, steps) * columns

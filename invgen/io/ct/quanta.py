@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch.nn.functional import avg_pool2d, pad
 
+from invgen.core.disk import some_slices
+
 __all__ = ["Quanta"]
 
 #: Quanta of a ray below which the logarithm of their number is biased, and its noise is not Gaussian; and the
@@ -42,6 +44,11 @@ class Quanta:
         """Return the same change of all three."""
         return Quanta(change(self.counts), change(self.open), change(self.variance))
 
+    @property
+    def arrays(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """All three."""
+        return self.counts, self.open, self.variance
+
     @classmethod
     def joined(cls, parts: list[Quanta], join: Callable[[list[torch.Tensor]], torch.Tensor]) -> Quanta:
         """Several as one, all three joined in the same way."""
@@ -54,7 +61,7 @@ class Quanta:
     @property
     def fewest(self) -> float:
         """What all but one percent of the rays exceed, without those that have no open beam."""
-        counts = self.counts[self.open > 0]
+        counts = some_slices(self.counts)[some_slices(self.open) > 0]
         return float(np.quantile(counts.numpy(), _SOME)) if len(counts) else math.inf
 
     @property

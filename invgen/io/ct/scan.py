@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from invgen.core.disk import Room
 from invgen.core.errors import DataError, InvgenWarning, ParameterError
 from invgen.io.ct.axis import Axis, LimitedAngles, axis_of_beam, line_of
 from invgen.io.ct.center import Center, CenterEstimate, find_center
@@ -289,8 +290,11 @@ class Scan(RawScan):
         operator = to_operator(projections, method=method, image_shape=image_shape, fov=fov)
         return to_problem(projections, operator, counts=counts)
 
-    def panel(self, selection: Selection = ALL, **fields: Any) -> Panel:
-        """Line integrals of all detector rows, of which `volume_problem` is made; parameters as there."""
+    def panel(self, selection: Selection = ALL, *, room: Room | None = None, **fields: Any) -> Panel:
+        """Line integrals of all detector rows, of which `volume_problem` is made; parameters as there.
+
+        Where there is `room` on disk they are kept there: see `invgen.core.disk`.
+        """
         selection = replace(selection, **fields)
         axis = self._axis_of(selection)
         # a panel that is rolled is turned as a whole
@@ -299,7 +303,8 @@ class Scan(RawScan):
         def read(row: int, rows: int) -> Projections:
             return self.line_integrals(row, level, rows=rows)
 
-        return panel(read, self.views, self.slices, self.pixel_size, self.row_size).leveled(axis.tilt)
+        rows = panel(read, self.views, self.slices, self.pixel_size, self.row_size, room)
+        return rows.leveled(axis.tilt)
 
     def volume_problem(
         self,

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn.functional import grid_sample
 
+from invgen.core.disk import Room, Rows, by_slabs, on_disk
 from invgen.core.errors import CapabilityError, DataError, ParameterError
 from invgen.core.memory import require_memory
 from invgen.io.ct.beam import Beam
@@ -90,18 +90,30 @@ class Panel:
         grid = torch.stack([2 * column / (columns - 1) - 1, 2 * row / max(rows - 1, 1) - 1], dim=-1)
 
         def turned(x: torch.Tensor) -> torch.Tensor:
+            return by_slabs(_turned, x)
+
+        def _turned(x: torch.Tensor) -> torch.Tensor:
             places = grid.to(x)[None]
             return grid_sample(x[None], places, padding_mode="border", align_corners=True)[0]
 
         std = self.std
         if std is not None:
             dead = std.isinf()
-            known = turned(torch.where(dead, std[~dead].median() if bool((~dead).any()) else 1.0, std))
+            known = turned(torch.where(dead, 1.0, std))  # none of which is left
             std = torch.where(turned(dead.to(known)) > 0, math.inf, known)
         sentence = f"turned the panel by {math.degrees(tilt):.3g} degrees: it is rolled against the axis"
         reports = tuple((*report, sentence) for report in self.reports)
         quanta = None if self.quanta is None else self.quanta.map(turned)
         return replace(self, data=turned(self.data), std=std, quanta=quanta, reports=reports)
+
+    def kept_in(self, room: Room) -> Panel:
+        """The panel on disk."""
+        return replace(
+            self,
+            data=on_disk(self.data, room),
+            std=None if self.std is None else on_disk(self.std, room),
+            quanta=None if self.quanta is None else self.quanta.map(lambda x: on_disk(x, room)),
+        )
 
     def coverage(self) -> Coverage:
         """What the views see of the object, in the row where that is the least."""
@@ -109,7 +121,12 @@ class Panel:
 
 
 def panel(
-    read: Callable[[int, int], Projections], views: int, rows: int, pixel_size: float, row_size: float
+    read: Callable[[int, int], Projections],
+    views: int,
+    rows: int,
+    pixel_size: float,
+    row_size: float,
+    room: Room | None = None,
 ) -> Panel:
     """Gather the rows of a panel; views that any of them has lost are left out of all.
 
@@ -124,6 +141,8 @@ def panel(
         Size of the scan.
     pixel_size, row_size : float
         Distance of the columns, before they are averaged, and of the rows, at the rotation axis.
+    room : Room, optional
+        Where to keep data that are larger than memory.
 
     Raises
     ------
@@ -136,30 +155,39 @@ def panel(
         raise ParameterError(f"{bin} columns are averaged, and there are {rows} rows: choose a smaller bin.")
     kept = torch.ones(views, dtype=torch.bool)
     rays = views * (rows // bin) * row.data.shape[-1]
-    require_memory(8 * rays, f"A panel of {views} views of {rows} rows", "average columns by a larger bin")
+    if room is None:
+        require_memory(
+            8 * rays, f"A panel of {views} views of {rows} rows", "average columns by a larger bin"
+        )
     few = row.quanta is not None and row.quanta.are_few  # else the memory of three panels is saved
-    data, stds, counted, reports = [], [], [], []
+    data, stds, *counted = (Rows(rows // bin, room) for _ in range(5))
+    reports, quanta, known = [], few, True
     for first in range(0, rows // bin * bin, bin):
         member = _named(read, first, bin)
         kept &= _seen(member, views)
-        if few and member.quanta is not None:
-            counted.append(member.quanta.map(partial(_placed, row=member, views=views)))
-        data.append(_placed(member.data, member, views))
-        if member.std is not None:
-            stds.append(_placed(member.std, member, views))
+        quanta = quanta and member.quanta is not None
+        if quanta and member.quanta is not None:
+            for each, values in zip(counted, member.quanta.arrays, strict=True):
+                each.add(_placed(values, member, views))
+        data.add(_placed(member.data, member, views))
+        known = known and member.std is not None
+        if known and member.std is not None:
+            stds.add(_placed(member.std, member, views))
         reports.append((member.views, member.report))
     if not kept.any():
         raise DataError("each view is bad in one row of the detector or another: none is left.")
+
+    def seen(rows: Rows) -> torch.Tensor:
+        return rows.together() if bool(kept.all()) else rows.together()[kept]
+
     return Panel(
-        torch.stack(data, 1)[kept],
-        torch.stack(stds, 1)[kept] if stds else None,
+        seen(data),
+        seen(stds) if known else None,
         row.selected(kept[_index(row)]),
         row_size * bin,
         (rows // bin * bin - rows) / 2 * row_size,
         tuple(_completed(report, count - int(kept.sum())) for count, report in reports),
-        Quanta.joined(counted, lambda parts: torch.stack(parts, 1)[kept])
-        if len(counted) == len(data)
-        else None,
+        Quanta(*map(seen, counted)) if quanta else None,
     )
 
 
