@@ -18,7 +18,8 @@ import torch
 
 from invgen.core.errors import ClusterError, FileError, InvgenError
 from invgen.core.memory import memory_limit
-from invgen.pipeline.devices import Stopped, chosen, devices_of, own_device, within
+from invgen.core.stopping import Stopped
+from invgen.pipeline.devices import chosen, devices_of, own_device, within
 from invgen.pipeline.jobs import Job, work_on
 from invgen.pipeline.work import Solved, Work
 
