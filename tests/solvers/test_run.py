@@ -205,6 +205,10 @@ def test_network_evaluations_of_plug_and_play_are_counted():
     assert stats["network_evaluations"] == 3
 
 
+#: A solver that does not come to its end before its iterations do.
+PENALIZED = FISTA(TotalVariation(weight=0.1), iterations=60, tolerance=0)
+
+
 def test_an_interrupt_within_an_iteration_saves_nothing(tmp_path, monkeypatch):
     """What is half done would go on to another result."""
     plain = Run._record
@@ -216,7 +220,7 @@ def test_an_interrupt_within_an_iteration_saves_nothing(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Run, "_record", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        ig.solvers.CG(iterations=20, tolerance=0)(measured(matrix()), checkpoint=tmp_path / "checkpoint")
+        PENALIZED(measured(matrix()), checkpoint=tmp_path / "checkpoint")
     assert not list(tmp_path.iterdir())
 
 
@@ -226,8 +230,7 @@ def test_checkpoints_are_saved_as_often_as_asked_for_and_wanted(tmp_path, monkey
     monkeypatch.setattr(
         "invgen.solvers.checkpoint.save_state", lambda content, path: saved.append(content["iteration"])
     )
-    path = tmp_path / "checkpoint"
-    solver = ig.solvers.CG(iterations=60, tolerance=0)
+    path, solver = tmp_path / "checkpoint", PENALIZED
     solver(measured(matrix()), checkpoint=Checkpoints(path, seconds=4))
     # a look takes a second of this clock, and so does saving: of that, twenty times as long passes
     assert saved == [5, 26, 47]
@@ -237,7 +240,7 @@ def test_checkpoints_are_saved_as_often_as_asked_for_and_wanted(tmp_path, monkey
 
 
 def test_a_checkpoint_stays_where_another_removes_it(tmp_path):
-    path, solver = tmp_path / "checkpoint", ig.solvers.CG(iterations=9, tolerance=0)
+    path, solver = tmp_path / "checkpoint", PENALIZED
     whole = solver(measured(matrix()))
     for remove in (False, True):
         options = Checkpoints(path, seconds=0, remove=remove)
