@@ -21,7 +21,7 @@ from invgen.core.memory import memory_limit
 from invgen.core.stopping import Stopped
 from invgen.pipeline.devices import chosen, devices_of, own_device, within
 from invgen.pipeline.jobs import Job, work_on
-from invgen.pipeline.progress import Place
+from invgen.pipeline.place import Place
 from invgen.pipeline.shards import Kept, firsts_in
 from invgen.pipeline.work import Solved, Work
 

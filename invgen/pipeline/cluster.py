@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from invgen.io import MeasuredImages, MRIScan, Scan
     from invgen.pipeline.chunks import Host, Run
     from invgen.pipeline.jobs import Advance, Job
-    from invgen.pipeline.progress import Place
+    from invgen.pipeline.place import Place
     from invgen.pipeline.reading import Reading
     from invgen.pipeline.recipe import Recipe
     from invgen.pipeline.shards import Kept

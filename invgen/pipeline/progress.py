@@ -16,83 +16,27 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Any, Self
 from uuid import uuid4
+
+from torch import get_num_threads
 
 from invgen.core.claims import Claim
 from invgen.core.errors import FileError, ParameterError
 from invgen.core.json_files import read_json, write_json
 from invgen.io.formats.volume import now
 from invgen.pipeline.jobs import Job
+from invgen.pipeline.place import RUN, YOUNG, Place, folder_of
 from invgen.pipeline.run_identity import choices_of, differences, with_choices
-from invgen.pipeline.shards import Kept, bytes_of, firsts_in, read_solved, write_shard
+from invgen.pipeline.shards import Kept, bytes_of, read_solved
 from invgen.pipeline.work import Notice, Solved, Work
-from invgen.solvers.checkpoint import Checkpoints
 
-__all__ = ["Place", "Progress", "folder_of"]
+__all__ = ["Progress"]
 
-#: Age and size of results that wait, at which they are written.
-_SECONDS, _BYTES = 10.0, 64 * 2**20
-
-_RUN = "run.json"
-
-
-def folder_of(output: Path) -> Path:
-    """Where the progress of an output is kept."""
-    return output.parent.resolve() / f".{output.name[:200]}.progress"
-
-
-@dataclass(frozen=True)
-class Place:
-    """The folder of a run, for every process that computes for it.
-
-    Parameters
-    ----------
-    folder : Path
-    run : str
-        Of this run alone, so that what one of before still writes is not taken for its own.
-    seconds : float
-        Between two times that the state of a slice is saved.
-    """
-
-    folder: Path
-    run: str
-    seconds: float
-
-    def is_seen(self) -> bool:
-        """Whether the folder is there for this process, and that of this run."""
-        with suppress(FileError):
-            record = read_json(self.folder / _RUN, "the progress of a run")
-            return isinstance(record, dict) and record.get("run") == self.run
-        return False
-
-    def checkpoints(self, wanted: Callable[[], bool] | None = None) -> Checkpoints:
-        """How the states of slices are kept, in this folder."""
-        return Checkpoints(self.folder, self.seconds, remove=False, wanted=wanted)
-
-    def shard(self, first: int) -> Path:
-        """The shard that begins with this slice."""
-        return self.folder / f"{self.run}-{first:06d}.npz"
-
-    def write(self, results: dict[int, Solved]) -> None:
-        """Write a shard; the states of its slices are of no use then."""
-        write_shard(self.shard(min(results)), results)
-        for first in results:
-            for state in self.folder.glob(f"{first}-*.state*"):
-                state.unlink(missing_ok=True)
-
-    def kept(self) -> dict[int, Kept]:
-        """All results in whole shards of this run; others are removed."""
-        found: dict[int, Kept] = {}
-        for path in sorted(self.folder.glob("*.npz")):
-            firsts = firsts_in(path) if path.name.startswith(f"{self.run}-") else []
-            found |= {first: Kept(path, first) for first in firsts}
-            if not firsts:
-                path.unlink(missing_ok=True)
-        return found
+#: Age in seconds, and size in bytes, of results that wait, at which they are written.
+_SECONDS, _BYTES = YOUNG, 64 * 2**20
 
 
 class Progress:
@@ -171,8 +115,11 @@ class Progress:
     def _read(self) -> dict[str, Any] | None:
         """The record in the folder, where there is one that is whole."""
         with suppress(FileError):
-            found = read_json(self._folder / _RUN, "the progress of a run")
-            if isinstance(found, dict) and {"run", "created", "choices", "remarks", "prior"} <= found.keys():
+            found = read_json(self._folder / RUN, "the progress of a run")
+            if (
+                isinstance(found, dict)
+                and {"run", "created", "choices", "remarks", "threads", "prior"} <= found.keys()
+            ):
                 return found
         return None
 
@@ -195,8 +142,8 @@ class Progress:
         ------
         ParameterError
         """
-        self._keeps = room
-        if not room:
+        self._keeps = room or self._own
+        if not self._keeps:
             self._notice(
                 f"The disk has no room for what is kept beside {self._output} on the way: a run that is "
                 "stopped begins anew."
@@ -204,15 +151,22 @@ class Progress:
         self._prior = work.fingerprint_of_prior
         found = choices_of(work.recipe)
         if not self._own:
-            self._record |= {"choices": found, "remarks": list(work.remarks)}
+            self._record |= {"choices": found, "remarks": list(work.remarks), "threads": get_num_threads()}
         else:
             work.remarks = tuple(self._record["remarks"])
+            if self._record["threads"] != get_num_threads():
+                self._notice(
+                    f"It was begun on {self._record['threads']} threads, and goes on on {get_num_threads()}: "
+                    "values may differ by rounding."
+                )
             if why := differences(self._record, {"choices": found, "prior": self._prior()}):
                 raise ParameterError(f"{self._output} cannot be resumed: {why}.")
         work.checkpoints = self.place.checkpoints(self._is_worth_it)
 
-    def share(self) -> Place:
-        """Make the folder now, for other processes to write to."""
+    def share(self) -> Place | None:
+        """Make the folder now, for other processes to write to; None where nothing is kept."""
+        if not self._keeps:
+            return None
         self._take()
         return self.place
 
@@ -231,7 +185,7 @@ class Progress:
             if self._claim is None:
                 self._claim = Claim(self._folder)
             self._claim.clear()
-            write_json(self._folder / _RUN, {**self._record, "prior": self._prior()})
+            write_json(self._folder / RUN, {**self._record, "prior": self._prior()})
             self._own = True
 
     def results(
@@ -306,6 +260,8 @@ class Progress:
             f"{self._slices} of {self._count} slices of {self._output} are kept: the same command goes on "
             "with --resume."
         )
+        if not self._count:
+            return
         if isinstance(error, KeyboardInterrupt):
             raise KeyboardInterrupt(f"Stopped. {said}") from None
         self._notice(said)
@@ -314,8 +270,7 @@ class Progress:
         """Whether what is done is worth keeping after an error."""
         if not self._keeps:
             return False
-        long = time.monotonic() - self._began >= _SECONDS
-        return bool(self._kept) or ((self._own or bool(self._pending)) and (long or self._has_states()))
-
-    def _has_states(self) -> bool:
-        return self._own and any(self._folder.glob("*.state*"))
+        if self._kept or (self._own and any(self._folder.glob("*.state*"))):
+            return True
+        written = self._writing is not None or (self._own and any(self._folder.glob("*.npz")))
+        return time.monotonic() - self._began >= _SECONDS and (written or bool(self._pending))

@@ -181,7 +181,9 @@ def run(
 
     if output is not None:
         check_output(output, path, reading, recipe)
-    elif resume:
+    if not checkpoint_every >= 0:
+        raise ParameterError(f"checkpoint_every is a number of seconds; got {checkpoint_every!r}.")
+    if output is None and resume:
         raise ParameterError("resume goes on with a file that was to be written; give output=...")
     with ExitStack() as stack:
         scan = reading.open(path)

@@ -29,6 +29,7 @@ from invgen.pipeline.chunks import Host, Run
 from invgen.pipeline.ct import SliceBySlice
 from invgen.pipeline.devices import own_device
 from invgen.pipeline.jobs import Job
+from invgen.pipeline.place import Place, folder_of
 
 dask, distributed = pytest.importorskip("dask"), pytest.importorskip("distributed")
 
@@ -354,6 +355,7 @@ import sys, torch
 from types import SimpleNamespace
 from invgen.pipeline.devices import own_device
 from invgen.pipeline.jobs import Job
+from invgen.pipeline.place import Place, folder_of
 names = sys.argv[1:]
 torch.cuda.is_available, torch.cuda.device_count = lambda: True, lambda: len(names)
 torch.cuda.get_device_properties = lambda number: SimpleNamespace(uuid=names[number])
@@ -479,7 +481,7 @@ def test_workers_write_what_they_compute_beside_the_output(reconstructed, client
     found.append(output.read_bytes())
     for seen in (True, False):
         if not seen:
-            monkeypatch.setattr(progress.Place, "is_seen", lambda self: False)
+            monkeypatch.setattr(Place, "is_seen", lambda self: False)
         sent.clear()
         reconstructed("parallel", output, executor=client)
         found.append(output.read_bytes())
@@ -502,7 +504,7 @@ def test_a_run_whose_scheduler_goes_away_goes_on_here_or_there(reconstructed, cl
 
         with pytest.raises(ClusterError, match="scheduler of dask"):
             reconstructed("parallel", output, executor=lost, advance=close)
-    kept = len(list(progress.folder_of(output).glob("*.npz")))
+    kept = len(list(folder_of(output).glob("*.npz")))
     assert kept >= 2
     monkeypatch.setattr(
         SliceBySlice, "compute", lambda self, read, part: computed.append(read) or plain(self, read, part)
@@ -515,7 +517,7 @@ def test_a_run_whose_scheduler_goes_away_goes_on_here_or_there(reconstructed, cl
 
 @pytest.mark.usefixtures("small_progress")
 def test_what_a_lost_worker_has_written_is_not_computed_again(scans, tmp_path, monkeypatch):
-    place = progress.Place(tmp_path, "run", 60.0)
+    place = Place(tmp_path, "run", 60.0)
     (tmp_path / "run.json").write_text('{"run": "run"}')
     scan = ig.pipeline.Reading().open(scans["parallel"])
     recipe = ig.pipeline.Recipe(solver="fbp", center=13.0, device="cpu", size=24, fov="image")
