@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from invgen.core.errors import FileError
+from invgen.core.files import sweep
 from invgen.core.json_files import read_json
 from invgen.pipeline.shards import Kept, firsts_in, write_shard
 from invgen.pipeline.work import Solved
@@ -74,7 +75,8 @@ class Place:
     def kept(self) -> dict[int, Kept]:
         """All results in whole shards of this run; others are removed."""
         found: dict[int, Kept] = {}
-        for path in sorted(self.folder.glob("*.npz")):
+        sweep(self.folder)
+        for path in sorted(self.folder.glob("[!.]*.npz")):
             firsts = firsts_in(path) if path.name.startswith(f"{self.run}-") else []
             found |= {first: Kept(path, first) for first in firsts}
             if not firsts:

@@ -270,7 +270,7 @@ class Progress:
         """Whether what is done is worth keeping after an error."""
         if not self._keeps:
             return False
-        if self._kept or (self._own and any(self._folder.glob("*.state*"))):
+        if self._kept or (self._own and any(self._folder.glob("[!.]*.state*"))):
             return True
-        written = self._writing is not None or (self._own and any(self._folder.glob("*.npz")))
+        written = self._writing is not None or (self._own and any(self._folder.glob("[!.]*.npz")))
         return time.monotonic() - self._began >= _SECONDS and (written or bool(self._pending))

@@ -24,7 +24,7 @@ def at_once(monkeypatch):
 
 
 def shards(folder):
-    return list(folder.glob(".image.h5.progress/*.npz"))
+    return list(folder.glob(".image.h5.progress/[!.]*.npz"))
 
 
 def wait_for(process, met):
@@ -86,15 +86,21 @@ def test_killed_and_resumed(start, invgen, scan, tmp_path):
 def test_a_signal_says_how_to_go_on(start, scan, tmp_path, number):
     out = tmp_path / "image.h5"
     endless = ("--solver", "tv", "--iterations", 10**6, "--set", "tolerance=0", "--weight", 1)
+    before = None
+
+    def is_saved():
+        return any(state.stat().st_ino != before for state in tmp_path.glob(".image.h5.progress/0-0.state"))
+
     for resume in ((), ("--resume",)):
         process = start("recon", scan, "-o", out, *endless, "--checkpoint-every", 0, *resume, prelude=AT_ONCE)
-        wait_for(process, lambda: list(tmp_path.glob(".image.h5.progress/0-0.state")))
+        wait_for(process, is_saved)
         process.send_signal(number)
         _, said = process.communicate(timeout=120)
         assert process.returncode == 130
         line = f"Stopped. 0 of 8 slices of {out} are kept: the same command goes on with --resume."
         assert said.splitlines()[-1] == line
         assert "Traceback" not in said
+        before = (tmp_path / ".image.h5.progress" / "0-0.state").stat().st_ino
 
 
 @pytest.mark.slow
