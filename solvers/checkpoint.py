@@ -32,6 +32,8 @@ class Checkpoints:
         Between two times that the state is saved: more, where saving would take a twentieth of the time.
     remove : bool
         Whether it is removed when the call has come to its end.
+    required : bool
+        Whether a file from which the run cannot go on is an error; else the run begins anew.
     wanted : callable() -> bool, optional
         Asked before the state is saved.
     """
@@ -39,6 +41,7 @@ class Checkpoints:
     path: Path
     seconds: float = 60.0
     remove: bool = True
+    required: bool = True
     wanted: Callable[[], bool] | None = None
 
     def of_run(self, number: int) -> Checkpoints:
@@ -71,6 +74,14 @@ class Checkpoint:
         """
         if not self._path.exists():
             return None
+        try:
+            return self._loaded(device)
+        except FileError:
+            if self._options.required:
+                raise
+            return None
+
+    def _loaded(self, device: torch.device) -> dict[str, Any]:
         try:
             saved = torch.load(self._path, map_location=device, weights_only=True)
             identity = saved.pop("identity")

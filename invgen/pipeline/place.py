@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from invgen.core.errors import FileError
@@ -22,10 +24,15 @@ RUN = "run.json"
 #: Seconds of work that are not kept by themselves: they take no longer to do again.
 YOUNG = 10.0
 
+_LONGEST_NAME = 200  # bytes; the folders of longer ones have a digest, as names have at most 255
+
 
 def folder_of(output: Path) -> Path:
     """Where the progress of an output is kept."""
-    return output.parent.resolve() / f".{output.name[:200]}.progress"
+    name = output.name
+    if len(os.fsencode(name)) > _LONGEST_NAME:
+        name = sha256(os.fsencode(name)).hexdigest()
+    return output.parent.resolve() / f".{name}.progress"
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,7 @@ class Place:
         def is_old() -> bool:
             return time.monotonic() - began >= min(YOUNG, self.seconds)
 
-        return Checkpoints(self.folder, self.seconds, remove=False, wanted=wanted or is_old)
+        return Checkpoints(self.folder, self.seconds, remove=False, required=False, wanted=wanted or is_old)
 
     def shard(self, first: int) -> Path:
         """The shard that begins with this slice."""

@@ -38,6 +38,9 @@ __all__ = ["Progress"]
 #: Age in seconds, and size in bytes, of results that wait, at which they are written.
 _SECONDS, _BYTES = YOUNG, 64 * 2**20
 
+#: What a record has beside what the run is of.
+_KINDS = {"run": str, "created": str, "choices": dict, "remarks": list, "threads": int}
+
 
 class Progress:
     """The progress of one run.
@@ -86,11 +89,11 @@ class Progress:
         self._keeps = True
         try:
             self._begin(resume)
+            self.choices = with_choices(self._record["choices"]) if self._own else None
         except BaseException:
             if self._claim is not None:
                 self._claim.release()
             raise
-        self.choices = with_choices(self._record["choices"]) if self._own else None
 
     def _begin(self, resume: bool) -> None:
         before = None if self._claim is None else self._read()
@@ -116,9 +119,8 @@ class Progress:
         """The record in the folder, where there is one that is whole."""
         with suppress(FileError):
             found = read_json(self._folder / RUN, "the progress of a run")
-            if (
-                isinstance(found, dict)
-                and {"run", "created", "choices", "remarks", "threads", "prior"} <= found.keys()
+            if isinstance(found, dict) and all(
+                isinstance(found.get(name), kind) for name, kind in _KINDS.items()
             ):
                 return found
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -72,7 +73,9 @@ def with_choices(record: Mapping[str, Any]) -> Recipe:
 
 
 def _listed(value: Any) -> Any:
-    """The same with lists for tuples, as JSON reads it again."""
+    """The same with lists for tuples, as JSON reads it again, which has no infinity."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
     if isinstance(value, Mapping):
         return {name: _listed(each) for name, each in value.items()}
     return [_listed(each) for each in value] if isinstance(value, list | tuple) else value

@@ -314,4 +314,17 @@ def test_without_room_for_both_nothing_is_kept(run, tmp_path, monkeypatch):
 
 def test_the_folder_of_an_output_is_beside_it_whatever_its_name():
     assert folder_of(Path("/a/image.h5")) == Path("/a/.image.h5.progress")
-    assert len(os.fsencode(folder_of(Path("/a") / ("ü" * 120)).name)) <= 255
+    long = [folder_of(Path("/a") / (side + "ü" * 120)) for side in "ab"]
+    assert len(set(long)) == 2
+    assert all(len(os.fsencode(folder.name)) <= 255 for folder in long)
+
+
+def test_a_state_from_which_a_slice_cannot_go_on_is_left(run, tmp_path):
+    """One that is damaged, or of other bits: the slice begins anew."""
+    run("tv", tmp_path)
+    undisturbed = content(tmp_path)
+    cleared(tmp_path)
+    killed(lambda: run("tv", tmp_path), tmp_path)
+    (folder_of(tmp_path / "image.h5") / "2-0.state").write_bytes(b"no state")
+    run("tv", tmp_path, resume=True)
+    assert content(tmp_path) == undisturbed
