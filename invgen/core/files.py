@@ -119,7 +119,7 @@ def save_state(content: dict[str, Any], path: Path) -> None:
     import torch  # which takes a second, where a command only looks at files
 
     with atomic_path(path) as beside, closing(Guard(beside)) as guard:
-        torch.save(content, guard)
+        torch.save(content, guard)  # type: ignore[arg-type]
         guard.check()
 
 
