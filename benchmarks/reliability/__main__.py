@@ -114,19 +114,22 @@ def _workers(count: int, rng: random.Random) -> list[str]:
     case = CASES["TV"]
     case = Case((*case.words, "--set", "tolerance=0", "--iterations", 400), case.output)
     expected, files, _ = _undisturbed(case)
-    with _cluster() as address, Client(address) as client:
-        child = os.fork()
+    with _cluster() as address:
+        child = os.fork()  # before there are threads of a client
         if child == 0:
             said = attempt(case.line(False, "--dask", address), None)
             os.write(2, (said or "").encode())
             os._exit(int(bool(said)))
-        killed = 0
-        while killed < count and os.waitpid(child, os.WNOHANG) == (0, 0):
-            time.sleep(rng.uniform(0.5, 4.0))
-            if pids := sorted(client.run(os.getpid, on_error="ignore").values()):
-                os.kill(rng.choice(pids), signal.SIGKILL)
-                killed += 1
-        os.waitpid(child, 0)
+        killed = done = 0
+        with Client(address) as client:
+            while killed < count and not done:
+                time.sleep(rng.uniform(0.5, 4.0))
+                if pids := sorted(client.run(os.getpid, on_error="ignore").values()):
+                    os.kill(rng.choice(pids), signal.SIGKILL)
+                    killed += 1
+                done, _ = os.waitpid(child, os.WNOHANG)
+            if not done:
+                os.waitpid(child, 0)
     wrong = []
     if not Path(case.output).exists() or contents(Path(case.output)) != expected:
         wrong.append("workers: the run has not come to the same bytes")
