@@ -24,7 +24,7 @@ from invgen.core.errors import CapabilityError, DtypeError, ParameterError, Shap
 from invgen.operators import Space
 from invgen.problem import Problem
 from invgen.reconstruction import Reconstruction
-from invgen.solvers.checkpoint import samples_in
+from invgen.solvers.checkpoint import Checkpoints, samples_in
 from invgen.solvers.run import Callback, ProgressBar, Run, in_chunks, peak_memory
 from invgen.solvers.state import State
 
@@ -213,7 +213,7 @@ class Solver:
         seed: int | None = None,
         progress: bool = False,
         callback: Callback | None = None,
-        checkpoint: str | Path | None = None,
+        checkpoint: str | Path | Checkpoints | None = None,
     ) -> Reconstruction:
         """Solve a problem.
 
@@ -234,9 +234,10 @@ class Solver:
         callback : callable(iteration, state), optional
             Called after each iteration; returning True stops. On a GPU, which is not waited for, it may see
             one iteration more than there are in the history.
-        checkpoint : path, optional
-            File to save the state to once a minute and at an interruption. Where it exists the run goes on
-            from it, with the same result as if it had never stopped; it is removed at the end.
+        checkpoint : path or Checkpoints, optional
+            File to save the state to once a minute, or as `invgen.solvers.checkpoint.Checkpoints` says, and
+            at an interruption. Where it exists the run goes on from it, with the same result as if it had
+            never stopped; it is removed at the end.
 
         Returns
         -------
@@ -265,25 +266,27 @@ class Solver:
             own_starts = self.draws_samples and x.ndim > known.zeros().ndim
             chunks = solver.chunks(x[0] if own_starts else x, samples, seed)
             runs: list[Run] = []
+            kept = Checkpoints(Path(checkpoint)) if isinstance(checkpoint, str | Path) else checkpoint
 
-            def path(first: int) -> Path:
-                """Of the checkpoint: each chunk of samples has a file of its own."""
-                return Path(f"{checkpoint}-{first - seed}" if runs else f"{checkpoint}")
+            def kept_of(first: int) -> Checkpoints | None:
+                """Each chunk of samples has a file of its own."""
+                return None if kept is None else kept.of_run(first - seed if runs else 0)
 
             def begun(first: int) -> int | None:
-                fixed = checkpoint is None or not solver.fewer(samples)
-                return None if fixed else samples_in(path(first))
+                own = kept_of(first)
+                return None if own is None or not solver.fewer(samples) else samples_in(own.path)
 
             def drawn(seeds: range) -> Run:
                 first = x[seeds.start - seed : seeds.stop - seed] if own_starts else x
+                own = kept_of(seeds.start)
                 try:
                     run = Run(solver, *solver.begin(known, first, seeds))
-                    if checkpoint is not None:
-                        run.resume(path(seeds.start), seeds, samples)
+                    if own is not None:
+                        run.resume(own, seeds, samples)
                     run.loop(bar, len(runs) * self.iterations, callback)
                 except torch.OutOfMemoryError:
-                    if checkpoint is not None:  # what follows is a chunk of another size
-                        path(seeds.start).unlink(missing_ok=True)
+                    if own is not None:  # what follows is a chunk of another size
+                        own.path.unlink(missing_ok=True)
                     raise
                 return run
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
 import torch
@@ -13,9 +12,10 @@ from invgen.core.errors import DataError, DivergenceError, MemoryLimitError
 from invgen.core.fingerprint import fingerprint
 from invgen.core.late import Reports
 from invgen.core.memory import release_device_memory
+from invgen.core.stopping import Stopped
 from invgen.core.text import brief
 from invgen.problem import Problem
-from invgen.solvers.checkpoint import Checkpoint
+from invgen.solvers.checkpoint import Checkpoint, Checkpoints
 from invgen.solvers.state import State
 
 __all__ = ["Callback", "ProgressBar", "Run", "in_chunks", "peak_memory"]
@@ -69,6 +69,7 @@ class Run:
         self.state, self.result = state, state.x
         self.checkpoint: Checkpoint | None = None
         self.iteration = 0
+        self.whole = True  # but within an iteration, where an interrupt leaves nothing to go on from
         self.end: int | None = None
         batch = problem.batch_shape
         self.active = torch.ones(batch, dtype=torch.bool, device=state.x.device)
@@ -84,12 +85,12 @@ class Run:
         self.records: list[tuple[int, torch.Tensor, torch.Tensor]] = []
         self._reports = Reports(state.x.device)
 
-    def resume(self, path: Path, seeds: range, samples: int) -> None:
-        """Go on from the checkpoint at the path where there is one, and keep it from now on.
+    def resume(self, options: Checkpoints, seeds: range, samples: int) -> None:
+        """Go on from the checkpoint where there is one, and keep it from now on.
 
         It is of the samples of these seeds, of so many in the whole call.
         """
-        self.checkpoint = Checkpoint(path, fingerprint(self.solver, self.problem, seeds, samples))
+        self.checkpoint = Checkpoint(options, lambda: fingerprint(self.solver, self.problem, seeds, samples))
         saved = self.checkpoint.load(self.state.x.device)
         if saved is not None:
             self.state = State(x=saved["x"], **saved["variables"])
@@ -116,8 +117,9 @@ class Run:
                     break
                 if self.checkpoint is not None and self.checkpoint.is_due:
                     self.save()
-        except KeyboardInterrupt:
-            self.save()
+        except (KeyboardInterrupt, Stopped):
+            if self.whole:
+                self.save()
             raise
         self._settle()
         if not self.records or self.records[-1][0] != self.iteration:
@@ -147,6 +149,7 @@ class Run:
             raise self._divergence(self.iteration) from error
 
     def _advance(self, state: State) -> None:
+        self.whole = False
         self.iteration += 1
         x_old, active = self.result, self.space.per_sample(self.active)
         self.result = torch.where(active, self.solver.confined(self.problem, state.x), x_old)
@@ -165,6 +168,7 @@ class Run:
         self._report(~torch.isfinite(size).all(), self.active.any())
         if self.iteration in self.solver.recorded or self.iteration % 10 == 0:
             self._record()
+        self.whole = True
 
     @torch.no_grad()
     def _record(self) -> None:

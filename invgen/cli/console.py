@@ -48,8 +48,8 @@ class Command(TyperCommand):
                 return super().invoke(ctx)
         except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
             raise
-        except KeyboardInterrupt:
-            err.print("Interrupted; nothing half-written is left.")
+        except KeyboardInterrupt as interrupt:
+            note(str(interrupt) or "Interrupted; nothing half-written is left.")
             raise typer.Exit(130) from None
         except Exception as error:
             if debug:

@@ -17,7 +17,7 @@ from rich.text import Text
 from invgen.cli.console import Command, err, note, out, show
 from invgen.cli.options import DaskAddress, ScanFile, typed
 from invgen.pipeline import Reading, Recipe, Summary
-from invgen.pipeline.run import run
+from invgen.pipeline.run import SECONDS, run
 from invgen.pipeline.values import Settings
 
 __all__ = ["Recon", "recon", "with_progress"]
@@ -51,6 +51,23 @@ def recon(
         typer.Option(min=1, metavar="N", help="Processes of one thread to compute slices in, by dask."),
     ] = None,
     dask: DaskAddress = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with the same command that was stopped or killed, or has met a full disk or a lost "
+            "cluster; the file is that of an undisturbed run. Where nothing is kept it begins anew.",
+        ),
+    ] = False,
+    checkpoint_every: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            metavar="SECONDS",
+            help="How often the state of slices is kept that take long to iterate or sample; at most a "
+            "twentieth of the time is spent on that.",
+        ),
+    ] = SECONDS,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print warnings and errors only.")] = False,
 ) -> None:
     """Reconstruct the slices of a scan, CT or MRI, or restore images, into a file.
@@ -78,7 +95,9 @@ def recon(
     Intervals that cover new images at a level, whatever the method, are those of a file of invgen calibrate
     (--calibration): their ends are in `/intervals`, and problems of another kind have none.
 
-    The output appears under its name when it is complete. In HDF5 it holds `/reconstruction`,
+    The output appears under its name when it is complete. What is done until then is kept beside it, in
+    `.NAME.progress`, for --resume; Ctrl-C and SIGTERM stop at the next slice or iteration, a second Ctrl-C at
+    once. In HDF5 it holds `/reconstruction`,
     axes (slice, y, x), what was done to each slice, and the command that makes it again:
     see `invgen info`.
     """
@@ -87,22 +106,31 @@ def recon(
 
     probe_inputs(scan, reading, recipe)
     with connected(dask, workers) as executor:
-        summary = with_progress(scan, output, reading, recipe, quiet=quiet, executor=executor)
+        summary = with_progress(
+            scan,
+            output,
+            reading,
+            recipe,
+            quiet=quiet,
+            executor=executor,
+            resume=resume,
+            checkpoint_every=checkpoint_every,
+        )
     if not quiet:
         _show(summary)
 
 
 def with_progress(
-    scan: Path, output: Path, reading: Reading, recipe: Recipe, *, quiet: bool = False, executor: Any = None
+    scan: Path, output: Path, reading: Reading, recipe: Recipe, *, quiet: bool = False, **how: Any
 ) -> Summary:
-    """Reconstruct a scan, with a progress bar and notices."""
+    """Reconstruct a scan, with a progress bar and notices; `how` as of `invgen.pipeline.run.run`."""
 
     def notice(text: str) -> None:
         if not quiet:
             note(text)
 
     with _progress(recipe.solver or "recon", quiet) as advance:
-        return run(scan, output, reading, recipe, notice, advance, executor)
+        return run(scan, output, reading, recipe, notice, advance, **how)
 
 
 @contextmanager

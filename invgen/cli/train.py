@@ -12,7 +12,7 @@ import typer
 from invgen.cli.console import Command, note, show
 from invgen.cli.options import limited, typed
 from invgen.pipeline.learning import FAMILIES, Learning
-from invgen.pipeline.training import Stopped, learn
+from invgen.pipeline.training import learn
 
 __all__ = ["add_family", "train"]
 
@@ -63,11 +63,7 @@ def _command(table: type[Learning]) -> Callable[..., None]:
 
         (learning,) = options.values()
         probe_inputs(data, learning)
-        try:
-            measured = learn(data, output, learning, folder, notice=note, progress=True)
-        except Stopped as stopped:
-            note(stopped)
-            raise typer.Exit(130) from None
+        measured = learn(data, output, learning, folder, notice=note, progress=True)
         if measured is not None:
             numbers = ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in measured.items())
             show(f"Wrote {output}: {numbers}.")

@@ -30,6 +30,7 @@ __all__ = [
     "atomic_path",
     "check_regular",
     "check_target",
+    "flush_folder",
     "guarded_hdf5",
     "save_state",
     "sweep",
@@ -86,8 +87,10 @@ _KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path to write to, which is renamed to `path` on success and removed on failure.
 
-    An existing file of that name is left unchanged until then, also at Ctrl-C. What a process that was killed
-    has left beside is removed by the next one that writes to that name.
+    An existing file of that name is left unchanged until then, also at Ctrl-C. The content is flushed to the
+    disk before the file is renamed, and the new name after: also when the power fails there is the old file
+    or the new one, and the new one once the block has ended. What a process that was killed has left beside
+    is removed by the next one that writes to that name.
 
     Raises
     ------
@@ -101,12 +104,13 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         check_target(path)
         _settle(beside)
         os.replace(beside, target)
+        flush_folder(target.parent)
 
 
 def save_state(content: dict[str, Any], path: Path) -> None:
     """Write tensors, numbers and texts for ``torch.load(path, weights_only=True)``, as by `atomic_path`.
 
-    By way of memory: of a full disk PyTorch's own writer says that a position is unexpected.
+    By way of a guard: of a full disk PyTorch's own writer says that a position is unexpected.
 
     Raises
     ------
@@ -114,10 +118,19 @@ def save_state(content: dict[str, Any], path: Path) -> None:
     """
     import torch  # which takes a second, where a command only looks at files
 
-    whole = io.BytesIO()
-    torch.save(content, whole)
-    with atomic_path(path) as beside:
-        beside.write_bytes(whole.getbuffer())
+    with atomic_path(path) as beside, closing(Guard(beside)) as guard:
+        torch.save(content, guard)  # type: ignore[arg-type]
+        guard.check()
+
+
+def flush_folder(folder: Path) -> None:
+    """Flush the names in a folder to the disk, where its file system can: a rename is then there for good."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def sweep(folder: Path) -> None:
@@ -268,7 +281,9 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         for each in beside.iterdir():
             _settle(each)
         os.chmod(beside, 0o777 & ~_mask())
+        flush_folder(beside)
         os.rename(beside, target)
+        flush_folder(target.parent)
 
 
 class Guard(io.RawIOBase):

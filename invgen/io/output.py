@@ -89,6 +89,8 @@ class ReconstructionWriter:
         (x, y, z, 1) in `unit`, in DICOM's coordinates LPS (x to the patient's left, y to the back, z to the
         head); ``/positions``, (slices, 3), are those of the first pixel of each slice, which may be unevenly
         apart.
+    created : str, optional
+        When the run began; by default now.
 
     Raises
     ------
@@ -114,6 +116,7 @@ class ReconstructionWriter:
         angles: np.ndarray | None = None,
         center: float | None = None,
         placement: Placement | None = None,
+        created: str | None = None,
     ):
         self._path, self._slices = Path(path), as_count(slices, "slices")
         self._image_shape = tuple(as_count(n, "image_shape") for n in image_shape)
@@ -122,7 +125,7 @@ class ReconstructionWriter:
         self._written: set[int] = set()
         self._attributes: dict[str, Any] = {
             "format": _COMPLEX if complex else _REAL,
-            **provenance(source, settings),
+            **provenance(source, settings, created),
             "pixel_size": pixel_size,
             "unit": unit,
         }

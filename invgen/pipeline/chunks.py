@@ -18,8 +18,11 @@ import torch
 
 from invgen.core.errors import ClusterError, FileError, InvgenError
 from invgen.core.memory import memory_limit
-from invgen.pipeline.devices import Stopped, chosen, devices_of, own_device, within
+from invgen.core.stopping import Stopped
+from invgen.pipeline.devices import chosen, devices_of, own_device, within
 from invgen.pipeline.jobs import Job, work_on
+from invgen.pipeline.place import Place
+from invgen.pipeline.shards import Kept, firsts_in
 from invgen.pipeline.work import Solved, Work
 
 __all__ = ["Host", "Run", "dask_setup", "end", "greet", "solve"]
@@ -122,8 +125,11 @@ def greet(run: Run, device: str) -> Host:
     return Host(platform.node(), kind, torch.__version__.partition("+")[0])
 
 
-def solve(job: Job, run: Run) -> Solved:
+def solve(job: Job, run: Run, place: Place | None) -> Solved | Kept:
     """Do a job with the scan that is open since the run's first one here.
+
+    Where the folder of the run's progress is on a file system that this process sees, what comes of the job
+    is written there, and where that is is returned.
 
     Raises
     ------
@@ -136,8 +142,18 @@ def solve(job: Job, run: Run) -> Solved:
             raise Stopped
 
     try:
+        if place is not None and not place.is_seen():
+            place = None
+        first = job.slices.start
+        if place is not None and firsts_in(place.shard(first)):  # by a worker that was lost afterwards
+            return Kept(place.shard(first), first)
         with memory_limit(run.memory), _kept.work(job, run) as work, within(work.devices[0]):
-            return work.solve(job.slices, part)
+            work.checkpoints = None if place is None else place.checkpoints()
+            solved = work.solve(job.slices, part)
+        if place is None:
+            return solved
+        place.write({first: solved})
+        return Kept(place.shard(first), first)
     except Exception as error:
         # dask loses errors whose traceback cannot be pickled, and the run would wait for them: as text it can
         if not isinstance(error, InvgenError):

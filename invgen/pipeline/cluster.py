@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from invgen.io import MeasuredImages, MRIScan, Scan
     from invgen.pipeline.chunks import Host, Run
     from invgen.pipeline.jobs import Advance, Job
+    from invgen.pipeline.place import Place
     from invgen.pipeline.reading import Reading
     from invgen.pipeline.recipe import Recipe
+    from invgen.pipeline.shards import Kept
     from invgen.pipeline.work import Notice, Solved
 
 __all__ = ["Cluster", "cluster_of"]
@@ -47,15 +49,10 @@ def cluster_of(
 ) -> Cluster:
     """The workers of a client, for the jobs of a scan; see `Cluster`."""
     from invgen.pipeline.chunks import Run
+    from invgen.pipeline.run_identity import files_of
 
-    whole = path.resolve()
-    files = {each.resolve() for each in (*scan.files, *reading.files.values())}
-    if recipe.prior is not None and Path(recipe.prior).exists():
-        files.add(Path(recipe.prior).resolve())
-    files |= {Path(name).resolve() for name in recipe.calibration or ()}
-    files = {each for each in files if whole not in each.parents}  # of a folder, the folder stands for all
-    files.add(whole)
-    return Cluster(require_client(executor), recipe.device, Run.new(sorted(files), memory_bound()), notice)
+    files = files_of(path, scan, reading, recipe)
+    return Cluster(require_client(executor), recipe.device, Run.new(files, memory_bound()), notice)
 
 
 class Cluster:
@@ -105,15 +102,18 @@ class Cluster:
         )
         notice(f"Slices are computed by {where}, of {_counted(len(machines), 'machine')}.")
 
-    def solved(self, jobs: Sequence[Job], advance: Advance) -> Generator[Solved, None, None]:
+    def solved(
+        self, jobs: Sequence[Job], advance: Advance, place: Place | None
+    ) -> Generator[Solved | Kept, None, None]:
         """Compute jobs, and yield what comes of them in their order.
 
-        So many are sent as workers have threads, twice, counted from the one that is taken next: memory does
-        not grow with their number. Those of workers that are lost are sent again by dask.
+        Workers that see the folder at `place` write it there, and what is yielded is where it is. So many
+        are sent as workers have threads, twice, counted from the one that is taken next: memory does not grow
+        with their number. Those of workers that are lost are sent again by dask.
         """
         from invgen.pipeline.chunks import solve
 
-        waiting: deque[tuple[Job, Future[Solved]]] = deque()
+        waiting: deque[tuple[Job, Future[Solved | Kept]]] = deque()
         done, rest = 0, iter(jobs)
 
         def report() -> None:
@@ -125,7 +125,7 @@ class Cluster:
                 while len(waiting) < _AHEAD * max(self._threads, 1) and (job := next(rest, None)) is not None:
                     sent = replace(job, recipe=replace(job.recipe, device=self._asked))
                     with answering():
-                        waiting.append((job, self._executor.submit(solve, sent, self._run)))
+                        waiting.append((job, self._executor.submit(solve, sent, self._run, place)))
                 if not waiting:
                     return
                 job, future = waiting[0]
@@ -208,7 +208,7 @@ class Cluster:
                 self._client.run(end, self._run, on_error="ignore", callback_timeout=ANSWER)
 
 
-def _taken(future: Future[Solved], job: Job) -> Solved:
+def _taken(future: Future[Solved | Kept], job: Job) -> Solved | Kept:
     """What came of a job; errors of the job as themselves, and of the cluster in words."""
     from distributed import KilledWorker
 

@@ -283,7 +283,7 @@ class SliceBySlice(_CT):
         """Reconstruct a slice."""
         problem = self.on_device(read.problem)
         with named(read.slices[0]):
-            return self._solved(problem, part, self._start_of_counts(problem, read.extra))
+            return self._solved(problem, part, read.slices, self._start_of_counts(problem, read.extra))
 
     def whole(self, read: Read, result: Reconstruction) -> Solved:
         """The image, and what was done to the slice."""
@@ -394,7 +394,7 @@ class Volume(_CT):
     def compute(self, read: Read, part: Part) -> Reconstruction:
         """Reconstruct the volume."""
         problem = self.on_device(read.problem)
-        return self._solved(problem, part, self._start_of_counts(problem, read.extra))
+        return self._solved(problem, part, read.slices, self._start_of_counts(problem, read.extra))
 
     def whole(self, read: Read, result: Reconstruction) -> Solved:
         """The chosen slices."""

@@ -22,9 +22,9 @@ from typing import Any, TypeVar
 import torch
 
 from invgen.core.errors import ParameterError
+from invgen.core.stopping import Stopped
 
 __all__ = [
-    "Stopped",
     "Worker",
     "beside",
     "chosen",
@@ -39,10 +39,6 @@ T = TypeVar("T")
 
 #: Seconds between looks at how far the work is.
 _LOOK = 0.1
-
-
-class Stopped(Exception):
-    """Nobody waits for the result any more."""
 
 
 def devices_of(name: str) -> tuple[torch.device, ...]:

@@ -113,7 +113,7 @@ class Restoration(Work):
     def compute(self, read: Read, part: Part) -> Reconstruction:
         """Restore an image."""
         with named(read.slices[0], "Image"):
-            return self._solved(self.on_device(read.problem), part)
+            return self._solved(self.on_device(read.problem), part, read.slices)
 
     def whole(self, read: Read, result: Reconstruction) -> Solved:
         """The image, and how near it is to the one that was measured, where that is known."""

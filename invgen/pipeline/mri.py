@@ -144,7 +144,7 @@ class Images(Work):
     def compute(self, read: Read, part: Part) -> Reconstruction:
         """Reconstruct a slab."""
         with named(read.slices[0]):
-            return self._solved(self.on_device(read.problem), part)
+            return self._solved(self.on_device(read.problem), part, read.slices)
 
     def whole(self, read: Read, result: Reconstruction) -> Solved:
         """Slices of the slab."""

@@ -11,10 +11,10 @@ import functools
 import inspect
 import re
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from invgen.core.errors import ParameterError
 from invgen.pipeline.values import Flag, Value
@@ -30,10 +30,13 @@ __all__ = [
     "option",
     "options",
     "recorded",
+    "restored",
     "taking",
     "validate",
     "words",
 ]
+
+T = TypeVar("T")
 
 #: What was measured.
 Kind = Literal["CT", "MRI", "images"]
@@ -157,6 +160,24 @@ def recorded(table: Any) -> dict[str, Any]:
         written = None if value is None else each.value.write(value)
         found[each.name] = value if written is None else written
     return found
+
+
+def restored(kind: type[T], values: Mapping[str, Any]) -> T:
+    """The dataclass of options whose values `recorded` has written.
+
+    Raises
+    ------
+    ParameterError
+        Where a value is none of its option.
+    """
+    found = {}
+    for each in options(kind):
+        value = values.get(each.name)
+        try:
+            found[each.name] = each.value.read(value) if isinstance(value, str) else value
+        except ValueError as error:
+            raise ParameterError(f"{each.name}: {error}") from None
+    return kind(**found)
 
 
 def words(table: Any) -> list[str] | None:

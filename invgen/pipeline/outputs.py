@@ -42,8 +42,13 @@ def check_output(output: Path, *read: object) -> None:
     require_room(output, 0)
 
 
-def require_room(output: Path, needed: int) -> None:
+def require_room(output: Path, needed: int) -> int:
     """Fail before the work, rather than after it, where an output of `needed` bytes has no room.
+
+    Returns
+    -------
+    int
+        Bytes that are free.
 
     Raises
     ------
@@ -61,6 +66,7 @@ def require_room(output: Path, needed: int) -> None:
             f"{output} cannot be written: it needs {needed / 1e9:.3g} GB and the disk has "
             f"{free / 1e9:.3g} GB left. Choose fewer slices, larger bins, or another disk."
         )
+    return free
 
 
 def _is_in(target: Path, path: Path) -> bool:

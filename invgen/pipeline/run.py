@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +12,7 @@ from tempfile import gettempdir
 from typing import TYPE_CHECKING, Any
 
 from invgen.core.errors import InvgenWarning, ParameterError
+from invgen.core.stopping import deferred_interrupts
 from invgen.pipeline.options import taking
 from invgen.pipeline.outputs import check_output
 from invgen.pipeline.reading import Reading
@@ -22,11 +23,16 @@ if TYPE_CHECKING:
     import torch
     from distributed import Client
 
+    from invgen.pipeline.jobs import Job
     from invgen.pipeline.judging import Judged, Plausibility
-    from invgen.pipeline.work import Work
+    from invgen.pipeline.shards import Kept
+    from invgen.pipeline.work import Solved, Work
     from invgen.solvers.base import Solver
 
-__all__ = ["Summary", "reconstruct", "run"]
+__all__ = ["SECONDS", "Summary", "reconstruct", "run"]
+
+#: Between two times that the state of slices is kept, by default.
+SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -88,6 +94,8 @@ def reconstruct(
     notice: Callable[[str], None] | None = None,
     advance: Callable[[float, int], None] | None = None,
     executor: Client | None = None,
+    resume: bool = False,
+    checkpoint_every: float = SECONDS,
     recipe: Recipe,
     reading: Reading,
 ) -> Summary:
@@ -113,6 +121,12 @@ def reconstruct(
     executor : distributed.Client, optional
         A cluster of dask whose workers compute the slices; see `invgen.pipeline.cluster`. The results are
         those of this process on the same number of threads, to the bit on a CPU.
+    resume : bool
+        Go on with a run of the same arguments that was stopped, killed, or has met a full disk or a cluster
+        that is gone; what was done is kept beside the output. The file is that of an undisturbed run.
+    checkpoint_every : float
+        Seconds between two times that the state of slices is kept that take long to iterate or sample; more,
+        where that would take a twentieth of the time.
     {options}
 
     Returns
@@ -122,8 +136,8 @@ def reconstruct(
     Raises
     ------
     InvgenError
-        For scans that cannot be read, options that do not fit them, files that cannot be written, and
-        clusters that are lost.
+        For scans that cannot be read, options that do not fit them, files that cannot be written, clusters
+        that are lost, and what is to be resumed but was begun with other settings, files or versions.
 
     Warns
     -----
@@ -139,6 +153,8 @@ def reconstruct(
         notice or (lambda text: None),
         advance or (lambda done, total: None),
         executor,
+        resume=resume,
+        checkpoint_every=checkpoint_every,
     )
 
 
@@ -150,6 +166,9 @@ def run(
     notice: Callable[[str], None],
     advance: Callable[[float, int], None],
     executor: Client | None = None,
+    *,
+    resume: bool = False,
+    checkpoint_every: float = SECONDS,
 ) -> Summary:
     """Reconstruct slices of a scan; see `reconstruct`."""
     from invgen.core.disk import volumes_in
@@ -158,10 +177,16 @@ def run(
     from invgen.pipeline.devices import within
     from invgen.pipeline.jobs import jobs_of, run_jobs, work_on
     from invgen.pipeline.judging import Plausibility
+    from invgen.pipeline.progress import Progress
+    from invgen.pipeline.run_identity import identity
     from invgen.pipeline.sinks import Memory, Sink, check_name, file_for, outputs_of, require_room_for
 
     if output is not None:
         check_output(output, path, reading, recipe)
+    if not checkpoint_every >= 0:
+        raise ParameterError(f"checkpoint_every is a number of seconds; got {checkpoint_every!r}.")
+    if output is None and resume:
+        raise ParameterError("resume goes on with a file that was to be written; give output=...")
     with ExitStack() as stack:
         scan = reading.open(path)
         stack.callback(scan.close)
@@ -169,7 +194,11 @@ def run(
             stack.enter_context(volumes_in(Path(gettempdir()) if output is None else output.resolve().parent))
         if output is not None:
             check_output(output, *scan.files)
-        work = work_on(scan, reading, recipe)
+        progress: Progress | None = None
+        if output is not None:
+            run_of = identity(path, scan, reading, recipe)
+            progress = stack.enter_context(Progress(output, run_of, resume, checkpoint_every, notice))
+        work = work_on(scan, reading, recipe if progress is None else progress.choices or recipe)
         slices = select(work.recipe.slices, work.count, "slices")
         if output is not None:
             for each in outputs_of(output, work):
@@ -184,8 +213,7 @@ def run(
         if recipe.preview:
             notice(_of_the_preview(path, output, reading, recipe, work, slices))
         first = work.first(middle, notice)
-        if output is not None:
-            require_room_for(output, work, count)
+        room = output is None or require_room_for(output, work, count)
         stack.enter_context(within(work.devices[0]))
         work.settle(first, middle, notice)
         solver = work.solver(first)
@@ -193,20 +221,29 @@ def run(
         if cluster is not None:
             work.recipe = replace(work.recipe, device=cluster.device)
         sink: Sink
-        if output is None:
+        if output is None or progress is None:
             sink = memory = Memory(work, count)
         else:
-            sink = stack.enter_context(file_for(output, path, reading, work, slices))
+            progress.settle(work, room)
+            sink = stack.enter_context(file_for(output, path, reading, work, slices, progress.created))
         index = iterations = 0
         psnr: list[float] = []
         plausible: list[Judged] = []
         unbounded: dict[int, str] = {}
         jobs = jobs_of(path, reading, work, slices)
 
-        def step(done: float) -> None:
-            advance(done, count)
+        interrupted = stack.enter_context(deferred_interrupts()) if progress is not None else lambda: False
 
-        results = run_jobs(jobs, work, step) if cluster is None else cluster.solved(jobs, step)
+        def compute(jobs: Sequence[Job], before: int) -> Iterator[Solved | Kept]:
+            def step(done: float) -> None:
+                advance(before + done, count)
+                if interrupted():
+                    raise KeyboardInterrupt
+
+            return run_jobs(jobs, work, step) if cluster is None else cluster.solved(jobs, step, place)
+
+        place = None if progress is None or cluster is None else progress.share()
+        results = compute(jobs, 0) if progress is None else progress.results(jobs, compute)
         # what still computes ends before an unfinished file goes
         for solved in stack.enter_context(closing(results)):
             iterations = max(iterations, solved.iterations)

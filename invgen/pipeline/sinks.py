@@ -168,21 +168,31 @@ def check_name(output: Path, work: Work, count: int) -> None:
         writer.check(output, count)
 
 
-def require_room_for(output: Path, work: Work, count: int) -> None:
-    """Fail before the work where the disk has no room for the slices; see `require_room`."""
+def require_room_for(output: Path, work: Work, count: int) -> bool:
+    """Fail before the work where the disk has no room for the slices; see `require_room`.
+
+    Returns
+    -------
+    bool
+        Whether there is room for them twice, for what is kept on the way.
+    """
     form = format_of(output, work.recipe.image_format)
     writer = IMAGE_FORMATS[form or "hdf5"].writer
     if writer is None:
         needed = bytes_per_pixel(work.complex, work.recipe.samples, work.intervals is not None)
     else:
         needed = writer.bytes_per_value(output, work.complex) * (1 + _has_deviation(form, work))
-    require_room(output, needed * count * math.prod(work.shape))
+    needed *= count * math.prod(work.shape)
+    return require_room(output, needed) >= 2 * needed
 
 
 def file_for(
-    output: Path, path: Path, reading: Reading, work: Work, slices: range
+    output: Path, path: Path, reading: Reading, work: Work, slices: range, created: str
 ) -> AbstractContextManager[Sink]:
-    """The file of slices of a scan, or of images, with what a repetition needs where the format holds it."""
+    """The file of slices of a scan, or of images, with what a repetition needs where the format holds it.
+
+    `created` is when the run began.
+    """
     recipe, placement = work.recipe, work.placed(slices)
     settings = settings_of(path, output, reading, recipe, slices)
     form = format_of(output, recipe.image_format)
@@ -199,6 +209,7 @@ def file_for(
             complex=work.complex,
             samples=recipe.samples,
             placement=placement,
+            created=created,
             intervals=None if work.intervals is None else work.intervals.about_them(),
             **work.about,
         )
@@ -208,7 +219,7 @@ def file_for(
         placement,
         work.modality,
         work.complex,
-        provenance(path.resolve(), settings),
+        provenance(path.resolve(), settings, created),
     )
     images = writer(output, volume)
     if not _has_deviation(form, work):

@@ -16,6 +16,7 @@ from torch import Tensor
 from invgen import priors
 from invgen.calibration import ConformalIntervals
 from invgen.core.errors import DataError, ParameterError
+from invgen.core.fingerprint import fingerprint
 from invgen.io.placement import Placement
 from invgen.pipeline.calibrations import Bounds, Calibrations
 from invgen.pipeline.devices import Worker, chosen, devices_of, in_order
@@ -29,6 +30,7 @@ from invgen.plausibility import assess
 from invgen.problem import Problem
 from invgen.reconstruction import Reconstruction
 from invgen.solvers.base import Solver, State
+from invgen.solvers.checkpoint import Checkpoints
 from invgen.solvers.methods import Method, find
 
 __all__ = ["Notice", "Part", "Read", "Solved", "Work", "named"]
@@ -160,6 +162,8 @@ class Work(ABC):
     compares = True
     #: What is kept that is chosen on one slice, such as a weight; "" where there is one problem only.
     kept = ", chosen on slice {} and kept for all slices"
+    #: How the state of slices that take long is kept, in the folder that is its path; None where it is not.
+    checkpoints: Checkpoints | None = None
 
     def __init__(self, recipe: Recipe, geometry: str, unit: str, default: str) -> None:
         self.recipe, self.unit, self._geometry = recipe.fitting(geometry, default), unit, geometry
@@ -323,8 +327,10 @@ class Work(ABC):
         joint = None if self.channels is None else -3
         return build(priors.TotalVariation(**of_prior, axes=axes, joint=joint), **given)
 
-    def _solved(self, problem: Problem, part: Part, start: torch.Tensor | None = None) -> Reconstruction:
-        """Solve a problem, from an image to start at, or draw samples of its posterior."""
+    def _solved(
+        self, problem: Problem, part: Part, slices: range, start: torch.Tensor | None = None
+    ) -> Reconstruction:
+        """Solve the problem of slices, from an image to start at, or draw samples of its posterior."""
         solver, samples, seed = self.solver(problem), self.recipe.samples or 1, self.recipe.seed
         start = self._start(problem) if start is None else start
 
@@ -339,7 +345,12 @@ class Work(ABC):
                 return self._enough(own, iteration, state)
 
             x0 = None if start is None else start.to(device)
-            return solver(own, x0=x0, samples=len(seeds), seed=seeds.start, callback=callback)
+            kept = self.checkpoints if solver.iterations > 1 else None
+            if kept is not None:
+                kept = replace(kept, path=kept.path / f"{slices.start}-{seeds.start}.state")
+            return solver(
+                own, x0=x0, samples=len(seeds), seed=seeds.start, callback=callback, checkpoint=kept
+            )
 
         shares = _shares(range(seed, seed + samples), len(self.devices) if solver.fewer(2) else 1)
         if len(shares) == 1:
@@ -366,6 +377,10 @@ class Work(ABC):
         """How plausible slices are; `arranged` makes them of what has the shape of the real image."""
         found = result.stats.get("plausibility")
         return None if found is None else judged(found, arranged)
+
+    def fingerprint_of_prior(self) -> str | None:
+        """Of the learned prior, where there is one."""
+        return None if self._prior is None else fingerprint(self._prior)
 
     @property
     def intervals(self) -> ConformalIntervals | None:

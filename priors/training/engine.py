@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 import math
 import os
-import signal
-import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +21,7 @@ from torch import Tensor, nn
 from invgen.core.checks import as_count
 from invgen.core.errors import DivergenceError, DtypeError, FileError, InvgenWarning, ParameterError
 from invgen.core.files import check_regular, save_state
+from invgen.core.stopping import deferred_interrupts
 from invgen.core.text import brief
 from invgen.priors.training.bar import Bar, Quiet
 from invgen.priors.training.log import write_row
@@ -196,7 +195,7 @@ class Training:
         try:
             with (
                 Bar(run.step, self.steps) if progress and engine.is_main_process else Quiet() as bar,
-                _between_steps() as interrupted,
+                deferred_interrupts() as interrupted,
             ):
                 while run.step < self.steps:
                     losses = run.advance()
@@ -212,25 +211,6 @@ class Training:
             raise
         run.save()
         return run.averages
-
-
-@contextmanager
-def _between_steps() -> Iterator[Callable[[], bool]]:
-    """Defer Ctrl-C to the end of a step, in whose middle the state is incomplete; a second one stops."""
-    asked: list[int] = []
-
-    def ask(number: int, frame: Any) -> None:
-        signal.signal(signal.SIGINT, before)
-        asked.append(number)
-
-    if threading.current_thread() is not threading.main_thread():  # where Python allows no handlers
-        yield lambda: False
-        return
-    before = signal.signal(signal.SIGINT, ask)
-    try:
-        yield lambda: bool(asked)
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

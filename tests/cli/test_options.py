@@ -39,9 +39,8 @@ def parameters(name):
 @pytest.mark.parametrize(("name", "tables"), [("recon", (Recipe, Reading)), ("info", (Reading,))])
 def test_the_declared_options_are_those_of_the_commands(name, tables):
     found = parameters(name)
-    own = {"recon": {"scan", "output", "quiet", "workers", "dask"}, "info": {"scan", "as_json"}}[name] | {
-        "max_memory"
-    }
+    of_recon = {"scan", "output", "quiet", "workers", "dask", "resume", "checkpoint_every"}
+    own = {"recon": of_recon, "info": {"scan", "as_json"}}[name] | {"max_memory"}
     declared = [option for table in tables for option in options(table)]
     assert set(found) == own | {option.name for option in declared}
     for option in declared:

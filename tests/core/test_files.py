@@ -29,9 +29,9 @@ WRITERS = {
         invgen.priors.load("ct-phantoms").save(path)
     """,
     "checkpoint": """
-        from invgen.solvers.checkpoint import Checkpoint
+        from invgen.solvers.checkpoint import Checkpoint, Checkpoints
         from pathlib import Path
-        Checkpoint(Path(path), "a").save({"x": torch.ones(700, 700)})
+        Checkpoint(Checkpoints(Path(path)), lambda: "a").save({"x": torch.ones(700, 700)})
     """,
     "simulated scan": """
         from invgen.simulate import simulate_ct
@@ -153,3 +153,22 @@ def test_what_killed_processes_leave_is_removed_by_the_next(tmp_path, monkeypatc
     with temporary_folder():
         pass
     assert [entry.name for entry in place.iterdir()] == ["invgen-12345678.part"]
+
+
+def test_content_is_flushed_before_it_is_renamed_and_the_name_after(tmp_path, monkeypatch):
+    """Without this a file can be empty after a power failure, or not there yet."""
+    done, fsync, replace = [], os.fsync, os.replace
+
+    def flush(handle):
+        done.append(("flush", os.readlink(f"/proc/self/fd/{handle}")))
+        fsync(handle)
+
+    def rename(before, after):
+        done.append(("rename", str(before)))
+        replace(before, after)
+
+    monkeypatch.setattr(os, "fsync", flush)
+    monkeypatch.setattr(os, "replace", rename)
+    with atomic_path(tmp_path / "out.h5") as beside:
+        beside.write_text("whole")
+    assert done == [("flush", str(beside)), ("rename", str(beside)), ("flush", str(tmp_path))]

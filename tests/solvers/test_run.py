@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -33,7 +34,9 @@ from invgen.solvers import (
     TwistedSMC,
     data_prox,
 )
+from invgen.solvers.checkpoint import Checkpoints
 from invgen.solvers.diffusion import spectral
+from invgen.solvers.run import Run
 
 SHAPE = (4, 4)
 LEVELS = {"sigma_range": (0.1, 2.0)}
@@ -201,3 +204,46 @@ def test_network_evaluations_of_plug_and_play_are_counted():
     x = torch.rand(8, 8, generator=torch.Generator().manual_seed(0))
     stats = PnPHQS(ig.priors.TVDenoiser(), iterations=3, tolerance=0)(ig.Problem(Identity((8, 8)), x)).stats
     assert stats["network_evaluations"] == 3
+
+
+#: A solver that does not come to its end before its iterations do.
+PENALIZED = FISTA(TotalVariation(weight=0.1), iterations=60, tolerance=0)
+
+
+def test_an_interrupt_within_an_iteration_saves_nothing(tmp_path, monkeypatch):
+    """What is half done would go on to another result."""
+    plain = Run._record
+
+    def interrupted(self):
+        if self.iteration == 10:
+            raise KeyboardInterrupt
+        plain(self)
+
+    monkeypatch.setattr(Run, "_record", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        PENALIZED(measured(matrix()), checkpoint=tmp_path / "checkpoint")
+    assert not list(tmp_path.iterdir())
+
+
+def test_checkpoints_are_saved_as_often_as_asked_for_and_wanted(tmp_path, monkeypatch):
+    clock, saved = iter(range(0, 10_000, 1)), []
+    monkeypatch.setattr("invgen.solvers.checkpoint.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(
+        "invgen.solvers.checkpoint.save_state", lambda content, path: saved.append(content["iteration"])
+    )
+    path, solver = tmp_path / "checkpoint", PENALIZED
+    solver(measured(matrix()), checkpoint=Checkpoints(path, seconds=4))
+    # a look takes a second of this clock, and so does saving: of that, twenty times as long passes
+    assert saved == [5, 26, 47]
+    saved.clear()
+    solver(measured(matrix()), checkpoint=Checkpoints(path, seconds=4, wanted=lambda: False))
+    assert not saved
+
+
+def test_a_checkpoint_stays_where_another_removes_it(tmp_path):
+    path, solver = tmp_path / "checkpoint", PENALIZED
+    whole = solver(measured(matrix()))
+    for remove in (False, True):
+        options = Checkpoints(path, seconds=0, remove=remove)
+        assert torch.equal(solver(measured(matrix()), checkpoint=options).x, whole.x)
+        assert path.exists() is not remove

@@ -24,17 +24,30 @@ from invgen.core.errors import FileError, ParameterError
 from invgen.core.files import atomic_path
 from invgen.io.placement import Placement
 
-__all__ = ["SliceWriter", "Volume", "provenance"]
+__all__ = ["SliceWriter", "Volume", "now", "package_versions", "provenance"]
 
 
-def provenance(source: str | Path, settings: Mapping[str, Any]) -> dict[str, str]:
-    """What is needed to repeat a run, as text: the scan, the settings as JSON, the versions, the time."""
+def now() -> str:
+    """The time, as outputs have it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of Python and of the packages that make the values of an output, and write it."""
     versions = {name: version(name) for name in ("invgen", "torch", "numpy", "h5py")}
+    return {"python": platform.python_version()} | versions
+
+
+def provenance(source: str | Path, settings: Mapping[str, Any], created: str | None = None) -> dict[str, str]:
+    """What is needed to repeat a run, as text: the scan, the settings as JSON, the versions, the time.
+
+    That is when the run began, where it is given.
+    """
     return {
         "source": str(source),
         "settings": json.dumps(dict(settings)),
-        "versions": json.dumps({"python": platform.python_version()} | versions),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": json.dumps(package_versions()),
+        "created": created or now(),
     }
 
 

@@ -1,0 +1,168 @@
+"""Shards: what slices came to, in files that are whole or not there, and whose damage is noticed.
+
+A shard is a ZIP archive without compression, of NPY arrays, as NumPy's ``.npz`` is, and of what is no array,
+as JSON; each part has a checksum (CRC-32). ``numpy.load(shard)`` shows what is in it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from invgen.core.errors import FileError
+from invgen.core.files import atomic_path
+from invgen.core.text import brief
+from invgen.pipeline.calibrations import Bounds
+from invgen.pipeline.judging import Judged
+from invgen.pipeline.work import Solved
+
+__all__ = ["Kept", "bytes_of", "firsts_in", "read_solved", "write_shard"]
+
+_ABOUT = "about.json"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Slices whose results are in a shard.
+
+    Parameters
+    ----------
+    path : Path
+    first : int
+        The first of the slices, by which they are found in it.
+    """
+
+    path: Path
+    first: int
+
+
+def write_shard(path: Path, results: Mapping[int, Solved]) -> None:
+    """Write results, by the first of their slices.
+
+    Raises
+    ------
+    FileError
+        When the file cannot be written, or the disk is full.
+    """
+    with atomic_path(path) as beside, zipfile.ZipFile(beside, "w") as archive:
+        archive.writestr(_ABOUT, json.dumps({first: _about(each) for first, each in results.items()}))
+        for first, each in results.items():
+            for name, tensor in _tensors(each).items():
+                with archive.open(f"{first}.{name}.npy", "w", force_zip64=True) as part:
+                    array = tensor.detach().contiguous().numpy()
+                    np.lib.format.write_array(part, array, version=(1, 0), allow_pickle=False)
+
+
+def firsts_in(path: Path) -> list[int]:
+    """The first slices of the results in a shard, all of which is read and compared with its checksums.
+
+    Empty where it is damaged.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            firsts = [int(first) for first in json.loads(archive.read(_ABOUT))]
+        for first in firsts:
+            read_solved(Kept(path, first))
+        return firsts
+    except MemoryError:
+        raise
+    except Exception:  # whatever zipfile and json run into in what is damaged
+        return []
+
+
+def read_solved(kept: Kept) -> Solved:
+    """Read results from a shard.
+
+    Raises
+    ------
+    FileError
+        Where it is not there, or damaged.
+    """
+    try:
+        with zipfile.ZipFile(kept.path) as archive:
+            about = json.loads(archive.read(_ABOUT))[str(kept.first)]
+            tensors = {name: _tensor(archive, f"{kept.first}.{name}.npy") for name in about["tensors"]}
+        return _solved(about, tensors)
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise FileError(
+            f"{kept.path}, which holds finished slices, cannot be read ({brief(error)}): delete it, and they "
+            "are computed again."
+        ) from error
+
+
+def bytes_of(solved: Solved) -> int:
+    """Size of results."""
+    return sum(tensor.nbytes for tensor in _tensors(solved).values())
+
+
+def _tensors(solved: Solved) -> dict[str, torch.Tensor]:
+    judged, bounds = solved.plausibility, solved.bounds
+    found = {
+        "images": solved.images,
+        "samples": solved.samples,
+        "map": None if judged is None else judged.map,
+        "lower": None if bounds is None else bounds.lower,
+        "upper": None if bounds is None else bounds.upper,
+    }
+    return {name: tensor for name, tensor in found.items() if tensor is not None}
+
+
+def _about(solved: Solved) -> dict[str, Any]:
+    """What is no tensor; numbers in JSON are read again as they were, NaN too."""
+    judged, bounds = solved.plausibility, solved.bounds
+    return {
+        "tensors": list(_tensors(solved)),
+        "reports": solved.reports,
+        "iterations": solved.iterations,
+        "psnr": solved.psnr,
+        "judged": None
+        if judged is None
+        else {
+            "p_values": judged.p_values,
+            "deviations": judged.deviations,
+            "calibration": judged.calibration,
+            "remark": judged.remark,
+        },
+        "remark": None if bounds is None else bounds.remark,
+    }
+
+
+def _solved(about: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Solved:
+    judged, remark = about["judged"], about["remark"]
+    return Solved(
+        tensors["images"],
+        tensors.get("samples"),
+        tuple(map(tuple, about["reports"])),
+        {"iterations": about["iterations"]},
+        tuple(about["psnr"]),
+        None if judged is None else Judged(map=tensors.get("map"), **judged),
+        None if remark is None else Bounds(tensors["lower"], tensors["upper"], remark),
+    )
+
+
+def _tensor(archive: zipfile.ZipFile, name: str) -> torch.Tensor:
+    """A part of an archive, read to its end, where its checksum is compared."""
+    size = archive.getinfo(name).file_size
+    with archive.open(name) as part:
+        if np.lib.format.read_magic(part) != (1, 0):
+            raise ValueError(f"{name} is of another version")
+        shape, _, dtype = np.lib.format.read_array_header_1_0(part)
+        if math.prod(shape) * dtype.itemsize != size - part.tell():  # before that memory is asked for
+            raise ValueError(f"{name} has another size than its shape")
+        array = np.empty(shape, dtype)
+        view, done = memoryview(array.reshape(-1).view(np.uint8)), 0
+        while done < len(view) and (count := part.readinto(view[done:])):
+            done += count
+        if done < len(view) or part.read(1):
+            raise ValueError(f"{name} is too short or too long")
+    return torch.from_numpy(array)
