@@ -59,7 +59,10 @@ def run_jobs(jobs: Sequence[Job], work: Work, advance: Advance) -> Generator[Sol
     """
     devices = work.devices
     if devices == (torch.device("cpu"),):
-        return run_here(jobs, work, advance)
+        count = min(work.at_once, len(jobs))
+        if len(jobs) == 1 or not count:
+            return run_here(jobs, work, advance)
+        return run_on([work] * count, jobs, advance)
     if len(devices) == 1:
         return run_on([work], jobs, advance)
     if len(jobs) < len(devices) and work.recipe.samples is not None:  # samples are drawn on all of them
@@ -82,18 +85,25 @@ def _run_apart(
 
 
 def run_on(works: Sequence[Work], jobs: Sequence[Job], advance: Advance) -> Generator[Solved, None, None]:
-    """Run jobs on devices, each with work of its own on it: while it computes, the next slices are read.
+    """Run jobs, each on the next of several devices: while one computes, the next slices are read.
 
     What comes of them is copied back, and taken, while the next slices are computed.
+
+    Parameters
+    ----------
+    works : sequence of Work
+        One for each device. On a CPU it may be there several times: slices are then computed beside one
+        another, each on one thread.
     """
-    workers = [_worker(work) for work in works]
+    threads = 1 if len(works) > 1 else None
+    workers = [_worker(work, threads) for work in works]
     for worker, (finish, computed) in in_order(jobs, workers, advance, lambda job: len(job.slices)):
         with beside(worker.device, computed):
             solved = finish()
         yield solved
 
 
-def _worker(work: Work) -> Worker:
+def _worker(work: Work, threads: int | None) -> Worker:
     (device,) = work.devices
 
     def read(job: Job) -> Read:
@@ -103,7 +113,7 @@ def _worker(work: Work) -> Worker:
         result = work.compute(found, part)
         return partial(work.finished, found, result), reached(device)
 
-    return Worker(device, read, compute)
+    return Worker(device, read, compute, threads if device.type == "cpu" else None)
 
 
 def run_here(jobs: Iterable[Job], work: Work, advance: Advance) -> Generator[Solved, None, None]:

@@ -29,6 +29,7 @@ from invgen.plausibility import assess
 from invgen.problem import Problem
 from invgen.reconstruction import Reconstruction
 from invgen.solvers.base import Solver, State
+from invgen.solvers.direct.base import DirectSolver
 from invgen.solvers.methods import Method, find
 
 __all__ = ["Notice", "Part", "Read", "Solved", "Work", "named"]
@@ -216,6 +217,14 @@ class Work(ABC):
     def groups(self, slices: range) -> Iterator[range]:
         """Slices that are reconstructed together, in their order."""
 
+    @property
+    def at_once(self) -> int:
+        """On a CPU, how many groups of slices are computed beside one another, each on a thread of its own.
+
+        One, on all threads, is computed while the next is read; zero where there is no memory for the next.
+        """
+        return 0 if self.volume else 1
+
     @abstractmethod
     def read(self, slices: range) -> Read:
         """Read one of the groups of slices, on the CPU."""
@@ -324,6 +333,8 @@ class Work(ABC):
     def _solved(self, problem: Problem, part: Part, start: torch.Tensor | None = None) -> Reconstruction:
         """Solve a problem, from an image to start at, or draw samples of its posterior."""
         solver, samples, seed = self.solver(problem), self.recipe.samples or 1, self.recipe.seed
+        if isinstance(solver, DirectSolver):
+            return self._assessed(problem, solver.estimate(problem))
         start = self._start(problem) if start is None else start
 
         def drawn(device: torch.device, seeds: range, part: Part) -> Reconstruction:
