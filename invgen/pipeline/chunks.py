@@ -151,10 +151,10 @@ def end(run: Run) -> None:
 
 
 class _Open:
-    """A scan that is open for the jobs of a run, on a device of its own."""
+    """A scan that is open for the jobs of a run, of one of its frames, on a device of its own."""
 
     def __init__(self, job: Job, run: Run) -> None:
-        self.run = run.name
+        self.run, self.frame = run.name, job.frame
         with ExitStack() as stack:
             run.check()
             device = stack.enter_context(own_device(job.recipe.device))
@@ -176,10 +176,11 @@ class _Kept:
     def work(self, job: Job, run: Run) -> Iterator[Work]:
         """What a job takes, for one thread at a time; after an error it is made anew."""
         with self._lock:
-            found = next((each for each in self._idle if each.run == run.name), None)
+            mine = (run.name, job.frame)
+            found = next((each for each in self._idle if (each.run, each.frame) == mine), None)
             if found is not None:
                 self._idle.remove(found)
-            self._close(lambda each: each.run != run.name)
+            self._close(lambda each: (each.run, each.frame) != mine)
         open = found or _Open(job, run)
         try:
             yield open.work

@@ -47,7 +47,7 @@ __all__ = ["SliceBySlice", "Volume"]
 _DIRECT = (FBP, FDK)
 
 #: Bytes for each ray and each pixel of a slice that is computed while the next one is read, as measured.
-_PER_RAY, _PER_PIXEL = 96, 96
+_PER_RAY, _PER_PIXEL = 128, 128
 
 
 class _CT(Work):
@@ -263,6 +263,12 @@ class SliceBySlice(_CT):
     """Slices one at a time, with one operator as long as the geometry stays: its plans are made once."""
 
     _operator: Radon | FanBeam | None = None
+
+    def follow(self, other: Work) -> None:
+        """Take over solver and operator, with its plans."""
+        super().follow(other)
+        assert isinstance(other, SliceBySlice), "frames of one scan are alike"
+        self._operator = other._operator
 
     @property
     def geometry(self) -> PlanarGeometry:

@@ -132,6 +132,7 @@ def _reconstruction(path: Path) -> dict[str, Any] | None:
             return {
                 "path": str(path),
                 "format": "reconstruction",
+                **({} if file.frames is None else {"frames": file.frames}),
                 "slices": slices,
                 "height": height,
                 "width": width,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ import torch
 from invgen.io import MeasuredImages, MRIScan, Scan
 from invgen.pipeline import ct, imaging, mri
 from invgen.pipeline.devices import Worker, beside, in_order, reached, within
+from invgen.pipeline.frames import Frames, Works
 from invgen.pipeline.previews import previewed
 from invgen.pipeline.reading import Reading
 from invgen.pipeline.recipe import Recipe
@@ -36,12 +37,15 @@ class Job:
     recipe : Recipe
         One in which all is chosen; see `Work`.
     slices : range
+    frame : int, optional
+        Of a scan that is one of several in its file.
     """
 
     path: Path
     reading: Reading
     recipe: Recipe
     slices: range
+    frame: int | None = None
 
     def __call__(self) -> Solved:
         """Open the scan, and reconstruct the slices."""
@@ -49,6 +53,13 @@ class Job:
             work = work_on(scan, self.reading, self.recipe)
             with within(work.devices[0]):
                 return work.solve(self.slices, lambda part: None)
+
+    def opened(self, device: str) -> tuple[Work, Callable[[], None]]:
+        """Open the scan, for work on a device; what is returned with it closes it."""
+        scan = self.reading.open(self.path)
+        work = work_on(scan, self.reading, replace(self.recipe, device=device))
+        work.frame = self.frame
+        return work, scan.close
 
 
 def run_jobs(jobs: Sequence[Job], work: Work, advance: Advance) -> Generator[Solved, None, None]:
@@ -77,10 +88,9 @@ def _run_apart(
     with ExitStack() as stack:
         works = []
         for device in devices:
-            first = jobs[0]
-            scan = first.reading.open(first.path)
-            stack.callback(scan.close)
-            works.append(work_on(scan, first.reading, replace(first.recipe, device=device)))
+            work, close = jobs[0].opened(device)
+            stack.callback(close)
+            works.append(work)
         yield from run_on(works, jobs, advance)
 
 
@@ -96,22 +106,25 @@ def run_on(works: Sequence[Work], jobs: Sequence[Job], advance: Advance) -> Gene
         another, each on one thread.
     """
     threads = 1 if len(works) > 1 else None
-    workers = [_worker(work, threads) for work in works]
-    for worker, (finish, computed) in in_order(jobs, workers, advance, lambda job: len(job.slices)):
-        with beside(worker.device, computed):
-            solved = finish()
-        yield solved
+    with ExitStack() as stack:
+        scans = {work: stack.enter_context(closing(Works(work, 2 * len(works)))) for work in set(works)}
+        workers = [_worker(scans[work], work.devices[0], threads) for work in works]
+        found = stack.enter_context(closing(in_order(jobs, workers, advance, lambda job: len(job.slices))))
+        for worker, (finish, computed) in found:
+            with beside(worker.device, computed):
+                solved = finish()
+            yield solved
 
 
-def _worker(work: Work, threads: int | None) -> Worker:
-    (device,) = work.devices
+def _worker(scans: Works, device: torch.device, threads: int | None) -> Worker:
+    def read(job: Job) -> tuple[Work, Read]:
+        work = scans.of(job)
+        return work, work.sent(work.read(job.slices))
 
-    def read(job: Job) -> Read:
-        return work.sent(work.read(job.slices))
-
-    def compute(found: Read, part: Part) -> tuple[Callable[[], Solved], torch.cuda.Event | None]:
-        result = work.compute(found, part)
-        return partial(work.finished, found, result), reached(device)
+    def compute(found: tuple[Work, Read], part: Part) -> tuple[Callable[[], Solved], torch.cuda.Event | None]:
+        work, slices = found
+        result = work.compute(slices, part)
+        return partial(work.finished, slices, result), reached(device)
 
     return Worker(device, read, compute, threads if device.type == "cpu" else None)
 
@@ -119,21 +132,30 @@ def _worker(work: Work, threads: int | None) -> Worker:
 def run_here(jobs: Iterable[Job], work: Work, advance: Advance) -> Generator[Solved, None, None]:
     """Run jobs on one scan one after another: with the scan open, and what it has prepared."""
     done = 0
-    for job in jobs:
-        count = len(job.slices)
+    with closing(Works(work, 0)) as scans:
+        for job in jobs:
+            count = len(job.slices)
 
-        def part(fraction: float, done: int = done, count: int = count) -> None:
-            advance(done + fraction * count)
+            def part(fraction: float, done: int = done, count: int = count) -> None:
+                advance(done + fraction * count)
 
-        yield work.solve(job.slices, part)
-        done += count
-        advance(done)
+            yield scans.of(job).solve(job.slices, part)
+            done += count
+            advance(done)
 
 
-def jobs_of(path: Path, reading: Reading, work: Work, slices: range) -> list[Job]:
-    """The jobs of slices of a scan, on which all is chosen."""
+def jobs_of(
+    path: Path, reading: Reading, work: Work, slices: range, frames: Frames | None = None
+) -> list[Job]:
+    """The jobs of slices of a scan, or of each of its frames, on which all is chosen."""
     whole, located, recipe = path.resolve(), reading.located(path), work.recipe.located()
-    return [Job(whole, located, recipe, group) for group in work.groups(slices)]
+    if frames is None:
+        return [Job(whole, located, recipe, group) for group in work.groups(slices)]
+    return [
+        Job(whole, frames.reading(located, frame), frames.recipe(recipe, frame), group, frame)
+        for frame in frames.numbers
+        for group in work.groups(slices)
+    ]
 
 
 def work_on(scan: Scan | MRIScan | MeasuredImages, reading: Reading, recipe: Recipe) -> Work:

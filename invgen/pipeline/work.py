@@ -145,9 +145,12 @@ class Work(ABC):
     unit : str
     remarks : tuple of str
         What is reported of every slice.
+    frame : int or None
+        Which one the scan is, of several in its file.
     """
 
     count: int
+    frame: int | None = None
     remarks: tuple[str, ...] = ()
     #: What DICOM calls such scans; "image" of images.
     modality: Literal["CT", "MR", "image"]
@@ -179,6 +182,10 @@ class Work(ABC):
     def method(self) -> Method:
         """The method of the recipe."""
         return find(str(self.recipe.solver), self._geometry)
+
+    def follow(self, other: Work) -> None:
+        """Take over what was prepared of another frame of the scan, by the same recipe."""
+        self._solver = other._solver
 
     @abstractmethod
     def first(self, row: int, notice: Notice) -> Problem:
