@@ -20,10 +20,10 @@ from invgen.simulate import simulate_ct
 
 __all__ = ["throughput"]
 
-_SIZE, _VIEWS, _SLICES, _ROUNDS = 1024, 720, 24, 3
+_SIZE, _VIEWS, _SLICES, _ROUNDS = 1024, 720, 16, 2
 _CENTER = (_SIZE - 1) / 2
 #: Slices that the others take in a round, and how many times as many this package should take.
-_OTHERS = {"algotom": (4, 4), "ASTRA": (2, 10), "scikit-image": (1, 30)}
+_OTHERS = {"algotom": (2, 4), "ASTRA": (1, 10), "scikit-image": (1, 30)}
 
 Filtered = Callable[[np.ndarray, np.ndarray], np.ndarray]
 

@@ -103,6 +103,7 @@ def pool_of_one(threads: int, begin: Callable[[], object] | None = None) -> Thre
     """
     before = torch.get_num_threads()
     pool = ThreadPoolExecutor(1)
+    pool.submit(torch.get_num_threads).result()  # a thread that has not been asked forgets what it is set to
     pool.submit(torch.set_num_threads, threads).result()
     torch.set_num_threads(before)  # which threads to come begin with
     if begin is not None:

@@ -30,6 +30,7 @@ _NAMES = {
 }
 _MAX_RAYS = 2**31  # of one slice: 8 GB in float32, far beyond any detector and turntable
 _READ_AHEAD = 2**24  # bytes
+_NEAR = 4  # rows after the last one that count as the next: threads take turns
 _SHARE = 16  # of the memory that is left, what is read at once of chunks that hold more rows
 
 
@@ -145,7 +146,7 @@ class Stack:
             )
         self.dtype = array.dtype
         self._array, self.axes = array, axes
-        self._lock, self._last = Lock(), -2
+        self._lock, self._last = Lock(), -_NEAR - 1
         self._blocks: list[tuple[range, np.ndarray]] = []  # rows that were read last
 
     def read(self, row: int) -> np.ndarray:
@@ -193,7 +194,7 @@ class Stack:
         few = max(1, _READ_AHEAD // row_bytes)
         chunks = getattr(self._array, "chunks", None)
         if chunks is None:
-            return range(row, min(row + few if 0 < row - self._last <= few else row + 1, self.rows))
+            return range(row, min(row + few if 0 < row - self._last <= _NEAR else row + 1, self.rows))
         depth, most = chunks[self.axes.index("row")], memory_left() // (_SHARE * row_bytes)
         depth = max(1, min(depth, max(few, most)))
         return range(row // depth * depth, min(row // depth * depth + depth, self.rows))
