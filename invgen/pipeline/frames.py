@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING
 
 from invgen.core.errors import CapabilityError, ParameterError
@@ -17,10 +15,9 @@ from invgen.pipeline.values import select
 
 if TYPE_CHECKING:
     from invgen.io import MeasuredImages, MRIScan, Scan
-    from invgen.pipeline.jobs import Job
     from invgen.pipeline.work import Work
 
-__all__ = ["Frames", "Works", "opened", "refuse_frames"]
+__all__ = ["Frames", "opened", "refuse_frames"]
 
 
 @dataclass(frozen=True)
@@ -97,35 +94,3 @@ def refuse_frames(work: Work) -> None:
             f"{work.recipe.solver} makes more of each slice than an image, for which files of several "
             "frames have no place: choose a frame by --index, of MRI by --repetition."
         )
-
-
-class Works:
-    """Work on the scans that jobs are of: on each frame as on the one on which all was chosen.
-
-    Parameters
-    ----------
-    first : Work
-        On that.
-    ahead : int
-        Number of jobs that are under way at once, in their order: the scans of so many stay open.
-    """
-
-    def __init__(self, first: Work, ahead: int) -> None:
-        self._first, self._most, self._lock = first, ahead + 1, Lock()
-        self._open: dict[int | None, tuple[Work, Callable[[], None]]] = {first.frame: (first, lambda: None)}
-
-    def of(self, job: Job) -> Work:
-        """Work on the scan of a job, from any thread."""
-        with self._lock:
-            if job.frame not in self._open:
-                work, close = job.opened(self._first.recipe.device)
-                work.follow(self._first)
-                self._open[job.frame] = work, close
-                while len(self._open) > self._most:
-                    self._open.pop(next(iter(self._open)))[1]()
-            return self._open[job.frame][0]
-
-    def close(self) -> None:
-        """Close what was opened."""
-        for _, close in self._open.values():
-            close()

@@ -7,13 +7,14 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from threading import Lock
 
 import torch
 
 from invgen.io import MeasuredImages, MRIScan, Scan
 from invgen.pipeline import ct, imaging, mri
 from invgen.pipeline.devices import Worker, beside, in_order, reached, within
-from invgen.pipeline.frames import Frames, Works
+from invgen.pipeline.frames import Frames
 from invgen.pipeline.previews import previewed
 from invgen.pipeline.reading import Reading
 from invgen.pipeline.recipe import Recipe
@@ -62,6 +63,38 @@ class Job:
         return work, scan.close
 
 
+class _Works:
+    """Work on the scans that jobs are of: on each frame as on the one on which all was chosen.
+
+    Parameters
+    ----------
+    first : Work
+        On that.
+    ahead : int
+        Number of jobs that are under way at once, in their order: the scans of so many stay open.
+    """
+
+    def __init__(self, first: Work, ahead: int) -> None:
+        self._first, self._most, self._lock = first, ahead + 1, Lock()
+        self._open: dict[int | None, tuple[Work, Callable[[], None]]] = {first.frame: (first, lambda: None)}
+
+    def of(self, job: Job) -> Work:
+        """Work on the scan of a job, from any thread."""
+        with self._lock:
+            if job.frame not in self._open:
+                work, close = job.opened(self._first.recipe.device)
+                work.follow(self._first)
+                self._open[job.frame] = work, close
+                while len(self._open) > self._most:
+                    self._open.pop(next(iter(self._open)))[1]()
+            return self._open[job.frame][0]
+
+    def close(self) -> None:
+        """Close what was opened."""
+        for _, close in self._open.values():
+            close()
+
+
 def run_jobs(jobs: Sequence[Job], work: Work, advance: Advance) -> Generator[Solved, None, None]:
     """Run jobs on one scan in this process, on the devices of its recipe.
 
@@ -107,7 +140,7 @@ def run_on(works: Sequence[Work], jobs: Sequence[Job], advance: Advance) -> Gene
     """
     threads = 1 if len(works) > 1 else None
     with ExitStack() as stack:
-        scans = {work: stack.enter_context(closing(Works(work, 2 * len(works)))) for work in set(works)}
+        scans = {work: stack.enter_context(closing(_Works(work, 2 * len(works)))) for work in set(works)}
         workers = [_worker(scans[work], work.devices[0], threads) for work in works]
         found = stack.enter_context(closing(in_order(jobs, workers, advance, lambda job: len(job.slices))))
         for worker, (finish, computed) in found:
@@ -116,7 +149,7 @@ def run_on(works: Sequence[Work], jobs: Sequence[Job], advance: Advance) -> Gene
             yield solved
 
 
-def _worker(scans: Works, device: torch.device, threads: int | None) -> Worker:
+def _worker(scans: _Works, device: torch.device, threads: int | None) -> Worker:
     def read(job: Job) -> tuple[Work, Read]:
         work = scans.of(job)
         return work, work.sent(work.read(job.slices))
@@ -132,7 +165,7 @@ def _worker(scans: Works, device: torch.device, threads: int | None) -> Worker:
 def run_here(jobs: Iterable[Job], work: Work, advance: Advance) -> Generator[Solved, None, None]:
     """Run jobs on one scan one after another: with the scan open, and what it has prepared."""
     done = 0
-    with closing(Works(work, 0)) as scans:
+    with closing(_Works(work, 0)) as scans:
         for job in jobs:
             count = len(job.slices)
 
