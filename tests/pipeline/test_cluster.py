@@ -461,5 +461,5 @@ def test_a_slice_that_ends_every_worker_is_named(reconstructed, tmp_path):
 
 
 def test_previews_and_windows_of_a_cluster(reconstructed, client):
-    given = {"preview": True, "bin": 2, "roi": (slice(1, 9), slice(2, None))}
+    given = {"preview": True, "roi": (slice(1, 9), slice(2, None))}
     assert_same(reconstructed("parallel", executor=client, **given), reconstructed("parallel", **given))
