@@ -46,8 +46,9 @@ __all__ = ["SliceBySlice", "Volume"]
 
 _DIRECT = (FBP, FDK)
 
-#: Bytes for each ray and each pixel of a slice that is computed while the next one is read, as measured.
-_PER_RAY, _PER_PIXEL = 128, 128
+#: Bytes for each ray and each pixel of a slice that is computed while the next one is read, as measured; and
+#: for each ray of further rows that are averaged into it.
+_PER_RAY, _PER_PIXEL, _PER_AVERAGED = 128, 128, 32
 
 
 class _CT(Work):
@@ -290,7 +291,7 @@ class SliceBySlice(_CT):
         """Bytes of a slice that is computed while the next one is read."""
         rays = self._scan.views * self._scan.columns
         pixels = math.prod(self._operator.domain.shape if self._operator else self.image_shape)
-        return _PER_RAY * rays + _PER_PIXEL * pixels
+        return (_PER_RAY + _PER_AVERAGED * (self._rows - 1)) * rays + _PER_PIXEL * pixels
 
     def groups(self, slices: range) -> Iterator[range]:
         """Each slice alone."""

@@ -138,9 +138,9 @@ def run_on(works: Sequence[Work], jobs: Sequence[Job], advance: Advance) -> Gene
         One for each device. On a CPU it may be there several times: slices are then computed beside one
         another, each on one thread.
     """
-    threads = 1 if len(works) > 1 else None
     with ExitStack() as stack:
         scans = {work: stack.enter_context(closing(_Works(work, 2 * len(works)))) for work in set(works)}
+        threads = 1 if len(works) > len(scans) else None
         workers = [_worker(scans[work], work.devices[0], threads) for work in works]
         found = stack.enter_context(closing(in_order(jobs, workers, advance, lambda job: len(job.slices))))
         for worker, (finish, computed) in found:
@@ -159,7 +159,7 @@ def _worker(scans: _Works, device: torch.device, threads: int | None) -> Worker:
         result = work.compute(slices, part)
         return partial(work.finished, slices, result), reached(device)
 
-    return Worker(device, read, compute, threads if device.type == "cpu" else None)
+    return Worker(device, read, compute, threads)
 
 
 def run_here(jobs: Iterable[Job], work: Work, advance: Advance) -> Generator[Solved, None, None]:
