@@ -146,6 +146,8 @@ def _progress(solver: str, quiet: bool) -> Iterator[Callable[[float, int], None]
 def _show(summary: Summary) -> None:
     """Print what was done."""
     recipe, slices, found = summary.recipe, summary.slices, summary.statistics
+    frames = summary.frames
+    count = len(slices) * (1 if frames is None else len(frames))
     *channels, height, width = summary.image_shape
     each = "image" if "operator" in found else "slice"
     maps = f", maps by {found['maps']}" if found.get("maps") else ""
@@ -153,6 +155,7 @@ def _show(summary: Summary) -> None:
     color = " in color" if channels else ""
     lines = {
         f"{each}s": f"{len(slices)} ({slices[0]} to {slices[-1]}), {height} x {width} pixels{color}",
+        "frames": "" if frames is None else f"{len(frames)} ({frames[0]} to {frames[-1]})",
         "centre": f"column {found['center']:.2f}" if "center" in found else "",
         "coils": f"{found['coils']}{maps}" if "coils" in found else "",
         "operator": found.get("operator", ""),
@@ -165,7 +168,7 @@ def _show(summary: Summary) -> None:
         "samples": "" if recipe.samples is None else f"{recipe.samples} of each {each}, seed {recipe.seed}",
         "scale": "" if recipe.scale is None else f"{recipe.scale:.4g}",
         "device": recipe.device,
-        "time": f"{summary.seconds:.1f} s, {summary.seconds / len(slices):.2f} s "
+        "time": f"{summary.seconds:.1f} s, {summary.seconds / count:.2f} s "
         f"{'an' if each == 'image' else 'a'} {each}",
         "fit": _fit(summary),
         "PSNR": f"{found['psnr']:.2f} dB" if "psnr" in found else "",

@@ -54,6 +54,7 @@ def view(
     phase: Annotated[
         bool, typer.Option("--phase", help="Show the phase of MRI, in radians, rather than its magnitude.")
     ] = False,
+    frame: Annotated[int, typer.Option(min=0, metavar="N", help="Which of several frames, from 0.")] = 0,
 ) -> None:
     """Show slices as a PNG picture, with a bar for the values and one for the size.
 
@@ -69,5 +70,7 @@ def view(
     from invgen.pipeline.panels import draw_slices
 
     probe_inputs(reconstruction, compare)
-    draw_slices(reconstruction, output, slices=slices, window=window, compare=compare, phase=phase)
+    draw_slices(
+        reconstruction, output, slices=slices, window=window, compare=compare, phase=phase, frame=frame
+    )
     show(f"Wrote {output}.")

@@ -278,8 +278,11 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         raise FileError(f"{path} exists; give the name of a new folder to write.")
     with _beside(path, target, _make_folder) as beside:
         yield beside
-        for each in beside.iterdir():
-            _settle(each)
+        for each in beside.rglob("*"):
+            if each.is_dir():
+                os.chmod(each, 0o777 & ~_mask())
+            else:
+                _settle(each)
         os.chmod(beside, 0o777 & ~_mask())
         flush_folder(beside)
         os.rename(beside, target)

@@ -20,6 +20,7 @@ __all__ = [
     "free_device_memory",
     "free_memory",
     "memory_bound",
+    "memory_left",
     "memory_limit",
     "parse_memory",
     "peak_of",
@@ -71,6 +72,15 @@ def memory_limit(limit: str | float | None) -> Iterator[None]:
 def memory_bound() -> int | None:
     """Bytes of the bound that is given in this context, if one is."""
     return _bound.get()
+
+
+def memory_left() -> int:
+    """Bytes that may still be asked for: the bound less what this process has, or 60 % of what is free."""
+    import psutil
+
+    if (bound := _bound.get()) is None:
+        return int(_SHARE * free_memory())
+    return max(0, bound - psutil.Process().memory_info().rss)
 
 
 def parse_memory(limit: str | float) -> int:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import torch
 
-__all__ = ["apart_from_openmp", "parallel", "thread_count"]
+__all__ = ["apart_from_openmp", "parallel", "pool_of_one", "serial", "thread_count"]
 
 T = TypeVar("T")
 
@@ -81,6 +81,34 @@ def parallel(function: Callable[..., None]) -> Callable[..., None]:
                 numba.set_num_threads(before)
 
     return run
+
+
+def serial(function: Callable[..., T]) -> Callable[..., T]:
+    """Compile a function of arrays and numbers for one thread, which lets go of Python's lock."""
+    import numba
+
+    _let_forks_wait_for_the_compiler()
+    return numba.njit(function, cache=True, error_model="numpy", nogil=True)
+
+
+def pool_of_one(threads: int, begin: Callable[[], object] | None = None) -> ThreadPoolExecutor:
+    """A Python thread in which kernels, PyTorch and FINUFFT compute on a number of threads of their own.
+
+    Parameters
+    ----------
+    threads : int
+        That number; of other threads it stays as it is.
+    begin : callable(), optional
+        Called first in the thread.
+    """
+    before = torch.get_num_threads()
+    pool = ThreadPoolExecutor(1)
+    pool.submit(torch.get_num_threads).result()  # a thread that has not been asked forgets what it is set to
+    pool.submit(torch.set_num_threads, threads).result()
+    torch.set_num_threads(before)  # which threads to come begin with
+    if begin is not None:
+        pool.submit(begin).result()
+    return pool
 
 
 def apart_from_openmp(function: Callable[[], T]) -> T:

@@ -10,10 +10,27 @@ import numpy as np
 from invgen.core.checks import is_count
 from invgen.core.errors import ParameterError
 
-__all__ = ["FURTHER_AXES", "chosen_entry", "split_axes"]
+__all__ = ["FURTHER_AXES", "SeveralScans", "chosen_entry", "split_axes"]
 
 #: Names of axes along which an array holds several scans.
 FURTHER_AXES = ("energy", "echo", "time", "contrast", "phase", "set")
+
+
+class SeveralScans(ParameterError):
+    """An array holds several scans, along an axis of which no entry is chosen.
+
+    Attributes
+    ----------
+    count : int
+        Their number.
+    """
+
+    def __init__(self, message: str, count: int) -> None:
+        super().__init__(message)
+        self.count = count
+
+    def __reduce__(self) -> tuple[type[SeveralScans], tuple[str, int]]:
+        return type(self), (str(self), self.count)
 
 
 def split_axes(axes: str) -> tuple[str, ...]:
@@ -43,8 +60,10 @@ def chosen_entry(
 
     Raises
     ------
+    SeveralScans
+        When there is one such axis, of which no entry is chosen.
     ParameterError
-        When there are such axes and no index or another number of them, an entry is not there, or an index
+        When there are more such axes and another number of indices, an entry is not there, or an index
         is given and there is no such axis.
     """
     further = [axis for axis, name in enumerate(axes) if name in FURTHER_AXES]
@@ -61,10 +80,13 @@ def chosen_entry(
     counts = [array.shape[axis] for axis in further]
     sizes = ", ".join(f"{axes[axis]} has {array.shape[axis]}" for axis in further)
     if len(given) != len(further):
-        raise ParameterError(
+        message = (
             f"{what} holds several scans: its axis {sizes} entries. Choose one, index=... (command line: "
             f"--index), counted from 0{'' if len(further) == 1 else ', one number for each of them'}."
         )
+        if len(further) == 1:
+            raise SeveralScans(message, counts[0])
+        raise ParameterError(message)
     for axis, entry, count in zip(further, given, counts, strict=True):
         if not is_count(entry, count - 1, least=-count):
             raise ParameterError(

@@ -177,6 +177,32 @@ class Dataset(_Object):
     def _reading(self) -> AbstractContextManager[None]:
         return reading(self.file.filename, self.name)
 
+    def part(self, index: int) -> Part:
+        """An entry along the first axis, read when it is sliced."""
+        return Part(self, index)
+
+
+class Part(Dataset):
+    """An entry of an array along its first axis."""
+
+    def __init__(self, whole: Dataset, index: int):
+        super().__init__(whole.file, whole._found)
+        self._index = index
+
+    @cached_property
+    def shape(self) -> Any:
+        """Lengths of the other axes."""
+        return super().shape[1:]
+
+    @cached_property
+    def chunks(self) -> tuple[int, ...] | None:
+        """Shape of the blocks along the other axes."""
+        found = super().chunks
+        return None if found is None else found[1:]
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._read(self._raw, (self._index, *(index if isinstance(index, tuple) else (index,))))
+
 
 def _selected(shape: tuple[int, ...] | None, index: Any) -> int:
     """The number of values that an index selects, of an array of any size; all, where it cannot be told."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,8 +16,9 @@ import torch
 from invgen.core.checks import as_count, is_count
 from invgen.core.errors import FileError, ParameterError
 from invgen.core.files import atomic_path, guarded_hdf5
-from invgen.core.text import parse_json
+from invgen.core.text import brief, parse_json
 from invgen.io.formats.volume import provenance
+from invgen.io.formats.zarr import ZarrVolume, open_zarr
 from invgen.io.hdf5 import (
     Dataset,
     File,
@@ -63,7 +65,10 @@ class ReconstructionWriter:
     path : str or Path
         The file to write.
     slices : int
-        Number of slices.
+        Number of slices, of each frame.
+    frames : int, optional
+        Number of frames, as of time or energy: the arrays of images then have a further axis, the first, and
+        images are counted through all slices of the first frame, then those of the second.
     image_shape : tuple of int
         Shape (H, W) of a slice, or (3, H, W).
     pixel_size : float or (float, float)
@@ -117,8 +122,12 @@ class ReconstructionWriter:
         center: float | None = None,
         placement: Placement | None = None,
         created: str | None = None,
+        frames: int | None = None,
     ):
-        self._path, self._slices = Path(path), as_count(slices, "slices")
+        self._path, self._axes = Path(path), (as_count(slices, "slices"),)
+        if frames is not None:
+            self._axes = (as_count(frames, "frames"), *self._axes)
+        self._slices = math.prod(self._axes)
         self._image_shape = tuple(as_count(n, "image_shape") for n in image_shape)
         self._samples = None if samples is None else as_count(samples, "samples")
         self._complex, self._angles, self._about = complex, angles, intervals
@@ -129,6 +138,8 @@ class ReconstructionWriter:
             "pixel_size": pixel_size,
             "unit": unit,
         }
+        if frames is not None:
+            self._attributes["frames"] = frames
         if center is not None:
             self._attributes["center"] = float(center)
         if placement is not None:
@@ -146,7 +157,8 @@ class ReconstructionWriter:
                 angles.attrs["units"] = "rad"
             if self._placement is not None:
                 file.create_dataset("positions", data=self._placement.positions, dtype="f8")
-            layout = {"shape": (self._slices, *self._image_shape), "chunks": (1, *self._image_shape)}
+            chunk = (*(1 for _ in self._axes), *self._image_shape)
+            layout = {"shape": (*self._axes, *self._image_shape), "chunks": chunk}
             self._volume = file.create_dataset(
                 "reconstruction", dtype="c8" if self._complex else "f4", **layout
             )
@@ -186,9 +198,10 @@ class ReconstructionWriter:
             raise ParameterError("samples of each slice are written where the file was opened for them.")
         if self._posterior is not None and samples is not None:
             self._posterior.write(index, samples)
-        self._volume[index] = image
+        place = np.unravel_index(index, self._axes)
+        self._volume[place] = image
         if self._magnitude is not None:
-            self._magnitude[index] = np.abs(image)
+            self._magnitude[place] = np.abs(image)
         self._report[index] = "\n".join(report)
         self._written.add(index)
         self._volume.file.flush()
@@ -223,7 +236,8 @@ class Reconstructed:
 
     Attributes
     ----------
-    volume : Dataset, shape (slices, H, W), of color images (slices, 3, H, W), float32 or complex64
+    volume : Dataset or ZarrVolume, shape (slices, H, W), of color images (slices, 3, H, W)
+        Of float32 or complex64.
     pixel_size : float
         Width of a pixel.
     pixel_height : float
@@ -243,9 +257,15 @@ class Reconstructed:
     created : str
     affine : array, shape (4, 4), or None
         Takes (column, row, slice, 1) to coordinates LPS in `unit`, where the file has it.
+    frames : int or None
+        Number of frames of the file, as of time or energy, where it has an axis of them.
+    frame : int
+        The one that `volume` is of.
+    reports : tuple of str, or None
+        What preprocessing did to each slice, where it is not read on demand.
     """
 
-    volume: Dataset
+    volume: Dataset | ZarrVolume
     pixel_size: float
     pixel_height: float
     unit: str
@@ -259,6 +279,9 @@ class Reconstructed:
     affine: np.ndarray | None = None
     plausible: Plausible | None = None
     intervals: Intervals | None = None
+    frames: int | None = None
+    frame: int = 0
+    reports: tuple[str, ...] | None = None
 
     @property
     def is_complex(self) -> bool:
@@ -267,7 +290,10 @@ class Reconstructed:
 
     def report(self, slice: int) -> tuple[str, ...]:
         """What preprocessing did to a slice, one sentence each."""
-        report = text_entry(get_dataset(self.volume.file, "report"), slice)
+        place = self.frame * len(self.volume) + slice
+        if self.reports is not None:
+            return tuple(self.reports[place].splitlines())
+        report = text_entry(get_dataset(self.volume.file, "report"), place)
         return tuple(report.splitlines())
 
     def close(self) -> None:
@@ -281,14 +307,24 @@ class Reconstructed:
         self.close()
 
 
-def read_reconstruction(path: str | Path) -> Reconstructed:
-    """Open a file of `ReconstructionWriter`; the volume is read when it is sliced.
+def read_reconstruction(path: str | Path, frame: int = 0) -> Reconstructed:
+    """Open a file of `ReconstructionWriter`, or a folder of Zarr; the volume is read when it is sliced.
+
+    Parameters
+    ----------
+    path : path
+    frame : int
+        Which frame of a file that has several.
 
     Raises
     ------
     FileError
         When the file is damaged, or is no reconstruction.
+    ParameterError
+        When it has no such frame.
     """
+    if Path(path).is_dir():
+        return _of_zarr(Path(path), frame)
     file = open_hdf5(Path(path))
 
     def text(name: str) -> str:
@@ -307,8 +343,13 @@ def read_reconstruction(path: str | Path) -> Reconstructed:
             size = np.asarray(attribute(file, "pixel_size"), dtype=np.float64)
             height, width = np.broadcast_to(size, 2).tolist()
             of_ct = has_link(file, "geometry")
+            several = attribute(file, "frames")
+            frames = None if several is None else int(several)
+            if frames is not None and (volume.ndim != 4 or len(volume) != frames):
+                raise ValueError(f"its images have the shape {volume.shape}, and it has {frames} frames")
+            _check_frame(path, frame, frames)
             return Reconstructed(
-                volume=volume,
+                volume=volume if frames is None else volume.part(frame),
                 pixel_size=width,
                 pixel_height=height,
                 unit=text("unit"),
@@ -322,10 +363,48 @@ def read_reconstruction(path: str | Path) -> Reconstructed:
                 affine=_affine(file),
                 plausible=Plausible.of(file, volume),
                 intervals=Intervals.of(file, volume),
+                frames=frames,
+                frame=frame,
             )
     except BaseException:
         file.close()
         raise
+
+
+def _check_frame(path: str | Path, frame: int, frames: int | None) -> None:
+    last = (frames or 1) - 1
+    if not is_count(frame, last, least=0):
+        raise ParameterError(f"{path} has {last + 1} frames, 0 to {last}; got {frame!r}.")
+
+
+def _of_zarr(path: Path, frame: int) -> Reconstructed:
+    """Open a folder of Zarr."""
+    array, about, reports, frames = open_zarr(path)
+    _check_frame(path, frame, frames)
+    try:
+        height, width = map(float, about["pixel_size"])
+        found = Reconstructed(
+            volume=ZarrVolume(array, path, None if frames is None else frame),
+            pixel_size=width,
+            pixel_height=height,
+            unit=str(about["unit"]),
+            angles=None,
+            center=None,
+            posterior=None,
+            source=str(about["source"]),
+            settings=dict(about["settings"]),
+            versions=dict(about["versions"]),
+            created=str(about["created"]),
+            affine=np.asarray(about["affine"], dtype=np.float64).reshape(4, 4),
+            frames=frames,
+            frame=frame,
+            reports=tuple(reports),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise FileError(f"{path} is damaged: {brief(error, 200)}") from error
+    if len(reports) != len(found.volume) * (frames or 1):
+        raise FileError(f"{path} is damaged: it has {len(reports)} reports for {len(found.volume)} slices.")
+    return found
 
 
 def _affine(file: File) -> np.ndarray | None:

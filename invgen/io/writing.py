@@ -16,6 +16,7 @@ from invgen.io.formats.npy import NpyWriter
 from invgen.io.formats.png import PngWriter
 from invgen.io.formats.tiff import TiffWriter
 from invgen.io.formats.volume import SliceWriter
+from invgen.io.formats.zarr import ZarrWriter
 
 __all__ = ["IMAGE_FORMATS", "ImageFile", "format_of"]
 
@@ -50,6 +51,7 @@ IMAGE_FORMATS: dict[str, ImageFile] = {
     "dicom": ImageFile((".dcm",), DicomWriter, folder=True),
     "tiff": ImageFile((".tif", ".tiff"), TiffWriter),
     "npy": ImageFile((".npy",), NpyWriter),
+    "zarr": ImageFile((".zarr",), ZarrWriter),
     "png": ImageFile((".png",), PngWriter),
 }
 

@@ -22,7 +22,7 @@ from invgen.core.stopping import Stopped
 from invgen.pipeline.devices import chosen, devices_of, own_device, within
 from invgen.pipeline.jobs import Job, work_on
 from invgen.pipeline.place import Place
-from invgen.pipeline.shards import Kept, firsts_in
+from invgen.pipeline.shards import Kept, names_in
 from invgen.pipeline.work import Solved, Work
 
 __all__ = ["Host", "Run", "dask_setup", "end", "greet", "solve"]
@@ -144,16 +144,15 @@ def solve(job: Job, run: Run, place: Place | None) -> Solved | Kept:
     try:
         if place is not None and not place.is_seen():
             place = None
-        first = job.slices.start
-        if place is not None and firsts_in(place.shard(first)):  # by a worker that was lost afterwards
-            return Kept(place.shard(first), first)
+        if place is not None and names_in(place.shard(job.name)):  # by a worker that was lost afterwards
+            return Kept(place.shard(job.name), job.name)
         with memory_limit(run.memory), _kept.work(job, run) as work, within(work.devices[0]):
             work.checkpoints = None if place is None else place.checkpoints()
             solved = work.solve(job.slices, part)
         if place is None:
             return solved
-        place.write({first: solved})
-        return Kept(place.shard(first), first)
+        place.write({job.name: solved})
+        return Kept(place.shard(job.name), job.name)
     except Exception as error:
         # dask loses errors whose traceback cannot be pickled, and the run would wait for them: as text it can
         if not isinstance(error, InvgenError):
@@ -167,10 +166,10 @@ def end(run: Run) -> None:
 
 
 class _Open:
-    """A scan that is open for the jobs of a run, on a device of its own."""
+    """A scan that is open for the jobs of a run, of one of its frames, on a device of its own."""
 
     def __init__(self, job: Job, run: Run) -> None:
-        self.run = run.name
+        self.run, self.frame = run.name, job.frame
         with ExitStack() as stack:
             run.check()
             device = stack.enter_context(own_device(job.recipe.device))
@@ -192,10 +191,11 @@ class _Kept:
     def work(self, job: Job, run: Run) -> Iterator[Work]:
         """What a job takes, for one thread at a time; after an error it is made anew."""
         with self._lock:
-            found = next((each for each in self._idle if each.run == run.name), None)
+            mine = (run.name, job.frame)
+            found = next((each for each in self._idle if (each.run, each.frame) == mine), None)
             if found is not None:
                 self._idle.remove(found)
-            self._close(lambda each: each.run != run.name)
+            self._close(lambda each: (each.run, each.frame) != mine)
         open = found or _Open(job, run)
         try:
             yield open.work

@@ -13,7 +13,8 @@ import torch
 
 from invgen.core.disk import Room, Rows
 from invgen.core.errors import ParameterError
-from invgen.core.memory import require_memory
+from invgen.core.memory import memory_left, require_memory
+from invgen.core.threads import thread_count
 from invgen.io import (
     STRIPE_FILTERS,
     CenterEstimate,
@@ -47,6 +48,10 @@ from invgen.solvers import FBP, FDK
 __all__ = ["SliceBySlice", "Volume"]
 
 _DIRECT = (FBP, FDK)
+
+#: Bytes for each ray and each pixel of a slice that is computed while the next one is read, as measured; and
+#: for each ray of further rows that are averaged into it.
+_PER_RAY, _PER_PIXEL, _PER_AVERAGED = 128, 128, 32
 
 
 class _CT(Work):
@@ -269,11 +274,33 @@ class SliceBySlice(_CT):
 
     _operator: Radon | FanBeam | None = None
 
+    def follow(self, other: Work) -> None:
+        """Take over solver and operator, with its plans."""
+        super().follow(other)
+        assert isinstance(other, SliceBySlice), "frames of one scan are alike"
+        self._operator = other._operator
+
     @property
     def geometry(self) -> PlanarGeometry:
         """Of a slice, once there is one."""
         assert self._operator is not None, "there has been a first problem"
         return self._operator.geometry
+
+    @property
+    def at_once(self) -> int:
+        """By direct methods as many as there are threads, as far as memory goes: the bits stay the same.
+
+        Of iterative ones one, on all threads.
+        """
+        room = memory_left() // self._needed
+        return min(room, thread_count() if self.method.solver in _DIRECT else 1)
+
+    @property
+    def _needed(self) -> int:
+        """Bytes of a slice that is computed while the next one is read."""
+        rays = self._scan.views * self._scan.columns
+        pixels = math.prod(self._operator.domain.shape if self._operator else self.image_shape)
+        return (_PER_RAY + _PER_AVERAGED * (self._rows - 1)) * rays + _PER_PIXEL * pixels
 
     def groups(self, slices: range) -> Iterator[range]:
         """Each slice alone."""
@@ -316,19 +343,25 @@ class SliceBySlice(_CT):
             if (few := self._few(projections.quanta)) is not None:
                 projections = projections.assumed(few)
             self._assumptions = projections.assumptions
-            grid = self._grid(projections)
-            _require_images(grid)
-            operator = to_operator(projections, image_shape=grid, fov=self.recipe.fov)
-            if self._operator is None:
-                self._operator = operator
-            # a slice in which frames were lost, or whose axis is elsewhere, has its own operator
-            own, first = operator.geometry, self._operator.geometry
-            if torch.equal(own.angles, first.angles) and own.detector_offset == first.detector_offset:
-                operator = self._operator
+            operator = self._operator_of(projections)
             counts = few is not None and self._takes_counts
             problem = to_problem(projections, operator, counts=counts)
             lines = self._lines([projections]) if counts else None
             return Read(slices, problem, (projections.report,), lines)
+
+    def _operator_of(self, projections: Projections) -> Radon | FanBeam:
+        """The operator of all slices, or of one in which frames were lost, or whose axis is elsewhere."""
+        if (first := self._operator) is not None:
+            own = planar_geometry(projections)
+            same = own.detector_offset == first.geometry.detector_offset
+            if same and torch.equal(own.angles, first.geometry.angles):
+                return first
+        grid = self._grid(projections)
+        _require_images(grid)
+        operator = to_operator(projections, image_shape=grid, fov=self.recipe.fov)
+        if first is None:
+            self._operator = operator
+        return operator
 
 
 class Volume(_CT):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from invgen.core.errors import FileError, InvgenError
 from invgen.io import KSpace, MeasuredImages, MRIScan, Reconstructed, is_nifti, is_picture, open_images
+from invgen.io.entries import SeveralScans
 from invgen.pipeline.measuring import WORDS
 from invgen.pipeline.outputs import open_reconstruction
 from invgen.pipeline.reading import Reading
@@ -46,10 +47,17 @@ def describe(path: Path, reading: Reading) -> Description:
         return Description(facts)
     if reading.operator is None and (is_picture(path) or is_nifti(path)):
         return Description(_images(path))
-    with reading.open(path) as scan:
+    try:
+        scan, several = reading.open(path), None
+    except SeveralScans as found:
+        scan, several = replace(reading, index=(0,)).open(path), found.count
+    with scan:
         if isinstance(scan, MeasuredImages):
             return Description(_images(path, reading.dataset))
         facts = scan.info()
+        if several is not None:
+            note = f"the array holds {several} frames, of which this is the first: --index chooses another"
+            facts["notes"] = [*facts["notes"], note]
         if isinstance(scan, MRIScan) and facts["samples"]:
             return Description(facts, scan.kspace(scan.slices // 2))
         return Description(facts)
@@ -136,6 +144,7 @@ def _reconstruction(path: Path) -> dict[str, Any] | None:
             return {
                 "path": str(path),
                 "format": "reconstruction",
+                **({} if file.frames is None else {"frames": file.frames}),
                 "slices": slices,
                 "height": height,
                 "width": width,

@@ -1,6 +1,7 @@
 """Devices: which are asked for, and slices or samples that are reconstructed on several of them at once.
 
-Each device has a thread that computes, and one that reads what is next and copies it there meanwhile. They
+Each device has a thread that computes, and one that reads what is next and copies it there meanwhile; a CPU
+has several such pairs where slices are computed beside one another. They
 are threads and no processes: PyTorch lets go of Python's lock while it starts kernels and waits for them, all
 start at once, and a script that calls `invgen.reconstruct` needs no guard against being imported again.
 What comes of a slice, or a sample, follows from its data and seed, wherever it is computed.
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from contextvars import copy_context
 from errno import EADDRINUSE
@@ -23,6 +24,7 @@ import torch
 
 from invgen.core.errors import ParameterError
 from invgen.core.stopping import Stopped
+from invgen.core.threads import pool_of_one
 
 __all__ = [
     "Worker",
@@ -113,6 +115,8 @@ class Worker:
         What is read of a job, on the device; called in the thread that reads.
     compute : callable(what was read, part)
         Called in the other thread; ``part(fraction)`` is called on the way, and may raise `Stopped`.
+    threads : int, optional
+        On which each of the two computes on a CPU; by default PyTorch's number.
     """
 
     def __init__(
@@ -120,9 +124,11 @@ class Worker:
         device: torch.device,
         read: Callable[[Any], Any],
         compute: Callable[[Any, Callable[[float], None]], Any],
+        threads: int | None = None,
     ) -> None:
         self.device, self._read, self._compute = device, read, compute
-        self._reader, self._computer = (ThreadPoolExecutor(1, initializer=self._enter) for _ in range(2))
+        count = torch.get_num_threads() if threads is None else threads
+        self._reader, self._computer = (pool_of_one(count, self._enter) for _ in range(2))
 
     def _enter(self) -> None:
         if self.device.type == "cuda":

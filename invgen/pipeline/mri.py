@@ -73,7 +73,7 @@ class Images(Work):
                 raise
             problem, report = self._problem(slab)
             notice(f"Root sum of squares: no coil maps can be made. {error}")
-        if scan.repetitions > 1:
+        if scan.repetitions > 1 and self.frame is None:
             times, chosen = scan.repetitions, scan.frames[self.recipe.repetition]
             notice(f"Each slice was measured {times} times: {chosen} (--repetition says otherwise).")
         self._ready = {slab: (problem, report)}
@@ -89,6 +89,12 @@ class Images(Work):
             else:
                 notice("The noise is unknown: --weight, or --iterations of cg-sense, sets how smooth to be.")
         return self.on_device(problem)
+
+    def follow(self, other: Work) -> None:
+        """Take over solver, and shapes."""
+        super().follow(other)
+        assert isinstance(other, Images), "frames of one scan are alike"
+        self._grid, self._shape = other._grid, other._shape
 
     @property
     def image_shape(self) -> tuple[int, int]:

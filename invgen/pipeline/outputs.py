@@ -84,8 +84,10 @@ def _is_in(target: Path, path: Path) -> bool:
     return False
 
 
-def open_reconstruction(path: Path) -> Reconstructed:
+def open_reconstruction(path: Path, frame: int = 0) -> Reconstructed:
     """Open what `invgen recon` wrote; ``settings["rows"]`` has the number of each slice in the scan.
+
+    Of several frames it is one.
 
     Raises
     ------
@@ -94,7 +96,7 @@ def open_reconstruction(path: Path) -> Reconstructed:
     """
     from invgen.io import read_reconstruction
 
-    file = read_reconstruction(path)
+    file = read_reconstruction(path, frame)
     rows = file.settings.get("rows") if isinstance(file.settings, dict) else None
     if (
         not (file.volume.ndim == 3 or (file.volume.ndim == 4 and file.volume.shape[1] == 3))

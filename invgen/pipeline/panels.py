@@ -33,6 +33,7 @@ def draw_slices(
     window: tuple[float, float] | None = None,
     compare: Path | None = None,
     phase: bool = False,
+    frame: int = 0,
 ) -> None:
     """Draw slices of a reconstruction as a PNG picture, with a bar for the values and one for the size.
 
@@ -56,6 +57,8 @@ def draw_slices(
         Titles then have PSNR (dB) and SSIM.
     phase : bool
         Show the phase of MRI, in radians, rather than its magnitude.
+    frame : int
+        Of several in the file; of another reconstruction beside it the same.
 
     Raises
     ------
@@ -63,7 +66,7 @@ def draw_slices(
         For what cannot be shown so.
     """
     check_output(output, path, compare)
-    with open_reconstruction(path) as file:
+    with open_reconstruction(path, frame) as file:
         check_output(output, file.source)  # of the truth beside a comparison
         if phase and (compare is not None or not file.is_complex):
             raise ParameterError(
@@ -106,7 +109,7 @@ def _compared(file: Reconstructed, indices: Sequence[int], path: Path) -> tuple[
         other: Reconstructed | None = None
         truth: Truth | None = None
         try:
-            other = stack.enter_context(open_reconstruction(path))
+            other = stack.enter_context(open_reconstruction(path, file.frame))
         except FileError:
             truth = stack.enter_context(Truth(path))
         else:

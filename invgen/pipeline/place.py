@@ -13,7 +13,7 @@ from pathlib import Path
 from invgen.core.errors import FileError
 from invgen.core.files import sweep
 from invgen.core.json_files import read_json
-from invgen.pipeline.shards import Kept, firsts_in, write_shard
+from invgen.pipeline.shards import Kept, names_in, write_shard
 from invgen.pipeline.work import Solved
 from invgen.solvers.checkpoint import Checkpoints
 
@@ -68,24 +68,24 @@ class Place:
 
         return Checkpoints(self.folder, self.seconds, remove=False, required=False, wanted=wanted or is_old)
 
-    def shard(self, first: int) -> Path:
-        """The shard that begins with this slice."""
-        return self.folder / f"{self.run}-{first:06d}.npz"
+    def shard(self, name: str) -> Path:
+        """The shard that begins with the slices of this name."""
+        return self.folder / f"{self.run}-{name}.npz"
 
-    def write(self, results: dict[int, Solved]) -> None:
+    def write(self, results: dict[str, Solved]) -> None:
         """Write a shard; the states of its slices are of no use then."""
-        write_shard(self.shard(min(results)), results)
-        for first in results:
-            for state in self.folder.glob(f"{first}-*.state*"):
+        write_shard(self.shard(next(iter(results))), results)
+        for name in results:
+            for state in self.folder.glob(f"{name}-*.state*"):
                 state.unlink(missing_ok=True)
 
-    def kept(self) -> dict[int, Kept]:
+    def kept(self) -> dict[str, Kept]:
         """All results in whole shards of this run; others are removed."""
-        found: dict[int, Kept] = {}
+        found: dict[str, Kept] = {}
         sweep(self.folder)
         for path in sorted(self.folder.glob("[!.]*.npz")):
-            firsts = firsts_in(path) if path.name.startswith(f"{self.run}-") else []
-            found |= {first: Kept(path, first) for first in firsts}
-            if not firsts:
+            names = names_in(path) if path.name.startswith(f"{self.run}-") else []
+            found |= {name: Kept(path, name) for name in names}
+            if not names:
                 path.unlink(missing_ok=True)
         return found

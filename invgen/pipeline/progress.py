@@ -79,8 +79,8 @@ class Progress:
         self._record = {"run": uuid4().hex[:12], "created": now(), **identity}
         self._claim = Claim(self._folder) if self._folder.is_dir() else None
         self._own, self._lock = False, Lock()
-        self._kept: dict[int, Kept] = {}
-        self._pending: dict[int, Solved] = {}
+        self._kept: dict[str, Kept] = {}
+        self._pending: dict[str, Solved] = {}
         self._bytes, self._slices, self._count = 0, 0, 0
         self._began = self._flushed = time.monotonic()
         self._writer = ThreadPoolExecutor(1)
@@ -203,16 +203,15 @@ class Progress:
             itself it says where they are.
         """
         self._count = sum(len(job.slices) for job in jobs)
-        rest = [job for job in jobs if job.slices.start not in self._kept]
+        rest = [job for job in jobs if job.name not in self._kept]
         self._slices = self._count - sum(len(job.slices) for job in rest)
         if self._own and self._slices:
             self._notice(f"{self._slices} of {self._count} slices are kept; the others are computed.")
         with closing(compute(rest, self._slices)) as computed:  # type: ignore[type-var]
             for job in jobs:
-                first = job.slices.start
-                found = self._kept[first] if first in self._kept else next(computed)
+                found = self._kept[job.name] if job.name in self._kept else next(computed)
                 if isinstance(found, Kept):
-                    self._slices += 0 if first in self._kept else len(job.slices)
+                    self._slices += 0 if job.name in self._kept else len(job.slices)
                     yield read_solved(found)
                 else:
                     self._keep(job, found)
@@ -222,7 +221,7 @@ class Progress:
         if not self._keeps:
             return
         self._slices += len(job.slices)
-        self._pending[job.slices.start] = solved
+        self._pending[job.name] = solved
         self._bytes += bytes_of(solved)
         if time.monotonic() - self._flushed > _SECONDS or self._bytes > _BYTES:
             self._flush()

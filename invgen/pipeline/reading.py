@@ -62,7 +62,7 @@ class Reading:
     index: tuple[int, ...] | None = option(
         Entries(),
         "Entry of an array that holds several scans along a further axis, energy, echo, time, contrast or "
-        "phase, as in --axes energy,angle,row,column.",
+        "phase, as in --axes energy,angle,row,column: that one alone is reconstructed.",
         panel=_ANY,
     )
     follow_links: bool = option(

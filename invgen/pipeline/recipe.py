@@ -104,6 +104,14 @@ class Recipe:
         "reconstructed, at once, and these are kept.",
         panel=_DATA,
     )
+    frames: slice | None = option(  # noqa: RUF009 (a field)
+        Slices(),
+        "Of an array that holds several scans along a further axis, energy, echo, time, contrast or phase: "
+        "which of them; by default all. Of MRI scans likewise repetitions, by default one. The volume then "
+        "has the axes frame, slice, y, x. Center, weight and scale are chosen on the middle one.",
+        panel=_DATA,
+        scan=("CT", "MRI"),
+    )
     roi: tuple[slice, slice] | None = option(
         Window(),
         "Pixels of the image to keep, rows and columns. The whole image is reconstructed first, since what "
@@ -311,11 +319,11 @@ class Recipe:
         default=0,
     )
     image_format: str | None = option(
-        Choice(("hdf5", "nifti", "dicom", "tiff", "npy", "png"), "FORMAT"),
+        Choice(("hdf5", "nifti", "dicom", "tiff", "npy", "zarr", "png"), "FORMAT"),
         "Format of the output: hdf5, which holds everything; nifti, dicom (a folder of a file for each "
-        "slice), tiff, npy, or of images png; by default what its suffix says, else hdf5. Of complex images "
-        "all but hdf5 and npy hold the modulus. Samples stay in hdf5; others have their standard deviation "
-        "beside the image, in NAME_std.",
+        "slice), tiff, npy, zarr (a folder), or of images png; by default what its suffix says, else hdf5. "
+        "Of complex images all but hdf5, npy and zarr hold the modulus. Samples stay in hdf5; others have "
+        "their standard deviation beside the image, in NAME_std.",
         panel=_DATA,
     )
     settings: Mapping[str, Any] = option(

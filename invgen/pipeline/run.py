@@ -68,6 +68,8 @@ class Summary:
     intervals : (tensor, tensor), or None
         Where no file was written, lower and upper ends of calibrated intervals, each of the shape of the
         images, or of regions (slices, k); NaN for slices that the calibration is not for.
+    frames : range, or None
+        Of an array that holds several scans; the images then have one more axis, the first.
     """
 
     path: Path | None
@@ -84,6 +86,7 @@ class Summary:
     samples: torch.Tensor | None = None
     plausibility: Plausibility | None = None
     intervals: tuple[torch.Tensor, torch.Tensor] | None = None
+    frames: range | None = None
 
 
 @taking(Recipe, Reading)
@@ -175,6 +178,7 @@ def run(
     from invgen.pipeline.calibrations import without_intervals
     from invgen.pipeline.cluster import cluster_of
     from invgen.pipeline.devices import within
+    from invgen.pipeline.frames import opened, refuse_frames
     from invgen.pipeline.jobs import jobs_of, run_jobs, work_on
     from invgen.pipeline.judging import Plausibility
     from invgen.pipeline.progress import Progress
@@ -188,7 +192,7 @@ def run(
     if output is None and resume:
         raise ParameterError("resume goes on with a file that was to be written; give output=...")
     with ExitStack() as stack:
-        scan = reading.open(path)
+        scan, frames = opened(path, reading, recipe)
         stack.callback(scan.close)
         if executor is None:
             stack.enter_context(volumes_in(Path(gettempdir()) if output is None else output.resolve().parent))
@@ -198,17 +202,22 @@ def run(
         if output is not None:
             run_of = identity(path, scan, reading, recipe)
             progress = stack.enter_context(Progress(output, run_of, resume, checkpoint_every, notice))
-        work = work_on(scan, reading, recipe if progress is None else progress.choices or recipe)
+        chosen = recipe if progress is None else progress.choices or recipe
+        work = work_on(scan, reading, chosen if frames is None else frames.recipe(chosen, frames.middle))
+        if frames is not None:
+            work.frame = frames.middle
+            refuse_frames(work)
         slices = select(work.recipe.slices, work.count, "slices")
         if output is not None:
             for each in outputs_of(output, work):
                 check_output(each, path, reading, recipe, *scan.files)
-            check_name(output, work, len(slices))
+            check_name(output, work, len(slices), frames)
         elif recipe.image_format is not None:
             raise ParameterError("image_format is of a file that is written; give output=...")
         cluster = None if executor is None else cluster_of(executor, path, scan, reading, recipe, notice)
         memory: Memory | None = None
-        began, count, middle = time.perf_counter(), len(slices), slices[len(slices) // 2]
+        began, middle = time.perf_counter(), slices[len(slices) // 2]
+        count = len(slices) * (1 if frames is None else len(frames.numbers))
         advance(0, count)
         if recipe.preview:
             notice(_of_the_preview(path, output, reading, recipe, work, slices))
@@ -225,12 +234,14 @@ def run(
             sink = memory = Memory(work, count)
         else:
             progress.settle(work, room)
-            sink = stack.enter_context(file_for(output, path, reading, work, slices, progress.created))
+            sink = stack.enter_context(
+                file_for(output, path, reading, work, slices, progress.created, frames)
+            )
         index = iterations = 0
         psnr: list[float] = []
         plausible: list[Judged] = []
         unbounded: dict[int, str] = {}
-        jobs = jobs_of(path, reading, work, slices)
+        jobs = jobs_of(path, reading, work, slices, frames)
 
         interrupted = stack.enter_context(deferred_interrupts()) if progress is not None else lambda: False
 
@@ -281,7 +292,8 @@ def run(
         statistics=work.statistics | ({"psnr": sum(psnr) / len(psnr)} if psnr else {}),
         iterations=iterations,
         seconds=time.perf_counter() - began,
-        images=None if memory is None else memory.images,
+        images=None if memory is None else memory.images if frames is None else memory.of(frames),
+        frames=None if frames is None else frames.numbers,
         samples=None if memory is None else memory.samples,
         plausibility=verdict,
         intervals=None if memory is None else memory.intervals,

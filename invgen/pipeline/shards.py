@@ -24,7 +24,7 @@ from invgen.pipeline.calibrations import Bounds
 from invgen.pipeline.judging import Judged
 from invgen.pipeline.work import Solved
 
-__all__ = ["Kept", "bytes_of", "firsts_in", "read_solved", "write_shard"]
+__all__ = ["Kept", "bytes_of", "names_in", "read_solved", "write_shard"]
 
 _ABOUT = "about.json"
 
@@ -36,16 +36,16 @@ class Kept:
     Parameters
     ----------
     path : Path
-    first : int
-        The first of the slices, by which they are found in it.
+    name : str
+        Of the slices, by which they are found in it.
     """
 
     path: Path
-    first: int
+    name: str
 
 
-def write_shard(path: Path, results: Mapping[int, Solved]) -> None:
-    """Write results, by the first of their slices.
+def write_shard(path: Path, results: Mapping[str, Solved]) -> None:
+    """Write results, by the names of their slices.
 
     Raises
     ------
@@ -53,25 +53,25 @@ def write_shard(path: Path, results: Mapping[int, Solved]) -> None:
         When the file cannot be written, or the disk is full.
     """
     with atomic_path(path) as beside, zipfile.ZipFile(beside, "w") as archive:
-        archive.writestr(_ABOUT, json.dumps({first: _about(each) for first, each in results.items()}))
-        for first, each in results.items():
-            for name, tensor in _tensors(each).items():
-                with archive.open(f"{first}.{name}.npy", "w", force_zip64=True) as part:
+        archive.writestr(_ABOUT, json.dumps({name: _about(each) for name, each in results.items()}))
+        for name, each in results.items():
+            for what, tensor in _tensors(each).items():
+                with archive.open(f"{name}.{what}.npy", "w", force_zip64=True) as part:
                     array = tensor.detach().contiguous().numpy()
                     np.lib.format.write_array(part, array, version=(1, 0), allow_pickle=False)
 
 
-def firsts_in(path: Path) -> list[int]:
-    """The first slices of the results in a shard, all of which is read and compared with its checksums.
+def names_in(path: Path) -> list[str]:
+    """Names of the slices whose results are in a shard, which is read whole and compared with its checksums.
 
     Empty where it is damaged.
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            firsts = [int(first) for first in json.loads(archive.read(_ABOUT))]
-        for first in firsts:
-            read_solved(Kept(path, first))
-        return firsts
+            names = list(json.loads(archive.read(_ABOUT)))
+        for name in names:
+            read_solved(Kept(path, name))
+        return names
     except MemoryError:
         raise
     except Exception:  # whatever zipfile and json run into in what is damaged
@@ -88,8 +88,8 @@ def read_solved(kept: Kept) -> Solved:
     """
     try:
         with zipfile.ZipFile(kept.path) as archive:
-            about = json.loads(archive.read(_ABOUT))[str(kept.first)]
-            tensors = {name: _tensor(archive, f"{kept.first}.{name}.npy") for name in about["tensors"]}
+            about = json.loads(archive.read(_ABOUT))[kept.name]
+            tensors = {name: _tensor(archive, f"{kept.name}.{name}.npy") for name in about["tensors"]}
         return _solved(about, tensors)
     except MemoryError:
         raise

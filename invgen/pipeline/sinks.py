@@ -15,6 +15,7 @@ from invgen.core.errors import FileError
 from invgen.io import IMAGE_FORMATS, ReconstructionWriter, bytes_per_pixel, format_of
 from invgen.io.formats.npy import aside
 from invgen.io.formats.volume import SliceWriter, Volume, provenance
+from invgen.pipeline.frames import Frames
 from invgen.pipeline.imaging import Restoration
 from invgen.pipeline.outputs import require_room
 from invgen.pipeline.reading import Reading
@@ -23,8 +24,8 @@ from invgen.pipeline.work import Work
 
 __all__ = ["Memory", "Sink", "check_name", "file_for", "outputs_of", "require_room_for"]
 
-#: Formats of which one file has all.
-_ALONE = (None, "hdf5", "png")
+#: Formats of which one file has all, and those with an axis of frames.
+_ALONE, _OF_FRAMES = (None, "hdf5", "png"), (None, "hdf5", "npy", "zarr")
 
 
 class Sink(Protocol):
@@ -76,6 +77,10 @@ class Memory:
         self.images[index] = image
         if self.samples is not None and samples is not None:
             self.samples[:, index] = samples
+
+    def of(self, frames: Frames) -> torch.Tensor:
+        """The images of each frame, (frames, slices, H, W)."""
+        return self.images.unflatten(0, (len(frames.numbers), -1))
 
     def judge(self, index: int, p_values: Mapping[str, float], shown: torch.Tensor | None) -> None:
         """Keep a map; p-values are in the summary."""
@@ -146,7 +151,7 @@ def deviation_of(output: Path) -> Path:
     return output.with_name(f"{name}_std{dot}{suffixes}")
 
 
-def check_name(output: Path, work: Work, count: int) -> None:
+def check_name(output: Path, work: Work, count: int, frames: Frames | None = None) -> None:
     """Refuse a name, or a format, to which this work is not written.
 
     Raises
@@ -164,6 +169,8 @@ def check_name(output: Path, work: Work, count: int) -> None:
         )
     if form not in (None, "hdf5") and work.intervals is not None:
         raise FileError(f"{output}: intervals (--calibration) are written to HDF5; give a name with .h5.")
+    if frames is not None and form not in _OF_FRAMES:
+        raise FileError(f"{output}: several frames are written to a .h5, .npy or .zarr file.")
     if form is not None and (writer := IMAGE_FORMATS[form].writer) is not None:
         writer.check(output, count)
 
@@ -187,7 +194,13 @@ def require_room_for(output: Path, work: Work, count: int) -> bool:
 
 
 def file_for(
-    output: Path, path: Path, reading: Reading, work: Work, slices: range, created: str
+    output: Path,
+    path: Path,
+    reading: Reading,
+    work: Work,
+    slices: range,
+    created: str,
+    frames: Frames | None = None,
 ) -> AbstractContextManager[Sink]:
     """The file of slices of a scan, or of images, with what a repetition needs where the format holds it.
 
@@ -195,12 +208,14 @@ def file_for(
     """
     recipe, placement = work.recipe, work.placed(slices)
     settings = settings_of(path, output, reading, recipe, slices)
+    count = None if frames is None else len(frames.numbers)
     form = format_of(output, recipe.image_format)
     writer = IMAGE_FORMATS[form or "hdf5"].writer
     if writer is None:
         return ReconstructionWriter(
             output,
             slices=len(slices),
+            frames=count,
             image_shape=work.shape,
             pixel_size=work.pixel_size,
             unit=work.unit,
@@ -220,6 +235,7 @@ def file_for(
         work.modality,
         work.complex,
         provenance(path.resolve(), settings, created),
+        frames=count,
     )
     images = writer(output, volume)
     if not _has_deviation(form, work):

@@ -31,9 +31,10 @@ from invgen.problem import Problem
 from invgen.reconstruction import Reconstruction
 from invgen.solvers.base import Solver, State
 from invgen.solvers.checkpoint import Checkpoints
+from invgen.solvers.direct.base import DirectSolver
 from invgen.solvers.methods import Method, find
 
-__all__ = ["Notice", "Part", "Read", "Solved", "Work", "named"]
+__all__ = ["Notice", "Part", "Read", "Solved", "Work", "name_of", "named"]
 
 #: Called with the part of a piece of work that is done, from 0 to 1.
 Part = Callable[[float], None]
@@ -146,9 +147,12 @@ class Work(ABC):
     unit : str
     remarks : tuple of str
         What is reported of every slice.
+    frame : int or None
+        Which one the scan is, of several in its file.
     """
 
     count: int
+    frame: int | None = None
     remarks: tuple[str, ...] = ()
     #: What DICOM calls such scans; "image" of images.
     modality: Literal["CT", "MR", "image"]
@@ -184,6 +188,10 @@ class Work(ABC):
     def method(self) -> Method:
         """The method of the recipe."""
         return find(str(self.recipe.solver), self._geometry)
+
+    def follow(self, other: Work) -> None:
+        """Take over what was prepared of another frame of the scan, by the same recipe."""
+        self._solver, self.checkpoints = other._solver, other.checkpoints
 
     @abstractmethod
     def first(self, row: int, notice: Notice) -> Problem:
@@ -221,6 +229,14 @@ class Work(ABC):
     @abstractmethod
     def groups(self, slices: range) -> Iterator[range]:
         """Slices that are reconstructed together, in their order."""
+
+    @property
+    def at_once(self) -> int:
+        """On a CPU, how many groups of slices are computed beside one another, each on a thread of its own.
+
+        One, on all threads, is computed while the next is read; zero where there is no memory for the next.
+        """
+        return 0 if self.volume else 1
 
     @abstractmethod
     def read(self, slices: range) -> Read:
@@ -332,6 +348,8 @@ class Work(ABC):
     ) -> Reconstruction:
         """Solve the problem of slices, from an image to start at, or draw samples of its posterior."""
         solver, samples, seed = self.solver(problem), self.recipe.samples or 1, self.recipe.seed
+        if isinstance(solver, DirectSolver):
+            return self._assessed(problem, solver.estimate(problem))
         start = self._start(problem) if start is None else start
 
         def drawn(device: torch.device, seeds: range, part: Part) -> Reconstruction:
@@ -347,7 +365,7 @@ class Work(ABC):
             x0 = None if start is None else start.to(device)
             kept = self.checkpoints if solver.iterations > 1 else None
             if kept is not None:
-                kept = replace(kept, path=kept.path / f"{slices.start}-{seeds.start}.state")
+                kept = replace(kept, path=kept.path / f"{name_of(slices, self.frame)}-{seeds.start}.state")
             return solver(
                 own, x0=x0, samples=len(seeds), seed=seeds.start, callback=callback, checkpoint=kept
             )
@@ -433,6 +451,11 @@ def _joined(parts: list[Reconstruction]) -> Reconstruction:
     assert first.samples is not None, "samplers draw them"
     samples = torch.cat([part.samples.to(first.x.device) for part in parts if part.samples is not None])
     return replace(first, x=samples.mean(0), samples=samples, std=samples.std(0))
+
+
+def name_of(slices: range, frame: int | None) -> str:
+    """What files of progress call slices that are reconstructed together: the first of them, of its frame."""
+    return str(slices.start) if frame is None else f"{frame}-{slices.start}"
 
 
 @contextmanager

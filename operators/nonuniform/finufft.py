@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from threading import Lock
+from collections import deque
 
 import torch
 
@@ -27,8 +27,7 @@ class Finufft:
     def __init__(self, shape: tuple[int, ...], points: torch.Tensor, like: torch.Tensor) -> None:
         self._shape, self._dtype = shape, like.dtype
         self._points = points.to(like.dtype.to_real())
-        self._lock = Lock()
-        self._plans: dict[int, FineGrid] = {}
+        self._idle: dict[int, deque[FineGrid]] = {1: deque(), 2: deque()}
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Complex images (batch, *shape) to values at the points, (batch, M)."""
@@ -40,12 +39,18 @@ class Finufft:
 
     def _execute(self, kind: int, data: torch.Tensor, result: torch.Tensor) -> torch.Tensor:
         def transform() -> None:
-            with self._lock:  # a plan is not for two threads at once
-                if kind not in self._plans:
-                    self._plans[kind] = FineGrid(kind, self._shape, self._points, self._dtype)
-                # one transform at a time makes a batch equal to its elements to the bit
-                for one, out in zip(data, result, strict=True):
-                    self._plans[kind](one, out)
+            plan = self._plan(kind)
+            # one transform at a time makes a batch equal to its elements to the bit
+            for one, out in zip(data, result, strict=True):
+                plan(one, out)
+            self._idle[kind].append(plan)
 
         apart_from_openmp(transform)
         return result
+
+    def _plan(self, kind: int) -> FineGrid:
+        """A plan that no other thread uses: one is not for two at once."""
+        try:
+            return self._idle[kind].pop()
+        except IndexError:
+            return FineGrid(kind, self._shape, self._points, self._dtype)

@@ -7,7 +7,9 @@ from typing import ClassVar
 
 import torch
 
+from invgen.core.errors import DivergenceError
 from invgen.problem import Problem
+from invgen.reconstruction import Reconstruction
 from invgen.solvers.base import Solver
 from invgen.solvers.state import State
 
@@ -34,6 +36,21 @@ class DirectSolver(Solver):
     def image(self, problem: Problem) -> torch.Tensor:
         """The image, shape (*batch, *image_shape)."""
         raise NotImplementedError
+
+    @torch.no_grad()
+    def estimate(self, problem: Problem) -> Reconstruction:
+        """The reconstruction of a call without its history, the residual of which takes a projection.
+
+        Raises
+        ------
+        DataError, CapabilityError, DivergenceError
+            As a call does.
+        """
+        self._checked_call(problem, 1, 0)
+        x = self.confined(problem, self.image(problem))
+        if not bool(torch.isfinite(problem.operator.domain.norm(x)).all()):
+            raise DivergenceError(f"{self.name} diverged: the image is not finite. {self.remedy}")
+        return Reconstruction(x, stats={"solver": self.name, "iterations": 1})
 
     def steps(self, problem: Problem, prepared: None, state: State) -> Iterator[State]:
         """Yield the one image; the start plays no role."""

@@ -528,3 +528,8 @@ def test_what_a_lost_worker_has_written_is_not_computed_again(scans, tmp_path, m
     monkeypatch.setattr(SliceBySlice, "compute", lambda self, read, part: pytest.fail("it is computed again"))
     assert chunks.solve(job, run, place) == first
     chunks.end(run)
+
+
+def test_previews_and_windows_of_a_cluster(reconstructed, client):
+    given = {"preview": True, "roi": (slice(1, 9), slice(2, None))}
+    assert_same(reconstructed("parallel", executor=client, **given), reconstructed("parallel", **given))

@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import signal
+import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
@@ -25,7 +26,7 @@ from invgen.core.errors import FileError, ParameterError
 from invgen.pipeline import progress
 from invgen.pipeline.ct import SliceBySlice
 from invgen.pipeline.place import Place, folder_of
-from invgen.pipeline.shards import Kept, firsts_in, read_solved
+from invgen.pipeline.shards import Kept, names_in, read_solved
 from invgen.pipeline.work import Work
 
 
@@ -153,11 +154,11 @@ def test_any_changed_byte_of_a_shard_is_noticed_or_changes_nothing(run, tmp_path
     killed(lambda: run("samples", tmp_path), tmp_path, after=1)
     (shard,) = folder_of(tmp_path / "image.h5").glob("*.npz")
     whole = shard.read_bytes()
-    kept = Kept(shard, 0)
+    kept = Kept(shard, "0")
     expected = read_solved(kept)
     for place in np.random.default_rng(0).integers(0, len(whole), 60):
         damage(shard, place)
-        if firsts_in(shard):
+        if names_in(shard):
             found = read_solved(kept)
             assert torch.equal(found.images, expected.images)
             assert torch.equal(found.samples, expected.samples)
@@ -231,34 +232,42 @@ def test_the_folder_of_a_run_at_work_is_its_own(run, tmp_path):
     assert list(content(tmp_path)) == ["image.h5"]
 
 
+@pytest.mark.parametrize("beside", [0, 2])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_a_run_in_an_iteration_from_which_it_goes_on(run, tmp_path, number, monkeypatch):
+def test_a_signal_ends_a_run_in_an_iteration_from_which_it_goes_on(
+    run, tmp_path, number, beside, monkeypatch
+):
+    """One slice after another, and two beside one another."""
+    monkeypatch.setattr(SliceBySlice, "at_once", beside)
     run("tv", tmp_path)
     undisturbed = content(tmp_path)
     cleared(tmp_path)
+    plain, parts = SliceBySlice.compute, dict.fromkeys(range(4), 0)
 
-    def stop(done, total):
-        if 1.3 < done < 1.7:
-            os.kill(os.getpid(), number)
+    def stopped(self, read, part):
+        def own(fraction):
+            (row,) = read.slices
+            parts[row] += 1
+            part(fraction)
+            if row == 1 and parts[row] == 2:
+                os.kill(os.getpid(), number)
+                while True:
+                    time.sleep(0.01)
+                    part(fraction)
 
+        return plain(self, read, own)
+
+    monkeypatch.setattr(SliceBySlice, "compute", stopped)
     before = signal.signal(number, signal.default_int_handler)
     try:
-        with pytest.raises(KeyboardInterrupt, match=r"Stopped. 1 of 4 slices of .* the same command goes on"):
-            run("tv", tmp_path, advance=stop)
+        with pytest.raises(KeyboardInterrupt, match=r"Stopped. \d of 4 slices of .* goes on with"):
+            run("tv", tmp_path)
     finally:
         signal.signal(number, before)
     assert list(folder_of(tmp_path / "image.h5").glob("1-*.state"))
-    begun, plain = [], SliceBySlice.compute
-
-    def compute(self, read, part):
-        fractions = []
-        result = plain(self, read, lambda done: (fractions.append(done), part(done)))
-        begun.append((read.slices.start, len(fractions)))
-        return result
-
-    monkeypatch.setattr(SliceBySlice, "compute", compute)
+    parts[1] = 10  # it is stopped no more
     run("tv", tmp_path, resume=True)
-    assert begun == [(1, 3), (2, 5), (3, 5)]
+    assert parts[1] == 10 + 3
     assert content(tmp_path) == undisturbed
 
 

@@ -111,23 +111,14 @@ def _mean(projections: Projections, air: torch.Tensor) -> tuple[torch.Tensor, to
 
 def _both_edges(projections: Projections) -> torch.Tensor | None:
     """Columns at either edge that are air in every view; None where an edge has none, or noise is unknown."""
+    from invgen.io.ct.sweeps import deviations
+
     if projections.std is None or projections.views < 3:
         return None
     columns, width = projections.columns, max(2, math.ceil(_EDGE * projections.columns))
     place = torch.arange(columns)
     left, right = place < width, place >= columns - width
     both = left | right
-    beam, _ = _mean(projections, both)
-    ratio = projections.data.double() / beam.clamp(min=1e-6)[:, None]
-    noise = projections.std.double() / beam.clamp(min=1e-6)[:, None]
-    deviation = (ratio - 1) / torch.where(noise.isfinite(), noise, math.inf)
-    # the flats' noise is common to all views: a column's mean deviates by less than a ray does
-    level = deviation.mean(0).abs() < 1
-    clear = (deviation > -_SIGMAS).all(0)
-    air = level & clear
-    # an edge that the object reaches differs from the other one, or from column to column
-    if not bool(air[both].all()):
-        return None
     first, second = (_mean(projections, side) for side in (left, right))
     if min(float(first[0].min()), float(second[0].min())) < _DIMMEST:
         return None
@@ -135,6 +126,16 @@ def _both_edges(projections: Projections) -> torch.Tensor | None:
         return None
     apart = (first[0] - second[0]) / (first[1].square() + second[1].square()).sqrt().clamp(min=1e-12)
     if float((apart - apart.mean()).square().mean()) > 1 + _SIGMAS * math.sqrt(2 / projections.views):
+        return None
+    # the flats' noise is common to all views: a column's mean deviates by less than a ray does
+    beam, _ = _mean(projections, both)
+    sums = torch.zeros(columns, dtype=torch.float64)
+    least = torch.full_like(sums, math.inf)
+    rays = (projections.data.contiguous(), projections.std.contiguous())
+    deviations(*(each.numpy() for each in (*rays, beam, sums, least)))
+    air = ((sums / projections.views).abs() < 1) & (least > -_SIGMAS)
+    # an edge that the object reaches differs from the other one, or from column to column
+    if not bool(air[both].all()):
         return None
     # from each edge on, as far as the air goes
     return (air.long().cumprod(0) + air.flip(0).long().cumprod(0).flip(0)) > 0

@@ -35,19 +35,15 @@ class DropBadFrames:
 
     def __call__(self, projections: Projections) -> Projections:
         """Leave out the bad frames."""
-        data = projections.data
-        lost = ~torch.isfinite(data).any(1)
-        require_finite(data.masked_fill(lost[:, None], 0), "projections", "view")
-        constant = ~lost & (data == data[:, :1]).all(1)
+        mean, lost, constant = _of_frames(projections.data)
         cone = projections.beam is not None and projections.beam.kind == "cone"
         if projections.quantity == "absorption" and (cone or (constant | lost).all()):
             constant = torch.zeros_like(constant)  # air: of a slice, or where a cone passes the object by
         bad = lost | constant
         odd = torch.zeros_like(bad)
         if projections.quantity != "absorption" and (~bad).sum() >= 3:
-            mean = data[~bad].double().mean(1)
-            around = median_filter(mean[:, None], 7, 0)[:, 0]
-            odd[~bad] = (mean - around).abs() > self.tolerance * around.abs()
+            around = median_filter(mean[~bad, None], 7, 0)[:, 0]
+            odd[~bad] = (mean[~bad] - around).abs() > self.tolerance * around.abs()
             bad = bad | odd
         if bad.sum() > len(bad) // 2:
             raise DataError(
@@ -62,6 +58,24 @@ class DropBadFrames:
             f"left out {int(bad.sum())} of {len(bad)} frames ({int(lost.sum())} not finite, "
             f"{int(constant.sum())} constant, {int(odd.sum())} of odd intensity), first views {which}"
         )
+
+
+def _of_frames(data: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Mean of each frame, which of them are not finite throughout, and which are constant.
+
+    Raises
+    ------
+    DataError
+        Where a part of a frame is not finite.
+    """
+    from invgen.io.ct.sweeps import looked_at
+
+    mean = torch.empty(len(data), dtype=torch.float64)
+    some, every, constant = (torch.empty(len(data), dtype=torch.bool) for _ in range(3))
+    looked_at(*(each.contiguous().numpy() for each in (data, mean, some, every, constant)))
+    if bool((some & ~every).any()):
+        require_finite(data.masked_fill(~some[:, None], 0), "projections", "view")
+    return mean, ~some, some & constant
 
 
 @dataclass(frozen=True)
@@ -125,15 +139,17 @@ class Zingers:
 
     def __call__(self, projections: Projections) -> Projections:
         """Mark and fill the zingers."""
+        from invgen.io.ct.sweeps import too_bright
+
         require(projections, "Zingers", "transmission")
         data = projections.data
         if projections.views < 3:
             return projections
-        around = torch.maximum(median_filter(data, 5, 0), median_filter(data, 5, 1))
         limit = torch.full_like(data, self.threshold)
         if projections.std is not None:
             limit = torch.maximum(limit, 8 * projections.std)
-        zingers = data - around > limit
+        zingers = torch.empty(data.shape, dtype=torch.bool)
+        too_bright(*(each.contiguous().numpy() for each in (data, limit)), zingers.numpy())
         count = int(zingers.sum())
         if count == 0:
             return projections

@@ -53,6 +53,8 @@ class FlatField:
 
     def __call__(self, projections: Projections) -> Projections:
         """Divide."""
+        from invgen.io.ct.sweeps import divided
+
         if self.method not in _NAMES:
             raise ParameterError(
                 f'FlatField expects method "clipped", "median" or "mean"; got {self.method!r}.'
@@ -83,22 +85,33 @@ class FlatField:
             gain, origin = 1.0, _ASSUMED
 
         dead = dead | (flat - dark <= 0)
-        span = torch.where(flat - dark > 0, flat - dark, 1.0)
-        counts = projections.data.double() - dark
-        ratio = counts / span
+        stored = projections.data.float().contiguous()
+        ratio, std, counts = (torch.empty_like(stored) for _ in range(3))
+        read = _read_variance(darks)
+        divided(
+            stored.numpy(),
+            dark.numpy(),
+            flat.reshape(-1, projections.columns).numpy(),
+            reduction.double().reshape(-1).numpy(),
+            float(gain),
+            read,
+            0.0 if darks is None else self._reduction(len(darks)) * read,
+            *(each.numpy() for each in (ratio, std, counts)),
+        )
+        span = torch.where(flat > dark, flat - dark, 1.0)
         out = replace(
             projections,
-            data=ratio.float(),
-            std=(self._variance(counts, span, gain, reduction, darks).sqrt() / span).float(),
+            data=ratio,
+            std=std,
             quantity="transmission",
             flats=None,
             darks=None,
             times=None,
             saturation=None,
             quanta=Quanta(
-                (counts / gain).float(),
-                (span / gain).expand_as(counts).float(),
-                torch.full_like(counts, _read_variance(darks) / gain**2).float(),
+                counts,
+                (span / gain).float().expand_as(counts),
+                torch.tensor(read / gain**2, dtype=torch.float32).expand_as(counts),
             ),
         ).with_dead(dead)
         less = "no dark fields, taken as zero" if darks is None else f"less that of {len(darks)} dark fields"
@@ -141,22 +154,6 @@ class FlatField:
             f"flat fields interpolated in time between the {_NAMES[self.method]}s of {len(groups)} groups "
             f"({counts})",
         )
-
-    def _variance(
-        self,
-        counts: torch.Tensor,
-        span: torch.Tensor,
-        gain: float,
-        reduction: torch.Tensor,
-        darks: torch.Tensor | None,
-    ) -> torch.Tensor:
-        """Variance of ``(F - D) T``, shape (views, columns)."""
-        read = _read_variance(darks)
-        ratio = counts / span
-        of_counts = gain * counts.clamp(min=gain) + read
-        of_flat = reduction * (gain * span + read)
-        of_dark = 0.0 if darks is None else self._reduction(len(darks)) * read
-        return of_counts + ratio**2 * of_flat + (1 - ratio) ** 2 * of_dark
 
     def _reduction(self, frames: int) -> float:
         """Variance of the combination of frames, relative to that of one."""
@@ -313,22 +310,25 @@ class MinusLog:
 
     def __call__(self, projections: Projections) -> Projections:
         """Take the logarithm."""
+        from invgen.io.ct.sweeps import raised
+
         if not self.floor > 0:
             raise ParameterError(f"MinusLog expects a positive floor; got {self.floor}.")
         require(projections, "MinusLog", "transmission")
         data, std = projections.data, projections.std
-        floor = torch.full_like(data, self.floor)
-        if std is not None:
-            floor = torch.where(torch.isfinite(std), floor.maximum(std), floor)
-        low = data < floor
-        raised = data.maximum(floor)
-        out = replace(
-            projections,
-            data=-raised.log(),
-            std=None if std is None else std / raised,
-            quantity="absorption",
-        )
+        if std is None:
+            low = int((data < self.floor).sum())
+            positive = data.clamp(min=self.floor)
+        else:
+            data = data.contiguous()
+            positive, relative = torch.empty_like(data), torch.empty_like(data)
+            low = raised(
+                data.numpy(), std.contiguous().numpy(), self.floor, positive.numpy(), relative.numpy()
+            )
+            std = relative
+        lines = positive.log_().neg_()
+        out = replace(projections, data=lines, std=std, quantity="absorption")
         return out.reported(
-            f"took minus the logarithm: line integrals {out.data.min():.3g} to {out.data.max():.3g}; "
-            f"{int(low.sum())} rays were raised to the floor"
+            f"took minus the logarithm: line integrals {lines.min():.3g} to {lines.max():.3g}; "
+            f"{low} rays were raised to the floor"
         )

@@ -67,7 +67,10 @@ class Quanta:
     @property
     def are_few(self) -> bool:
         """Whether some rays have so few quanta that their logarithm is biased."""
-        return self.fewest < _FEW
+        # how many lie below decides, unless the quantile is between the last of them and the next
+        counts = self.counts if bool((self.open > 0).all()) else self.counts[self.open > 0]
+        fewer, place = int((counts < _FEW).sum()), math.floor(_SOME * (counts.numel() - 1))
+        return self.fewest < _FEW if fewer == place + 1 else fewer > place
 
     def line_integrals(self) -> torch.Tensor:
         """Line integrals of quanta averaged over so many neighbors that their sum is well above its noise.

@@ -47,13 +47,13 @@ def joined(rows: Sequence[Projections]) -> Projections:
     dead = None
     if any(row.dead is not None for row in members):
         alive = torch.zeros(out.data.shape, dtype=torch.bool)
-        dead = torch.stack([alive if row.dead is None else row.dead for row in members], -1)
-    std = torch.stack(stds, -1) if len(stds) == len(rows) else None
-    data, std, none = averaged(torch.stack([row.data for row in members], -1), std, dead, len(rows))
+        dead = _beside([alive if row.dead is None else row.dead for row in members])
+    std = _beside(stds) if len(stds) == len(rows) else None
+    data, std, none = averaged(_beside([row.data for row in members]), std, dead, len(rows))
     counted = [row.quanta for row in members if row.quanta is not None]
     quanta = None
     if len(counted) == len(rows):
-        quanta = summed(Quanta.joined(counted, lambda parts: torch.stack(parts, -1)), dead, len(rows))
+        quanta = summed(Quanta.joined(counted, _beside), dead, len(rows))
     out = replace(
         out,
         data=data[..., 0],
@@ -66,6 +66,11 @@ def joined(rows: Sequence[Projections]) -> Projections:
     if lost:
         out = out.reported(f"left out {lost} more frames, which are bad in other rows")
     return out.reported(f"averaged {len(rows)} rows into one")
+
+
+def _beside(rows: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Rows along a last axis, each in memory of its own, which takes a fraction of the time."""
+    return torch.stack(list(rows)).movedim(0, -1)
 
 
 def _index(row: Projections) -> torch.Tensor:

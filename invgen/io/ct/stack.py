@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import numpy as np
 
 from invgen.core.errors import DataError, FileError, ParameterError
+from invgen.core.memory import memory_left
 from invgen.core.text import brief, printable, quoted
 from invgen.io.entries import chosen_entry, split_axes
 
@@ -28,6 +30,8 @@ _NAMES = {
 }
 _MAX_RAYS = 2**31  # of one slice: 8 GB in float32, far beyond any detector and turntable
 _READ_AHEAD = 2**24  # bytes
+_NEAR = 4  # rows after the last one that count as the next: threads take turns
+_SHARE = 16  # of the memory that is left, what is read at once of chunks that hold more rows
 
 
 def parse_axes(axes: str, shape: tuple[int, ...], what: str) -> tuple[str, ...]:
@@ -142,18 +146,32 @@ class Stack:
             )
         self.dtype = array.dtype
         self._array, self.axes = array, axes
-        self._block: tuple[int, np.ndarray] | None = None  # the rows read last, and the first of them
+        self._lock, self._last = Lock(), -_NEAR - 1
+        self._blocks: list[tuple[range, np.ndarray]] = []  # rows that were read last
 
     def read(self, row: int) -> np.ndarray:
-        """One row of all frames, shape (frames, columns): one hyperslab of the file."""
+        """One row of all frames, shape (frames, columns), from any thread: one hyperslab of the file.
+
+        Rows that lie in the same chunks are read with it, and so are the next ones where one row after
+        another is asked for: few reads of long runs take less time than many of short ones.
+        """
         if "row" not in self.axes:
             return self._in_order(self._read(()))
-        depth = self._rows_per_read()
-        start = row // depth * depth
-        if self._block is None or self._block[0] != start:
-            index = tuple(slice(start, start + depth) if name == "row" else slice(None) for name in self.axes)
-            self._block = start, self._read(index)
-        return self._in_order(self._block[1].take(row - start, axis=self.axes.index("row")))
+        with self._lock:
+            rows, block = self._block_of(row)
+            self._last = row
+        return self._in_order(block.take(row - rows.start, axis=self.axes.index("row")))
+
+    def _block_of(self, row: int) -> tuple[range, np.ndarray]:
+        """Rows that were read together, this one among them."""
+        for each in self._blocks:
+            if row in each[0]:
+                return each
+        rows = self._rows_with(row)
+        del self._blocks[:-1]  # another thread may be behind by one
+        index = tuple(slice(rows.start, rows.stop) if name == "row" else slice(None) for name in self.axes)
+        self._blocks.append((rows, self._read(index)))
+        return self._blocks[-1]
 
     def _read(self, index: tuple[slice, ...]) -> np.ndarray:
         try:
@@ -166,13 +184,20 @@ class Stack:
         frames = block[None] if "angle" not in axes else block if axes[0] == "angle" else block.T
         return frames[:, ::-1] if self.mirrored else frames
 
-    def _rows_per_read(self) -> int:
-        """Rows of one chunk, as far as memory allows: each read of a row would unpack the whole chunk."""
+    def _rows_with(self, row: int) -> range:
+        """Rows to read at once.
+
+        Those of a chunk, as far as memory allows: each read would unpack the whole chunk. Without chunks this
+        one, and where rows around were asked for before, those that follow.
+        """
+        row_bytes = self.frames * self.columns * self.dtype.itemsize
+        few = max(1, _READ_AHEAD // row_bytes)
         chunks = getattr(self._array, "chunks", None)
         if chunks is None:
-            return 1
-        row_bytes = self.frames * self.columns * self.dtype.itemsize
-        return max(1, min(chunks[self.axes.index("row")], _READ_AHEAD // row_bytes))
+            return range(row, min(row + few if 0 < row - self._last <= _NEAR else row + 1, self.rows))
+        depth, most = chunks[self.axes.index("row")], memory_left() // (_SHARE * row_bytes)
+        depth = max(1, min(depth, max(few, most)))
+        return range(row // depth * depth, min(row // depth * depth + depth, self.rows))
 
 
 @dataclass(frozen=True)

@@ -55,27 +55,30 @@ def truncation(projections: Projections, columns: slice = slice(None)) -> Trunca
         True where more than 1 % of the views are truncated; as text it says so.
     """
     require(projections, "truncation", "absorption")
-    data = projections.data.double()
-    limit = _LEVEL * float(data.amax(1).quantile(0.5))
+    data, std = projections.data, projections.std
+    limit = _LEVEL * float(data.amax(1).double().quantile(0.5))
     data = data[:, columns]
     width = max(1, data.shape[1] // 100)
     if limit <= 0 or data.shape[1] < 2 * width:
         return Truncation(0.0, 0.0)
-    std = projections.std
-    if std is not None:  # a dead ray is filled from its neighbors, and has their noise
-        std = torch.where(std.isfinite(), std, std.median()).double()[:, columns]
-    return Truncation(
-        _cut(data, std, width, limit), _cut(data.flip(1), None if std is None else std.flip(1), width, limit)
-    )
+    left, right = data[:, : 2 * width].double(), data[:, -2 * width :].flip(1).double()
+    if std is None:
+        return Truncation(_cut(left, None, width, limit), _cut(right, None, width, limit))
+    sides = [std[:, columns][:, :width], std[:, columns][:, -width:].flip(1)]
+    if not all(bool(side.isfinite().all()) for side in sides):
+        # a dead ray is filled from its neighbors, and has their noise
+        usual = std.median()
+        sides = [torch.where(side.isfinite(), side, usual) for side in sides]
+    return Truncation(*(_cut(*each, width, limit) for each in zip((left, right), sides, strict=True)))
 
 
 def _cut(data: torch.Tensor, std: torch.Tensor | None, width: int, limit: float) -> float:
-    """Fraction of the views that are cut at the left edge, bins being `width` columns wide."""
-    outer, inner = data[:, :width].mean(1), data[:, width : 2 * width].mean(1)
+    """Fraction of the views that are cut at an edge, from the outermost column, bins of `width` columns."""
+    outer, inner = data[:, :width].mean(1), data[:, width:].mean(1)
     if std is None:  # from view to view the object changes smoothly and the noise does not
         noise = _NORMAL * outer.diff(n=2).abs().median() if len(outer) > 2 else outer.new_zeros(())
     else:
-        noise = std[:, :width].square().mean(1).sqrt() / math.sqrt(width)
+        noise = std.double().square().mean(1).sqrt() / math.sqrt(width)
     at_edge = (1.5 * outer.square() - 0.5 * inner.square()).clamp(min=0).sqrt()
     clear = torch.clamp(_SIGMAS * noise, min=limit)
     return float(((outer > clear) & (at_edge > clear)).double().mean())

@@ -22,6 +22,8 @@ def aside(path: Path) -> Path:
 class NpyWriter(SliceWriter):
     """Write images as they are, (n, H, W), in color (n, H, W, 3), a single one (H, W); complex ones complex.
 
+    Several frames have an axis before all others.
+
     Spacing, orientation, units and settings have no place in such a file: those of scans stand in
     ``<name>.json``.
     """
@@ -32,7 +34,9 @@ class NpyWriter(SliceWriter):
         if self._volume.modality != "image":
             stack.enter_context(atomic_path(aside(self._path))).write_text(self._volume.description)
         file, shape = self._beside(stack), self._volume.stored_shape
-        if self._volume.slices > 1 or len(shape) == 3:
+        if self._volume.frames is not None:
+            shape = (self._volume.frames, self._volume.slices, *shape)
+        elif self._volume.slices > 1 or len(shape) == 3:
             shape = (self._volume.slices, *shape)
         header = {"descr": self._dtype.str, "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)

@@ -68,6 +68,8 @@ class Volume:
         As of `provenance`.
     quantity : str
         What the values are: the image, or the deviation of its samples.
+    frames : int or None
+        Of several, each of so many slices, the images come one after another.
     """
 
     slices: int
@@ -77,6 +79,12 @@ class Volume:
     complex: bool
     origin: dict[str, str]
     quantity: str = "image"
+    frames: int | None = None
+
+    @property
+    def count(self) -> int:
+        """Number of images."""
+        return self.slices * (self.frames or 1)
 
     @property
     def stored_shape(self) -> tuple[int, ...]:
@@ -146,8 +154,11 @@ class SliceWriter(ABC):
         return 8 if complex and cls.holds_complex else 4
 
     @abstractmethod
-    def _open(self, stack: ExitStack) -> tuple[BinaryIO, int]:
-        """Open the file, which `stack` closes, write what precedes the numbers; and where they begin."""
+    def _open(self, stack: ExitStack) -> tuple[BinaryIO, int] | None:
+        """Open the file, which `stack` closes, write what precedes the numbers; and where they begin.
+
+        None of formats in which they do not lie one after another, which have a `_put` of their own.
+        """
 
     def _finish(self) -> None:  # noqa: B027 (most formats need no more)
         """Complete the file, once all numbers are there."""
@@ -171,7 +182,8 @@ class SliceWriter(ABC):
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            self._numbers, self._start = self._open(stack)
+            if (opened := self._open(stack)) is not None:
+                self._numbers, self._start = opened
             self._stack = stack.pop_all()
         return self
 
@@ -190,9 +202,9 @@ class SliceWriter(ABC):
         report: tuple[str, ...] = (),
         samples: torch.Tensor | None = None,
     ) -> None:
-        """Write an image (H, W) or (3, H, W); report and samples have no place in such a file."""
+        """Write an image (H, W) or (3, H, W); samples have no place in such a file, in most no report."""
         values = image.detach().cpu().numpy()
-        shape, count = self._volume.image_shape, self._volume.slices
+        shape, count = self._volume.image_shape, self._volume.count
         if values.shape != shape or not is_count(index, count - 1, least=0):
             raise ParameterError(
                 f"expected slice 0 to {count - 1} of shape {shape}; "
@@ -202,19 +214,22 @@ class SliceWriter(ABC):
             values = np.abs(values)
         if values.ndim == 3:
             values = np.moveaxis(values, 0, -1)
-        values = np.ascontiguousarray(values, dtype=self._dtype)
+        self._put(index, np.ascontiguousarray(values, dtype=self._dtype), report)
+        self._written.add(index)
+
+    def _put(self, index: int, values: np.ndarray, report: tuple[str, ...]) -> None:
+        """Write the numbers of an image."""
         self._numbers.seek(self._start + index * values.nbytes)
         _write_all(self._numbers, values)
-        self._written.add(index)
 
     def __exit__(self, kind, error, traceback) -> None:
         if error is not None:
             self._stack.__exit__(kind, error, traceback)
             return
         with self._stack:
-            if missing := self._volume.slices - len(self._written):
+            if missing := self._volume.count - len(self._written):
                 raise FileError(
-                    f"{self._path} was not written: {missing} of {self._volume.slices} slices are missing."
+                    f"{self._path} was not written: {missing} of {self._volume.count} slices are missing."
                 )
             self._finish()
 
