@@ -19,6 +19,7 @@ from invgen.pipeline.previews import previewed
 from invgen.pipeline.reading import Reading
 from invgen.pipeline.recipe import Recipe
 from invgen.pipeline.work import Part, Read, Solved, Work, name_of
+from invgen.solvers.checkpoint import Checkpoints
 
 __all__ = ["Advance", "Job", "jobs_of", "run_here", "run_jobs", "run_on", "work_on"]
 
@@ -116,11 +117,12 @@ def run_jobs(jobs: Sequence[Job], work: Work, advance: Advance) -> Generator[Sol
         return run_on([work], jobs, advance)
     if len(jobs) < len(devices) and work.recipe.samples is not None:  # samples are drawn on all of them
         return run_here(jobs, work, advance)
-    return _run_apart([str(device) for device in devices[: len(jobs)]], jobs, advance)
+    names = [str(device) for device in devices[: len(jobs)]]
+    return _run_apart(names, jobs, advance, work.checkpoints)
 
 
 def _run_apart(
-    devices: Sequence[str], jobs: Sequence[Job], advance: Advance
+    devices: Sequence[str], jobs: Sequence[Job], advance: Advance, checkpoints: Checkpoints | None
 ) -> Generator[Solved, None, None]:
     """Run jobs, each on the next of several devices, which have the scan open each for itself."""
     with ExitStack() as stack:
@@ -128,6 +130,7 @@ def _run_apart(
         for device in devices:
             work, close = jobs[0].opened(device)
             stack.callback(close)
+            work.checkpoints = checkpoints
             works.append(work)
         yield from run_on(works, jobs, advance)
 

@@ -11,9 +11,10 @@ import torch
 
 import invgen as ig
 from invgen.core.errors import DataError, MemoryLimitError, ParameterError
-from invgen.pipeline import Recipe
+from invgen.pipeline import Recipe, progress
 from invgen.pipeline.ct import SliceBySlice
 from invgen.pipeline.devices import Worker, chosen, devices_of, in_order
+from invgen.pipeline.place import folder_of
 
 CPU = torch.device("cpu")
 
@@ -132,6 +133,29 @@ def test_a_keyboard_interrupt_ends_what_computes_and_leaves_no_file(scans, two_d
             scans["parallel"], tmp_path / "image.h5", device=two_devices, advance=interrupt, **recipe
         )
     assert not list(tmp_path.iterdir())
+
+
+def test_slices_on_two_devices_go_on_from_where_they_were_stopped(scans, two_devices, tmp_path, monkeypatch):
+    monkeypatch.setattr(progress, "_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "now", lambda: "2026-01-02T03:04:05+00:00")
+    output = tmp_path / "image.h5"
+
+    def run(**how):
+        recipe = {"solver": "tv", "iterations": 200, "settings": {"tolerance": 0.0}, "weight": 0.01}
+        ig.reconstruct(scans["parallel"], output, device=two_devices, **recipe, **how)
+
+    def interrupt(done, total):
+        if done % 1 > 0.02:
+            raise KeyboardInterrupt
+
+    run()
+    undisturbed = output.read_bytes()
+    output.unlink()
+    with pytest.raises(KeyboardInterrupt, match="the same command goes on with --resume"):
+        run(advance=interrupt)
+    assert list(folder_of(output).glob("[!.]*.state"))
+    run(resume=True)
+    assert output.read_bytes() == undisturbed
 
 
 def test_a_keyboard_interrupt_ends_samples_of_one_slice_on_two_devices(scans, prior, two_devices):
