@@ -124,7 +124,8 @@ class ReconstructionWriter:
         created: str | None = None,
         frames: int | None = None,
     ):
-        self._path, self._axes = Path(path), (as_count(slices, "slices"),)
+        self._path = Path(path)
+        self._axes: tuple[int, ...] = (as_count(slices, "slices"),)
         if frames is not None:
             self._axes = (as_count(frames, "frames"), *self._axes)
         self._slices = math.prod(self._axes)
@@ -293,6 +294,7 @@ class Reconstructed:
         place = self.frame * len(self.volume) + slice
         if self.reports is not None:
             return tuple(self.reports[place].splitlines())
+        assert isinstance(self.volume, Dataset), "others have the reports"
         report = text_entry(get_dataset(self.volume.file, "report"), place)
         return tuple(report.splitlines())
 

@@ -10,7 +10,7 @@ What comes of a slice, or a sample, follows from its data and seed, wherever it 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from contextvars import copy_context
@@ -147,7 +147,7 @@ class Worker:
 
 def in_order(
     jobs: Iterable[T], workers: Sequence[Worker], advance: Callable[[float], None], count: Callable[[T], int]
-) -> Iterator[tuple[Worker, Any]]:
+) -> Generator[tuple[Worker, Any], None, None]:
     """Compute jobs, each worker the next one that is its turn, and yield what comes of them in their order.
 
     Each worker has one job that it computes and one that it reads, so that memory does not grow with their

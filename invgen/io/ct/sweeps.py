@@ -87,10 +87,10 @@ def too_bright(data, limit, found):
             found[view, column] = lower > 2
         for column in range(columns):
             if found[view, column]:
-                lower = 0
+                exceeded = 0
                 for place in range(column - 2, column + 3):
-                    lower += row[column] - row[_mirrored(place, columns)] > most[column]
-                found[view, column] = lower > 2
+                    exceeded += row[column] - row[_mirrored(place, columns)] > most[column]
+                found[view, column] = exceeded > 2
 
 
 @serial

@@ -83,7 +83,7 @@ class ZarrWriter(SliceWriter):
         self._reports = [""] * volume.count
 
     def _put(self, index: int, values: np.ndarray, report: tuple[str, ...]) -> None:
-        self._array[np.unravel_index(index, self._array.shape[:-2])] = values
+        self._array[tuple(map(int, np.unravel_index(index, self._array.shape[:-2])))] = values
         self._reports[index] = "\n".join(report)
 
     def _finish(self) -> None:
@@ -138,7 +138,9 @@ def open_zarr(path: Path) -> tuple[Any, Mapping[str, Any], list[str], int | None
         if size > _MOST_TEXT:
             raise ValueError(f"its description has {size} bytes")
         group = zarr.open_group(path, mode="r", zarr_format=3)
-        about, reports, array = dict(group.attrs["invgen"]), group.attrs["report"], group["0"]
+        about, reports, array = group.attrs["invgen"], group.attrs["report"], group["0"]
+        if not isinstance(about, Mapping) or not isinstance(array, zarr.Array):
+            raise ValueError("it has no description, or no array of images")
         shape = array.shape
         if about["format"] != _FORM or array.dtype.str not in ("<f4", "<c8"):
             raise ValueError(f"it is of {about['format']!r} and type {array.dtype}")
