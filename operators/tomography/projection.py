@@ -10,7 +10,7 @@ import torch
 
 from invgen.core.errors import ParameterError
 from invgen.core.frozen import Constant
-from invgen.core.space import Space
+from invgen.core.space import IMAGE_AXES, Space
 from invgen.operators.linear import LinearOperator
 
 __all__ = ["Fov", "Projection"]
@@ -37,7 +37,11 @@ class Projection(LinearOperator):
     def __init__(
         self, geometry: Any, domain: tuple[int, ...], range: tuple[int, ...], fov: Fov | None
     ) -> None:
-        super().__init__(Space(domain), Space(range))
+        rows = ("row",) if len(range) == 3 else ()  # of the panel of a cone beam
+        super().__init__(
+            Space(domain, names=("slice", *IMAGE_AXES)[-len(domain) :]),
+            Space(range, names=("view", *rows, "column")),
+        )
         self.geometry = geometry
         plane = self._plane
         self.fov = _checked(fov) or plane.default_fov
