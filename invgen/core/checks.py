@@ -6,12 +6,13 @@ import math
 import types
 from collections.abc import Mapping, Sequence
 from numbers import Integral
-from typing import Any, Literal, Union, get_args, get_origin
-
-import torch
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 from invgen.core.errors import ParameterError
 from invgen.core.text import quoted
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["as_count", "has_type", "is_count", "nonfinite"]
 
@@ -85,7 +86,7 @@ def nonfinite(
         As in "42 NaN or infinite values of 46080, in 2 of 180 views (17, 20), the first at index (17, 100):
         view 17, columns 100 to 120"; without the index where there are `numbers`.
     """
-    bad = ~torch.isfinite(values)
+    bad = ~values.isfinite()
     if not bad.any():
         return None
     names = names[max(0, len(names) - bad.ndim) :]
@@ -111,7 +112,7 @@ def _place(
     at = first if numbers is None else [int(numbers[first[0]]), *first[1:]]
     words = [f"{name} {place}" for name, place in zip(names, at[-len(names) :], strict=True)]
     start, row = first[-1], bad[tuple(first[:-1])]
-    end = start + int(row[start:].to(torch.uint8).cumprod(0).sum()) - 1
+    end = start + int(row[start:].byte().cumprod(0).sum()) - 1
     if end > start:
         words[-1] = f"{_plural(names[-1])} {start} to {end}"
     return ", ".join(words)

@@ -18,7 +18,7 @@ import torch
 
 from invgen.core.errors import ClusterError, FileError, InvgenError
 from invgen.core.memory import memory_limit
-from invgen.pipeline.devices import Stopped, chosen, devices_of, own_device, within
+from invgen.pipeline.devices import Stopped, chosen, devices_of, own_device, same_bits, within
 from invgen.pipeline.jobs import Job, work_on
 from invgen.pipeline.work import Solved, Work
 
@@ -136,7 +136,12 @@ def solve(job: Job, run: Run) -> Solved:
             raise Stopped
 
     try:
-        with memory_limit(run.memory), _kept.work(job, run) as work, within(work.devices[0]):
+        with (
+            same_bits(job.recipe),
+            memory_limit(run.memory),
+            _kept.work(job, run) as work,
+            within(work.devices[0]),
+        ):
             return work.solve(job.slices, part)
     except Exception as error:
         # dask loses errors whose traceback cannot be pickled, and the run would wait for them: as text it can

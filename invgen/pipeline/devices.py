@@ -17,11 +17,15 @@ from errno import EADDRINUSE
 from itertools import count
 from socket import AF_UNIX, SOCK_DGRAM, socket
 from threading import Event
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
 from invgen.core.errors import ParameterError
+from invgen.core.threads import deterministic
+
+if TYPE_CHECKING:
+    from invgen.pipeline.recipe import Recipe
 
 __all__ = [
     "Stopped",
@@ -32,6 +36,7 @@ __all__ = [
     "in_order",
     "own_device",
     "reached",
+    "same_bits",
     "within",
 ]
 
@@ -219,6 +224,11 @@ def beside(device: torch.device, event: torch.cuda.Event | None) -> Iterator[Non
     stream.wait_event(event)
     with torch.cuda.stream(stream):
         yield
+
+
+def same_bits(recipe: Recipe) -> AbstractContextManager[Any]:
+    """Compute the same bits on any number of threads, where the recipe asks for it."""
+    return deterministic() if recipe.deterministic else nullcontext()
 
 
 def within(device: torch.device) -> AbstractContextManager[Any]:

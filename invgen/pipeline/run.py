@@ -153,7 +153,7 @@ def run(
     """Reconstruct slices of a scan; see `reconstruct`."""
     from invgen.pipeline.calibrations import without_intervals
     from invgen.pipeline.cluster import cluster_of
-    from invgen.pipeline.devices import within
+    from invgen.pipeline.devices import same_bits, within
     from invgen.pipeline.jobs import jobs_of, run_jobs, work_on
     from invgen.pipeline.judging import Plausibility
     from invgen.pipeline.sinks import Memory, Sink, check_name, file_for, outputs_of, require_room_for
@@ -161,6 +161,7 @@ def run(
     if output is not None:
         check_output(output, path, reading, recipe)
     with ExitStack() as stack:
+        stack.enter_context(same_bits(recipe))
         scan = reading.open(path)
         stack.callback(scan.close)
         if output is not None:

@@ -387,6 +387,11 @@ class Work(ABC):
     def _settle_device(self) -> None:
         """Replace "auto", and refuse a device that is not there."""
         self.recipe = replace(self.recipe, device=chosen(self.recipe.device))
+        if self.recipe.deterministic and self.devices[0].type != "cpu":
+            raise ParameterError(
+                "--deterministic is of the threads of a CPU, and this computes on "
+                f"{self.recipe.device}: leave it out, or say --device cpu."
+            )
         if self.recipe.graphs and self.devices[0].type != "cuda":
             raise ParameterError("--graphs is for CUDA devices, and this computes on the CPU: leave it out.")
 
