@@ -15,7 +15,7 @@ from torch import Tensor
 
 from invgen import priors
 from invgen.calibration import ConformalIntervals
-from invgen.core.errors import DataError, ParameterError
+from invgen.core.errors import DataError, DivergenceError, ParameterError
 from invgen.io.placement import Placement
 from invgen.pipeline.calibrations import Bounds, Calibrations
 from invgen.pipeline.devices import Worker, chosen, devices_of, in_order
@@ -427,5 +427,5 @@ def named(row: int, what: str = "Slice") -> Iterator[None]:
     """Say which slice an error is of."""
     try:
         yield
-    except DataError as error:
-        raise DataError(f"{what} {row}: {error}") from error
+    except (DataError, DivergenceError) as error:
+        raise type(error)(f"{what} {row}: {error}") from error
