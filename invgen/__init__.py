@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     )
     from invgen.core import errors
     from invgen.core.memory import memory_limit
+    from invgen.core.threads import deterministic
     from invgen.pipeline import reconstruct
     from invgen.problem import Problem
     from invgen.reconstruction import Reconstruction
@@ -45,6 +46,7 @@ __version__ = _version("invgen")
 _ELSEWHERE = {
     "Problem": "invgen.problem",
     "Reconstruction": "invgen.reconstruction",
+    "deterministic": "invgen.core.threads",
     "errors": "invgen.core",
     "memory_limit": "invgen.core.memory",
     "reconstruct": "invgen.pipeline",
@@ -57,6 +59,7 @@ __all__ = [
     "calibration",
     "certification",
     "chains",
+    "deterministic",
     "errors",
     "figures",
     "io",

@@ -18,6 +18,12 @@ from invgen.operators.linear import Gram
 
 __all__ = ["Problem"]
 
+#: What to do about a measurement that is not finite.
+_MASK = (
+    "Where nothing was measured give any number, such as zero, and an infinite std: "
+    "noise.Gaussian(std) with std=inf there; or repair the data."
+)
+
 
 class Problem(Frozen):
     """``measurement = noise(operator(image))``, to be solved for the image.
@@ -45,7 +51,7 @@ class Problem(Frozen):
             )
         if noise is not None and not isinstance(noise, Noise):
             raise DtypeError(f"noise is a model such as noise.Gaussian(std); got {type(noise).__name__}.")
-        operator.range.check(measurement, "Problem's measurement")
+        operator.range.check(measurement, "Problem's measurement", _MASK)
         if noise is not None and isinstance(operator.range, ProductSpace):
             raise CapabilityError("Noise models need a single measurement; stack operators of equal ranges.")
         if noise is not None:
@@ -86,9 +92,11 @@ class Problem(Frozen):
 
     def check_values(self) -> None:
         """Raise where a measurement on a GPU holds NaN or Inf: solvers look once, before they begin."""
-        for part in self.measurement if isinstance(self.measurement, tuple) else (self.measurement,):
+        space, y = self.operator.range, self.measurement
+        pairs = zip(space.spaces, y, strict=True) if isinstance(space, ProductSpace) else ((space, y),)
+        for each, part in pairs:
             if part.is_cuda:
-                check_finite(part, "Problem's measurement", waits=True)
+                check_finite(part, "Problem's measurement", each.names, remedy=_MASK, waits=True)
 
     def zeros(self) -> torch.Tensor:
         """An image of zeros for each batch element, on the measurement's device and in its precision."""

@@ -25,6 +25,10 @@ T = TypeVar("T")
 #: Called after each iteration with its number and state; returning True stops.
 Callback = Callable[[int, State], Any]
 
+#: When a run has diverged: where its residual is so many times that of its start; at the end of a
+#: minimisation, where its data term is so many times that of its start, and the objective is no smaller.
+_RESIDUAL, _DATA_TERM = 1e4, 4.0
+
 #: What a checkpoint keeps of a run besides its state.
 _KEPT = ("iteration", "active", "needed", "result", "changes", "measures", "records")
 
@@ -36,6 +40,7 @@ class Iterative(Protocol):
     tolerance: float
     recorded: ClassVar[tuple[int, ...]]
     reported: ClassVar[tuple[str, ...]]
+    draws_samples: ClassVar[bool]
 
     @property
     def name(self) -> str:
@@ -75,11 +80,13 @@ class Run:
         self.active = torch.ones(batch, dtype=torch.bool, device=state.x.device)
         self.needed = torch.zeros(batch, dtype=torch.long, device=state.x.device)
         # data of zeros are no measure of divergence for a run that starts elsewhere
-        first = problem.fit_of_zeros()[1]
+        data_term, first = problem.fit_of_zeros()
         if bool(state.x.any()):
-            first = torch.maximum(first, problem.residual_norm(state.x))
+            of_start, residual = problem.fit(state.x)
+            data_term, first = torch.maximum(data_term, of_start), torch.maximum(first, residual)
         # nor are they for samples, which vary
         self.first_residual = torch.where(first > 0, first, torch.inf)
+        self._start, self._first_data_term = state.x, torch.where(data_term > 0, data_term, torch.inf)
         self.changes: list[torch.Tensor] = []
         self.measures: list[torch.Tensor] = []
         self.records: list[tuple[int, torch.Tensor, torch.Tensor]] = []
@@ -125,6 +132,7 @@ class Run:
         if not self.records or self.records[-1][0] != self.iteration:
             self._record()
             self._settle()
+        self._check_objective()
 
     @property
     def _goes_on(self) -> bool:
@@ -176,9 +184,23 @@ class Run:
         # of latent variables the penalty is none of the image's
         penalty = self.state.get("penalty", lambda: self.solver.penalty(self.problem, self.result))
         self.records.append((self.iteration, data_term + penalty, residual))
+        self._data_term = data_term
         # a direct method, of one iterate in whatever scale, goes nowhere: it takes more to diverge
         if self.iteration > 1:
-            self._report((residual > 1e4 * self.first_residual).any(), self.active.any())
+            self._report((residual > _RESIDUAL * self.first_residual).any(), self.active.any())
+
+    @torch.no_grad()
+    def _check_objective(self) -> None:
+        """Refuse the end of a minimisation that is worse than its start: of steps too long, but few."""
+        if self.iteration < 2 or self.solver.draws_samples or not self.problem.is_least_squares:
+            return
+        if "penalty" in self.state.variables:  # of latent variables, whose start is no image
+            return
+        most = _DATA_TERM * self._first_data_term
+        objective = self.records[-1][1] - self.solver.penalty(self.problem, self._start)
+        worse = (self._data_term > most) & (objective > most)
+        self._report(worse.any(), self.active.any())
+        self._settle()
 
     def _report(self, diverged: torch.Tensor, moves: torch.Tensor) -> None:
         """Whether an iteration diverged, and whether anything moves on after it."""
@@ -203,7 +225,24 @@ class Run:
             self.records = [record for record in self.records if record[0] <= self.end]
 
     def _divergence(self, iteration: int) -> DivergenceError:
-        return DivergenceError(f"{self.solver.name} diverged at iteration {iteration}. {self.solver.remedy}")
+        where = self._diverged()
+        return DivergenceError(
+            f"{self.solver.name} diverged at iteration {iteration}{where}. {self.solver.remedy}"
+        )
+
+    def _diverged(self) -> str:
+        """Which elements of a batch are not finite any more, or the furthest from the data."""
+        if not self.active.ndim:
+            return ""
+        bad = ~torch.isfinite(self.space.norm(self.result))
+        if not bool(bad.any()) and self.records:
+            ratio = self.records[-1][2] / self.first_residual
+            bad = ratio == ratio.max()
+        places = [tuple(place) for place in bad.nonzero().tolist()]
+        if not places:
+            return ""
+        shown = ", ".join(str(place[0] if len(place) == 1 else place) for place in places[:8])
+        return f", element {shown}{', ...' if len(places) > 8 else ''} of the batch"
 
     def history(self) -> dict[str, torch.Tensor]:
         """The recorded numbers as tensors."""

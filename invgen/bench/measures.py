@@ -17,8 +17,10 @@ import torch
 from torch import Tensor
 
 from invgen.certification.measures import rank
+from invgen.core.checks import nonfinite
 from invgen.core.errors import DataError, ShapeError
 from invgen.core.fingerprint import fingerprint
+from invgen.core.space import IMAGE_AXES
 from invgen.metrics import ssim
 from invgen.problem import Problem
 from invgen.reconstruction import Reconstruction
@@ -255,8 +257,8 @@ def as_reconstruction(found: Any, instance: Instance) -> Reconstruction:
     if result.samples is not None and tuple(result.samples.shape[1:]) != shape:
         raise ShapeError(f"The samples have the shape {tuple(result.samples.shape)}, not (n, *{shape}).")
     for part in (result.x, result.samples):
-        if part is not None and not bool(torch.isfinite(part).all()):
-            raise DataError("The result has NaN or infinite values.")
+        if part is not None and (bad := nonfinite(part, IMAGE_AXES)):
+            raise DataError(f"The result has {bad}.")
     return result
 
 

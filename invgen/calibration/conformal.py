@@ -13,7 +13,7 @@ from invgen.calibration.factors import Guarantee, check_guarantee, conformal_fac
 from invgen.calibration.intervals import ConformalIntervals
 from invgen.calibration.kinds import Kind, conditions_of, settings_of, solver_settings
 from invgen.calibration.widths import Width, band_of, check_width, targets_of
-from invgen.core.checks import as_count
+from invgen.core.checks import as_count, nonfinite
 from invgen.core.errors import DataError, DtypeError, ParameterError, ShapeError
 from invgen.core.space import Space
 from invgen.problem import Problem
@@ -159,8 +159,8 @@ def _checked(given: Any) -> tuple[Problem, Tensor, Reconstruction | None]:
         raise ShapeError(f"The truth of a problem has the shape of its images, {shape}; got {got}.")
     if truth.is_complex() and problem.operator.domain.field != "complex":
         raise DtypeError("The truth is complex, and the images of the problem are real.")
-    if not bool(torch.isfinite(truth).all()):
-        raise DataError("The truth holds NaN or infinities.")
+    if found := nonfinite(truth, problem.operator.domain.names):
+        raise DataError(f"The truth holds {found}.")
     if rest and not (isinstance(rest[0], Reconstruction) and tuple(rest[0].x.shape) == shape):
         raise ShapeError(f"The third of a calibration problem is its Reconstruction, of images {shape}.")
     return problem, truth, rest[0] if rest else None

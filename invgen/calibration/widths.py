@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from invgen.core.checks import nonfinite
 from invgen.core.errors import CapabilityError, DataError, ParameterError
-from invgen.core.space import Space
+from invgen.core.space import IMAGE_AXES, Space
 from invgen.reconstruction import Reconstruction
 
 __all__ = ["Band", "Width", "band_of", "check_width", "targets_of"]
@@ -91,8 +92,8 @@ def band_of(
         Where the reconstruction holds NaN or infinities.
     """
     x = reconstruction.x
-    if not bool(torch.isfinite(x).all()):
-        raise DataError("The reconstruction holds NaN or infinities, around which there is no interval.")
+    if found := nonfinite(x, IMAGE_AXES):
+        raise DataError(f"The reconstruction holds {found}, around which there is no interval.")
     if width in _OF_SAMPLES:
         drawn = reconstruction.samples
         if drawn is None or len(drawn) < 2:

@@ -1,4 +1,4 @@
-"""Checks of what users and files give: whole numbers, and values of the types that are expected."""
+"""Checks of what users and files give: whole numbers, values of expected types, finite arrays."""
 
 from __future__ import annotations
 
@@ -6,12 +6,18 @@ import math
 import types
 from collections.abc import Mapping, Sequence
 from numbers import Integral
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 from invgen.core.errors import ParameterError
 from invgen.core.text import quoted
 
-__all__ = ["as_count", "has_type", "is_count"]
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["as_count", "has_type", "is_count", "nonfinite"]
+
+#: Places along the first axis that a message lists.
+_LISTED = 8
 
 
 def is_count(value: Any, most: float = math.inf, *, least: int = 1) -> bool:
@@ -59,3 +65,58 @@ def has_type(value: Any, kind: Any) -> bool:
     if isinstance(value, bool):
         return kind is bool
     return isinstance(value, int | float if kind is float else kind)
+
+
+def nonfinite(
+    values: torch.Tensor, names: Sequence[str] = (), numbers: torch.Tensor | None = None
+) -> str | None:
+    """How many values are NaN or infinite, and where the first are, in words; None where there are none.
+
+    Parameters
+    ----------
+    values : tensor
+    names : sequence of str
+        What the last axes count, such as ``("view", "column")``: all of them, or those after a batch.
+    numbers : integer tensor, shape (len(values),), optional
+        What the entries of the first axis are called, where they are not counted from 0.
+
+    Returns
+    -------
+    str or None
+        As in "42 NaN or infinite values of 46080, in 2 of 180 views (17, 20), the first at index (17, 100):
+        view 17, columns 100 to 120"; without the index where there are `numbers`.
+    """
+    bad = ~values.isfinite()
+    if not bad.any():
+        return None
+    names = names[max(0, len(names) - bad.ndim) :]
+    count, first = int(bad.sum()), bad.nonzero()[0].tolist()
+    text = f"{count} NaN or infinite value{'s' * (count != 1)} of {bad.numel()}"
+    if 1 < bad.ndim == len(names):
+        rows = bad.flatten(1).any(1).nonzero().reshape(-1).cpu()
+        rows = (rows if numbers is None else numbers[rows]).tolist()
+        shown = ", ".join(map(str, rows[:_LISTED])) + (", ..." if len(rows) > _LISTED else "")
+        text += f", in {len(rows)} of {len(bad)} {_plural(names[0])} ({shown})"
+    if numbers is None:
+        place = _place(bad, first, names)
+        return f"{text}, the first at index {tuple(first)}{place and ': '}{place}"
+    return f"{text}, the first at {_place(bad, first, names, numbers)}"
+
+
+def _place(
+    bad: torch.Tensor, first: list[int], names: Sequence[str], numbers: torch.Tensor | None = None
+) -> str:
+    """Place of the first bad entry by the names of the last axes, and how far they go on along the last."""
+    if not names:
+        return ""
+    at = first if numbers is None else [int(numbers[first[0]]), *first[1:]]
+    words = [f"{name} {place}" for name, place in zip(names, at[-len(names) :], strict=True)]
+    start, row = first[-1], bad[tuple(first[:-1])]
+    end = start + int(row[start:].byte().cumprod(0).sum()) - 1
+    if end > start:
+        words[-1] = f"{_plural(names[-1])} {start} to {end}"
+    return ", ".join(words)
+
+
+def _plural(name: str) -> str:
+    return name if name in ("kx", "ky", "kz") else f"{name}s"

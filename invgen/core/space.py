@@ -5,17 +5,28 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from dataclasses import field as dataclass_field
+from typing import Any, ClassVar
 
 import torch
 
 from invgen.core.batching import each_alone, per_element, unwrapped
-from invgen.core.checks import is_count
+from invgen.core.checks import is_count, nonfinite
 from invgen.core.disk import OnDisk, zeros
 from invgen.core.disk_fourier import filter_on_disk
 from invgen.core.errors import CapabilityError, DataError, DtypeError, ParameterError, ShapeError
 
-__all__ = ["Data", "ProductSpace", "Space", "as_shape", "as_space", "broadcasts", "check_finite", "map_parts"]
+__all__ = [
+    "IMAGE_AXES",
+    "Data",
+    "ProductSpace",
+    "Space",
+    "as_shape",
+    "as_space",
+    "broadcasts",
+    "check_finite",
+    "map_parts",
+]
 
 #: A tensor, or a tuple of tensors for an element of a `ProductSpace`.
 Data = Any
@@ -24,6 +35,12 @@ _DTYPES = {
     "real": (torch.float32, torch.float64),
     "complex": (torch.complex64, torch.complex128),
 }
+
+#: What to do about values that are not finite.
+_REPAIR = "Mask or repair them first."
+
+#: What the last axes of images count.
+IMAGE_AXES = ("row", "column")
 
 
 @dataclass(frozen=True)
@@ -36,10 +53,15 @@ class Space:
         Shape of one element, without batch axes.
     field : {"real", "complex"}
         Precision is not part of a space: it is the input's.
+    names : tuple of str
+        What the last axes count, for messages: ``("view", "column")``. Spaces are equal whatever their names.
     """
+
+    incidental: ClassVar[tuple[str, ...]] = ("names",)
 
     shape: tuple[int, ...]
     field: str = "real"
+    names: tuple[str, ...] = dataclass_field(default=(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", as_shape(self.shape, "A space"))
@@ -61,8 +83,11 @@ class Space:
         """The element's own axes, counted from the end (the leading ones are batch)."""
         return tuple(range(-self.ndim, 0))
 
-    def check(self, x: Data, who: str) -> None:
-        """Raise unless `x` is a finite tensor of this space, with any leading batch axes."""
+    def check(self, x: Data, who: str, remedy: str = _REPAIR) -> None:
+        """Raise unless `x` is a finite tensor of this space, with any leading batch axes.
+
+        `remedy` is what to do about values that are not finite.
+        """
         if not isinstance(x, torch.Tensor):
             raise DtypeError(
                 f"{who} expects a torch.Tensor; got {type(x).__name__}. Convert it with torch.as_tensor."
@@ -76,7 +101,7 @@ class Space:
         if x.shape[x.ndim - self.ndim :] != self.shape or x.ndim < self.ndim:
             sizes = ", ".join(["...", *map(str, self.shape)])
             raise ShapeError(f"{who} expects the shape ({sizes}); got {tuple(x.shape)}.")
-        check_finite(x, who)
+        check_finite(x, who, self.names, remedy=remedy)
 
     def batch_shape(self, x: Data) -> torch.Size:
         """Leading axes of `x` that are not the element's own."""
@@ -184,14 +209,14 @@ class ProductSpace(Space):
         """Number of entries of all parts."""
         return sum(space.size for space in self.spaces)
 
-    def check(self, x: Data, who: str) -> None:
+    def check(self, x: Data, who: str, remedy: str = _REPAIR) -> None:
         """Raise unless `x` is a tuple with one element of each space and one batch shape."""
         if not isinstance(x, tuple | list) or len(x) != len(self.spaces):
             raise ShapeError(
                 f"{who} expects a tuple of {len(self.spaces)} tensors, one for each stacked operator."
             )
         for i, (space, part) in enumerate(zip(self.spaces, x, strict=True)):
-            space.check(part, f"{who}, part {i},")
+            space.check(part, f"{who}, part {i},", remedy)
         if len({self.spaces[i].batch_shape(part) for i, part in enumerate(x)}) > 1:
             raise ShapeError(f"{who} expects the same batch axes in each part.")
 
@@ -230,8 +255,10 @@ def as_shape(shape: Sequence[Any], who: str) -> tuple[int, ...]:
 
 
 def as_space(space: Space | tuple[int, ...]) -> Space:
-    """A space, from itself or from the shape of real arrays."""
-    return space if isinstance(space, Space) else Space(tuple(space))
+    """A space, from itself or from the shape of real arrays: of images, where it has two axes and more."""
+    if isinstance(space, Space):
+        return space
+    return Space(tuple(space), names=IMAGE_AXES if len(space) > 1 else ())
 
 
 def _convert(x: torch.Tensor, field: str) -> str:
@@ -243,28 +270,38 @@ def _convert(x: torch.Tensor, field: str) -> str:
     return "Give torch.complex(real, imaginary), or torch.view_as_complex(x) of pairs along the last axis."
 
 
-def check_finite(x: torch.Tensor, who: str, *, waits: bool = False) -> None:
-    """Raise where `x` holds NaN or Inf. On a GPU, which the host would wait for, only where it `waits`."""
+def check_finite(
+    x: torch.Tensor, who: str, names: Sequence[str] = (), *, remedy: str = _REPAIR, waits: bool = False
+) -> None:
+    """Raise where `x` holds NaN or Inf, and say where.
+
+    Parameters
+    ----------
+    x : tensor
+    who : str
+        Who asks.
+    names : sequence of str
+        What the last axes count; see `invgen.core.checks.nonfinite`.
+    remedy : str
+        What to do about it.
+    waits : bool
+        Whether the host may wait for a GPU to know; else nothing is looked for there.
+    """
     x = unwrapped(x)
     # a sum that is finite has finite terms, and costs a tenth of looking at each
     if (x.is_cuda and not waits) or bool(torch.isfinite(x.sum())):
         return
-    bad = ~torch.isfinite(x)
-    count = int(bad.sum())
-    if count:
-        raise DataError(
-            f"{who} got {count} NaN or infinite values of {x.numel()}, the first at index {_first(bad)}. "
-            "Mask or repair them first."
-        )
+    if found := _nonfinite_on_disk(x) if isinstance(x, OnDisk) else nonfinite(x, names):
+        raise DataError(f"{who} got {found}. {remedy}")
 
 
-def _first(which: torch.Tensor) -> tuple[int, ...]:
-    """Place of the first true entry, on disk slice by slice."""
-    if not isinstance(which, OnDisk):
-        return tuple(which.nonzero()[0].tolist())
-    k = next(k for k in range(which.shape[-3]) if bool(which.read(k, k + 1).any()))
-    *before, _, row, column = which.read(k, k + 1).nonzero()[0].tolist()
-    return (*before, k, row, column)
+def _nonfinite_on_disk(x: OnDisk) -> str | None:
+    """What `nonfinite` says of a tensor, without the names of its axes: slice by slice."""
+    if not (count := int((~x.isfinite()).sum())):
+        return None
+    k = next(k for k in range(x.shape[-3]) if not bool(x.read(k, k + 1).isfinite().all()))
+    *before, _, row, column = (~x.read(k, k + 1).isfinite()).nonzero()[0].tolist()
+    return f"{count} NaN or infinite values of {x.numel()}, the first at index {(*before, k, row, column)}"
 
 
 def broadcasts(own: Sequence[int], shape: Sequence[int]) -> bool:

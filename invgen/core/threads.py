@@ -7,8 +7,9 @@ threads are gone, and waits for them. A forked child therefore computes on one t
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache, wraps
 from threading import Lock
 from types import FunctionType
@@ -16,7 +17,7 @@ from typing import Any, TypeVar
 
 import torch
 
-__all__ = ["apart_from_openmp", "parallel", "pool_of_one", "serial", "thread_count"]
+__all__ = ["apart_from_openmp", "deterministic", "parallel", "pool_of_one", "serial", "thread_count"]
 
 T = TypeVar("T")
 
@@ -38,9 +39,64 @@ if hasattr(os, "register_at_fork"):  # Windows has no fork
     os.register_at_fork(after_in_child=_settle_in_child)
 
 
+class _Determinism:
+    """Whether PyTorch computes on one thread for now, and the number of threads that it had before."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._blocks = 0
+        self.before: int | None = None
+
+    def begin(self) -> None:
+        with self._lock:
+            if not self._blocks:
+                self.before = torch.get_num_threads()
+            self._blocks += 1
+            torch.set_num_threads(1)  # of this Python thread, and of those that start from now on
+
+    def end(self) -> None:
+        with self._lock:
+            self._blocks -= 1
+            if not self._blocks:
+                before, self.before = self.before, None
+                torch.set_num_threads(before or 1)
+
+
+_determinism = _Determinism()
+
+
+@contextmanager
+def deterministic() -> Iterator[None]:
+    """Compute the same bits on a CPU, whatever the number of threads.
+
+    >>> with ig.deterministic():
+    ...     rec = solver(problem)
+
+    PyTorch's sums, and with them norms, step sizes and stopping, round differently with the number of parts
+    that threads make of them, and so do its matrix factorizations. Within the block PyTorch computes on one
+    thread. What the package compiles itself, such as the projectors of fan and cone beams, the non-uniform
+    FFT and the dual steps of total variation, gives the same bits on any number, and stays on the number of
+    threads that PyTorch had before. To use more processors for slices or samples, run several processes.
+
+    The number of threads is PyTorch's own setting, of a Python thread and of those that it starts. Several
+    Python threads may each be in a block; the last that leaves one sets the number of before.
+
+    The bits are those of one kind of processor and one version of PyTorch: others have other instructions. On
+    a GPU the block changes nothing.
+    """
+    _determinism.begin()
+    try:
+        yield
+    finally:
+        _determinism.end()
+
+
 def thread_count() -> int:
-    """The number of threads to compute on: PyTorch's, but one in a forked child."""
-    return 1 if _forked else torch.get_num_threads()
+    """The number of threads for what gives the same bits on any: PyTorch's, but one in a forked child.
+
+    Within `deterministic` it is what PyTorch had before.
+    """
+    return 1 if _forked else _determinism.before or torch.get_num_threads()
 
 
 def parallel(function: Callable[..., None]) -> Callable[..., None]:

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
+from invgen.core.checks import nonfinite
 from invgen.core.errors import DataError, FileError, InvgenError, ParameterError, ShapeError
 from invgen.core.files import check_regular
 from invgen.core.memory import require_memory
@@ -66,8 +68,7 @@ def read_images(path: str | Path, *, dataset: str | None = None, gray: bool = Fa
         arrays = _images(path, dataset)
     images = [_channels(_unit(image), gray) for image in arrays]
     for i, image in enumerate(images):
-        if not np.isfinite(image).all():
-            raise DataError(f"Image {i} of {path} holds NaN or infinities.")
+        _require_finite(image, f"Image {i} of {path}", "channel", "row", "column")
     return images
 
 
@@ -165,9 +166,13 @@ def read_vectors(path: str | Path, *, dataset: str | None = None) -> list[np.nda
         )
     vectors = list(np.atleast_2d(array).astype(np.float32))
     for i, vector in enumerate(vectors):
-        if not np.isfinite(vector).all():
-            raise DataError(f"Vector {i} of {path} holds NaN or infinities.")
+        _require_finite(vector, f"Vector {i} of {path}", "entry")
     return vectors
+
+
+def _require_finite(values: np.ndarray, what: str, *names: str) -> None:
+    if found := nonfinite(torch.from_numpy(values), names):
+        raise DataError(f"{what} holds {found}. Mask or repair them first.")
 
 
 def is_picture(path: str | Path) -> bool:

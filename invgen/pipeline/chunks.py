@@ -19,7 +19,7 @@ import torch
 from invgen.core.errors import ClusterError, FileError, InvgenError
 from invgen.core.memory import memory_limit
 from invgen.core.stopping import Stopped
-from invgen.pipeline.devices import chosen, devices_of, own_device, within
+from invgen.pipeline.devices import chosen, devices_of, own_device, same_bits, within
 from invgen.pipeline.jobs import Job, work_on
 from invgen.pipeline.place import Place
 from invgen.pipeline.shards import Kept, names_in
@@ -146,7 +146,12 @@ def solve(job: Job, run: Run, place: Place | None) -> Solved | Kept:
             place = None
         if place is not None and names_in(place.shard(job.name)):  # by a worker that was lost afterwards
             return Kept(place.shard(job.name), job.name)
-        with memory_limit(run.memory), _kept.work(job, run) as work, within(work.devices[0]):
+        with (
+            same_bits(job.recipe),
+            memory_limit(run.memory),
+            _kept.work(job, run) as work,
+            within(work.devices[0]),
+        ):
             work.checkpoints = None if place is None else place.checkpoints()
             solved = work.solve(job.slices, part)
         if place is None:

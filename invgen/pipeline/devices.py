@@ -18,13 +18,16 @@ from errno import EADDRINUSE
 from itertools import count
 from socket import AF_UNIX, SOCK_DGRAM, socket
 from threading import Event
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
 from invgen.core.errors import ParameterError
 from invgen.core.stopping import Stopped
-from invgen.core.threads import pool_of_one
+from invgen.core.threads import deterministic, pool_of_one
+
+if TYPE_CHECKING:
+    from invgen.pipeline.recipe import Recipe
 
 __all__ = [
     "Worker",
@@ -34,6 +37,7 @@ __all__ = [
     "in_order",
     "own_device",
     "reached",
+    "same_bits",
     "within",
 ]
 
@@ -221,6 +225,11 @@ def beside(device: torch.device, event: torch.cuda.Event | None) -> Iterator[Non
     stream.wait_event(event)
     with torch.cuda.stream(stream):
         yield
+
+
+def same_bits(recipe: Recipe) -> AbstractContextManager[Any]:
+    """Compute the same bits on any number of threads, where the recipe asks for it."""
+    return deterministic() if recipe.deterministic else nullcontext()
 
 
 def within(device: torch.device) -> AbstractContextManager[Any]:

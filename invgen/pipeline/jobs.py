@@ -13,7 +13,7 @@ import torch
 
 from invgen.io import MeasuredImages, MRIScan, Scan
 from invgen.pipeline import ct, imaging, mri
-from invgen.pipeline.devices import Worker, beside, in_order, reached, within
+from invgen.pipeline.devices import Worker, beside, in_order, reached, same_bits, within
 from invgen.pipeline.frames import Frames
 from invgen.pipeline.previews import previewed
 from invgen.pipeline.reading import Reading
@@ -56,7 +56,7 @@ class Job:
 
     def __call__(self) -> Solved:
         """Open the scan, and reconstruct the slices."""
-        with self.reading.open(self.path) as scan:
+        with same_bits(self.recipe), self.reading.open(self.path) as scan:
             work = work_on(scan, self.reading, self.recipe)
             with within(work.devices[0]):
                 return work.solve(self.slices, lambda part: None)

@@ -310,6 +310,13 @@ class Recipe:
         "own; where there are fewer slices, samples.",
         default="auto",
     )
+    deterministic: bool = option(
+        Flag(),
+        "The same bits whatever the number of threads: PyTorch computes on one of them, and what gives the "
+        "same bits on any number, such as projections, on all. With --workers slices are computed in several "
+        "processes, with the same bits again. For CPUs.",
+        default=False,
+    )
     seed: int = option(
         Count(least=LOWEST),
         "Seed of the random numbers of samplers: sample i of each slice follows from seed + i (of "

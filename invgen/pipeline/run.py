@@ -177,7 +177,7 @@ def run(
     from invgen.core.disk import volumes_in
     from invgen.pipeline.calibrations import without_intervals
     from invgen.pipeline.cluster import cluster_of
-    from invgen.pipeline.devices import within
+    from invgen.pipeline.devices import same_bits, within
     from invgen.pipeline.frames import opened, refuse_frames
     from invgen.pipeline.jobs import jobs_of, run_jobs, work_on
     from invgen.pipeline.judging import Plausibility
@@ -192,6 +192,7 @@ def run(
     if output is None and resume:
         raise ParameterError("resume goes on with a file that was to be written; give output=...")
     with ExitStack() as stack:
+        stack.enter_context(same_bits(recipe))
         scan, frames = opened(path, reading, recipe)
         stack.callback(scan.close)
         if executor is None:

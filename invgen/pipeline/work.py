@@ -15,7 +15,7 @@ from torch import Tensor
 
 from invgen import priors
 from invgen.calibration import ConformalIntervals
-from invgen.core.errors import DataError, ParameterError
+from invgen.core.errors import DataError, DivergenceError, ParameterError
 from invgen.core.fingerprint import fingerprint
 from invgen.io.placement import Placement
 from invgen.pipeline.calibrations import Bounds, Calibrations
@@ -422,6 +422,11 @@ class Work(ABC):
     def _settle_device(self) -> None:
         """Replace "auto", and refuse a device that is not there."""
         self.recipe = replace(self.recipe, device=chosen(self.recipe.device))
+        if self.recipe.deterministic and self.devices[0].type != "cpu":
+            raise ParameterError(
+                "--deterministic is of the threads of a CPU, and this computes on "
+                f"{self.recipe.device}: leave it out, or say --device cpu."
+            )
         if self.recipe.graphs and self.devices[0].type != "cuda":
             raise ParameterError("--graphs is for CUDA devices, and this computes on the CPU: leave it out.")
 
@@ -463,5 +468,5 @@ def named(row: int, what: str = "Slice") -> Iterator[None]:
     """Say which slice an error is of."""
     try:
         yield
-    except DataError as error:
-        raise DataError(f"{what} {row}: {error}") from error
+    except (DataError, DivergenceError) as error:
+        raise type(error)(f"{what} {row}: {error}") from error

@@ -11,7 +11,7 @@ import torch
 from invgen.core.batching import each_alone
 from invgen.core.errors import DataError, DtypeError, ParameterError, ShapeError
 from invgen.core.frozen import Constant
-from invgen.core.space import Space, broadcasts
+from invgen.core.space import IMAGE_AXES, Space, broadcasts
 from invgen.operators.basic import Identity
 from invgen.operators.linear import SVD, LinearOperator
 from invgen.operators.mri.checks import checked_coils, checked_image_shape
@@ -62,8 +62,10 @@ class MRI(LinearOperator):
         shape = checked_image_shape(image_shape, "MRI")
         mask = _checked_mask(mask, shape)
         maps = None if coils is None else checked_coils(coils, shape, "MRI")
-        domain = Space(shape, "complex")
-        super().__init__(domain, domain if maps is None else Space((len(maps), *shape), "complex"))
+        domain = Space(shape, "complex", IMAGE_AXES)
+        samples = shape if maps is None else (len(maps), *shape)
+        names = (*(() if maps is None else ("coil",)), *("kz", "ky", "kx")[-len(shape) :])
+        super().__init__(domain, Space(samples, "complex", names))
         #: Number of coils, or None for a single one without a map.
         self.coil_count = None if maps is None else len(maps)
         self._mask, self._maps = Constant(mask), None if maps is None else Constant(maps)

@@ -10,7 +10,7 @@ import torch
 
 from invgen.core.batching import each_alone
 from invgen.core.frozen import Constant
-from invgen.core.space import Space
+from invgen.core.space import IMAGE_AXES, Space
 from invgen.operators.linear import LinearOperator
 from invgen.operators.mri.checks import checked_coils, checked_image_shape, checked_trajectory
 from invgen.operators.mri.density import density_compensation
@@ -62,9 +62,11 @@ class NonCartesianMRI(LinearOperator):
         k = checked_trajectory(trajectory, len(shape), "NonCartesianMRI")
         maps = None if coils is None else checked_coils(coils, shape, "NonCartesianMRI")
         samples = tuple(k.shape[:-1])
-        super().__init__(
-            Space(shape, "complex"), Space(samples if maps is None else (len(maps), *samples), "complex")
-        )
+        names = ("shot", "sample")[-len(samples) :]
+        if maps is not None:
+            names = ("coil", *names) if len(samples) == len(names) else names
+            samples = (len(maps), *samples)
+        super().__init__(Space(shape, "complex", IMAGE_AXES), Space(samples, "complex", names))
         #: Number of coils, or None for a single one without a map.
         self.coil_count = None if maps is None else len(maps)
         self._trajectory = Constant(k)

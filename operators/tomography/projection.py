@@ -11,7 +11,7 @@ import torch
 from invgen.core.disk import some_slices
 from invgen.core.errors import ParameterError
 from invgen.core.frozen import Constant
-from invgen.core.space import Space
+from invgen.core.space import IMAGE_AXES, Space
 from invgen.operators.linear import LinearOperator
 
 __all__ = ["Fov", "Projection"]
@@ -38,7 +38,11 @@ class Projection(LinearOperator):
     def __init__(
         self, geometry: Any, domain: tuple[int, ...], range: tuple[int, ...], fov: Fov | None
     ) -> None:
-        super().__init__(Space(domain), Space(range))
+        rows = ("row",) if len(range) == 3 else ()  # of the panel of a cone beam
+        super().__init__(
+            Space(domain, names=("slice", *IMAGE_AXES)[-len(domain) :]),
+            Space(range, names=("view", *rows, "column")),
+        )
         self.geometry = geometry
         plane = self._plane
         self.fov = _checked(fov) or plane.default_fov

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from invgen.core.checks import nonfinite
 from invgen.core.errors import DataError, ParameterError, ShapeError
 from invgen.priors.image_format import ImageFormat
 
@@ -77,8 +78,8 @@ class Collection:
         dtype = torch.complex64 if field == "complex" else torch.float32
         tensors = [x.to(dtype) for x in tensors]
         for i, x in enumerate(tensors):
-            if not bool(torch.isfinite(x).all()):
-                raise DataError(f"Image {i} holds NaN or infinities.")
+            if bad := nonfinite(x, ("channel", "row", "column")):
+                raise DataError(f"Image {i} holds {bad}.")
         shapes = {tuple(x.shape) for x in tensors}
         found = ImageFormat(
             shape=shapes.pop() if len(shapes) == 1 else None,

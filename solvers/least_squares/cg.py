@@ -31,6 +31,9 @@ class CG(Solver):
     Minimises ``-log p(y | A x) + weight / 2 |x|^2`` for Gaussian (also weighted, also unknown) noise. With a
     weight, preconditioned in Fourier space where the operator has a `spectrum`.
 
+    In single precision the image of a small CT problem was 2e-2 from that in double, relative to its norm
+    (``python -m benchmarks.scale drift``).
+
     Parameters
     ----------
     weight : non-negative number or "auto"

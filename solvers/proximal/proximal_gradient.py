@@ -60,6 +60,9 @@ class ISTA(ProximalGradient):
     Minimises ``-log p(y | A x) + prior.value(x)``; the objective never rises. `FISTA` needs about the square
     root of its iterations, and the same parameters explain it.
 
+    In single precision the image of a small CT problem was 2e-3 from that in double, relative to its norm
+    (``python -m benchmarks.scale drift``).
+
     Parameters
     ----------
     prior : Proximable or Composite
@@ -93,6 +96,9 @@ class FISTA(ProximalGradient):
     `inner_steps` of an iteration of its own that needs no projections; the step size is then a matrix,
     diagonal in Fourier space where the operator has a `spectrum`, which saves most of the outer iterations:
     see `invgen.convex.metric.MetricProx`.
+
+    In single precision the image of a small CT problem was 3e-3 from that in double, relative to its norm
+    (``python -m benchmarks.scale drift``).
 
     Parameters
     ----------

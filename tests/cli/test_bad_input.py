@@ -96,7 +96,9 @@ def test_the_slice_that_fails_is_named(refused, damaged, tmp_path):
         data[3, 6, 7] = np.nan
         replaced(file, "exchange/data", data)
 
-    assert "Slice 6:" in refused("recon", damaged(change), "-o", tmp_path / "out.h5")
+    error = refused("recon", damaged(change), "-o", tmp_path / "out.h5")
+    assert "Slice 6:" in error
+    assert "the first at view 3, column 7." in error
     assert nothing_in(tmp_path)
 
 

@@ -156,7 +156,7 @@ class TestWhatIsWrong:
         text.write_text("no picture")
         assert "cannot be read as a picture" in refused("recon", short, "-o", out, *words)
         assert "cannot be read as a picture" in refused("info", text)
-        assert "holds NaN" in refused("recon", nan, "-o", out, *words)
+        assert "row 0, columns 0 to 8" in refused("recon", nan, "-o", out, *words)
         assert "does not exist" in refused("recon", tmp_path / "absent.png", "-o", out, *words)
         assert "ends with none of .h5" in refused("recon", photo, "-o", tmp_path / "out.jpg", *words)
         assert not out.exists()

@@ -1,13 +1,44 @@
 """Spaces check what they are given: sizes, values, batches."""
 
 import math
+import re
 
 import numpy as np
 import pytest
 import torch
 
+from invgen.core.checks import nonfinite
 from invgen.core.errors import DataError, ShapeError
+from invgen.core.fingerprint import fingerprint
 from invgen.core.space import ProductSpace, Space, as_shape, broadcasts, check_finite, map_parts
+
+
+def test_nan_is_named_by_what_the_axes_count():
+    x = torch.zeros(180, 256)
+    x[17, 100:121], x[20, 3] = math.nan, math.inf
+    found = "22 NaN or infinite values of 46080, in 2 of 180 views (17, 20), the first at index (17, 100): "
+    with pytest.raises(DataError, match=re.escape(f"Radon got {found}view 17, columns 100 to 120. Mask")):
+        Space((180, 256), names=("view", "column")).check(x, "Radon")
+    batch = torch.zeros(2, 8, 4, 4, dtype=torch.complex64)
+    batch[1, 3, 2, 0] = complex(0, math.nan)
+    with pytest.raises(DataError, match=re.escape("(1, 3, 2, 0): coil 3, ky 2, kx 0. Mask")):
+        Space((8, 4, 4), "complex", ("coil", "ky", "kx")).check(batch, "MRI")
+
+
+def test_views_keep_the_numbers_that_they_are_known_by():
+    x = torch.zeros(3, 5)
+    x[1:] = math.nan
+    found = nonfinite(x, ("view", "column"), torch.tensor([4, 8, 9]))
+    assert found is not None
+    assert found.endswith("in 2 of 3 views (8, 9), the first at view 8, columns 0 to 4")
+    assert nonfinite(x[:1], ("view", "column")) is None
+
+
+def test_names_are_no_part_of_what_a_space_is():
+    named, plain = Space((3, 4), names=("view", "column")), Space((3, 4))
+    assert named == plain
+    assert hash(named) == hash(plain)
+    assert fingerprint(named) == fingerprint(plain)
 
 
 def test_nan_and_infinity_are_reported_with_their_number_and_first_place():
@@ -15,7 +46,7 @@ def test_nan_and_infinity_are_reported_with_their_number_and_first_place():
     x[0, 4, 5], x[1, 0, 0], x[1, 11, 5] = math.nan, math.inf, -math.inf
     with pytest.raises(DataError, match=r"Radon got 3 NaN or infinite values of 144, .* \(0, 4, 5\)\. Mask"):
         Space((12, 6)).check(x, "Radon")
-    with pytest.raises(DataError, match=r"1 NaN or infinite values of 1, the first at index \(\)"):
+    with pytest.raises(DataError, match=r"1 NaN or infinite value of 1, the first at index \(\)"):
         check_finite(torch.tensor(math.nan), "a number")
 
 
@@ -34,7 +65,7 @@ def test_nan_is_found_within_the_transforms_of_torch_func():
 
     vmap, grad = torch.func.vmap, torch.func.grad
     for transformed in (vmap(f), vmap(f, in_dims=1), vmap(grad(f))):
-        with pytest.raises(DataError, match=r"1 NaN or infinite values of 12, the first at index \(2, 1\)"):
+        with pytest.raises(DataError, match=r"1 NaN or infinite value of 12, the first at index \(2, 1\)"):
             transformed(x)
 
 

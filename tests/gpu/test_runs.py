@@ -65,5 +65,5 @@ def test_a_callback_stops_the_run():
 
 def test_nan_in_data_is_refused_when_a_solver_is_called():
     y = torch.tensor([[1.0, torch.nan, 3.0]], dtype=torch.float64)
-    with FakeDevice(), pytest.raises(DataError, match="1 NaN or infinite values"):
+    with FakeDevice(), pytest.raises(DataError, match="1 NaN or infinite value "):
         CG()(problem(lambda _: to_device(y)))

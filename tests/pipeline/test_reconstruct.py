@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 import invgen as ig
 from invgen.cli import app
 from invgen.core.errors import FileError, ParameterError
+from invgen.simulate import simulate_ct
 
 
 def typed(*words):
@@ -215,3 +216,23 @@ def test_ctrl_c_leaves_nothing(scans, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         ig.reconstruct(scans["parallel"], tmp_path / "out.h5", solver="sirt", iterations=3, advance=interrupt)
     assert not list(tmp_path.iterdir())
+
+
+class TestDeterministic:
+    def test_the_number_of_threads_changes_no_bit(self, tmp_path, set_threads):
+        scan = tmp_path / "scan.h5"
+        simulate_ct(scan, "shepp-logan", size=200, views=60)
+        images = []
+        for threads in (1, 3):
+            set_threads(threads)
+            options = {"solver": "sirt", "iterations": 3, "device": "cpu", "deterministic": True}
+            images.append(ig.reconstruct(scan, tmp_path / f"{threads}.h5", **options).path)
+            assert torch.get_num_threads() == threads
+        (first, command), (second, _) = map(contents, images)
+        assert first == second
+        assert "--deterministic" in command
+
+    def test_it_is_refused_on_a_gpu(self, scans, monkeypatch):
+        monkeypatch.setattr("invgen.pipeline.work.chosen", lambda name: "cuda")
+        with pytest.raises(ParameterError, match=r"--deterministic is of the threads of a CPU.*cuda"):
+            ig.reconstruct(scans["parallel"], deterministic=True)

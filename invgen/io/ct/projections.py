@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from invgen.core.checks import as_count, is_count
+from invgen.core.checks import as_count, is_count, nonfinite
 from invgen.core.errors import DataError, ParameterError
 from invgen.io.ct.beam import Beam
 from invgen.io.ct.quanta import Quanta
@@ -175,21 +175,14 @@ def require(projections: Projections, step: str, *quantities: Quantity) -> None:
 
 def require_finite(data: torch.Tensor, what: str, row: Literal["view", "frame"]) -> None:
     """Raise a DataError that counts the NaN and infinities and says where they are."""
-    bad = ~torch.isfinite(data)
-    count = int(bad.sum())
-    if count == 0:
-        return
-    rows = torch.nonzero(bad.any(1)).reshape(-1).tolist()
-    shown = ", ".join(map(str, rows[:8])) + (", ..." if len(rows) > 8 else "")
-    raise DataError(
-        f"the {what} are NaN or infinite in {count} place{'s' * (count != 1)}, in {len(rows)} of {len(data)} "
-        f"{row}s ({shown}). {_REMEDIES[row]}"
-    )
+    if found := nonfinite(data, (row, "column"), torch.arange(len(data))):
+        raise DataError(f"the {what} hold {found}. {_REMEDIES[row]}")
 
 
 _REMEDIES = {
-    "view": "Repair them in the file, where a frame that is NaN throughout is left out; or choose a range of "
-    "views without them, counted by increasing angle: views=... (command line: --views).",
+    "view": "Views are counted from 0 by increasing angle, columns from 0. Repair them in the file, where a "
+    "frame that is NaN throughout is left out; or choose a range of views without them: views=... (command "
+    "line: --views).",
     "frame": "Give others: flats=... or darks=... (command line: --flats, --darks).",
 }
 

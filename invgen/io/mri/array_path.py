@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from invgen.core.checks import is_count
+from invgen.core.checks import is_count, nonfinite
 from invgen.core.errors import DataError, ParameterError
 from invgen.core.text import brief
 from invgen.io.mri.contents import KSpace, check_size, read_block
@@ -93,7 +93,8 @@ def _trajectory(array: NamedArray, given: Any) -> torch.Tensor:
         raise DataError(f"the trajectory should hold real numbers, (kx, ky); it holds {brief(values.dtype)}.")
     elif own[:-1] != shape:
         values = np.moveaxis(values, 0, -1)
-    values = array.ordered(values)
-    if not np.isfinite(values).all():
-        raise DataError("the trajectory holds NaN or infinite numbers.")
-    return torch.from_numpy(np.ascontiguousarray(values[..., ::-1], dtype=np.float64))
+    coordinates = np.ascontiguousarray(array.ordered(values)[..., ::-1], dtype=np.float64)
+    trajectory = torch.from_numpy(coordinates)
+    if found := nonfinite(trajectory, (*array.grid, "coordinate")):
+        raise DataError(f"the trajectory holds {found}.")
+    return trajectory

@@ -184,4 +184,5 @@ class Lines:
             counts[place] += 1
         with np.errstate(over="ignore", invalid="ignore"):
             data /= np.maximum(counts, 1)
-        return samples_of(data, self._table.what), torch.from_numpy(counts)
+        names = ("coil", *("kz", "ky", "kx")[-len(self._grid) :])
+        return samples_of(data, self._table.what, names), torch.from_numpy(counts)

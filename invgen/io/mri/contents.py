@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 
+from invgen.core.checks import nonfinite
 from invgen.core.errors import DataError, FileError
 from invgen.core.text import brief
 from invgen.io.placement import Orientation
@@ -131,8 +132,16 @@ def read_block(dataset: Any, index: Any, what: str) -> np.ndarray:
         raise FileError(f"{what} cannot be read, the file is damaged: {brief(error)}") from error
 
 
-def samples_of(block: np.ndarray, what: str) -> torch.Tensor:
+def samples_of(block: np.ndarray, what: str, names: Sequence[str] = ()) -> torch.Tensor:
     """Samples as complex64.
+
+    Parameters
+    ----------
+    block : array
+    what : str
+        What is read, for the message.
+    names : sequence of str
+        What the axes count: coils and those of k-space or of a trajectory.
 
     Raises
     ------
@@ -141,10 +150,8 @@ def samples_of(block: np.ndarray, what: str) -> torch.Tensor:
     """
     with np.errstate(over="ignore"):
         data = torch.from_numpy(np.array(block, dtype=np.complex64, order="C"))
-    if not bool(torch.isfinite(torch.view_as_real(data)).all()):
-        raise DataError(
-            f"{what} holds NaN or infinite samples: the export went wrong, or the file is damaged."
-        )
+    if found := nonfinite(data, names):
+        raise DataError(f"{what} holds {found}: the export went wrong, or the file is damaged.")
     return data
 
 

@@ -72,7 +72,8 @@ def read(source: Source, options: Options) -> Contents:
 
     def stored(slice: int) -> KSpace:
         block = read_block(dataset, slice, f"{what}, slice {slice},")
-        return _slice(samples_of(block, what), columns_measured, slice)
+        names = ("coil", "ky", "kx")
+        return _slice(samples_of(block, f"{what}, slice {slice},", names), columns_measured, slice)
 
     center = given_center(options.kspace_center, (rows, columns))
     try:

@@ -73,7 +73,8 @@ class NamedArray:
         else:
             block = joined(block)
         block = block.transpose([axes.index(name) for name in ("coil", *self.grid) if name in axes])
-        return samples_of(block if "coil" in axes else block[None], self.what)
+        names = tuple(f"k{name}" if name in "xyz" else name for name in ("coil", *self.grid))
+        return samples_of(block if "coil" in axes else block[None], f"{self.what}, slice {slice_},", names)
 
 
 def joined(block: np.ndarray) -> np.ndarray:

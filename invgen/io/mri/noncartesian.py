@@ -7,6 +7,7 @@ import math
 import numpy as np
 import torch
 
+from invgen.core.checks import nonfinite
 from invgen.core.errors import DataError, InvgenError
 from invgen.io.mri.contents import KSpace, check_size, samples_of
 from invgen.io.mri.measurement import Measurement
@@ -117,8 +118,9 @@ class Paths:
         even = len({len(path) for path in paths}) == 1
         data = np.stack(samples, axis=1) if even else np.concatenate(samples, axis=1)
         k = np.stack(paths) if even else np.concatenate(paths)
-        if not np.isfinite(k).all():
-            raise DataError(f"{self._table.what}: the trajectory holds NaN or infinite numbers.")
+        names = ("shot", "sample") if even else ("sample",)
+        if found := nonfinite(torch.from_numpy(k), (*names, "coordinate")):
+            raise DataError(f"{self._table.what}: the trajectory holds {found}.")
         axes = k.shape[-1]  # without the one along which readouts are stacked
         size = None if self._field_of_view is None else self._field_of_view[-axes:]
         trajectory = cycles_per_pixel(torch.from_numpy(k), self._unit, self._grid[-axes:], size)
@@ -128,7 +130,7 @@ class Paths:
             trajectory = torch.cat([kz, trajectory], dim=-1)
         covariance, remarks = self._measurement.noise
         return KSpace(
-            samples_of(data, self._table.what),
+            samples_of(data, self._table.what, ("coil", *names)),
             self._grid,
             trajectory=trajectory,
             covariance=covariance,
