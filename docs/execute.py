@@ -9,7 +9,8 @@ shows an error message that is expected, and must fail.
 from __future__ import annotations
 
 import contextlib
-import importlib.util
+import hashlib
+import importlib
 import io
 import json
 import os
@@ -18,17 +19,19 @@ import shlex
 import shutil
 import subprocess
 import sys
+import types
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["FOLDER", "Block", "blocks", "folder_of", "outputs", "run_all"]
+__all__ = ["FOLDER", "Block", "blocks", "folder_of", "is_fresh", "outputs", "run_all"]
 
 DOCS = Path(__file__).parent
 #: Of the pages' folders; what they write is never committed.
 FOLDER = DOCS / "generated" / "pages"
 _BLOCK = re.compile(
-    r"^(?P<fence>`{3,})\{(?P<kind>python|shell)\}\n(?P<options>(?::.*\n)*)(?P<text>.*?)\n(?P=fence)$", re.M | re.S
+    r"^(?P<fence>`{3,})\{(?P<kind>python|shell)\}\n(?P<options>(?::[^\n]*\n)*)(?P<text>.*?)\n(?P=fence)$",
+    re.M | re.S,
 )
 
 
@@ -43,9 +46,12 @@ class Block:
 
     @property
     def runs(self) -> bool:
-        """Whether what it needs is installed."""
-        needed = self.options.get("needs")
-        return needed is None or importlib.util.find_spec(needed) is not None
+        """Whether what it needs is installed, and can be imported."""
+        try:
+            importlib.import_module(self.options.get("needs", "sys"))
+        except Exception:  # of packages that are not ours, and may break in any way
+            return False
+        return True
 
 
 def blocks(page: Path) -> list[Block]:
@@ -66,7 +72,20 @@ def folder_of(page: Path) -> Path:
 
 def outputs(page: Path) -> list[str]:
     """What the blocks of a page have printed when they were run last."""
+    return _kept(page)["printed"]
+
+
+def _kept(page: Path) -> dict:
     return json.loads((folder_of(page) / "outputs.json").read_text())
+
+
+def _digest(page: Path) -> str:
+    return hashlib.sha256(page.read_bytes()).hexdigest()
+
+
+def is_fresh(page: Path) -> bool:
+    """Whether the page has been run as it is now; of a change of the package `python -m docs` knows."""
+    return (folder_of(page) / "outputs.json").exists() and _kept(page)["page"] == _digest(page)
 
 
 def _python(text: str, page: Path, line: int, names: dict) -> None:
@@ -123,9 +142,11 @@ def execute(page: Path) -> None:
     folder.mkdir(parents=True)
     os.chdir(folder)
     os.environ |= {"COLUMNS": "96", "NO_COLOR": "1"}
-    names = {"__name__": "__main__"}
-    printed = [_run(block, page, names) if block.runs else "" for block in blocks(page)]
-    (folder / "outputs.json").write_text(json.dumps(printed))
+    for threads in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):  # pages run side by side
+        os.environ.setdefault(threads, "1")
+    script = sys.modules["__main__"] = types.ModuleType("__main__")  # as of a script: what it defines pickles
+    printed = [_run(block, page, vars(script)) if block.runs else "" for block in blocks(page)]
+    (folder / "outputs.json").write_text(json.dumps({"page": _digest(page), "printed": printed}))
 
 
 def run_all(pages: list[Path], processes: int) -> list[str]:

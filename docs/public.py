@@ -91,7 +91,9 @@ def names() -> tuple[Name, ...]:
 
 
 def bases() -> list[type]:
-    """Bases of public classes that are no public names: their fields and methods are public by inheritance."""
+    """Bases of public classes that are no public names themselves; what they have is inherited."""
     known = {name.object for name in names() if inspect.isclass(name.object)}
     found = {base for each in known for base in each.__mro__ if base.__module__.startswith("invgen")} - known
-    return sorted((base for base in found if not base.__name__.startswith("_")), key=lambda base: base.__name__)
+    return sorted(
+        (base for base in found if not base.__name__.startswith("_")), key=lambda base: base.__name__
+    )

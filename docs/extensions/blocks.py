@@ -4,13 +4,16 @@ All pages with such blocks run before any page is read, two at a time: ``docs/ex
 """
 
 from pathlib import Path
+from typing import ClassVar
 
-from docs.execute import DOCS, blocks, folder_of, outputs, run_all
 from docutils import nodes
 from docutils.parsers.rst import directives
 from docutils.parsers.rst.directives.images import Figure
+from docutils.statemachine import StringList
 from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
+
+from docs.execute import DOCS, blocks, folder_of, is_fresh, outputs, run_all
 
 __all__ = ["setup"]
 
@@ -18,10 +21,18 @@ _LANGUAGE = {"python": "python", "shell": "console"}
 
 
 class Executed(SphinxDirective):
-    """A block of code, followed by what it printed; ``:hide:`` shows the latter alone."""
+    """A block of code, followed by what it printed.
+
+    ``:hide:`` shows the latter alone; ``:markdown:`` reads it as a part of the page.
+    """
 
     has_content = True
-    option_spec = {"needs": directives.unchanged, "fails": directives.flag, "hide": directives.flag}
+    option_spec: ClassVar = {
+        "needs": directives.unchanged,
+        "fails": directives.flag,
+        "hide": directives.flag,
+        "markdown": directives.flag,
+    }
 
     def run(self):
         """Show code and output."""
@@ -31,11 +42,17 @@ class Executed(SphinxDirective):
         printed = outputs(page)[number].rstrip()
         text = "\n".join(self.content)
         if self.name == "shell":
-            text = "\n".join(f"$ {line}" if line and line[0] not in " #" else line for line in text.splitlines())
+            text = "\n".join(
+                f"$ {line}" if line and line[0] not in " #" else line for line in text.splitlines()
+            )
         shown = []
         if "hide" not in self.options:
             shown.append(nodes.literal_block(text, text, language=_LANGUAGE[self.name]))
-        if printed:
+        if printed and "markdown" in self.options:
+            part = nodes.container()
+            self.state.nested_parse(StringList(printed.split("\n")), self.content_offset, part)
+            shown += part.children
+        elif printed:
             block = nodes.literal_block(printed, printed, language="none")
             shown.append(nodes.container("", block, classes=["printed"]))
         return shown
@@ -57,8 +74,10 @@ class Picture(Figure):
 
 
 def _execute(app):
-    pages = [Path(app.env.doc2path(name)) for name in sorted(app.project.discover(app.config.exclude_patterns))]
-    executed = [page for page in pages if page.suffix == ".md" and blocks(page)]
+    pages = [
+        Path(app.env.doc2path(name)) for name in sorted(app.project.discover(app.config.exclude_patterns))
+    ]
+    executed = [page for page in pages if page.suffix == ".md" and blocks(page) and not is_fresh(page)]
     if failed := run_all(executed, processes=2):
         raise ExtensionError("\n\n".join(failed))
 

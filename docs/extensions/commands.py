@@ -57,7 +57,11 @@ def _parameter(parameter) -> str:
     default = parameter.default
     if parameter.required:
         about += " *Required.*"
-    elif default not in (None, False, ()) and not callable(default) and getattr(parameter, "show_default", True):
+    elif (
+        default not in (None, False, ())
+        and not callable(default)
+        and getattr(parameter, "show_default", True)
+    ):
         about += f" *Default:* `{default}`."
     return f"{typed}\n: {about or 'See above.'}\n\n"
 

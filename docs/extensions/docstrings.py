@@ -17,14 +17,23 @@ _SECTION = re.compile(r"^[A-Z][\w ]+\n-{3,}$", re.M)
 def _escaped(text: str) -> str:
     """Text in which no star before a word and no bar is markup."""
     parts = _LITERAL.split(text)
-    parts[::2] = [re.sub(r"(\*+(?=[\w.])|\|)", lambda m: "".join(f"\\{c}" for c in m[0]), part) for part in parts[::2]]
+    parts[::2] = [
+        re.sub(r"(\*+(?=[\w.])|\|)", lambda m: "".join(f"\\{c}" for c in m[0]), part) for part in parts[::2]
+    ]
     return "".join(parts)
 
 
+def _indentation(before: str) -> int:
+    """Of the text that a paragraph ends in: that of a list's entry is two."""
+    last = before.rstrip().rpartition("\n")[2]
+    return len(last) - len(last.lstrip()) + (2 if last.lstrip().startswith("- ") else 0)
+
+
 def _is_formula(paragraph: str, before: str) -> bool:
-    lines = paragraph.split("\n")
-    indented = all(line.startswith("    ") for line in lines)
-    return indented and not before.rstrip().endswith("::") and not lines[0].lstrip().startswith((">>>", "- "))
+    """Whether a paragraph stands further in than the text before it, and is none of a list or an example."""
+    lines, needed = paragraph.split("\n"), " " * (_indentation(before) + 4)
+    inner = all(line.startswith(needed) for line in lines)
+    return inner and not before.rstrip().endswith("::") and not lines[0].lstrip().startswith((">>>", "- "))
 
 
 def written(text: str) -> str:
@@ -37,10 +46,14 @@ def written(text: str) -> str:
         before = paragraphs[number - 1] if number else "::"
         literal = before.rstrip().endswith("::") and paragraph.startswith(" ")
         if _is_formula(paragraph, before):
-            out += ["::", paragraph]
+            out += [" " * _indentation(before) + "::", paragraph]
         else:
             out.append(paragraph if literal or ">>>" in paragraph else _escaped(paragraph))
-    return "\n\n".join(out) + ("\n" if section and not text[:end].endswith("\n\n") else "") + _escaped(text[end:])
+    return (
+        "\n\n".join(out)
+        + ("\n" if section and not text[:end].endswith("\n\n") else "")
+        + _escaped(text[end:])
+    )
 
 
 def _process(app, what, name, thing, options, lines) -> None:

@@ -13,8 +13,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from docs.execute import DOCS
 from sphinx_gallery.scrapers import figure_rst
+
+from docs.execute import DOCS
 
 __all__ = ["QUICK", "settings", "stored_pictures"]
 

@@ -1,8 +1,7 @@
 """Formulas as MathML, which browsers draw by themselves: no script, no font and no network is needed."""
 
-from latex2mathml.converter import convert
-
 from docutils import nodes
+from latex2mathml.converter import convert
 
 __all__ = ["setup"]
 

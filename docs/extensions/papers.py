@@ -11,12 +11,13 @@ from pathlib import Path
 
 from pybtex.database import parse_file
 
-__all__ = ["Citation", "citations", "cited", "docs_of", "find"]
+__all__ = ["Citation", "citations", "cited", "docs_of", "entries", "find"]
 
 BIBLIOGRAPHY = Path(__file__).parents[1] / "references.bib"
-_SURNAME = r"(?:(?:[Dd]e|[Vv]an|den|af|von|[Ll]e|El|Janati) )*[A-ZÉÖ][\w'’\-]+"
+_SURNAME = r"(?:(?:[Dd]e|[Vv]an|den|af|von|[Ll]e|El|Janati) )*[A-ZÉÖ][\w'\-]+"
 _CITATION = re.compile(
-    rf"(?<![\w-])(?!TomoPy\b|[A-Z]{{3,}}\b|Sparse-Gen)({_SURNAME}(?:, {_SURNAME})*(?:,? and {_SURNAME})?)(,? et al\.)?,? "
+    r"(?<![\w-])(?!TomoPy\b|[A-Z]{3,}\b|Sparse-Gen)"  # names of methods before those of authors
+    rf"({_SURNAME}(?:, {_SURNAME})*(?:,? and {_SURNAME})?)(,? et al\.)?,? "
     r"\(?((?:19|20)\d\d[a-z]?)\b"
 )
 
@@ -32,7 +33,7 @@ class Citation:
 
 def _plain(name: str) -> str:
     """The last word of a surname, in letters of ASCII."""
-    letters = unicodedata.normalize("NFKD", name.split()[-1].replace("ı", "i").replace("ø", "o"))
+    letters = unicodedata.normalize("NFKD", name.split()[-1].replace("ø", "o"))
     return "".join(letter for letter in letters if letter.isascii() and letter.isalpha()).lower()
 
 
@@ -79,3 +80,8 @@ def cited(thing: object) -> list[str]:
     """Keys of the papers that an object cites."""
     keys = (find(each) for each in citations(docs_of(thing)))
     return list(dict.fromkeys(key for key in keys if key))
+
+
+def entries() -> set[str]:
+    """All keys of the bibliography."""
+    return set(_entries())
