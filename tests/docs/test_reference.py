@@ -1,7 +1,5 @@
 """The reference is whole: every name, command and paper; and examples in docstrings do what they say."""
 
-import doctest
-import importlib
 import importlib.util
 import inspect
 import re
@@ -12,7 +10,11 @@ from typing import Protocol
 import pytest
 
 ROOT = Path(__file__).parents[2]
-DOCS = ROOT / "docs"
+
+needs_the_site = pytest.mark.skipif(
+    importlib.util.find_spec("sphinx_gallery") is None or importlib.util.find_spec("pybtex") is None,
+    reason="what builds the site is not installed: pip install 'invgen[docs]'",
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -30,45 +32,35 @@ def names():
     return names()
 
 
-def _defines(thing) -> bool:
-    """Whether it only names or describes: an error, a protocol, an alias, a constant."""
-    return not inspect.isroutine(thing) and (
-        not inspect.isclass(thing) or issubclass(thing, Exception) or Protocol in thing.__bases__
-    )
+def _implements_nothing(thing, classes) -> bool:
+    """Whether it is an error, a protocol or a constant, a base of others, or a result."""
+    if inspect.isroutine(thing):
+        return False
+    if not inspect.isclass(thing) or issubclass(thing, Exception) or Protocol in thing.__bases__:
+        return True
+    is_result = "Attributes\n---" in (inspect.getdoc(thing) or "")
+    return is_result or any(thing in each.__mro__[1:] for each in classes)
 
 
-def _uses(code: str) -> set[str]:
-    return set(re.findall(r"\b\w+\b", code))
-
-
-@pytest.fixture(scope="module")
-def used():
-    """Words of all code that is executed: examples, pages, and docstrings' examples."""
-    pytest.importorskip("docs.execute")
-    from docs.execute import blocks
-
-    scripts = [path.read_text() for path in (ROOT / "examples").rglob("*.py")]
-    pages = [block.text for path in DOCS.rglob("*.md") for block in blocks(path)]
-    return set.union(*map(_uses, [*scripts, *pages]))
-
-
-def test_every_name_has_a_source_or_an_example(names, used):
-    pytest.importorskip("pybtex", reason="the site's packages are not installed: pip install 'invgen[docs]'")
+@needs_the_site
+def test_every_name_has_a_source_or_an_example(names):
     from docs.extensions.papers import cited
+    from docs.extensions.reference import uses
 
+    classes, used = [name.object for name in names if inspect.isclass(name.object)], uses()
     missing = [
         name.path
         for name in names
-        if not _defines(name.object)
+        if not _implements_nothing(name.object, classes)
         and not cited(name.object)
         and ">>>" not in name.doc
-        and name.name not in used
+        and not used[name.path]
     ]
     assert missing == []
 
 
+@needs_the_site
 def test_every_paper_is_cited_and_every_citation_has_its_paper(names):
-    pytest.importorskip("pybtex", reason="the site's packages are not installed: pip install 'invgen[docs]'")
     from docs.extensions.papers import citations, docs_of, entries, find
     from docs.public import Name, bases
 
@@ -99,21 +91,20 @@ def test_every_command_and_option_is_on_a_page():
     assert set(typer.main.get_command(app).commands) <= {name.split()[1] for name in pages if " " in name}
 
 
-MODULES = [
-    f"invgen.{path.relative_to(ROOT / folder).with_suffix('').as_posix().replace('/', '.')}"
-    if folder == "invgen"
-    else f"invgen.{path.relative_to(ROOT).with_suffix('').as_posix().replace('/', '.')}"
-    for folder in ("invgen", "operators", "priors", "solvers")
-    for path in sorted((ROOT / folder).rglob("*.py"))
-    if ">>>" in path.read_text()
-]
+def _fragments():
+    """Examples in docstrings, by module: lines of Python after ``>>>``."""
+    for folder in ("invgen", "operators", "priors", "solvers"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            lines = re.findall(r"^ *(?:>>>|\.\.\.) (.*)$", path.read_text(), re.M)
+            if lines:
+                yield pytest.param(lines, id=str(path.relative_to(ROOT)))
 
 
-@pytest.mark.parametrize("name", [name.removesuffix(".__init__") for name in MODULES])
-def test_examples_in_docstrings_do_what_they_say(name, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    module = importlib.import_module(name)
-    tests = [test for test in doctest.DocTestFinder().find(module) if test.examples]
-    for test in tests:
-        result = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS).run(test)
-        assert result.failed == 0, test.name
+@pytest.mark.parametrize("lines", list(_fragments()))
+def test_examples_in_docstrings_name_what_there_is(lines):
+    import invgen as ig
+
+    for called in re.findall(r"\big((?:\.[A-Za-z_]\w*)+)", "\n".join(lines)):
+        thing = ig
+        for part in called.split(".")[1:]:
+            thing = getattr(thing, part)
