@@ -1,4 +1,4 @@
-"""``invgen doctor``: a whole installation passes, and one that computes wrongly or lacks something is found."""
+"""``invgen doctor``: a whole installation passes; one that computes wrongly or lacks something is found."""
 
 import json
 import math
