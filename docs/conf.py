@@ -29,6 +29,7 @@ extensions = [
     "docs.extensions.reference",
     "docs.extensions.commands",
     "docs.extensions.cards",
+    "docs.extensions.gallery",
 ]
 exclude_patterns = ["generated/pages", "generated/examples", "README.md"]
 default_role = "py:obj"
@@ -57,6 +58,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = f"invgen {release}"
 html_math_renderer = "mathml"
 html_copy_source = False
+html_show_search_summary = False  # which are fetched, and cannot be from files on a disk
 html_show_sourcelink = False
 html_static_path = ["static"]
 html_css_files = ["invgen.css"]

@@ -16,8 +16,9 @@ from pathlib import Path
 from sphinx_gallery.scrapers import figure_rst
 
 from docs.execute import DOCS
+from docutils import nodes
 
-__all__ = ["QUICK", "settings", "stored_pictures"]
+__all__ = ["QUICK", "made", "settings", "setup", "stored_pictures"]
 
 EXAMPLES = DOCS.parent / "examples"
 STORED = EXAMPLES / "gallery"
@@ -131,3 +132,17 @@ def settings() -> dict:
         "min_reported_time": 10**6,
         "within_subsection_order": "FileNameSortKey",
     }
+
+
+def _describe(app, doctree) -> None:
+    """Give thumbnails, whose examples stand below them, an alternative text."""
+    for image in doctree.findall(nodes.image):
+        if not image.get("alt"):
+            name = Path(image["uri"]).stem.removeprefix("sphx_glr_").removesuffix("_thumb")
+            image["alt"] = f"Thumbnail of {name.replace('_', ' ')}"
+
+
+def setup(app):
+    """Describe pictures that sphinx-gallery leaves without words."""
+    app.connect("doctree-read", _describe)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
