@@ -13,10 +13,10 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from docutils import nodes
 from sphinx_gallery.scrapers import figure_rst
 
 from docs.execute import DOCS
-from docutils import nodes
 
 __all__ = ["QUICK", "made", "settings", "setup", "stored_pictures"]
 
