@@ -18,7 +18,7 @@ __all__ = ["effective_sample_size", "r_hat"]
 def r_hat(chains: Tensor) -> Tensor:
     """Width of all chains together over that of each: near one where they have mixed.
 
-    Rank-normalized split-R-hat of Vehtari, Gelman, Simpson, Carpenter and Buerkner (2021): the draws are
+    Rank-normalized split-R-hat of Vehtari, Gelman, Simpson, Carpenter and Bürkner (2021): the draws are
     replaced by standard Gaussian quantiles of their ranks, and R-hat is the root of the variance estimated
     from all halves of chains over the mean variance within them; or that of the distances from the median,
     where it is larger. Chains with more than 1.01 should be continued.

@@ -12,7 +12,7 @@ import torch
 from invgen.core.frozen import Constant, Frozen
 from invgen.operators.nonuniform.gridding import Gridding
 
-__all__ = ["NUFFT"]
+__all__ = ["NUFFT", "implementation"]
 
 
 class Transforms(Protocol):
@@ -23,6 +23,13 @@ class Transforms(Protocol):
 
     def adjoint(self, y: torch.Tensor) -> torch.Tensor:
         """Values at the points (batch, M) to images (batch, *shape)."""
+
+
+def implementation(device: torch.device) -> str:
+    """What computes on a device: FINUFFT, cuFINUFFT where it is installed, or our own gridding."""
+    if device.type == "cpu":
+        return "FINUFFT"
+    return "cuFINUFFT" if device.type == "cuda" and find_spec("cufinufft") else "gridding"
 
 
 class NUFFT(Frozen):
@@ -64,12 +71,12 @@ class NUFFT(Frozen):
         return self._made.get(key) or self._made.setdefault(key, self._make(like))
 
     def _make(self, like: torch.Tensor) -> Transforms:
-        points = self._points.value
-        if like.device.type == "cpu":
+        points, kind = self._points.value, implementation(like.device)
+        if kind == "FINUFFT":
             from invgen.operators.nonuniform.finufft import Finufft
 
             return Finufft(self.shape, points, like)
-        if like.device.type == "cuda" and find_spec("cufinufft"):
+        if kind == "cuFINUFFT":
             from invgen.operators.nonuniform.cufinufft import Cufinufft
 
             return Cufinufft(self.shape, points, like)

@@ -99,6 +99,8 @@ def run(
 ) -> Benchmark:
     """Run suites, or go on with them, and return their tables.
 
+    >>> print(ig.bench.run(my_method, "ct-sparse", quick=True))
+
     Parameters
     ----------
     method : callable, str or None

@@ -15,6 +15,8 @@ __all__ = ["write_parquet"]
 def write_parquet(results: Results, path: str | Path) -> None:
     """Write every record, trials among them, to a Parquet file: a row for each cell.
 
+    >>> ig.bench.write_parquet(ig.bench.Results("results", create=False), "results.parquet")
+
     Columns are the cell's fields, "axis: ..." of each axis, "setting: ..." of each knob, measures and costs
     by their names, "stat: ..." of what methods report, and error, version, machine and time.
 

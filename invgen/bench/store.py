@@ -70,6 +70,8 @@ class SuiteInfo:
 class Results:
     """Records in a folder.
 
+    >>> results = ig.bench.Results("results", create=False)  # of ``invgen bench ... -o results``
+
     Parameters
     ----------
     folder : path

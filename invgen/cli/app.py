@@ -14,6 +14,7 @@ from invgen.cli.check import check
 from invgen.cli.compress import compress, decompress
 from invgen.cli.console import Command, Group, out
 from invgen.cli.demo import demo
+from invgen.cli.doctor import doctor
 from invgen.cli.info import info
 from invgen.cli.options import limited
 from invgen.cli.recon import Recon, recon
@@ -70,9 +71,12 @@ for command, example in (
     (certify, "invgen certify dds diffpir --problem mixture-8-1 -o report.html"),
     (bench, "invgen bench ct-sparse --quick -o results"),
     (demo, "invgen demo --output-dir demo"),
+    (doctor, "invgen doctor"),
 ):
     kind = Recon if command is recon else Command
-    app.command(cls=kind, no_args_is_help=command not in (certify, demo), epilog=f"Example: `{example}`")(
+    app.command(
+        cls=kind, no_args_is_help=command not in (certify, demo, doctor), epilog=f"Example: `{example}`"
+    )(
         command if command is bench else limited(command)  # its own bound is for each cell
     )
 app.add_typer(simulate)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from inspect import getmodule
 from typing import Generic, TypeVar
 
 import torch
@@ -59,6 +60,16 @@ class Kernels(Generic[T]):
             raise TypeError("Kernels for GPUs need a trial, by which they are compared with plain PyTorch.")
         self._plain, self._cpu, self._gpu, self._disk, self._trial = plain, cpu, gpu, disk, trial
         self._on_device: dict[torch.device, T] = {}
+
+    @property
+    def name(self) -> str:
+        """The computation, by the file of its reference."""
+        return (getmodule(self._plain) or self._plain).__name__.rpartition(".")[2].removesuffix("_torch")  # type: ignore[attr-defined]
+
+    def written_for(self, x: torch.Tensor) -> str:
+        """How what serves tensors like `x` is written: "compiled", "Triton" or "PyTorch"."""
+        file = (getmodule(self.serving(x)) or self._plain).__name__  # type: ignore[attr-defined]
+        return {"cpu": "compiled", "gpu": "Triton"}.get(file.rpartition("_")[2], "PyTorch")
 
     def serving(self, x: torch.Tensor) -> T:
         """The implementation for tensors like `x`."""

@@ -1,11 +1,14 @@
 """How good an image is, and how good a generative model.
 
-| what | of |
-|---|---|
-| `psnr`, `nrmse`, `relative_error`, `ssim` | an image beside the truth |
-| `bits_per_dimension` | a density: the code length of images of 8 bits |
-| `frechet_distance`, `precision_recall`, `memorization` | samples beside images that are real |
-| `DigitFeatures`, `digit_features` | features of digits that these compare |
+==================================================  ======================================================
+what                                                of
+==================================================  ======================================================
+`psnr`, `nrmse`, `relative_error`, `ssim`           an image beside the truth
+`bits_per_dimension`                                a density: the code length of images of 8 bits
+`frechet_distance`, `precision_recall`,             samples beside images that are real
+`memorization`
+`DigitFeatures`, `digit_features`                   features of digits that these compare
+==================================================  ======================================================
 """
 
 from invgen.metrics.bits import BitsPerDimension, bits_per_dimension

@@ -41,6 +41,8 @@ def check_sampler(
     held to bounds, and samples that come with a `SamplingWarning` fail; `invgen.certification.certify` gives
     the same figures without bounds.
 
+    >>> print(ig.testing.check_sampler(ig.solvers.SplitGibbs, ["dense-8"], samples=2000))
+
     Parameters
     ----------
     sampler : Solver, or class or callable ``prior -> solver``

@@ -38,7 +38,7 @@ class SparseDeviation(LatentSolver):
 
         |A (G(z) + v) - y|^2 / (2 std^2) + weight |z|^2 / 2 + sparsity |T v|_1
 
-    in turns: a step of Adam for z, and some of accelerated proximal gradients for v (Beck and Teboulle 2009,
+    in turns: a step of Adam for z, and some of accelerated proximal gradients for v (Beck and Teboulle 2009a,
     eqs. 4.1 to 4.3), which cost no evaluation of the generator. The first quarter of the iterations is for
     the latent variables alone: deviations that may be anything would leave them no slope to go down. With
     enough data the image may be anything, with few it is what the generator makes.

@@ -29,7 +29,7 @@ class Lasso(Solver):
     """Least squares with a penalty on the magnitudes, Tibshirani (1996): to a certified distance.
 
     Minimises ``-log p(y | A x) + weight |T x|_1`` for Gaussian or unknown noise, by accelerated proximal
-    gradients with adaptive restart (Beck and Teboulle 2009, eqs. 4.1 to 4.3; O'Donoghue and Candes 2015,
+    gradients with adaptive restart (Beck and Teboulle 2009a, eqs. 4.1 to 4.3; O'Donoghue and Candes 2015,
     sec. 3.2). The data term is a quadratic: an iteration costs one ``A.gram``, the gap included.
 
     In single precision the image of a small CT problem was 2e-2 from that in double, relative to its norm

@@ -44,6 +44,8 @@ def write_report(
 ) -> None:
     """Write a report: a page that opens offline, or tables as Markdown, CSV or LaTeX.
 
+    >>> ig.bench.write_report(ig.bench.Results("results", create=False), "report.html")
+
     Parameters
     ----------
     results : Results

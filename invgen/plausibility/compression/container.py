@@ -3,20 +3,20 @@ r"""Files of compressed images, byte by byte.
 Numbers are little-endian. A file is a header, chunks until there are as many tiles as the shape has, and an
 end; nothing follows it.
 
-======  =======  =======================================================================================
-offset  bytes    header
-======  =======  =======================================================================================
-0       8        ``89 49 56 47 0D 0A 1A 0A``: what is not ASCII, "IVG", and ends of lines as in PNG, which
-                 a transfer as text would change
-8       2        version of the format: 1
-10      1        type of the pixels: 1, uint8
-11      1        number of axes a of the array, 2 to 8
-12      4        number of bytes m of the name
-16      32       fingerprint of the prior: BLAKE2b of its settings and of its parameters in whole numbers
-48      8 a      shape of the array
-48+8a   m        name of the prior in ASCII, where it comes with the package, else nothing
-48+8a+m 4        checksum
-======  =======  =======================================================================================
+=======  =======  =======================================================================================
+offset   bytes    header
+=======  =======  =======================================================================================
+0        8        ``89 49 56 47 0D 0A 1A 0A``: what is not ASCII, "IVG", and ends of lines as in PNG, which
+                  a transfer as text would change
+8        2        version of the format: 1
+10       1        type of the pixels: 1, uint8
+11       1        number of axes a of the array, 2 to 8
+12       4        number of bytes m of the name
+16       32       fingerprint of the prior: BLAKE2b of its settings and of its parameters in whole numbers
+48       8 a      shape of the array
+48+8a    m        name of the prior in ASCII, where it comes with the package, else nothing
+48+8a+m  4        checksum
+=======  =======  =======================================================================================
 
 ======  =======  =======================================================================================
 offset  bytes    chunk

@@ -1,0 +1,1 @@
+"""What the site has of its own: generated pages, executed blocks, formulas that need no network."""
