@@ -92,8 +92,8 @@ def band_of(
         Where the reconstruction holds NaN or infinities.
     """
     x = reconstruction.x
-    if found := nonfinite(x, IMAGE_AXES):
-        raise DataError(f"The reconstruction holds {found}, around which there is no interval.")
+    if bad := nonfinite(x, IMAGE_AXES):
+        raise DataError(f"The reconstruction holds {bad}, around which there is no interval.")
     if width in _OF_SAMPLES:
         drawn = reconstruction.samples
         if drawn is None or len(drawn) < 2:

@@ -93,8 +93,8 @@ def nonfinite(
     count, first = int(bad.sum()), bad.nonzero()[0].tolist()
     text = f"{count} NaN or infinite value{'s' * (count != 1)} of {bad.numel()}"
     if 1 < bad.ndim == len(names):
-        rows = bad.flatten(1).any(1).nonzero().reshape(-1).cpu()
-        rows = (rows if numbers is None else numbers[rows]).tolist()
+        places = bad.flatten(1).any(1).nonzero().reshape(-1).cpu()
+        rows = (places if numbers is None else numbers[places]).tolist()
         shown = ", ".join(map(str, rows[:_LISTED])) + (", ..." if len(rows) > _LISTED else "")
         text += f", in {len(rows)} of {len(bad)} {_plural(names[0])} ({shown})"
     if numbers is None:

@@ -36,7 +36,7 @@ def room_for(method: Method, voxels: int, rays: int, notice: Notice) -> Room | N
     """
     if method.solver not in _ARRAYS:
         return None
-    volumes, panels = _ARRAYS[method.solver]  # type: ignore[index]
+    volumes, panels = _ARRAYS[method.solver]
     needed, allowed, room = 4 * (volumes * voxels + panels * rays), allowed_memory(), room_on_disk()
     if room is None or needed <= allowed:
         return None

@@ -13,7 +13,7 @@ is stopped: it takes no longer to compute again.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
@@ -191,7 +191,9 @@ class Progress:
             self._own = True
 
     def results(
-        self, jobs: Sequence[Job], compute: Callable[[Sequence[Job], int], Iterator[Solved | Kept]]
+        self,
+        jobs: Sequence[Job],
+        compute: Callable[[Sequence[Job], int], Generator[Solved | Kept, None, None]],
     ) -> Generator[Solved, None, None]:
         """Yield what comes of jobs in their order: read where it is kept, else computed and then kept.
 
@@ -207,7 +209,7 @@ class Progress:
         self._slices = self._count - sum(len(job.slices) for job in rest)
         if self._own and self._slices:
             self._notice(f"{self._slices} of {self._count} slices are kept; the others are computed.")
-        with closing(compute(rest, self._slices)) as computed:  # type: ignore[type-var]
+        with closing(compute(rest, self._slices)) as computed:
             for job in jobs:
                 found = self._kept[job.name] if job.name in self._kept else next(computed)
                 if isinstance(found, Kept):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import gettempdir
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from invgen.core.errors import InvgenWarning, ParameterError
 from invgen.core.stopping import deferred_interrupts
@@ -246,7 +246,7 @@ def run(
 
         interrupted = stack.enter_context(deferred_interrupts()) if progress is not None else lambda: False
 
-        def compute(jobs: Sequence[Job], before: int) -> Iterator[Solved | Kept]:
+        def compute(jobs: Sequence[Job], before: int) -> Generator[Solved | Kept, None, None]:
             def step(done: float) -> None:
                 advance(before + done, count)
                 if interrupted():
@@ -255,7 +255,10 @@ def run(
             return run_jobs(jobs, work, step) if cluster is None else cluster.solved(jobs, step, place)
 
         place = None if progress is None or cluster is None else progress.share()
-        results = compute(jobs, 0) if progress is None else progress.results(jobs, compute)
+        if progress is None:  # and no place, so that no results are kept there
+            results = cast("Generator[Solved, None, None]", compute(jobs, 0))
+        else:
+            results = progress.results(jobs, compute)
         # what still computes ends before an unfinished file goes
         for solved in stack.enter_context(closing(results)):
             iterations = max(iterations, solved.iterations)

@@ -28,6 +28,9 @@ __all__ = ["Kept", "bytes_of", "names_in", "read_solved", "write_shard"]
 
 _ABOUT = "about.json"
 
+#: Bytes that are read at a time.
+_BLOCK = 2**24
+
 
 @dataclass(frozen=True)
 class Kept:
@@ -160,9 +163,10 @@ def _tensor(archive: zipfile.ZipFile, name: str) -> torch.Tensor:
         if math.prod(shape) * dtype.itemsize != size - part.tell():  # before that memory is asked for
             raise ValueError(f"{name} has another size than its shape")
         array = np.empty(shape, dtype)
-        view, done = memoryview(array.reshape(-1).view(np.uint8)), 0
-        while done < len(view) and (count := part.readinto(view[done:])):
-            done += count
-        if done < len(view) or part.read(1):
+        view, done = array.reshape(-1).view(np.uint8).data, 0
+        while block := part.read(_BLOCK):
+            view[done : done + len(block)] = block
+            done += len(block)
+        if done < len(view):
             raise ValueError(f"{name} is too short or too long")
     return torch.from_numpy(array)

@@ -11,8 +11,9 @@ from invgen.operators.tomography.rays import PixelShadows
 __all__ = ["cone"]
 
 
-def cone(filtered: OnDisk, shadows: PixelShadows) -> torch.Tensor:
+def cone(filtered: torch.Tensor, shadows: PixelShadows) -> torch.Tensor:
     """Projections (batch, views, rows, samples) to volumes (batch, D, H, W)."""
+    assert isinstance(filtered, OnDisk), "others have other kernels"
     s, batch = shadows, len(filtered)
     depth, height, width = s.volume_shape
     x = OnDisk(filtered.room, (batch, *s.volume_shape), filtered.dtype)

@@ -18,8 +18,9 @@ from invgen.operators.tomography.rays import DivergentRays
 __all__ = ["adjoint", "forward"]
 
 
-def forward(x: OnDisk, rays: DivergentRays) -> torch.Tensor:
+def forward(x: torch.Tensor, rays: DivergentRays) -> torch.Tensor:
     """Volumes (batch, D, H, W) to projections (batch, views, rows, columns)."""
+    assert isinstance(x, OnDisk), "others have other kernels"
     y = OnDisk(x.room, (len(x), len(rays.views), len(rays.up), len(rays.across)), x.dtype)
     views, *directions = cone_cpu.directions(rays)
     for first, stop in _blocks(y):
@@ -31,8 +32,9 @@ def forward(x: OnDisk, rays: DivergentRays) -> torch.Tensor:
     return y
 
 
-def adjoint(y: OnDisk, rays: DivergentRays) -> torch.Tensor:
+def adjoint(y: torch.Tensor, rays: DivergentRays) -> torch.Tensor:
     """Projections (batch, views, rows, columns) to volumes (batch, D, H, W)."""
+    assert isinstance(y, OnDisk), "others have other kernels"
     _, height, width = rays.volume_shape
     x = OnDisk(y.room, (len(y), *rays.volume_shape), y.dtype)
     views, *directions = cone_cpu.directions(rays)

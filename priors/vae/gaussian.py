@@ -45,6 +45,10 @@ class GaussianAutoencoder(PixelDecoder, NormalLatents):
         `_divergence` takes, and these parameters. It sees images as channels in the unit -1 to 1.
     """
 
+    def encode(self, x: Tensor) -> Posterior:
+        """An approximate posterior of the latent variables of images ``(*batch, *image)``."""
+        raise NotImplementedError
+
     def _divergence(self, *drawn: Any) -> Tensor:
         """An estimate, by one draw, of the divergence of the posterior from the prior, (N,)."""
         raise NotImplementedError

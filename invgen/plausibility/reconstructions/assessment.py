@@ -140,8 +140,8 @@ def _assessed(
     """See `assess`; of the image's orientation, which takes longer than the rest, where it is asked for."""
     prior = prior_of(solver)
     x = reconstruction.x if reconstruction.samples is None else reconstruction.samples[0]
-    if found := nonfinite(x, problem.operator.domain.names):
-        raise DataError(f"The reconstruction holds {found}, whose plausibility is not defined.")
+    if bad := nonfinite(x, problem.operator.domain.names):
+        raise DataError(f"The reconstruction holds {bad}, whose plausibility is not defined.")
     statistics, bound = _of_residual(problem, x)
     unit = prior_unit(_scale(reconstruction), prior)
     own = x if unit is None else x / problem.operator.domain.per_sample(unit.to(x.device))
