@@ -64,11 +64,11 @@ class Kernels(Generic[T]):
     @property
     def name(self) -> str:
         """The computation, by the file of its reference."""
-        return (getmodule(self._plain) or self._plain).__name__.rpartition(".")[2].removesuffix("_torch")  # type: ignore[attr-defined]
+        return (getmodule(self._plain) or self._plain).__name__.rpartition(".")[2].removesuffix("_torch")  # type: ignore[union-attr]
 
     def written_for(self, x: torch.Tensor) -> str:
         """How what serves tensors like `x` is written: "compiled", "Triton" or "PyTorch"."""
-        file = (getmodule(self.serving(x)) or self._plain).__name__  # type: ignore[attr-defined]
+        file = (getmodule(self.serving(x)) or self._plain).__name__  # type: ignore[union-attr]
         return {"cpu": "compiled", "gpu": "Triton"}.get(file.rpartition("_")[2], "PyTorch")
 
     def serving(self, x: torch.Tensor) -> T:
