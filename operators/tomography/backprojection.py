@@ -30,7 +30,7 @@ def _gpu() -> Backprojector:
 def _disk() -> Backprojector:
     from invgen.operators.tomography import backprojection_disk
 
-    return backprojection_disk  # type: ignore[return-value] - fans are images, which fit in memory
+    return backprojection_disk  # type: ignore[return-value]  # fans are images, which fit in memory
 
 
 def _trial(backprojector: Backprojector, device: torch.device) -> tuple[torch.Tensor, ...]:
