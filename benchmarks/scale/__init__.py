@@ -1,1 +1,1 @@
-"""Volumes that no machine here has the time for: projected from slices that were measured."""
+"""What large scans take: time beside other packages, memory over hours, and precision."""
