@@ -116,6 +116,7 @@ def calibrate(
     if plausibility:
         from invgen.pipeline.comparing import compare as run
     else:
+        promise["labels"] = promise.pop("regions", None)
         from invgen.pipeline.calibrating import calibrate as run  # type: ignore[assignment]
     columns = (SpinnerColumn(), TextColumn("{task.completed} slices"))
     with Progress(*columns, console=err, disable=quiet or not err.is_terminal, transient=True) as bar:

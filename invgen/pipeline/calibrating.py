@@ -40,7 +40,7 @@ def calibrate(
     advance: Callable[[int], None],
     *,
     level: float = 0.9,
-    regions: Path | None = None,
+    labels: Path | None = None,
     **promise: Any,
 ) -> ConformalIntervals:
     """Reconstruct scans of known truth, as `invgen recon` does, and write the intervals that they calibrate.
@@ -57,7 +57,7 @@ def calibrate(
     advance : callable(int)
         Called with the number of slices that are done.
     level : float
-    regions : Path, optional
+    labels : Path, optional
         An image whose labels from one on are regions: the intervals are then of the means over each of them,
         in the order of their labels.
     **promise
@@ -69,16 +69,16 @@ def calibrate(
         For scans without a truth, of several kinds, or too few, labels of other pixels than those of their
         images, and outputs that would replace one of them.
     """
-    check_calibration(scans, output, recipe, regions, reading)
+    check_calibration(scans, output, recipe, labels, reading)
     with ExitStack() as stack:
         work, _, problem = opened(stack, scans[0], reading, recipe, notice)
         # as it is asked for: what it takes from the data is chosen for each scan
         solver, samples = work.solver(problem), work.recipe.samples
-    if regions is not None:
-        promise["regions"] = _regions(regions, tuple(problem.operator.domain.shape))
+    if labels is not None:
+        promise["regions"] = _regions(labels, tuple(problem.operator.domain.shape))
     # beyond the field of view zero is right, and no merit; that of coil maps is each scan's own
     seen = problem.operator.restrict(torch.ones_like(problem.zeros())) != 0
-    if work.modality == "CT" and regions is None and not bool(seen.all()):
+    if work.modality == "CT" and "regions" not in promise and not bool(seen.all()):
         promise["mask"] = seen.cpu()
 
     def known() -> Iterator[_Known]:

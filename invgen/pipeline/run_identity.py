@@ -40,7 +40,7 @@ def identity(
 ) -> dict[str, Any]:
     """What is asked for, of which files (size and time of the last change), with which versions; as JSON."""
     files = {*files_of(path, scan, reading, recipe), *(each.resolve() for each in scan.files)}
-    sizes = {each: each.stat() for each in sorted(files) if not each.is_dir()}
+    sizes = {each: each.stat() for each in sorted(files) if each.is_file()}
     return {
         "versions": package_versions(),
         "reading": _listed(recorded(reading.located(path))),
