@@ -1,6 +1,6 @@
 """Scans that a learned prior has not expected: what is said of them, and where the map points.
 
-python examples/misfit.py [--object 1000011] [--views 90]
+python examples/misfit.py [--object 1000500] [--views 90]
 
 The prior has learned from random objects. One of them, which it has not seen, is scanned alone, with a rolled
 sheet in it, with a pin of metal and with a thread.
@@ -21,7 +21,7 @@ SIDE = 512  # pixels of the object, four times as many as of the image
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
 parser.add_argument(
-    "--object", type=int, default=1_000_011, help="seed; the prior has learned from 0 to 2999"
+    "--object", type=int, default=1_000_500, help="seed; the prior has learned from 0 to 2999"
 )
 parser.add_argument("--views", type=int, default=90)
 parser.add_argument("--iterations", type=int, default=50, help="of the sampler; others have no calibration")

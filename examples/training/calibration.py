@@ -18,7 +18,7 @@ from invgen.pipeline.comparing import compare
 from invgen.priors.files import checkpoints
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-parser.add_argument("--scans", type=int, default=69, help="more are better: 200")
+parser.add_argument("--scans", type=int, default=200)
 parser.add_argument("--prior", default="ct-phantoms", help="the prior, by name or file")
 parser.add_argument("--output", default="ct-phantoms.safetensors")
 arguments = parser.parse_args()
