@@ -91,4 +91,4 @@ def drift(report: Report) -> None:
             report.row(method.solver.__name__, f"not measured: {str(error)[:100]}")
             continue
         found = relative(single.to(double.dtype), double)
-        report.row(method.solver.__name__, f"{found:.1e}", f"below {_TOLD:g}, or told", None)
+        report.row(method.solver.__name__, f"{found:.1e}", f"below {_TOLD:g}, or in its docstring", None)

@@ -27,7 +27,7 @@ def room_for(method: Method, voxels: int, rays: int, notice: Notice) -> Room | N
         None is returned for those that need more of a volume than some slices at a time.
     voxels, rays : int
     notice : callable(text)
-        Is told where there is.
+        Called with a sentence where there is.
 
     Raises
     ------
