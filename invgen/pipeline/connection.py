@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, Future
@@ -72,6 +73,7 @@ def connected(address: str | None, workers: int | None = None) -> Iterator[Clien
             )
             address = stack.enter_context(local)
         try:
+            asyncio.run(_greet(address))
             client = Client(address, timeout=ANSWER)
         except (OSError, ValueError, TypeError) as error:
             raise ClusterError(
@@ -79,6 +81,19 @@ def connected(address: str | None, workers: int | None = None) -> Iterator[Clien
                 "`dask scheduler` prints, such as tcp://10.0.0.1:8786."
             ) from error
         yield stack.enter_context(client)
+
+
+async def _greet(address: str) -> None:
+    """Connect to a scheduler once, before there is a client.
+
+    One that fails to connect closes when it is collected: in the thread that the next one starts, that waits
+    for a lock which the next one holds.
+    """
+    from distributed.comm import connect
+    from distributed.security import Security
+
+    arguments = Security().get_connection_args("client")
+    (await connect(address, timeout=ANSWER, **arguments)).abort()
 
 
 @contextmanager

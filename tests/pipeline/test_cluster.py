@@ -272,7 +272,9 @@ def test_nothing_answers_at_the_address(monkeypatch):
             pass
 
 
-def test_a_scheduler_that_goes_away_is_an_error(reconstructed, tmp_path):
+def test_a_scheduler_that_goes_away_is_an_error(reconstructed, tmp_path, monkeypatch):
+    """Before there is anything that is worth keeping."""
+    monkeypatch.setattr(progress, "_SECONDS", 1e9)
     with dask.config.set({"distributed.comm.timeouts.connect": "1s"}), threads() as client:
 
         def close(done, total):
