@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -73,7 +73,8 @@ def connected(address: str | None, workers: int | None = None) -> Iterator[Clien
             )
             address = stack.enter_context(local)
         try:
-            asyncio.run(_greet(address))
+            with ThreadPoolExecutor(1) as thread:  # in this one a loop of events may run, as in notebooks
+                thread.submit(lambda: asyncio.run(_greet(address))).result()
             client = Client(address, timeout=ANSWER)
         except (OSError, ValueError, TypeError) as error:
             raise ClusterError(

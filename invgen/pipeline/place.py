@@ -73,8 +73,16 @@ class Place:
         return self.folder / f"{self.run}-{name}.npz"
 
     def write(self, results: dict[str, Solved]) -> None:
-        """Write a shard; the states of its slices are of no use then."""
-        write_shard(self.shard(next(iter(results))), results)
+        """Write a shard; the states of its slices are of no use then.
+
+        Where the run has ended meanwhile, and has removed its folder or was about to, nothing is left of it.
+        """
+        shard = self.shard(next(iter(results)))
+        write_shard(shard, results)
+        if not self.is_seen():
+            shard.unlink(missing_ok=True)
+            with suppress(OSError):
+                self.folder.rmdir()
         for name in results:
             for state in self.folder.glob(f"{name}-*.state*"):
                 state.unlink(missing_ok=True)
