@@ -10,6 +10,7 @@ from concurrent.futures import CancelledError, Future, wait
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Any
 
 from invgen.core.errors import ClusterError, InvgenError, InvgenWarning, ParameterError
@@ -116,6 +117,11 @@ class Cluster:
         waiting: deque[tuple[Job, Future[Solved | Kept]]] = deque()
         done, rest = 0, iter(jobs)
 
+        def send(job: Job) -> Future[Solved | Kept]:
+            sent = replace(job, recipe=replace(job.recipe, device=self._asked))
+            with answering():
+                return self._executor.submit(solve, sent, self._run, place)
+
         def report() -> None:
             advance(done + sum(len(job.slices) for job, future in waiting if future.done()))
 
@@ -123,9 +129,7 @@ class Cluster:
             while True:
                 self._look()
                 while len(waiting) < _AHEAD * max(self._threads, 1) and (job := next(rest, None)) is not None:
-                    sent = replace(job, recipe=replace(job.recipe, device=self._asked))
-                    with answering():
-                        waiting.append((job, self._executor.submit(solve, sent, self._run, place)))
+                    waiting.append((job, send(job)))
                 if not waiting:
                     return
                 job, future = waiting[0]
@@ -133,6 +137,9 @@ class Cluster:
                     wait([future], timeout=_LOOK)
                     self._look()
                     report()
+                if _is_lost(future):
+                    waiting[0] = job, send(job)
+                    continue
                 solved = _taken(future, job)
                 report()
                 waiting.popleft()
@@ -206,6 +213,18 @@ class Cluster:
         with suppress(Exception):
             if self._connected:
                 self._client.run(end, self._run, on_error="ignore", callback_timeout=ANSWER)
+
+
+def _is_lost(future: Future[Solved | Kept]) -> bool:
+    """Whether dask has lost a result that had arrived, since its worker was lost before dask looked again.
+
+    It then takes the result for an error, and meets a TypeError of its own.
+    """
+    error = None if future.cancelled() else future.exception()
+    if not isinstance(error, TypeError):
+        return False
+    *_, (frame, _) = walk_tb(error.__traceback__)
+    return frame.f_globals["__name__"] == "distributed.cfexecutor"
 
 
 def _taken(future: Future[Solved | Kept], job: Job) -> Solved | Kept:

@@ -6,12 +6,14 @@ those of a cluster do: what they compute with can be replaced here.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 from uuid import uuid4
@@ -300,6 +302,26 @@ def test_workers_that_do_not_come_back_are_an_error(reconstructed, monkeypatch):
 
         with pytest.raises(ClusterError, match="has had no worker for 1 s"):
             reconstructed("parallel", executor=client, advance=end)
+
+
+def test_a_result_that_is_lost_as_dask_looks_at_it_is_known_from_an_error_of_the_job():
+    class Arrived:
+        status = "pending"  # again: it was there, and its worker was lost
+
+        async def _result(self, raiseit):
+            return object()
+
+    async def passed_on(found):
+        await distributed.cfexecutor._cascade_future(Arrived(), found)
+
+    lost, failed = Future(), Future()
+    with ThreadPoolExecutor(1) as thread:  # whatever loop of events runs in this one
+        thread.submit(lambda: asyncio.run(passed_on(lost))).result()
+    with pytest.raises(TypeError) as error:
+        len(3)
+    failed.set_exception(error.value)
+    assert cluster._is_lost(lost)
+    assert not cluster._is_lost(failed)
 
 
 def test_workers_of_a_machine_share_the_bound_of_memory(reconstructed, client, monkeypatch):
