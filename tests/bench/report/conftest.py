@@ -1,7 +1,6 @@
 """Results as a benchmark writes them, with names that want to be markup, and images."""
 
 import hashlib
-import shutil
 
 import pytest
 import torch
@@ -111,16 +110,3 @@ def results(tmp_path_factory):
     """A small benchmark with hostile names, failures and samplers."""
     with fill(tmp_path_factory.mktemp("results")) as made:
         yield made
-
-
-@pytest.fixture(scope="session")
-def chromium():
-    """Chromium without a window."""
-    sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("chromium is not installed")
-    with sync.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
