@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from invgen.core.checks import as_count
+from invgen.core.draws import Draws
 from invgen.core.errors import ParameterError, ShapeError
 from invgen.priors.generators.latents import LatentGenerator
 from invgen.priors.image_format import ImageFormat
@@ -26,7 +27,7 @@ _PIXELS = 2**20
 class PixelDecoder(Trainable, LatentGenerator, Networked):
     """Base of priors that decode latent variables into a distribution of independent pixels.
 
-    A subclass gives `latent_shape`, and ``_decode``.
+    A subclass gives `latent_shape`, ``_decode``, and `_drawn`.
 
     Parameters
     ----------
@@ -60,6 +61,38 @@ class PixelDecoder(Trainable, LatentGenerator, Networked):
     @classmethod
     def _parameter_names(cls) -> tuple[str, ...]:
         return "observation", "mixtures"
+
+    def sample(
+        self, n: int, seed: int, *, means: bool = False, device: torch.device | str | None = None
+    ) -> Tensor:
+        """Draw images; image i follows from ``seed + i`` alone.
+
+        Parameters
+        ----------
+        n, seed : int
+        means : bool
+            Return the mean images of the latent variables that are drawn, as papers print them. By default
+            pixels are drawn, too: they are independent given the latent variables, which looks like noise.
+        device : torch.device or str, optional
+
+        Returns
+        -------
+        tensor, shape (n, *image)
+        """
+        n, first = as_count(n, "n, the number of images,"), as_count(seed, "seed", least=0)
+
+        def drawn(seeds: Tensor) -> Tensor:
+            parameters, draws = self._drawn(seeds.tolist(), device)
+            return (
+                self._observation.mean(parameters) if means else self._observation.sample(parameters, draws)
+            )
+
+        with torch.no_grad():
+            return self._images(self._in_parts(drawn, torch.arange(first, first + n)), (n,))
+
+    def _drawn(self, seeds: Sequence[int], device: torch.device | str | None) -> tuple[Tensor, Draws]:
+        """Parameters of the pixels of images, each of a seed, and the draws of their pixels."""
+        raise NotImplementedError
 
     def _in_parts(self, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         """The function of some images at a time: all of them would fill the memory."""

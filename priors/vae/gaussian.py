@@ -93,35 +93,9 @@ class GaussianAutoencoder(PixelDecoder, NormalLatents):
         """Mean images."""
         return self._images(self._observation.mean(outputs), (len(outputs),))
 
-    def sample(
-        self, n: int, seed: int, *, means: bool = False, device: torch.device | str | None = None
-    ) -> Tensor:
-        """Draw images; image i follows from ``seed + i`` alone.
-
-        Parameters
-        ----------
-        n, seed : int
-        means : bool
-            Return the mean images of the latent variables that are drawn, as papers print them. By default
-            pixels are drawn, too: they are independent given the latent variables, which looks like noise.
-        device : torch.device or str, optional
-
-        Returns
-        -------
-        tensor, shape (n, *image)
-        """
-        n, first = as_count(n, "n, the number of images,"), as_count(seed, "seed", least=0)
-
-        def drawn(seeds: Tensor) -> Tensor:
-            draws = Draws(seeds.tolist())
-            z = draws(torch.empty(len(seeds), *self.latent_shape, device=device))
-            parameters = self._outputs(z)
-            return (
-                self._observation.mean(parameters) if means else self._observation.sample(parameters, draws)
-            )
-
-        with torch.no_grad():
-            return self._images(self._in_parts(drawn, torch.arange(first, first + n)), (n,))
+    def _drawn(self, seeds: Sequence[int], device: torch.device | str | None) -> tuple[Tensor, Draws]:
+        draws = Draws(seeds)
+        return self._outputs(draws(torch.empty(len(seeds), *self.latent_shape, device=device))), draws
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """Mean images of the mean latent variables of images ``(*batch, *image)``."""

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from invgen.core.checks import as_count
 from invgen.core.draws import Draws
 from invgen.core.errors import DtypeError
 from invgen.priors.autoregressive.sampling import Uniforms, continued
@@ -220,38 +219,14 @@ class VQVAE(PixelDecoder):
 
         return self._in_parts(bound, seen).reshape(batch) - self._log_unit
 
-    def sample(
-        self, n: int, seed: int, *, means: bool = False, device: torch.device | str | None = None
-    ) -> Tensor:
-        """Draw images; image i follows from ``seed + i`` alone.
-
-        Parameters
-        ----------
-        n, seed : int
-        means : bool
-            Return the mean images of the codes that are drawn. By default pixels are drawn, too.
-        device : torch.device or str, optional
-
-        Returns
-        -------
-        tensor, shape (n, *image)
-        """
-        n, first = as_count(n, "n, the number of images,"), as_count(seed, "seed", least=0)
+    def _drawn(self, seeds: Sequence[int], device: torch.device | str | None) -> tuple[Tensor, Draws]:
         height, width = self.latent_shape[1:]
-
-        def drawn(seeds: Tensor) -> Tensor:
-            start = torch.zeros(len(seeds), self._count, height, width, device=device)
-            uniforms = Uniforms(seeds.tolist(), (0, height, width))
-            codes = continued(self._network(start, "codes"), _Codes, start, 0, uniforms).argmax(1)
-            network = self._network(start, "autoencoder")
-            vectors = network.quantizer.lookup(codes)
-            parameters = self._evaluating(start, "autoencoder", "decoder")(vectors)
-            if means:
-                return self._observation.mean(parameters)
-            return self._observation.sample(parameters, Draws([_further(seed) for seed in seeds.tolist()]))
-
-        with torch.no_grad():
-            return self._images(self._in_parts(drawn, torch.arange(first, first + n)), (n,))
+        start = torch.zeros(len(seeds), self._count, height, width, device=device)
+        uniforms = Uniforms(seeds, (0, height, width))
+        codes = continued(self._network(start, "codes"), _Codes, start, 0, uniforms).argmax(1)
+        vectors = self._network(start, "autoencoder").quantizer.lookup(codes)
+        parameters = self._evaluating(start, "autoencoder", "decoder")(vectors)
+        return parameters, Draws([_further(seed) for seed in seeds])
 
     def _log_prob_of(self, codes: Tensor, like: Tensor) -> Tensor:
         """Logarithm of the probability of maps of codes, ``(N,)``."""
