@@ -15,6 +15,7 @@ from invgen.priors.vae.gaussian import divergence
 from invgen.priors.vae.observations import Gaussian
 
 from ...contracts.numbers import normal
+from .autoencoders import at_random, pictures
 
 DOUBLE = torch.float64
 #: Pixels, latent variables of each of two levels, and noise of the linear model.
@@ -159,22 +160,9 @@ def small(kind="logistic", **changes):
     """With weights at random, so that all levels matter."""
     settings = {"image_shape": (8, 12), "latent": (2, 1, 3), "widths": (8, 8), **KINDS[kind], **changes}
     observation = "logistic" if kind == "color" else kind
-    prior = HierarchicalVAE.untrained(settings.pop("image_shape"), observation=observation, **settings)
-    network = prior.networks()["network"]
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.copy_(0.2 * torch.randn(parameter.shape, generator=generator))
-    return prior.with_networks({"network": network})
-
-
-def pictures(prior, *batch, dtype=torch.float32):
-    """Images of its levels."""
-    images = prior.image_format
-    low, high = images.value_range
-    uniform = torch.rand(*batch, *images.shape, generator=torch.Generator().manual_seed(3), dtype=dtype)
-    last = (images.levels or 256) - 1
-    return low + (high - low) * (uniform * last).round() / last
+    return at_random(
+        HierarchicalVAE.untrained(settings.pop("image_shape"), observation=observation, **settings)
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
