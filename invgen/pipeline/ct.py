@@ -1,4 +1,4 @@
-"""CT scans: slices one at a time, or the volume of a cone beam at once."""
+"""CT scans, slices one at a time; the volume of a cone beam is in `invgen.pipeline.ct_volume`."""
 
 from __future__ import annotations
 
@@ -6,28 +6,23 @@ import math
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from functools import cached_property
 from typing import Any
 
 import torch
 
 from invgen.core.disk import Room, Rows
-from invgen.core.errors import ParameterError
 from invgen.core.memory import memory_left, require_memory
 from invgen.core.threads import thread_count
 from invgen.io import (
     STRIPE_FILTERS,
     CenterEstimate,
     Paganin,
-    Panel,
     Placement,
     Projections,
     Scan,
     default_steps,
     to_operator,
     to_problem,
-    to_volume_operator,
-    to_volume_problem,
 )
 from invgen.io.ct.coverage import Coverage, determined, shown, widened
 from invgen.io.ct.geometry import planar_geometry
@@ -36,8 +31,6 @@ from invgen.io.placement import centered
 from invgen.operators import FanBeam, Radon
 from invgen.operators.tomography.geometry import PlanarGeometry
 from invgen.operators.tomography.projection import Projection
-from invgen.pipeline.devices import chosen
-from invgen.pipeline.larger import room_for
 from invgen.pipeline.recipe import Recipe
 from invgen.pipeline.values import select
 from invgen.pipeline.work import Notice, Part, Read, Solved, Work, named
@@ -45,7 +38,7 @@ from invgen.problem import Problem
 from invgen.reconstruction import Reconstruction
 from invgen.solvers import FBP, FDK
 
-__all__ = ["SliceBySlice", "Volume"]
+__all__ = ["CT", "SliceBySlice", "require_images", "stalling"]
 
 _DIRECT = (FBP, FDK)
 
@@ -54,8 +47,8 @@ _DIRECT = (FBP, FDK)
 _PER_RAY, _PER_PIXEL, _PER_AVERAGED = 128, 128, 32
 
 
-class _CT(Work):
-    """What slices and volumes share."""
+class CT(Work):
+    """Base of slices and volumes."""
 
     modality = "CT"
     #: Where a volume is kept that is larger than memory.
@@ -269,7 +262,7 @@ class _CT(Work):
         return given
 
 
-class SliceBySlice(_CT):
+class SliceBySlice(CT):
     """Slices one at a time, with one operator as long as the geometry stays: its plans are made once."""
 
     _operator: Radon | FanBeam | None = None
@@ -315,7 +308,7 @@ class SliceBySlice(_CT):
     def whole(self, read: Read, result: Reconstruction) -> Solved:
         """The image, and what was done to the slice."""
         samples = None if result.samples is None else self._shown(result.samples)[:, None]
-        reports = tuple((*report, *_stalling(result)) for report in read.reports)
+        reports = tuple((*report, *stalling(result)) for report in read.reports)
         image = self._shown(result.x)[None]
 
         def arranged(shown: torch.Tensor) -> torch.Tensor:
@@ -357,129 +350,20 @@ class SliceBySlice(_CT):
             if same and torch.equal(own.angles, first.geometry.angles):
                 return first
         grid = self._grid(projections)
-        _require_images(grid)
+        require_images(grid)
         operator = to_operator(projections, image_shape=grid, fov=self.recipe.fov)
         if first is None:
             self._operator = operator
         return operator
 
 
-class Volume(_CT):
-    """The volume of a cone beam, whose slices are measured together."""
-
-    volume, kept = True, ""
-
-    def __init__(self, scan: Scan, recipe: Recipe) -> None:
-        if recipe.bin > scan.slices:
-            raise ParameterError(
-                f"--bin {recipe.bin} averages rows too, and the cone beam has {scan.slices}: at most that."
-            )
-        super().__init__(scan, recipe)
-        self._notice: Notice = lambda text: None
-
-    def first(self, row: int, notice: Notice) -> Problem:
-        """The problem of the volume, kept on disk where it does not fit in memory."""
-        self._notice, columns = notice, self._scan.columns // self.recipe.bin
-        height, width = self.recipe.image_size or (columns, columns)
-        views = len(select(self.recipe.views, self._scan.views, "views"))
-        self._make_room(self.count * height * width, views * self.count * columns)
-        return super().first(row, notice)
-
-    def _make_room(self, voxels: int, rays: int) -> None:
-        """Choose to keep a volume and its data on disk, where memory does not suffice to compute there.
-
-        A GPU computes in its own.
-        """
-        if self.intervals is None and chosen(self.recipe.device) == "cpu":
-            self._room = room_for(self.method, voxels, rays, self._notice)
-
-    def _placed(self, panel: Panel, voxels: int) -> Panel:
-        """The panel on disk where the volume, which may be wider than was expected, asks for it."""
-        if self._room is None:
-            self._make_room(voxels, panel.data.numel())
-            panel = panel if self._room is None else panel.kept_in(self._room)
-        return panel
-
-    @property
-    def geometry(self) -> PlanarGeometry:
-        """Of a slice."""
-        return self._whole.problem.operator.geometry.fan  # type: ignore[attr-defined]
-
-    @property
-    def slice_distance(self) -> float:
-        """Distance of the slices: the side of a voxel."""
-        return self.pixel_size
-
-    @property
-    def _middle(self) -> float:
-        """The middle slice: the volume is around the middle of the detector."""
-        return (self.count - 1) / 2
-
-    def groups(self, slices: range) -> Iterator[range]:
-        """All of them."""
-        yield slices
-
-    def read(self, slices: range) -> Read:
-        """The volume, of which the slices are kept."""
-        whole = self._whole
-        return replace(whole, slices=slices, reports=tuple(whole.reports[row] for row in slices))
-
-    def compute(self, read: Read, part: Part) -> Reconstruction:
-        """Reconstruct the volume."""
-        problem = self.on_device(read.problem)
-        return self._solved(problem, part, read.slices, self._start_of_counts(problem, read.extra))
-
-    def whole(self, read: Read, result: Reconstruction) -> Solved:
-        """The chosen slices."""
-        chosen = slice(read.slices.start, read.slices.stop, read.slices.step)
-        samples = None if result.samples is None else self._shown(result.samples[:, chosen])
-        reports = tuple((*report, *_stalling(result)) for report in read.reports)
-        images = self._shown(result.x[chosen])
-
-        def arranged(shown: torch.Tensor) -> torch.Tensor:
-            return self._shown(shown[chosen])
-
-        plausible, bounds = self._judged(result, arranged), self._bounds(result, arranged, images)
-        return Solved(images, samples, reports, result.stats, plausibility=plausible, bounds=bounds)
-
-    def _seen(self, row: int) -> tuple[Coverage, Projections]:
-        return self._panel.coverage(), self._panel.row
-
-    def _problem(self, row: int) -> Problem:
-        return self.on_device(self._whole.problem)
-
-    @cached_property
-    def _whole(self) -> Read:
-        """The problem of the volume, the reports on its rows, and line integrals of few counts."""
-        panel = self._panel
-        if (few := self._few(panel.quanta)) is not None:
-            panel = replace(
-                panel, row=panel.row.assumed(few), reports=tuple((*said, few) for said in panel.reports)
-            )
-        self._assumptions = panel.row.assumptions
-        grid = (self.count, *self._grid(panel.row))
-        panel = self._placed(panel, math.prod(grid))
-        if self._room is None:
-            _require_images(grid)
-        operator = to_volume_operator(panel, grid, self.recipe.fov)
-        counts = few is not None and self._takes_counts
-        problem = to_volume_problem(panel, operator, counts=counts)
-        lines = self._lines(panel.rows()) if counts else None
-        return Read(range(self.count), problem, tuple(panel.reports), lines)
-
-    @cached_property
-    def _panel(self) -> Panel:
-        """The rows of the detector, with the recipe's center."""
-        return self._scan.panel(**self._choice, room=self._room)
-
-
-def _require_images(shape: tuple[int, ...]) -> None:
+def require_images(shape: tuple[int, ...]) -> None:
     """Refuse images of which there is no memory for three: the iterate, its gradient and the next one."""
     words = " x ".join(map(str, shape))
     require_memory(12 * math.prod(shape), f"An image of {words}", "choose a smaller --size")
 
 
-def _stalling(result: Reconstruction) -> tuple[str, ...]:
+def stalling(result: Reconstruction) -> tuple[str, ...]:
     """A sentence where the iterations stopped above the noise."""
     if not result.stats.get("stalled"):
         return ()

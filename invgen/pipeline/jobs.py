@@ -12,7 +12,7 @@ from threading import Lock
 import torch
 
 from invgen.io import MeasuredImages, MRIScan, Scan
-from invgen.pipeline import ct, imaging, mri
+from invgen.pipeline import ct, ct_volume, imaging, mri
 from invgen.pipeline.devices import Worker, beside, in_order, reached, same_bits, within
 from invgen.pipeline.frames import Frames
 from invgen.pipeline.previews import previewed
@@ -206,4 +206,4 @@ def work_on(scan: Scan | MRIScan | MeasuredImages, reading: Reading, recipe: Rec
         return imaging.Restoration(scan, reading, recipe)
     if isinstance(scan, MRIScan):
         return mri.Images(scan, recipe)
-    return (ct.Volume if scan.geometry == "cone" else ct.SliceBySlice)(scan, recipe)
+    return (ct_volume.Volume if scan.geometry == "cone" else ct.SliceBySlice)(scan, recipe)
