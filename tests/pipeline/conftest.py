@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import invgen as ig
 from invgen.priors.nets import EDM, UNet
@@ -32,3 +34,13 @@ def prior(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("prior") / "prior.safetensors"
     ig.priors.Diffusion(network, sigma_data=0.5).save(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def picture(tmp_path_factory):
+    """A folder of three pictures."""
+    values = (np.random.default_rng(0).random((3, 24, 20)) * 255).astype(np.uint8)
+    folder = tmp_path_factory.mktemp("pictures")
+    for number, each in enumerate(values):
+        Image.fromarray(each).save(folder / f"{number}.png")
+    return folder

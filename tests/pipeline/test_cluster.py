@@ -22,7 +22,6 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 import invgen as ig
 from invgen.core.errors import ClusterError, DataError, FileError, InvgenWarning, ParameterError
@@ -51,15 +50,6 @@ def threads(workers=2):
 def client():
     with threads() as client:
         yield client
-
-
-@pytest.fixture(scope="module")
-def picture(tmp_path_factory):
-    values = (np.random.default_rng(0).random((3, 24, 20)) * 255).astype(np.uint8)
-    folder = tmp_path_factory.mktemp("pictures")
-    for number, each in enumerate(values):
-        Image.fromarray(each).save(folder / f"{number}.png")
-    return folder
 
 
 def in_a_worker():

@@ -19,7 +19,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 import invgen as ig
 from invgen.core.errors import FileError, ParameterError
@@ -35,15 +34,6 @@ def at_once(monkeypatch):
     """Every result is written, by runs that all began at the same time."""
     monkeypatch.setattr(progress, "_SECONDS", 0.0)
     monkeypatch.setattr(progress, "now", lambda: "2026-01-02T03:04:05+00:00")
-
-
-@pytest.fixture(scope="module")
-def picture(tmp_path_factory):
-    values = (np.random.default_rng(0).random((3, 24, 20)) * 255).astype(np.uint8)
-    folder = tmp_path_factory.mktemp("pictures")
-    for number, each in enumerate(values):
-        Image.fromarray(each).save(folder / f"{number}.png")
-    return folder
 
 
 #: Scan, output, and what is done.
