@@ -7,9 +7,9 @@ A run that is stopped is resumed when it is started again with the same folder.
 """
 
 import argparse
-import math
 
 import torch
+from digits_bounds import bits_by_bounds, shown
 
 import invgen as ig
 from invgen.priors import HierarchicalVAE
@@ -36,15 +36,11 @@ arguments = parser.parse_args()
 
 digits = torch.stack([torch.from_numpy(x) for path in arguments.images for x in ig.io.read_images(path)])
 held_out = torch.stack([torch.from_numpy(x) for x in ig.io.read_images(arguments.test)])
-bits = -1 / (math.log(2) * held_out[0].numel())
 
 
 def show(prior, step):
-    """Drawn pixels; mean images of the same latent variables; held-out digits, and their reconstructions."""
-    some = held_out[:16]
-    rows = [prior.sample(16, seed=0), prior.sample(16, seed=0, means=True), some, prior.reconstruct(some)]
-    ig.figures.save_grid(torch.cat(rows), f"{arguments.folder}/step-{step}.png", columns=16)
-    return {"bits": bits * float(prior.elbo(held_out[:1000]).mean())}
+    """Samples and reconstructions as a picture, and the bits per dimension of held-out digits."""
+    return shown(prior, held_out, f"{arguments.folder}/step-{step}.png")
 
 
 prior = HierarchicalVAE.untrained(
@@ -64,17 +60,7 @@ prior = train(
     show=show,
     progress=True,
 )
-with torch.no_grad():
-    # other random numbers for each part
-    elbo = torch.cat([prior.elbo(part, seed=i) for i, part in enumerate(held_out.split(100))])
-    weighted = prior.log_prob_bound(held_out[: arguments.weighted], samples=100)
-quality = {
-    f"bits per dimension of {len(held_out)} test digits, evidence lower bound": round(
-        bits * float(elbo.mean()), 3
-    ),
-    f"the first {len(weighted)}: evidence lower bound": round(bits * float(elbo[: len(weighted)].mean()), 3),
-    f"the first {len(weighted)}: 100 importance-weighted samples": round(bits * float(weighted.mean()), 3),
-}
+quality = bits_by_bounds(prior, held_out, arguments.weighted)
 print(*(f"{name}: {value}" for name, value in quality.items()), sep="\n")
 prior.save(
     arguments.output,
