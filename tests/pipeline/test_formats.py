@@ -140,7 +140,7 @@ class TestRefused:
         def first(self, *args):
             raise AssertionError("work has begun")
 
-        for kind in ("ct._CT", "mri.Images"):
+        for kind in ("ct.CT", "mri.Images"):
             monkeypatch.setattr(f"invgen.pipeline.{kind}.first", first)
 
     @pytest.mark.parametrize(
