@@ -9,26 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from invgen.core.checks import nonfinite
-from invgen.core.errors import CapabilityError, DataError, ParameterError
+from invgen.core.errors import ParameterError
 from invgen.plausibility.p_values import false_discoveries
 from invgen.plausibility.reconstructions.calibration import FEWEST, Calibration, calibrations_of, fitting
+from invgen.plausibility.reconstructions.coarse import CoarseDensity
 from invgen.plausibility.reconstructions.groups import against, may_be_oriented
-from invgen.plausibility.reconstructions.orientation import orientation
-from invgen.plausibility.reconstructions.protocol import conditions_of, prior_of, protocol_of
-from invgen.plausibility.reconstructions.residuals import (
-    least_squares_bound,
-    least_squares_image,
-    noise_statistics,
-    residual_statistics,
-)
-from invgen.plausibility.reconstructions.typicality import typicality
+from invgen.plausibility.reconstructions.measured import axes_of, measured, of_whole
+from invgen.plausibility.reconstructions.protocol import prior_of
 from invgen.priors.learned import Learned
-from invgen.priors.nets.evaluation import Networked
 from invgen.problem import Problem
 from invgen.reconstruction import Reconstruction
 from invgen.solvers.base import Solver
-from invgen.solvers.scale import prior_unit
 
 __all__ = ["Assessment", "assess", "calibrate", "gathered"]
 
@@ -103,9 +94,11 @@ def assess(
     counts. The image's are those of `typicality` and `orientation`, of which few count: whether details are
     denoised worse, and more of them away; whether what is large is denoised worse than the prior itself
     expects; and, of priors that know of it, whether the image would be denoised better if it were turned, by
-    a quarter or by a half. The p-value "typicality" is that of the smallest of their p-values among the
-    smallest ones of the calibration scans, and "scan" that of these and the residual's: by a permutation
-    again, thus exact. An image that is simpler than those of the prior is not found by its details.
+    a quarter or by a half. Of a calibration with examples the last one gives way to two others: whether what
+    is large is where it is in them, and whether the image would be more likely if it were turned, see
+    `CoarseDensity`. The p-value "typicality" is that of the smallest of their p-values among the smallest
+    ones of the calibration scans, and "scan" that of these and the residual's: by a permutation again, thus
+    exact. An image that is simpler than those of the prior is not found by its details.
 
     Parameters
     ----------
@@ -129,47 +122,34 @@ def assess(
         known = calibrations_of(prior.card) if isinstance(prior, Learned) else []
     else:
         known = [calibration] if isinstance(calibration, Calibration) else list(calibration)
-    return _assessed(
-        solver, problem, reconstruction, known, any(may_be_oriented(each.statistics) for each in known)
-    )
-
-
-def _assessed(
-    solver: Solver, problem: Problem, reconstruction: Reconstruction, known: list[Calibration], oriented: bool
-) -> Assessment:
-    """See `assess`; of the image's orientation, which takes longer than the rest, where it is asked for."""
-    prior = prior_of(solver)
-    x = reconstruction.x if reconstruction.samples is None else reconstruction.samples[0]
-    if bad := nonfinite(x, problem.operator.domain.names):
-        raise DataError(f"The reconstruction holds {bad}, whose plausibility is not defined.")
-    statistics, bound = _of_residual(problem, x)
-    unit = prior_unit(_scale(reconstruction), prior)
-    own = x if unit is None else x / problem.operator.domain.per_sample(unit.to(x.device))
-    of_image, shown = _of_image(prior, own, oriented)
-    batch = problem.batch_shape
-    statistics |= {name: values.reshape(*batch, -1).mean(-1) for name, values in of_image.items()}
-    statistics = {name: values.cpu() for name, values in statistics.items()}
-    conditions = conditions_of(solver.described(problem), statistics)
-    protocol = protocol_of(solver, problem)
-    p_values = {} if bound is None else {"bound": bound.cpu()}
-    same, remark = fitting(known, protocol, conditions, set(statistics))
-    deviations: dict[str, Tensor] = {}
+    scan = measured(solver, problem, reconstruction)
+    p_values = {} if scan.bound is None else {"bound": scan.bound}
+    statistics, deviations = scan.statistics, dict[str, Tensor]()
+    same, remark = fitting(known, scan.protocol, scan.conditions, set(statistics))
     if same is not None:
-        found, deviations = against(same, statistics, conditions)
+        statistics = statistics | of_whole(prior, scan, same.coarse, may_be_oriented(same.statistics))
+        found, deviations = against(same, statistics, scan.conditions)
         p_values = found | p_values
     return Assessment(
         p_values,
         statistics,
         deviations,
-        conditions,
-        protocol,
-        None if shown is None else shown.cpu(),
+        scan.conditions,
+        scan.protocol,
+        scan.map,
         None if same is None else same.about,
         remark,
     )
 
 
-def calibrate(solver: Solver, problems: Iterable[Problem], *, about: str = "", seed: int = 0) -> Calibration:
+def calibrate(
+    solver: Solver,
+    problems: Iterable[Problem],
+    *,
+    about: str = "",
+    examples: Tensor | None = None,
+    seed: int = 0,
+) -> Calibration:
     """Reconstruct scans that are known to fit, and keep their statistics: what other scans are compared with.
 
     The scans must be none that the prior has learned from, and measured as those that are to be compared: the
@@ -184,6 +164,10 @@ def calibrate(solver: Solver, problems: Iterable[Problem], *, about: str = "", s
         of statistics has its part of that. Those in a batch count each.
     about : str
         Which scans these are.
+    examples : tensor, shape (n, *image), optional
+        Images as the prior has learned from, 100 or more, better thousands; in any unit and size, none of the
+        scans'. Their `CoarseDensity` then says whether what is large in an image is where it is in them, and
+        which way up it is. It takes the place of the prior's orientation.
     seed : int
         Of the first; the next have the next ones.
 
@@ -191,13 +175,18 @@ def calibrate(solver: Solver, problems: Iterable[Problem], *, about: str = "", s
     ------
     ParameterError
         For too few scans, and scans of several kinds of operators.
+    ShapeError, DataError
+        For examples that are none.
     """
-    return gathered(
-        ((solver, each, solver(each, seed=seed + number)) for number, each in enumerate(problems)), about
-    )
+    solved = ((solver, each, solver(each, seed=seed + number)) for number, each in enumerate(problems))
+    return gathered(solved, about, examples)
 
 
-def gathered(scans: Iterable[tuple[Solver, Problem, Reconstruction]], about: str = "") -> Calibration:
+def gathered(
+    scans: Iterable[tuple[Solver, Problem, Reconstruction]],
+    about: str = "",
+    examples: Tensor | None = None,
+) -> Calibration:
     """A calibration of scans that are reconstructed already, each given by solver, problem and result.
 
     >>> gathered((solver, problem, solver(problem, seed=k)) for k, problem in enumerate(problems))
@@ -213,12 +202,16 @@ def gathered(scans: Iterable[tuple[Solver, Problem, Reconstruction]], about: str
     columns: dict[str, list[float]] = {}
     conditions: dict[str, list[float]] = {}
     protocols: list[dict[str, Any]] = []
-    oriented, count = True, 0
+    coarse: CoarseDensity | None = None
+    oriented, count = examples is None, 0
     for solver, problem, reconstruction in scans:
-        found = _assessed(solver, problem, reconstruction, [], oriented)
-        if found.protocol not in protocols:
-            protocols.append(found.protocol)
-        for kept, new in ((columns, found.statistics), (conditions, found.conditions)):
+        scan = measured(solver, problem, reconstruction)
+        if examples is not None and coarse is None:
+            coarse = CoarseDensity.fit(examples, axes_of(prior_of(solver)))
+        statistics = scan.statistics | of_whole(prior_of(solver), scan, coarse, oriented)
+        if scan.protocol not in protocols:
+            protocols.append(scan.protocol)
+        for kept, new in ((columns, statistics), (conditions, scan.conditions)):
             for name, values in new.items():
                 kept.setdefault(name, []).extend(values.reshape(-1).tolist())
         count = len(next(iter(conditions.values())))
@@ -230,30 +223,4 @@ def gathered(scans: Iterable[tuple[Solver, Problem, Reconstruction]], about: str
         )
     # a statistic that only some have compares nobody
     shared = {name: column for name, column in columns.items() if len(column) == count}
-    return Calibration(protocols[0], shared, conditions, about)
-
-
-def _scale(reconstruction: Reconstruction) -> Any:
-    """What is white in the image; one where the solver reports none."""
-    return torch.as_tensor(reconstruction.stats.get("scale", 1.0))
-
-
-def _of_residual(problem: Problem, x: Tensor) -> tuple[dict[str, Tensor], Tensor | None]:
-    """Statistics of the residual, and the bound; none for noise that has no standardized residuals."""
-    try:
-        at_sample = residual_statistics(problem, x)
-    except CapabilityError:
-        return {}, None
-    near = least_squares_image(problem, x)
-    if near is None:
-        return at_sample, None
-    at_near = {f"least squares: {name}": value for name, value in residual_statistics(problem, near).items()}
-    return at_sample | at_near | noise_statistics(problem), least_squares_bound(problem, near)
-
-
-def _of_image(prior: Any, x: Tensor, oriented: bool) -> tuple[dict[str, Tensor], Tensor | None]:
-    """Statistics of an image in the prior's unit, and the map."""
-    # differences of what a network returns are lost in half precision
-    prior = prior.evaluated() if isinstance(prior, Networked) else prior
-    statistics, shown = typicality(prior, x)
-    return statistics | (orientation(prior, x) if oriented else {}), shown
+    return Calibration(protocols[0], shared, conditions, about, coarse)

@@ -14,6 +14,7 @@ from invgen.core.checks import has_type
 from invgen.core.errors import FileError, ParameterError
 from invgen.core.json_files import read_json, write_json
 from invgen.core.text import quoted
+from invgen.plausibility.reconstructions.coarse import CoarseDensity
 
 __all__ = ["FEWEST", "Calibration", "calibrations_of", "fitting"]
 
@@ -44,6 +45,8 @@ class Calibration:
         Numbers of each scan, logarithms, on which statistics may depend: see `assess`.
     about : str
         Which scans these are.
+    coarse : CoarseDensity, optional
+        Of what images are at a coarse scale, where examples of them were given.
 
     Raises
     ------
@@ -55,6 +58,7 @@ class Calibration:
     statistics: Mapping[str, Sequence[float]]
     conditions: Mapping[str, Sequence[float]]
     about: str = ""
+    coarse: CoarseDensity | None = None
     scans: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -109,6 +113,7 @@ class Calibration:
             "protocol": dict(self.protocol),
             "conditions": rounded(self.conditions),
             "statistics": rounded(self.statistics),
+            **({} if self.coarse is None else {"coarse": self.coarse.header()}),
         }
 
     @classmethod
@@ -131,8 +136,10 @@ class Calibration:
         for name, kind in kinds.items():
             if not has_type(header.get(name), kind):
                 raise FileError(f"The calibration in {source} has no {name} of its form.")
+        entry = header.get("coarse")
+        coarse = None if entry is None else CoarseDensity.from_header(entry, source)
         try:
-            return cls(*(header[name] for name in ("protocol", "statistics", "conditions", "about")))
+            return cls(*(header[name] for name in ("protocol", "statistics", "conditions", "about")), coarse)
         except (ParameterError, OverflowError) as error:
             raise FileError(f"The calibration in {source} is none: {error}") from error
 

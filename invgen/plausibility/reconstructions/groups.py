@@ -20,17 +20,22 @@ _DETAILS = {"denoising error 0.3": 1.0, "bias 0.3": -1.0}
 #: What is large and not as the prior expects, be the details simple.
 _SHAPE = {"unexpected error 3": 1.0}
 
-_TURNED = ("orientation, quarter turns", "orientation, half turn")
+#: What is large and not where it is in examples.
+_PLACES = {"coarse log-density": -1.0}
 
-#: What they are at least where a prior knows of them; one where it knows all. A sample of a prior that knows
-#: of none is denoised a little better as it is, since the same network has drawn it.
-_KNOWN = 0.1
+#: Which way up an image is, by the denoiser: with what it is at least where a prior knows of it; one where it
+#: knows all. A sample of a prior that knows of none is denoised a little better as it is, since the same
+#: network has drawn it.
+_TURNED = {"orientation, quarter turns": 0.1, "orientation, half turn": 0.1}
+
+#: The same by the density of examples, of which one in four is the most likely where they lie in all ways.
+_COARSELY_TURNED = {"coarse orientation": 0.0}
 
 #: Of priors that are no denoisers.
 _DENSITY = "log-density"
 
 #: What statistics of the image begin with; the others are of the residual.
-_OF_IMAGE = ("bias", "denoising error", "unexpected error", "orientation", _DENSITY)
+_OF_IMAGE = ("bias", "denoising error", "unexpected error", "orientation", "coarse", _DENSITY)
 
 
 def grouped(names: Sequence[str], turned: Collection[str]) -> dict[str, list[Group]]:
@@ -48,7 +53,7 @@ def grouped(names: Sequence[str], turned: Collection[str]) -> dict[str, list[Gro
     """
     residual = tuple(i for i, name in enumerate(names) if not name.startswith(_OF_IMAGE))
     found = {"residual": [Group(residual)] if residual else [], "typicality": []}
-    for signs in (_DETAILS, _SHAPE, *({name: -1.0} for name in turned)):
+    for signs in (_DETAILS, _SHAPE, _PLACES, *({name: -1.0} for name in turned)):
         columns = tuple(i for i, name in enumerate(names) if name in signs)
         if columns:
             found["typicality"].append(Group(columns, tuple(signs[names[i]] for i in columns)))
@@ -63,7 +68,7 @@ def against(
     """p-values and deviations of each scan of a batch, by their names, among scans of a calibration.
 
     A turn counts where most scans are denoised clearly better as they are than turned so, and the prior knows
-    of it.
+    of it; or are more likely as they are, and examples tell of it.
     """
     varying = [name for name, column in calibration.statistics.items() if max(column) > min(column)]
     names = [name for name in varying if name in statistics]
@@ -77,7 +82,8 @@ def against(
     deviations = []
     for value, place in zip(values, places, strict=True):
         table, at = torch.cat((known, value[None])), torch.cat((measured, place[None]))
-        turned = [name for name in names if name in _TURNED and _clear(table[:, names.index(name)])]
+        least = {name: value for name, value in (_TURNED | _COARSELY_TURNED).items() if name in names}
+        turned = [name for name, value in least.items() if _clear(table[:, names.index(name)], value)]
         found, far = compared(table, at, grouped(names, turned))
         for name, p in found.items():
             p_values.setdefault(name, []).append(p)
@@ -89,10 +95,10 @@ def against(
 
 
 def may_be_oriented(statistics: Mapping[str, Sequence[float]]) -> bool:
-    """Whether by those of calibration scans orientation counts for any scan that may be compared."""
-    known = [statistics.get(name, ()) for name in _TURNED]
-    return any(_clear(torch.tensor([*column, math.inf])) for column in known if column)
+    """Whether by the denoiser's of calibration scans orientation counts for any scan that may be compared."""
+    known = [(statistics.get(name, ()), least) for name, least in _TURNED.items()]
+    return any(_clear(torch.tensor([*column, math.inf]), least) for column, least in known if column)
 
 
-def _clear(values: Tensor) -> bool:
-    return float(values.median()) > _KNOWN
+def _clear(values: Tensor, least: float) -> bool:
+    return float(values.median()) > least
