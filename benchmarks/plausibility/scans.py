@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import invgen as ig
+from examples.training.heads import Head, HeadSlices, in_random_contrast
 from invgen.bench.suites import data as sources
 from invgen.io import read_images
 from invgen.noise import Gaussian
@@ -28,6 +29,7 @@ __all__ = [
     "chest",
     "ct_scan",
     "head",
+    "learned_slices",
     "mri_scan",
     "phantom",
     "raw_ct",
@@ -154,6 +156,10 @@ def _disc(side: int) -> Tensor:
 _HEADS = {"i": ("heads/i_t1_tumour.nii.gz", 0.78125), "chris": ("volumes/chris_t1.nii.gz", 0.88)}
 
 
+#: Heads that it has learned from.
+_LEARNED = ("a_flair", "a_t1_sagittal", "b_t1", "f_t1", "g_flair")
+
+
 @functools.lru_cache(maxsize=2)
 def _slices(name: str) -> Tensor:
     """Slices that show more than a little of a head, 256 x 192."""
@@ -181,6 +187,14 @@ def head(name: str, seed: int, turn: float = 0.0) -> Tensor:
     )
     value = drawn.clamp(min=1e-4) ** math.exp(random.gauss(0, 0.15))
     return math.exp(random.gauss(0, 0.15)) * value if random.random() < 0.5 else value.flip(-1)
+
+
+def learned_slices(count: int) -> Tensor:
+    """Slices of the heads that `brain-mr` has learned from, in its poses and contrasts, (count, 128, 96)."""
+    generator = np.random.default_rng(77)
+    some = HeadSlices([Head(sources.file(sources.folder(), f"heads/{name}.nii.gz")) for name in _LEARNED])
+    images = torch.stack([some(generator, step=2) for _ in range(count)])
+    return in_random_contrast(images[:, None], torch.Generator().manual_seed(0))[:, 0]
 
 
 def shrunk(image: Tensor) -> Tensor:

@@ -12,11 +12,9 @@ import argparse
 import math
 from pathlib import Path
 
-import nibabel
 import numpy as np
 import torch
-from scipy.ndimage import map_coordinates, spline_filter
-from scipy.spatial.transform import Rotation
+from heads import Head, HeadSlices, in_random_contrast
 
 import invgen as ig
 from invgen.priors.nets import EDM, Pyramid, UNet
@@ -49,73 +47,11 @@ arguments = parser.parse_args()
 #: their mean: samples start from noise.
 GRIDS, HIGHEST = ((4, 0.4), (8, 1.2), (16, 2.5)), 200.0
 
-#: Directions down and to the right on a slice: of right, front and up.
-PLANES = {
-    "axial": ((0, -1, 0), (1, 0, 0)),
-    "coronal": ((0, 0, -1), (1, 0, 0)),
-    "sagittal": ((0, 0, -1), (0, 1, 0)),
-}
-
-
-class Head:
-    """A volume with its axes to the right, to the front and up; white matter of T1 is at about 0.7."""
-
-    def __init__(self, path):
-        image = nibabel.as_closest_canonical(nibabel.load(path))
-        volume = image.get_fdata(dtype=np.float32)
-        volume /= np.percentile(volume, 99.8)
-        self.spacing = np.array(image.header.get_zooms())
-        self.shape, self.splines = volume.shape, spline_filter(volume, order=3)
-        self.center = np.array([np.average(n, weights=volume > 0.2) for n in np.indices(volume.shape)])
-        #: The axis across the slices of a scan that has few.
-        self.across = int(np.argmax(self.spacing)) if self.spacing.max() > 1.2 else None
-
-    def planes(self):
-        """Those that it can be seen in, and how often."""
-        if self.across is None:
-            return ["axial", "axial", "axial", "coronal", "sagittal"]
-        return [["sagittal", "coronal", "axial"][self.across]]
-
-    def slice(self, plane, index, angles=(0.0, 0.0, 0.0), size=1.0, shift=(0.0, 0.0), step=1):
-        """One slice at a voxel along its normal, turned by angles in degrees, the last one in its plane.
-
-        Of pixels of `step` times the side.
-        """
-        down, right = np.array(PLANES[plane], dtype=float)
-        normal = np.cross(down, right)
-        turn = Rotation.from_rotvec(np.deg2rad(angles) @ np.stack([down, right, normal]))
-        pixel = arguments.pixel * size * step
-        rows, columns = ((np.arange(n) - (n - 1) / 2) * pixel for n in np.array(arguments.shape) // step)
-        rows, columns = rows[:, None, None] + shift[0], columns[None, :, None] + shift[1]
-        center = self.center.copy()
-        center[np.argmax(np.abs(normal))] = index
-        places = center + (rows * turn.apply(down) + columns * turn.apply(right)) / self.spacing
-        found = map_coordinates(self.splines, np.moveaxis(places, -1, 0), order=3, prefilter=False)
-        return torch.from_numpy(found.clip(0)).float()
-
-    def indices(self, plane):
-        """Of the slices that show more than a little of the head."""
-        axis = int(np.argmax(np.abs(np.cross(*PLANES[plane]))))
-        return [i for i in range(self.shape[axis]) if (self.slice(plane, i) > 0.2).float().mean() > 0.1]
-
-
-def random_slice(generator, step=1):
-    """Any slice of any head that is learned from, in a pose and a size that another head could have."""
-    head = heads[int(generator.integers(len(heads)))]
-    plane = str(generator.choice(head.planes()))
-    tilt = 8.0 if head.across is None else 0.0
-    angles = generator.normal(0, (tilt, tilt, 6.0))
-    # from front to back a head is longer than from side to side
-    size = math.exp(generator.normal(0, 0.06)) * (1.2 if plane == "sagittal" else 1.0)
-    index, shift = generator.choice(seen[head, plane]), generator.normal(0, 4.0, 2)
-    image = head.slice(plane, index, angles, size, shift, step)
-    return image if generator.random() < 0.5 else image.flip(-1)
-
 
 def whole_slice(generator):
     """One that shows much of a head, and not where its scan ends; with twice the side of the pixels."""
     while True:
-        image = random_slice(generator, 2)
+        image = random_slice(generator, step=2)
         bright = (image > 0.2).float()
         ends = [bright[0], bright[:, 0], bright[:, -1]]
         if bright.mean() > 0.15 and max(float(end.mean()) for end in ends) < 0.1:
@@ -130,20 +66,14 @@ def coarser(image, side):
 
 def as_received(images, generator):
     """In a random contrast, with a random brightness, and a random phase that is smooth across the image."""
-
-    def normal(scale):
-        return scale * torch.randn(len(images), 1, 1, 1, generator=generator, device=images.device)
-
-    value = images.clamp(min=1e-4) ** torch.exp(normal(0.25))
-    bright = 1 + normal(0.25) * torch.cos(math.pi * value) + normal(0.2) * torch.cos(2 * math.pi * value)
-    value = torch.exp(normal(0.25)) * (value * bright).abs()
+    value = in_random_contrast(images, generator)
     return random_phases(torch.cat((value, 0 * value), dim=1), generator, smooth=True)
 
 
 files = {path: Path(path).name.split("_")[0] for path in arguments.heads}
-heads = [Head(path) for path, person in files.items() if person != arguments.test]
-apart = [Head(path) for path, person in files.items() if person == arguments.test]
-seen = {(head, plane): head.indices(plane) for head in heads for plane in set(head.planes())}
+heads = {path: Head(path, tuple(arguments.shape), arguments.pixel) for path in files}
+apart = [heads[path] for path, person in files.items() if person == arguments.test]
+random_slice = HeadSlices([heads[path] for path, person in files.items() if person != arguments.test])
 generator = np.random.default_rng(0)
 images = [random_slice(generator)[None] for _ in range(arguments.slices)]
 generator = np.random.default_rng(1)

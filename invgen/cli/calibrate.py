@@ -79,6 +79,15 @@ def calibrate(
             "pixels are the number of their region, 0 for none.",
         ),
     ] = None,
+    examples: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="With --plausibility: 100 images or more as the prior has learned from, none of the scans': "
+            "a folder of pictures, NPY, HDF5, NIfTI. To warn of what is elsewhere than in them, and of "
+            "images that are turned.",
+        ),
+    ] = None,
     about: Annotated[str, typer.Option(metavar="TEXT", help="Which scans these are.")] = "",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print warnings and errors only.")] = False,
 ) -> None:
@@ -101,7 +110,7 @@ def calibrate(
     from invgen.core.errors import ParameterError
     from invgen.pipeline.inputs import probe_inputs
 
-    probe_inputs(*scans, regions, reading, recipe)
+    probe_inputs(*scans, regions, examples, reading, recipe)
     asked = {
         "level": level,
         "guarantee": guarantee,
@@ -113,7 +122,10 @@ def calibrate(
     promise: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
     if plausibility and promise:
         raise ParameterError(f"--plausibility is of warnings, and --{next(iter(promise))} of intervals.")
+    if examples is not None and not plausibility:
+        raise ParameterError("--examples is of warnings: give --plausibility, too.")
     if plausibility:
+        promise["examples"] = examples
         from invgen.pipeline.comparing import compare as run
     else:
         promise["labels"] = promise.pop("regions", None)

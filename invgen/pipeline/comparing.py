@@ -7,7 +7,11 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from invgen.core.errors import ParameterError
+import numpy as np
+import torch
+
+from invgen.core.errors import ParameterError, ShapeError
+from invgen.io.images import read_images
 from invgen.pipeline.calibrating import check_calibration, opened
 from invgen.pipeline.reading import Reading
 from invgen.pipeline.recipe import Recipe
@@ -30,6 +34,7 @@ def compare(
     notice: Callable[[str], None],
     advance: Callable[[int], None],
     about: str = "",
+    examples: Path | None = None,
 ) -> Calibration:
     """Reconstruct scans that fit, as `invgen recon` does, and write what others are to be compared with.
 
@@ -45,6 +50,9 @@ def compare(
         Called with the number of slices that are done.
     about : str
         Which scans these are.
+    examples : Path, optional
+        Of images as the prior has learned from, as `invgen.io.read_images` takes it: see
+        `invgen.plausibility.calibrate`.
 
     Raises
     ------
@@ -52,14 +60,15 @@ def compare(
         For methods without a learned prior, scans of several kinds, or too few, and outputs that would
         replace one of them.
     """
-    check_calibration(scans, output, recipe, reading)
+    check_calibration(scans, output, recipe, reading, examples)
+    images = None if examples is None else _examples(examples)
 
     def counted() -> Iterator[_Reconstructed]:
         for done, each in enumerate(reconstructed(scans, reading, recipe, notice), 1):
             yield each
             advance(done)
 
-    found = gathered(counted(), about)
+    found = gathered(counted(), about, images)
     found.save(output)
     return found
 
@@ -95,6 +104,15 @@ def reconstructed(
                 problem = work.on_device(read.problem)
                 yield work.solver(problem), problem, result
         notice = _silent
+
+
+def _examples(path: Path) -> torch.Tensor:
+    images = read_images(path)
+    if shapes := {each.shape for each in images} - {images[0].shape}:
+        raise ShapeError(
+            f"{path} has images of {images[0].shape} and of {shapes.pop()}: examples are of one shape."
+        )
+    return torch.from_numpy(np.stack(images))
 
 
 def _silent(text: str) -> None:

@@ -164,6 +164,8 @@ def test_warnings_are_calibrated_by_scans_that_fit(invgen, refused, foams, tmp_p
         assert "scan" in file.plausible.p_values
     said = refused("calibrate", *scans, "-o", output, "--plausibility", "--level", 0.8, *words)
     assert "--plausibility is of warnings, and --level of intervals" in said
+    said = refused("calibrate", *scans, "-o", output, "--examples", scans[0], *words)
+    assert "--examples is of warnings: give --plausibility, too" in said
     said = refused("calibrate", *scans, "-o", tmp_path / "other.json", "--plausibility", *WORDS)
     assert "fbp has none: give --solver and --prior" in said
     assert not (tmp_path / "other.json").exists()

@@ -4,11 +4,12 @@ import warnings
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 import invgen as ig
-from invgen.core.errors import FileError, InvgenWarning, ParameterError
+from invgen.core.errors import FileError, InvgenWarning, ParameterError, ShapeError
 from invgen.pipeline import Reading, Recipe
 from invgen.pipeline.comparing import compare, reconstructed
 from invgen.plausibility import Calibration, assess
@@ -23,10 +24,10 @@ def raw(path, seed, slices=13, **settings):
     return path
 
 
-def compared(scans, output, prior, **options):
+def compared(scans, output, prior, examples=None, **options):
     done, notices = [], []
     recipe = Recipe(prior=str(prior), **{**DDS, **options})
-    found = compare(scans, output, Reading(), recipe, notices.append, done.append, "objects")
+    found = compare(scans, output, Reading(), recipe, notices.append, done.append, "objects", examples)
     assert done == list(range(1, found.scans + 1))
     return found, notices
 
@@ -109,6 +110,24 @@ def test_scans_of_mri_calibrate_too(tmp_path, prior):
     found, _ = compared([scan], output, path, size=None, fov=None, iterations=2)
     assert (found.scans, found.protocol["operator"]) == (19, "MRI")
     assert Calibration.load(output).scans == 19
+
+
+def test_examples_join_the_calibration_and_scans_are_compared_with_them(folder, known, prior, tmp_path):
+    examples, output = tmp_path / "examples.npy", tmp_path / "known.json"
+    images = torch.stack([ig.phantoms.random(seed, 32).image((48, 48), 4 / 3) for seed in range(100)])
+    np.save(examples, images.numpy())
+    found, _ = compared(sorted(folder.glob("known-*.h5")), output, prior, examples)
+    new = {"coarse log-density", "coarse orientation"}
+    assert set(found.statistics) == set(Calibration.load(known).statistics) | new
+    scan = next(reconstructed([folder / "known-0.h5"], Reading(), Recipe(prior=str(prior), **DDS), print))
+    assert new <= set(assess(*scan, calibration=Calibration.load(output)).deviations)
+    np.save(examples, images[:50].numpy())
+    with pytest.raises(ShapeError, match="100 or more"):
+        compared([folder / "known-0.h5"], tmp_path / "x.json", prior, examples)
+    before = examples.read_bytes()
+    with pytest.raises(FileError, match="what the command reads"):
+        compared([folder / "known-0.h5"], examples, prior, examples)
+    assert examples.read_bytes() == before
 
 
 def test_what_calibrates_nothing_is_refused_and_leaves_no_file(folder, known, prior, tmp_path):
