@@ -7,6 +7,7 @@ from invgen.plausibility.reconstructions.assessment import (
     gathered,
 )
 from invgen.plausibility.reconstructions.calibration import Calibration
+from invgen.plausibility.reconstructions.coarse import CoarseDensity
 from invgen.plausibility.reconstructions.residuals import (
     discrepancy,
     least_squares_bound,
@@ -19,6 +20,7 @@ from invgen.plausibility.reconstructions.typicality import typicality
 __all__ = [
     "Assessment",
     "Calibration",
+    "CoarseDensity",
     "assess",
     "calibrate",
     "discrepancy",
