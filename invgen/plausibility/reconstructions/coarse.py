@@ -20,10 +20,13 @@ __all__ = ["FEWEST_EXAMPLES", "CoarseDensity"]
 FEWEST_EXAMPLES = 100
 
 #: Pixels along each side of a coarse image.
-_SIDE = 12
+_SIDE = 16
 
 #: Part of the variance that the principal components hold.
-_PART = 0.95
+_PART = 0.98
+
+#: Variance that each direction is given in addition, over that which is left to the others.
+_ALLOWED = 3.0
 
 #: Least part of the mean variance that is left to each other direction: examples may all be alike.
 _LEAST = 1e-6
@@ -43,15 +46,16 @@ _FORM = {
 class CoarseDensity:
     r"""A Gaussian of what images are at a coarse scale: probabilistic principal components.
 
-    The coarse image c is the root of the modulus, averaged over 12 x 12 squares of the largest square around
+    The coarse image c is the root of the modulus, averaged over 16 x 16 squares of the largest square around
     the centroid of the modulus, of norm one: brightness, phase, place and details do not count, and contrast
     counts little. Under the model of Tipping and Bishop (1999), "Probabilistic principal component analysis",
     eqs. 3 to 8, c has the covariance
 
     .. math:: C = \sum_i (\lambda_i - s) v_i v_i^T + s I
 
-    of the principal variances :math:`\lambda_i` and directions :math:`v_i` that hold 95 % of the variance of
-    examples; s is the mean of the other ones.
+    of the principal variances :math:`\lambda_i` and directions :math:`v_i` that hold 98 % of the variance of
+    examples; s is the mean of the other ones. To each variance three times s is added: examples are of few
+    objects, and others differ from them in more directions.
 
     A network that has learned to denoise hardly knows which way up an image is, since noise that hides its
     parts hides that, too. A density of whole images does.
@@ -59,9 +63,9 @@ class CoarseDensity:
     Parameters
     ----------
     mean : sequence of float
-        Of coarse images, row by row: 144.
+        Of coarse images, row by row: 256.
     components : sequence of sequence of float
-        Directions, each of 144 numbers.
+        Directions, each of 256 numbers.
     variances : sequence of float
         Along these.
     rest : float
@@ -121,21 +125,22 @@ class CoarseDensity:
         variances[: len(singular)] = singular.square() / len(flat)
         held = variances.cumsum(0) / variances.sum().clamp(min=1e-300)
         count = min(int((held < _PART).sum()) + 1, len(singular), _SIDE**2 - 1)
-        least = _LEAST * max(float(variances.mean()), 1e-12)
+        rest = variances[count:].mean().clamp(min=_LEAST * max(float(variances.mean()), 1e-12))
         return cls(
             _rounded(mean),
             [_rounded(row) for row in directions[:count]],
-            _rounded(variances[:count].clamp(min=least)),
-            _rounded(variances[count:].mean().clamp(min=least)[None])[0],
+            _rounded(variances[:count] + _ALLOWED * rest),
+            _rounded((1 + _ALLOWED) * rest[None])[0],
         )
 
     def statistics(self, x: Tensor, axes: int = 2) -> dict[str, Tensor]:
         r"""Statistics of images by their names, float64, of the shape of the batch.
 
         * ``coarse log-density``: of a coarse image, for each of its pixels;
-        * ``coarse orientation``: :math:`\log p(c) - \max_g \log p(g c)` over the turns g by 90, 180 and 270
-          degrees, for each pixel: a likelihood ratio. It is negative where an image would be more likely if
-          it were turned, and of examples in all orientations it says nothing.
+        * ``coarse orientation``: by the logarithm l of the odds that the image lies as it does, if turns by
+          0, 90, 180 and 270 degrees have equal probabilities: l below zero, where the image would be more
+          likely if it were turned, and ``log(1 + l)`` above, where its size varies with the object and says
+          little. Of examples in all orientations it is mostly below.
 
         Parameters
         ----------
@@ -146,11 +151,11 @@ class CoarseDensity:
         """
         batch = x.shape[: x.ndim - axes]
         images = coarse(x.reshape(-1, *x.shape[len(batch) :]), axes)
-        own, *turned = (self._log_density(torch.rot90(images, quarter, (-2, -1))) for quarter in range(4))
-        ratio = own - torch.stack(turned).amax(0)
+        own, *turned = (self._log_density(images.rot90(quarter, (-2, -1))) for quarter in range(4))
+        odds = own - torch.stack(turned).logsumexp(0)
         return {
             "coarse log-density": (own / _SIDE**2).reshape(batch),
-            "coarse orientation": (ratio / _SIDE**2).reshape(batch),
+            "coarse orientation": torch.where(odds > 0, odds.clamp(min=0).log1p(), odds).reshape(batch),
         }
 
     def header(self) -> dict[str, Any]:
@@ -180,7 +185,7 @@ class CoarseDensity:
             raise FileError(f"The density of coarse images in {source} is none: {error}") from error
 
     def _log_density(self, images: Tensor) -> Tensor:
-        """Of coarse images (n, 12, 12): Tipping and Bishop, eq. 6."""
+        """Of coarse images (n, 16, 16): Tipping and Bishop, eq. 6."""
         mean, variances = images.new_tensor(self.mean), images.new_tensor(self.variances)
         components = images.new_tensor(self.components).reshape(-1, _SIDE**2)
         far = images.flatten(1) - mean
@@ -192,7 +197,7 @@ class CoarseDensity:
 
 
 def coarse(x: Tensor, axes: int) -> Tensor:
-    """Coarse images of norm one, (n, 12, 12), float64; of images without signal zero."""
+    """Coarse images of norm one, (n, 16, 16), float64; of images without signal zero."""
     modulus = x.abs().double()
     modulus = modulus.flatten(1, -3).sum(1) if axes > 2 else modulus
     height, width = modulus.shape[-2:]

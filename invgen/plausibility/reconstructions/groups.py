@@ -28,7 +28,7 @@ _PLACES = {"coarse log-density": -1.0}
 #: network has drawn it.
 _TURNED = {"orientation, quarter turns": 0.1, "orientation, half turn": 0.1}
 
-#: The same by the density of examples, of which one in four is the most likely where they lie in all ways.
+#: The same by the density of examples: with the logarithm of even odds.
 _COARSELY_TURNED = {"coarse orientation": 0.0}
 
 #: Of priors that are no denoisers.
