@@ -28,9 +28,9 @@ _LEVEL = 0.05
 #: Numbers of scans: of calibrations, of MRI of each head; that fit; and of each kind that does not. With
 #: fewer than those of RESULTS.md less is found.
 _CT = {"calibration": 60, "fitting": 12, "others": 6}
-_MRI = {"calibration": 20, "fitting": 6, "turned": 4, "chests": 4, "others": 4}
+_MRI = {"calibration": 20, "fitting": 6, "noise": 6, "turned": 4, "chests": 4, "others": 4}
 _CT_FULL = {"calibration": 130, "fitting": 65, "others": 24}
-_MRI_FULL = {"calibration": 40, "fitting": 20, "turned": 12, "chests": 18, "others": 10}
+_MRI_FULL = {"calibration": 100, "fitting": 40, "noise": 20, "turned": 24, "chests": 18, "others": 10}
 
 #: Images that the density of coarse ones is fitted to.
 _EXAMPLES = 3000
@@ -91,7 +91,7 @@ def _mri(report: Report, numbers: dict[str, int]) -> None:
         rate(what, "heads", lambda k, n=name: mri_scan(k, head(n, k)), "fitting")
     for factor in (0.5, 2.0):
         what = f"noise level stated {factor:g} times"
-        rate(what, "heads", lambda k, f=factor: _stated(mri_scan(k, head("i", k)), f), "fitting")
+        rate(what, "heads", lambda k, f=factor: _stated(mri_scan(k, head("i", k)), f), "noise")
     rate("coil maps turned by 10 degrees", "heads", lambda k: mri_scan(k, head("i", k), 10.0))
     for name in ("i", "chris"):
         turned = {"a quarter": (90, 270), "a half": (180, 180)}

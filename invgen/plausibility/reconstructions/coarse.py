@@ -108,9 +108,11 @@ class CoarseDensity:
 
         Raises
         ------
-        ShapeError, DataError
-            For fewer, those without rows and columns, and images that are not finite.
+        ParameterError, ShapeError, DataError
+            For other types, for fewer, those without rows and columns, and images that are not finite.
         """
+        if not isinstance(images, Tensor):
+            raise ParameterError(f"Examples are a tensor of images; got {type(images).__name__}.")
         if axes < 2 or images.ndim != axes + 1 or len(images) < FEWEST_EXAMPLES:
             raise ShapeError(
                 f"Examples are {FEWEST_EXAMPLES} or more images of {max(axes, 2)} axes, as the prior's; "

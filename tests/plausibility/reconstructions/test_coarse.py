@@ -144,6 +144,8 @@ def test_what_are_no_examples_and_no_densities_is_refused(density):
     for wrong in (drops(99), drops(120)[:, None], torch.ones(200)):
         with pytest.raises(ShapeError, match="100 or more"):
             calibrated(wrong)
+    with pytest.raises(ParameterError, match="a tensor of images; got list"):
+        calibrated(list(drops(120)))
     bad = drops(120)
     bad[7, 3, 2] = torch.nan
     with pytest.raises(DataError, match="NaN"):
