@@ -139,7 +139,9 @@ class Calibration:
         entry = header.get("coarse")
         coarse = None if entry is None else CoarseDensity.from_header(entry, source)
         try:
-            return cls(*(header[name] for name in ("protocol", "statistics", "conditions", "about")), coarse)
+            return cls(
+                header["protocol"], header["statistics"], header["conditions"], header["about"], coarse
+            )
         except (ParameterError, OverflowError) as error:
             raise FileError(f"The calibration in {source} is none: {error}") from error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -77,8 +77,8 @@ class CoarseDensity:
         For other numbers.
     """
 
-    mean: Sequence[float]
-    components: Sequence[Sequence[float]]
+    mean: Sequence[float] = field(repr=False)
+    components: Sequence[Sequence[float]] = field(repr=False)
     variances: Sequence[float]
     rest: float
 
