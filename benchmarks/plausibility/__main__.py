@@ -2,7 +2,7 @@
 
     python -m benchmarks.plausibility [--full] [section ...]
 
-Of warnings few scans are reconstructed; with --full as many as in RESULTS.md, for half an hour of one core.
+Of warnings few scans are reconstructed; with --full as many as in RESULTS.md, for forty minutes of one core.
 Needs the folder of sample data (``INVGEN_DATA``), and for JPEG XL the package pillow-jxl-plugin.
 """
 
