@@ -200,7 +200,7 @@ def calibrate(solver: Solver, problems: Iterable[Problem], *, about: str = "", s
 def gathered(scans: Iterable[tuple[Solver, Problem, Reconstruction]], about: str = "") -> Calibration:
     """A calibration of scans that are reconstructed already, each given by solver, problem and result.
 
-    >>> gathered((solver, problem, solver(problem, seed=k)) for k, problem in enumerate(problems))
+    >>> known = gathered((solver, problem, solver(problem, seed=k)) for k, problem in enumerate(problems))
 
     The image's orientation takes longer than other statistics: where the prior knows nothing of it by the
     first scans, it is left out.

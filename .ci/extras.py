@@ -1,0 +1,57 @@
+"""``extras.py`` prints the extras of the installed package; ``extras.py EXTRA`` imports what one brings.
+
+What needs a GPU to be imported is looked for only, where there is none.
+"""
+
+import importlib
+import importlib.util
+import sys
+from importlib.metadata import distribution, metadata, packages_distributions, requires
+
+from packaging.requirements import Requirement
+
+#: Extras whose packages load the libraries of CUDA when they are imported.
+ON_A_GPU = ("gpu",)
+
+
+def brought(extra: str) -> list[str]:
+    """Names of the distributions that an extra asks for here, without other extras of the package."""
+    asked = map(Requirement, requires("invgen") or ())
+    return [
+        each.name
+        for each in asked
+        if each.name != "invgen"
+        and each.marker
+        and each.marker.evaluate({"extra": extra})
+        and not each.marker.evaluate({"extra": ""})
+    ]
+
+
+def modules(name: str) -> list[str]:
+    """What is imported of a distribution: its modules and packages, without private ones."""
+    wanted = distribution(name).metadata["Name"]
+    found = [module for module, owners in packages_distributions().items() if wanted in owners]
+    public = [module for module in found if not module.startswith("_") and module.isidentifier()]
+    if not public:
+        raise SystemExit(f"{name} is installed, and has no module to import")
+    return public
+
+
+def main() -> None:
+    """Print extras, or import what is named."""
+    import torch
+
+    if len(sys.argv) == 1:
+        print(*metadata("invgen").get_all("Provides-Extra"))
+        return
+    extra = sys.argv[1]
+    for name in brought(extra):
+        for module in modules(name):
+            if extra in ON_A_GPU and not torch.cuda.is_available():
+                assert importlib.util.find_spec(module), f"{name} is installed, and has no {module}"
+            else:
+                importlib.import_module(module)
+
+
+if __name__ == "__main__":
+    main()
