@@ -21,7 +21,10 @@ FOLDERS = ("invgen", "operators", "priors", "solvers")
 
 #: What examples take as given, by the file that they stand in.
 GIVEN = {
-    "invgen/__init__.py": "y = ig.operators.Radon((128, 128), 60)(ig.phantoms.foam(half_width=64).image((128, 128), 1.0).float())",
+    "invgen/__init__.py": (
+        "foam = ig.phantoms.foam(half_width=64).image((128, 128), 1.0).float()\n"
+        "y = ig.operators.Radon((128, 128), angles=60)(foam)"
+    ),
     "invgen/bench/__init__.py": "my_method = lambda problem: ig.solvers.FBP()(problem).x",
     "invgen/bench/benchmark.py": "my_method = lambda problem: ig.solvers.FBP()(problem).x",
     "invgen/bench/export.py": "kept_results('results')",
