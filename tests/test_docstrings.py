@@ -120,7 +120,9 @@ def _with_examples():
 @pytest.mark.parametrize(("name", "count"), _with_examples())
 def test_examples_run(name, count, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(ig.bench, "run", partial(ig.bench.run, images=1, trials=0, workers=0))
+    monkeypatch.setattr(
+        ig.bench, "run", partial(ig.bench.run, methods=["fbp"], images=1, trials=0, workers=0)
+    )
     names = {
         "ig": ig,
         "torch": torch,

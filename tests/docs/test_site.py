@@ -187,15 +187,11 @@ def _leads_to(path, page, site):
 def test_common_questions_are_answered_within_two_clicks(pages, site, question):
     address, answer = QUESTIONS[question]
     name, _, anchor = address.partition("#")
-    start = site / "index.html"
-    first = _leads_to(start, pages[start], site)
-    second = {
-        each
-        for path in first
-        if (site / path) in pages
-        for each in _leads_to(site / path, pages[site / path], site)
-    }
-    assert Path(name) in first | second
+    reached = {Path("index.html")}
+    for _ in range(2):
+        known = [site / path for path in reached if site / path in pages]
+        reached |= {each for path in known for each in _leads_to(path, pages[path], site)}
+    assert Path(name) in reached
     section = (site / name).read_text().split(f'<section id="{anchor}">')[1].split("<section id=")[0]
     words = re.sub(r"\s+", " ", html.unescape(re.sub("<[^>]*>", "", section)))
     assert answer in words
