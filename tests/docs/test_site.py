@@ -192,6 +192,6 @@ def test_common_questions_are_answered_within_two_clicks(pages, site, question):
         known = [site / path for path in reached if site / path in pages]
         reached |= {each for path in known for each in _leads_to(path, pages[path], site)}
     assert Path(name) in reached
-    section = (site / name).read_text().split(f'<section id="{anchor}">')[1].split("<section id=")[0]
+    section = re.split(rf'<section [^>]*id="{anchor}">', (site / name).read_text())[1].split("<section")[0]
     words = re.sub(r"\s+", " ", html.unescape(re.sub("<[^>]*>", "", section)))
     assert answer in words
