@@ -38,17 +38,22 @@ def modules(name: str) -> list[str]:
     return found
 
 
-def main() -> None:
-    """Print extras, or import what is named."""
+def _has_gpu() -> bool:
     import torch
 
+    return torch.cuda.is_available()
+
+
+def main() -> None:
+    """Print extras, or import what is named."""
     if len(sys.argv) == 1:
         print(*metadata("invgen").get_all("Provides-Extra"))
         return
     extra = sys.argv[1]
+    imports = extra not in ON_A_GPU or _has_gpu()
     for name in brought(extra):
         for module in modules(name):
-            if extra not in ON_A_GPU or torch.cuda.is_available():
+            if imports:
                 importlib.import_module(module)
 
 
