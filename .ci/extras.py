@@ -1,6 +1,6 @@
 """``extras.py`` prints the extras of the installed package; ``extras.py EXTRA`` imports what one brings.
 
-What needs a GPU to be imported is looked for only, where there is none.
+Where PyTorch is built without CUDA, what needs its CUDA build is only looked for, and the output says so.
 """
 
 import importlib
@@ -10,8 +10,8 @@ from importlib.metadata import distribution, metadata, packages_distributions, r
 
 from packaging.requirements import Requirement
 
-#: Extras whose packages load the libraries of CUDA when they are imported.
-ON_A_GPU = ("gpu",)
+#: Packages that load CUDA when they are imported, or torchvision, whose wheels on PyPI are built for CUDA.
+FOR_CUDA = ("cufinufft", "deepinv")
 
 
 def brought(extra: str) -> list[str]:
@@ -38,10 +38,10 @@ def modules(name: str) -> list[str]:
     return found
 
 
-def _has_gpu() -> bool:
+def _has_cuda() -> bool:
     import torch
 
-    return torch.cuda.is_available()
+    return torch.version.cuda is not None
 
 
 def main() -> None:
@@ -50,11 +50,13 @@ def main() -> None:
         print(*metadata("invgen").get_all("Provides-Extra"))
         return
     extra = sys.argv[1]
-    imports = extra not in ON_A_GPU or _has_gpu()
     for name in brought(extra):
-        for module in modules(name):
-            if imports:
-                importlib.import_module(module)
+        found = modules(name)
+        if name in FOR_CUDA and not _has_cuda():
+            print(f"{name} is installed, and not imported: PyTorch is built without CUDA")
+            continue
+        for module in found:
+            importlib.import_module(module)
 
 
 if __name__ == "__main__":
