@@ -11,7 +11,7 @@ from importlib.metadata import distribution, metadata, packages_distributions, r
 from packaging.requirements import Requirement
 
 #: Packages that load CUDA when they are imported, or torchvision, whose wheels on PyPI are built for CUDA.
-FOR_CUDA = ("cufinufft", "deepinv")
+FOR_CUDA = ("cufinufft", "deepinv", "torchmetrics")
 
 
 def brought(extra: str) -> list[str]:
