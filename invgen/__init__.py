@@ -3,7 +3,7 @@
 ``measurement = noise(operator(image))``; a solver combines operator, measurement, noise and prior:
 
 >>> import invgen as ig
->>> A = ig.operators.Radon((512, 512), angles=60)
+>>> A = ig.operators.Radon((128, 128), angles=60)
 >>> problem = ig.Problem(A, y, noise=ig.noise.Gaussian(0.5))
 >>> image = ig.solvers.PDHG(ig.priors.TotalVariation())(problem).x
 """

@@ -1,6 +1,6 @@
 """One table of all methods of reconstruction: what each is called, what it needs, and where it is used.
 
-The command line, the certification of samplers, the README's table and benchmarks read it.
+The command line, the certification of samplers, the site's table and benchmarks read it.
 """
 
 from __future__ import annotations

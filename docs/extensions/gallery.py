@@ -14,6 +14,7 @@ import subprocess
 from pathlib import Path
 
 from docutils import nodes
+from matplotlib.figure import Figure
 from sphinx_gallery.scrapers import figure_rst
 
 from docs.execute import DOCS
@@ -75,9 +76,23 @@ def _copy(script: Path) -> None:
     name = str(script.relative_to(EXAMPLES))
     body = "\n".join(text.splitlines()[first.end_lineno :])
     head = _head(name, ast.literal_eval(first.value)).replace("\\", "\\\\")
+    stored = [] if name in QUICK else stored_pictures().get(name, [])
+    if stored:  # relative to the settings of sphinx
+        body += f"\n# sphinx_gallery_thumbnail_path = '../examples/gallery/{stored[0][0]}'"
     target = COPIES / name
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(f'"""\n{head}\n"""\n{body}\n')
+
+
+def _without_picture() -> Path:
+    """Draw the thumbnail of scripts that make no picture."""
+    figure = Figure(figsize=(4, 2.8))
+    figure.text(
+        0.5, 0.5, ">>>", size=60, color="lightsteelblue", ha="center", va="center", family="monospace"
+    )
+    path = COPIES / "without_picture.png"
+    figure.savefig(path)
+    return path
 
 
 _SECTIONS = {
@@ -122,6 +137,7 @@ def settings() -> dict:
         "image_scrapers": (_scrape,),
         "reset_modules": (),
         "capture_repr": (),
+        "default_thumb_file": str(_without_picture()),
         "plot_gallery": True,
         "abort_on_example_error": True,
         "remove_config_comments": True,

@@ -1,6 +1,6 @@
 """Samplers against posteriors that are known exactly.
 
->>> ig.certification.certify(ig.solvers.DDS, "mixture-8-1")
+>>> ig.certification.certify(ig.solvers.DDS, "mixture-8-1", samples=200, rounds=2)
 
 The sampler sees nothing of the prior but its denoiser, and of a Gaussian a linear generator.
 `invgen.testing.check_sampler` holds the figures to bounds; ``invgen certify`` and the suite "certify" of the

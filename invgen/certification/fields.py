@@ -103,7 +103,7 @@ FIELDS: dict[str, tuple[str, Callable[[tuple[int, int], int], LinearOperator]]] 
 def field_setting(name: str, seed: int = 0, shape: tuple[int, int] = (SIDE, SIDE)) -> Setting:
     """Prior, operator and noise of one of `FIELDS`, the noise a tenth of what is measured.
 
-    >>> setting = field_setting("field-ct")
+    >>> setting = field_setting("field-blur", shape=(32, 32))
     >>> posterior = field_posterior(setting)               # mean(y), std, sample(y, n, seed)
 
     Raises

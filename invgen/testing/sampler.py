@@ -41,7 +41,7 @@ def check_sampler(
     held to bounds, and samples that come with a `SamplingWarning` fail; `invgen.certification.certify` gives
     the same figures without bounds.
 
-    >>> print(ig.testing.check_sampler(ig.solvers.SplitGibbs, ["dense-8"], samples=2000))
+    >>> print(ig.testing.check_sampler(ig.solvers.SplitGibbs, ["dense-8"], mean=0.05, samples=2000))
 
     Parameters
     ----------

@@ -36,7 +36,8 @@ class Planes(Denoising):
     Examples
     --------
     >>> prior = ig.priors.Planes(ig.priors.load("brain-mr"))
-    >>> ig.solvers.DiffPIR(prior)(ig.Problem(ig.operators.MRI((64, 96, 96), mask), kspace, noise))
+    >>> A = ig.operators.MRI((8, 24, 24), mask)
+    >>> volume = ig.solvers.DiffPIR(prior, iterations=4)(ig.Problem(A, kspace, noise)).x
     """
 
     prior: Denoiser

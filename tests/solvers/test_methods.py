@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import fields
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,7 +20,6 @@ from invgen.operators import (
     Radon,
     Saturation,
 )
-from invgen.pipeline.recipe import methods_of
 from invgen.priors import ImageFormat, ModuleGenerator
 from invgen.priors.base import (
     Composite,
@@ -34,12 +32,11 @@ from invgen.priors.base import (
     Tunable,
 )
 from invgen.solvers import LatentSolver
-from invgen.solvers.methods import BEAMS, KSPACE, METHODS, Method, find, used_for
+from invgen.solvers.methods import BEAMS, KSPACE, METHODS, find, used_for
 
 #: Few particles and levels, so that tests are short: that they are too few is said, rightly.
 pytestmark = pytest.mark.filterwarnings("ignore::invgen.core.errors.SamplingWarning")
 
-README = Path(__file__).parents[2] / "README.md"
 SHAPE = (8, 8)
 
 #: Methods of many particles.
@@ -204,18 +201,6 @@ class TestTable:
 
     def test_samplers_are_those_that_are_certified(self):
         assert [method for method in METHODS if method.samples] == list(used_for("certify").values())
-
-    def test_readme_has_its_rows(self):
-        """Copy what the assertion shows."""
-        rows = "\n".join(map(readme_row, METHODS))
-        assert rows in README.read_text()
-
-
-def readme_row(method: Method) -> str:
-    typed = f"`{method.name}`" if method.name in methods_of("CT", "MRI", "images") else ""
-    prior = "" if method.prior is None else f"`{method.prior.__name__}`"
-    cells = (f"`{method.solver.__name__}`", typed, method.about, prior, method.operator, method.noise)
-    return f"| {' | '.join(cells)} |".replace("|  |", "| |").replace("|  |", "| |")
 
 
 class TestHyperparameters:

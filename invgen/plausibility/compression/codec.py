@@ -24,7 +24,7 @@ def compress(images: np.ndarray, prior: Prior) -> bytes:
     """Compress images without loss, to about as many bits as minus their log probability under the prior.
 
     >>> data = ig.plausibility.compress(digits, "digits-autoregressive")
-    >>> (ig.plausibility.decompress(data) == digits).all()
+    >>> bool((ig.plausibility.decompress(data) == digits).all())
     True
 
     Parameters

@@ -189,7 +189,7 @@ def gathered(
 ) -> Calibration:
     """A calibration of scans that are reconstructed already, each given by solver, problem and result.
 
-    >>> gathered((solver, problem, solver(problem, seed=k)) for k, problem in enumerate(problems))
+    >>> known = gathered((solver, problem, solver(problem, seed=k)) for k, problem in enumerate(problems))
 
     The image's orientation takes longer than other statistics: where the prior knows nothing of it by the
     first scans, it is left out.
