@@ -51,11 +51,11 @@ class FileError(InvgenError):
 
 
 class ClusterError(InvgenError):
-    """A scheduler cannot be reached, or its workers are gone, or are not as this process is."""
+    """A scheduler cannot be reached, or its workers are lost or run another version."""
 
 
 class MemoryLimitError(InvgenError, MemoryError):
-    """More memory is needed than may be asked for; it says nothing of a file."""
+    """More memory is needed than the limit allows; the file itself may be sound."""
 
 
 class InvgenWarning(UserWarning):
@@ -63,4 +63,4 @@ class InvgenWarning(UserWarning):
 
 
 class SamplingWarning(InvgenWarning):
-    """Samples that cannot be relied on: what drew them says so itself."""
+    """Samples cannot be relied on, by the sampler's own diagnostics."""
