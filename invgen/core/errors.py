@@ -47,7 +47,7 @@ class DivergenceError(InvgenError, ArithmeticError):
 
 
 class FileError(InvgenError):
-    """A file cannot be read as what it is said to be, or cannot be written."""
+    """A file cannot be read as the kind of file that it should be, or cannot be written."""
 
 
 class ClusterError(InvgenError):
