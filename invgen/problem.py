@@ -32,7 +32,7 @@ class Problem(Frozen):
     ----------
     operator : Operator
     measurement : tensor, shape (*batch, *operator.range.shape)
-        What stands where the operator observes nothing is no datum: zero takes its place.
+        Values where the operator observes nothing are not counted as data: zeros take their place.
     noise : Noise, optional
         None where it is unknown; the data term is then ``|A x - y|^2 / 2``.
 

@@ -130,7 +130,7 @@ class Staged(Generator, Protocol):
 
 @runtime_checkable
 class Tunable(Generator, Protocol):
-    """A generator whose weights can be others."""
+    """A generator whose weights can be replaced."""
 
     def weights(self, like: torch.Tensor) -> Mapping[str, torch.Tensor]:
         """The weights by name, in the precision of the tensor `like` and on its device."""

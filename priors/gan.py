@@ -116,7 +116,7 @@ LOSSES: dict[str, AdversarialLoss] = {
 
 
 class GAN(Trainable, NormalLatents, Networked):
-    """Images that a network makes of normal latent variables, trained against a discriminator.
+    """Images that a network generates from Gaussian latent variables, trained against a discriminator.
 
     Goodfellow et al. (2014), with the networks of Radford, Metz and Chintala (2016). A `Generator` and
     `Sampler`; the images have no density. Files hold the generator alone: training does not go on from them,

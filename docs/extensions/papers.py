@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pybtex.database import parse_file
 
-__all__ = ["Citation", "citations", "cited", "docs_of", "entries", "find"]
+__all__ = ["Citation", "citations", "cited", "docs_of", "entries", "find", "surname"]
 
 BIBLIOGRAPHY = Path(__file__).parents[1] / "references.bib"
 _SURNAME = r"(?:(?:[Dd]e|[Vv]an|den|af|von|[Ll]e|El|Janati) )*[A-ZÉÖ][\w'\-]+"
@@ -31,7 +31,7 @@ class Citation:
     year: str
 
 
-def _plain(name: str) -> str:
+def surname(name: str) -> str:
     """The last word of a surname, in letters of ASCII."""
     letters = unicodedata.normalize("NFKD", name.split()[-1].replace("ø", "o"))
     return "".join(letter for letter in letters if letter.isascii() and letter.isalpha()).lower()
@@ -41,7 +41,7 @@ def citations(text: str) -> list[Citation]:
     """Papers that a docstring cites, in its order."""
     found = []
     for match in _CITATION.finditer(" ".join(text.split())):
-        authors = tuple(map(_plain, re.split(r",? and |, ", match[1])))
+        authors = tuple(map(surname, re.split(r",? and |, ", match[1])))
         found.append(Citation(authors, match[2] is not None, match[3]))
     return list(dict.fromkeys(found))
 
@@ -51,7 +51,7 @@ def _entries() -> dict[str, tuple[tuple[str, ...], str]]:
     """Authors and year with its letter, by key."""
     found = {}
     for key, entry in parse_file(str(BIBLIOGRAPHY), "bibtex").entries.items():
-        authors = tuple(_plain(" ".join(person.last_names)) for person in entry.persons["author"])
+        authors = tuple(surname(" ".join(person.last_names)) for person in entry.persons["author"])
         found[key] = authors, re.search(r"\d{4}[a-z]?$", key)[0]
     return found
 

@@ -39,7 +39,7 @@ _SEARCH, _QUICK_SEARCH = (7, 3), (4, 1)
 
 @dataclass(frozen=True)
 class Benchmark:
-    """What a run reached; printed, its tables.
+    """The results of a run; printing shows their tables.
 
     Attributes
     ----------
@@ -97,7 +97,7 @@ def run(
     executor: Client | Executor | None = None,
     advance: Advance | None = None,
 ) -> Benchmark:
-    """Run suites, or go on with them, and return their tables.
+    """Run suites, or continue a run, and return their tables.
 
     >>> print(ig.bench.run(my_method, "ct-sparse", quick=True))
 

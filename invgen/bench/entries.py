@@ -108,7 +108,7 @@ def noise_level(problem: Problem) -> float:
 def entry(
     method: str, use: str, prior: str = "", *, samples: int = 1, knob: bool = True, **settings: Any
 ) -> Entry:
-    """An entry of a method of the table.
+    """Make the entry of a method, by its name in the table of methods.
 
     Parameters
     ----------
@@ -136,5 +136,5 @@ def entry(
 
 
 def wavelets(levels: int = 4, wavelet: str = "db4") -> Entry:
-    """An entry of wavelets."""
+    """Make the entry of sparsity in a wavelet transform."""
     return Entry("wavelets", Wavelets(levels, wavelet), knob=KNOBS["wavelets"])

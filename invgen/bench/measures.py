@@ -30,7 +30,7 @@ __all__ = ["MEASURES", "Instance", "Measure", "as_reconstruction", "measure", "s
 
 @dataclass(frozen=True)
 class Measure:
-    """A number that is measured.
+    """A measure of quality: its name, its definition, and which values are good.
 
     Attributes
     ----------
@@ -220,7 +220,7 @@ MEASURES: dict[str, Measure] = {
 
 @dataclass(frozen=True)
 class Instance:
-    """An image that was measured, and what it is compared by.
+    """A measured image, its truth, and what measures of quality need.
 
     Attributes
     ----------

@@ -69,7 +69,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a method reached.
+    """Measures, costs and images of a method on one problem.
 
     Attributes
     ----------
@@ -91,7 +91,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Record:
-    """A cell and what came of it: measures, or the reason why there are none.
+    """A cell and its result: measures, or the reason why there are none.
 
     Attributes
     ----------

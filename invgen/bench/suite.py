@@ -17,7 +17,7 @@ Kind = Literal["baseline", "learned", "peer", "own"]
 
 @dataclass(frozen=True)
 class Knob:
-    """A positive number of a method that is tuned, searched in its logarithm.
+    """A positive parameter of a method that is tuned, on a logarithmic scale.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Knob:
 
 @dataclass(frozen=True)
 class Entry:
-    """A method as it competes.
+    """A method of a suite, with how it is called and what is tuned.
 
     Attributes
     ----------

@@ -43,8 +43,8 @@ def conformal(
 ) -> ConformalIntervals:
     """Rescale the intervals of any solver so that they cover new problems like these at a level.
 
-    Samplers may be too sure, and estimates have no intervals at all. Each calibration problem is solved, and
-    its truth says by what factor its intervals are too narrow or too wide; of all these factors follows one
+    Samplers may be overconfident, and estimates have no intervals at all. Each calibration problem is solved,
+    and its truth gives the factor by which its intervals are too narrow or too wide; from these follows one
     that holds for new problems, whatever the solver and the prior: see `conformal_factors` for what is
     promised, and by which theorem. It is promised of problems that are exchangeable with those of the
     calibration: new draws of the same images, measured alike. It is an average over such problems, and no

@@ -21,7 +21,7 @@ _ROUNDING = 1e-9
 def conformal_factors(
     scores: Tensor, level: float, guarantee: Guarantee = "average", confidence: float | None = None
 ) -> Tensor:
-    r"""The least factor on the widths of intervals for which they cover new images at a level.
+    r"""The smallest factor on the widths of intervals with which they cover new images at a level.
 
     The score of a target, a pixel or the mean over a region, is the factor at which its interval just reaches
     the truth. Calibration images and the new one are exchangeable: such as independent draws from one
@@ -117,7 +117,7 @@ def hoeffding_bentkus(risk: float, images: int, bound: float) -> float:
 
 
 def least_problems(level: float, confidence: float | None = None) -> int:
-    """Number of calibration images from which on intervals can be had at a level.
+    """Smallest number of calibration images for intervals at a level.
 
     ``level / (1 - level)`` without a confidence, so that ``ceil((n + 1) level) <= n``; with one
     ``log(1 - confidence) / log(level)``. Rounded up.

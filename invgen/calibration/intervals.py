@@ -79,7 +79,7 @@ class ConformalIntervals:
             What made it, with the settings of the calibration.
         problem : Problem
         reconstruction : Reconstruction
-            With as many samples as in the calibration.
+            With the number of samples of the calibration.
 
         Returns
         -------

@@ -38,7 +38,7 @@ _MARGINS = {"data per unknown": 0.2, "noise level": 0.2, "signal to noise": 0.2,
 
 @dataclass(frozen=True)
 class Kind:
-    """What problems have in common that a calibration is for, and the solver.
+    """The solver, and what the problems that a calibration is for have in common.
 
     Attributes
     ----------

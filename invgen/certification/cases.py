@@ -260,7 +260,7 @@ def digits_of(path: Path) -> Case:
 
 
 def find_case(name: str) -> Case:
-    """The problem of a name.
+    """Find a problem by its name.
 
     Raises
     ------

@@ -59,7 +59,7 @@ def closed_form(setting: Setting) -> Callable[[torch.Tensor], Known]:
 
 @dataclass(frozen=True)
 class Case:
-    """A kind of problem with a posterior that is known.
+    """A kind of problem whose posterior is known.
 
     Attributes
     ----------

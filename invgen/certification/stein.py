@@ -49,7 +49,7 @@ def kernel_stein(
     resamples: int = 1000,
     seed: int = 0,
 ) -> Stein:
-    """Whether samples are of a density, by its score: the kernel Stein discrepancy.
+    """Test whether samples are from a density, by its score: the kernel Stein discrepancy.
 
     Liu, Lee and Jordan (2016), eq. 14, and Chwialkowski, Strathmann and Gretton (2016), with the inverse
     multiquadric kernel ``(length^2 + |x - x'|^2)^(-1/2)`` of Gorham and Mackey (2017), whose discrepancy

@@ -47,15 +47,15 @@ class DivergenceError(InvgenError, ArithmeticError):
 
 
 class FileError(InvgenError):
-    """A file cannot be read as what it is said to be, or cannot be written."""
+    """A file cannot be read as the kind of file that it should be, or cannot be written."""
 
 
 class ClusterError(InvgenError):
-    """A scheduler cannot be reached, or its workers are gone, or are not as this process is."""
+    """A scheduler cannot be reached, or its workers are lost or run another version."""
 
 
 class MemoryLimitError(InvgenError, MemoryError):
-    """More memory is needed than may be asked for; it says nothing of a file."""
+    """More memory is needed than the limit allows; the file itself may be sound."""
 
 
 class InvgenWarning(UserWarning):
@@ -63,4 +63,4 @@ class InvgenWarning(UserWarning):
 
 
 class SamplingWarning(InvgenWarning):
-    """Samples that cannot be relied on: what drew them says so itself."""
+    """Samples cannot be relied on, by the sampler's own diagnostics."""

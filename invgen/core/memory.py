@@ -42,7 +42,7 @@ _bound: ContextVar[int | None] = ContextVar("invgen_memory_bound", default=None)
 
 @contextmanager
 def memory_limit(limit: str | float | None) -> Iterator[None]:
-    """Let what is read and prepared within the block ask for no more memory than this.
+    """Bound the memory that reading and preparation within the block may ask for.
 
     Files can claim to hold more than any machine does; what they claim is compared with the bound before it
     is asked for. `invgen.reconstruct` keeps cone beams that are larger on disk, for methods that work slab by

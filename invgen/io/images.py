@@ -176,7 +176,7 @@ def _require_finite(values: np.ndarray, what: str, *names: str) -> None:
 
 
 def is_picture(path: str | Path) -> bool:
-    """Whether a file is a picture by its name; TIFF files may be scans, and are none."""
+    """Whether a file's name is that of a picture; TIFF files do not count, as they may be scans."""
     suffix = Path(path).suffix.lower()
     return suffix in _PICTURES and suffix not in (".tif", ".tiff")
 

@@ -15,7 +15,7 @@ __all__ = ["Memorization", "memorization"]
 
 @dataclass(frozen=True)
 class Memorization:
-    """Samples beside images that were not learned from: how near they are to those that were.
+    """How near samples are to the training images, compared with held-out images.
 
     Attributes
     ----------

@@ -30,7 +30,7 @@ _FILES = ("angles", "flats", "darks", "trajectory", "mask")
 
 @dataclass(frozen=True)
 class Reading:
-    """How to read a scan: each field is an option of `invgen recon` and `invgen info`; None asks the file."""
+    """How to read a scan: each field is an option of `invgen recon` and `info`; None asks the file."""
 
     dataset: str | None = option(Name(), "Array of the projections, or of k-space.", panel=_ANY)
     axes: str | None = option(

@@ -37,7 +37,7 @@ SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Summary:
-    """How a reconstruction went.
+    """Settings, costs and images of a reconstruction that has finished.
 
     Attributes
     ----------

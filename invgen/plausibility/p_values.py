@@ -57,7 +57,7 @@ def permutation_p_value(
 
 
 def least_count(level: float, side: Literal["high", "both"] = "high") -> int:
-    """Number of calibration images from which on a p-value can be as small as the level.
+    """Smallest number of calibration images with which a p-value can be as small as the level.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def least_count(level: float, side: Literal["high", "both"] = "high") -> int:
 
 
 def false_discoveries(p_values: Tensor, level: float = 0.05) -> Tensor:
-    """Which of many hypotheses are rejected, so that at most a part `level` of those is expected to be true.
+    """Which of many hypotheses are rejected, at an expected fraction of false rejections of at most `level`.
 
     Benjamini and Hochberg (1995), "Controlling the false discovery rate", eq. 1. The rate is controlled for
     independent p-values, and for those that share their calibration data: Bates et al. (2023), "Testing for

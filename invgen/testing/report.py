@@ -24,7 +24,7 @@ class CheckError(InvgenError, AssertionError):
 
 @dataclass(frozen=True)
 class Report:
-    """What was checked and what came out.
+    """What was checked, and the figures that were measured.
 
     Attributes
     ----------

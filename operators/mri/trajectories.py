@@ -40,7 +40,7 @@ def golden_angle(number: int = 1) -> float:
     number : int
         1 is the golden angle, 111.246 degrees (Winkelmann et al. 2007). Larger ones are the tiny golden
         angles ``pi / (phi + number - 1)``, with smaller steps between successive spokes: 23.628 degrees for 7
-        (Wundrak et al. 2015).
+        (Wundrak et al. 2016).
     """
     return math.pi / (_PHI + as_count(number, "number") - 1)
 

@@ -40,7 +40,7 @@ _BLOCK = 2**21
 
 
 class ContextTable(Learned):
-    """A probability of images by counts of each pixel's value, given neighbors above and to the left.
+    """A probability of images from counts of each pixel's value, given its neighbors above and to the left.
 
     Neighbors are quantized to a few bins. Contexts go from none to nine neighbors; each mixes its counts with
     the probabilities of the one before, by how many values it has had (Witten and Bell 1991; Cleary and

@@ -26,9 +26,9 @@ __all__ = ["Autoregressive"]
 class Autoregressive(Trainable):
     """A probability of quantized images, as the product of those of their pixels, row by row.
 
-    Van den Oord et al. (2016), "Pixel recurrent neural networks", eq. 1, with the gated masked convolutions
-    of "Conditional image generation with PixelCNN decoders" and the mixtures of discretized logistics of
-    PixelCNN++ (Salimans et al. 2017).
+    Van den Oord et al. (2016a), "Pixel recurrent neural networks", eq. 1, with the gated masked convolutions
+    of van den Oord et al. (2016b), "Conditional image generation with PixelCNN decoders", and the mixtures of
+    discretized logistics of PixelCNN++ (Salimans et al. 2017).
 
     Parameters
     ----------

@@ -29,7 +29,7 @@ _PROPOSALS, _BLOCK, _ROUNDS = 32, 1024, 1000
 
 
 class NearestNeighbors(Frozen):
-    """A density that is high where the k-th nearest of the data is near, within a box.
+    """A density that is high where the k-th nearest data point is near, within a box.
 
     The estimate of Loftsgaarden and Quesenberry (1965), ``(k - 1) / (n V R^D)`` with the distance R of the
     k-th nearest of n points and the volume V of the unit ball (`log_density_estimate`), is no density: far

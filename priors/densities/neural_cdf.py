@@ -30,7 +30,7 @@ _HALVINGS = 80
 
 
 class NeuralCDF(Learned):
-    """A density whose distribution function a network has learned: Magdon-Ismail and Atiya (1998, 2002).
+    """A density whose cumulative distribution function is a network: Magdon-Ismail and Atiya (1998, 2002).
 
     The value of the distribution function at the j-th smallest of n numbers has the mean ``j / (n + 1)``,
     whatever the distribution. Smooth interpolation of the cumulative (SIC) fits a network to these values by

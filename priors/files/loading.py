@@ -50,7 +50,7 @@ FAMILIES: dict[str, type[Learned]] = {
 
 
 def load(name_or_path: str | PathLike[str], *, family: str | None = None, **settings: Any) -> Any:
-    """A learned prior, by the name it is shipped under or from a file.
+    """Load a learned prior, by the name it is shipped under or from a file.
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ def drawn(logits: Tensor, uniform: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class CategoricalLevels:
-    """A softmax over all levels of each pixel, van den Oord et al. (2016), "Pixel recurrent neural networks".
+    """A softmax over all levels of each pixel, van den Oord et al. (2016a).
 
     Section 3.3. Of images of one channel: it learns levels that are more frequent than those beside them,
     which no smooth distribution has.

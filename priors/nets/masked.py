@@ -14,7 +14,7 @@ __all__ = ["GatedMaskedCNN", "Layer"]
 class GatedMaskedCNN(nn.Module):
     """A map of images to what is predicted of each pixel from the pixels before it: rows above, and the left.
 
-    Van den Oord et al. (2016), "Conditional image generation with PixelCNN decoders", fig. 2: a stack that
+    Van den Oord et al. (2016b), "Conditional image generation with PixelCNN decoders", fig. 2: a stack that
     sees the rows above, and one that sees it and the pixels to the left, so that nothing before a pixel is
     out of sight. Shifted convolutions and linear gates are those of PixelCNN++ (Salimans et al. 2017, sec.
     2.4).

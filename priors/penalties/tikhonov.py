@@ -16,7 +16,7 @@ __all__ = ["Tikhonov"]
 
 @dataclass(frozen=True)
 class Tikhonov(Transformed):
-    """Small energy, Tikhonov (1963): ``weight / 2 * |K x|^2``.
+    """Quadratic penalty, Tikhonov (1963): ``weight / 2 * |K x|^2``.
 
     The negative logarithm of a Gaussian density of variance ``1 / weight``. The proximal map has a closed
     form where ``K.solve`` has one.

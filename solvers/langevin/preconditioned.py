@@ -35,7 +35,7 @@ _LAST = 0.1
 
 @dataclass(frozen=True, kw_only=True)
 class PreconditionedLangevin(DiffusionSolver):
-    """Preconditioned Langevin dynamics with the exact likelihood, after Blumenthal et al. (2026).
+    """Preconditioned Langevin dynamics with the exact likelihood, after Blumenthal et al. (2025).
 
     "Fast and robust diffusion posterior sampling for MR image reconstruction using the preconditioned
     unadjusted Langevin algorithm". At each noise level the target is ``p_sigma(x) p(y | x)``, the density of

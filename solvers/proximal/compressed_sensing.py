@@ -26,7 +26,7 @@ __all__ = ["BasisPursuit", "Lasso", "check_orthonormal", "checked_transform"]
 
 @dataclass(frozen=True, kw_only=True)
 class Lasso(Solver):
-    """Least squares with a penalty on the magnitudes, Tibshirani (1996): to a certified distance.
+    """Least squares with an l1 penalty, Tibshirani (1996), to a certified accuracy.
 
     Minimises ``-log p(y | A x) + weight |T x|_1`` for Gaussian or unknown noise, by accelerated proximal
     gradients with adaptive restart (Beck and Teboulle 2009a, eqs. 4.1 to 4.3; O'Donoghue and Candes 2015,
@@ -150,7 +150,7 @@ class Lasso(Solver):
 
 @dataclass(frozen=True, kw_only=True)
 class BasisPursuit(Solver):
-    """The sparsest image, in the sense of its magnitudes' sum, that explains the data.
+    """The image with the smallest l1 norm among those that fit the data.
 
     Minimises ``|T x|_1`` among all x with ``|A x - y| <= epsilon``: Chen, Donoho and Saunders (1998); with a
     ball, Candes, Romberg and Tao (2006), eq. 1.7. By the primal-dual method of Chambolle and Pock (2011),

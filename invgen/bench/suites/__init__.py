@@ -63,7 +63,7 @@ SUITES: dict[str, Callable[[Path], Suite]] = {
 
 
 def load_suites(names: Sequence[str], data: Path) -> list[Suite]:
-    """Suites by what the user calls them.
+    """Find suites by name, file or module.
 
     Parameters
     ----------

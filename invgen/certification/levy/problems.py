@@ -93,7 +93,7 @@ def levy_setting(name: str, seed: int = 0, length: int = _LENGTH) -> Setting:
 
 
 def levy_posterior(setting: Setting) -> Callable[[Tensor], Known]:
-    """The posterior of each measurement.
+    """The function from a measurement to its posterior.
 
     Where values are seen one by one, by sums over a grid; else by Gibbs samplers, of which the mean has an
     error of about a hundredth of the deviation, and the variance of a value of 2 to 3 percent, of signals

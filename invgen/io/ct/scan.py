@@ -118,7 +118,7 @@ class Scan(RawScan):
         return self._axis
 
     def _certain_center(self, row: int) -> tuple[int, CenterEstimate]:
-        """A row and its center; a doubtful one is no datum."""
+        """A row and its center; a doubtful one is not used."""
         with warnings.catch_warnings():
             warnings.simplefilter("error", InvgenWarning)
             try:

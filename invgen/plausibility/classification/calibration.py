@@ -35,7 +35,7 @@ class Reliability(NamedTuple):
 
 
 def reliability(log_probabilities: Tensor, labels: Tensor, bins: int = 15) -> Reliability:
-    """Confidence beside accuracy, Guo et al. (2017), "On calibration of modern neural networks", section 2.
+    """Confidence and accuracy by bins, Guo et al. (2017), section 2.
 
     Parameters
     ----------

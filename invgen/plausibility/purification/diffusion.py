@@ -19,7 +19,7 @@ __all__ = ["DiffusionPurification"]
 
 @dataclass(frozen=True)
 class DiffusionPurification(Purification):
-    """Noise of the level sigma is added, and removed by the reverse diffusion: Nie et al. (2022), "DiffPure".
+    """Noise of the level sigma is added, and the reverse diffusion removes it, as in Nie et al. (2022).
 
     Section 3.1, in the notation of Karras et al. (2022): ``x + sigma n`` is what their forward process makes
     of x, but for its scale. Where sigma is large, what was changed is lost in the noise, and so is what the

@@ -80,7 +80,7 @@ def assess(
     *,
     calibration: Calibration | Iterable[Calibration] | None = None,
 ) -> Assessment:
-    """Ask whether a scan is one that operator, noise and prior could have made.
+    """Test whether operator, noise and prior can explain a scan.
 
     If it is, a posterior sample is a draw from the prior, and its residual is noise. Samplers miss this by
     more than scans differ. Therefore statistics of the first sample are compared with those of calibration

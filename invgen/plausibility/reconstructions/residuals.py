@@ -65,7 +65,7 @@ def pivotal_p_value(problem: Problem, sample: Tensor) -> Tensor:
 
     Of a draw from the exact posterior under the right model, T of `discrepancy` has the chi-square
     distribution of the number of data, as it has at the truth: Johnson (2007), "Bayesian model assessment
-    using pivotal discrepancy measures", theorem 1; of counts where they are large. At the posterior mean it
+    using pivotal quantities", theorem 1; of counts where they are large. At the posterior mean it
     has not, and the p-values of Gelman, Meng and Stern (1996), "Posterior predictive assessment of model
     fitness", which average over draws, are conservative. Approximate samplers, such as those of diffusion
     priors, miss the exact posterior by more than the width of this distribution: compare them with

@@ -34,7 +34,7 @@ def typicality(prior: Any, x: Tensor) -> tuple[dict[str, Tensor], Tensor | None]
     An image is given noise ``x + s n`` of a few levels s. Of images from the prior, ``|D(x + s n) - x|^2``
     has the expectation :math:`s^2 \operatorname{tr} D'` there, the posterior variance (Tweedie's formula of
     second order; Efron 2011), with the derivative D' of the denoiser, by finite differences along random
-    signs (Hutchinson 1990):
+    signs (Hutchinson 1989):
 
     * ``bias s``: the mean of ``D - x`` along the sign, or phase, of D, over the noise. Its expectation is
       zero, since the error of a posterior mean is orthogonal to all functions of it;

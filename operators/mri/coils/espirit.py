@@ -76,7 +76,7 @@ def espirit(
     References
     ----------
     Uecker et al. (2014), ESPIRiT: an eigenvalue approach to autocalibrating parallel MRI: where SENSE meets
-    GRAPPA. Lobos, Chan and Haldar (2023), New theory and faster computations for subspace-based sensitivity
+    GRAPPA. Lobos, Chan and Haldar (2024), New theory and faster computations for subspace-based sensitivity
     map estimation in multichannel MRI.
     """
     kspace = checked(kspace, "espirit", "k-space of shape (coils, H, W) or (coils, D, H, W)", (3, 4))
