@@ -17,6 +17,7 @@ from invgen import priors
 from invgen.calibration import ConformalIntervals
 from invgen.core.errors import DataError, DivergenceError, ParameterError
 from invgen.core.fingerprint import fingerprint
+from invgen.core.moments import moments
 from invgen.io.placement import Placement
 from invgen.pipeline.calibrations import Bounds, Calibrations
 from invgen.pipeline.devices import Worker, chosen, devices_of, in_order
@@ -329,6 +330,11 @@ class Work(ABC):
         values = {name: getattr(self.recipe, name) for name in _HYPERPARAMETERS if name in own}
         return {name: value for name, value in values.items() if value is not None} | {**self.recipe.settings}
 
+    @property
+    def antithetic(self) -> bool:
+        """Whether samples are drawn in antithetic pairs."""
+        return bool(self.hyperparameters().get("antithetic", False))
+
     def _build(self, problem: Problem) -> Solver:
         build: Callable[..., Solver] = self.method.solver
         given = self.hyperparameters()
@@ -445,8 +451,8 @@ def _moved(problem: Problem, device: torch.device) -> Problem:
 
 
 def _shares(seeds: range, count: int) -> list[range]:
-    """The seeds in at most `count` parts of about one size, none of them empty."""
-    ends = [len(seeds) * k // count for k in range(count + 1)]
+    """The seeds in at most `count` parts of about one size, none of them empty, no pair in two of them."""
+    ends = [len(seeds) * k // count // 2 * 2 for k in range(count)] + [len(seeds)]
     return [seeds[low:high] for low, high in pairwise(ends) if low < high]
 
 
@@ -455,7 +461,7 @@ def _joined(parts: list[Reconstruction]) -> Reconstruction:
     first = parts[0]
     assert first.samples is not None, "samplers draw them"
     samples = torch.cat([part.samples.to(first.x.device) for part in parts if part.samples is not None])
-    return replace(first, x=samples.mean(0), samples=samples, std=samples.std(0))
+    return replace(first, x=samples.mean(0), samples=samples, std=moments(samples, first.antithetic).std)
 
 
 def name_of(slices: range, frame: int | None) -> str:
