@@ -61,7 +61,7 @@ def test_what_samples_cannot_estimate_is_refused():
 
 @pytest.mark.parametrize("correlation", [-1.0, -0.8, 0.0, 1.0])
 def test_intervals_of_antithetic_pairs_hold_what_they_say_whatever_their_correlation(correlation):
-    """Four pairs: Satterthwaite's degrees of freedom are exact for -1 and 1, and good to a percent between."""
+    """Four pairs: degrees of freedom are exact for -1 and 1, and good to a percent between."""
     first, second = normal(4), normal(4, seed=2)
     second = correlation * first + (1 - correlation**2) ** 0.5 * second
     samples = torch.stack([first, second], 1).flatten(0, 1)
