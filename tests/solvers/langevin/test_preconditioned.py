@@ -147,9 +147,17 @@ def test_levels_end_by_the_data_that_see_best(adjusted_steps):
     torch.testing.assert_close(levels[-1], expected, rtol=0.05, atol=0)
     torch.testing.assert_close(levels[0], torch.full((3,), high, dtype=torch.float64))
     # the third is of less noise than the prior's lowest level
-    powers, logs = torch.stack(levels[:-1])[:, :2] ** power, torch.stack(levels[:-1])[:, 2].log()
-    torch.testing.assert_close(powers.diff(dim=0), powers.diff(dim=0).mean(0).expand(19, 2))
-    torch.testing.assert_close(logs.diff(), logs.diff().mean().expand(19))
+    logs = torch.stack(levels[:-1]).log()
+    torch.testing.assert_close(logs[:, 2].diff(), logs[:, 2].diff().mean().expand(19))
+    # powers and logarithms together are equal steps; with correction powers alone
+    steps = torch.stack([(power * logs[:, :2]).exp(), -logs[:, :2]]).diff(dim=1)
+    steps = steps / steps.sum(1, keepdim=True)
+    share = 0.0 if adjusted_steps else (math.log(high) - logs[-1, :2]) / (19 * math.log(2))
+    torch.testing.assert_close(
+        share * steps[1] + (1 - share) * steps[0], torch.full((19, 2), 1 / 19).double()
+    )
+    if not adjusted_steps:
+        assert float(-logs.diff(dim=0).min()) < math.log(2)
     # each problem has the levels that it has alone, and a range that is given is kept
     alone = solver.schedule(ig.Problem(A, y[1], Gaussian(3.0)))
     torch.testing.assert_close(alone[-1], levels[-1][1])
