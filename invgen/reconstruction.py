@@ -84,7 +84,8 @@ class Reconstruction:
         With enough samples, 19 for 90 percent, the ends are quantiles. With fewer, the interval contains
         another sample with that probability if the samples are Gaussian: ``mean +- t std sqrt(1 + 1/n)``, t
         the quantile of Student's distribution; of antithetic pairs with the variance of their mean for
-        ``std^2 / n``, and the degrees of freedom that `invgen.core.moments.moments` finds.
+        ``std^2 / n``, and degrees of freedom after Satterthwaite (1946), whatever the two of a pair have in
+        common (of a single pair exact symmetry is assumed, which moduli near zero do not have).
 
         Parameters
         ----------

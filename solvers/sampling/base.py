@@ -56,7 +56,7 @@ class PosteriorSampler(Solver):
         Number of samples that are drawn at a time, by default what takes a moderate amount of memory, or on a
         GPU 60 % of what is free. Where memory runs out it is halved. The samples are the same.
     antithetic : bool
-        Draw samples in pairs (Hammersley and Morton 1956; for diffusion models Jia et al., arXiv 2506.06185):
+        Draw samples in pairs (Hammersley and Morton 1956; for diffusion models Jia et al. 2025):
         the second of each gets the random numbers of the first, negated. Each sample is of the same
         distribution as before, and pairs are independent of one another; but the two of a pair deviate to
         opposite sides, exactly so where the method is linear, as with a Gaussian prior. Their mean is then
