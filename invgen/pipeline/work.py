@@ -376,7 +376,8 @@ class Work(ABC):
                 own, x0=x0, samples=len(seeds), seed=seeds.start, callback=callback, checkpoint=kept
             )
 
-        shares = _shares(range(seed, seed + samples), len(self.devices) if solver.fewer(2) else 1)
+        count, together = len(self.devices) if solver.fewer(2) else 1, 2 if self.antithetic else 1
+        shares = _shares(range(seed, seed + samples), count, together)
         if len(shares) == 1:
             return self._assessed(problem, drawn(self.devices[0], shares[0], part))
         workers = [Worker(device, lambda seeds: seeds, partial(drawn, device)) for device in self.devices]
@@ -450,9 +451,9 @@ def _moved(problem: Problem, device: torch.device) -> Problem:
     return Problem(problem.operator, problem.measurement.to(device), problem.noise)
 
 
-def _shares(seeds: range, count: int) -> list[range]:
-    """The seeds in at most `count` parts of about one size, none of them empty, no pair in two of them."""
-    ends = [len(seeds) * k // count // 2 * 2 for k in range(count)] + [len(seeds)]
+def _shares(seeds: range, count: int, together: int) -> list[range]:
+    """The seeds in at most `count` parts of about one size, none of them empty, so many of them together."""
+    ends = [len(seeds) * k // count // together * together for k in range(count)] + [len(seeds)]
     return [seeds[low:high] for low, high in pairwise(ends) if low < high]
 
 

@@ -90,6 +90,8 @@ class PosteriorSampler(Solver):
         check_scale(self.scale, "scale")
         if self.chunk_size is not None:
             object.__setattr__(self, "chunk_size", as_count(self.chunk_size, f"{self.name}'s chunk_size"))
+        if not isinstance(self.antithetic, bool):
+            raise ParameterError(f"{self.name}'s antithetic is True or False; got {self.antithetic!r}.")
         if self.antithetic and self.together:
             raise ParameterError(
                 f"{self.name} draws its samples together, and not in pairs: leave out antithetic."

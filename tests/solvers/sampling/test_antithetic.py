@@ -162,6 +162,12 @@ def test_particles_have_no_pairs():
         TwistedSMC(prior, antithetic=True)
 
 
+def test_antithetic_is_true_or_false():
+    prior, _ = small()
+    with pytest.raises(ParameterError, match="True or False"):
+        SplitGibbs(prior, antithetic="no")
+
+
 def test_what_needs_independent_samples_refuses_pairs():
     with pytest.raises(ParameterError, match="leave out antithetic"):
         ig.certification.certify(
@@ -174,7 +180,7 @@ def test_a_pair_is_computed_on_one_device():
 
     for samples in range(1, 20):
         for devices in range(1, 6):
-            shares = _shares(range(5, 5 + samples), devices)
+            shares = _shares(range(5, 5 + samples), devices, 2)
             assert [seed for share in shares for seed in share] == list(range(5, 5 + samples))
             assert len(shares) <= devices
             assert all((share.start - 5) % 2 == 0 for share in shares)
