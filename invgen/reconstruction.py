@@ -13,6 +13,7 @@ import torch
 
 from invgen.core.errors import CapabilityError, ParameterError, ShapeError
 from invgen.core.files import atomic_hdf5
+from invgen.core.moments import moments
 
 __all__ = ["Reconstruction"]
 
@@ -35,6 +36,8 @@ class Reconstruction:
     stats : dict
         "solver", "iterations", "converged", "operator_calls", "seconds", "peak_memory" (bytes) and what
         else the solver reports, such as the weight that "auto" was resolved to.
+    antithetic : bool
+        Whether samples 2k and 2k + 1 are antithetic pairs, which are independent of one another.
     """
 
     x: torch.Tensor
@@ -42,12 +45,15 @@ class Reconstruction:
     std: torch.Tensor | None = None
     history: dict[str, torch.Tensor] = field(default_factory=dict)
     stats: dict[str, Any] = field(default_factory=dict)
+    antithetic: bool = False
 
     def quantile(self, q: float) -> torch.Tensor:
         """Quantile of the samples at each pixel, of their modulus where they are complex.
 
         Of n samples the smallest is at ``1 / (n + 1)`` and the largest at ``n / (n + 1)``, so that a truth of
-        the same distribution lies below with probability q (Hyndman and Fan 1996, definition 6).
+        the same distribution lies below with probability q (Hyndman and Fan 1996, definition 6). Of
+        antithetic pairs that are exactly symmetric the k-th is at ``k / (n + 2)`` up to the middle: that
+        makes less than ``1 / (2 n)``, and at the smallest ``1 / n^2``.
 
         Parameters
         ----------
@@ -77,7 +83,9 @@ class Reconstruction:
 
         With enough samples, 19 for 90 percent, the ends are quantiles. With fewer, the interval contains
         another sample with that probability if the samples are Gaussian: ``mean +- t std sqrt(1 + 1/n)``, t
-        the quantile of Student's distribution.
+        the quantile of Student's distribution; of antithetic pairs with the variance of their mean for
+        ``std^2 / n``, and degrees of freedom after Satterthwaite (1946), whatever the two of a pair have in
+        common (of a single pair exact symmetry is assumed, which moduli near zero do not have).
 
         Parameters
         ----------
@@ -92,10 +100,12 @@ class Reconstruction:
             return self.quantile(tail), self.quantile(1 - tail)
         if n < 2:
             raise CapabilityError("An interval takes at least two samples: solver(problem, samples=8).")
-        from scipy.stats import t
+        from scipy.special import stdtrit
 
-        half = float(t.ppf(1 - tail, n - 1)) * math.sqrt(1 + 1 / n) * drawn.std(0)
-        return drawn.mean(0) - half, drawn.mean(0) + half
+        found = moments(drawn, self.antithetic)
+        t = torch.as_tensor(stdtrit(found.freedom.double().cpu().numpy(), 1 - tail)).to(drawn)
+        half = t * (found.variance + found.of_mean).sqrt()
+        return found.mean - half, found.mean + half
 
     def coverage(
         self, truth: torch.Tensor, level: float = 0.9, mask: torch.Tensor | None = None
@@ -138,6 +148,7 @@ class Reconstruction:
                     file[name] = value.cpu().numpy()
             for name, values in self.history.items():
                 file[f"history/{name}"] = values.cpu().numpy()
+            file.attrs["antithetic"] = self.antithetic
             file.attrs["stats"] = json.dumps(self.stats, default=_plain)
 
     def __repr__(self) -> str:

@@ -149,8 +149,11 @@ class Solver:
         """Number of samples to draw at a time where memory ran out with so many; zero where it is fixed."""
         return 0
 
-    def begin(self, problem: Problem, x: torch.Tensor, seeds: range) -> tuple[Problem, State]:
-        """The problem and the state that a run begins with, for the samples of these seeds."""
+    def begin(self, problem: Problem, x: torch.Tensor, seeds: range, seed: int) -> tuple[Problem, State]:
+        """The problem and the state that a run begins with, for the samples of these seeds.
+
+        `seed` is that of the first sample of the call.
+        """
         return problem, State(x=x)
 
     def collected(self, problem: Problem, runs: list[Run], samples: int, seed: int) -> Reconstruction:
@@ -200,7 +203,7 @@ class Solver:
         zeros = solver.start_space(known).zeros(known.batch_shape, known.zeros())
         start = zeros if isinstance(x0, State) else solver._start(known, x0, samples)
         chunks = solver.chunks(zeros, samples, seed)
-        part, state = solver.begin(known, start, range(chunks[0].start, chunks[-1].stop))
+        part, state = solver.begin(known, start, range(chunks[0].start, chunks[-1].stop), seed)
         state = x0 if isinstance(x0, State) else state
         yield from solver.states(part, state)
 
@@ -280,7 +283,7 @@ class Solver:
                 first = x[seeds.start - seed : seeds.stop - seed] if own_starts else x
                 own = kept_of(seeds.start)
                 try:
-                    run = Run(solver, *solver.begin(known, first, seeds))
+                    run = Run(solver, *solver.begin(known, first, seeds, seed))
                     if own is not None:
                         run.resume(own, seeds, samples)
                     run.loop(bar, len(runs) * self.iterations, callback)

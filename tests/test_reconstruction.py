@@ -57,3 +57,16 @@ def test_what_samples_cannot_estimate_is_refused():
         of(normal(8)).interval(90)
     with pytest.raises(ShapeError, match="truth has the shape"):
         of(normal(8, 4)).coverage(torch.zeros(3))
+
+
+@pytest.mark.parametrize("correlation", [-1.0, -0.8, 0.0, 1.0])
+def test_intervals_of_antithetic_pairs_hold_what_they_say_whatever_their_correlation(correlation):
+    """Four pairs: degrees of freedom are exact for -1 and 1, and good to a percent between."""
+    first, second = normal(4), normal(4, seed=2)
+    second = correlation * first + (1 - correlation**2) ** 0.5 * second
+    samples = torch.stack([first, second], 1).flatten(0, 1)
+    found = Reconstruction(samples.mean(0), samples, antithetic=True)
+    covered = float(found.coverage(normal(1, seed=1)[0]))
+    assert abs(covered - 0.9) < 4 * (0.09 / 20_000) ** 0.5 + (0.01 if abs(correlation) < 1 else 0)
+    if correlation == -1.0:  # those of independent samples would be wider than they say
+        assert float(of(samples).coverage(normal(1, seed=1)[0])) > 0.905

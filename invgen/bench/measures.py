@@ -20,6 +20,7 @@ from invgen.certification.measures import rank
 from invgen.core.checks import nonfinite
 from invgen.core.errors import DataError, ShapeError
 from invgen.core.fingerprint import fingerprint
+from invgen.core.moments import moments
 from invgen.core.space import IMAGE_AXES
 from invgen.metrics import ssim
 from invgen.problem import Problem
@@ -121,7 +122,7 @@ MEASURES: dict[str, Measure] = {
     ),
     "spread": Measure(
         "spread / error",
-        "root mean variance of the samples, times sqrt(1 + 1/n), over the root mean square error of their "
+        "root mean variance of a sample and of the mean of all, over the root mean square error of that "
         "mean (Fortin et al. 2014)",
         "one",
     ),
@@ -313,16 +314,19 @@ def _of_samples(result: Reconstruction, instance: Instance, kept: Tensor, seed: 
     drawn, truth = shown(result.samples)[:, kept], shown(instance.truth)[kept]
     # whose numbers have nothing to do with those of the same seed that the samples came from
     generator = torch.Generator().manual_seed(int(fingerprint("line and reference", seed)[:12], 16))
-    n = len(drawn)
-    error = (drawn.mean(0) - truth).square().mean().sqrt()
-    spread = (drawn.var(0).mean() * (1 + 1 / n)).sqrt()
+    found = moments(drawn, result.antithetic)
+    # ranks are among independent samples
+    alone = drawn[::2] if result.antithetic else drawn
+    error = (found.mean - truth).square().mean().sqrt()
+    spread = (found.variance + found.of_mean).mean().sqrt()
     reference = instance.data_range * torch.rand(len(truth), generator=generator, dtype=torch.float64)
-    closer = ((drawn - reference).norm(dim=1) < (truth - reference).norm()).double().mean()
+    closer = ((alone - reference).norm(dim=1) < (truth - reference).norm()).double().mean()
+    crps = _crps(drawn, truth, result.antithetic)
     return {
         **{f"coverage_{level:.0f}": _coverage(result, instance, kept, level / 100) for level in (50, 90)},
-        "crps": _crps(drawn, truth),
+        **({} if crps is None else {"crps": crps}),
         "spread": float(spread / error),
-        "rank": rank(drawn, truth, generator),
+        "rank": rank(alone, truth, generator),
         "tarp": float(closer),
     }
 
@@ -331,12 +335,15 @@ def _coverage(result: Reconstruction, instance: Instance, kept: Tensor, level: f
     return float(result.coverage(instance.truth.to(result.x), level, kept))
 
 
-def _crps(drawn: Tensor, truth: Tensor) -> float:
-    """Mean of ``|x_i - t|`` less half the mean of ``|x_i - x_j|`` over pairs of different samples."""
+def _crps(drawn: Tensor, truth: Tensor, antithetic: bool) -> float | None:
+    """Mean of ``|x_i - t|`` less half the mean of ``|x_i - x_j|`` over independent samples; None without."""
     n, ordered = len(drawn), drawn.sort(0).values
     weights = 2 * torch.arange(n, dtype=torch.float64) - n + 1
-    pairs = (weights[:, None] * ordered).sum(0) * 2 / (n * (n - 1))
-    return float(((drawn - truth).abs().mean(0) - pairs / 2).mean())
+    apart, count = (weights[:, None] * ordered).sum(0), n * (n - 1) // 2
+    if antithetic:
+        partners = drawn[: n // 2 * 2].unflatten(0, (-1, 2))
+        apart, count = apart - partners.diff(dim=1).abs().sum((0, 1)), count - n // 2
+    return float(((drawn - truth).abs().mean(0) - apart / count / 2).mean()) if count else None
 
 
 def shown(image: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from invgen.core.checks import nonfinite
 from invgen.core.errors import CapabilityError, DataError, ParameterError
+from invgen.core.moments import moments
 from invgen.core.space import IMAGE_AXES, Space
 from invgen.reconstruction import Reconstruction
 
@@ -157,7 +158,7 @@ def check_width(width: str | None, samples: int, floor: float) -> Width:
 def _of_samples(drawn: Reconstruction, width: Width, level: float) -> Band:
     assert drawn.samples is not None, "as checked"
     if width == "deviation":
-        std = drawn.samples.std(0)
+        std = moments(drawn.samples, drawn.antithetic).std
         return Band(drawn.x, std, std)
     low, high = drawn.interval(level)
     center = drawn.quantile(0.5).clamp(low, high)

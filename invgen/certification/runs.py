@@ -9,7 +9,7 @@ from typing import Any, cast
 import torch
 
 from invgen.certification.setting import Setting
-from invgen.core.errors import DtypeError, ShapeError
+from invgen.core.errors import DtypeError, ParameterError, ShapeError
 from invgen.problem import Problem
 from invgen.reconstruction import Reconstruction
 
@@ -59,6 +59,9 @@ def checked(result: Any, samples: int, truths: torch.Tensor) -> Reconstruction:
     Raises
     ------
     ShapeError
+        For others.
+    ParameterError
+        For antithetic pairs.
     """
     shape = (samples, *truths.shape)
     drawn = getattr(result, "samples", None)
@@ -66,6 +69,11 @@ def checked(result: Any, samples: int, truths: torch.Tensor) -> Reconstruction:
         got = "none" if drawn is None else f"samples of the shape {tuple(drawn.shape)}"
         raise ShapeError(
             f"A sampler gives a Reconstruction with samples of the shape {shape}; it gave {got}."
+        )
+    if result.antithetic:
+        raise ParameterError(
+            "Samples are compared with independent ones: leave out antithetic, which changes no sample's own "
+            "distribution."
         )
     return result
 

@@ -83,6 +83,8 @@ class ReconstructionWriter:
         Whether the images are complex.
     samples : int, optional
         Number of samples of each slice.
+    antithetic : bool
+        Whether samples 2k and 2k + 1 are antithetic pairs.
     intervals : mapping, optional
         What is said of intervals, where each slice has some; see `invgen.io.intervals.IntervalsWriter`.
     angles : array, shape (views,), optional
@@ -117,6 +119,7 @@ class ReconstructionWriter:
         settings: Mapping[str, Any],
         complex: bool = False,
         samples: int | None = None,
+        antithetic: bool = False,
         intervals: Mapping[str, Any] | None = None,
         angles: np.ndarray | None = None,
         center: float | None = None,
@@ -131,6 +134,7 @@ class ReconstructionWriter:
         self._slices = math.prod(self._axes)
         self._image_shape = tuple(as_count(n, "image_shape") for n in image_shape)
         self._samples = None if samples is None else as_count(samples, "samples")
+        self._antithetic = antithetic
         self._complex, self._angles, self._about = complex, angles, intervals
         self._written: set[int] = set()
         self._attributes: dict[str, Any] = {
@@ -169,7 +173,14 @@ class ReconstructionWriter:
             self._posterior = (
                 None
                 if self._samples is None
-                else PosteriorWriter(file, self._samples, self._slices, self._image_shape, self._complex)
+                else PosteriorWriter(
+                    file,
+                    self._samples,
+                    self._slices,
+                    self._image_shape,
+                    self._complex,
+                    self._antithetic,
+                )
             )
             self._plausibility: PlausibilityWriter | None = None
             self._intervals = (

@@ -8,6 +8,7 @@ import h5py
 import torch
 
 from invgen.core.errors import ParameterError
+from invgen.core.moments import moments
 from invgen.io.hdf5 import Dataset, File, find_object, get_dataset, text_attribute
 from invgen.reconstruction import Reconstruction
 
@@ -37,18 +38,27 @@ class PosteriorWriter:
     samples, slices : int
     image_shape : tuple of int
     complex : bool
+    antithetic : bool
+        Whether samples come in such pairs: the attribute "antithetic" of ``/samples``.
     """
 
     def __init__(
-        self, file: h5py.File, samples: int, slices: int, image_shape: tuple[int, ...], complex: bool
+        self,
+        file: h5py.File,
+        samples: int,
+        slices: int,
+        image_shape: tuple[int, ...],
+        complex: bool,
+        antithetic: bool = False,
     ) -> None:
-        self._shape = (samples, *image_shape)
+        self._shape, self._antithetic = (samples, *image_shape), antithetic
         self._samples = file.create_dataset(
             "samples",
             (samples, slices, *image_shape),
             "c8" if complex else "f4",
             chunks=(1, 1, *image_shape),
         )
+        self._samples.attrs["antithetic"] = antithetic
         self._images: dict[str, h5py.Dataset] = {}
         if samples > 1:
             names = ["std", *(f"quantiles/{q}" for q in QUANTILES)]
@@ -72,10 +82,12 @@ class PosteriorWriter:
         self._samples[:, index] = drawn.numpy()
         if not self._images:
             return
-        found = Reconstruction(drawn.mean(0), drawn)
+        found = Reconstruction(drawn.mean(0), drawn, antithetic=self._antithetic)
         low, high = found.interval(0.9)
         for name, image in zip(
-            self._images, (drawn.std(0), low, found.quantile(QUANTILES[1]), high), strict=True
+            self._images,
+            (moments(drawn, self._antithetic).std, low, found.quantile(QUANTILES[1]), high),
+            strict=True,
         ):
             self._images[name][index] = image.numpy()
 

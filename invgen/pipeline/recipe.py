@@ -320,8 +320,8 @@ class Recipe:
     seed: int = option(
         Count(least=LOWEST),
         "Seed of the random numbers of samplers: sample i of each slice follows from seed + i (of "
-        "twisted-smc, all of them from seed together); of where csgm, pulse and others start; and of the "
-        "noise of --simulate.",
+        "twisted-smc, all of them from seed together; with --set antithetic=true each second one as the one "
+        "before); of where csgm, pulse and others start; and of the noise of --simulate.",
         panel=_POSTERIOR,
         default=0,
     )

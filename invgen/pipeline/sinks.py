@@ -12,6 +12,7 @@ from typing import Protocol, Self
 import torch
 
 from invgen.core.errors import FileError
+from invgen.core.moments import moments
 from invgen.io import IMAGE_FORMATS, ReconstructionWriter, bytes_per_pixel, format_of
 from invgen.io.formats.npy import aside
 from invgen.io.formats.volume import SliceWriter, Volume, provenance
@@ -101,8 +102,8 @@ class Memory:
 class _WithDeviation:
     """Images in one file, and the standard deviation of their samples in another."""
 
-    def __init__(self, images: SliceWriter, deviation: SliceWriter) -> None:
-        self._images, self._deviation = images, deviation
+    def __init__(self, images: SliceWriter, deviation: SliceWriter, antithetic: bool) -> None:
+        self._images, self._deviation, self._antithetic = images, deviation, antithetic
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -117,7 +118,7 @@ class _WithDeviation:
         """Write an image, and the deviation of its samples from their mean."""
         assert samples is not None, "the method draws them"
         self._images.write(index, image)
-        self._deviation.write(index, samples.std(0))
+        self._deviation.write(index, moments(samples, self._antithetic).std)
 
     def judge(self, index: int, p_values: Mapping[str, float], shown: torch.Tensor | None) -> None:
         """Nothing: such files hold images alone."""
@@ -223,6 +224,7 @@ def file_for(
             settings=settings,
             complex=work.complex,
             samples=recipe.samples,
+            antithetic=work.antithetic,
             placement=placement,
             created=created,
             intervals=None if work.intervals is None else work.intervals.about_them(),
@@ -241,4 +243,4 @@ def file_for(
     if not _has_deviation(form, work):
         return images
     deviation = replace(volume, complex=False, quantity="standard deviation")
-    return _WithDeviation(images, writer(deviation_of(output), deviation))
+    return _WithDeviation(images, writer(deviation_of(output), deviation), work.antithetic)

@@ -17,6 +17,7 @@ from invgen import priors
 from invgen.calibration import ConformalIntervals
 from invgen.core.errors import DataError, DivergenceError, ParameterError
 from invgen.core.fingerprint import fingerprint
+from invgen.core.moments import moments
 from invgen.io.placement import Placement
 from invgen.pipeline.calibrations import Bounds, Calibrations
 from invgen.pipeline.devices import Worker, chosen, devices_of, in_order
@@ -329,6 +330,11 @@ class Work(ABC):
         values = {name: getattr(self.recipe, name) for name in _HYPERPARAMETERS if name in own}
         return {name: value for name, value in values.items() if value is not None} | {**self.recipe.settings}
 
+    @property
+    def antithetic(self) -> bool:
+        """Whether samples are drawn in antithetic pairs."""
+        return bool(self.hyperparameters().get("antithetic", False))
+
     def _build(self, problem: Problem) -> Solver:
         build: Callable[..., Solver] = self.method.solver
         given = self.hyperparameters()
@@ -370,7 +376,8 @@ class Work(ABC):
                 own, x0=x0, samples=len(seeds), seed=seeds.start, callback=callback, checkpoint=kept
             )
 
-        shares = _shares(range(seed, seed + samples), len(self.devices) if solver.fewer(2) else 1)
+        count, together = len(self.devices) if solver.fewer(2) else 1, 2 if self.antithetic else 1
+        shares = _shares(range(seed, seed + samples), count, together)
         if len(shares) == 1:
             return self._assessed(problem, drawn(self.devices[0], shares[0], part))
         workers = [Worker(device, lambda seeds: seeds, partial(drawn, device)) for device in self.devices]
@@ -444,9 +451,9 @@ def _moved(problem: Problem, device: torch.device) -> Problem:
     return Problem(problem.operator, problem.measurement.to(device), problem.noise)
 
 
-def _shares(seeds: range, count: int) -> list[range]:
-    """The seeds in at most `count` parts of about one size, none of them empty."""
-    ends = [len(seeds) * k // count for k in range(count + 1)]
+def _shares(seeds: range, count: int, together: int) -> list[range]:
+    """The seeds in at most `count` parts of about one size, none of them empty, so many of them together."""
+    ends = [len(seeds) * k // count // together * together for k in range(count)] + [len(seeds)]
     return [seeds[low:high] for low, high in pairwise(ends) if low < high]
 
 
@@ -455,7 +462,7 @@ def _joined(parts: list[Reconstruction]) -> Reconstruction:
     first = parts[0]
     assert first.samples is not None, "samplers draw them"
     samples = torch.cat([part.samples.to(first.x.device) for part in parts if part.samples is not None])
-    return replace(first, x=samples.mean(0), samples=samples, std=samples.std(0))
+    return replace(first, x=samples.mean(0), samples=samples, std=moments(samples, first.antithetic).std)
 
 
 def name_of(slices: range, frame: int | None) -> str:

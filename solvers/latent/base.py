@@ -167,7 +167,7 @@ class LatentSolver(PosteriorMode):
         """Seeds of the restarts, which run together."""
         return [range(seed, seed + self.restarts)]
 
-    def begin(self, problem: Problem, x: Tensor, seeds: range) -> tuple[Problem, State]:
+    def begin(self, problem: Problem, x: Tensor, seeds: range, seed: int) -> tuple[Problem, State]:
         """The problem and the first latent variables, once for each restart.
 
         The first ones are `x`, (*batch, *latent) or (n, *batch, *latent); the others are drawn.

@@ -82,7 +82,7 @@ class ImageAdaptive(LatentSolver):
         """The seed of the first part, whose best restart is tuned."""
         return [range(seed, seed + 1)]
 
-    def begin(self, problem: Problem, x: Tensor, seeds: range) -> tuple[Problem, State]:
+    def begin(self, problem: Problem, x: Tensor, seeds: range, seed: int) -> tuple[Problem, State]:
         """Find the latent variables that the tuning starts from."""
         fitted, _ = self._split(problem)
         search = LatentOptimization(
@@ -94,7 +94,7 @@ class ImageAdaptive(LatentSolver):
         )
         start = None if x.ndim > len(problem.batch_shape) + self._axes else x
         found = search(fitted, x0=start, seed=seeds.start)
-        return super().begin(problem, found.stats["latents"], seeds)
+        return super().begin(problem, found.stats["latents"], seeds, seed)
 
     def prepare(self, problem: Problem) -> tuple[Problem, Problem]:
         """The problem of the measurements that are fitted, and that of those withheld."""

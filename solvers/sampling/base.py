@@ -11,8 +11,9 @@ import torch
 from invgen.core.checks import as_count
 from invgen.core.counting import record_call
 from invgen.core.draws import Draws
-from invgen.core.errors import CapabilityError, ShapeError
+from invgen.core.errors import CapabilityError, ParameterError, ShapeError
 from invgen.core.memory import peak_of, room_for
+from invgen.core.moments import moments
 from invgen.operators import LinearOperator
 from invgen.priors.base import Denoiser, require
 from invgen.priors.image_format import format_of
@@ -54,12 +55,20 @@ class PosteriorSampler(Solver):
     chunk_size : int, optional
         Number of samples that are drawn at a time, by default what takes a moderate amount of memory, or on a
         GPU 60 % of what is free. Where memory runs out it is halved. The samples are the same.
+    antithetic : bool
+        Draw samples in pairs (Hammersley and Morton 1956; for diffusion models Jia et al. 2025):
+        the second of each gets the random numbers of the first, negated. Each sample is of the same
+        distribution as before, and pairs are independent of one another; but the two of a pair deviate to
+        opposite sides, exactly so where the method is linear, as with a Gaussian prior. Their mean is then
+        that of infinitely many samples, where n independent samples add 1 / n of the posterior's variance to
+        the squared error. The spread is estimated from half as many independent deviations.
     """
 
     prior: Any
     _: KW_ONLY
     scale: float | torch.Tensor | str = "auto"
     chunk_size: int | None = None
+    antithetic: bool = False
 
     draws_samples: ClassVar[bool] = True
 
@@ -81,6 +90,12 @@ class PosteriorSampler(Solver):
         check_scale(self.scale, "scale")
         if self.chunk_size is not None:
             object.__setattr__(self, "chunk_size", as_count(self.chunk_size, f"{self.name}'s chunk_size"))
+        if not isinstance(self.antithetic, bool):
+            raise ParameterError(f"{self.name}'s antithetic is True or False; got {self.antithetic!r}.")
+        if self.antithetic and self.together:
+            raise ParameterError(
+                f"{self.name} draws its samples together, and not in pairs: leave out antithetic."
+            )
 
     def states(self, problem: Problem, state: State) -> Iterator[State]:
         """Yield the samples on their way, (n, *batch, *image), in the unit of the image."""
@@ -179,13 +194,15 @@ class PosteriorSampler(Solver):
             return 0
         return room_for(needed, x.device)
 
-    def begin(self, problem: Problem, x: torch.Tensor, seeds: range) -> tuple[Problem, State]:
+    def begin(self, problem: Problem, x: torch.Tensor, seeds: range, seed: int) -> tuple[Problem, State]:
         """The problem, the image and fresh random numbers, once for each sample.
 
         The images `x`, where there is one for each sample, have an axis of them before all others.
         """
         repeated = problem.repeated(len(seeds))
-        return repeated, State(x=x.expand_as(repeated.zeros()), draws=Draws(seeds, device=x.device).state)
+        own = Draws.antithetic(seeds, seed, device=x.device) if self.antithetic else None
+        draws = own or Draws(seeds, device=x.device)
+        return repeated, State(x=x.expand_as(repeated.zeros()), draws=draws.state)
 
     def collected(self, problem: Problem, runs: list[Run], samples: int, seed: int) -> Reconstruction:
         """All samples, their mean and standard deviation."""
@@ -196,8 +213,9 @@ class PosteriorSampler(Solver):
             "iterations": runs[0].iteration,
             "converged": all(run.iteration == self.iterations for run in runs),
         }
-        std = drawn.std(0) if samples > 1 else None
-        return Reconstruction(drawn.mean(0), drawn, std, _joined([run.history() for run in runs]), stats)
+        std = moments(drawn, self.antithetic).std if samples > 1 else None
+        history = _joined([run.history() for run in runs])
+        return Reconstruction(drawn.mean(0), drawn, std, history, stats, self.antithetic)
 
     def penalty(self, problem: Problem, x: torch.Tensor) -> float:
         """Unknown: a denoiser says nothing of the density."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from invgen.core.draws import Draws
@@ -57,22 +58,36 @@ class UnbiasedStep:
         self._prox = DataProx(problem, SAMPLER_PRECISION)
 
     def __call__(
-        self, x: Tensor, rho: Tensor, draws: Draws, before: Tensor | None = None, over: float = 0.0
+        self,
+        x: Tensor,
+        rho: Tensor,
+        draws: Draws,
+        before: Tensor | None = None,
+        over: float = 0.0,
+        *,
+        data: float | Tensor = 1.0,
+        image: float | Tensor = 1.0,
     ) -> Tensor:
         """One z for each image, with `rho` of the batch's shape.
 
-        With the z `before`, of this rho as well, overrelaxed: see `invgen.solvers.SplitGibbs`.
+        With the z `before`, of this rho as well, overrelaxed: see `invgen.solvers.SplitGibbs`. The numbers
+        `data` and `image`, or tensors of the batch's shape, are factors of the noise e and e'.
         """
         problem, per_sample = self._problem, self._space.per_sample
         variance = (rho**2 - self._longest).maximum(_REST * rho**2)
         kappa, ratio = per_sample(variance.sqrt()), per_sample(rho / variance.sqrt())
         e = problem.likelihood.color(draws(problem.measurement, len(problem.operator.range.shape)))
-        noise = self._root(draws(x) / kappa + problem.backprojected(e), rho**2 - variance)
+        e, white = problem.operator.range.per_sample(data) * e, per_sample(image) * draws(x)
+        noise = self._root(white / kappa + problem.backprojected(e), rho**2 - variance)
         downhill = problem.backprojection - problem.normal(x)
         # the solver's own right-hand side is `downhill`; what is missing goes into the centre of its Gaussian
         added = kappa**2 * (((1 + over) * ratio - 1) * downhill + math.sqrt(1 - over**2) * noise)
         z = x + ratio * (added + self._prox.move(x + added, 1 / variance, near=x, downhill=downhill))
         return z if before is None else z + over * (x - before)
+
+    def determined(self, x: Tensor, rho: Tensor) -> Tensor:
+        """``rho^2 H x`` while nothing is split: the part of x by which the data move z."""
+        return self._space.per_sample(torch.minimum(rho**2, self._longest)) * self._problem.normal(x)
 
     def _root(self, v: Tensor, delta: Tensor) -> Tensor:
         """``(1 - delta H)^(1/2) v`` by Clenshaw's recurrence."""

@@ -132,3 +132,19 @@ def test_what_is_no_result_is_refused(truth):
 def test_a_measure_that_is_no_number_is_an_error(truth):
     with pytest.raises(DataError, match="nmse"):
         measure(ig.Reconstruction(truth * 0), given(truth * 0), 0)
+
+
+def test_scores_of_antithetic_pairs_are_those_of_independent_samples():
+    """Truths and samples of one distribution, 20,000 pixels: spread, coverage and CRPS in closed form."""
+    truth, mean = torch.randn(2, 200, 100, generator=torch.Generator().manual_seed(3))
+    truth, mean = mean + truth, mean
+    away = torch.randn(4, 200, 100, generator=torch.Generator().manual_seed(4))
+    samples = torch.stack([mean + away, mean - away], 1).flatten(0, 1)
+    found = measure(ig.Reconstruction(samples.mean(0), samples, antithetic=True), given(truth), 0)
+    assert found["spread"] == pytest.approx(1, abs=0.02)
+    assert found["coverage_90"] == pytest.approx(0.9, abs=0.01)
+    assert found["crps"] == pytest.approx(1 / math.sqrt(math.pi), rel=0.02)
+    # of the four that are independent
+    assert found["tarp"] * 4 == round(found["tarp"] * 4)
+    alone = measure(ig.Reconstruction(mean, samples[:2], antithetic=True), given(truth), 0)
+    assert "crps" not in alone  # which takes independent samples

@@ -144,7 +144,7 @@ class CartesianMRI(ImageSuite):
             wavelets(),
             add("diffpir", prior),
             add("dds", prior),
-            add("split-gibbs", prior, iterations=3 * levels // 2, rho_range=(0.02, 0.3)),
+            add("split-gibbs", prior, iterations=3 * levels // 2, rho_range=(0.02, 0.3), antithetic=True),
             add("annealed-langevin", prior),
             *peers(self.use),
         )

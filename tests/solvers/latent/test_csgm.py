@@ -202,7 +202,7 @@ class TestEncoder:
         prior = VAE.untrained((8, 8), latent=3, widths=(32,), blocks=1, observation="gaussian")
         problem = ig.Problem(Identity((8, 8)), 0.5 + 0.1 * torch.zeros(8, 8), Gaussian(0.1))
         solver = LatentOptimization(prior, start="encoder", restarts=2, scale=1.0).resolved(problem)
-        state = solver.begin(problem, solver.initial(problem), range(2))[1]
+        state = solver.begin(problem, solver.initial(problem), range(2), 0)[1]
         torch.testing.assert_close(state["z"][0], prior.encode(torch.full((8, 8), 0.5)).mean)
         assert bool((state["z"][1] != 0).all())
 
@@ -211,7 +211,7 @@ class TestEncoder:
         x = 0.2 + 0.05 * torch.rand(4, 4, generator=torch.Generator().manual_seed(0))
         problem = ig.Problem(Identity((4, 4)), x, Gaussian(1e-3))
         solver = LatentOptimization(prior, start="encoder", restarts=1, scale=1.0).resolved(problem)
-        _, state = solver.begin(problem, solver.initial(problem), range(1))
+        _, state = solver.begin(problem, solver.initial(problem), range(1), 0)
         assert float((state.x[0] - x).abs().max()) < 0.02
 
     def test_a_prior_without_one_is_refused(self):

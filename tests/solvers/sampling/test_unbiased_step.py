@@ -117,3 +117,27 @@ def test_complex_images_have_the_covariance_in_both_parts():
     white = torch.linalg.solve(torch.linalg.cholesky(exact), (z - z.mean(0)).mT).mT
     found = white.mT @ white.conj() / n
     assert float((found / 2 - identity).abs().max()) < 5 / math.sqrt(n)
+
+
+@pytest.mark.parametrize("kind", ["dense", "mask", "weights"])
+def test_noise_of_image_and_data_have_factors_of_their_own(kind):
+    """What each gives alone adds up to the covariance; the mean keeps."""
+    prob = problem(kind)
+    rho = 1.5 / math.sqrt(float(prob.lipschitz()))
+    mean, _, whole = law(prob, rho)
+    of_data, of_image = (law(prob, rho, data=d, image=1 - d)[2] for d in (1.0, 0.0))
+    torch.testing.assert_close(of_data + of_image, whole)
+    twice = law(prob, rho, data=2.0, image=3.0)
+    torch.testing.assert_close(twice[0], mean)
+    torch.testing.assert_close(twice[2], 4 * of_data + 9 * of_image)
+
+
+@pytest.mark.parametrize("factor", [0.3, 2.0])
+def test_what_the_data_determine_is_the_part_by_which_they_move_z(factor):
+    prob = problem("weights")
+    rho = factor / math.sqrt(float(prob.lipschitz()))
+    given = UnbiasedStep(prob).determined(normal(*SHAPE, seed=8), torch.tensor(rho).double()).flatten()
+    part = min(rho**2, 0.5 / float(prob.lipschitz())) * hessian(prob)
+    torch.testing.assert_close(given, part @ normal(*SHAPE, seed=8).flatten())
+    if factor < 0.5:  # but for the least part that is split
+        torch.testing.assert_close(law(prob, rho)[0], EYE - part, rtol=0, atol=1e-3)
