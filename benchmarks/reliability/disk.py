@@ -15,13 +15,14 @@ from pathlib import Path
 from benchmarks.reliability.cases import attempt
 from benchmarks.reliability.writers import WRITERS, Writer, written
 
-__all__ = ["fill"]
+__all__ = ["faults", "fill"]
 
 #: What a run that met a full disk leaves to go on from, by how its names begin or end.
 _PROGRESS, _RUN, _RESULTS = ".progress", ".run", "results"
 
-#: What an error says of the disk: that it was full, or before the work, that it would be.
-_WORDS = ("disk is full", "and the disk has", "has no room for it")
+#: What an error says of the disk: that it was full, or before the work, that it would be; or of a limit on
+#: the size of files, which stands for a full disk in the tests.
+_WORDS = ("File too large", "disk is full", "and the disk has", "has no room for it")
 
 _PAGE, _FILLER = 4096, "temporary/filler"
 
@@ -74,9 +75,7 @@ def _is_kept(name: str) -> bool:
     return first.endswith((_PROGRESS, _RUN)) or first == _RESULTS or name == _FILLER
 
 
-def _faults(
-    writer: Writer, said: str, expected: dict[str, object], found: dict[str, object]
-) -> Iterator[str]:
+def faults(writer: Writer, said: str, expected: dict[str, object], found: dict[str, object]) -> Iterator[str]:
     """What is wrong once a command has ended, with an error where it has said so."""
     if said and not (said.count("Error: ") == 1 and any(words in said for words in _WORDS)):
         yield f"it says {said.strip()!r}"
@@ -116,13 +115,13 @@ def fill(name: str, count: int, rng: random.Random, place: Path) -> list[str]:
             said, _ = _run(writer, place, False)
             errors += bool(said)
             found = (
-                ["it ends by a signal"] if said is None else _faults(writer, said, expected, written(place))
+                ["it ends by a signal"] if said is None else faults(writer, said, expected, written(place))
             )
             wrong += [f"{name}, {size >> 10} kB: {each}" for each in found]
             subprocess.run(["mount", "-o", f"remount,size={2**28}", place], check=True)
             if said or said is None:
                 said, _ = _run(writer, place, True)
-                found = _faults(writer, said or "", expected, written(place))
+                found = faults(writer, said or "", expected, written(place))
                 wrong += [f"{name}, {size >> 10} kB, with room: {each}" for each in found]
     print("".join(f"{each}\n" for each in wrong), end="")
     print(

@@ -16,6 +16,7 @@ from uuid import uuid4
 
 import torch
 
+from invgen.core.disk import volumes_in
 from invgen.core.errors import ClusterError, FileError, InvgenError
 from invgen.core.memory import memory_limit
 from invgen.core.stopping import Stopped
@@ -149,6 +150,7 @@ def solve(job: Job, run: Run, place: Place | None) -> Solved | Kept:
         with (
             same_bits(job.recipe),
             memory_limit(run.memory),
+            volumes_in(None if place is None else place.folder.parent),
             _kept.work(job, run) as work,
             within(work.devices[0]),
         ):
