@@ -22,7 +22,7 @@ _PROGRESS, _RUN, _RESULTS = ".progress", ".run", "results"
 
 #: What an error says of the disk: that it was full, or before the work, that it would be; or of a limit on
 #: the size of files, which stands for a full disk in the tests.
-_WORDS = ("File too large", "disk is full", "and the disk has", "has no room for it")
+_WORDS = ("File too large", "disk I/O error", "disk is full", "and the disk has", "has no room for it")
 
 _PAGE, _FILLER = 4096, "temporary/filler"
 
