@@ -207,5 +207,5 @@ def written(folder: Path) -> dict[str, object]:
             try:
                 found[str(path.relative_to(folder))] = digest(path)
             except Exception as error:
-                found[str(path.relative_to(folder))] = error
+                found[str(path.relative_to(folder))] = f"cannot be read: {error}"
     return found

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-
 import h5py
 import numpy as np
 import pytest
@@ -12,6 +10,8 @@ import torch
 import invgen as ig
 from invgen.core.errors import CapabilityError, FileError, ParameterError
 from invgen.pipeline import mri
+
+from .cluster_cases import threads
 
 SIZE, VIEWS, ROWS, FRAMES = 24, 30, 2, 3
 AXES = {"dataset": "data", "axes": "time,angle,row,column", "quantity": "absorption", "angle_unit": "deg"}
@@ -119,6 +119,7 @@ def moving(tmp_path_factory):
 @pytest.mark.parametrize("axis", ["repetition", "time"])
 def test_coil_maps_are_found_once_and_belong_to_all_frames(moving, axis, monkeypatch):
     """Counted; the image of a frame is the one of the middle frame's maps, here and on workers."""
+    pytest.importorskip("distributed")
     found, plain = [], mri.Receiver.of
     monkeypatch.setattr(mri.Receiver, "of", lambda k, **how: found.append(k) or plain(k, **how))
     given = {"solver": "cg-sense", "iterations": 5, "whiten": False, "compress": 3}
@@ -132,7 +133,7 @@ def test_coil_maps_are_found_once_and_belong_to_all_frames(moving, axis, monkeyp
                 problem = receiver.problem(scan.kspace(slice_, frame))
                 expected = ig.solvers.CG(weight=0.0, iterations=5)(problem).x
                 torch.testing.assert_close(image, expected)
-    with local_cluster() as client:
+    with threads() as client:
         elsewhere = ig.reconstruct(
             moving, axes=f"{axis},slice,coil,y,x", frames=slice(None), executor=client, **given
         )
@@ -143,23 +144,11 @@ def test_coil_maps_are_found_once_and_belong_to_all_frames(moving, axis, monkeyp
 def roi_of_last(path, axis, given):
     """The first rows of the last frame, each slice of which is a job that knows where the others are."""
     rows = {"roi": (slice(0, 4), slice(0, 24))}
-    with local_cluster() as client:
+    with threads() as client:
         found = ig.reconstruct(
             path, axes=f"{axis},slice,coil,y,x", frames=slice(None), executor=client, **given, **rows
         )
     return found.images[2]
-
-
-@contextmanager
-def local_cluster():
-    """A client of two workers in threads."""
-    distributed = pytest.importorskip("distributed")
-    options = {"processes": False, "protocol": "tcp", "dashboard_address": ":0"}
-    with (
-        distributed.LocalCluster(n_workers=2, threads_per_worker=1, **options) as local,
-        distributed.Client(local) as client,
-    ):
-        yield client
 
 
 def test_what_has_no_place_among_frames_is_refused(scan, tmp_path):
@@ -178,7 +167,8 @@ def test_samples_are_of_single_frames(scan, prior):
 
 
 def test_frames_are_the_same_on_a_cluster(scan):
-    with local_cluster() as client:
+    pytest.importorskip("distributed")
+    with threads() as client:
         found = reconstruct(scan, solver="fbp", executor=client)
     assert torch.equal(found.images, reconstruct(scan, solver="fbp").images)
 

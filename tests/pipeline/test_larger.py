@@ -17,6 +17,8 @@ from invgen.pipeline.work import Solved
 from invgen.simulate import simulate_ct
 from invgen.solvers.methods import find
 
+from .cluster_cases import threads
+
 METHODS = {
     "fbp": {},
     "sirt": {"iterations": 3},
@@ -65,15 +67,11 @@ def test_a_volume_on_disk_is_kept_in_a_shard_and_read_on_disk(tmp_path):
 
 
 def test_workers_keep_volumes_on_disk_too(scans, tmp_path):
-    distributed = pytest.importorskip("distributed")
+    pytest.importorskip("distributed")
     options = {"solver": "ossart", "center": 7.7, **METHODS["ossart"]}
     here, there = tmp_path / "here.h5", tmp_path / "there.h5"
     spoken(scans["cone"], here, "90K", options)
-    how = {"processes": False, "protocol": "tcp", "dashboard_address": ":0"}
-    with (
-        distributed.LocalCluster(n_workers=1, threads_per_worker=1, **how) as local,
-        distributed.Client(local) as client,
-    ):
+    with threads(1) as client:
         said = spoken(scans["cone"], there, "90K", {**options, "executor": client})
     assert any("slab by slab" in each for each in said)
     with h5py.File(here) as one, h5py.File(there) as other:
