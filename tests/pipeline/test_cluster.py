@@ -111,8 +111,8 @@ def test_a_scan_is_opened_once_by_each_worker_and_closed_in_the_end(reconstructe
     opened, closed = [], []
 
     class Watched(chunks._Open):
-        def __init__(self, job, run):
-            super().__init__(job, run)
+        def __init__(self, *of):
+            super().__init__(*of)
             opened.append(self)
             close = self.close
             self.close = lambda: closed.append(self) or close()
