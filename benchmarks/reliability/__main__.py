@@ -2,7 +2,8 @@
 
 ``kills`` kills each command (SIGKILL) at a random moment, and then the one that goes on, until that number of
 kills; ``dask`` does so to reconstructions whose slices are computed by two workers of a cluster; ``workers``
-kills the workers instead; ``disk`` gives the output a file system of a random size (as root), and then room.
+kills the workers instead; ``disk`` gives every command that writes a file system of a random size (as root),
+for its output and temporary files, and then room.
 Each output is compared with that of an undisturbed run, byte by byte. The exit code is 1 where one differs,
 where something half-written has the name of an output, or where anything is left behind.
 """
@@ -25,6 +26,9 @@ from pathlib import Path
 import torch
 
 from benchmarks.reliability.cases import CASES, Case, attempt, contents, prepare
+from benchmarks.reliability.disk import fill
+from benchmarks.reliability.writers import WRITERS
+from benchmarks.reliability.writers import prepare as prepare_writers
 from invgen.core.files import temporary_folder
 
 _SCHEDULER = """
@@ -145,62 +149,38 @@ def _workers(count: int, rng: random.Random) -> list[str]:
     return wrong
 
 
-def _disk(name: str, count: int, rng: random.Random) -> list[str]:
-    """Let the disk be full at random moments; then there is room."""
-    case = CASES[name]
-    place = Path("full")
-    place.mkdir(exist_ok=True)
-    full = Case(case.words, str(place / case.output), case.again)
-    expected, files, _ = _undisturbed(full)
-    wrong, errors, largest = [], 0, 3 * len(expected) // 1024
-    for _ in range(count):
-        size = rng.randrange(8, largest)
-        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}k", "tmpfs", place], check=True)
-        try:
-            said = attempt(full.line(False), None)
-            errors += bool(said)
-            if said and not ("disk" in said and "Traceback" not in said and "not foreseen" not in said):
-                wrong.append(f"{name}: {said}")
-            if said and Path(full.output).exists():
-                wrong.append(f"{name}: {full.output} is half-written")
-            subprocess.run(["mount", "-o", "remount,size=100m", place], check=True)
-            if said and (again := attempt(full.line(True), None)):
-                wrong.append(f"{name}: {again}")
-            if contents(Path(full.output)) != expected:
-                wrong.append(f"{name}: other bytes on a disk of {size} kB")
-            elif left := _files() - files:
-                wrong.append(f"{name}: left behind: {sorted(left)}")
-        finally:
-            subprocess.run(["umount", place], check=True)
-    print(f"{name:<9}{count} disks too small or not, {errors} errors: {len(wrong)} faults", flush=True)
-    return wrong
-
-
 def main() -> int:
     """Run a campaign."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.reliability", description=__doc__)
     parser.add_argument("campaign", choices=("kills", "dask", "workers", "disk"))
     parser.add_argument("--count", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--cases", nargs="*", choices=list(CASES), default=list(CASES))
+    parser.add_argument("--cases", nargs="*", help="By default all.")
     given = parser.parse_args()
+    known = list(WRITERS if given.campaign == "disk" else CASES)
+    if other := set(cases := given.cases or known) - set(known):
+        parser.error(f"cases of {given.campaign} are {', '.join(known)}; got {', '.join(sorted(other))}")
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
     warnings.simplefilter("ignore")
     rng, wrong = random.Random(given.seed), []
     with temporary_folder() as place:
         os.chdir(place)
-        prepare()
+        prepare(prepare_writers if given.campaign == "disk" else None)
         if given.campaign == "workers":
             wrong += _workers(given.count, rng)
         elif given.campaign == "dask":
             with _cluster() as address:
-                for name in given.cases:
+                for name in cases:
                     if name != "training":
                         wrong += _kills(name, given.count, rng, "--dask", address)
+        elif given.campaign == "disk":
+            Path("full").mkdir()
+            for name in cases:
+                wrong += fill(name, given.count, rng, Path("full"))
         else:
-            for name in given.cases:
-                wrong += (_kills if given.campaign == "kills" else _disk)(name, given.count, rng)
+            for name in cases:
+                wrong += _kills(name, given.count, rng)
         os.chdir("/")
     print("\n".join(wrong))
     return int(bool(wrong))

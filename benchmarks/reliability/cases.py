@@ -65,21 +65,32 @@ CASES = {
 }
 
 
-def prepare() -> None:
-    """Write what the commands read into the folder, from a child: threads do not survive forks.
+def prepare(write: Callable[[], None] | None = None) -> None:
+    """Have what the commands read written into the folder by a child: threads do not survive forks.
 
-    In this process and its children results are kept one by one, and all runs began at one time.
+    In this process and its children results are kept one by one, and all runs began at one time. By default
+    it is what the `CASES` read.
     """
     progress._SECONDS = 0.0
     progress.now = lambda: "2026-01-02T03:04:05+00:00"
     if child := os.fork():
-        os.waitpid(child, 0)
+        if os.waitpid(child, 0)[1]:
+            raise SystemExit("what the commands read cannot be written")
         return
+    code = 1
+    try:
+        (write or _write)()
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def _write() -> None:
+    """What the cases read."""
     simulate_ct("scan.h5", "shepp-logan", size=48, views=40, slices=40)
     np.save("images.npy", np.random.default_rng(0).random((8, 8, 8), dtype="f4"))
     torch.manual_seed(0)
     ig.priors.Diffusion(EDM(UNet(1, 1, widths=(8,), blocks=1), 0.5), sigma_data=0.5).save("prior.safetensors")
-    os._exit(0)
 
 
 def contents(output: Path) -> bytes:
@@ -89,8 +100,15 @@ def contents(output: Path) -> bytes:
     return b"".join(name.encode() + each.numpy().tobytes() for name, each in sorted(read(output)[1].items()))
 
 
-def attempt(words: list[str], limit: float | None, before: Callable[[], None] | None = None) -> str | None:
+def attempt(
+    words: list[str],
+    limit: float | None,
+    before: Callable[[], None] | None = None,
+    meanwhile: Callable[[], None] | None = None,
+) -> str | None:
     """Run a command in a child, which is killed (SIGKILL) after so many seconds.
+
+    What is to be done `before` is done in the child, and `meanwhile` here, again and again.
 
     Returns
     -------
@@ -119,6 +137,8 @@ def attempt(words: list[str], limit: float | None, before: Callable[[], None] | 
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
             break
+        if meanwhile is not None:
+            meanwhile()
         time.sleep(0.002)
     else:
         os.kill(child, signal.SIGKILL)

@@ -98,8 +98,10 @@ class Results:
         with self._guarded():
             known = self._database.execute("SELECT 1 FROM sqlite_master WHERE name = 'about'").fetchone()
             if known is None:
-                self._database.executescript(_TABLES)
-                self._set("about", "schema", _SCHEMA)
+                # at once: a folder of which the disk has taken half would be refused by the next command
+                self._database.executescript(
+                    f"BEGIN; {_TABLES} INSERT INTO about VALUES ('schema', '{_SCHEMA}'); COMMIT;"
+                )
         found = self._get("about", "schema")
         if found != _SCHEMA:
             raise FileError(

@@ -206,6 +206,6 @@ def size_in_words(bytes: float) -> str:
     """A size, such as "7.5 GiB"."""
     for unit in ("bytes", "KiB", "MiB", "GiB", "TiB"):
         if bytes < 1024 or unit == "TiB":
-            return f"{bytes:.3g} {unit}"
+            return f"{bytes:.3g} {unit}" if bytes < 999.5 else f"{bytes:.0f} {unit}"
         bytes /= 1024
     raise AssertionError

@@ -8,7 +8,7 @@ import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from traceback import format_exception
@@ -16,11 +16,12 @@ from uuid import uuid4
 
 import torch
 
+from invgen.core.disk import volumes_in
 from invgen.core.errors import ClusterError, FileError, InvgenError
 from invgen.core.memory import memory_limit
 from invgen.core.stopping import Stopped
 from invgen.pipeline.devices import chosen, devices_of, own_device, same_bits, within
-from invgen.pipeline.jobs import Job, work_on
+from invgen.pipeline.jobs import Job
 from invgen.pipeline.place import Place
 from invgen.pipeline.shards import Kept, names_in
 from invgen.pipeline.work import Solved, Work
@@ -149,6 +150,7 @@ def solve(job: Job, run: Run, place: Place | None) -> Solved | Kept:
         with (
             same_bits(job.recipe),
             memory_limit(run.memory),
+            volumes_in(None if place is None else place.folder.parent),
             _kept.work(job, run) as work,
             within(work.devices[0]),
         ):
@@ -171,16 +173,20 @@ def end(run: Run) -> None:
 
 
 class _Open:
-    """A scan that is open for the jobs of a run, of one of its frames, on a device of its own."""
+    """A scan that is open for the jobs of a run, of one of its frames, on a device of its own.
 
-    def __init__(self, job: Job, run: Run) -> None:
+    It follows the frame on which is found what all have in common.
+    """
+
+    def __init__(self, job: Job, run: Run, middle: Work | None) -> None:
         self.run, self.frame = run.name, job.frame
         with ExitStack() as stack:
             run.check()
             device = stack.enter_context(own_device(job.recipe.device))
-            scan = job.reading.open(job.path)
-            stack.callback(scan.close)
-            self.work = work_on(scan, job.reading, replace(job.recipe, device=device))
+            self.work, close = job.opened(device)
+            stack.callback(close)
+            if middle is not None:
+                self.work.follow(middle)
             self.close = stack.pop_all().close
 
 
@@ -190,6 +196,7 @@ class _Kept:
     def __init__(self) -> None:
         self._lock = Lock()
         self._idle: list[_Open] = []
+        self._middle: tuple[str, Work, Callable[[], None]] | None = None
         self.ended: deque[str] = deque(maxlen=100)
 
     @contextmanager
@@ -201,7 +208,8 @@ class _Kept:
             if found is not None:
                 self._idle.remove(found)
             self._close(lambda each: (each.run, each.frame) != mine)
-        open = found or _Open(job, run)
+            middle = None if found is not None else self._middle_of(job, run)
+        open = found or _Open(job, run, middle)
         try:
             yield open.work
         except BaseException:
@@ -216,6 +224,18 @@ class _Kept:
         with self._lock:
             self.ended.append(run)
             self._close(lambda each: each.run == run)
+            if self._middle is not None and self._middle[0] == run:
+                self._middle[2]()
+                self._middle = None
+
+    def _middle_of(self, job: Job, run: Run) -> Work | None:
+        """Work on the frame on which is found what all have in common, open for the whole run."""
+        if self._middle is not None and self._middle[0] != run.name:
+            self._middle[2]()
+            self._middle = None
+        if self._middle is None and job.middle is not None:
+            self._middle = run.name, *job.middle.opened("cpu")
+        return None if self._middle is None else self._middle[1]
 
     def _close(self, over: Callable[[_Open], bool]) -> None:
         for each in filter(over, tuple(self._idle)):

@@ -41,6 +41,8 @@ class Job:
     slices : range
     frame : int, optional
         Of a scan that is one of several in its file.
+    frames : Frames, optional
+        All of those that are reconstructed.
     """
 
     path: Path
@@ -48,6 +50,20 @@ class Job:
     recipe: Recipe
     slices: range
     frame: int | None = None
+    frames: Frames | None = None
+
+    @property
+    def middle(self) -> Job | None:
+        """The same of the frame on which is found what all have in common; None of single scans."""
+        frames = self.frames
+        if frames is None:
+            return None
+        return replace(
+            self,
+            reading=frames.reading(self.reading, frames.middle),
+            recipe=frames.recipe(self.recipe, frames.middle),
+            frame=frames.middle,
+        )
 
     @property
     def name(self) -> str:
@@ -56,8 +72,13 @@ class Job:
 
     def __call__(self) -> Solved:
         """Open the scan, and reconstruct the slices."""
-        with same_bits(self.recipe), self.reading.open(self.path) as scan:
-            work = work_on(scan, self.reading, self.recipe)
+        with same_bits(self.recipe), ExitStack() as stack:
+            work, close = self.opened(self.recipe.device)
+            stack.callback(close)
+            if self.middle is not None:
+                other, close = self.middle.opened(self.recipe.device)
+                stack.callback(close)
+                work.follow(other)
             with within(work.devices[0]):
                 return work.solve(self.slices, lambda part: None)
 
@@ -128,7 +149,7 @@ def _run_apart(
     with ExitStack() as stack:
         works = []
         for device in devices:
-            work, close = jobs[0].opened(device)
+            work, close = (jobs[0].middle or jobs[0]).opened(device)
             stack.callback(close)
             work.checkpoints = checkpoints
             works.append(work)
@@ -193,7 +214,7 @@ def jobs_of(
     if frames is None:
         return [Job(whole, located, recipe, group) for group in work.groups(slices)]
     return [
-        Job(whole, frames.reading(located, frame), frames.recipe(recipe, frame), group, frame)
+        Job(whole, frames.reading(located, frame), frames.recipe(recipe, frame), group, frame, frames)
         for frame in frames.numbers
         for group in work.groups(slices)
     ]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cached_property
 from itertools import groupby
+from threading import Lock
 from typing import Any
 
 import torch
 
 from invgen.core.errors import DataError, ParameterError
+from invgen.core.memory import allowed_memory
 from invgen.io import KSpace, MRIScan, Placement
-from invgen.io.mri.problems import to_problem
+from invgen.io.mri.problems import Receiver, to_problem
 from invgen.operators import MRI, NonCartesianMRI
 from invgen.operators.mri.partial_fourier import partial_axes
 from invgen.pipeline.recipe import Recipe
@@ -77,9 +80,6 @@ class Images(Work):
             times, chosen = scan.repetitions, scan.frames[self.recipe.repetition]
             notice(f"Each slice was measured {times} times: {chosen} (--repetition says otherwise).")
         self._ready = {slab: (problem, report)}
-        self._grid = tuple(problem.operator.domain.shape[-len(scan.image_shape) :])
-        height, width = scan.crop(problem.zeros()).shape[-2:]
-        self._shape = height, width
         if self._takes_coils and isinstance(problem.operator, MRI):
             for extent in partial_axes(problem.operator.mask > 0):
                 notice(f"Found {extent}.")
@@ -91,10 +91,10 @@ class Images(Work):
         return self.on_device(problem)
 
     def follow(self, other: Work) -> None:
-        """Take over solver, and shapes."""
+        """Take over solver and coil maps."""
         super().follow(other)
         assert isinstance(other, Images), "frames of one scan are alike"
-        self._grid, self._shape = other._grid, other._shape
+        self._common = other._common
 
     @property
     def image_shape(self) -> tuple[int, int]:
@@ -192,20 +192,55 @@ class Images(Work):
 
     def _problem(self, slab: int) -> tuple[Problem, tuple[str, ...]]:
         """The problem of a slab, and the report on its data."""
-        recipe = self.recipe
         with named(slab * self._depth):
-            kspace = self._scan.kspace(slab, recipe.repetition)
-            if recipe.solver == "rss":
-                return _of_each_coil(kspace), kspace.report
-            if recipe.maps == "none":
-                return _of_coils_apart(kspace, recipe.compress), kspace.report
-            problem = to_problem(
-                kspace,
-                coils=recipe.maps or "espirit",
-                compress=recipe.compress,
-                whiten=recipe.whiten,
-            )
-            return problem, kspace.report
+            kspace = self._scan.kspace(slab, self.recipe.repetition)
+            problem = self._of(slab, kspace)
+        self._grid = tuple(problem.operator.domain.shape[-len(self._scan.image_shape) :])
+        height, width = self._scan.crop(problem.zeros()).shape[-2:]
+        self._shape = height, width
+        return problem, kspace.report
+
+    def _of(self, slab: int, kspace: KSpace) -> Problem:
+        if self.recipe.solver == "rss":
+            return _of_each_coil(kspace)
+        if self.recipe.maps == "none":
+            return _of_coils_apart(kspace, self.recipe.compress)
+        receiver = self._found(kspace) if self.frame is None else self._common.of(slab)
+        return receiver.problem(kspace)
+
+    def _found(self, kspace: KSpace) -> Receiver:
+        """Coil maps, and the virtual coils that they are of."""
+        recipe = self.recipe
+        return Receiver.of(
+            kspace, coils=recipe.maps or "espirit", compress=recipe.compress, whiten=recipe.whiten
+        )
+
+    @cached_property
+    def _common(self) -> _Common:
+        """Coil maps of this frame, for all that follow it."""
+        return _Common(lambda slab: self._found(self._scan.kspace(slab, self.recipe.repetition)))
+
+
+class _Common:
+    """Coil maps of slabs that all frames have in common, each found once, from any thread.
+
+    They are kept as far as a quarter of the memory goes; the others are found again for each frame, with the
+    same values.
+    """
+
+    def __init__(self, find: Callable[[int], Receiver]) -> None:
+        self._find, self._lock = find, Lock()
+        self._kept: dict[int, Receiver] = {}
+
+    def of(self, slab: int) -> Receiver:
+        """Those of a slab."""
+        with self._lock:
+            if slab in self._kept:
+                return self._kept[slab]
+            found = self._find(slab)
+            if found.nbytes + sum(each.nbytes for each in self._kept.values()) <= allowed_memory() // 4:
+                self._kept[slab] = found
+            return found
 
 
 def _of_each_coil(kspace: KSpace) -> Problem:

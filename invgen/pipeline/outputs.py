@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from invgen.core.errors import FileError
 from invgen.core.files import check_target
+from invgen.core.memory import size_in_words
 from invgen.pipeline.inputs import named_files
 
 if TYPE_CHECKING:
@@ -63,8 +64,8 @@ def require_room(output: Path, needed: int) -> int:
         raise FileError(f"{output} cannot be written: {error.strerror or error}.") from error
     if free < needed:
         raise FileError(
-            f"{output} cannot be written: it needs {needed / 1e9:.3g} GB and the disk has "
-            f"{free / 1e9:.3g} GB left. Choose fewer slices, larger bins, or another disk."
+            f"{output} cannot be written: it needs {size_in_words(needed)} and the disk has "
+            f"{size_in_words(free)} left. Choose fewer slices, larger bins, or another disk."
         )
     return free
 

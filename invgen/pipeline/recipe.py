@@ -108,7 +108,7 @@ class Recipe:
         Slices(),
         "Of an array that holds several scans along a further axis, energy, echo, time, contrast or phase: "
         "which of them; by default all. Of MRI scans likewise repetitions, by default one. The volume then "
-        "has the axes frame, slice, y, x. Center, weight and scale are chosen on the middle one.",
+        "has the axes frame, slice, y, x. Center, weight, scale and coil maps are those of the middle one.",
         panel=_DATA,
         scan=("CT", "MRI"),
     )

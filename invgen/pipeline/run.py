@@ -195,7 +195,7 @@ def run(
         stack.enter_context(same_bits(recipe))
         scan, frames = opened(path, reading, recipe)
         stack.callback(scan.close)
-        if executor is None:
+        if executor is None or output is not None:  # workers keep theirs beside the output, too
             stack.enter_context(volumes_in(Path(gettempdir()) if output is None else output.resolve().parent))
         if output is not None:
             check_output(output, *scan.files)

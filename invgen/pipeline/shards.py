@@ -12,11 +12,12 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
 
+from invgen.core.disk import OnDisk, room_on_disk, slabs
 from invgen.core.errors import FileError
 from invgen.core.files import atomic_path
 from invgen.core.text import brief
@@ -60,8 +61,7 @@ def write_shard(path: Path, results: Mapping[str, Solved]) -> None:
         for name, each in results.items():
             for what, tensor in _tensors(each).items():
                 with archive.open(f"{name}.{what}.npy", "w", force_zip64=True) as part:
-                    array = tensor.detach().contiguous().numpy()
-                    np.lib.format.write_array(part, array, version=(1, 0), allow_pickle=False)
+                    _write_tensor(part, tensor)
 
 
 def names_in(path: Path) -> list[str]:
@@ -153,8 +153,24 @@ def _solved(about: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Solved:
     )
 
 
+def _write_tensor(part: IO[bytes], tensor: torch.Tensor) -> None:
+    """Write an array, of one that is kept on disk some slices at a time."""
+    if not isinstance(tensor, OnDisk):
+        array = tensor.detach().contiguous().numpy()
+        np.lib.format.write_array(part, array, version=(1, 0), allow_pickle=False)
+        return
+    descr = np.lib.format.dtype_to_descr(tensor.read(0, 1).numpy().dtype)
+    about = {"descr": descr, "fortran_order": False, "shape": tuple(tensor.shape)}
+    np.lib.format.write_array_header_1_0(part, about)
+    for first, stop in slabs(len(tensor), tensor.nbytes / len(tensor), tensor.room):
+        part.write(tensor.read(first, stop).numpy().data)
+
+
 def _tensor(archive: zipfile.ZipFile, name: str) -> torch.Tensor:
-    """A part of an archive, read to its end, where its checksum is compared."""
+    """A part of an archive, read to its end, where its checksum is compared.
+
+    A volume of more than a slab is kept on disk, where there is room for such.
+    """
     size = archive.getinfo(name).file_size
     with archive.open(name) as part:
         if np.lib.format.read_magic(part) != (1, 0):
@@ -162,11 +178,23 @@ def _tensor(archive: zipfile.ZipFile, name: str) -> torch.Tensor:
         shape, _, dtype = np.lib.format.read_array_header_1_0(part)
         if math.prod(shape) * dtype.itemsize != size - part.tell():  # before that memory is asked for
             raise ValueError(f"{name} has another size than its shape")
-        array = np.empty(shape, dtype)
-        view, done = array.reshape(-1).view(np.uint8).data, 0
-        while block := part.read(_BLOCK):
-            view[done : done + len(block)] = block
-            done += len(block)
-        if done < len(view):
-            raise ValueError(f"{name} is too short or too long")
-    return torch.from_numpy(array)
+        room, nbytes = room_on_disk(), math.prod(shape) * dtype.itemsize
+        if room is None or len(shape) != 3 or nbytes <= room.slab:
+            return torch.from_numpy(_filled(part, shape, dtype, last=True))
+        kept = OnDisk(room, shape, torch.from_numpy(np.empty(0, dtype)).dtype)
+        for first, stop in slabs(shape[0], nbytes / shape[0], room):
+            block = _filled(part, (stop - first, *shape[1:]), dtype, last=stop == shape[0])
+            kept.write(torch.from_numpy(block), first)
+        return kept
+
+
+def _filled(part: IO[bytes], shape: tuple[int, ...], dtype: np.dtype[Any], last: bool) -> np.ndarray:
+    """The next array of a part, the last one to the end of the part, where its checksum is compared."""
+    array = np.empty(shape, dtype)
+    view, done = array.reshape(-1).view(np.uint8).data, 0
+    while done < len(view) and (block := part.read(min(_BLOCK, len(view) - done))):
+        view[done : done + len(block)] = block
+        done += len(block)
+    if done < len(view) or (last and part.read(1)):
+        raise ValueError("a part is too short or too long")
+    return array

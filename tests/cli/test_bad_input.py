@@ -127,7 +127,7 @@ def test_the_scan_is_not_overwritten(refused, scan):
 
 def test_a_disk_without_room_is_said_at_once(refused, scan, tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda folder: type("Usage", (), {"free": 1000})())
-    assert "the disk has 1e-06 GB left" in refused("recon", scan, "-o", tmp_path / "out.h5")
+    assert "the disk has 1000 bytes left" in refused("recon", scan, "-o", tmp_path / "out.h5")
 
 
 def test_a_disk_that_fills_up(refused, scan, tmp_path, monkeypatch):

@@ -240,7 +240,7 @@ class TestWhatIsWritten:
     def test_room_is_asked_for_all_of_it(self, refused, ct, priors, tmp_path, monkeypatch):
         monkeypatch.setattr("shutil.disk_usage", lambda folder: type("Usage", (), {"free": 10**6})())
         words = ("--solver", "dds", "--prior", priors["real"], "--samples", 1000)
-        assert "the disk has 0.001 GB left" in refused("recon", ct, "-o", tmp_path / "none.h5", *words)
+        assert "the disk has 977 KiB left" in refused("recon", ct, "-o", tmp_path / "none.h5", *words)
 
 
 class TestWhatIsShown:

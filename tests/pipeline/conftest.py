@@ -13,6 +13,8 @@ import invgen as ig
 from invgen.priors.nets import EDM, UNet
 from invgen.simulate import simulate_ct, simulate_mri
 
+from .cluster_cases import CASES, threads
+
 
 @pytest.fixture(scope="session")
 def scans(tmp_path_factory) -> dict[str, Path]:
@@ -44,3 +46,21 @@ def picture(tmp_path_factory):
     for number, each in enumerate(values):
         Image.fromarray(each).save(folder / f"{number}.png")
     return folder
+
+
+@pytest.fixture(scope="module")
+def client():
+    with threads() as client:
+        yield client
+
+
+@pytest.fixture
+def reconstructed(scans, prior, picture):
+    """Reconstruct one of the cases."""
+
+    def run(name, *output, **where):
+        scan = {**scans, "picture": picture, "samples": scans["parallel"]}[name]
+        learned = {"prior": prior} if name == "samples" else {}
+        return ig.reconstruct(scan, *output, device="cpu", **CASES[name], **learned, **where)
+
+    return run

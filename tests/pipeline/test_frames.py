@@ -9,6 +9,9 @@ import torch
 
 import invgen as ig
 from invgen.core.errors import CapabilityError, FileError, ParameterError
+from invgen.pipeline import mri
+
+from .cluster_cases import threads
 
 SIZE, VIEWS, ROWS, FRAMES = 24, 30, 2, 3
 AXES = {"dataset": "data", "axes": "time,angle,row,column", "quantity": "absorption", "angle_unit": "deg"}
@@ -96,6 +99,58 @@ def test_repetitions_of_mri_are_frames(tmp_path):
         assert torch.equal(whole.images[repetition], alone.images)
 
 
+@pytest.fixture(scope="module")
+def moving(tmp_path_factory):
+    """Two slices of an object in four coils, at three times at which it has other values, with noise."""
+    rows, columns = np.meshgrid(*2 * [np.linspace(-1, 1, 24)], indexing="ij")
+    disc = (rows**2 + columns**2 < 0.6).astype("f4")
+    places = ((-1, -1), (-1, 1), (1, -1), (1, 1))
+    maps = np.stack([np.exp(-((rows - a) ** 2) - (columns - b) ** 2 + 0.5j * a * columns) for a, b in places])
+    random = np.random.default_rng(0)
+    times = (1 + np.arange(3))[:, None, None, None, None] * (1 + 0.2 * columns) * disc
+    images = np.broadcast_to(times, (3, 2, 1, 24, 24)) * maps
+    k = np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(images, axes=(-2, -1)), norm="ortho"), axes=(-2, -1))
+    k = k + 0.01 * random.standard_normal((*k.shape, 2)).view("c16")[..., 0]
+    path = tmp_path_factory.mktemp("moving") / "kspace.npy"
+    np.save(path, k.astype("c8"))
+    return path
+
+
+@pytest.mark.parametrize("axis", ["repetition", "time"])
+def test_coil_maps_are_found_once_and_belong_to_all_frames(moving, axis, monkeypatch):
+    """Counted; the image of a frame is the one of the middle frame's maps, here and on workers."""
+    pytest.importorskip("distributed")
+    found, plain = [], mri.Receiver.of
+    monkeypatch.setattr(mri.Receiver, "of", lambda k, **how: found.append(k) or plain(k, **how))
+    given = {"solver": "cg-sense", "iterations": 5, "whiten": False, "compress": 3}
+    whole = ig.reconstruct(moving, axes=f"{axis},slice,coil,y,x", frames=slice(None), **given)
+    assert len(found) == 2
+    monkeypatch.undo()
+    with ig.io.open_scan(moving, axes="repetition,slice,coil,y,x") as scan:
+        for frame, images in enumerate(whole.images):
+            for slice_, image in enumerate(images):
+                receiver = mri.Receiver.of(scan.kspace(slice_, 1), coils="espirit", compress=3, whiten=False)
+                problem = receiver.problem(scan.kspace(slice_, frame))
+                expected = ig.solvers.CG(weight=0.0, iterations=5)(problem).x
+                torch.testing.assert_close(image, expected)
+    with threads() as client:
+        elsewhere = ig.reconstruct(
+            moving, axes=f"{axis},slice,coil,y,x", frames=slice(None), executor=client, **given
+        )
+    assert torch.equal(elsewhere.images, whole.images)
+    assert torch.equal(whole.images[2, :, :4], roi_of_last(moving, axis, given))
+
+
+def roi_of_last(path, axis, given):
+    """The first rows of the last frame, each slice of which is a job that knows where the others are."""
+    rows = {"roi": (slice(0, 4), slice(0, 24))}
+    with threads() as client:
+        found = ig.reconstruct(
+            path, axes=f"{axis},slice,coil,y,x", frames=slice(None), executor=client, **given, **rows
+        )
+    return found.images[2]
+
+
 def test_what_has_no_place_among_frames_is_refused(scan, tmp_path):
     with pytest.raises(FileError, match=r"several frames are written to a \.h5, \.npy or \.zarr file"):
         reconstruct(scan, tmp_path / "image.tif", solver="fbp")
@@ -112,12 +167,8 @@ def test_samples_are_of_single_frames(scan, prior):
 
 
 def test_frames_are_the_same_on_a_cluster(scan):
-    distributed = pytest.importorskip("distributed")
-    options = {"processes": False, "protocol": "tcp", "dashboard_address": ":0"}
-    with (
-        distributed.LocalCluster(n_workers=2, threads_per_worker=1, **options) as local,
-        distributed.Client(local) as client,
-    ):
+    pytest.importorskip("distributed")
+    with threads() as client:
         found = reconstruct(scan, solver="fbp", executor=client)
     assert torch.equal(found.images, reconstruct(scan, solver="fbp").images)
 

@@ -3,16 +3,21 @@
 import os
 
 import h5py
+import numpy as np
 import pytest
 import torch
 
 import invgen as ig
-from invgen.core.disk import OnDisk, Room, Rows, loaded
+from invgen.core.disk import OnDisk, Room, Rows, loaded, on_disk, volumes_in
 from invgen.core.errors import FileError, MemoryLimitError
 from invgen.io import open_scan
 from invgen.pipeline.larger import room_for
+from invgen.pipeline.shards import Kept, names_in, read_solved, write_shard
+from invgen.pipeline.work import Solved
 from invgen.simulate import simulate_ct
 from invgen.solvers.methods import find
+
+from .cluster_cases import threads
 
 METHODS = {
     "fbp": {},
@@ -42,6 +47,36 @@ def spoken(scan, output, limit, options):
     with ig.memory_limit(limit):
         ig.reconstruct(scan, output, notice=said.append, **options)
     return said
+
+
+def test_a_volume_on_disk_is_kept_in_a_shard_and_read_on_disk(tmp_path):
+    x = torch.rand(7, 4, 5)
+    solved = Solved(on_disk(x, Room(tmp_path, 200)), None, ((),) * 7, {"iterations": 3})
+    shard = tmp_path / "shard.npz"
+    write_shard(shard, {"0": solved})
+    with np.load(shard) as arrays:
+        assert np.array_equal(arrays["0.images"], x)
+    with volumes_in(tmp_path), ig.memory_limit("1K"):
+        found = read_solved(Kept(shard, "0")).images
+    assert isinstance(found, OnDisk)
+    assert torch.equal(loaded(found), x)
+    assert torch.equal(read_solved(Kept(shard, "0")).images, x)
+    shard.write_bytes(shard.read_bytes().replace(x[5].numpy().tobytes(), x[6].numpy().tobytes()))
+    with volumes_in(tmp_path), ig.memory_limit("1K"):
+        assert not names_in(shard)
+
+
+def test_workers_keep_volumes_on_disk_too(scans, tmp_path):
+    pytest.importorskip("distributed")
+    options = {"solver": "ossart", "center": 7.7, **METHODS["ossart"]}
+    here, there = tmp_path / "here.h5", tmp_path / "there.h5"
+    spoken(scans["cone"], here, "90K", options)
+    with threads(1) as client:
+        said = spoken(scans["cone"], there, "90K", {**options, "executor": client})
+    assert any("slab by slab" in each for each in said)
+    with h5py.File(here) as one, h5py.File(there) as other:
+        assert np.array_equal(one["reconstruction"], other["reconstruction"])
+    assert sorted(os.listdir(tmp_path)) == ["here.h5", "there.h5"]
 
 
 def test_chosen_slices_and_a_window_of_them(scans, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from typing import Any, BinaryIO
+from uuid import NAMESPACE_URL, uuid5
 
 import numpy as np
 
@@ -30,6 +31,7 @@ class TiffWriter(SliceWriter):
             shape, axes = (volume.slices, *shape), f"Z{axes}"
         height, width = volume.placement.pixel_size
         metadata: dict[str, Any] = {"axes": axes, "Description": volume.description}
+        metadata["UUID"] = str(uuid5(NAMESPACE_URL, volume.description))  # the same where a run goes on
         layout: dict[str, Any] = {}
         if volume.placement.unit == "mm":
             depth = float(np.linalg.norm(volume.placement.step))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import torch
 
@@ -15,7 +16,7 @@ from invgen.operators import MRI, LinearOperator, NonCartesianMRI
 from invgen.operators.mri.coils import compression_matrix, mix, whitening_matrix
 from invgen.problem import Problem
 
-__all__ = ["to_problem"]
+__all__ = ["Receiver", "to_problem"]
 
 
 def to_problem(kspace: KSpace, *, coils: Any, compress: int | None, whiten: bool) -> Problem:
@@ -28,32 +29,73 @@ def to_problem(kspace: KSpace, *, coils: Any, compress: int | None, whiten: bool
     CapabilityError
         When lines are averages of different numbers of readouts, and the coils are not whitened.
     """
-    maps = None if coils is None or isinstance(coils, str) else checked(coils, kspace)
-    if compress is not None:
-        compress = as_count(compress, "compress, the number of virtual coils,", most=kspace.coils)
-    if maps is None and coils == "none" and kspace.coils > 1:
-        maps = sensitivities(kspace, coils)
-    matrix, sigma = torch.eye(kspace.coils, dtype=torch.complex128), None
-    if kspace.covariance is not None and (whiten or kspace.coils == 1):
-        matrix, sigma = whitening_matrix(kspace.covariance)
-        kspace, maps = _mixed(kspace, matrix), maps if maps is None else mix(matrix, maps)
-    if compress is not None:
-        source = kspace.data if kspace.calibration is None else kspace.calibration
-        virtual = compression_matrix(source, compress)
-        kspace, maps = _mixed(kspace, virtual), maps if maps is None else mix(virtual, maps)
-        matrix = mix(virtual.to(torch.complex128), matrix)
-    if maps is None and kspace.coils > 1:
-        maps = sensitivities(kspace, coils)
-        # normalized in the physical coils: images have the values of a root-sum-of-squares image
-        norm = torch.linalg.vector_norm(mix(torch.linalg.pinv(matrix), maps), dim=0)
-        maps = torch.where(norm > 0, maps / norm, 0)
-    data = kspace.data if maps is not None else kspace.data[0]
-    operator: LinearOperator
-    if kspace.trajectory is None:
-        operator = MRI(kspace.image_shape, kspace.mask, maps)
-    else:
-        operator = NonCartesianMRI(kspace.image_shape, kspace.trajectory, maps)
-    return Problem(operator, data, _noise(kspace, sigma, -data.ndim))
+    return Receiver.of(kspace, coils=coils, compress=compress, whiten=whiten).problem(kspace)
+
+
+@dataclass(frozen=True)
+class Receiver:
+    """The coils as a reconstruction sees them, which all measurements of a slice or volume share.
+
+    Attributes
+    ----------
+    whitening, compression : complex tensor, shape (virtual coils, coils), or None
+        One after the other; None where they are not asked for.
+    sigma : float or None
+        Standard deviation of the whitened noise.
+    maps : complex tensor, shape (virtual coils, *image_shape), or None
+        None of a single coil.
+    """
+
+    whitening: torch.Tensor | None
+    sigma: float | None
+    compression: torch.Tensor | None
+    maps: torch.Tensor | None
+
+    @classmethod
+    def of(cls, kspace: KSpace, *, coils: Any, compress: int | None, whiten: bool) -> Self:
+        """Find it from a measurement; arguments and errors are those of `to_problem`."""
+        maps = None if coils is None or isinstance(coils, str) else checked(coils, kspace)
+        if compress is not None:
+            compress = as_count(compress, "compress, the number of virtual coils,", most=kspace.coils)
+        if maps is None and coils == "none" and kspace.coils > 1:
+            maps = sensitivities(kspace, coils)
+        whitening, sigma, compression = None, None, None
+        matrix = torch.eye(kspace.coils, dtype=torch.complex128)
+        if kspace.covariance is not None and (whiten or kspace.coils == 1):
+            whitening, sigma = whitening_matrix(kspace.covariance)
+            matrix, kspace, maps = whitening, _mixed(kspace, whitening), _maybe_mixed(whitening, maps)
+        if compress is not None:
+            source = kspace.data if kspace.calibration is None else kspace.calibration
+            compression = compression_matrix(source, compress)
+            kspace, maps = _mixed(kspace, compression), _maybe_mixed(compression, maps)
+            matrix = mix(compression.to(torch.complex128), matrix)
+        if maps is None and kspace.coils > 1:
+            maps = sensitivities(kspace, coils)
+            # normalized in the physical coils: images have the values of a root-sum-of-squares image
+            norm = torch.linalg.vector_norm(mix(torch.linalg.pinv(matrix), maps), dim=0)
+            maps = torch.where(norm > 0, maps / norm, 0)
+        return cls(whitening, sigma, compression, maps)
+
+    def problem(self, kspace: KSpace) -> Problem:
+        """The problem of a measurement by these coils."""
+        for matrix in (self.whitening, self.compression):
+            kspace = kspace if matrix is None else _mixed(kspace, matrix)
+        data = kspace.data if self.maps is not None else kspace.data[0]
+        operator: LinearOperator
+        if kspace.trajectory is None:
+            operator = MRI(kspace.image_shape, kspace.mask, self.maps)
+        else:
+            operator = NonCartesianMRI(kspace.image_shape, kspace.trajectory, self.maps)
+        return Problem(operator, data, _noise(kspace, self.sigma, -data.ndim))
+
+    @property
+    def nbytes(self) -> int:
+        """Size of its maps."""
+        return 0 if self.maps is None else self.maps.nbytes
+
+
+def _maybe_mixed(matrix: torch.Tensor, maps: torch.Tensor | None) -> torch.Tensor | None:
+    return None if maps is None else mix(matrix, maps)
 
 
 def _mixed(kspace: KSpace, matrix: torch.Tensor) -> KSpace:
