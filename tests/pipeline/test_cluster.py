@@ -29,6 +29,7 @@ from invgen.pipeline import chunks, cluster, connection, progress
 from invgen.pipeline.chunks import Host, Run
 from invgen.pipeline.ct import SliceBySlice
 from invgen.pipeline.devices import own_device
+from invgen.pipeline.jobs import Job
 
 from .cluster_cases import CASES, threads
 
@@ -329,6 +330,7 @@ _HOLD = """
 import sys, torch
 from types import SimpleNamespace
 from invgen.pipeline.devices import own_device
+from invgen.pipeline.jobs import Job
 from invgen.pipeline.jobs import Job
 names = sys.argv[1:]
 torch.cuda.is_available, torch.cuda.device_count = lambda: True, lambda: len(names)
