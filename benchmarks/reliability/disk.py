@@ -71,8 +71,9 @@ def _run(writer: Writer, place: Path, resume: bool) -> tuple[str | None, int]:
 
 def _is_kept(name: str) -> bool:
     """Whether a file is of what the command goes on from."""
-    first = Path(name).parts[0]
-    return first.endswith((_PROGRESS, _RUN)) or first == _RESULTS or name == _FILLER
+    folders = Path(name).parts
+    of_a_run = any(each.endswith((_PROGRESS, _RUN)) for each in folders)
+    return of_a_run or folders[0] == _RESULTS or name == _FILLER
 
 
 def faults(writer: Writer, said: str, expected: dict[str, object], found: dict[str, object]) -> Iterator[str]:

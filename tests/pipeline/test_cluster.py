@@ -29,6 +29,7 @@ from invgen.pipeline import chunks, cluster, connection, progress
 from invgen.pipeline.chunks import Host, Run
 from invgen.pipeline.ct import SliceBySlice
 from invgen.pipeline.devices import own_device
+from invgen.pipeline.jobs import Job
 
 from .cluster_cases import CASES, threads
 
@@ -278,9 +279,9 @@ def test_a_result_that_is_lost_as_dask_looks_at_it_is_known_from_an_error_of_the
 def test_workers_of_a_machine_share_the_bound_of_memory(reconstructed, client, monkeypatch):
     bounds, plain = [], chunks._Open
 
-    def bounded(job, run):
+    def bounded(*of):
         bounds.append(ig.core.memory.memory_bound())
-        return plain(job, run)
+        return plain(*of)
 
     monkeypatch.setattr(chunks, "_Open", bounded)
     with ig.memory_limit("512M"):
@@ -330,6 +331,7 @@ import sys, torch
 from types import SimpleNamespace
 from invgen.pipeline.devices import own_device
 from invgen.pipeline.jobs import Job
+from invgen.pipeline.jobs import Job
 names = sys.argv[1:]
 torch.cuda.is_available, torch.cuda.device_count = lambda: True, lambda: len(names)
 torch.cuda.get_device_properties = lambda number: SimpleNamespace(uuid=names[number])
@@ -366,14 +368,14 @@ def test_the_gpu_of_a_worker_that_was_killed_is_free_again(two_gpus):
 def test_each_worker_computes_on_a_gpu_of_its_own(scans, client, two_gpus, tmp_path, monkeypatch):
     """What is called a GPU here computes on the CPU."""
     here = ig.reconstruct(scans["parallel"], solver="fbp", device="cpu")
-    devices, both, plain = [], threading.Barrier(2), chunks.work_on
+    devices, both, plain = [], threading.Barrier(2), Job.opened
 
-    def work_on(scan, reading, recipe):
-        devices.append(recipe.device)
+    def opened(job, device):
+        devices.append(device)
         both.wait(30)  # until the other one has its device
-        return plain(scan, reading, recipe)
+        return plain(job, device)
 
-    monkeypatch.setattr(chunks, "work_on", work_on)
+    monkeypatch.setattr(Job, "opened", opened)
     monkeypatch.setattr(chunks, "within", lambda device: nullcontext())
     monkeypatch.setattr("invgen.pipeline.work.devices_of", lambda name: (torch.device("cpu"),))
     said = []
