@@ -117,7 +117,7 @@ def _with_examples():
 
 
 @pytest.mark.filterwarnings("ignore::invgen.core.errors.InvgenWarning")  # of scans as small as these
-@pytest.mark.parametrize(("name", "count"), _with_examples())
+@pytest.mark.parametrize(("name", "count"), [*_with_examples()])
 def test_examples_run(name, count, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(

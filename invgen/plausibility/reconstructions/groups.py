@@ -68,7 +68,7 @@ def against(
     """p-values and deviations of each scan of a batch, by their names, among scans of a calibration.
 
     A turn counts where most scans are denoised clearly better as they are than turned so, and the prior knows
-    of it; or are more likely as they are, and examples tell of it.
+    of it; or are more likely as they are by the density of examples.
     """
     varying = [name for name, column in calibration.statistics.items() if max(column) > min(column)]
     names = [name for name in varying if name in statistics]
