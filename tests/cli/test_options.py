@@ -121,7 +121,10 @@ class TestSet:
     @pytest.mark.parametrize(
         ("words", "message"),
         [
-            (("--set", "gama=2"), "has no hyper-parameter gama; there are scale, chunk_size, iterations"),
+            (
+                ("--set", "gama=2"),
+                "has no hyper-parameter gama; there are scale, chunk_size, antithetic, iterations",
+            ),
             (("--set", "cg_steps=2.5"), "cg_steps of dds is a whole number; got 2.5"),
             (("--set", "cg_steps=true"), "cg_steps of dds is a whole number; got True"),
             (("--set", "eta=much"), "eta of dds is a number; got 'much'"),
