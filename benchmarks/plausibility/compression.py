@@ -34,7 +34,7 @@ def compression(report: Report) -> None:
         return
     lengths = _general(report, digits)
     name = "digits-autoregressive"
-    found, own = _with_prior(report, digits, name, "minus log probability", lambda p, x: p.log_prob(x))
+    found, own = _with_prior(report, digits, name, "minus log probability", lambda p, x, _: p.log_prob(x))
     report.row(f"`{name}`", f"{found:.3f}", "1.00", found <= 1)
     report.row(f"`{name}`, over its own bits", _percent(found, own), "2 %", found <= 1.02 * own)
     report.row(f"`{name}`, beside xz", f"{found:.3f}, {lengths['xz']:.3f}", "below", found < lengths["xz"])
@@ -55,9 +55,9 @@ def pictures(report: Report) -> None:
         _pictures(report, digits)
 
 
-def _elbo(prior: Any, x: torch.Tensor) -> torch.Tensor:
-    """By the same random numbers for all images of a part."""
-    return prior.elbo(x)
+def _elbo(prior: Any, x: torch.Tensor, seed: int) -> torch.Tensor:
+    """By the same random numbers for all images of a part, others in each part."""
+    return prior.elbo(x, seed)
 
 
 def _digits(report: Report) -> np.ndarray | None:
@@ -76,13 +76,17 @@ def _percent(found: float, own: float) -> str:
 
 
 def _with_prior(
-    report: Report, digits: np.ndarray, name: str, kind: str, log_prob: Callable[[Any, torch.Tensor], Any]
+    report: Report,
+    digits: np.ndarray,
+    name: str,
+    kind: str,
+    log_prob: Callable[[Any, torch.Tensor, int], Any],
 ) -> tuple[float, float]:
     """Bits of the file, and the prior's own, each per pixel."""
     prior = ig.priors.load(name)
     with torch.no_grad():
-        parts = torch.tensor(digits).split(250)
-        own = -sum(float(log_prob(prior, part.float() / 255).double().sum()) for part in parts)
+        parts = enumerate(torch.tensor(digits).split(100))
+        own = -sum(float(log_prob(prior, part.float() / 255, k).double().sum()) for k, part in parts)
     own /= digits.size * math.log(2)
     report.row(f"`{name}`: {kind}", f"{own:.4f}")
     began = time.perf_counter(), time.process_time()
