@@ -215,13 +215,20 @@ def _selected(shape: tuple[int, ...] | None, index: Any) -> int:
 
 
 class _Fields:
-    """Some fields of the compounds of a dataset."""
+    """Some fields of the compounds of a dataset.
+
+    Those of variable length are read along: of a field that is left out h5py (3.16) reads such values, too,
+    and never frees them.
+    """
 
     def __init__(self, dataset: Dataset, names: str | list[str]):
-        self._dataset, self._raw = dataset, dataset._raw.fields(names)
+        kinds = dataset._raw.dtype
+        asked = [names] if isinstance(names, str) else names
+        along = [name for name in kinds.names or () if kinds[name].hasobject and name not in asked]
+        self._dataset, self._names, self._raw = dataset, names, dataset._raw.fields([*asked, *along])
 
     def __getitem__(self, index: Any) -> Any:
-        return self._dataset._read(self._raw, index)
+        return self._dataset._read(self._raw, index)[self._names]
 
 
 def open_hdf5(path: Path, follow_links: bool = False) -> File:

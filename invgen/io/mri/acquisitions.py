@@ -25,6 +25,8 @@ __all__ = [
 ]
 
 _MAX_READOUTS = 2**21
+#: Readouts whose headers are read at once: their samples are read along.
+_TOGETHER = 256
 _COUNTERS = (
     "kspace_encode_step_1",
     "kspace_encode_step_2",
@@ -100,7 +102,13 @@ class Acquisitions:
                 f"{self.what} should be a list of up to {_MAX_READOUTS} readouts; its shape is "
                 f"{dataset.shape}."
             )
-        head = read_block(dataset.fields("head"), slice(None), self.what)
+        heads, total = dataset.fields("head"), len(dataset)
+        head = np.concatenate(
+            [
+                read_block(heads, slice(k, min(k + _TOGETHER, total)), self.what)
+                for k in range(0, total, _TOGETHER)
+            ]
+        )
         counters = head.dtype["idx"] if "idx" in (head.dtype.names or ()) else None
         missing = set(_NUMBERS) - set(head.dtype.names or ())
         missing |= set(_COUNTERS) - set((counters and counters.names) or ())

@@ -1,5 +1,8 @@
 """Cartesian ISMRMRD files, written by the `ismrmrd` package: every sample lies where its counters say."""
 
+import ctypes
+import gc
+
 import numpy as np
 import pytest
 import torch
@@ -278,3 +281,33 @@ def test_files_without_images_or_header(write_ismrmrd, tmp_path):
         open_scan(write_ismrmrd(packed, text, name="packed.h5"))
     with pytest.raises(ParameterError, match="mask does not apply"):
         open_scan(write_ismrmrd(lines(random_complex((1, 4, 6))), text, name="mask.h5"), mask="mask")
+
+
+class Allocated(ctypes.Structure):
+    """What glibc's mallinfo2 returns: uordblks and hblkhd are the bytes in use, in arenas and in maps."""
+
+    _names = ("arena", "ordblks", "smblks", "hblks", "hblkhd")
+    _names += ("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost")
+    _fields_ = [(name, ctypes.c_size_t) for name in _names]
+
+
+def test_headers_leave_no_samples_in_memory(write_ismrmrd):
+    """h5py reads them along with the headers: what it does not hand out it does not free."""
+    allocator = ctypes.CDLL(None)
+    if not hasattr(allocator, "mallinfo2"):
+        pytest.skip("what is allocated is known by glibc alone")
+    allocator.mallinfo2.restype = Allocated
+
+    def allocated():
+        gc.collect()
+        found = allocator.mallinfo2()
+        return found.uordblks + found.hblkhd
+
+    kspace = random_complex((8, 300, 256))
+    path = write_ismrmrd(lines(kspace), header((300, 256)))
+    amounts = []
+    for _ in range(4):
+        with open_scan(path) as scan:
+            assert scan.coils == 8
+        amounts.append(allocated())
+    assert amounts[-1] - amounts[0] < 8 * 300 * 256 * 8 / 4
