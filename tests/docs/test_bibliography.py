@@ -2,7 +2,6 @@
 
 import importlib.util
 import re
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -14,14 +13,6 @@ pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("pybtex") is None,
     reason="what reads the bibliography is not installed: pip install 'invgen[docs]'",
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def from_the_repository():
-    """Import `docs`, which is not installed, from the repository."""
-    sys.path.insert(0, str(ROOT))
-    yield
-    sys.path.remove(str(ROOT))
 
 
 @pytest.fixture(scope="module")

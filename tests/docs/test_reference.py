@@ -3,7 +3,6 @@
 import importlib.util
 import inspect
 import re
-import sys
 from pathlib import Path
 from typing import Protocol
 
@@ -15,14 +14,6 @@ needs_the_site = pytest.mark.skipif(
     importlib.util.find_spec("sphinx_gallery") is None or importlib.util.find_spec("pybtex") is None,
     reason="what builds the site is not installed: pip install 'invgen[docs]'",
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def from_the_repository():
-    """Import `docs`, which is not installed, from the repository."""
-    sys.path.insert(0, str(ROOT))
-    yield
-    sys.path.remove(str(ROOT))
 
 
 @pytest.fixture(scope="module")
