@@ -205,20 +205,22 @@ class Images(Work):
             return _of_each_coil(kspace)
         if self.recipe.maps == "none":
             return _of_coils_apart(kspace, self.recipe.compress)
-        receiver = self._found(kspace) if self.frame is None else self._common.of(slab)
-        return receiver.problem(kspace)
+        if self.frame is None:
+            return to_problem(kspace, **self._coils)
+        return self._common.of(slab).problem(kspace)
 
-    def _found(self, kspace: KSpace) -> Receiver:
-        """Coil maps, and the virtual coils that they are of."""
+    @property
+    def _coils(self) -> dict[str, Any]:
+        """How coil maps, and the virtual coils that they are of, are found."""
         recipe = self.recipe
-        return Receiver.of(
-            kspace, coils=recipe.maps or "espirit", compress=recipe.compress, whiten=recipe.whiten
-        )
+        return {"coils": recipe.maps or "espirit", "compress": recipe.compress, "whiten": recipe.whiten}
 
     @cached_property
     def _common(self) -> _Common:
         """Coil maps of this frame, for all that follow it."""
-        return _Common(lambda slab: self._found(self._scan.kspace(slab, self.recipe.repetition)))
+        return _Common(
+            lambda slab: Receiver.of(self._scan.kspace(slab, self.recipe.repetition), **self._coils)
+        )
 
 
 class _Common:

@@ -200,8 +200,10 @@ class PosteriorSampler(Solver):
         The images `x`, where there is one for each sample, have an axis of them before all others.
         """
         repeated = problem.repeated(len(seeds))
-        own = Draws.antithetic(seeds, seed, device=x.device) if self.antithetic else None
-        draws = own or Draws(seeds, device=x.device)
+        if self.antithetic:
+            draws = Draws.antithetic(seeds, seed, device=x.device)
+        else:
+            draws = Draws(seeds, device=x.device)
         return repeated, State(x=x.expand_as(repeated.zeros()), draws=draws.state)
 
     def collected(self, problem: Problem, runs: list[Run], samples: int, seed: int) -> Reconstruction:

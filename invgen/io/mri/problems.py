@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import torch
 
@@ -29,7 +29,8 @@ def to_problem(kspace: KSpace, *, coils: Any, compress: int | None, whiten: bool
     CapabilityError
         When lines are averages of different numbers of readouts, and the coils are not whitened.
     """
-    return Receiver.of(kspace, coils=coils, compress=compress, whiten=whiten).problem(kspace)
+    receiver, virtual = _received(kspace, coils, compress, whiten)
+    return receiver.problem_of(virtual)
 
 
 @dataclass(frozen=True)
@@ -52,34 +53,18 @@ class Receiver:
     maps: torch.Tensor | None
 
     @classmethod
-    def of(cls, kspace: KSpace, *, coils: Any, compress: int | None, whiten: bool) -> Self:
+    def of(cls, kspace: KSpace, *, coils: Any, compress: int | None, whiten: bool) -> Receiver:
         """Find it from a measurement; arguments and errors are those of `to_problem`."""
-        maps = None if coils is None or isinstance(coils, str) else checked(coils, kspace)
-        if compress is not None:
-            compress = as_count(compress, "compress, the number of virtual coils,", most=kspace.coils)
-        if maps is None and coils == "none" and kspace.coils > 1:
-            maps = sensitivities(kspace, coils)
-        whitening, sigma, compression = None, None, None
-        matrix = torch.eye(kspace.coils, dtype=torch.complex128)
-        if kspace.covariance is not None and (whiten or kspace.coils == 1):
-            whitening, sigma = whitening_matrix(kspace.covariance)
-            matrix, kspace, maps = whitening, _mixed(kspace, whitening), _maybe_mixed(whitening, maps)
-        if compress is not None:
-            source = kspace.data if kspace.calibration is None else kspace.calibration
-            compression = compression_matrix(source, compress)
-            kspace, maps = _mixed(kspace, compression), _maybe_mixed(compression, maps)
-            matrix = mix(compression.to(torch.complex128), matrix)
-        if maps is None and kspace.coils > 1:
-            maps = sensitivities(kspace, coils)
-            # normalized in the physical coils: images have the values of a root-sum-of-squares image
-            norm = torch.linalg.vector_norm(mix(torch.linalg.pinv(matrix), maps), dim=0)
-            maps = torch.where(norm > 0, maps / norm, 0)
-        return cls(whitening, sigma, compression, maps)
+        return _received(kspace, coils, compress, whiten)[0]
 
     def problem(self, kspace: KSpace) -> Problem:
         """The problem of a measurement by these coils."""
         for matrix in (self.whitening, self.compression):
             kspace = kspace if matrix is None else _mixed(kspace, matrix)
+        return self.problem_of(kspace)
+
+    def problem_of(self, kspace: KSpace) -> Problem:
+        """The problem of a measurement that is of the virtual coils already."""
         data = kspace.data if self.maps is not None else kspace.data[0]
         operator: LinearOperator
         if kspace.trajectory is None:
@@ -92,6 +77,31 @@ class Receiver:
     def nbytes(self) -> int:
         """Size of its maps."""
         return 0 if self.maps is None else self.maps.nbytes
+
+
+def _received(kspace: KSpace, coils: Any, compress: int | None, whiten: bool) -> tuple[Receiver, KSpace]:
+    """The coils of a measurement, and what it is in the virtual ones."""
+    maps = None if coils is None or isinstance(coils, str) else checked(coils, kspace)
+    if compress is not None:
+        compress = as_count(compress, "compress, the number of virtual coils,", most=kspace.coils)
+    if maps is None and coils == "none" and kspace.coils > 1:
+        maps = sensitivities(kspace, coils)
+    whitening, sigma, compression = None, None, None
+    matrix = torch.eye(kspace.coils, dtype=torch.complex128)
+    if kspace.covariance is not None and (whiten or kspace.coils == 1):
+        whitening, sigma = whitening_matrix(kspace.covariance)
+        matrix, kspace, maps = whitening, _mixed(kspace, whitening), _maybe_mixed(whitening, maps)
+    if compress is not None:
+        source = kspace.data if kspace.calibration is None else kspace.calibration
+        compression = compression_matrix(source, compress)
+        kspace, maps = _mixed(kspace, compression), _maybe_mixed(compression, maps)
+        matrix = mix(compression.to(torch.complex128), matrix)
+    if maps is None and kspace.coils > 1:
+        maps = sensitivities(kspace, coils)
+        # normalized in the physical coils: images have the values of a root-sum-of-squares image
+        norm = torch.linalg.vector_norm(mix(torch.linalg.pinv(matrix), maps), dim=0)
+        maps = torch.where(norm > 0, maps / norm, 0)
+    return Receiver(whitening, sigma, compression, maps), kspace
 
 
 def _maybe_mixed(matrix: torch.Tensor, maps: torch.Tensor | None) -> torch.Tensor | None:
