@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self, TypeVar, get_type_hints
@@ -95,6 +95,13 @@ class Results:
             self._database = sqlite3.connect(path, timeout=60)
         except (OSError, sqlite3.Error) as error:
             raise FileError(f"{folder} is no folder for results: {error}.") from error
+        with ExitStack() as refused:
+            refused.callback(self.close)
+            self._check_format()
+            refused.pop_all()
+
+    def _check_format(self) -> None:
+        """Write the format of a new folder, and refuse folders of another."""
         with self._guarded():
             known = self._database.execute("SELECT 1 FROM sqlite_master WHERE name = 'about'").fetchone()
             if known is None:
@@ -105,8 +112,8 @@ class Results:
         found = self._get("about", "schema")
         if found != _SCHEMA:
             raise FileError(
-                f"{folder} holds results in format {quoted(found)}; this version of invgen writes format "
-                f"{_SCHEMA}. Give another folder by --output."
+                f"{self.folder} holds results in format {quoted(found)}; this version of invgen writes "
+                f"format {_SCHEMA}. Give another folder by --output."
             )
 
     @contextmanager

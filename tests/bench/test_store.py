@@ -1,7 +1,9 @@
 """Results in a folder: what is written is there, whole, and nothing else is taken for it."""
 
+import os
 import sqlite3
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -93,3 +95,17 @@ def test_records_as_parquet(tmp_path):
     assert rows[0]["axis: views"] == 30
     assert rows[1]["error"] == "no"
     assert [row["stat: weight"] for row in rows] == ["0.5", "auto"]
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="open files are listed on Linux alone")
+def test_a_folder_that_is_refused_is_closed(tmp_path):
+    """Also while the error is at hand, with all that it refers to."""
+    with Results(tmp_path) as results:
+        results._database.execute("UPDATE about SET value = '0' WHERE name = 'schema'")
+        results._database.commit()
+    path = tmp_path / "records.sqlite"
+    with pytest.raises(FileError, match="in format") as refused:
+        Results(tmp_path)
+    opened = [Path("/proc/self/fd", name).resolve() for name in os.listdir("/proc/self/fd")]
+    assert refused.value is not None
+    assert path.resolve() not in opened
