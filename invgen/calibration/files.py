@@ -15,6 +15,7 @@ from torch import Tensor
 from invgen.calibration.kinds import Kind
 from invgen.core.checks import has_type, is_count
 from invgen.core.errors import FileError
+from invgen.core.json_files import check_entries
 from invgen.core.text import quoted
 
 __all__ = ["FORMAT", "from_header", "to_header"]
@@ -28,7 +29,7 @@ _MOST_PIXELS, _MOST_REGIONS = 2**26, 10_000
 #: Fields that are in a file as they are.
 _PLAIN = ("about", "images", "level", "guarantee", "confidence", "width", "floor")
 
-_ENTRIES: dict[str, Any] = {
+_TYPES: dict[str, Any] = {
     "about": str,
     "images": int,
     "level": float,
@@ -74,9 +75,7 @@ def from_header(header: Any, source: object) -> dict[str, Any]:
         raise FileError(
             f"{source} holds no conformal intervals, which ConformalIntervals.save writes{version}."
         )
-    for name, kind in _ENTRIES.items():
-        if name not in header or not has_type(header[name], kind):
-            raise FileError(f"The intervals in {source} have no {name} of its form.")
+    check_entries(header, _TYPES, f"The file of intervals {source}")
     try:
         shape = _shape(header["shape"], "factors")
         factors = torch.tensor(header["factors"], dtype=torch.float64)

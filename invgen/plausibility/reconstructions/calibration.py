@@ -10,9 +10,8 @@ from typing import Any
 
 import torch
 
-from invgen.core.checks import has_type
 from invgen.core.errors import FileError, ParameterError
-from invgen.core.json_files import read_json, write_json
+from invgen.core.json_files import check_entries, read_json, write_json
 from invgen.core.text import quoted
 from invgen.plausibility.reconstructions.coarse import CoarseDensity
 
@@ -28,6 +27,13 @@ _MOST_SCANS, _MOST_NAMES = 100_000, 200
 _MARGIN = 0.2
 
 _FORMAT = "invgen calibration 1"
+
+_TYPES: dict[str, Any] = {
+    "about": str,
+    "protocol": Mapping[str, str | float | bool | None],
+    "conditions": Mapping[str, Sequence[float]],
+    "statistics": Mapping[str, Sequence[float]],
+}
 
 
 @dataclass(frozen=True)
@@ -125,17 +131,7 @@ class Calibration:
         FileError
             For anything else; `source` is what holds it.
         """
-        kinds: dict[str, Any] = {
-            "about": str,
-            "protocol": Mapping[str, str | float | bool | None],
-            "conditions": Mapping[str, Sequence[float]],
-            "statistics": Mapping[str, Sequence[float]],
-        }
-        if not isinstance(header, dict):
-            raise FileError(f"{source} holds no calibration: {quoted(header)}.")
-        for name, kind in kinds.items():
-            if not has_type(header.get(name), kind):
-                raise FileError(f"The calibration in {source} has no {name} of its form.")
+        check_entries(header, _TYPES, f"The calibration in {source}")
         entry = header.get("coarse")
         coarse = None if entry is None else CoarseDensity.from_header(entry, source)
         try:

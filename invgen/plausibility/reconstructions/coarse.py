@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from invgen.core.checks import has_type, nonfinite
+from invgen.core.checks import nonfinite
 from invgen.core.errors import DataError, FileError, ParameterError, ShapeError
+from invgen.core.json_files import check_entries
 
 __all__ = ["FEWEST_EXAMPLES", "CoarseDensity"]
 
@@ -34,7 +35,7 @@ _LEAST = 1e-6
 #: Images at once, for their moduli in double precision.
 _CHUNK = 64
 
-_FORM = {
+_TYPES = {
     "mean": Sequence[float],
     "components": Sequence[Sequence[float]],
     "variances": Sequence[float],
@@ -178,11 +179,9 @@ class CoarseDensity:
         FileError
             For anything else; `source` is what holds it.
         """
-        for name, kind in _FORM.items():
-            if not (isinstance(header, dict) and has_type(header.get(name), kind)):
-                raise FileError(f"The density of coarse images in {source} has no {name} of its form.")
+        check_entries(header, _TYPES, f"The density of coarse images in {source}")
         try:
-            return cls(*(header[name] for name in _FORM))
+            return cls(*(header[name] for name in _TYPES))
         except (ParameterError, OverflowError) as error:
             raise FileError(f"The density of coarse images in {source} is none: {error}") from error
 
