@@ -24,7 +24,8 @@ from invgen.pipeline.devices import chosen, devices_of, own_device, same_bits, w
 from invgen.pipeline.jobs import Job
 from invgen.pipeline.place import Place
 from invgen.pipeline.shards import Kept, names_in
-from invgen.pipeline.work import Solved, Work
+from invgen.pipeline.slices import Solved
+from invgen.pipeline.work import Work
 
 __all__ = ["Host", "Run", "dask_setup", "end", "greet", "solve"]
 

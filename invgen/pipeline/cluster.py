@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from invgen.pipeline.reading import Reading
     from invgen.pipeline.recipe import Recipe
     from invgen.pipeline.shards import Kept
-    from invgen.pipeline.work import Notice, Solved
+    from invgen.pipeline.slices import Solved
+    from invgen.pipeline.work import Notice
 
 __all__ = ["Cluster", "cluster_of"]
 

@@ -32,8 +32,9 @@ from invgen.operators import FanBeam, Radon
 from invgen.operators.tomography.geometry import PlanarGeometry
 from invgen.operators.tomography.projection import Projection
 from invgen.pipeline.recipe import Recipe
+from invgen.pipeline.slices import Read, Solved
 from invgen.pipeline.values import select
-from invgen.pipeline.work import Notice, Part, Read, Solved, Work, named
+from invgen.pipeline.work import Notice, Part, Work, named
 from invgen.problem import Problem
 from invgen.reconstruction import Reconstruction
 from invgen.solvers import FBP, FDK

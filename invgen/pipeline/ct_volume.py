@@ -17,8 +17,9 @@ from invgen.pipeline.ct import CT, require_images, stalling
 from invgen.pipeline.devices import chosen
 from invgen.pipeline.larger import room_for
 from invgen.pipeline.recipe import Recipe
+from invgen.pipeline.slices import Read, Solved
 from invgen.pipeline.values import select
-from invgen.pipeline.work import Notice, Part, Read, Solved
+from invgen.pipeline.work import Notice, Part
 from invgen.problem import Problem
 from invgen.reconstruction import Reconstruction
 

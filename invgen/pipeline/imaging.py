@@ -18,7 +18,8 @@ from invgen.operators import LinearOperator
 from invgen.operators.imaging.noise_level import white_noise_level
 from invgen.pipeline.reading import Reading
 from invgen.pipeline.recipe import Recipe
-from invgen.pipeline.work import Notice, Part, Read, Solved, Work, named
+from invgen.pipeline.slices import Read, Solved
+from invgen.pipeline.work import Notice, Part, Work, named
 from invgen.problem import Problem
 from invgen.reconstruction import Reconstruction
 

@@ -18,7 +18,8 @@ from invgen.pipeline.frames import Frames
 from invgen.pipeline.previews import previewed
 from invgen.pipeline.reading import Reading
 from invgen.pipeline.recipe import Recipe
-from invgen.pipeline.work import Part, Read, Solved, Work, name_of
+from invgen.pipeline.slices import Read, Solved
+from invgen.pipeline.work import Part, Work, name_of
 from invgen.solvers.checkpoint import Checkpoints
 
 __all__ = ["Advance", "Job", "jobs_of", "run_here", "run_jobs", "run_on", "work_on"]

@@ -18,7 +18,8 @@ from invgen.io.mri.problems import Receiver, to_problem
 from invgen.operators import MRI, NonCartesianMRI
 from invgen.operators.mri.partial_fourier import partial_axes
 from invgen.pipeline.recipe import Recipe
-from invgen.pipeline.work import Notice, Part, Read, Solved, Work, named
+from invgen.pipeline.slices import Read, Solved
+from invgen.pipeline.work import Notice, Part, Work, named
 from invgen.problem import Problem
 from invgen.reconstruction import Reconstruction
 from invgen.solvers.base import State

@@ -14,7 +14,7 @@ from invgen.core.errors import FileError
 from invgen.core.files import sweep
 from invgen.core.json_files import read_json
 from invgen.pipeline.shards import Kept, names_in, write_shard
-from invgen.pipeline.work import Solved
+from invgen.pipeline.slices import Solved
 from invgen.solvers.checkpoint import Checkpoints
 
 __all__ = ["RUN", "YOUNG", "Place", "folder_of"]

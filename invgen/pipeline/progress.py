@@ -31,7 +31,8 @@ from invgen.pipeline.jobs import Job
 from invgen.pipeline.place import RUN, YOUNG, Place, folder_of
 from invgen.pipeline.run_identity import choices_of, differences, with_choices
 from invgen.pipeline.shards import Kept, bytes_of, read_solved
-from invgen.pipeline.work import Notice, Solved, Work
+from invgen.pipeline.slices import Solved
+from invgen.pipeline.work import Notice, Work
 
 __all__ = ["Progress"]
 

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from invgen.pipeline.jobs import Job
     from invgen.pipeline.judging import Judged, Plausibility
     from invgen.pipeline.shards import Kept
-    from invgen.pipeline.work import Solved, Work
+    from invgen.pipeline.slices import Solved
+    from invgen.pipeline.work import Work
     from invgen.solvers.base import Solver
 
 __all__ = ["SECONDS", "Summary", "reconstruct", "run"]

@@ -23,7 +23,7 @@ from invgen.core.files import atomic_path
 from invgen.core.text import brief
 from invgen.pipeline.calibrations import Bounds
 from invgen.pipeline.judging import Judged
-from invgen.pipeline.work import Solved
+from invgen.pipeline.slices import Solved
 
 __all__ = ["Kept", "bytes_of", "names_in", "read_solved", "write_shard"]
 

@@ -13,7 +13,7 @@ from invgen.core.errors import FileError, MemoryLimitError
 from invgen.io import open_scan
 from invgen.pipeline.larger import room_for
 from invgen.pipeline.shards import Kept, names_in, read_solved, write_shard
-from invgen.pipeline.work import Solved
+from invgen.pipeline.slices import Solved
 from invgen.simulate import simulate_ct
 from invgen.solvers.methods import find
 
