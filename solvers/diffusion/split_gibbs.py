@@ -33,6 +33,9 @@ _LAST, _LAST_SPLIT = 0.5, 0.1
 #: Values of rho; from which on iterations are overrelaxed, as a part of all; and by how much.
 _LEVELS, _PLAIN, _OVER = 10, 0.3, 0.85
 
+#: The part of all iterations that comes last, at the last rho, with images that are drawn anew.
+_ANEW = 0.1
+
 
 @dataclass(frozen=True, kw_only=True)
 class SplitGibbs(PosteriorSampler):
@@ -57,6 +60,8 @@ class SplitGibbs(PosteriorSampler):
       a pendulum rather than by chance: where posterior variances are c times as large as rho^2, as many
       iterations are needed as the square root of c, instead of c. Where rho is large, x given z may have
       several modes, whose odds overrelaxation would change.
+    - Where x given z is no Gaussian, such as that of an image of constant pieces, overrelaxation keeps its
+      mean and variance only. The last tenth of the iterations draws x anew, all at the last rho.
     - The prior step is two evaluations of the denoiser: see `prior_draw`.
 
     rho falls from what hides the image, ``rho^(-1/4)`` by equal steps. On the Gaussian problems of
@@ -112,12 +117,12 @@ class SplitGibbs(PosteriorSampler):
     def steps(self, problem: Problem, data_step: Callable[..., Tensor], state: State) -> Iterator[State]:
         """Draw in turns while rho falls."""
         draws, x, z = self.draws(problem, state), state.x, state.get("z", lambda: state.x)
-        schedule, plain = self.schedule(problem), _PLAIN * self.iterations
+        schedule, plain, anew = self.schedule(problem), _PLAIN * self.iterations, self.iterations - self._anew
         for k in range(state.get("k", lambda: 0), self.iterations):
             rho = schedule[k]
             if k > plain and rho is schedule[k - 1]:
                 z = data_step(x, rho, draws, z, _OVER)
-                x = self.prior_step(problem, z, rho, draws, x, _OVER)
+                x = self.prior_step(problem, z, rho, draws, *((x, _OVER) if k < anew else ()))
             else:
                 z = data_step(x, rho, draws)
                 x = self.prior_step(problem, z, rho, draws)
@@ -149,7 +154,13 @@ class SplitGibbs(PosteriorSampler):
         if self.rho_range is None and isinstance(problem.operator, LinearOperator):
             own = _LAST if exact else _LAST_SPLIT
             last = torch.maximum(last, own / problem.lipschitz().sqrt()).clamp(max=high / 2)
-        levels = min(_LEVELS, self.iterations) if exact else self.iterations
+        count = self.iterations - (self._anew if exact else 0)
+        levels = min(_LEVELS, count) if exact else count
         ends = first**_POWER, last**_POWER
         falling = [torch.lerp(*ends, k / (levels - 1)) ** (1 / _POWER) for k in range(levels)]
-        return [falling[k * levels // self.iterations] for k in range(self.iterations)]
+        return [falling[min(k, count - 1) * levels // count] for k in range(self.iterations)]
+
+    @property
+    def _anew(self) -> int:
+        """The number of last iterations that draw images anew."""
+        return round(_ANEW * self.iterations)
