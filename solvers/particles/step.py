@@ -11,9 +11,6 @@ from invgen.core.space import Space
 
 __all__ = ["Twisted", "given", "step", "variance_seen", "width"]
 
-#: Quantile of the particles' responses from which the variance of the prior follows.
-_QUANTILE = 0.25
-
 
 class Twisted(NamedTuple):
     """Particles at a noise level, as `Cloud`, and what their next step takes, whatever its length.
@@ -60,7 +57,7 @@ def width(high: float, low: float, v: float) -> float:
     return math.sqrt(1 - (low / high) ** 2) * (low + (high - low) * given(high, v) / high**2)
 
 
-def variance_seen(space: Space, cloud: Twisted, sigma: float) -> float:
+def variance_seen(space: Space, cloud: Twisted, sigma: float) -> Tensor:
     """Variance of the white prior whose denoised images would change with the noise as those of particles do.
 
     The denoised image of a particle between two modes changes far more along the line that joins them than
@@ -76,7 +73,7 @@ def variance_seen(space: Space, cloud: Twisted, sigma: float) -> float:
         Its level.
     """
     responses = space.inner(cloud.noise, cloud.noise_through).real / space.norm(cloud.noise) ** 2
-    response = float(responses.double().quantile(_QUANTILE).clamp(1e-9, 1 - 1e-6))
+    response = responses.double().sort().values[len(responses) // 4].clamp(1e-9, 1 - 1e-6)
     return sigma**2 * response / (1 - response)
 
 

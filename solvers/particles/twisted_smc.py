@@ -160,10 +160,11 @@ class TwistedSMC(ParticleSampler):
         while True:
             index, weights = crowd.drawn_anew(cloud.log_weights, self.threshold, draws)
             drawn, before = taken(cloud, index), effective_number(crowd.populations(weights))
-            # for the next noise: were the step with this noise to depend on it, weights would be biased
-            v, evaluations = variance_seen(crowd.space, drawn, high), drawn.evaluations
+            # v is for the next noise: did the step with this noise depend on it, weights would be biased
+            variances = torch.stack([drawn.variance[0], variance_seen(crowd.space, drawn, high)])
+            (own, v), evaluations = variances.tolist(), drawn.evaluations
             while True:
-                x, gain = step(crowd.space, drawn, high, low, float(drawn.variance[0]))
+                x, gain = step(crowd.space, drawn, high, low, own)
                 there = Cloud(x, weights + gain - drawn.twist, drawn.ancestors, evaluations)
                 cloud = self.seen(crowd, there, low, low**2 / high, v, draws)
                 evaluations = cloud.evaluations
