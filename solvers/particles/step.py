@@ -9,7 +9,7 @@ from torch import Tensor
 
 from invgen.core.space import Space
 
-__all__ = ["Twisted", "given", "step", "width"]
+__all__ = ["Twisted", "given", "step", "variance_seen", "width"]
 
 
 class Twisted(NamedTuple):
@@ -29,8 +29,8 @@ class Twisted(NamedTuple):
         Noise of the next step, and J times it.
     surplus : tensor, shape (count,)
         Logarithm of the density of white noise there over that which it is of.
-    response : tensor, shape (count,)
-        See `Twist`.
+    variance : tensor, shape (count,)
+        That of a white prior, for which this noise is; the same for all.
     """
 
     noisy: Tensor
@@ -44,7 +44,7 @@ class Twisted(NamedTuple):
     noise: Tensor
     noise_through: Tensor
     surplus: Tensor
-    response: Tensor
+    variance: Tensor
 
 
 def given(sigma: float, v: float) -> float:
@@ -55,6 +55,26 @@ def given(sigma: float, v: float) -> float:
 def width(high: float, low: float, v: float) -> float:
     """Deviation of the noise of a step, of that prior."""
     return math.sqrt(1 - (low / high) ** 2) * (low + (high - low) * given(high, v) / high**2)
+
+
+def variance_seen(space: Space, cloud: Twisted, sigma: float) -> Tensor:
+    """Variance of the white prior whose denoised images would change with the noise as those of particles do.
+
+    The denoised image of a particle between two modes changes far more along the line that joins them than
+    along any other. The variance is that along the others, as there are many of them and noise of a wrong
+    covariance costs weight in each. Some particles are not between modes, and of the others some have noise
+    that by chance is small along that line: the lower quartile of the responses is of these.
+
+    Parameters
+    ----------
+    space : Space
+    cloud : Twisted
+    sigma : float
+        Its level.
+    """
+    responses = space.inner(cloud.noise, cloud.noise_through).real / space.norm(cloud.noise) ** 2
+    response = responses.double().sort().values[len(responses) // 4].clamp(1e-9, 1 - 1e-6)
+    return sigma**2 * response / (1 - response)
 
 
 def step(space: Space, cloud: Twisted, high: float, low: float, v: float) -> tuple[Tensor, Tensor]:

@@ -28,13 +28,10 @@ class Twist(NamedTuple):
     value : tensor, shape (n,)
     guide : tensor, shape (n, *image)
         Its slope with respect to x_t, times the square of the noise level.
-    response : tensor, shape (n,)
-        Part of a change of x_t, along that in which the data pull, by which the denoised image changes.
     """
 
     value: Tensor
     guide: Tensor
-    response: Tensor
 
 
 class DataStep:
@@ -94,7 +91,7 @@ class DataStep:
                 variance,
                 steps,
             )
-            return Twist(found.value, found.guide.to(dtype), found.response)
+            return Twist(found.value, found.guide.to(dtype))
         space, each = self.space, self.space.per_sample
         tiny = torch.finfo(denoised.real.dtype).tiny
         first = self.toward(denoised, variance)
@@ -119,9 +116,6 @@ class DataStep:
             sure = (curvature > (0 if k == 0 else _ROUNDING * own)) & (left > 0)
             alpha = torch.where(sure, left / curvature.clamp(min=tiny), 0)
             value, guide = value - alpha * left / 2, guide + each(alpha) * pulled
-            if k == 0:
-                length = space.norm(first).square() / variance
-                response = (variance / sigma**2) * inner(first, pulled) / length.clamp(min=tiny)
             if k == steps - 1:
                 break
             change = (p[0], p[1] - w, p[2] - self.seen(w, variance))
@@ -129,7 +123,7 @@ class DataStep:
             before, left = left, size(*z)
             left = torch.where(sure & (left > _SOLVED * square), left, 0)
             p = _plus(z, left / before.clamp(min=tiny), p, each)
-        return Twist(value, guide, response)
+        return Twist(value, guide)
 
     def noise(
         self, white: Tensor, other: Tensor, e: Tensor, low: float, high: float

@@ -16,9 +16,9 @@ from invgen.problem import Problem
 from invgen.solvers.particles.base import ParticleSampler
 from invgen.solvers.particles.crowd import Cloud, Crowd, taken
 from invgen.solvers.particles.moves import metropolis_adjusted
-from invgen.solvers.particles.step import Twisted, given, step, width
+from invgen.solvers.particles.step import Twisted, given, step, variance_seen, width
 from invgen.solvers.particles.twist import DataStep
-from invgen.solvers.particles.weights import conditional_part
+from invgen.solvers.particles.weights import effective_number
 from invgen.solvers.sampling.metropolis import require_noisy_density
 
 __all__ = ["TwistedSMC"]
@@ -48,14 +48,14 @@ class TwistedSMC(ParticleSampler):
     all weight to a few of them:
 
     - What the data determine varies less in a step. The noise is drawn with the covariance that it has given
-      the data, for a prior that is white with the variance that the mean response of the particles shows, and
+      the data, for a prior that is white with a variance that the derivative J shows (`variance_seen`), and
       weighted by the ratio of the two densities.
     - The last step, from the lowest noise level, is a draw of ``N(x; D, sigma^2)`` times the likelihood,
       which meets the data however small their noise is. (The denoised image itself is off by some of the
       level sigma, and a likelihood may be far narrower.)
-    - Where a step would leave a conditional effective number of less than the part `kept` of the particles,
-      in either population, a level halfway is put between, on a logarithmic scale, and so on (bisection, as
-      by Zhou, Johansen and Aston 2016). Each attempt costs an evaluation for each particle.
+    - Where a step would leave less than the part `kept` of the effective number of particles, in either
+      population (Del Moral, Doucet and Jasra 2012), a level halfway is put between, on a logarithmic scale,
+      and so on. Each attempt costs an evaluation for each particle.
 
     Where the operator's singular values are known and the noise is of one level, ``log_evidence`` is in the
     statistics: the logarithm of an estimate of the mean of ``exp(-negative_log_likelihood)`` over all images
@@ -126,7 +126,8 @@ class TwistedSMC(ParticleSampler):
         found = [self.twisted(*part, sigma=sigma, low=low, v=v) for part in parts]
         denoised, twist, *others = map(torch.cat, zip(*found, strict=True))
         weights, evaluations = cloud.log_weights + twist, cloud.evaluations + 1
-        return Twisted(cloud.noisy, weights, cloud.ancestors, evaluations, denoised, twist, *others)
+        own = (cloud.noisy, weights, cloud.ancestors, evaluations)
+        return Twisted(*own, denoised, twist, *others, torch.full_like(weights, v))
 
     def twisted(
         self,
@@ -140,14 +141,13 @@ class TwistedSMC(ParticleSampler):
         low: float,
         v: float,
     ) -> tuple[Tensor, ...]:
-        """What some of the particles need for a step: the fields of `Twisted` from `denoised` on."""
+        """What some of the particles need for a step: of `Twisted`, `denoised` to `surplus`."""
         denoised, pullback = self.denoised_with_pullback(x, sigma)
         above, below = given(sigma, v), given(low, v)
-        value, guide, response = data.twist(denoised, pullback, sigma, above, self.cg_steps)
+        value, guide = data.twist(denoised, pullback, sigma, above, self.cg_steps)
         moves = (above / sigma**2 * width(sigma, low, v)) ** 2  # variance of the next denoised image
         noise, surplus = data.noise(white, other, e, below, below + moves)
-        through, surplus = pullback(noise), surplus.double()
-        return denoised, value.double(), guide, pullback(guide), noise, through, surplus, response
+        return denoised, value.double(), guide, pullback(guide), noise, pullback(noise), surplus.double()
 
     def moved(
         self, crowd: Crowd, cloud: Twisted, high: float, low: float, draws: Draws
@@ -159,17 +159,17 @@ class TwistedSMC(ParticleSampler):
         shortest = (high / low) ** (2.0**-_HALVINGS) * (1 + 1e-6)
         while True:
             index, weights = crowd.drawn_anew(cloud.log_weights, self.threshold, draws)
-            drawn = taken(cloud, index)
-            response = float(drawn.response.mean().clamp(1e-9, 1 - 1e-6))
-            v, evaluations = high**2 * response / (1 - response), drawn.evaluations
+            drawn, before = taken(cloud, index), effective_number(crowd.populations(weights))
+            # v is for the next noise: did the step with this noise depend on it, weights would be biased
+            variances = torch.stack([drawn.variance[0], variance_seen(crowd.space, drawn, high)])
+            (own, v), evaluations = variances.tolist(), drawn.evaluations
             while True:
-                x, gain = step(crowd.space, drawn, high, low, v)
-                gain = gain - drawn.twist
-                there = Cloud(x, weights + gain, drawn.ancestors, evaluations)
+                x, gain = step(crowd.space, drawn, high, low, own)
+                there = Cloud(x, weights + gain - drawn.twist, drawn.ancestors, evaluations)
                 cloud = self.seen(crowd, there, low, low**2 / high, v, draws)
-                gain, evaluations = gain + cloud.twist, cloud.evaluations
-                part = conditional_part(crowd.populations(weights), crowd.populations(gain)).min()
-                if high / low <= shortest or float(part) >= self.kept:
+                evaluations = cloud.evaluations
+                after = effective_number(crowd.populations(cloud.log_weights))
+                if high / low <= shortest or float((after / before).min()) >= self.kept:
                     break
                 low = math.sqrt(high * low)
             least = torch.minimum(least, crowd.effective(cloud.log_weights))

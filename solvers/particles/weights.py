@@ -7,27 +7,12 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["conditional_part", "effective_number", "log_mean", "systematic"]
+__all__ = ["effective_number", "log_mean", "systematic"]
 
 
 def effective_number(log_weights: Tensor) -> Tensor:
     """One over the sum of squared weights along the last axis; Kong, Liu and Wong (1994)."""
     return 1 / torch.softmax(log_weights, -1).square().sum(-1)
-
-
-def conditional_part(log_weights: Tensor, increments: Tensor) -> Tensor:
-    """Conditional effective number of particles, as a part of them; Zhou, Johansen and Aston (2016).
-
-    Unlike the effective number it says what one step does, whatever the weights were before it.
-
-    Parameters
-    ----------
-    log_weights, increments : tensor, shape (..., n)
-        Logarithms of the weights before the step, and of the factors by which it changes them.
-    """
-    w, largest = torch.softmax(log_weights, -1), increments.amax(-1, keepdim=True)
-    u = (increments - largest).exp()
-    return (w * u).sum(-1).square() / (w * u.square()).sum(-1)
 
 
 def log_mean(log_weights: Tensor) -> Tensor:

@@ -77,13 +77,6 @@ def test_the_twist_ends_at_the_likelihood():
     assert torch.allclose(twist(problem, prior, x, sigma, sigma**2, 3).value, expected, rtol=1e-6)
 
 
-def test_the_response_is_the_part_of_a_change_that_the_denoiser_keeps():
-    prior, sigma = Gaussian(torch.zeros(SHAPE, dtype=torch.float64), 0.5), 0.8
-    problem, x = measured(dense(), prior), prior.sample(5, 3)
-    found = twist(problem, prior, x, sigma, 0.2, 3).response
-    assert torch.allclose(found, torch.tensor(0.5 / (0.5 + sigma**2)).double())
-
-
 @pytest.mark.parametrize("field", ["real", "complex"])
 def test_the_noise_of_a_step_has_its_covariance_and_density(field):
     A, prior, low, high = dense(field), correlated(field), 0.3, 2.0

@@ -5,7 +5,7 @@ import math
 import torch
 
 from invgen.solvers.particles.reliability import doubts, reliability
-from invgen.solvers.particles.weights import conditional_part, effective_number, log_mean, systematic
+from invgen.solvers.particles.weights import effective_number, log_mean, systematic
 
 
 def test_systematic_resampling_keeps_whole_shares():
@@ -22,16 +22,6 @@ def test_the_effective_number_of_equal_weights_is_all_of_them():
     assert torch.allclose(effective_number(torch.zeros(2, 9).double()), torch.tensor(9.0).double())
     one = torch.tensor([0.0, -math.inf, -math.inf]).double()
     assert effective_number(one) == 1
-
-
-def test_the_conditional_part_is_the_effective_number_after_equal_weights_alone():
-    generator = torch.Generator().manual_seed(0)
-    w, u = (torch.randn(40, generator=generator, dtype=torch.float64) for _ in range(2))
-    equal = torch.zeros(40).double()
-    assert torch.isclose(conditional_part(equal, u), effective_number(u) / 40)
-    # a step that changes no weight leaves all, whatever the weights are, and the scale of weights is nothing
-    assert torch.isclose(conditional_part(50 * w, equal + 3), torch.tensor(1.0).double())
-    assert torch.isclose(conditional_part(w, u), conditional_part(w - 1000, u + 2000))
 
 
 def test_the_logarithm_of_the_mean_of_weights_too_small_for_numbers():
