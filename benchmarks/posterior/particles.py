@@ -22,7 +22,7 @@ from invgen.solvers import FPS, MCGDiff, TwistedSMC
 SAMPLES, SETS, FIRST = 1000, 20, 50_000
 
 #: Problems of each kind in 8 and 80 dimensions, those of them for the other methods, and particles.
-PROBLEMS, OTHERS, PARTICLES = {8: 20, 80: 6}, {8: 5, 80: 1}, {8: 3000, 80: 6000}
+PROBLEMS, OTHERS, PARTICLES = {8: 20, 80: 6}, {8: 5, 80: 1}, {8: 6000, 80: 6000}
 
 
 class Products:
