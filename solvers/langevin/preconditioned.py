@@ -98,8 +98,8 @@ class PreconditionedLangevin(DiffusionSolver):
 
     On the Gaussian problems of `invgen certify`, by the law of the chain, 200 levels give the mean within
     0.4 % of the posterior's standard deviation on average over the problems (0.9 % at most), and the variance
-    within 1 %; with ``step_size=1`` within 0.02 % (0.1 %), and 5 %. Where few pixels of a smooth image are
-    seen the mean lags more: by 12 %, and 2.8 % with ``step_size=1``. Posteriors with several modes are not
+    within 2 %; with ``step_size=1`` within 0.02 % (0.1 %), and 5 %. Where few pixels of a smooth image are
+    seen the mean lags more: by 9 %, and 2.5 % with ``step_size=1``. Posteriors with several modes are not
     weighted rightly, as by all methods that anneal: see `TwistedSMC`.
 
     For priors whose density of noisy images is known, such as a `GaussianMixture`, Metropolis' correction
