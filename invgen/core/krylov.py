@@ -33,7 +33,7 @@ def conjugate_gradients(
     precondition: Apply | None = None,
     tolerance: float | None = None,
     iterations: int | None = None,
-    error: float | None = None,
+    error: float | torch.Tensor | None = None,
     least: torch.Tensor | None = None,
     enough: Apply | None = None,
 ) -> torch.Tensor:
@@ -56,7 +56,7 @@ def conjugate_gradients(
         single and 1e-12 in double precision.
     iterations : int, optional
         Largest number of iterations. By default 2000, after which a warning states the residual reached.
-    error : float, optional
+    error : float or tensor of the batch's shape, optional
         Estimated error in the norm of `apply` at which an element stops.
     least : tensor, shape of the batch, optional
         Lower bound of the eigenvalues of `precondition` after `apply`. With it `error` is also known to be
@@ -90,7 +90,7 @@ def conjugate_gradients_with_residual(
     precondition: Apply | None = None,
     tolerance: float | None = None,
     iterations: int | None = None,
-    error: float | None = None,
+    error: float | torch.Tensor | None = None,
     least: torch.Tensor | None = None,
     enough: Apply | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:

@@ -10,24 +10,20 @@ from torch import Tensor
 __all__ = ["denser_levels"]
 
 
-def denser_levels(count: int, last: Tensor, first: float, power: float, factor: float) -> list[Tensor]:
+def denser_levels(count: int, last: Tensor, first: float, power: float, coarse_above: float) -> list[Tensor]:
     """Noise levels from `first` to `last`, of which most are low.
 
-    They are equal steps of ``sigma^power``, which is negative, plus a multiple of ``-log(sigma)``, so large
-    that with it alone no level would be more than `factor` times the next, where so many levels allow it.
+    Above `coarse_above` they fall by equal factors of at most two, if that takes no more than a third of all
+    levels. The others are equal steps of ``sigma^power``: geometric for zero, denser as they fall below.
     """
-    ends = math.log(first), last.log()
-    share = ((ends[0] - ends[1]) / ((count - 1) * math.log(factor))).clamp(max=1)
-
-    def way(log_sigma: Tensor) -> Tensor:
-        equal = (log_sigma - ends[0]) / (ends[1] - ends[0])
-        dense = ((power * log_sigma).exp() - first**power) / (last**power - first**power)
-        return share * equal + (1 - share) * dense
-
-    wanted = torch.linspace(0, 1, count, dtype=last.dtype, device=last.device).reshape(-1, *(1,) * last.ndim)
-    high, low = (0 * wanted + end for end in ends)
-    for _ in range(60):  # halves the interval, beyond double precision
-        middle = (high + low) / 2
-        above = way(middle) < wanted
-        high, low = torch.where(above, middle, high), torch.where(above, low, middle)
-    return list(((high + low) / 2).exp())
+    coarse = math.ceil(math.log2(max(first / coarse_above, 1.0)))
+    if coarse > count // 3:
+        coarse = 0
+    knee = coarse_above if coarse else first
+    above = [torch.full_like(last, first * (knee / first) ** (k / coarse)) for k in range(coarse)]
+    parts = [k / (count - coarse - 1) for k in range(count - coarse)]
+    if power == 0:
+        ends = torch.full_like(last, math.log(knee)), last.log()
+        return above + [torch.lerp(*ends, part).exp() for part in parts]
+    ends = torch.full_like(last, knee**power), last**power
+    return above + [torch.lerp(*ends, part) ** (1 / power) for part in parts]

@@ -116,6 +116,31 @@ def test_steps_that_go_on_solve_each_level_for_fewer_grams(weighted):
     assert grams[0] <= grams[1] - 7  # all levels but the first save that of their start
 
 
+def test_steps_that_noise_follows_are_looser_by_the_range_of_deviations():
+    A, precision = Radon((16, 16), angles=6), 0.03
+    M, y, z = matrix_of(A), A(random(16, 16, seed=0).abs())[None], random(1, 16, 16, seed=1)
+    problem = ig.Problem(A, y, ig.noise.Gaussian(0.1))
+    prox, H, largest = DataProx(problem, precision), M.mT @ M / 0.1**2, float(problem.lipschitz())
+
+    def solved(rho, hidden):
+        pull = torch.tensor([rho], dtype=torch.float64)
+        with count_calls(A) as calls:
+            x, _ = prox.going_on(z, pull, problem.zeros(), {}, hidden)
+        at = H + rho * torch.eye(256, dtype=torch.float64)
+        off = x.flatten() - torch.linalg.solve(at, M.mT @ y.flatten() / 0.1**2 + rho * z.flatten())
+        return calls["gram"], float((off @ at @ off / 256).sqrt())
+
+    for ratio, factor in ((30, 31**0.5), (1e4, 10)):
+        (tight, error), (loose, more) = solved(largest / ratio, 0.0), solved(largest / ratio, 1.0)
+        assert loose < tight
+        # an estimate, as above
+        assert error < 3 * precision
+        assert more < 3 * factor * precision
+    # as before where all directions deviate alike, and for noise that is little
+    assert solved(100 * largest, 1.0)[1] == solved(100 * largest, 0.0)[1]
+    assert solved(largest / 30, 0.1)[1] == solved(largest / 30, 0.0)[1]
+
+
 def test_what_is_known_of_an_image_does_not_drift_in_single_precision():
     A = Radon((16, 16), angles=6)
     y = A(random(16, 16, seed=0).abs().float())[None]

@@ -1,6 +1,7 @@
 """Preconditioned Langevin dynamics: the law of its chain, by linear algebra alone."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -129,35 +130,41 @@ def test_the_mean_of_a_field_of_which_a_fifth_is_seen_lags_by_less_than_three_pe
     assert float(off.square().mean().sqrt()) < 0.03
 
 
-@pytest.mark.parametrize("adjusted_steps", [0, 1])
-def test_levels_end_by_the_data_that_see_best(adjusted_steps):
+@pytest.mark.parametrize(("step_size", "adjusted_steps"), [(0.5, 0), (1.0, 0), (0.5, 1)])
+def test_levels_end_by_the_data_that_see_best(step_size, adjusted_steps):
     """At half of their noise, and an eighth of the prior's deviation; with correction at a tenth of both."""
     prior = correlated()
     A, y = Mask(torch.ones(SHAPE, dtype=torch.bool)), torch.zeros(3, *SHAPE, dtype=torch.float64)
     std = torch.tensor([0.2, 3.0, 1e-6], dtype=torch.float64)
     problem = ig.Problem(A, y, Gaussian(std[:, None, None]))
-    solver = PreconditionedLangevin(prior, iterations=20, adjusted_steps=adjusted_steps)
+    solver = PreconditionedLangevin(prior, iterations=30, step_size=step_size, adjusted_steps=adjusted_steps)
     levels = solver.schedule(problem)
-    assert len(levels) == 21
+    assert len(levels) == 31
     assert levels[-1] is levels[-2]
     low, high = prior.image_format.noise_range
     # the prior's variance is one
-    power, of_data, of_prior = (-0.25, 0.1, 0.1) if adjusted_steps else (-0.75, 0.5, 0.125)
+    of_data, of_prior = (0.1, 0.1) if adjusted_steps else (0.5, 0.125)
     expected = (of_prior**-2 + (of_data * std) ** -2).rsqrt().clamp(min=low)
     torch.testing.assert_close(levels[-1], expected, rtol=0.05, atol=0)
-    torch.testing.assert_close(levels[0], torch.full((3,), high, dtype=torch.float64))
     # the third is of less noise than the prior's lowest level
     logs = torch.stack(levels[:-1]).log()
-    torch.testing.assert_close(logs[:, 2].diff(), logs[:, 2].diff().mean().expand(19))
-    # powers and logarithms together are equal steps; with correction powers alone
-    steps = torch.stack([(power * logs[:, :2]).exp(), -logs[:, :2]]).diff(dim=1)
-    steps = steps / steps.sum(1, keepdim=True)
-    share = 0.0 if adjusted_steps else (math.log(high) - logs[-1, :2]) / (19 * math.log(2))
-    torch.testing.assert_close(
-        share * steps[1] + (1 - share) * steps[0], torch.full((19, 2), 1 / 19).double()
-    )
-    if not adjusted_steps:
-        assert float(-logs.diff(dim=0).min()) < math.log(2)
+    torch.testing.assert_close(levels[0][2], torch.tensor(high, dtype=torch.float64))
+    torch.testing.assert_close(logs[:, 2].diff(), logs[:, 2].diff().mean().expand(29))
+    logs, first = logs[:, :2], high if adjusted_steps else min(high, 100.0)
+    torch.testing.assert_close(logs[0].exp(), torch.full((2,), first, dtype=torch.float64))
+    # factors of at most two, down to twice the deviation
+    coarse = 0 if adjusted_steps else math.ceil(math.log2(first / 2))
+    steps = -logs[: coarse + 1].diff(dim=0)
+    torch.testing.assert_close(steps, torch.full((coarse, 2), math.log(first / 2) / max(coarse, 1)).double())
+    # then equal steps of a power, or equal factors
+    power = -0.25 if adjusted_steps else {0.5: 0.0, 1.0: -0.5}[step_size]
+    below = (power * logs[coarse:]).exp() if power else -logs[coarse:]
+    steps = below.diff(dim=0)
+    torch.testing.assert_close(steps, steps.mean(0).expand_as(steps))
+    if not adjusted_steps:  # of few levels, none is left out on the way
+        logs = torch.stack(replace(solver, iterations=12).schedule(problem)[:-1]).log()[:, :2]
+        steps = ((power * logs).exp() if power else -logs).diff(dim=0)
+        torch.testing.assert_close(steps, steps.mean(0).expand_as(steps))
     # each problem has the levels that it has alone, and a range that is given is kept
     alone = solver.schedule(ig.Problem(A, y[1], Gaussian(3.0)))
     torch.testing.assert_close(alone[-1], levels[-1][1])
