@@ -126,8 +126,8 @@ class TwistedSMC(ParticleSampler):
         found = [self.twisted(*part, sigma=sigma, low=low, v=v) for part in parts]
         denoised, twist, *others = map(torch.cat, zip(*found, strict=True))
         weights, evaluations = cloud.log_weights + twist, cloud.evaluations + 1
-        own = (cloud.noisy, weights, cloud.ancestors, evaluations)
-        return Twisted(*own, denoised, twist, *others, torch.full_like(weights, v))
+        others.append(torch.full_like(weights, v))
+        return Twisted(cloud.noisy, weights, cloud.ancestors, evaluations, denoised, twist, *others)
 
     def twisted(
         self,

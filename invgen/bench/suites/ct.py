@@ -239,7 +239,7 @@ class CT(ImageSuite):
             add("diffpir", prior),
             add("dds", prior),
             add("dps", prior, **guided),
-            add("split-gibbs", prior, iterations=3 * levels // 2, rho_range=(0.03, 5.0), antithetic=True),
+            add("split-gibbs", prior, iterations=3 * levels // 2, rho_range=(0.04, 5.0), antithetic=True),
             add("predictor-corrector", prior),
             *peers(self.use),
         )
