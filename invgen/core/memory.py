@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import resource
 from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ __all__ = [
     "parse_memory",
     "peak_of",
     "release_device_memory",
+    "release_freed_memory",
     "require_memory",
     "room_for",
     "size_in_words",
@@ -142,6 +144,17 @@ def release_device_memory() -> None:
 
     gc.collect()  # tracebacks may be part of cycles
     torch.cuda.empty_cache()
+
+
+def release_freed_memory() -> None:
+    """Give back to the system what was freed, where the C library would keep it for what comes next.
+
+    glibc keeps some of each thread that has ever been: a process that reconstructs scan after scan, each by
+    new threads, would come to hold more and more.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def _of_groups() -> Iterator[tuple[int, int]]:

@@ -12,6 +12,7 @@ from tempfile import gettempdir
 from typing import TYPE_CHECKING, Any, cast
 
 from invgen.core.errors import InvgenWarning, ParameterError
+from invgen.core.memory import release_freed_memory
 from invgen.core.stopping import deferred_interrupts
 from invgen.pipeline.options import taking
 from invgen.pipeline.outputs import check_output
@@ -193,6 +194,7 @@ def run(
     if output is None and resume:
         raise ParameterError("resume goes on with a file that was to be written; give output=...")
     with ExitStack() as stack:
+        stack.callback(release_freed_memory)
         stack.enter_context(same_bits(recipe))
         scan, frames = opened(path, reading, recipe)
         stack.callback(scan.close)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import resource
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 
 import invgen as ig
 from invgen.core.errors import MemoryLimitError, ParameterError
-from invgen.core.memory import free_memory, parse_memory, require_memory
+from invgen.core.memory import free_memory, parse_memory, release_freed_memory, require_memory
 
 
 def test_bounds_in_words():
@@ -62,3 +63,14 @@ def test_a_limit_of_the_process_counts():
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert 0 < int(run.stdout) < 2**36
     assert resource.getrlimit(resource.RLIMIT_AS)[0] != 2**36
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="the C library is not glibc")
+def test_memory_between_what_is_still_used_goes_back_to_the_system():
+    blocks = [bytearray(100_000) for _ in range(2000)]
+    kept = blocks[::50]
+    blocks.clear()
+    before = psutil.Process().memory_info().rss
+    release_freed_memory()
+    assert before - psutil.Process().memory_info().rss > 100e6
+    assert len(kept) == 40
