@@ -129,9 +129,8 @@ class DataProx:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The move, and what is left of its equation; see `move`."""
         problem, A = self._problem, self._problem.linear_operator
-        least, small = None, None
-        if self._precision is not None:  # in a norm that counts in units of the density's deviations
-            small = torch.full_like(rho, self._precision * self._space.size**0.5)
+        least: torch.Tensor | None = None
+        looser: torch.Tensor | float = 1.0
         w, shift = self._space.per_sample(self._weight), self._space.per_sample(rho)
         if downhill is None:
             downhill = problem.backprojection - problem.normal(near)
@@ -150,7 +149,9 @@ class DataProx:
                 least = rho
             else:
                 least = rho / (self._weight * raised.like(rho).max() + rho)
-                small = None if small is None else small * (hidden * least.rsqrt()).clamp(1.0, _LOOSEST)
+                looser = (hidden * least.rsqrt()).clamp(1.0, _LOOSEST)
+        # in that norm each direction counts in units of the density's standard deviation
+        small = None if self._precision is None else self._precision * self._space.size**0.5 * looser
         moved, rest = conjugate_gradients_with_residual(
             lambda v: problem.normal(v) + shift * v,
             r,

@@ -117,12 +117,12 @@ class SplitGibbs(PosteriorSampler):
     def steps(self, problem: Problem, data_step: Callable[..., Tensor], state: State) -> Iterator[State]:
         """Draw in turns while rho falls."""
         draws, x, z = self.draws(problem, state), state.x, state.get("z", lambda: state.x)
-        schedule, plain, anew = self.schedule(problem), _PLAIN * self.iterations, self.iterations - self._anew
+        schedule, plain = self.schedule(problem), _PLAIN * self.iterations
         for k in range(state.get("k", lambda: 0), self.iterations):
             rho = schedule[k]
             if k > plain and rho is schedule[k - 1]:
                 z = data_step(x, rho, draws, z, _OVER)
-                x = self.prior_step(problem, z, rho, draws, *((x, _OVER) if k < anew else ()))
+                x = self.prior_step(problem, z, rho, draws, *((x, _OVER) if k < self._until_anew else ()))
             else:
                 z = data_step(x, rho, draws)
                 x = self.prior_step(problem, z, rho, draws)
@@ -154,13 +154,13 @@ class SplitGibbs(PosteriorSampler):
         if self.rho_range is None and isinstance(problem.operator, LinearOperator):
             own = _LAST if exact else _LAST_SPLIT
             last = torch.maximum(last, own / problem.lipschitz().sqrt()).clamp(max=high / 2)
-        count = self.iterations - (self._anew if exact else 0)
+        count = self._until_anew if exact else self.iterations
         levels = min(_LEVELS, count) if exact else count
         ends = first**_POWER, last**_POWER
         falling = [torch.lerp(*ends, k / (levels - 1)) ** (1 / _POWER) for k in range(levels)]
         return [falling[min(k, count - 1) * levels // count] for k in range(self.iterations)]
 
     @property
-    def _anew(self) -> int:
-        """The number of last iterations that draw images anew."""
-        return round(_ANEW * self.iterations)
+    def _until_anew(self) -> int:
+        """The number of iterations before the last ones, which draw images anew."""
+        return self.iterations - round(_ANEW * self.iterations)
