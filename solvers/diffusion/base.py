@@ -53,7 +53,7 @@ class DiffusionSolver(PosteriorSampler):
         self.levels()
 
     def levels(self) -> list[float]:
-        """The noise levels, from the highest on, and zero."""
+        """The noise levels, from the highest on, and zero, where they do not depend on the problem."""
         return noise_levels(self.iterations, *self.ends())
 
     def ends(self) -> tuple[float, float]:

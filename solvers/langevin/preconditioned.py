@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -11,7 +10,6 @@ from torch import Tensor
 
 from invgen.core.draws import Draws
 from invgen.core.errors import ParameterError
-from invgen.priors.diffusion.reverse import geometric_levels
 from invgen.priors.image_format import format_of
 from invgen.problem import Problem
 from invgen.solvers.diffusion.base import DiffusionSolver
@@ -75,26 +73,27 @@ class PreconditionedLangevin(DiffusionSolver):
     of that level is no part of it.
 
     What each direction keeps is from the level at which it last moved, so that the mean lags, and more so the
-    fewer levels there are above the noise of the data. By default, where the standard deviation of the
-    prior's images is known, three things differ therefore:
+    fewer levels there are above the noise of the data. Three things make this less:
 
     - Steps are those of `UnbiasedStep`, which target a density of noisy images whose images without noise are
       of the posterior, at any level below the noise of the data.
-    - So levels need not go far below it: they end at half of the noise of the data in the direction that they
-      see best, and an eighth of the prior's deviation, if that is above the prior's lowest level. They begin
-      at a hundred times that deviation at most, and fall by factors of up to two down to twice of it.
+    - So levels need not go far below it. By default, where the standard deviation of the prior's images is
+      known, they end at half of the noise of the data in the direction that they see best, and an eighth of
+      that deviation, or at the prior's lowest level where that is more. They begin at a hundred times the
+      deviation at most, and fall by factors of up to two down to twice of it.
     - There, directions that the data determine have a j of about ``1 - sigma^2 H``, with ``H = A.H W A``. The
       momentum that gives them the right variance solves ``2 m^2 + m = 1 / j``: it is
       ``1/2 + 0.4 sigma^2 H`` to 1 % up to this end.
 
-    Else the step takes the likelihood as it is, which leaves noise of the last level as if it were of the
-    data, and each level is the last one times the same factor.
+    Where the next level is lower than ``1 - gamma`` times the last, a step is as much longer as it takes to
+    lose the noise of the last.
 
     What to set: an exact denoiser gains by ``step_size=1``, with which levels are denser as they fall, equal
     steps of ``sigma^(-1/2)``: what the prior determines moves farther where the levels are low. A network
     errs most there, and a chain that moves adds these errors up. So with the default, a half, each level is
-    the last one times the same factor; ``step_size=0.25`` came nearer still in CT. Levels that are denser, or
-    longer steps, cost a network 0.2 to 0.5 dB each, and intervals that are narrower.
+    the last one times the same factor; levels that are denser, or longer steps, cost a network 0.2 to 0.5 dB
+    each, and intervals that are narrower. Shorter steps give wider ones, and so does a last level above the
+    noise of the data (``sigma_range``), at the price of the image: see the suites of CT and MRI.
 
     On the Gaussian problems of `invgen certify`, by the law of the chain, 200 levels give the mean within
     0.4 % of the posterior's standard deviation on average over the problems (0.9 % at most), and the variance
@@ -104,8 +103,9 @@ class PreconditionedLangevin(DiffusionSolver):
 
     For priors whose density of noisy images is known, such as a `GaussianMixture`, Metropolis' correction
     takes the error of steps away: with ``adjusted_steps``, that many proposals follow at each level, which
-    keep its target exactly (`AdjustedStep`), and there is no momentum. What is left is what a level leaves to
-    the next, so that many steps at few levels are as exact as they mix; of as many evaluations, more levels
+    keep its target exactly (`AdjustedStep`). That has the likelihood as it is, which leaves noise of the last
+    level as if it were of the data, and there is no momentum. What is left is what a level leaves to the
+    next, so that many steps at few levels are as exact as they mix; of as many evaluations, more levels
     without correction are nearer (300 of them, of Gaussians and overlapping mixtures: means within 1.4 % of
     the deviation, where 30 levels of 9 steps are within 3.4 %). Each chain adapts the length of its proposals
     until the last level, which keeps it. A `Flow` has no density of noisy images; `LatentHMC` samples its
@@ -124,7 +124,7 @@ class PreconditionedLangevin(DiffusionSolver):
         and two solutions of the system; the first are of the length `step_size`. The statistics report how
         many were accepted ("acceptance"), and the mean length in the end ("step_size").
     scale, chunk_size, sigma_range
-        See `DiffusionSolver`, and above for the lowest level by default.
+        See `DiffusionSolver`, and above for the levels by default.
 
     Raises
     ------
@@ -145,45 +145,27 @@ class PreconditionedLangevin(DiffusionSolver):
         if self.adjusted_steps:
             require_noisy_density(self.prior, self.name, "adjusted_steps")
 
-    def levels(self) -> list[float]:
-        """The noise levels of a range that is given, from the highest on by one factor, and zero."""
-        return geometric_levels(self.iterations, *self.ends())
-
     def schedule(self, problem: Problem) -> list[Tensor]:
         """The levels of each problem of a batch, of its shape; the last one twice, for its own step."""
-        like, std, (low, high) = problem.zeros().real, self.known_std, self.ends()
-        falling = [like.new_full(problem.batch_shape, level) for level in self.levels()[:-1]]
-        if std is not None:
+        (low, high), std = self.ends(), format_of(self.prior).std
+        last = problem.zeros().real.new_full(problem.batch_shape, low)
+        if std is not None and self.sigma_range is None:
             of_data, of_prior = _LAST_ADJUSTED if self.adjusted_steps else _LAST
-            last = (problem.lipschitz() / of_data**2 + (of_prior * std) ** -2).rsqrt().clamp(max=high / 2)
-            if self.adjusted_steps:
-                own = denser_levels(self.iterations, last, high, _POWER_ADJUSTED, high)
-            else:
-                first = min(high, _FIRST * std)
-                own = denser_levels(self.iterations, last, first, self.power, _COARSE_ABOVE * std)
-            falling = [torch.where(last > low, *pair) for pair in zip(own, falling, strict=True)]
+            own = (problem.lipschitz() / of_data**2 + (of_prior * std) ** -2).rsqrt()
+            last = torch.maximum(last, own.clamp(max=high / 2))
+            high = high if self.adjusted_steps else min(high, _FIRST * std)
+        coarse_above = high if std is None or self.adjusted_steps else _COARSE_ABOVE * std
+        falling = denser_levels(self.iterations, last, high, self.power, coarse_above)
         return [*falling, falling[-1]]
 
     @property
     def power(self) -> float:
         """Of sigma, of which levels are equal steps: see the docstring."""
-        return min(0.0, 1 / 2 - self.step_size)
-
-    @property
-    def known_std(self) -> float | None:
-        """Standard deviation of the prior's images, where it is known and the levels are open."""
-        return None if self.sigma_range is not None else format_of(self.prior).std
-
-    @property
-    def unbiased(self) -> bool:
-        """Whether steps have images without noise of the posterior for their target."""
-        return self.known_std is not None and not self.adjusted_steps
+        return _POWER_ADJUSTED if self.adjusted_steps else min(0.0, 1 / 2 - self.step_size)
 
     def prepare(self, problem: Problem) -> GaussianStep | UnbiasedStep:
         """The draw around an image, given the data."""
-        if self.unbiased:
-            return UnbiasedStep(problem)
-        return GaussianStep(problem, exact=self.adjusted_steps > 0)
+        return GaussianStep(problem, exact=True) if self.adjusted_steps else UnbiasedStep(problem)
 
     def step(
         self,
@@ -204,8 +186,7 @@ class PreconditionedLangevin(DiffusionSolver):
             way = x0 - state.get("denoised", lambda: x0)
             # a little less than half, so that the variance of what the prior determines follows the level
             centre = x0 + problem.operator.domain.per_sample(_MOMENTUM * (low / high).sqrt()) * way
-            if self.unbiased:
-                centre = centre + _BY_DATA * data_step.determined(way, low)
+            centre = centre + _BY_DATA * data_step.determined(way, low)
             x = self.moved(problem, data_step, x, centre, high, low, draws)
             state = State(x=x, noisy=x, denoised=x0)
         if not last:
@@ -225,16 +206,16 @@ class PreconditionedLangevin(DiffusionSolver):
         draws: Draws,
     ) -> Tensor:
         """From one level to the next, with x0 the image that is seen."""
-        gamma = self.step_size
+        # a step that is too short for the level to fall would leave more noise than of the next one
+        gamma = torch.clamp(1 - low / high, min=self.step_size)
         # noise of which, beside what is left of the old, there is the level `low`
         fresh = (low**2 - ((1 - gamma) * high) ** 2).clamp(min=0).sqrt() / gamma
-        of_data = math.sqrt(2 / gamma - 1)
-        if self.unbiased:
-            z = data_step(x0, low, draws, data=of_data, image=fresh / low)
+        of_data, per_sample = (2 / gamma - 1).sqrt(), problem.operator.domain.per_sample
+        if self.adjusted_steps:
+            z = data_step.around(x0 + per_sample(fresh) * draws(x), low, draws, scale=of_data)
         else:
-            centre = x0 + problem.operator.domain.per_sample(fresh) * draws(x)
-            z = data_step.around(centre, low, draws, scale=of_data)
-        return (1 - gamma) * x + gamma * z
+            z = data_step(x0, low, draws, data=of_data, image=fresh / low)
+        return x + per_sample(gamma) * (z - x)
 
     def adjusted(
         self, problem: Problem, data_step: GaussianStep, state: State, high: Tensor, low: Tensor, draws: Draws

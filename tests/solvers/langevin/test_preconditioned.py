@@ -144,34 +144,43 @@ def test_levels_end_by_the_data_that_see_best(step_size, adjusted_steps):
     low, high = prior.image_format.noise_range
     # the prior's variance is one
     of_data, of_prior = (0.1, 0.1) if adjusted_steps else (0.5, 0.125)
+    # the third is of less noise than the prior's lowest level
     expected = (of_prior**-2 + (of_data * std) ** -2).rsqrt().clamp(min=low)
     torch.testing.assert_close(levels[-1], expected, rtol=0.05, atol=0)
-    # the third is of less noise than the prior's lowest level
-    logs = torch.stack(levels[:-1]).log()
-    torch.testing.assert_close(levels[0][2], torch.tensor(high, dtype=torch.float64))
-    torch.testing.assert_close(logs[:, 2].diff(), logs[:, 2].diff().mean().expand(29))
-    logs, first = logs[:, :2], high if adjusted_steps else min(high, 100.0)
-    torch.testing.assert_close(logs[0].exp(), torch.full((2,), first, dtype=torch.float64))
+    logs, first = torch.stack(levels[:-1]).log(), high if adjusted_steps else min(high, 100.0)
+    torch.testing.assert_close(logs[0].exp(), torch.full((3,), first, dtype=torch.float64))
     # factors of at most two, down to twice the deviation
     coarse = 0 if adjusted_steps else math.ceil(math.log2(first / 2))
     steps = -logs[: coarse + 1].diff(dim=0)
-    torch.testing.assert_close(steps, torch.full((coarse, 2), math.log(first / 2) / max(coarse, 1)).double())
+    torch.testing.assert_close(steps, torch.full((coarse, 3), math.log(first / 2) / max(coarse, 1)).double())
     # then equal steps of a power, or equal factors
     power = -0.25 if adjusted_steps else {0.5: 0.0, 1.0: -0.5}[step_size]
     below = (power * logs[coarse:]).exp() if power else -logs[coarse:]
     steps = below.diff(dim=0)
     torch.testing.assert_close(steps, steps.mean(0).expand_as(steps))
     if not adjusted_steps:  # of few levels, none is left out on the way
-        logs = torch.stack(replace(solver, iterations=12).schedule(problem)[:-1]).log()[:, :2]
+        logs = torch.stack(replace(solver, iterations=12).schedule(problem)[:-1]).log()
         steps = ((power * logs).exp() if power else -logs).diff(dim=0)
         torch.testing.assert_close(steps, steps.mean(0).expand_as(steps))
     # each problem has the levels that it has alone, and a range that is given is kept
     alone = solver.schedule(ig.Problem(A, y[1], Gaussian(3.0)))
     torch.testing.assert_close(alone[-1], levels[-1][1])
-    given = PreconditionedLangevin(prior, iterations=20, sigma_range=(0.001, 5.0)).schedule(problem)
-    torch.testing.assert_close(given[-1], torch.full((3,), 0.001, dtype=torch.float64))
-    logs = torch.stack(given[:-1]).log()
-    torch.testing.assert_close(logs.diff(dim=0), torch.full((19, 3), math.log(5000) / -19).double())
+    given = replace(solver, sigma_range=(0.001, 5.0)).schedule(problem)
+    for level, end in ((given[0], 5.0), (given[-1], 0.001)):
+        torch.testing.assert_close(level, torch.full((3,), end, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("step_size", [0.05, 0.3, 1.0])
+def test_images_have_noise_of_each_level_however_short_a_step_is(step_size):
+    """Of a prior of hardly any variance, with levels that fall faster than so short a step can follow."""
+    prior = ig.priors.Gaussian(torch.zeros(SHAPE, dtype=torch.float64), 1e-8)
+    nothing = Mask(torch.zeros(SHAPE, dtype=torch.bool))
+    problem = ig.Problem(nothing, torch.zeros(SHAPE, dtype=torch.float64), Gaussian(1.0))
+    solver = PreconditionedLangevin(prior, step_size=step_size, sigma_range=(0.1, 8.0))
+    for levels in ([8.0, 4.0, 2.0, 1.0], [8.0, 0.1], [1.0, 0.9, 0.1, 0.1]):
+        _, covariance = law(solver, problem, levels)
+        exact = levels[-1] ** 2 * torch.eye(SIZE, dtype=torch.float64)
+        torch.testing.assert_close(covariance, exact, rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.usefixtures("exactly")
@@ -185,10 +194,13 @@ def test_what_noise_or_the_data_determine_has_the_exact_variance_at_any_step(wha
     std, y = 0.2, torch.zeros(SHAPE, dtype=torch.float64)
     solver = PreconditionedLangevin(prior, step_size=step_size, sigma_range=(0.1, 1.0))
     _, covariance = law(solver, ig.Problem(Mask(mask), y, Gaussian(std)), [sigma] * 200)
-    exact = 1 / (mask / std**2 + sigma**-2)
+    # the likelihood is that of data with further noise, whose images without noise are of the posterior
+    further = sigma**2 - std**2 / 2
+    H = mask.double() / (std**2 + further)
+    exact = sigma**2 - sigma**4 * H if what == "noise" else (1 / H - sigma**2)
     found = covariance.diagonal().reshape(SHAPE)
     chosen = mask if what == "data" else mask | True
-    torch.testing.assert_close(found[chosen], exact.double()[chosen], rtol=1e-3, atol=0)
+    torch.testing.assert_close(found[chosen], exact[chosen], rtol=1e-2, atol=0)
 
 
 @pytest.mark.parametrize("ratio", [0.05, 0.5, 1.0, 4.0])
@@ -201,7 +213,7 @@ def test_the_stationary_variance_of_a_prior_alone_is_that_of_the_docstring(ratio
     _, covariance = law(solver, problem, [sigma] * 400)
     j = 1 / (1 + ratio)
     expected = (1 + ratio) * (1 + j / 2) / ((1 - j / 2) * (1 + 2 * j))
-    assert float(covariance[0, 0]) == pytest.approx(expected, rel=1e-6)
+    assert float(covariance[0, 0]) == pytest.approx(expected, rel=3e-4)
 
 
 @pytest.mark.usefixtures("exactly")
@@ -213,21 +225,27 @@ def test_a_step_solves_the_equation_of_the_docstring(low):
     M = A(torch.eye(SIZE, dtype=torch.float64).reshape(SIZE, *SHAPE)).T
     x, before, n = (prior.sample(1, seed=seed) for seed in (7, 8, 9))
     e = torch.linspace(-1, 1, 5, dtype=torch.float64)[None]
-    solver, drawn = PreconditionedLangevin(prior, step_size=gamma, sigma_range=(0.1, 3.0)), iter([n, e])
+    solver, drawn = PreconditionedLangevin(prior, step_size=gamma, sigma_range=(0.1, 3.0)), iter([e, n])
     state = State(x=x, noisy=x, denoised=before)
     ends = (torch.full((1,), level, dtype=torch.float64) for level in (high, low))
     found = solver.step(problem, solver.prepare(problem), state, *ends, lambda *_: next(drawn))
 
     x0 = prior.denoise(x, high)
-    H = M.T @ M / std**2 + torch.eye(SIZE) / low**2
-    moved = x0 + (x0 - before) / 2 * math.sqrt(low / high)
-    pull = (y / std**2) @ M + moved.flatten(1) / low**2
-    expected = (1 - gamma) * x.flatten(1) + gamma * torch.linalg.solve(H, pull.T).T
+    eye, H = torch.eye(SIZE, dtype=torch.float64), M.T @ M / std**2
+    values, vectors = torch.linalg.eigh(H)
+    longest = 0.5 / values[-1]
+    kappa = math.sqrt(low**2 - longest)  # see `UnbiasedStep`
+    root = vectors @ ((1 - longest * values).sqrt() * vectors).T
+    way = (x0 - before).flatten()
+    centre = x0.flatten() + math.sqrt(low / high) / 2 * way + 0.4 * longest * H @ way
     # noise: the level, less what is left of the old; and of variance gamma (2 - gamma), of the data
-    fresh = math.sqrt(low**2 - (1 - gamma) ** 2 * high**2)
-    noise = fresh * n.flatten(1) / low**2 + math.sqrt(gamma * (2 - gamma)) * (e / std) @ M
-    expected = expected + torch.linalg.solve(H, noise.T).T
-    torch.testing.assert_close(found["noisy"].flatten(1), expected, rtol=1e-6, atol=1e-6)
+    fresh = math.sqrt(low**2 - (1 - gamma) ** 2 * high**2) / gamma
+    of_data = math.sqrt(2 / gamma - 1)
+    noise = root @ (fresh / low * n.flatten() + of_data * kappa * M.T @ (e / std).flatten())
+    downhill = M.T @ (y / std**2).flatten() - H @ centre
+    z = centre + low * torch.linalg.solve(eye + kappa**2 * H, low * downhill + noise)
+    expected = (1 - gamma) * x.flatten() + gamma * z
+    torch.testing.assert_close(found["noisy"].flatten(), expected, rtol=0, atol=3e-4)
     torch.testing.assert_close(found["denoised"], x0)
 
 
