@@ -203,12 +203,14 @@ class Problem(Frozen):
         return self._fit(self.operator.range.zeros(self.batch_shape, zeros))
 
     def _fit(self, prediction: Data) -> tuple[torch.Tensor, torch.Tensor]:
-        y, space = self.measurement, self.operator.range
+        y, space, w, observed = self.measurement, self.operator.range, self.uniform_weight, None
         if isinstance(space, ProductSpace):
-            residual = space.norm(tuple(p - q for p, q in zip(prediction, y, strict=True)))
-            return residual**2 / 2, residual
-        difference, observed = self.likelihood.expected(prediction) - y, self.observed
+            difference: Data = tuple(p - q for p, q in zip(prediction, y, strict=True))
+        else:
+            difference, observed = self.likelihood.expected(prediction) - y, self.observed
         residual = space.norm(difference if observed is None else torch.where(observed, difference, 0))
+        if w is not None:
+            return (w**0.5 * residual) ** 2 / 2, residual
         return self.likelihood.negative_log_likelihood(prediction, y, space.axes, observed), residual
 
     def negative_log_likelihood(self, x: torch.Tensor) -> torch.Tensor:
