@@ -38,9 +38,9 @@ def _trial(kernels: ModuleType, device: torch.device) -> tuple[torch.Tensor, ...
 
 _KERNELS = Kernels(sensitivities_torch, cpu=_cpu, gpu=_gpu, trial=_trial)
 
-#: Bytes of coil images that are transformed in one call: on a CPU of one image, enough to keep all threads
-#: busy, in little memory; on a GPU of a batch.
-_CHUNK, _GPU_CHUNK = 1 << 25, 1 << 30
+#: Bytes of coil images that are transformed in one call: on a CPU what stays in its caches, where a gram of
+#: eight coils and 512x512 takes a third of the time that it takes through memory; on a GPU of a batch.
+_CHUNK, _GPU_CHUNK = 1 << 21, 1 << 30
 
 
 class Sensitivities:
