@@ -21,6 +21,8 @@ SIZE = 256
 PHOTONS = 100
 #: From half of white on, as in the other sections: from higher ones on the first data steps take longer.
 SETTINGS: dict[str, Any] = {"iterations": 30, "scale": 1.0, "sigma_range": (0.005, 0.5)}
+#: Own time over that of the network at most: a gram takes 2 to 6 % of an evaluation in MRI.
+WANTED = {"Mask": 0.05, "MRI, 8 coils": 0.12, "Radon, 60 views": 0.08, "weighted Radon": 0.08}
 
 
 class Timed:
@@ -93,7 +95,7 @@ def overhead(report: Report) -> None:
         return
     solvers: tuple[Callable[..., Any], ...] = (DDS, DiffPIR, DDNM, DDRM, DAPS, PiGDM, DPS)
     for make in solvers:
-        shares = []
+        shares: dict[str, float] = {}
         for name, problem in problems().items():
             model = Timed(brain if problem.zeros().is_complex() else gray)
             try:
@@ -105,8 +107,9 @@ def overhead(report: Report) -> None:
             model.seconds, began = 0.0, time.perf_counter()
             solver(problem, x0=x0, seed=0)
             own = time.perf_counter() - began - model.seconds
-            shares.append((own / model.seconds, name))
-        shares_by_name = ", ".join(f"{name} {100 * share:.1f} %" for share, name in shares)
-        report.row(
-            f"{make.__name__}: own time over the network's", shares_by_name, "5 %", max(shares)[0] <= 0.05
+            shares[name] = own / model.seconds
+        reached, wanted = (
+            ", ".join(f"{name} {100 * of[name]:.1f} %" for name in shares) for of in (shares, WANTED)
         )
+        within = all(share <= WANTED[name] for name, share in shares.items())
+        report.row(f"{make.__name__}: own time over the network's", reached, wanted, within)
