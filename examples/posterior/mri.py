@@ -38,7 +38,7 @@ noise = ig.noise.Gaussian(0.01)
 problem = ig.Problem(A, noise.sample(A(truth), seed=0) * mask, noise)
 
 prior = ig.priors.load("brain-mr")
-solver = ig.solvers.DiffPIR(prior, iterations=30, sigma_range=(0.002, 0.3))
+solver = ig.solvers.PreconditionedLangevin(prior, iterations=40, antithetic=True)
 posterior = solver(problem, samples=arguments.samples, seed=0)
 images = {
     "zero-filled": ig.solvers.ZeroFilled()(problem).x,
