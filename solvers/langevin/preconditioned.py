@@ -152,8 +152,8 @@ class PreconditionedLangevin(DiffusionSolver):
         if std is not None and self.sigma_range is None:
             of_data, of_prior = _LAST_ADJUSTED if self.adjusted_steps else _LAST
             own = (problem.lipschitz() / of_data**2 + (of_prior * std) ** -2).rsqrt()
-            last = torch.maximum(last, own.clamp(max=high / 2))
             high = high if self.adjusted_steps else min(high, _FIRST * std)
+            last = torch.maximum(last, own).clamp(max=high / 2)
         coarse_above = high if std is None or self.adjusted_steps else _COARSE_ABOVE * std
         falling = denser_levels(self.iterations, last, high, self.power, coarse_above)
         return [*falling, falling[-1]]
