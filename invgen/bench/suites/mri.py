@@ -140,7 +140,7 @@ class CartesianMRI(ImageSuite):
     def entries(self) -> tuple[Entry, ...]:
         """Linear and sparse reconstructions, posterior samplers, other packages."""
         add, prior, levels = self.from_table, self.prior, self.sampling["iterations"]
-        # chosen on the tuning images, as the step: with a lower last level images are better, intervals narrow
+        # chosen on the tuning images, as the step: a lower last level has better images, intervals too narrow
         paired = {"iterations": 3 * levels - 1, "sigma_range": (0.014, 25.0), "step_size": self.step_size}
         every = (
             add("zero-filled"),
