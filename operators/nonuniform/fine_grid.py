@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial, reduce
+from functools import reduce
 from typing import Any
 
 import torch
@@ -28,6 +28,9 @@ SIGN = {1: 1, 2: -1}
 
 #: Number of points from which on their spreading takes longer than starting threads.
 _MANY = 1 << 17
+
+#: Bytes of fine grids that are worked on together.
+_GRIDS = 1 << 24
 
 #: Samples of the kernel in a cell, by which its transform is integrated, and most cells from its middle.
 _SAMPLES, _REACH = 32, 8
@@ -62,8 +65,10 @@ class FineGrid:
         self._counts = [part.shape[1] for part in parts]
         threads = 1 if kind == 1 else thread_count()
         self._parts = [_plan(kind, self._fine, part, dtype, finer, threads) for part in parts]
+        bytes_of_one = math.prod(self._fine) * self._factor.element_size()
+        self._together = max(1, _GRIDS // bytes_of_one)
         # kept, since memory that is new is slow; of volumes it would be much
-        self._grids = [torch.zeros(self._fine, dtype=dtype) for _ in parts] if len(shape) == 2 else None
+        self._kept: list[list[torch.Tensor]] | None = [] if len(shape) == 2 else None
         # frequency k of the image is entry k of the transform, counted from the end where it is negative
         places = (
             (
@@ -75,31 +80,56 @@ class FineGrid:
         self._quadrants = [tuple(zip(*place, strict=True)) for place in itertools.product(*places)]
 
     def __call__(self, data: torch.Tensor, out: torch.Tensor) -> None:
-        """Write the transform of one array to another."""
-        if self._kind == 1:
-            spectrum = torch.fft.ifftn(self._spread(data), norm="forward")
-            for own, there in self._quadrants:
-                torch.mul(spectrum[there], self._factor[own], out=out[own])
-        else:
-            (spectrum,) = self._grids or [data.new_zeros(self._fine)]  # zero beyond the quadrants
-            for own, there in self._quadrants:
-                torch.mul(data[own], self._factor[own], out=spectrum[there])
-            self._parts[0].execute(torch.fft.fftn(spectrum).numpy(), out=out.numpy())
+        """Write the transforms of arrays to others, (n, ...).
 
-    def _spread(self, values: torch.Tensor) -> torch.Tensor:
-        """The sum of the parts' grids, in their order."""
-        grids = self._grids or [values.new_empty(self._fine)]
-        tasks = [
-            partial(part.execute, some.numpy(), out=grid.numpy())
-            for part, some, grid in zip(self._parts, values.split(self._counts), grids, strict=True)
-        ]
-        if len(tasks) > 1 and len(values) > _MANY and thread_count() > 1:
-            with ThreadPoolExecutor(len(tasks)) as threads:
-                list(threads.map(lambda task: task(), tasks))
+        Each is transformed by itself, so that it has the same bits whatever comes with it. But FINUFFT is at
+        work for many of them, and then PyTorch: where both go by turns, the threads of one wait in a loop for
+        their next work, and keep cores from those of the other.
+        """
+        transform = self._adjoint if self._kind == 1 else self._forward
+        for some, there in zip(data.split(self._together), out.split(self._together), strict=True):
+            transform(some, there)
+
+    def _forward(self, images: torch.Tensor, values: torch.Tensor) -> None:
+        ((spectrum,),) = self._grids(1)
+        found = []
+        for image in images:
+            for own, there in self._quadrants:  # zero beyond these
+                torch.mul(image[own], self._factor[own], out=spectrum[there])
+            found.append(torch.fft.fftn(spectrum))
+        for grid, out in zip(found, values, strict=True):
+            self._parts[0].execute(grid.numpy(), out=out.numpy())
+
+    def _adjoint(self, values: torch.Tensor, images: torch.Tensor) -> None:
+        grids = self._grids(len(values))
+        self._spread(values, grids)
+        for parts, image in zip(grids, images, strict=True):
+            spectrum = torch.fft.ifftn(reduce(torch.Tensor.add_, parts), norm="forward")
+            for own, there in self._quadrants:
+                torch.mul(spectrum[there], self._factor[own], out=image[own])
+
+    def _grids(self, count: int) -> list[list[torch.Tensor]]:
+        """Those of so many arrays, one for each part of the points; new ones are zero."""
+        grids = [] if self._kept is None else self._kept
+        while len(grids) < count:
+            grids.append([torch.zeros(self._fine, dtype=self._factor.dtype) for _ in self._parts])
+        return grids[:count]
+
+    def _spread(self, values: torch.Tensor, grids: list[list[torch.Tensor]]) -> None:
+        """Spread each part of all arrays, one part on a thread."""
+
+        def spread(part: int) -> None:
+            first = sum(self._counts[:part])
+            for one, parts in zip(values, grids, strict=True):
+                own = one[first : first + self._counts[part]]
+                self._parts[part].execute(own.numpy(), out=parts[part].numpy())
+
+        if len(self._parts) > 1 and values.shape[1] > _MANY and thread_count() > 1:
+            with ThreadPoolExecutor(len(self._parts)) as threads:
+                list(threads.map(spread, range(len(self._parts))))
         else:
-            for task in tasks:
-                task()
-        return reduce(torch.Tensor.add_, grids)
+            for part in range(len(self._parts)):
+                spread(part)
 
 
 def _plan(

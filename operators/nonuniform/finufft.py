@@ -40,9 +40,7 @@ class Finufft:
     def _execute(self, kind: int, data: torch.Tensor, result: torch.Tensor) -> torch.Tensor:
         def transform() -> None:
             plan = self._plan(kind)
-            # one transform at a time makes a batch equal to its elements to the bit
-            for one, out in zip(data, result, strict=True):
-                plan(one, out)
+            plan(data, result)
             self._idle[kind].append(plan)
 
         apart_from_openmp(transform)
