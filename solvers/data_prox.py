@@ -17,9 +17,6 @@ _TOLERANCE = 1e-5
 #: of eight, where conjugate gradients creep; with a third of it, it gains 0.06.
 SAMPLER_PRECISION = 0.03
 
-#: At most so many times as far from the minimum where noise follows: see `DataProx.going_on`.
-_LOOSEST = 10.0
-
 
 class DataProx:
     """``argmin_x -log p(y | A x) + rho / 2 |x - z|^2``, the proximal map of a Gaussian data term.
@@ -87,7 +84,6 @@ class DataProx:
         rho: torch.Tensor,
         near: torch.Tensor,
         known: dict[str, torch.Tensor],
-        hidden: float = 0.0,
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """The image, from one that this method returned before, such as for another z and rho.
 
@@ -99,11 +95,6 @@ class DataProx:
             What conjugate gradients start at.
         known : dict of tensors
             What came with `near`, which saves a gram; else empty.
-        hidden : number from 0 to 1
-            White noise that is added to the image afterwards, in units of ``rho^(-1/2)``. The larger it is
-            over the deviations where the data determine, ``sqrt(1 + L / rho)`` times as large, the less the
-            image is more than a start for the next step: it may be farther from the minimum by this factor
-            times `hidden`, up to ten.
 
         Returns
         -------
@@ -113,7 +104,7 @@ class DataProx:
         """
         if self._svd is not None:
             return self(z, rho), {}
-        moved, rest = self._iterated(z, rho, near, None, known.get("downhill"), hidden)
+        moved, rest = self._iterated(z, rho, near, None, known.get("downhill"))
         x = z + moved
         # of what is small: the data less what x predicts would be rounded as the data are
         return x, {"downhill": rest - self._space.per_sample(rho) * (z - x)}
@@ -125,12 +116,10 @@ class DataProx:
         near: torch.Tensor,
         e: torch.Tensor | None,
         downhill: torch.Tensor | None = None,
-        hidden: float = 0.0,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The move, and what is left of its equation; see `move`."""
         problem, A = self._problem, self._problem.linear_operator
         least: torch.Tensor | None = None
-        looser: torch.Tensor | float = 1.0
         w, shift = self._space.per_sample(self._weight), self._space.per_sample(rho)
         if downhill is None:
             downhill = problem.backprojection - problem.normal(near)
@@ -145,13 +134,9 @@ class DataProx:
         else:
             precondition = A.fourier_preconditioner(r, w, shift)  # type: ignore[assignment]
             raised = A.raised_spectrum
-            if raised is None:
-                least = rho
-            else:
-                least = rho / (self._weight * raised.like(rho).max() + rho)
-                looser = (hidden * least.rsqrt()).clamp(1.0, _LOOSEST)
+            least = rho if raised is None else rho / (self._weight * raised.like(rho).max() + rho)
         # in that norm each direction counts in units of the density's standard deviation
-        small = None if self._precision is None else self._precision * self._space.size**0.5 * looser
+        small = None if self._precision is None else self._precision * self._space.size**0.5
         moved, rest = conjugate_gradients_with_residual(
             lambda v: problem.normal(v) + shift * v,
             r,

@@ -63,7 +63,6 @@ class DiffPIR(DiffusionSolver):
         x = state["noisy"]
         rho = x.real.new_full(problem.batch_shape, self.weight / high**2)
         # the image of the level before fits the data already, which the denoised one does not
-        hidden = min(1.0, self.eta * low / high * self.weight**0.5)
-        x0, known = prox.going_on(self.denoised(x, high), rho, state.x, state.variables, hidden)
+        x0, known = prox.going_on(self.denoised(x, high), rho, state.x, state.variables)
         kept = math.sqrt(1 - self.eta**2)
         return State(x=x0, noisy=x0 + low * (kept * (x - x0) / high + self.eta * draws(x)), **known)
