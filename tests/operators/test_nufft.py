@@ -31,3 +31,26 @@ def test_it_is_the_sum_and_its_adjoint_the_transpose(shape, dtype, error):
         assert (found - reference).norm() <= error * reference.norm()
     left, right = (nufft.forward(x).conj() * y).sum(), (x.conj() * nufft.adjoint(y)).sum()
     assert abs(left - right) <= 10 * torch.finfo(dtype).eps * nufft.forward(x).norm() * y.norm()
+
+
+@pytest.mark.parametrize("shape", [(33, 20), (5, 12, 7)])
+@pytest.mark.parametrize("many", [0, 1000])
+@pytest.mark.parametrize("grids", [1, 100_000])
+def test_each_array_has_the_same_bits_whatever_comes_with_it(shape, many, grids, monkeypatch):
+    """Alone and of five, in pieces and together, its halves at once and one after the other."""
+    points = (
+        torch.rand(200, len(shape), generator=torch.Generator().manual_seed(0), dtype=torch.float64) - 0.5
+    )
+    x = complex_numbers(5, *shape, seed=1, dtype=torch.complex64)
+    y = complex_numbers(5, 200, seed=2, dtype=torch.complex64)
+    alone = NUFFT(shape, points)
+    values = torch.cat([alone.forward(one[None]) for one in x])
+    images = torch.cat([alone.adjoint(one[None]) for one in y])
+    monkeypatch.setattr("invgen.operators.nonuniform.fine_grid._MANY", many)
+    monkeypatch.setattr("invgen.operators.nonuniform.fine_grid._GRIDS", grids)
+    nufft = NUFFT(shape, points)
+    assert torch.equal(nufft.forward(x), values)
+    assert torch.equal(nufft.adjoint(y), images)
+    # scratch memory is as it was
+    assert torch.equal(nufft.forward(x[1:3]), values[1:3])
+    assert torch.equal(nufft.adjoint(y[1:3]), images[1:3])

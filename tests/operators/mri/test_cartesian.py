@@ -82,6 +82,17 @@ def test_several_coils_are_single_coils_side_by_side():
         torch.testing.assert_close(y[c], MRI((6, 9), mask)(maps[c] * x))
 
 
+@pytest.mark.parametrize("together", [1, 2])
+def test_pieces_of_the_coils_change_nothing(together, monkeypatch):
+    shape = (8, 9)
+    A, x = MRI(shape, draw((9,), 0.5), normal(5, *shape, seed=2)), normal(2, *shape)
+    y = A(x)
+    expected = y, A.H(y), A.gram(x)
+    monkeypatch.setattr("invgen.operators.mri.sensitivities._CHUNK", together * x[0].numel() * x.itemsize)
+    for found, of_all in zip((A(x), A.H(y), A.gram(x)), expected, strict=True):
+        torch.testing.assert_close(found, of_all, rtol=0, atol=1e-13)
+
+
 def test_lines_are_what_the_same_mask_of_points_gives():
     mask = draw((16,), 0.3)
     lines, points = MRI((12, 16), mask), MRI((12, 16), mask.expand(12, 16).clone())
