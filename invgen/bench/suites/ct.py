@@ -228,7 +228,7 @@ class CT(ImageSuite):
         """Classical methods, plug-and-play and posterior samplers by the subject's prior, other packages."""
         prior, add, levels = self.subject.prior, self.from_table, self.sampling["iterations"]
         guided = {"iterations": 4 * levels, "sigma_range": None}
-        paired = {"iterations": 3 * levels - 1, "sigma_range": None, "antithetic": True}
+        langevin = {"iterations": 3 * levels - 1, "sigma_range": None}
         every = (
             add("fbp"),
             add("cg"),
@@ -241,7 +241,7 @@ class CT(ImageSuite):
             add("dds", prior),
             add("dps", prior, **guided),
             add("split-gibbs", prior, iterations=3 * levels // 2, rho_range=(0.04, 5.0), antithetic=True),
-            add("preconditioned-langevin", prior, **paired),
+            add("preconditioned-langevin", prior, **langevin, antithetic=True),
             add("predictor-corrector", prior),
             *peers(self.use),
         )

@@ -141,7 +141,7 @@ class CartesianMRI(ImageSuite):
         """Linear and sparse reconstructions, posterior samplers, other packages."""
         add, prior, levels = self.from_table, self.prior, self.sampling["iterations"]
         # chosen on the tuning images, as the step: a lower last level has better images, intervals too narrow
-        paired = {"iterations": 3 * levels - 1, "sigma_range": (0.014, 25.0), "step_size": self.step_size}
+        langevin = {"iterations": 3 * levels - 1, "sigma_range": (0.014, 25.0), "step_size": self.step_size}
         every = (
             add("zero-filled"),
             add("cg-sense"),
@@ -150,7 +150,7 @@ class CartesianMRI(ImageSuite):
             add("diffpir", prior),
             add("dds", prior),
             add("split-gibbs", prior, iterations=3 * levels // 2, rho_range=(0.02, 0.3), antithetic=True),
-            add("preconditioned-langevin", prior, **paired, antithetic=True),
+            add("preconditioned-langevin", prior, **langevin, antithetic=True),
             add("annealed-langevin", prior),
             *peers(self.use),
         )
